@@ -1,0 +1,85 @@
+//! The accepting side: takes connections in, as many as allowed, until told to stop, and then waits for them to end.
+//!
+//! Deliberately knows nothing of HTTP: see `connection`.
+//!
+//! Invariant: nothing a client does, and no failure to accept, ends the loop. Only the stop does.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use super::connection::{self, Shared};
+
+/// How long to wait after a failed accept. Mostly there are no file descriptors left, and asking at once again would
+/// only burn the processor until a connection ends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long open connections may take to end after the stop.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The word that the catcher stops, as its connections hear it.
+#[derive(Clone)]
+pub(super) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Hears the stop when `true` is sent, or when the sender is gone.
+    pub(super) fn new(receiver: watch::Receiver<bool>) -> Self {
+        Self(receiver)
+    }
+
+    fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// What `future` gives, or `None` if the stop comes first. On a draw the future wins.
+    pub(super) async fn race<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut stopped = pin!(self.0.wait_for(|&asked| asked));
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            stopped.as_mut().poll(cx).map(|_| None)
+        })
+        .await
+    }
+}
+
+/// Accepts and serves connections until `stop`, then lets them end, for at most [`DRAIN`]. Must run in a `LocalSet`.
+pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Stop) {
+    let all = shared.limits.connections.max(1);
+    let permits = Arc::new(Semaphore::new(all as usize));
+    // Asked at each turn, since the race is for the listener as long as clients keep coming.
+    while !stop.is_asked() {
+        // Beyond the limit, clients wait in the system's queue.
+        let Some(Ok(permit)) = stop.race(Arc::clone(&permits).acquire_owned()).await else {
+            break;
+        };
+        let Some(accepted) = stop.race(listener.accept()).await else {
+            break;
+        };
+        match accepted {
+            Ok((stream, remote_addr)) => {
+                let served = connection::serve(stream, remote_addr, Rc::clone(&shared), stop.clone());
+                tokio::task::spawn_local(async move {
+                    served.await;
+                    drop(permit);
+                });
+            }
+            Err(_) => {
+                let _ = stop.race(sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+    // From now on clients are refused instead of waiting for nobody.
+    drop(listener);
+    // Having all permits means that no connection is left.
+    let _ = timeout(DRAIN, permits.acquire_many(all)).await;
+}

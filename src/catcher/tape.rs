@@ -1,0 +1,326 @@
+//! The tape: the bytes of one connection, cut into the requests they belong to.
+//!
+//! Deliberately decides nothing about HTTP: hyper reads the same bytes and says what is good. It knows no socket either.
+//!
+//! Invariant: each byte read is, until its request is answered or the limits are reached, in exactly one request, in the
+//! order in which it came; and each request hyper hands out is the oldest that is not finished.
+
+use std::collections::VecDeque;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::framing::{BodyKind, ChunkWalk};
+use super::raw_head::{self, Standing};
+
+/// When the first byte of a request was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub at: Instant,
+}
+
+impl Arrival {
+    fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { at_ms: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX), at: Instant::now() }
+    }
+}
+
+/// A request whose head has come whole.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// From its first byte to its empty line; blank lines that came before it are left out.
+    pub head: Vec<u8>,
+    /// The body's bytes as they came, as far as the body limit.
+    pub wire_body: Vec<u8>,
+    pub arrival: Arrival,
+    /// See [`super::framing::Announced::conflicting`].
+    pub conflicting: bool,
+}
+
+/// What the bytes that come next belong to.
+#[derive(Debug)]
+enum Place {
+    Head,
+    /// The body of the newest message, with what is left of it.
+    Length(u64),
+    Chunked(ChunkWalk),
+    /// Nothing that can be followed: hyper will refuse what stands in `open`.
+    Lost,
+}
+
+/// What hyper is doing, which tells whose bytes it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Reading a head. What it writes now is a refusal of its own.
+    Reading,
+    /// The oldest message is with the service.
+    Serving,
+    /// The oldest message's answer is on its way out.
+    Answering,
+}
+
+/// The bytes of one connection that are not yet answered.
+#[derive(Debug)]
+pub(super) struct Tape {
+    head_limit: usize,
+    body_limit: usize,
+    place: Place,
+    turn: Turn,
+    /// Requests whose head is whole, oldest first.
+    messages: VecDeque<Message>,
+    /// What came after them and is not (yet) a whole head.
+    open: Vec<u8>,
+    open_since: Option<Arrival>,
+    /// Whether the last byte of `open` ended a line: a further line end is then the empty line.
+    at_line_start: bool,
+    refusal: Option<u16>,
+}
+
+impl Tape {
+    /// A tape for a connection nothing was read from, keeping at most this many bytes of each head and body.
+    pub(super) fn new(head_limit: usize, body_limit: usize) -> Self {
+        Self {
+            head_limit,
+            body_limit,
+            place: Place::Head,
+            turn: Turn::Reading,
+            messages: VecDeque::new(),
+            open: Vec::new(),
+            open_since: None,
+            at_line_start: false,
+            refusal: None,
+        }
+    }
+
+    /// The message hyper has just handed out: the oldest one. `None` if the recording has no whole head, that is, if
+    /// hyper and the recording read the bytes differently.
+    pub(super) fn serve(&mut self) -> Option<&Message> {
+        self.turn = Turn::Serving;
+        self.messages.front()
+    }
+
+    /// The message being served.
+    pub(super) fn served(&self) -> Option<&Message> {
+        self.messages.front()
+    }
+
+    /// The served message was handed over as a capture; its answer, if any, comes next.
+    pub(super) fn handed_over(&mut self) {
+        self.turn = Turn::Answering;
+    }
+
+    /// Whether nothing is being served or answered: the connection is idle or within a head.
+    pub(super) fn is_reading(&self) -> bool {
+        self.turn == Turn::Reading
+    }
+
+    /// Notes that what was read is refused with `status`; the first refusal counts.
+    pub(super) fn refuse(&mut self, status: u16) {
+        self.refusal.get_or_insert(status);
+    }
+
+    /// The status of the refusal that was noted, if any.
+    pub(super) fn refusal(&self) -> Option<u16> {
+        self.refusal
+    }
+
+    /// Takes what was read and never handed over, with its arrival; `None` if that is nothing but blank lines.
+    pub(super) fn take_rest(&mut self) -> Option<(Vec<u8>, Arrival)> {
+        let handed_over = usize::from(self.turn == Turn::Answering);
+        let rest = self.messages.drain(..).skip(handed_over);
+        let mut since = None;
+        let mut bytes = Vec::new();
+        for message in rest {
+            since.get_or_insert(message.arrival);
+            bytes.extend(message.head);
+            bytes.extend(message.wire_body);
+        }
+        bytes.append(&mut self.open);
+        let since = since.or(self.open_since)?;
+        let blank = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        (!blank || self.refusal.is_some()).then_some((bytes, since))
+    }
+
+    /// Files bytes that were just read under the requests they belong to.
+    pub(super) fn record(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let used = match &mut self.place {
+                Place::Head => self.record_head(bytes),
+                Place::Lost => {
+                    keep(&mut self.open, bytes, self.head_limit.saturating_add(self.body_limit));
+                    bytes.len()
+                }
+                Place::Length(left) => {
+                    let used = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    *left -= used as u64;
+                    let ended = *left == 0;
+                    self.record_body(&bytes[..used], ended);
+                    used
+                }
+                Place::Chunked(walk) => {
+                    let (used, ended) = walk.walk(bytes);
+                    self.record_body(&bytes[..used], ended);
+                    used
+                }
+            };
+            bytes = &bytes[used..];
+        }
+    }
+
+    /// Adds to the open head as far as its next empty line; gives how many bytes that took.
+    fn record_head(&mut self, bytes: &[u8]) -> usize {
+        self.open_since.get_or_insert_with(Arrival::now);
+        let mut used = 0;
+        let mut empty_line = false;
+        for &byte in bytes {
+            used += 1;
+            match byte {
+                b'\n' if self.at_line_start => {
+                    empty_line = true;
+                    break;
+                }
+                b'\n' => self.at_line_start = true,
+                b'\r' => {}
+                _ => self.at_line_start = false,
+            }
+        }
+        self.open.extend_from_slice(&bytes[..used]);
+        if self.open.len() > self.head_limit {
+            self.place = Place::Lost;
+        } else if empty_line {
+            self.end_head();
+        }
+        used
+    }
+
+    /// Makes a message of the open head, if the empty line just read was the end of one.
+    fn end_head(&mut self) {
+        let announced = match raw_head::standing(&self.open) {
+            // The blank lines some clients send before a request.
+            Standing::Unfinished => return,
+            Standing::Unreadable => {
+                self.place = Place::Lost;
+                return;
+            }
+            Standing::Whole(announced) => announced,
+        };
+        let mut head = std::mem::take(&mut self.open);
+        let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        head.drain(..blank);
+        self.at_line_start = false;
+        self.messages.push_back(Message {
+            head,
+            wire_body: Vec::new(),
+            arrival: self.open_since.take().unwrap_or_else(Arrival::now),
+            conflicting: announced.conflicting,
+        });
+        self.place = match announced.body {
+            BodyKind::Length(0) => Place::Head,
+            BodyKind::Length(length) => Place::Length(length),
+            BodyKind::Chunked => Place::Chunked(ChunkWalk::new()),
+        };
+    }
+
+    fn record_body(&mut self, bytes: &[u8], ended: bool) {
+        // There is none if the message was answered before its body had come, as with 413.
+        if let Some(message) = self.messages.back_mut() {
+            keep(&mut message.wire_body, bytes, self.body_limit);
+        }
+        if ended {
+            self.place = Place::Head;
+        }
+    }
+
+    /// Whether what hyper is writing is a refusal of its own, and so to be held back. Its status is noted.
+    pub(super) fn holds_back(&mut self, written: &[u8]) -> bool {
+        if self.turn != Turn::Reading {
+            return false;
+        }
+        // `HTTP/1.1 431 …`: hyper writes its refusals whole, in one write.
+        let status = written
+            .get(9..12)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| digits.parse().ok());
+        self.refuse(status.unwrap_or(400));
+        true
+    }
+
+    /// hyper has nothing left to write. Our answers are of one frame, which hyper buffers together with their head, so
+    /// after the service is done the first such moment is the end of the answer.
+    pub(super) fn flushed(&mut self) {
+        if self.turn == Turn::Answering {
+            self.turn = Turn::Reading;
+            self.messages.pop_front();
+        }
+    }
+}
+
+/// Adds `bytes` to `to`, as far as `limit` bytes in all.
+fn keep(to: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+    let room = limit.saturating_sub(to.len());
+    to.extend_from_slice(&bytes[..room.min(bytes.len())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POST: &[u8] = b"\r\nPOST /1 HTTP/1.1\r\ncontent-LENGTH: 3\r\n\r\nabc";
+    const CHUNKED: &[u8] = b"POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    const BARE: &[u8] = b"GET /3 HTTP/1.0\nA: b\n\n";
+
+    fn taped(wire: &[u8], piece: usize) -> Tape {
+        let mut tape = Tape::new(64, 8);
+        wire.chunks(piece).for_each(|bytes| tape.record(bytes));
+        tape
+    }
+
+    #[test]
+    fn pipelined_requests_are_told_apart_however_they_are_cut() {
+        let wire = [POST, CHUNKED, BARE, b"GET /half"].concat();
+        for piece in 1..=wire.len() {
+            let tape = taped(&wire, piece);
+            let heads: Vec<&[u8]> = tape.messages.iter().map(|message| &message.head[..]).collect();
+            assert_eq!(heads, [&POST[2..41], &CHUNKED[..48], BARE], "{piece}");
+            let bodies: Vec<&[u8]> = tape.messages.iter().map(|message| &message.wire_body[..]).collect();
+            // The chunked body is kept as far as the limit of 8 bytes.
+            assert_eq!(bodies, [&b"abc"[..], b"1\r\nx\r\n0\r", b""], "{piece}");
+            assert_eq!(tape.open, b"GET /half", "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_message_leaves_when_its_answer_is_flushed() {
+        let mut tape = taped(&[BARE, BARE].concat(), 7);
+        assert!(tape.holds_back(b"HTTP/1.1 431 Too Large\r\n"), "nothing is being served");
+        assert_eq!(tape.refusal(), Some(431));
+        assert_eq!(tape.serve().unwrap().head, BARE);
+        tape.flushed();
+        assert!(!tape.holds_back(b"HTTP/1.1 100 Continue\r\n\r\n"));
+        tape.handed_over();
+        assert!(!tape.is_reading());
+        tape.flushed();
+        assert!(tape.is_reading());
+        assert_eq!(tape.messages.len(), 1);
+    }
+
+    #[test]
+    fn the_rest_is_all_that_was_not_handed_over() {
+        let wire = [BARE, POST, b"GET"].concat();
+        let mut tape = taped(&wire, wire.len());
+        tape.serve();
+        tape.handed_over();
+        let (rest, _) = tape.take_rest().unwrap();
+        assert_eq!(rest, [&POST[2..], b"GET"].concat());
+        assert!(tape.take_rest().is_none());
+        assert!(taped(b"\r\n\r\n", 1).take_rest().is_none(), "blank lines are nothing");
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_kept_together_within_the_limits() {
+        let bad = b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        assert_eq!(taped(bad, 5).take_rest().unwrap().0, bad);
+        assert_eq!(taped(&[b'x'; 1000], 10).take_rest().unwrap().0.len(), 64 + 8);
+    }
+}

@@ -1,0 +1,277 @@
+//! The catcher as a client sees it, over raw sockets: what was good, here; what was not, in `refused`; ends, in `stopping`.
+//!
+//! Nothing here sleeps to wait for the catcher: answers and captures are waited for, with a bound.
+
+mod refused;
+mod stopping;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Catcher, Limits};
+use crate::capture::Capture;
+
+/// Longer than anything takes that goes well.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn catcher_with(script: &str, limits: Limits) -> Catcher {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Catcher::bind(loopback, script.parse().unwrap(), limits).unwrap()
+}
+
+fn catcher(script: &str) -> Catcher {
+    catcher_with(script, Limits::default())
+}
+
+fn caught(catcher: &Catcher) -> Capture {
+    catcher.captures().recv_timeout(PATIENCE).unwrap()
+}
+
+struct Client(BufReader<TcpStream>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    /// Lower-cased `name: value` lines.
+    headers: Vec<String>,
+    body: String,
+}
+
+impl Client {
+    fn connect(catcher: &Catcher) -> Self {
+        let stream = TcpStream::connect(catcher.addr()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Connects and sends.
+    fn sending(catcher: &Catcher, bytes: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(catcher);
+        client.send(bytes);
+        client
+    }
+
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn half_close(&self) {
+        self.0.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_ascii_lowercase()
+    }
+
+    fn answer(&mut self) -> Answer {
+        let status = self.line();
+        let status = status.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers = Vec::new();
+        loop {
+            match self.line() {
+                line if line.is_empty() => break,
+                line => headers.push(line),
+            }
+        }
+        let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        Answer { status, headers, body }
+    }
+
+    /// Whatever comes until the catcher closes; panics if it does not.
+    fn until_closed(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).map(|_| rest)
+    }
+}
+
+fn names_and_values(capture: &Capture) -> Vec<(&str, &[u8])> {
+    capture.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+}
+
+#[test]
+fn a_capture_is_what_was_sent_byte_for_byte() {
+    let catcher = catcher("200");
+    let head = b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
+        X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
+    let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    assert!(answer.headers.contains(&"content-type: text/plain".to_owned()), "{answer:?}");
+
+    let capture = caught(&catcher);
+    assert_eq!(capture.head, head);
+    assert_eq!(capture.body, b"\x00\xffabc");
+    assert_eq!((capture.method.as_str(), capture.target.as_str()), ("POST", "/hook?token=a%20b&x"));
+    let expected: [(&str, &[u8]); 7] = [
+        ("HOST", b"h"),
+        ("x-Odd", b"1"),
+        ("Accept", b"*/*"),
+        ("X-oDD", b"2"),
+        ("X-Latin", b"caf\xe9"),
+        ("Content-length", b"5"),
+        ("x-odd", b"3"),
+    ];
+    assert_eq!(names_and_values(&capture), expected);
+    assert!(!capture.malformed);
+    assert_eq!(capture.answer_status, Some(200));
+    assert_eq!(capture.remote_addr, client.0.get_ref().local_addr().unwrap());
+    assert!(capture.received_at_ms > 1_700_000_000_000 && capture.duration_ms < 10_000);
+}
+
+#[test]
+fn a_chunked_body_is_decoded_and_the_next_request_found() {
+    let catcher = catcher("200");
+    let head = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = Client::sending(
+        &catcher,
+        format!("{head}6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\nGET /next HTTP/1.1\r\n\r\n"),
+    );
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.answer().status, 200);
+    let capture = caught(&catcher);
+    assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"hello world"[..]));
+    assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn requests_on_one_connection_keep_their_own_heads() {
+    let requests = [
+        "POST /1 HTTP/1.1\r\nA: 1\r\nContent-Length: 3\r\n\r\nabc",
+        "\r\nGET /2 HTTP/1.1\r\na: 2\r\n\r\n",
+        "POST /3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ];
+    let catcher = catcher("200");
+    // One after the other, then all at once, then byte by byte.
+    let mut client = Client::connect(&catcher);
+    for request in requests {
+        client.send(request);
+        assert_eq!(client.answer().status, 200);
+    }
+    client.send(requests.concat());
+    requests.concat().bytes().for_each(|byte| client.send([byte]));
+    for _ in 0..6 {
+        assert_eq!(client.answer().status, 200);
+    }
+    for _ in 0..3 {
+        for request in requests {
+            let capture = caught(&catcher);
+            let head = request.trim_start().split_inclusive("\r\n\r\n").next().unwrap();
+            assert_eq!(String::from_utf8_lossy(&capture.head), head);
+            assert_eq!(capture.body, if capture.target == "/2" { "" } else { "abc" }.as_bytes());
+            assert!(!capture.malformed);
+        }
+    }
+    assert!(catcher.captures().try_recv().is_err());
+}
+
+#[test]
+fn many_pipelined_requests_are_kept_in_order() {
+    let catcher = catcher("200");
+    let requests: String =
+        (0..500).map(|number| format!("POST /{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\n{number:4}")).collect();
+    let mut client = Client::sending(&catcher, requests);
+    for number in 0..500 {
+        assert_eq!(client.answer().status, 200);
+        let capture = caught(&catcher);
+        assert_eq!(capture.target, format!("/{number}"));
+        assert_eq!(capture.body, format!("{number:4}").as_bytes());
+    }
+}
+
+#[test]
+fn http_1_0_is_answered_and_closed() {
+    let catcher = catcher("200");
+    let mut client = Client::sending(&catcher, "GET /old HTTP/1.0\nA: b\n\n");
+    assert_eq!(client.answer().body, "ok\n");
+    assert_eq!(client.until_closed().unwrap(), b"");
+    let capture = caught(&catcher);
+    assert_eq!(capture.head, b"GET /old HTTP/1.0\nA: b\n\n");
+    assert!(!capture.malformed);
+}
+
+#[test]
+fn a_client_that_closes_its_side_first_is_answered() {
+    let catcher = catcher("200");
+    let mut client = Client::sending(&catcher, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.until_closed().unwrap(), b"");
+    let capture = caught(&catcher);
+    assert!(capture.body.is_empty() && !capture.malformed);
+    assert!(catcher.captures().try_recv().is_err());
+}
+
+#[test]
+fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
+    let limits = Limits { body_bytes: 4, ..Limits::default() };
+    let catcher = catcher_with("201", limits);
+    let mut client = Client::sending(&catcher, "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_eq!(client.answer().status, 100);
+    client.send("abcd");
+    assert_eq!(client.answer().status, 201);
+    assert_eq!(caught(&catcher).body, b"abcd");
+    client.send("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    assert!(caught(&catcher).malformed);
+}
+
+#[test]
+fn the_script_is_followed_over_all_connections() {
+    let catcher = catcher("503x2,204,200");
+    let mut statuses = Vec::new();
+    for request in ["GET", "POST", "HEAD", "OPTIONS", "BREW"] {
+        let mut client = Client::sending(&catcher, format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
+        client.half_close();
+        let answer = client.until_closed().unwrap();
+        statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
+        assert_eq!(caught(&catcher).answer_status, statuses[statuses.len() - 1].parse().ok());
+    }
+    assert_eq!(statuses, ["503", "503", "204", "200", "200"]);
+}
+
+#[test]
+fn other_statuses_say_their_reason() {
+    let catcher = catcher("503,599");
+    for body in ["Service Unavailable\n", "No Reason Phrase\n"] {
+        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(client.answer().body, body);
+    }
+}
+
+#[test]
+fn timeout_says_nothing_and_reset_resets() {
+    let catcher = catcher("timeout,reset,200");
+    let mut silent = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
+    assert_eq!(caught(&catcher).answer_status, None);
+    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
+    assert_eq!(caught(&catcher).answer_status, None);
+    let error = reset.until_closed().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    // Still open and silent after others were served.
+    let mut other = Client::sending(&catcher, "GET /3 HTTP/1.1\r\n\r\n");
+    assert_eq!(other.answer().status, 200);
+    silent.0.get_ref().set_nonblocking(true).unwrap();
+    assert_eq!(silent.until_closed().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    silent.0.get_ref().set_nonblocking(false).unwrap();
+    silent.half_close();
+    assert_eq!(silent.until_closed().unwrap(), b"");
+}
+
+#[test]
+fn the_capture_is_there_before_the_answer() {
+    let catcher = catcher("200");
+    for request in ["GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"] {
+        for _ in 0..50 {
+            let mut client = Client::sending(&catcher, request);
+            client.answer();
+            assert!(catcher.captures().try_recv().is_ok(), "{request}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How a catcher begins and ends.
+
+use std::sync::mpsc::TryRecvError;
+use std::time::Instant;
+
+use super::super::CatcherError;
+use super::*;
+
+fn stop_promptly(catcher: &mut Catcher) {
+    let started = Instant::now();
+    catcher.stop();
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error() {
+    let catcher = catcher("200");
+    let again = Catcher::bind(catcher.addr(), "200".parse().unwrap(), Limits::default()).unwrap_err();
+    assert!(matches!(again, CatcherError::Bind { addr, .. } if addr == catcher.addr()));
+    assert_eq!(again.to_string(), format!("cannot listen on `{}`", catcher.addr()));
+}
+
+#[test]
+fn the_url_can_be_reached_from_here() {
+    let here = catcher("200");
+    assert_eq!(here.url(), format!("http://{}", here.addr()));
+    let everywhere =
+        Catcher::bind(SocketAddr::from(([0, 0, 0, 0], 0)), "200".parse().unwrap(), Limits::default()).unwrap();
+    assert_eq!(everywhere.url(), format!("http://127.0.0.1:{}", everywhere.addr().port()));
+}
+
+#[test]
+fn stop_does_not_wait_for_idle_or_half_sent_or_held_connections() {
+    let mut catcher = catcher("200,timeout");
+    let mut idle = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(idle.answer().status, 200);
+    caught(&catcher);
+    let mut held = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+    caught(&catcher);
+    let mut fresh = Client::connect(&catcher);
+    let mut half = Client::sending(&catcher, "nonsense");
+    // Once this later connection was served and seen to end, the half-sent head before it was read, too.
+    let mut seen = Client::sending(&catcher, "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(seen.answer().status, 100);
+    drop(seen);
+    assert!(caught(&catcher).malformed);
+    stop_promptly(&mut catcher);
+    for client in [&mut idle, &mut held, &mut fresh, &mut half] {
+        assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()));
+    }
+    assert!(TcpStream::connect(catcher.addr()).is_err());
+    let cut = catcher.captures().try_recv().unwrap();
+    assert_eq!((cut.head.as_slice(), cut.malformed, cut.answer_status), (&b"nonsense"[..], true, None));
+    assert_eq!(catcher.captures().try_recv().unwrap_err(), TryRecvError::Disconnected);
+}
+
+#[test]
+fn stop_lets_a_request_be_finished() {
+    let mut catcher = catcher("200");
+    let head = "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = Client::sending(&catcher, head);
+    // The go-ahead says that the request is being served.
+    assert_eq!(client.answer().status, 100);
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| {
+            let started = Instant::now();
+            catcher.stop();
+            (started.elapsed(), catcher)
+        });
+        client.send("some body");
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        let (took, catcher) = stopping.join().unwrap();
+        assert!(took < Duration::from_millis(900), "{took:?}");
+        assert!(!caught(&catcher).malformed);
+    });
+}
+
+#[test]
+fn stop_cuts_what_takes_too_long_and_keeps_it() {
+    let mut catcher = catcher("200");
+    let sent = "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = Client::sending(&catcher, sent);
+    assert_eq!(client.answer().status, 100);
+    let started = Instant::now();
+    catcher.stop();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    let cut = catcher.captures().try_recv().unwrap();
+    assert_eq!((cut.head.as_slice(), cut.answer_status), (sent.as_bytes(), None));
+    assert!(cut.malformed);
+    catcher.stop();
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_for_their_turn() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let mut catcher = catcher_with("200", limits);
+    let mut first = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
+    let mut second = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
+    // The first is still the only one served.
+    first.send("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
+    assert_eq!(second.answer().status, 200);
+    assert_eq!(["/1", "/1", "/2"].map(String::from), [(); 3].map(|()| caught(&catcher).target));
+    stop_promptly(&mut catcher);
+}

@@ -1,0 +1,302 @@
+//! Groups of options that several commands share, as they are typed.
+//!
+//! Values that may hold a secret are taken as plain text here and read in `settings`: clap quotes a value that it cannot
+//! parse. What the options mean, and what wins over what, is settled there too.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::delivery::{ErrorKind, Status};
+use crate::event::catalogue;
+use crate::filter::Filter;
+use crate::output::Color;
+use crate::rule::StatusRanges;
+use crate::time::{Edge, TimeError, UnixMs, parse_duration, parse_time};
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Read this configuration file [default: ~/.config/hookfire/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Use this journal [default: ~/.local/state/hookfire/journal.db]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true)]
+    pub journal: Option<PathBuf>,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr; twice for requests and responses too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Use colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        env = "HOOKFIRE_COLOR",
+        hide_env_values = true
+    )]
+    pub color: Color,
+}
+
+/// Where to send.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// A configured endpoint [default: the configuration's `default_endpoint`]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true)]
+    pub endpoint: Option<String>,
+    /// A URL; every value in its query counts as secret
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true)]
+    pub url: Option<String>,
+    #[command(flatten)]
+    pub extras: ExtraArgs,
+}
+
+/// What goes with the request beside its URL.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ExtraArgs {
+    /// A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true)]
+    pub secret: Vec<String>,
+    /// A query parameter that is not secret (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", hide_env_values = true)]
+    pub param: Vec<String>,
+    /// An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", hide_env_values = true)]
+    pub header: Vec<String>,
+}
+
+/// What counts as delivered, and how often to try.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Rule")]
+pub struct RuleArgs {
+    /// Attempts after the first
+    #[arg(long, value_name = "N", env = "HOOKFIRE_RETRIES", hide_env_values = true)]
+    pub retries: Option<u32>,
+    /// Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", hide_env_values = true, value_parser = parse_duration, allow_hyphen_values = true)]
+    pub retry_interval: Option<Duration>,
+    /// What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]
+    #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS", hide_env_values = true)]
+    pub success: Option<StatusRanges>,
+}
+
+/// How to connect.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub struct TransportArgs {
+    /// The longest that one attempt may take [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    pub timeout: Option<Duration>,
+    /// The longest that resolving, connecting and TLS may take [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    pub connect_timeout: Option<Duration>,
+    /// Trust these certificates (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true)]
+    pub cacert: Option<PathBuf>,
+    /// Show this client certificate (PEM, with its key unless --key is given)
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true)]
+    pub cert: Option<PathBuf>,
+    /// The client certificate's key (PEM)
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true)]
+    pub key: Option<PathBuf>,
+    /// Do not check certificates; noted with each attempt
+    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true)]
+    pub insecure: bool,
+    /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY", hide_env_values = true)]
+    pub proxy: Option<String>,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("a timeout is longer than zero".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// The one filter grammar. Times stay text here, so that an unreadable one is told in our words.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filter (several narrow each other)")]
+pub struct FilterArgs {
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// Only events with this action
+    #[arg(long, value_name = "ACTION")]
+    pub action: Option<String>,
+    /// Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an
+    /// age such as 2h
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub before: Option<String>,
+    /// Only those whose last error was this HTTP status, such as 503 or 5xx
+    #[arg(long, value_name = "CODES")]
+    pub http_status: Option<StatusRanges>,
+    /// Only those whose last error was of this kind
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub error: Option<ErrorKindArg>,
+}
+
+impl FilterArgs {
+    /// The filter, without its endpoint.
+    ///
+    /// # Errors
+    /// When a time cannot be read.
+    pub fn filter(&self, now: UnixMs) -> Result<Filter, TimeError> {
+        let time = |text: &Option<String>, edge| text.as_deref().map(|text| parse_time(text, now, edge)).transpose();
+        Ok(Filter {
+            event_type: self.event_type.clone(),
+            action: self.action.clone(),
+            endpoint: None,
+            since: time(&self.since, Edge::From)?,
+            before: time(&self.before, Edge::UpTo)?,
+            http_status: self.http_status.clone(),
+            error: self.error.map(|kind| kind.0),
+        })
+    }
+
+    /// The words of the filter that name nothing known, with what was probably meant: the list is then empty for a reason.
+    pub fn unknown_words(&self) -> Vec<String> {
+        let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
+        let unknown = |word: &Option<String>, known: Vec<&'static str>, what: &str| {
+            let word = word.as_deref().filter(|word| !known.contains(word))?;
+            let near = crate::text::nearest(word, known)?;
+            Some(format!("`{word}` is not {what} that 3scale documents; did you mean `{near}`?"))
+        };
+        let words = [
+            unknown(&self.event_type, catalogue::TYPES.to_vec(), "a type"),
+            unknown(&self.action, actions.collect(), "an action"),
+        ];
+        words.into_iter().flatten().collect()
+    }
+}
+
+/// Makes a domain word an option's value, under the name that it has everywhere.
+macro_rules! word_option {
+    ($arg:ident, $word:ident, $about:literal) => {
+        #[doc = $about]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $arg(pub $word);
+
+        impl ValueEnum for $arg {
+            fn value_variants<'a>() -> &'a [Self] {
+                static ALL: [$arg; $word::ALL.len()] = {
+                    let mut all = [$arg($word::ALL[0]); $word::ALL.len()];
+                    let mut i = 1;
+                    while i < all.len() {
+                        all[i] = $arg($word::ALL[i]);
+                        i += 1;
+                    }
+                    all
+                };
+                &ALL
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                Some(clap::builder::PossibleValue::new(self.0.as_str()))
+            }
+        }
+    };
+}
+
+word_option!(ErrorKindArg, ErrorKind, "An error kind as an option's value.");
+word_option!(StatusArg, Status, "A status as an option's value.");
+
+/// A status that nobody works on any more, as an option's value.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FinishedStatusArg {
+    /// Delivered.
+    Delivered,
+    /// Failed after all attempts.
+    Failed,
+    /// Left behind by a process.
+    Interrupted,
+}
+
+impl FinishedStatusArg {
+    /// The status itself.
+    pub fn status(self) -> Status {
+        match self {
+            FinishedStatusArg::Delivered => Status::Delivered,
+            FinishedStatusArg::Failed => Status::Failed,
+            FinishedStatusArg::Interrupted => Status::Interrupted,
+        }
+    }
+}
+
+/// A delivery's id: `42` or `#42`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryId(pub i64);
+
+impl std::str::FromStr for DeliveryId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeliveryId, String> {
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let id = digits.parse().ok().filter(|id| plain && *id > 0);
+        id.map(DeliveryId).ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
+    }
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON object per line.
+    Ndjson,
+    /// Comma-separated values with a header.
+    Csv,
+    /// XML.
+    Xml,
+}
+
+/// Declares an `--output` option that takes some of the formats.
+macro_rules! output_option {
+    ($args:ident, $choice:ident, $about:literal, $($format:ident),+) => {
+        #[doc = $about]
+        #[derive(Args, Clone, Copy, Debug)]
+        pub struct $args {
+            /// How to print
+            #[arg(
+                short,
+                long,
+                value_name = "FORMAT",
+                value_enum,
+                default_value_t = $choice::Text,
+                env = "HOOKFIRE_OUTPUT",
+                hide_env_values = true
+            )]
+            output: $choice,
+        }
+
+        #[derive(Clone, Copy, Debug, ValueEnum)]
+        enum $choice { $($format),+ }
+
+        impl $args {
+            /// The chosen format.
+            pub fn format(self) -> Format {
+                match self.output { $($choice::$format => Format::$format),+ }
+            }
+        }
+    };
+}
+
+output_option!(ReportOutput, ReportFormat, "`--output` of a command that reports one thing.", Text, Json, Ndjson);
+output_option!(ListOutput, ListFormat, "`--output` of a list.", Text, Json, Ndjson, Csv);
+output_option!(FailedOutput, FailedFormat, "`--output` of the failed list.", Text, Json, Ndjson, Csv, Xml);
+output_option!(PageOutput, PageFormat, "`--output` of one delivery with its event.", Text, Json, Ndjson, Xml);

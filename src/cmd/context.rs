@@ -1,0 +1,187 @@
+//! What every command gets: the decided world, and the doors to journal, configuration and the wire.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use clap::ArgMatches;
+
+use crate::cmd::args::GlobalArgs;
+use crate::config::Config;
+use crate::deliver::Shipment;
+use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::output::Ui;
+use crate::rule::Rule;
+use crate::secret::MASK;
+use crate::sender::{Sender, TransportOptions};
+use crate::settings::{self, Origin};
+use crate::target::{Target, Value};
+use crate::text;
+use crate::time::{Clock as _, UnixMs};
+
+/// What makes a client different from another: options, TLS, and whether proxies are passed by.
+type SenderKey = (TransportOptions, bool, bool);
+
+/// The decided world of one run.
+pub struct Context<'a> {
+    /// stdout and stderr.
+    pub ui: &'a Ui,
+    /// Variables and folders.
+    pub env: Environment,
+    /// The clock and Ctrl-C.
+    pub clock: SystemClock,
+    /// Options of every command.
+    pub globals: GlobalArgs,
+    /// The command's own matches, to tell a flag from a variable.
+    pub matches: &'a ArgMatches,
+    /// The whole command line's definition, for generated files.
+    pub definition: fn() -> clap::Command,
+    config: OnceCell<Config>,
+    /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
+    senders: RefCell<Vec<(SenderKey, Rc<Sender>)>>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of one run.
+    pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches, definition: fn() -> clap::Command) -> Self {
+        Context {
+            ui,
+            env: Environment::current(),
+            clock: SystemClock::default(),
+            globals,
+            matches,
+            definition,
+            config: OnceCell::new(),
+            senders: RefCell::default(),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// The configuration, read at its first use.
+    ///
+    /// # Errors
+    /// When it is wrong, or was named and cannot be read.
+    pub fn config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let (path, origin) = settings::config_path(&self.globals, self.matches, &self.env)?;
+        self.ui.detail(1, || format!("configuration: {} ({})", path.display(), origin.as_str()));
+        let config = Config::load(&path, origin != Origin::Default)?;
+        for warning in &config.warnings {
+            self.ui.warning(warning);
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The journal, made if there is none; what dead processes left behind is in its failed list.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn journal(&self) -> Result<Journal, Failure> {
+        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        self.ui.detail(1, || format!("journal: {} ({})", path.display(), origin.as_str()));
+        Ok(Journal::open(&path, Box::new(HostProcesses))?)
+    }
+
+    /// As [`Context::journal`], for commands that only look or delete: none if there is no journal yet, and what dead
+    /// processes left behind is in the failed list.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn existing_journal(&self) -> Result<Option<Journal>, Failure> {
+        let (path, _) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        // A dangling link is not "no journal": opening it says what is wrong.
+        if !path.exists() && !path.is_symlink() {
+            return Ok(None);
+        }
+        let journal = self.journal()?;
+        let released = journal.release_dead(self.now())?;
+        if released > 0 {
+            let deliveries = text::count(released, "delivery", "deliveries");
+            self.ui.warning(&format!(
+                "{deliveries} left behind by a process that ended; now in the failed list as interrupted"
+            ));
+        }
+        Ok(Some(journal))
+    }
+
+    /// Secrets looked up and a client built: all that can go wrong before anything is written down or sent.
+    ///
+    /// # Errors
+    /// When a secret cannot be had, or a certificate, key or proxy cannot be used.
+    pub fn shipment(
+        &self,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment, Failure> {
+        let mut resolved = target.resolve(&self.env)?;
+        if let Some(proxy) = &options.proxy {
+            resolved.redactor.add([proxy]);
+        }
+        Ok(Shipment {
+            transport: self.sender(target, options)?,
+            resolved,
+            rule,
+            insecure: options.insecure && target.base.is_https(),
+            sent_to,
+            timeout: options.timeout,
+        })
+    }
+
+    fn sender(&self, target: &Target, options: &TransportOptions) -> Result<Rc<Sender>, Failure> {
+        let key = (options.clone(), target.base.is_https(), target.base.is_loopback());
+        if let Some((_, sender)) = self.senders.borrow().iter().find(|(known, _)| *known == key) {
+            return Ok(Rc::clone(sender));
+        }
+        let sender = Rc::new(Sender::new(options, &target.base, self.clock.interrupt_flag())?);
+        self.senders.borrow_mut().push((key, Rc::clone(&sender)));
+        Ok(sender)
+    }
+
+    /// Warns of a secret that would cross the network in the clear, and of certificates that go unchecked.
+    pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
+        if target.has_secrets() && !target.base.is_https() && !target.base.is_loopback() {
+            let host = target.base.host();
+            self.ui.warning(&format!("secrets go to `{host}` over plain http, where others can read them; use https"));
+        }
+        if options.insecure && target.base.is_https() {
+            self.ui.warning(
+                "certificates are not checked (--insecure): anyone between here and the endpoint can read along",
+            );
+        }
+    }
+
+    /// From here on Ctrl-C is recorded instead of ending the process.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts(&self) -> Result<(), Failure> {
+        self.clock.catch_interrupts().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
+    }
+}
+
+/// A request's head as it would be sent, secrets masked.
+pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -> String {
+    let mut head = format!("{method} {target}\n");
+    for (name, value) in headers {
+        if !target.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
+            head.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    for header in &target.headers {
+        let value = match &header.value {
+            Value::Public(value) => value,
+            Value::Secret(_) => MASK,
+        };
+        head.push_str(&format!("{}: {value}\n", header.name));
+    }
+    head
+}

@@ -1,0 +1,75 @@
+//! `hookfire failed delete`
+
+use clap::Args;
+
+use crate::cmd::args::{DeliveryId, FilterArgs, Format, ReportOutput};
+use crate::cmd::context::Context;
+use crate::cmd::list::deletion;
+use crate::cmd::scope::Scope;
+use crate::delivery::Status;
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::filter::Filter;
+
+const EXAMPLES: &str = "\
+Examples:
+  Delete one:
+    $ hookfire failed delete 42
+  See what would go, then let it go:
+    $ hookfire failed delete --before 2026-11-20T10:00:00Z --dry-run
+    $ hookfire failed delete --before 2026-11-20T10:00:00Z --yes
+  Delete everything that failed:
+    $ hookfire failed delete --all --yes";
+
+/// Delete failed deliveries from the journal
+///
+/// A filter or --all is a bulk: it asks on a terminal and needs --yes elsewhere. `--before` is inclusive, as 3scale's own
+/// `time` is. An unreadable time, or no scope at all, deletes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct FailedDeleteArgs {
+    /// Deliveries of the failed list, such as 42 or '#42'
+    #[arg(value_name = "ID")]
+    ids: Vec<DeliveryId>,
+    /// Everything in the failed list
+    #[arg(long)]
+    all: bool,
+    /// Only deliveries meant for this endpoint
+    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Show what would be deleted; delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let scope = Scope::settle(&args.ids, filter, args.all, "hookfire failed delete")?;
+    let journal = ctx.existing_journal()?;
+    let ids = scope.ids(journal.as_ref())?;
+    if ids.is_empty() && args.output.format() == Format::Text {
+        args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+    }
+    deletion::run(
+        ctx,
+        journal.as_ref(),
+        &deletion::Plan {
+            ids: &ids,
+            statuses: &[Status::Failed, Status::Interrupted],
+            one: "failed delivery",
+            many: "failed deliveries",
+            ask: scope.is_bulk(),
+            yes: args.yes,
+            dry_run: args.dry_run,
+            format: args.output.format(),
+        },
+    )
+}

@@ -1,0 +1,55 @@
+//! `hookfire failed list`
+
+use clap::Args;
+
+use crate::cmd::args::{FailedOutput, FilterArgs, Format};
+use crate::cmd::context::Context;
+use crate::cmd::list::{self, Words};
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::filter::Filter;
+use crate::journal::{List, Query};
+
+const EXAMPLES: &str = "\
+Examples:
+  What failed, oldest first:
+    $ hookfire failed list
+  What failed with a 5xx since yesterday's deployment:
+    $ hookfire failed list --http-status 5xx --since '2026-11-20 18:00:00'
+  The ids of what could not be reached, for a script:
+    $ hookfire failed list --error connect -o ndjson | jq .id
+  As 3scale itself lists failures:
+    $ hookfire failed list -o xml > failures.xml";
+
+/// List failed deliveries, oldest first
+///
+/// An empty list is no error. `xml` is 3scale's own `<webhooks-failures>` document.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct FailedListArgs {
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only deliveries meant for this endpoint
+    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: FailedOutput,
+}
+
+pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let empty = if filter.is_empty() { "the failed list is empty" } else { "nothing in the failed list matches" };
+    let query = Query { list: List::Failed, filter, limit: args.limit };
+    let journal = ctx.existing_journal()?;
+    let words = Words { empty, with_status: false };
+    list::print(ctx, journal.as_ref(), &query, args.output.format(), &words)?;
+    if args.output.format() == Format::Text {
+        args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+        list::name_the_limit(ctx, journal.as_ref(), &query)?;
+    }
+    Ok(Exit::Done)
+}

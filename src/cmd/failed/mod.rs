@@ -1,0 +1,36 @@
+//! `hookfire failed`: the deliveries that nobody got.
+
+mod delete;
+mod list;
+mod show;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// List, show and delete failed deliveries
+///
+/// The failed list holds every delivery that was not delivered after all its attempts, and every one whose process died
+/// or was stopped (interrupted).
+#[derive(Debug, Subcommand)]
+pub enum FailedCommand {
+    List(list::FailedListArgs),
+    Show(show::FailedShowArgs),
+    Delete(delete::FailedDeleteArgs),
+}
+
+impl FailedCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            FailedCommand::List(args) => list::run(&args, ctx),
+            FailedCommand::Show(args) => show::run(&args, ctx),
+            FailedCommand::Delete(args) => delete::run(&args, ctx),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `hookfire journal check`
+
+use clap::Args;
+
+use crate::cmd::args::{Format, ReportOutput};
+use crate::cmd::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::output::json;
+use crate::text::count;
+
+/// Check the journal's integrity and count what is in it
+///
+/// Reads the whole file. Damage ends with exit code 6.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  In a nightly job:\n    $ hookfire journal check -o json")]
+pub struct JournalCheckArgs {
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let Some(journal) = ctx.existing_journal()? else {
+        ctx.ui.status("there is no journal yet; the first delivery makes it");
+        if args.output.format() != Format::Text {
+            ctx.ui.line("null")?;
+        }
+        ctx.ui.flush()?;
+        return Ok(Exit::Done);
+    };
+    let health = journal.check()?;
+    let path = journal.path().to_string_lossy();
+    if args.output.format() == Format::Text {
+        let total = health.counts.iter().map(|(_, number)| number).sum();
+        let state = if health.problems.is_empty() { "sound" } else { "damaged" };
+        ctx.ui.line(&format!(
+            "{path} is {state}: {} with {}",
+            count(total, "delivery", "deliveries"),
+            count(health.attempts, "attempt", "attempts")
+        ))?;
+        for (status, number) in &health.counts {
+            ctx.ui.line(&format!("  {:<11} {number}", status.as_str()))?;
+        }
+    } else {
+        let deliveries: serde_json::Map<String, serde_json::Value> =
+            health.counts.iter().map(|(status, number)| (status.as_str().to_owned(), (*number).into())).collect();
+        let view = serde_json::json!({
+            "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
+            "attempts": health.attempts, "problems": health.problems,
+        });
+        ctx.ui.line(&if args.output.format() == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+    }
+    ctx.ui.flush()?;
+    if health.problems.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let failure =
+        Failure::new(Kind::Journal, format!("the journal `{path}` is damaged: {}", health.problems.join("; ")));
+    Err(failure.hint("copy the file before anything else; `sqlite3 FILE .recover` can save most of it"))
+}

@@ -1,0 +1,64 @@
+//! `hookfire journal list`
+
+use clap::Args;
+
+use crate::cmd::args::{FilterArgs, Format, ListOutput, StatusArg};
+use crate::cmd::context::Context;
+use crate::cmd::list::{self, Words};
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::filter::Filter;
+use crate::journal::{List, Query};
+
+/// Newest deliveries shown as text unless told otherwise; the other formats are for scripts and show all.
+const SCREENFUL: usize = 50;
+
+const EXAMPLES: &str = "\
+Examples:
+  The newest deliveries, whatever became of them:
+    $ hookfire journal list
+  What was delivered to staging today:
+    $ hookfire journal list --status delivered --endpoint staging --since 2026-11-20
+  Everything, for a spreadsheet:
+    $ hookfire journal list -o csv > deliveries.csv";
+
+/// List deliveries of any status, newest first
+///
+/// As text the newest 50, in the other formats all, unless --limit says otherwise.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct JournalListArgs {
+    /// Only deliveries of this status
+    #[arg(long, value_name = "STATUS", value_enum)]
+    status: Option<StatusArg>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only deliveries meant for this endpoint
+    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: ListOutput,
+}
+
+pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let format = args.output.format();
+    let nothing_asked = filter.is_empty() && args.status.is_none();
+    let query = Query {
+        list: List::All(args.status.map(|status| status.0)),
+        filter,
+        limit: args.limit.or((format == Format::Text).then_some(SCREENFUL)),
+    };
+    let journal = ctx.existing_journal()?;
+    let empty = if nothing_asked { "the journal is empty" } else { "nothing in the journal matches" };
+    list::print(ctx, journal.as_ref(), &query, format, &Words { empty, with_status: true })?;
+    if format == Format::Text {
+        args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+        list::name_the_limit(ctx, journal.as_ref(), &query)?;
+    }
+    Ok(Exit::Done)
+}

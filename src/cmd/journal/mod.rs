@@ -1,0 +1,39 @@
+//! `hookfire journal`: everything that was ever sent, and the file it is in.
+
+mod check;
+mod list;
+mod path;
+mod prune;
+pub mod show;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Look into the journal, check it, and keep it small
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    List(list::JournalListArgs),
+    Show(show::JournalShowArgs),
+    Path(path::JournalPathArgs),
+    Check(check::JournalCheckArgs),
+    Prune(prune::JournalPruneArgs),
+}
+
+impl JournalCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            JournalCommand::List(args) => list::run(&args, ctx),
+            JournalCommand::Show(args) => show::run(&args, ctx),
+            JournalCommand::Path(args) => path::run(&args, ctx),
+            JournalCommand::Check(args) => check::run(&args, ctx),
+            JournalCommand::Prune(args) => prune::run(&args, ctx),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Printing a list of deliveries in any format, row by row where the format allows.
+
+pub mod deletion;
+
+use super::args::Format;
+use super::context::Context;
+use crate::delivery::Delivery;
+use crate::failure::{Failure, Kind};
+use crate::journal::{Journal, Query};
+use crate::output::csv::CsvList;
+use crate::output::failures_xml::FailuresXml;
+use crate::output::json::{self, DeliveryView};
+use crate::output::{OutputError, table};
+use crate::store::Store as _;
+
+/// What a list is called.
+pub struct Words {
+    /// Said when it is empty.
+    pub empty: &'static str,
+    /// Whether deliveries of several statuses are in it.
+    pub with_status: bool,
+}
+
+/// Prints the list; no journal is an empty one.
+pub fn print(
+    ctx: &Context<'_>,
+    journal: Option<&Journal>,
+    query: &Query,
+    format: Format,
+    words: &Words,
+) -> Result<(), Failure> {
+    match format {
+        Format::Text => text(ctx, journal, query, words),
+        Format::Json => json_array(ctx, journal, query),
+        Format::Ndjson => {
+            each(journal, query, |delivery, _| Ok(ctx.ui.line(&json::compact(&DeliveryView::new(&delivery)))?))
+        }
+        Format::Csv => {
+            let mut buffer = Vec::new();
+            let mut list = CsvList::new(&mut buffer).map_err(OutputError::from)?;
+            each(journal, query, |delivery, _| Ok(list.push(&delivery).map_err(OutputError::from)?))?;
+            list.finish().map_err(OutputError::from)?;
+            Ok(ctx.ui.data(|out| out.write_all(&buffer))?)
+        }
+        Format::Xml => {
+            let mut buffer = Vec::new();
+            let mut list = FailuresXml::new(&mut buffer).map_err(OutputError::from)?;
+            each(journal, query, |delivery, journal| {
+                let event = journal.event(delivery.id)?;
+                list.push(&delivery, &event).map_err(|e| Failure::from_error(Kind::Journal, e))
+            })?;
+            list.finish().map_err(OutputError::from)?;
+            Ok(ctx.ui.data(|out| out.write_all(&buffer))?)
+        }
+    }?;
+    Ok(ctx.ui.flush()?)
+}
+
+fn each(
+    journal: Option<&Journal>,
+    query: &Query,
+    mut visit: impl FnMut(Delivery, &Journal) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match journal {
+        None => Ok(()),
+        Some(journal) => journal.each(query, |delivery| visit(delivery, journal))?,
+    }
+}
+
+fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Words) -> Result<(), Failure> {
+    let mut deliveries = Vec::new();
+    each(journal, query, |delivery, _| {
+        deliveries.push(delivery);
+        Ok(())
+    })?;
+    if deliveries.is_empty() {
+        ctx.ui.status(words.empty);
+        return Ok(());
+    }
+    Ok(ctx.ui.line(&table::deliveries(ctx.ui, &deliveries, words.with_status, ctx.now()))?)
+}
+
+fn json_array(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
+    let mut array = json::Array::default();
+    each(journal, query, |delivery, _| Ok(ctx.ui.line(&array.element(&DeliveryView::new(&delivery)))?))?;
+    Ok(ctx.ui.line(array.end())?)
+}
+
+/// Says on stderr that the limit left some out.
+pub fn name_the_limit(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
+    let (Some(limit), Some(journal)) = (query.limit, journal) else {
+        return Ok(());
+    };
+    let total = journal.count(query)?;
+    if total > limit {
+        ctx.ui.status(&format!("{limit} of {total} shown; `--limit {total}` shows all"));
+    }
+    Ok(())
+}

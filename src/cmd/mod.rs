@@ -1,0 +1,59 @@
+//! The commands: a file each, with its options, its help, and a `run` that puts the floors below together.
+//!
+//! A command has no SQL, no HTTP and no drawing of its own.
+
+pub mod args;
+pub mod config;
+pub mod context;
+pub mod demo;
+pub mod failed;
+pub mod fire;
+pub mod generate;
+pub mod journal;
+mod list;
+pub mod ping;
+mod report;
+pub mod retry;
+mod scope;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use context::Context;
+
+/// What hookfire can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Fire(fire::FireArgs),
+    #[command(subcommand)]
+    Failed(failed::FailedCommand),
+    Retry(retry::RetryArgs),
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    Ping(ping::PingArgs),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Demo(demo::DemoArgs),
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            Command::Fire(args) => fire::run(&args, ctx),
+            Command::Failed(command) => command.run(ctx),
+            Command::Retry(args) => retry::run(&args, ctx),
+            Command::Journal(command) => command.run(ctx),
+            Command::Ping(args) => ping::run(&args, ctx),
+            Command::Config(command) => command.run(ctx),
+            Command::Demo(args) => demo::run(&args, ctx),
+            Command::Generate(command) => command.run(ctx),
+        }
+    }
+}

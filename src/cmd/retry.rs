@@ -1,0 +1,330 @@
+//! `hookfire retry`: send failed deliveries again.
+
+use std::cell::Cell;
+
+use clap::Args;
+
+use super::args::{DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
+use super::context::Context;
+use super::report::exit_of;
+use super::scope::Scope;
+use crate::deliver::{Courier, Observer, Shipment};
+use crate::delivery::{Delivery, Status};
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::filter::Filter;
+use crate::journal::Journal;
+use crate::output::human::{Narrator, result_line};
+use crate::output::json::{self, DeliveryView};
+use crate::recover::{self, Dispatch, Retried};
+use crate::rule::Rule;
+use crate::secret::SecretSource;
+use crate::settings::{self, Chosen};
+use crate::target::{MissingSecret, Target, Value};
+use crate::time::Clock as _;
+
+const EXAMPLES: &str = "\
+Examples:
+  Send one again:
+    $ hookfire retry 42
+  Send everything that failed, oldest first:
+    $ hookfire retry --all
+  Only what failed with a 5xx in the last two hours; see first what that is:
+    $ hookfire retry --http-status 5xx --since 2h --dry-run
+  Give the secret that was given literally the first time, and so was not kept:
+    $ hookfire retry 42 --secret token=@env:HOOK_TOKEN
+  Send them to another place:
+    $ hookfire retry --all --url http://127.0.0.1:8080/hook";
+
+/// Send failed deliveries again
+///
+/// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. What
+/// succeeds leaves the failed list. Two retries at once never send one delivery twice. It never asks; --dry-run shows
+/// what it would send.
+///
+/// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
+/// with the delivery (@env:, @file:). A delivery whose secret cannot be had is left as it is.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct RetryArgs {
+    /// Deliveries of the failed list, such as 42 or '#42'
+    #[arg(value_name = "ID")]
+    ids: Vec<DeliveryId>,
+    /// Everything in the failed list
+    #[arg(long)]
+    all: bool,
+    /// With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it
+    #[arg(short, long, value_name = "NAME", help_heading = "Target")]
+    endpoint: Option<String>,
+    /// Send to this URL instead
+    #[arg(long, value_name = "URL", help_heading = "Target", conflicts_with = "endpoint")]
+    url: Option<String>,
+    #[command(flatten)]
+    extras: ExtraArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    rule: RuleArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+    /// Show what would be sent; send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+/// Runs `hookfire retry`.
+///
+/// # Errors
+/// What kept it from sending at all; what became of each delivery is the exit code.
+pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let mut filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
+    if !elsewhere {
+        filter.endpoint.clone_from(&args.endpoint);
+    }
+    let narrowed = filter != Filter::default();
+    let scope = Scope::settle(&args.ids, filter, args.all, "hookfire retry")?;
+    let config = ctx.config()?;
+    let target = TargetArgs { endpoint: args.endpoint.clone(), url: args.url.clone(), extras: args.extras.clone() };
+    let elsewhere = elsewhere.then(|| settings::chosen(&target, ctx.matches, config, &ctx.env)).transpose()?;
+    let journal = ctx.existing_journal()?;
+    let ids = scope.ids(journal.as_ref())?;
+    let Some(journal) = journal.filter(|_| !ids.is_empty()) else {
+        if narrowed {
+            args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+        }
+        return nothing_to_send(ctx, args.output.format());
+    };
+    let mut retry = Retry {
+        ctx,
+        args,
+        elsewhere,
+        secrets: settings::secrets(&args.extras, &ctx.env)?,
+        journal: &journal,
+        format: args.output.format(),
+        array: json::Array::default(),
+        named: !scope.is_bulk(),
+        tally: Tally::default(),
+    };
+    if args.dry_run {
+        return retry.dry_run(&ids);
+    }
+    ctx.catch_interrupts()?;
+    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &ids, &mut retry);
+    retry.finish(ended, ids.len())
+}
+
+fn nothing_to_send(ctx: &Context<'_>, format: Format) -> Result<Exit, Failure> {
+    match format {
+        Format::Json => ctx.ui.line(json::Array::default().end())?,
+        _ => ctx.ui.status("nothing to send again"),
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+/// One run of `retry`: prepares each delivery and reports what becomes of it.
+struct Retry<'a> {
+    ctx: &'a Context<'a>,
+    args: &'a RetryArgs,
+    elsewhere: Option<Chosen<'a>>,
+    /// `--secret`, by name.
+    secrets: Vec<(String, SecretSource)>,
+    journal: &'a Journal,
+    format: Format,
+    array: json::Array,
+    /// Whether ids were named, so that each one skipped is worth a word.
+    named: bool,
+    tally: Tally,
+}
+
+#[derive(Default)]
+struct Tally {
+    delivered: usize,
+    failed: usize,
+    not_sent: usize,
+    skipped: usize,
+    exit: Cell<Option<Exit>>,
+    /// The first failure that kept a delivery from being sent, to be told at the end where stderr takes one object only.
+    first_failure: Option<Failure>,
+}
+
+impl Tally {
+    fn note(&self, exit: Exit) {
+        self.exit.set(Some(self.exit.get().unwrap_or(Exit::Done).worst(exit)));
+    }
+}
+
+impl Retry<'_> {
+    /// Where a delivery goes now, and the options to connect with.
+    fn target(&self, delivery: &Delivery) -> Result<Target, Failure> {
+        let mut target = match &self.elsewhere {
+            Some(chosen) => {
+                let mut target = chosen.target.clone();
+                for header in &delivery.target.headers {
+                    let given = target.headers.iter().any(|h| h.name.eq_ignore_ascii_case(&header.name));
+                    // A credential for one place is none of another's business.
+                    if !given && matches!(header.value, Value::Public(_)) {
+                        target.headers.push(header.clone());
+                    }
+                }
+                return Ok(target);
+            }
+            None => delivery.target.clone(),
+        };
+        // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
+        if let Some(endpoint) = self.configured(delivery) {
+            for (list, configured) in
+                [(&mut target.params, &endpoint.target.params), (&mut target.headers, &endpoint.target.headers)]
+            {
+                for named in list.iter_mut().filter(|named| matches!(named.value, Value::Secret(_))) {
+                    if let Some(now) = configured.iter().find(|now| now.name.eq_ignore_ascii_case(&named.name)) {
+                        named.value = now.value.clone();
+                    }
+                }
+            }
+        }
+        for param in &mut target.params {
+            if let Some((_, source)) = self.secrets.iter().find(|(name, _)| *name == param.name) {
+                param.value = Value::Secret(source.clone());
+            }
+        }
+        for header in settings::headers(&self.args.extras, &self.ctx.env)? {
+            target.set_header(header);
+        }
+        Ok(target)
+    }
+
+    /// The delivery's endpoint as it is configured now, if it is still at the place that the delivery was meant for: its
+    /// secrets are for nobody else.
+    fn configured(&self, delivery: &Delivery) -> Option<&crate::config::Endpoint> {
+        let endpoint = self.ctx.config().ok()?.endpoints.get(delivery.endpoint.as_deref()?)?;
+        endpoint.target.base.same_origin(&delivery.target.base).then_some(endpoint)
+    }
+
+    fn rule(&self, delivery: &Delivery) -> Rule {
+        let RuleArgs { retries, retry_interval, success } = &self.args.rule;
+        Rule {
+            retries: retries.unwrap_or(0),
+            interval: retry_interval.unwrap_or(delivery.rule.interval),
+            success: success.clone().unwrap_or_else(|| delivery.rule.success.clone()),
+        }
+    }
+
+    fn dry_run(mut self, ids: &[i64]) -> Result<Exit, Failure> {
+        use crate::store::Store as _;
+        for &id in ids {
+            let Some(delivery) = self.journal.delivery(id)? else {
+                continue;
+            };
+            match self.prepare(&delivery) {
+                Ok(_) => self.print(&delivery)?,
+                Err(e) => {
+                    self.failed(id, e);
+                }
+            }
+        }
+        self.ctx.ui.status("nothing is sent (--dry-run)");
+        self.finish(Ok(()), 0)
+    }
+
+    fn print(&mut self, delivery: &Delivery) -> Result<(), Failure> {
+        let view = |journal: &Journal| -> Result<DeliveryView, Failure> {
+            Ok(DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?))
+        };
+        let line = match self.format {
+            Format::Json => self.array.element(&view(self.journal)?),
+            Format::Ndjson => json::compact(&view(self.journal)?),
+            _ if self.args.dry_run => {
+                let target = self.target(delivery)?;
+                format!("would send #{} {}.{} → {target}", delivery.id, delivery.event_type, delivery.action)
+            }
+            _ => result_line(self.ctx.ui, delivery),
+        };
+        self.ctx.ui.line(&line)?;
+        Ok(self.ctx.ui.flush()?)
+    }
+
+    fn finish(mut self, ended: Result<(), Failure>, asked: usize) -> Result<Exit, Failure> {
+        if self.format == Format::Json {
+            self.ctx.ui.line(self.array.end())?;
+        }
+        self.ctx.ui.flush()?;
+        ended?;
+        let Tally { delivered, failed, not_sent, skipped, .. } = self.tally;
+        if asked > 1 {
+            let parts = [(delivered, "delivered"), (failed, "failed"), (not_sent, "not sent"), (skipped, "skipped")];
+            let parts: Vec<String> =
+                parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+            self.ctx.ui.status(&parts.join(", "));
+        }
+        let exit = self.tally.exit.get().unwrap_or(Exit::Done);
+        if self.ctx.clock.interrupted() {
+            return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
+        }
+        match self.tally.first_failure.take() {
+            Some(failure) if self.format != Format::Text => Err(Failure { exit: Some(exit), ..failure }),
+            _ => Ok(exit),
+        }
+    }
+}
+
+impl Dispatch for Retry<'_> {
+    type Error = Failure;
+
+    fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment, Failure> {
+        let target = self.target(delivery)?;
+        let endpoint = match &self.elsewhere {
+            Some(chosen) => chosen.endpoint.map(|(_, endpoint)| endpoint),
+            None => self.configured(delivery),
+        };
+        let options = settings::transport(&self.args.transport, endpoint);
+        self.ctx.warn_of_exposure(&target, &options);
+        let sent_to = self.elsewhere.is_some().then(|| target.to_string());
+        self.ctx.shipment(&target, self.rule(delivery), &options, sent_to)
+    }
+
+    fn failed(&mut self, id: i64, failure: Failure) -> bool {
+        let journal_is_gone = failure.kind == Kind::Journal;
+        let missing = failure.error.downcast_ref::<MissingSecret>().is_some();
+        let about = format!("#{id} is left as it is");
+        let failure = if missing { failure.about(about) } else { failure };
+        self.tally.note(failure.kind.exit());
+        if self.format == Format::Text {
+            failure.tell(self.ctx.ui);
+        } else {
+            self.tally.first_failure.get_or_insert(failure);
+        }
+        !journal_is_gone
+    }
+
+    fn observer(&mut self, delivery: &Delivery) -> Box<dyn Observer + '_> {
+        if self.args.rule.retries.is_some() {
+            self.ctx.ui.status(&crate::output::human::headline(delivery));
+        }
+        Box::new(Narrator { ui: self.ctx.ui, terse: true })
+    }
+
+    fn done(&mut self, retried: &Retried) -> Result<(), Failure> {
+        match retried {
+            Retried::NotSent => self.tally.not_sent += 1,
+            Retried::Skipped(id) => {
+                self.tally.skipped += 1;
+                if self.named {
+                    self.ctx.ui.warning(&format!("#{id} was sent, or is being sent, by another process; skipped"));
+                }
+            }
+            Retried::Sent(delivery) => {
+                match delivery.status {
+                    Status::Delivered => self.tally.delivered += 1,
+                    _ => self.tally.failed += 1,
+                }
+                self.tally.note(exit_of(delivery));
+                self.print(delivery)?;
+            }
+        }
+        Ok(())
+    }
+}

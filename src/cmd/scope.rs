@@ -1,0 +1,98 @@
+//! Which deliveries a bulk command is about: named ids, a filter, or all; never all by accident.
+
+use super::args::DeliveryId;
+use super::context::Context;
+use crate::delivery::Status;
+use crate::failure::Failure;
+use crate::filter::Filter;
+use crate::journal::{Journal, Query};
+
+/// A scope that was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// These, each of which must exist and be in the failed list.
+    Ids(Vec<i64>),
+    /// Those of the failed list that match; all of it if the filter is empty.
+    Failed(Filter),
+}
+
+impl Scope {
+    /// Settles what was typed; `command` is what the hints show.
+    ///
+    /// # Errors
+    /// When nothing or two kinds of scope are named.
+    pub fn settle(ids: &[DeliveryId], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
+        match (ids, filter.is_empty(), all) {
+            ([], true, true) => Ok(Scope::Failed(filter)),
+            ([], false, false) => Ok(Scope::Failed(filter)),
+            ([_, ..], true, false) => {
+                let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+                let mut seen = std::collections::HashSet::new();
+                ids.retain(|id| seen.insert(*id));
+                Ok(Scope::Ids(ids))
+            }
+            ([], true, false) => Err(Failure::usage(format!("`{command}` needs to know which deliveries"))
+                .hint(format!("name ids (`{command} 42`), a filter (`{command} --type account`), or `{command} --all`"))
+                .hint("`hookfire failed list` shows what there is")),
+            _ => Err(Failure::usage("name ids, a filter or `--all`, not two of them")),
+        }
+    }
+
+    /// Whether it may be more than the user has in mind: anything but named ids.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Scope::Failed(_))
+    }
+
+    /// The ids, oldest failure first for a filter, as they were typed otherwise.
+    ///
+    /// # Errors
+    /// When a named id does not exist or is not in the failed list.
+    pub fn ids(&self, journal: Option<&Journal>) -> Result<Vec<i64>, Failure> {
+        match (self, journal) {
+            (Scope::Failed(filter), Some(journal)) => Ok(journal.ids(&Query::failed(filter.clone()))?),
+            (Scope::Failed(_), None) => Ok(Vec::new()),
+            (Scope::Ids(ids), journal) => {
+                for &id in ids {
+                    in_failed_list(journal, id)?;
+                }
+                Ok(ids.clone())
+            }
+        }
+    }
+}
+
+/// A delivery that must be in the failed list.
+///
+/// # Errors
+/// When it does not exist, or is not in the list.
+pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::delivery::Delivery, Failure> {
+    use crate::store::Store as _;
+    let found = journal.map(|journal| journal.delivery(id)).transpose()?.flatten();
+    match found {
+        None => Err(Failure::no_delivery(id)),
+        Some(delivery) if delivery.status.in_failed_list() => Ok(delivery),
+        Some(delivery) => {
+            let state = match delivery.status {
+                Status::Pending => "is being sent right now",
+                _ => "was delivered",
+            };
+            Err(Failure::new(crate::failure::Kind::NotFound, format!("#{id} {state}; it is not in the failed list"))
+                .hint(format!("`hookfire journal show {id}` shows it")))
+        }
+    }
+}
+
+/// Whether a bulk may go on: `--yes`, or a yes on a terminal.
+///
+/// # Errors
+/// When neither can be had.
+pub fn confirmed(ctx: &Context<'_>, yes: bool, question: &str) -> Result<bool, Failure> {
+    if yes {
+        return Ok(true);
+    }
+    if !ctx.ui.can_ask() {
+        return Err(Failure::usage(format!("not sure: {question}"))
+            .hint("say yes with `--yes`, or look first with `--dry-run`; nothing was changed"));
+    }
+    Ok(ctx.ui.ask(question))
+}

@@ -1,0 +1,330 @@
+//! The configuration file: TOML in, endpoints out.
+//!
+//! Errors name the file, the line and the word that was meant, and never quote a value: it might be a secret. A missing
+//! file at the default place is an empty configuration. Nothing here knows flags or environment variables.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+use crate::rule::StatusRanges;
+use crate::secret::{Secret, SecretSource, header_is_secret};
+use crate::target::{Named, Target, Value};
+use crate::text;
+use crate::time::parse_duration;
+
+/// The file that `config init` writes: every key, commented.
+pub const TEMPLATE: &str = include_str!("config/template.toml");
+
+/// A configuration that was read and checked.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The endpoint that commands use when none is named.
+    pub default_endpoint: Option<String>,
+    /// The endpoints, by name.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// What is allowed but unwise.
+    pub warnings: Vec<String>,
+}
+
+/// A named target with what it sets of the rule and the connection.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// URL, parameters, headers.
+    pub target: Target,
+    /// `retry.retries`
+    pub retries: Option<u32>,
+    /// `retry.interval`
+    pub retry_interval: Option<Duration>,
+    /// `success`
+    pub success: Option<StatusRanges>,
+    /// `timeout`
+    pub timeout: Option<Duration>,
+    /// `connect_timeout`
+    pub connect_timeout: Option<Duration>,
+    /// `cacert`
+    pub cacert: Option<PathBuf>,
+    /// `cert`
+    pub cert: Option<PathBuf>,
+    /// `key`
+    pub key: Option<PathBuf>,
+    /// `insecure`
+    pub insecure: Option<bool>,
+    /// `proxy`
+    pub proxy: Option<Secret>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its content is wrong.
+    #[error("{path}:{line}: {problem}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    default_endpoint: Option<Spanned<String>>,
+    #[serde(default)]
+    endpoints: BTreeMap<Spanned<String>, RawEndpoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEndpoint {
+    url: Spanned<String>,
+    #[serde(default)]
+    secrets: BTreeMap<String, RawSecret>,
+    #[serde(default)]
+    params: BTreeMap<String, String>,
+    #[serde(default)]
+    headers: BTreeMap<Spanned<String>, RawSecret>,
+    #[serde(default)]
+    retry: RawRetry,
+    success: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    connect_timeout: Option<Spanned<String>>,
+    cacert: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    insecure: Option<bool>,
+    proxy: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRetry {
+    retries: Option<u32>,
+    interval: Option<Spanned<String>>,
+}
+
+/// `"literal"`, `{ env = "VAR" }` or `{ file = "PATH" }`.
+struct RawSecret(SecretSource);
+
+impl<'de> Deserialize<'de> for RawSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawSecret, D::Error> {
+        struct SecretVisitor;
+        impl<'de> Visitor<'de> for SecretVisitor {
+            type Value = RawSecret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, { env = \"VARIABLE\" } or { file = \"PATH\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSecret, E> {
+                Ok(RawSecret(SecretSource::parse(text)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawSecret, A::Error> {
+                let source = match map.next_entry::<String, String>()? {
+                    Some((key, name)) if key == "env" => SecretSource::Env(name),
+                    Some((key, path)) if key == "file" => SecretSource::File(path.into()),
+                    Some((key, _)) => return Err(de::Error::unknown_field(&key, &["env", "file"])),
+                    None => return Err(de::Error::missing_field("env")),
+                };
+                match map.next_key::<String>()? {
+                    None => Ok(RawSecret(source)),
+                    Some(_) => Err(de::Error::custom("a secret has one source, either env or file")),
+                }
+            }
+        }
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+impl Config {
+    /// Reads a file; one that does not exist is an empty configuration unless it was `named` by the user.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path, named: bool) -> Result<Config, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Config::default()),
+            Err(source) => {
+                return Err(ConfigError::Read { path: path.to_owned(), source });
+            }
+        };
+        let mut config = Config::parse(path, &text)?;
+        if config.has_literal_secret() && readable_by_others(path) {
+            config.warnings.push(format!(
+                "`{}` holds a secret and others can read it; run `chmod 600 {}`",
+                path.display(),
+                text::shell_word(&path.to_string_lossy())
+            ));
+        }
+        Ok(config)
+    }
+
+    /// Checks a file's text. Relative paths in it are taken from the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::Content`].
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let at = Place { path, text };
+        let raw: RawConfig = toml::from_str(text).map_err(|e| at.toml_error(&e))?;
+        let mut endpoints = BTreeMap::new();
+        for (name, endpoint) in raw.endpoints {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
+                return Err(at.error(name.span(), "an endpoint's name is made of letters, digits, `-`, `_` and `.`"));
+            }
+            endpoints.insert(name.into_inner(), at.endpoint(endpoint)?);
+        }
+        if let Some(name) = &raw.default_endpoint {
+            if !endpoints.contains_key(name.get_ref()) {
+                let known = endpoints.keys().map(String::as_str);
+                let problem =
+                    format!("`default_endpoint` names no endpoint of this file{}", meant(name.get_ref(), known));
+                return Err(at.error(name.span(), problem));
+            }
+        }
+        let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
+        Ok(Config { default_endpoint, endpoints, warnings: Vec::new() })
+    }
+
+    fn has_literal_secret(&self) -> bool {
+        self.endpoints.values().any(|endpoint| {
+            let named = endpoint.target.params.iter().chain(&endpoint.target.headers);
+            named.into_iter().any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
+        })
+    }
+}
+
+/// A file's text, to tell lines in it.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        ConfigError::Content { path: self.path.to_owned(), line, problem: problem.into() }
+    }
+
+    /// TOML's own error without its excerpt of the file, and without the value it found.
+    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
+        let mut problem = without_value(error.message());
+        if let Some((unknown, expected)) = unknown_field(error.message()) {
+            problem = format!("unknown key `{unknown}`{}", meant(unknown, expected));
+        }
+        self.error(error.span().unwrap_or(0..0), problem)
+    }
+
+    fn endpoint(&self, raw: RawEndpoint) -> Result<Endpoint, ConfigError> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let mut target = Target::from_url(raw.url.get_ref()).map_err(|e| self.error(raw.url.span(), e.to_string()))?;
+        for (name, secret) in raw.secrets {
+            target.set_param(Named::secret(name, secret.0.anchored(folder)));
+        }
+        for (name, value) in raw.params {
+            target.set_param(Named::public(name, value));
+        }
+        for (name, source) in raw.headers {
+            let header = header(name.get_ref(), source.0.anchored(folder)).map_err(|e| self.error(name.span(), e))?;
+            target.set_header(header);
+        }
+        Ok(Endpoint {
+            target,
+            retries: raw.retry.retries,
+            retry_interval: self.parsed(raw.retry.interval, parse_duration)?,
+            success: self.parsed(raw.success, str::parse)?,
+            timeout: self.parsed(raw.timeout, parse_duration)?,
+            connect_timeout: self.parsed(raw.connect_timeout, parse_duration)?,
+            cacert: raw.cacert.map(|path| folder.join(path)),
+            cert: raw.cert.map(|path| folder.join(path)),
+            key: raw.key.map(|path| folder.join(path)),
+            insecure: raw.insecure,
+            proxy: raw.proxy.map(Secret::new),
+        })
+    }
+
+    fn parsed<T, E: fmt::Display>(
+        &self,
+        raw: Option<Spanned<String>>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ConfigError> {
+        raw.map(|raw| parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))).transpose()
+    }
+}
+
+/// A header from its name and value; its value is a secret if it is a reference, or if it looks like a credential.
+///
+/// # Errors
+/// In words, when the name cannot be a header's, or is one that hookfire sets itself.
+pub fn header(name: &str, source: SecretSource) -> Result<Named, String> {
+    const OWN: [&str; 6] = ["webhook-id", "host", "content-length", "transfer-encoding", "connection", "expect"];
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err("a header's name is made of letters, digits and `-`".to_owned());
+    }
+    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Err(format!("hookfire sets the header `{name}` itself"));
+    }
+    match source {
+        SecretSource::Literal(value) if !header_is_secret(name, value.expose()) => {
+            if value.expose().chars().any(|c| c.is_control() && c != '\t') {
+                return Err(format!("the header `{name}` has a control character in its value"));
+            }
+            Ok(Named::public(name, value.expose()))
+        }
+        source => Ok(Named::secret(name, source)),
+    }
+}
+
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let mut words = message.strip_prefix("unknown field `")?.split('`');
+    let unknown = words.next()?;
+    Some((unknown, words.skip(1).step_by(2).collect()))
+}
+
+fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match text::nearest(word, known.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; known are {}", text::listed(known)),
+    }
+}
+
+/// serde quotes the value it could not take: `invalid type: string "…", expected …`.
+fn without_value(message: &str) -> String {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}text{}", &message[..start], &message[end + 1..])
+        }
+        _ => message.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn readable_by_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The configuration's words: what is read, and what an error says and does not say.
+
+use super::*;
+use crate::time::compact;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("/etc/hookfire/config.toml"), text).map_err(|e| e.to_string())
+}
+
+#[test]
+fn every_key_of_an_endpoint_is_read() {
+    let config = parse(
+        r#"
+        default_endpoint = "staging"
+        [endpoints.staging]
+        url = "https://hooks.example.com/3scale"
+        secrets = { token = { env = "HOOK_TOKEN" }, other = { file = "other.txt" } }
+        params = { mode = "test" }
+        headers = { X-Source = "ci", Authorization = { env = "AUTH" } }
+        retry = { retries = 2, interval = "1m30s" }
+        success = "200-207"
+        timeout = "5s"
+        connect_timeout = "1s"
+        cacert = "ca.pem"
+        cert = "/abs/client.pem"
+        key = "client.key"
+        insecure = true
+        proxy = "http://proxy:3128"
+        "#,
+    )
+    .unwrap();
+    let staging = &config.endpoints["staging"];
+    assert_eq!(staging.target.to_string(), "https://hooks.example.com/3scale?other=***&token=***&mode=test");
+    let source = |at: usize| match &staging.target.params[at].value {
+        Value::Secret(source) => source.reference(),
+        Value::Public(_) => None,
+    };
+    assert_eq!(source(0).as_deref(), Some("@file:/etc/hookfire/other.txt"));
+    assert_eq!(source(1).as_deref(), Some("@env:HOOK_TOKEN"));
+    assert_eq!(staging.target.headers.len(), 2);
+    assert_eq!((staging.retries, staging.retry_interval.map(compact).as_deref()), (Some(2), Some("90s")));
+    assert_eq!(staging.cacert.as_deref(), Some(Path::new("/etc/hookfire/ca.pem")));
+    assert_eq!(staging.cert.as_deref(), Some(Path::new("/abs/client.pem")));
+}
+
+#[test]
+fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
+    for (text, expected) in [
+        ("[endpoints.a]\nurll = 'https://h/'", "/etc/hookfire/config.toml:2: unknown key `urll`; did you mean `url`?"),
+        (
+            "default_endpoint = 'stagin'\n[endpoints.staging]\nurl = 'https://h/'",
+            "/etc/hookfire/config.toml:1: `default_endpoint` names no endpoint of this file; did you mean `staging`?",
+        ),
+        (
+            "[endpoints.a]\nurl = 'ftp://h/'",
+            "/etc/hookfire/config.toml:2: `ftp:` is not a scheme that webhooks go by; use http or https",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = '60' }",
+            "/etc/hookfire/config.toml:3: cannot read `60` as a duration; write 500ms, 60s or 1m30s",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",
+            "/etc/hookfire/config.toml:3: unknown key `en`; did you mean `env`?",
+        ),
+        (
+            "[endpoints.'a b']\nurl = 'https://h/'",
+            "/etc/hookfire/config.toml:1: an endpoint's name is made of letters, digits, `-`, `_` and `.`",
+        ),
+    ] {
+        assert_eq!(parse(text).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn no_error_quotes_a_value() {
+    for text in [
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = 'CANARY-x'",
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = 'CANARY-x'",
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = ['CANARY-x'] }",
+        "[endpoints.a]\nurl = 'https://h/'\ninsecure = 'CANARY-x'",
+        "[endpoints.a]\nurl = 'https://h/'\nretry = 'CANARY-\", expected x'",
+        "[endpoints.a]\nurl = 'https://h:99999/?t=CANARY-x'",
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = \"CANARY-\\q\" }",
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(!error.contains("CANARY"), "{error}");
+        assert!(error.starts_with("/etc/hookfire/config.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_empty_unless_it_was_named() {
+    let path = Path::new("/nonexistent/hookfire.toml");
+    assert!(Config::load(path, false).unwrap().endpoints.is_empty());
+    let error = Config::load(path, true).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the configuration `/nonexistent/hookfire.toml`"), "{error}");
+}
+
+#[test]
+fn a_literal_secret_that_others_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = 'CANARY' }").unwrap();
+    for (mode, warnings) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(&path, true).unwrap();
+        assert_eq!(config.warnings.len(), warnings);
+        assert!(!config.warnings.concat().contains("CANARY"));
+    }
+}
+
+#[test]
+fn the_template_is_valid_with_every_comment_sign_taken_away() {
+    let config = parse(TEMPLATE).unwrap();
+    assert!(config.endpoints.is_empty() && config.default_endpoint.is_none());
+    let mut seen = Vec::new();
+    let lines = TEMPLATE.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| {
+        let key = line.split([' ', '=']).next().unwrap_or_default().to_owned();
+        let setting = line.starts_with('[') || line.contains(" = ") && !seen.contains(&key);
+        seen.push(key);
+        setting
+    });
+    let uncommented: Vec<&str> = lines.collect();
+    assert_eq!(parse(&uncommented.join("\n")).map(|config| config.endpoints.len()), Ok(1), "{uncommented:#?}");
+}

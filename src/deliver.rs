@@ -1,0 +1,207 @@
+//! Delivering one event: write down, send, write the outcome down, wait, again.
+//!
+//! The order is the promise: no request leaves before its attempt is committed, and nothing counts as delivered before an
+//! endpoint said so. Prints nothing and knows neither SQL nor HTTP; an [`Observer`] is told what happens.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::delivery::{Delivery, Outcome};
+use crate::rule::Rule;
+use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::target::Resolved;
+use crate::time::{Clock, Woken};
+use crate::transport::{Request, Transport, judge};
+
+/// How long a lease outlives the longest that an attempt or a wait may take: time for the journal's lock and the disk.
+const LEASE_GRACE: Duration = Duration::from_secs(60);
+/// How often a countdown is told.
+const COUNTDOWN_GRAIN: Duration = Duration::from_secs(1);
+
+/// All that sending one delivery takes.
+pub struct Shipment {
+    /// What sends.
+    pub transport: Rc<dyn Transport>,
+    /// Where to, with every secret in place.
+    pub resolved: Resolved,
+    /// By which rule.
+    pub rule: Rule,
+    /// Whether certificates go unchecked.
+    pub insecure: bool,
+    /// Where it goes, masked, if not to the delivery's own URL.
+    pub sent_to: Option<String>,
+    /// The longest that one attempt may take.
+    pub timeout: Duration,
+}
+
+/// What is told while a delivery is under way.
+pub trait Observer {
+    /// It is written down; its first request is about to leave.
+    fn accepted(&mut self, delivery: &Delivery);
+    /// An attempt ended and is written down. `made` of `allowed` attempts of this run are done.
+    fn attempted(&mut self, attempt: &Attempted<'_>);
+    /// The next attempt is due in `left`.
+    fn waiting(&mut self, left: Duration);
+}
+
+/// An attempt that ended.
+#[derive(Debug)]
+pub struct Attempted<'a> {
+    /// Attempts of this run so far.
+    pub made: u32,
+    /// The most that this run may make.
+    pub allowed: u32,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it came to.
+    pub outcome: &'a Outcome,
+    /// When the next one follows.
+    pub next_in: Option<Duration>,
+}
+
+/// Why a delivery has no recorded end.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The journal could not take it, so nothing was sent.
+    #[error(transparent)]
+    NotSent(#[from] StoreError),
+    /// Something was sent, and the journal could not take what came of it.
+    #[error("#{id} was sent ({came_of_it}), but the journal could not record it")]
+    NotRecorded {
+        /// The delivery.
+        id: i64,
+        /// What the attempt came to, in words.
+        came_of_it: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// Another process took the delivery over while this one was not running.
+    #[error("#{0} was taken over by another process")]
+    TakenOver(i64),
+}
+
+/// Sends deliveries, one at a time.
+pub struct Courier<'a> {
+    /// Where all is written down.
+    pub store: &'a dyn Store,
+    /// Time and the user's wish to stop.
+    pub clock: &'a dyn Clock,
+}
+
+impl Courier<'_> {
+    /// Accepts a new delivery and sends it by its rule; returns it as it then is.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub fn fire(
+        &self,
+        new: &NewDelivery<'_>,
+        shipment: &Shipment,
+        observer: &mut dyn Observer,
+    ) -> Result<Delivery, DeliverError> {
+        let delivery = self.store.accept(new, &self.new_attempt(shipment))?;
+        observer.accepted(&delivery);
+        self.send(&delivery, new.event, 1, shipment, observer)?;
+        Ok(self.store.delivery(delivery.id)?.unwrap_or(delivery))
+    }
+
+    /// Sends a delivery of the failed list again; none if another process has it or dealt with it meanwhile.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub fn resend(
+        &self,
+        delivery: &Delivery,
+        shipment: &Shipment,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Delivery>, DeliverError> {
+        let event = self.store.event(delivery.id)?;
+        let turn = Turn::Failed { attempts: delivery.attempt_count };
+        match self.store.begin_attempt(delivery.id, turn, &self.new_attempt(shipment))? {
+            Begun::Taken => Ok(None),
+            Begun::Attempt(number) => {
+                self.send(delivery, &event, number, shipment, observer)?;
+                Ok(self.store.delivery(delivery.id)?)
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        delivery: &Delivery,
+        event: &[u8],
+        first: u32,
+        shipment: &Shipment,
+        observer: &mut dyn Observer,
+    ) -> Result<(), DeliverError> {
+        let request = event_request(&delivery.uuid, event, &shipment.resolved);
+        let (id, allowed) = (delivery.id, shipment.rule.attempts());
+        let (mut number, mut made) = (first, 1);
+        loop {
+            let answer = shipment.transport.send(&request);
+            let outcome = judge(&shipment.rule, answer.result);
+            let next = self.next(&outcome, made, shipment);
+            self.store.finish_attempt(id, number, answer.duration, &outcome, next).map_err(|source| {
+                let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
+                DeliverError::NotRecorded { id, came_of_it, source }
+            })?;
+            let next_in = matches!(next, Next::RetryAt { .. }).then_some(shipment.rule.interval);
+            observer.attempted(&Attempted { made, allowed, duration: answer.duration, outcome: &outcome, next_in });
+            let Some(interval) = next_in else { return Ok(()) };
+            if self.wait(interval, observer) == Woken::Interrupted {
+                return Ok(self.store.interrupt(id)?);
+            }
+            match self.store.begin_attempt(id, Turn::Mine, &self.new_attempt(shipment))? {
+                Begun::Attempt(next) => number = next,
+                Begun::Taken => return Err(DeliverError::TakenOver(id)),
+            }
+            made += 1;
+        }
+    }
+
+    fn next(&self, outcome: &Outcome, made: u32, shipment: &Shipment) -> Next {
+        if outcome.error.is_none() {
+            Next::Delivered
+        } else if self.clock.interrupted() {
+            Next::Interrupted
+        } else if made >= shipment.rule.attempts() {
+            Next::Failed
+        } else {
+            let due = self.clock.now().plus(shipment.rule.interval);
+            Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) }
+        }
+    }
+
+    fn new_attempt<'b>(&self, shipment: &'b Shipment) -> NewAttempt<'b> {
+        let started_at = self.clock.now();
+        NewAttempt {
+            started_at,
+            insecure: shipment.insecure,
+            sent_to: shipment.sent_to.as_deref(),
+            lease_until: started_at.plus(shipment.timeout).plus(LEASE_GRACE),
+        }
+    }
+
+    fn wait(&self, interval: Duration, observer: &mut dyn Observer) -> Woken {
+        let mut left = interval;
+        while !left.is_zero() {
+            observer.waiting(left);
+            let slice = left.min(COUNTDOWN_GRAIN);
+            if self.clock.wait(slice) == Woken::Interrupted {
+                return Woken::Interrupted;
+            }
+            left -= slice;
+        }
+        if self.clock.interrupted() { Woken::Interrupted } else { Woken::Elapsed }
+    }
+}
+
+/// The request that carries an event.
+pub fn event_request(uuid: &str, event: &[u8], resolved: &Resolved) -> Request {
+    Request { body: Some(event.to_vec()), target: resolved.clone(), headers: event_headers(uuid) }
+}
+
+/// The headers that every delivery carries.
+pub fn event_headers(uuid: &str) -> Vec<(&'static str, String)> {
+    vec![("content-type", "application/xml".to_owned()), ("webhook-id", uuid.to_owned())]
+}

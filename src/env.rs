@@ -1,0 +1,207 @@
+//! The world around the program: its variables, folder, terminals, clock, signals, and the other processes of the host.
+//!
+//! Looked at once, in `lib`; everything below gets what it needs handed in. Decides nothing.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use etcetera::BaseStrategy as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::exit::Exit;
+use crate::secret::Variables;
+use crate::store::{Liveness, ProcessId, Processes};
+use crate::time::{Clock, UnixMs, Woken};
+
+/// The environment's variables and folders.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The working directory; relative secret files are anchored to it.
+    pub folder: PathBuf,
+}
+
+impl Environment {
+    /// The real one.
+    pub fn current() -> Environment {
+        Environment { folder: std::env::current_dir().unwrap_or_default() }
+    }
+
+    /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        let strategy = etcetera::choose_base_strategy().ok()?;
+        Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("hookfire"))
+    }
+
+    /// `$XDG_CONFIG_HOME/hookfire`, else `~/.config/hookfire`; none without a home.
+    pub fn config_folder(&self) -> Option<PathBuf> {
+        Some(etcetera::choose_base_strategy().ok()?.config_dir().join("hookfire"))
+    }
+}
+
+impl Variables for Environment {
+    fn var(&self, name: &str) -> Option<OsString> {
+        // A name with `=` or NUL in it can be no variable's, and asking for one would panic.
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return None;
+        }
+        std::env::var_os(name)
+    }
+}
+
+/// Which of the standard streams are terminals, and how wide stdout's is.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminals {
+    /// stdin is one.
+    pub stdin: bool,
+    /// stdout is one.
+    pub stdout: bool,
+    /// stderr is one.
+    pub stderr: bool,
+    /// Columns: `COLUMNS`, else the terminal's, else none.
+    pub width: Option<u16>,
+}
+
+impl Terminals {
+    /// As they are.
+    pub fn current() -> Terminals {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|c| *c > 0);
+        Terminals {
+            stdin: std::io::stdin().is_terminal(),
+            stdout: std::io::stdout().is_terminal(),
+            stderr: std::io::stderr().is_terminal(),
+            width: columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)),
+        }
+    }
+}
+
+/// The system's clock, and the user's wish to stop.
+#[derive(Clone, Debug, Default)]
+pub struct SystemClock {
+    interrupted: Arc<AtomicBool>,
+}
+
+/// How soon a wait notices Ctrl-C.
+const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
+
+impl SystemClock {
+    /// From here on Ctrl-C and SIGTERM are noted instead of ending the process; a second one ends it at once.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts(&self) -> std::io::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            let code = i32::from(Exit::Interrupted.code());
+            // In this order: the first signal finds the flag unset, passes, and sets it.
+            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&self.interrupted))?;
+            signal_hook::flag::register(signal, Arc::clone(&self.interrupted))?;
+        }
+        Ok(())
+    }
+
+    /// Set once the user interrupted.
+    pub fn interrupt_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupted)
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMs {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMs(crate::time::duration_ms(since_epoch))
+    }
+
+    fn wait(&self, duration: Duration) -> Woken {
+        let end = std::time::Instant::now() + duration;
+        loop {
+            if self.interrupted() {
+                return Woken::Interrupted;
+            }
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return Woken::Elapsed;
+            }
+            std::thread::sleep(left.min(INTERRUPT_GRAIN));
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// The processes of this host, told by `/proc` where there is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostProcesses;
+
+impl HostProcesses {
+    /// Pids mean something only while this kernel runs, and only in this pid namespace (a container has its own).
+    fn host() -> String {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        format!("{} {}", boot.trim(), namespace.display())
+    }
+
+    /// When a process started, in kernel ticks since boot; none if it does not run (a zombie does not).
+    fn started(pid: i64) -> Option<i64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name stands in parentheses and may hold anything, parentheses too.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some(started)
+    }
+}
+
+impl Processes for HostProcesses {
+    fn current(&self) -> ProcessId {
+        let pid = i64::from(std::process::id());
+        ProcessId { host: HostProcesses::host(), pid, started: HostProcesses::started(pid).unwrap_or(0) }
+    }
+
+    fn liveness(&self, process: &ProcessId) -> Liveness {
+        if process.host != HostProcesses::host() {
+            return Liveness::Unknown;
+        }
+        if Path::new("/proc/self/stat").exists() {
+            return match HostProcesses::started(process.pid) {
+                Some(started) if started == process.started => Liveness::Alive,
+                _ => Liveness::Dead,
+            };
+        }
+        let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw);
+        match pid.map(rustix::process::test_kill_process) {
+            Some(Err(rustix::io::Errno::SRCH)) | None => Liveness::Dead,
+            Some(_) => Liveness::Alive,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_a_killed_one_does_not_even_as_a_zombie() {
+        let me = HostProcesses.current();
+        assert_eq!(HostProcesses.liveness(&me), Liveness::Alive);
+        assert_eq!(HostProcesses.liveness(&ProcessId { started: me.started + 1, ..me.clone() }), Liveness::Dead);
+        assert_eq!(HostProcesses.liveness(&ProcessId { host: "elsewhere".into(), ..me.clone() }), Liveness::Unknown);
+
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let pid = i64::from(child.id());
+        let process = ProcessId { pid, started: HostProcesses::started(pid).unwrap(), host: me.host };
+        assert_eq!(HostProcesses.liveness(&process), Liveness::Alive);
+        child.kill().unwrap();
+        // Not waited for: it stays a zombie.
+        while HostProcesses::started(pid).is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(HostProcesses.liveness(&process), Liveness::Dead);
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,299 @@
+//! The whole event document: built around an object, or taken as it comes.
+//!
+//! Deliberately no reformatting and no schema: a built event is the documented envelope around the
+//! object's own text; a given one is kept to the byte, and only its type and action are read out of
+//! it.
+//!
+//! Invariant: `bytes` is what an endpoint gets; decoded, it is a well-formed document whose
+//! `<event>` says `event_type` and `action`.
+
+use super::MAX_DOCUMENT_DEPTH;
+use super::chars::{is_printable, is_space};
+use super::encoding::decode;
+use super::error::{EventError, shown};
+use super::object::Object;
+use super::scan::{Kind, Scanner, Token};
+
+/// One event, ready to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    event_type: String,
+    action: String,
+    bytes: Vec<u8>,
+}
+
+impl Event {
+    /// Builds the documented envelope, in UTF-8, around the object as it is.
+    ///
+    /// # Errors
+    /// [`EventError::NotAName`] for a type or an action that is not one or more of `A-Z a-z 0-9 _ .
+    /// -`. The pair need not be a [documented](super::catalogue::is_documented) one.
+    pub fn build(event_type: &str, action: &str, object: &Object) -> Result<Event, EventError> {
+        require_name("type", event_type)?;
+        require_name("action", action)?;
+        let object = object.as_str();
+        let document = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
+<event>
+  <type>{event_type}</type>
+  \
+             <action>{action}</action>
+  <object>
+    {object}
+  </object>
+</event>
+"
+        );
+        Ok(Event { event_type: event_type.to_owned(), action: action.to_owned(), bytes: document.into_bytes() })
+    }
+
+    /// Takes a finished document, to be sent byte for byte.
+    ///
+    /// Its root element must be `event`. Among that element's children, in any order and beside any
+    /// others, there must be one `type` and one `action` (printable text, white space around it
+    /// ignored) and one `object` with exactly one element in it.
+    ///
+    /// # Errors
+    /// What [`Object::parse`] refuses, a declaration that contradicts the bytes, and
+    /// [`EventError::NotAnEvent`].
+    pub fn from_document(bytes: Vec<u8>) -> Result<Event, EventError> {
+        let decoded = decode(&bytes)?;
+        let mut envelope = Envelope::default();
+        for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
+            envelope.read(token?).map_err(EventError::NotAnEvent)?;
+        }
+        if let Some((declared, actual)) = decoded.contradiction() {
+            let declared = shown(declared);
+            let problem = format!("its declaration says `{declared}`, but its bytes are {actual}");
+            return Err(EventError::NotAnEvent(problem));
+        }
+        let (event_type, action) = envelope.finish().map_err(EventError::NotAnEvent)?;
+        Ok(Event { event_type, action, bytes })
+    }
+
+    /// What the event is about: `account`, `user`, `application`, or whatever its author wrote.
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// What happened: `created`, `updated`, …
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The document, in its own encoding, declaration included.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Plain names only, so that neither escaping nor white space can ever be at issue.
+fn require_name(field: &'static str, value: &str) -> Result<(), EventError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if !value.is_empty() && value.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(EventError::NotAName { field, value: shown(value) })
+}
+
+/// What has been seen of an event document so far. The problems are in words, to follow "not an
+/// event:".
+#[derive(Default)]
+struct Envelope {
+    event_type: Option<String>,
+    action: Option<String>,
+    /// Elements directly in `<object>`.
+    objects: Option<usize>,
+    /// The child of `<event>` that is being read.
+    current: Field,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Type,
+    Action,
+    Object,
+    #[default]
+    Other,
+}
+
+impl Envelope {
+    fn read(&mut self, token: Token<'_>) -> Result<(), String> {
+        match (token.depth, token.kind) {
+            (1, Kind::Open { name, .. }) if name != "event" => {
+                Err(format!("its root element is `{}`, not `event`", shown(name)))
+            }
+            (2, Kind::Open { name, .. }) => self.enter(name),
+            (2, Kind::Text(text) | Kind::CData(text)) => {
+                self.push(text);
+                Ok(())
+            }
+            (2, Kind::Reference(c)) => {
+                self.push(c.encode_utf8(&mut [0; 4]));
+                Ok(())
+            }
+            (3, Kind::Open { .. }) => self.enter_deeper(),
+            _ => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, name: &str) -> Result<(), String> {
+        let repeated = match name {
+            "type" => {
+                self.current = Field::Type;
+                self.event_type.replace(String::new()).is_some()
+            }
+            "action" => {
+                self.current = Field::Action;
+                self.action.replace(String::new()).is_some()
+            }
+            "object" => {
+                self.current = Field::Object;
+                self.objects.replace(0).is_some()
+            }
+            _ => {
+                self.current = Field::Other;
+                false
+            }
+        };
+        if repeated { Err(format!("it has more than one `{name}`")) } else { Ok(()) }
+    }
+
+    fn enter_deeper(&mut self) -> Result<(), String> {
+        match self.current {
+            Field::Type => Err("its `type` holds an element, not just text".to_owned()),
+            Field::Action => Err("its `action` holds an element, not just text".to_owned()),
+            Field::Object => {
+                self.objects = self.objects.map(|count| count + 1);
+                Ok(())
+            }
+            Field::Other => Ok(()),
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        let field = match self.current {
+            Field::Type => &mut self.event_type,
+            Field::Action => &mut self.action,
+            Field::Object | Field::Other => return,
+        };
+        if let Some(value) = field {
+            value.push_str(text);
+        }
+    }
+
+    /// The type and the action.
+    fn finish(self) -> Result<(String, String), String> {
+        let event_type = field_value("type", self.event_type)?;
+        let action = field_value("action", self.action)?;
+        match self.objects {
+            Some(1) => Ok((event_type, action)),
+            Some(0) => Err("its `object` has no element in it".to_owned()),
+            Some(count) => Err(format!("its `object` has {count} elements in it, not one")),
+            None => Err("it has no `object`".to_owned()),
+        }
+    }
+}
+
+fn field_value(name: &str, text: Option<String>) -> Result<String, String> {
+    let text = text.ok_or_else(|| format!("it has no `{name}`"))?;
+    let value = text.trim_matches(is_space);
+    if value.is_empty() {
+        return Err(format!("its `{name}` is empty"));
+    }
+    match value.chars().find(|&c| !is_printable(c)) {
+        Some(c) => Err(format!("its `{name}` has the unprintable character U+{:04X}", u32::from(c))),
+        None => Ok(value.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_the_documented_envelope() {
+        let object = Object::parse(b"<?xml version='1.0'?><user>\r\n <id>1</id></user>\n").unwrap();
+        let event = Event::build("user", "created", &object).unwrap();
+        let expected = [
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  <type>user</type>\n",
+            "  <action>created</action>\n  <object>\n    <user>\r\n <id>1</id></user>\n",
+            "  </object>\n</event>\n",
+        ]
+        .concat();
+        assert_eq!(str::from_utf8(event.bytes()).unwrap(), expected);
+        assert_eq!((event.event_type(), event.action()), ("user", "created"));
+        assert_eq!(Event::from_document(event.clone().into_bytes()), Ok(event));
+
+        let event = Event::build_in_order(Order::ActionFirst, "user", "created", &object).unwrap();
+        let text = str::from_utf8(event.bytes()).unwrap();
+        assert!(text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"));
+    }
+
+    #[test]
+    fn builds_with_plain_names_only() {
+        let object = Object::parse(b"<user/>").unwrap();
+        for bad in ["", " ", "a b", "a<b", "é", "a\n"] {
+            assert!(Event::build(bad, "created", &object).is_err(), "{bad}");
+            assert!(Event::build("user", bad, &object).is_err(), "{bad}");
+        }
+        assert_eq!(
+            Event::build("user", "a/b", &object).unwrap_err().to_string(),
+            "the action `a/b` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
+        );
+    }
+
+    #[test]
+    fn reads_fields_by_name_and_keeps_the_bytes() {
+        let text = "\u{FEFF}<?xml version='1.0' encoding='utf-8'?>\n<!-- x --><event x='1'>\n \
+                    <action> cre<![CDATA[at]]>&#101;d\n</action><id/>\
+                    <object> <a><type/></a> </object><type>&lt;t e&gt;</type>\
+                    <extra><type>no</type></extra></event>\r\n";
+        let event = Event::from_document(text.as_bytes().to_vec()).unwrap();
+        assert_eq!((event.event_type(), event.action()), ("<t e>", "created"));
+        assert_eq!(event.bytes(), text.as_bytes());
+    }
+
+    #[test]
+    fn says_what_is_not_an_event() {
+        for (text, problem) in [
+            ("<account/>", "its root element is `account`, not `event`"),
+            ("<event/>", "it has no `type`"),
+            ("<event><type>t</type></event>", "it has no `action`"),
+            ("<event><type>t</type><action>a</action></event>", "it has no `object`"),
+            (
+                "<event><type>t</type><action>a</action><object>&lt;a/></object></event>",
+                "its `object` has no element in it",
+            ),
+            (
+                "<event><type>t</type><action>a</action><object><a/><b/></object></event>",
+                "its `object` has 2 elements in it, not one",
+            ),
+            ("<event><type>t</type><type>t</type></event>", "it has more than one `type`"),
+            ("<event><object/><object/></event>", "it has more than one `object`"),
+            ("<event><type> \n</type><action>a</action></event>", "its `type` is empty"),
+            (
+                "<event><type>t</type><action>a\u{202E}b</action></event>",
+                "its `action` has the unprintable character U+202E",
+            ),
+            (
+                "<event><type>t</type><action>a&#10;b</action></event>",
+                "its `action` has the unprintable character U+000A",
+            ),
+            ("<event><type><b/></type></event>", "its `type` holds an element, not just text"),
+        ] {
+            let error = Event::from_document(text.as_bytes().to_vec()).unwrap_err();
+            assert_eq!(error.to_string(), format!("not an event: {problem}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lying_declaration_would_reach_the_receiver() {
+        let text = "<?xml version='1.0' encoding='UTF-16'?><event><type>t</type>\
+                    <action>a</action><object><a/></object></event>";
+        assert_eq!(
+            Event::from_document(text.as_bytes().to_vec()).unwrap_err().to_string(),
+            "not an event: its declaration says `UTF-16`, but its bytes are UTF-8"
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! From bytes to text: which encoding a document is in, and its text.
+//!
+//! The first bytes decide where they prove something: a byte order mark, or `<` in UTF-16. Else the
+//! XML declaration does, else it is UTF-8. Labels mean what they mean on the web (`ISO-8859-1` is
+//! read as windows-1252, which has letters where Latin-1 has control codes).
+//!
+//! Deliberately strict: a malformed sequence is an error, never U+FFFD, for the receiver would see
+//! other text than the sender meant. Deliberately not here: whether the declaration is well-formed,
+//! which is the scanner's to say.
+//!
+//! Invariant: the text has no byte order mark, and every byte of the input is accounted for in it.
+
+use std::borrow::Cow;
+
+use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+
+use super::error::{EventError, shown};
+use super::tag;
+
+/// A document as text, and what its bytes were.
+#[derive(Debug)]
+pub(super) struct Decoded<'a> {
+    pub(super) text: Cow<'a, str>,
+    actual: &'static Encoding,
+}
+
+impl Decoded<'_> {
+    /// The label in the declaration and what the bytes are, where the two disagree.
+    ///
+    /// Of no concern to one who drops the declaration, but fatal to a receiver who gets both.
+    pub(super) fn contradiction(&self) -> Option<(&str, &'static str)> {
+        let label = declared_label(self.text.as_bytes())?;
+        // Labels know no byte order unless they name one.
+        let either_order = label.eq_ignore_ascii_case("UTF-16") && is_utf16(self.actual);
+        let agree = either_order || Encoding::for_label(label.as_bytes()) == Some(self.actual);
+        (!agree).then(|| (label, self.actual.name()))
+    }
+}
+
+/// Decodes a whole document.
+///
+/// # Errors
+/// An unknown label in the declaration, or bytes that are malformed in their encoding.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, EventError> {
+    if let Some((actual, mark)) = proven(bytes) {
+        let text = decode_as(actual, bytes, mark)?;
+        if let Some(label) = declared_label(text.as_bytes()) {
+            known(label)?;
+        }
+        return Ok(Decoded { text, actual });
+    }
+    let actual = match declared_label(bytes) {
+        None => UTF_8,
+        Some(label) => {
+            refuse_high_bytes_in_ascii(label, bytes)?;
+            let declared = known(label)?;
+            // What we could read byte by byte is not in UTF-16, whatever it says of itself.
+            if is_utf16(declared) { UTF_8 } else { declared }
+        }
+    };
+    let text = decode_as(actual, bytes, 0)?;
+    Ok(Decoded { text, actual })
+}
+
+fn is_utf16(encoding: &'static Encoding) -> bool {
+    encoding == UTF_16LE || encoding == UTF_16BE
+}
+
+/// The encoding that the first bytes prove, and the length of their byte order mark.
+fn proven(bytes: &[u8]) -> Option<(&'static Encoding, usize)> {
+    Encoding::for_bom(bytes).or(match bytes {
+        [b'<', 0, ..] => Some((UTF_16LE, 0)),
+        [0, b'<', ..] => Some((UTF_16BE, 0)),
+        _ => None,
+    })
+}
+
+/// The value of `encoding` in the XML declaration, if there is a declaration and it has one.
+fn declared_label(document: &[u8]) -> Option<&str> {
+    let rest = document.strip_prefix(b"<?xml")?;
+    let length = rest.windows(2).position(|pair| pair == b"?>")?;
+    let declaration = str::from_utf8(&rest[..length]).ok()?;
+    let attributes = tag::attributes(declaration, 0..length).ok()?;
+    attributes.iter().find(|attribute| attribute.name == "encoding").map(|attribute| attribute.value)
+}
+
+fn known(label: &str) -> Result<&'static Encoding, EventError> {
+    // Without the "replacement" encodings: they stand for what is too dangerous to decode.
+    Encoding::for_label_no_replacement(label.as_bytes())
+        .ok_or_else(|| EventError::UnknownEncoding { label: shown(label) })
+}
+
+/// The web reads ASCII as windows-1252 too; a receiver's XML parser does not.
+fn refuse_high_bytes_in_ascii(label: &str, bytes: &[u8]) -> Result<(), EventError> {
+    let ascii = ["us-ascii", "ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
+    match bytes.iter().position(|byte| !byte.is_ascii()) {
+        Some(offset) if ascii => Err(EventError::Undecodable { encoding: "US-ASCII", offset }),
+        _ => Ok(()),
+    }
+}
+
+/// The text after the first `mark` bytes.
+fn decode_as<'a>(encoding: &'static Encoding, bytes: &'a [u8], mark: usize) -> Result<Cow<'a, str>, EventError> {
+    let body = &bytes[mark..];
+    encoding.decode_without_bom_handling_and_without_replacement(body).ok_or_else(|| EventError::Undecodable {
+        encoding: encoding.name(),
+        offset: mark + first_malformed(encoding, body),
+    })
+}
+
+/// Bytes before the first malformed sequence. Decodes again, in small pieces: this is the way to an
+/// error message.
+fn first_malformed(encoding: &'static Encoding, mut rest: &[u8]) -> usize {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut scratch = [0; 1024];
+    let mut consumed = 0;
+    loop {
+        let (result, read, _) = decoder.decode_to_utf8_without_replacement(rest, &mut scratch, true);
+        consumed += read;
+        rest = &rest[read..];
+        match result {
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(length, after) => {
+                return consumed.saturating_sub(usize::from(length) + usize::from(after));
+            }
+            DecoderResult::InputEmpty => return consumed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utf16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(to_bytes).collect()
+    }
+
+    #[test]
+    fn utf8_with_and_without_mark() {
+        assert_eq!(decode("<é/>".as_bytes()).unwrap().text, "<é/>");
+        assert_eq!(decode("\u{FEFF}<é/>".as_bytes()).unwrap().text, "<é/>");
+    }
+
+    #[test]
+    fn utf16_in_all_four_forms() {
+        for (mark, to_bytes) in [
+            ("", u16::to_le_bytes as fn(u16) -> [u8; 2]),
+            ("\u{FEFF}", u16::to_le_bytes),
+            ("", u16::to_be_bytes),
+            ("\u{FEFF}", u16::to_be_bytes),
+        ] {
+            let bytes = utf16(&format!("{mark}<?xml version='1.0' encoding='UTF-16'?><a>é€😀</a>"), to_bytes);
+            let decoded = decode(&bytes).unwrap();
+            assert!(decoded.text.ends_with("<a>é€😀</a>"), "{}", decoded.text);
+            assert_eq!(decoded.contradiction(), None);
+        }
+    }
+
+    #[test]
+    fn declared_encodings() {
+        for label in ["ISO-8859-1", "windows-1252"] {
+            let mut bytes = format!("<?xml version=\"1.0\" encoding=\"{label}\"?><a>").into_bytes();
+            bytes.extend(b"\xE9</a>");
+            assert!(decode(&bytes).unwrap().text.ends_with("<a>é</a>"), "{label}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_where() {
+        let message = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
+        assert_eq!(message(b"<a>\xFF</a>"), "not valid UTF-8: malformed sequence at byte 3");
+        assert_eq!(message(b"\xEF\xBB\xBF<a>\xC3"), "not valid UTF-8: malformed sequence at byte 6");
+        assert_eq!(message(b"\xFF\xFE<\0\0\xD8a\0"), "not valid UTF-16LE: malformed sequence at byte 4");
+        assert_eq!(
+            message(b"<?xml version='1.0' encoding='klingon'?><a/>"),
+            "unknown encoding `klingon` in the XML declaration"
+        );
+        assert_eq!(
+            message(b"<?xml version='1.0' encoding='US-ASCII'?><a>\xE9</a>"),
+            "not valid US-ASCII: malformed sequence at byte 44"
+        );
+    }
+
+    #[test]
+    fn a_declaration_that_lies_is_noticed() {
+        let lying = utf16("\u{FEFF}<?xml version='1.0' encoding='UTF-8'?><a/>", u16::to_le_bytes);
+        assert_eq!(decode(&lying).unwrap().contradiction(), Some(("UTF-8", "UTF-16LE")));
+        let lying = b"<?xml version='1.0' encoding='UTF-16'?><a/>";
+        assert_eq!(decode(lying).unwrap().contradiction(), Some(("UTF-16", "UTF-8")));
+    }
+}

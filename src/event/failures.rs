@@ -1,0 +1,164 @@
+//! The failed list in 3scale's own form, the `<webhooks-failures>` document that its API returns.
+//!
+//! Deliberately a stream: a list of any length takes the memory of one event. The caller has masked
+//! the URLs; what is written here is written as given.
+//!
+//! Invariant: between two calls the output is well-formed but for the end tag, which
+//! [`FailuresWriter::finish`] writes; an entry with a damaged event leaves no trace.
+
+use std::io::{self, Write};
+
+use super::MAX_DOCUMENT_DEPTH;
+use super::chars::escape_text_lossy;
+use super::encoding::decode;
+use super::error::EventError;
+use super::scan::root_element;
+
+/// One failed delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// The delivery's UUID.
+    pub id: &'a str,
+    /// When it last failed, as it shall be written: `2026-11-20 10:00:00 UTC`.
+    pub time: &'a str,
+    /// Why, in words: `503 Service Unavailable`.
+    pub error: &'a str,
+    /// Where it was sent, secrets masked.
+    pub url: &'a str,
+    /// The whole event document, in any encoding that
+    /// [`Event::from_document`](super::Event::from_document) takes.
+    pub event: &'a [u8],
+}
+
+/// Writes `<webhooks-failures>`, entry by entry. Without [`finish`](FailuresWriter::finish) the
+/// document has no end.
+#[must_use = "the document is complete only after `finish`"]
+#[derive(Debug)]
+pub struct FailuresWriter<W: Write> {
+    out: W,
+    /// Only now is it known that the list is not the empty element.
+    begun: bool,
+}
+
+impl<W: Write> FailuresWriter<W> {
+    /// Begins a document.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        out.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")?;
+        Ok(FailuresWriter { out, begun: false })
+    }
+
+    /// Writes one entry. The texts are escaped, with U+FFFD for what XML forbids; the event's root
+    /// element is spliced in as UTF-8, not escaped, without its declaration.
+    ///
+    /// # Errors
+    /// Those of `out`; [`io::ErrorKind::InvalidData`], naming the id, for an event that is no
+    /// well-formed document. Such an entry is left out, and the next may be pushed.
+    pub fn push(&mut self, failure: &Failure<'_>) -> io::Result<()> {
+        let event = spliceable(failure.event).map_err(|error| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the event of delivery `{}` is damaged: {error}", failure.id),
+            )
+        })?;
+        if !self.begun {
+            self.out.write_all(b"<webhooks-failures>\n")?;
+            self.begun = true;
+        }
+        writeln!(self.out, "  <webhooks-failure>")?;
+        for (name, value) in
+            [("id", failure.id), ("time", failure.time), ("error", failure.error), ("url", failure.url)]
+        {
+            writeln!(self.out, "    <{name}>{}</{name}>", escape_text_lossy(value))?;
+        }
+        writeln!(self.out, "    {event}\n  </webhooks-failure>")
+    }
+
+    /// Ends the document, flushes, and gives back what it was written to.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish(mut self) -> io::Result<W> {
+        let end: &[u8] = if self.begun { b"</webhooks-failures>\n" } else { b"<webhooks-failures/>\n" };
+        self.out.write_all(end)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// The root element alone, as text. Events are checked when they are accepted; this is for those
+/// that a damaged journal gives back.
+fn spliceable(event: &[u8]) -> Result<String, EventError> {
+    let text = decode(event)?.text;
+    let root = root_element(&text, MAX_DOCUMENT_DEPTH)?;
+    Ok(text[root].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILURE: Failure<'_> = Failure {
+        id: "1fb8ac5c-7ba7-4a1c-9bd3-7a2f3f5a0c11",
+        time: "2026-11-20 10:00:00 UTC",
+        error: "503 Service Unavailable",
+        url: "https://hooks.example.com/3scale?token=***",
+        event: b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n\
+                 <event><type>t</type>\n<object>\xE9&amp;</object></event>\n",
+    };
+
+    fn written(failures: &[Failure<'_>]) -> String {
+        let mut writer = FailuresWriter::new(Vec::new()).unwrap();
+        for failure in failures {
+            writer.push(failure).unwrap();
+        }
+        String::from_utf8(writer.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_list() {
+        assert_eq!(written(&[]), "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<webhooks-failures/>\n");
+    }
+
+    #[test]
+    fn the_documented_form() {
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
+<webhooks-failures>
+  <webhooks-failure>
+    <id>1fb8ac5c-7ba7-4a1c-9bd3-7a2f3f5a0c11</id>
+    <time>2026-11-20 10:00:00 UTC</time>
+    <error>503 Service Unavailable</error>
+    <url>https://hooks.example.com/3scale?token=***</url>
+    <event><type>t</type>
+<object>é&amp;</object></event>
+  </webhooks-failure>
+</webhooks-failures>
+";
+        assert_eq!(written(&[FAILURE]), expected);
+    }
+
+    #[test]
+    fn texts_cannot_break_out() {
+        let nasty = Failure { error: "</error>&\u{1B}[2J\r", url: "http://a/?x=1&y=<2>", ..FAILURE };
+        let document = written(&[nasty, FAILURE]);
+        let tree = roxmltree::Document::parse(&document).unwrap();
+        let texts =
+            |name| -> Vec<_> { tree.descendants().filter(|n| n.has_tag_name(name)).filter_map(|n| n.text()).collect() };
+        assert_eq!(texts("error"), ["</error>&\u{FFFD}[2J\r", FAILURE.error]);
+        assert_eq!(texts("url"), ["http://a/?x=1&y=<2>", FAILURE.url]);
+    }
+
+    #[test]
+    fn a_damaged_event_is_named_and_left_out() {
+        for event in [b"" as &[u8], b"<event>", b"<event>\xFF</event>", b"<!DOCTYPE event><event/>"] {
+            let mut writer = FailuresWriter::new(Vec::new()).unwrap();
+            let error = writer.push(&Failure { event, ..FAILURE }).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains(FAILURE.id), "{error}");
+            writer.push(&FAILURE).unwrap();
+            assert_eq!(String::from_utf8(writer.finish().unwrap()).unwrap(), written(&[FAILURE]));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The object of an event: one XML element, as 3scale's API would return it.
+//!
+//! Deliberately kept as text rather than as a tree: it is spliced into the event as it was written,
+//! so that what an endpoint receives is what the user's file says, byte for byte but for the
+//! encoding.
+//!
+//! Invariant: `text` is exactly one well-formed element, valid on its own, nothing before or after
+//! it.
+
+use super::MAX_DEPTH;
+#[cfg(test)]
+use super::chars;
+use super::encoding::decode;
+use super::error::EventError;
+use super::scan::root_element;
+
+/// One well-formed XML element, as UTF-8 text without a declaration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    text: String,
+}
+
+impl Object {
+    /// Reads a document and keeps its root element, with the element's own layout and line ends.
+    ///
+    /// The bytes may be UTF-8 or UTF-16 (with a byte order mark or without), or in the encoding
+    /// that their XML declaration names. The declaration goes, and so do comments, processing
+    /// instructions and white space around the element.
+    ///
+    /// # Errors
+    /// An unknown encoding or bytes malformed in it; anything but one well-formed element; a
+    /// DOCTYPE; more than [`MAX_DEPTH`] levels.
+    pub fn parse(bytes: &[u8]) -> Result<Object, EventError> {
+        Object::from_text(&decode(bytes)?.text)
+    }
+
+    /// [`Object::parse`] for text that is decoded already.
+    pub(super) fn from_text(text: &str) -> Result<Object, EventError> {
+        let root = root_element(text, MAX_DEPTH)?;
+        Ok(Object { text: text[root].to_owned() })
+    }
+
+    /// The element's name as written, prefix included: `account`, `user`, `application`, …
+    #[cfg(test)]
+    pub fn root_name(&self) -> &str {
+        let name = &self.text[1..];
+        let end = name.find(|c| chars::is_space(c) || matches!(c, '/' | '>')).unwrap_or(name.len());
+        &name[..end]
+    }
+
+    /// The element, from its `<` to its last `>`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Changes one field, and no byte outside it.
+    ///
+    /// `path` leads from the root element's children down: `org_name`, `plan/name`,
+    /// `users/user[2]/email`; `[n]` counts from 1 among siblings of that name, and is 1 where it is
+    /// left out. A last step `@name` is an attribute: `plan/@default`. Names are compared as
+    /// written, prefix included.
+    ///
+    /// `value` is plain text and is escaped here. It replaces everything in the element; an empty
+    /// value leaves the element empty. If only the last step is missing, the element (or attribute)
+    /// is added at the end of its parent, on a line of its own if its siblings are; `a[3]` is added
+    /// only where there are two.
+    ///
+    /// # Errors
+    /// [`EventError::Set`]: an unreadable path, a missing step, a child for an element that holds
+    /// text, a character that XML forbids, or a result that would not be well-formed. The object is
+    /// then unchanged.
+    pub fn set(&mut self, path: &str, value: &str) -> Result<(), EventError> {
+        *self = super::edit::set(self, path, value)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        Object::parse(text.as_bytes()).map_or_else(|error| error.to_string(), |object| object.text)
+    }
+
+    #[test]
+    fn keeps_the_element_and_nothing_around_it() {
+        let text = "\u{FEFF}<?xml version='1.0'?>\n<!-- a --><?b c?> \
+                    <x a = '1'>\r\n <y/>&#13;<!-- c -->\r</x >\n<!-- d -->\n";
+        assert_eq!(parsed(text), "<x a = '1'>\r\n <y/>&#13;<!-- c -->\r</x >");
+    }
+
+    #[test]
+    fn knows_its_name() {
+        for (text, name) in [("<a/>", "a"), ("<a\n/>", "a"), ("<a></a>", "a"), ("<p:é xmlns:p='u'/>", "p:é")] {
+            assert_eq!(Object::parse(text.as_bytes()).unwrap().root_name(), name);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_element() {
+        for (text, message) in [
+            ("", "the document is empty"),
+            (" \n\t", "the document is empty"),
+            ("\u{FEFF}", "the document is empty"),
+            ("{\"id\": 6}", "not XML: expected `<`, found `{\"id\": 6}`"),
+            ("<!-- a -->", "line 1, column 11: no root element"),
+            ("<a/><b/>", "line 1, column 5: a second root element"),
+            ("<a/>\n b", "line 2, column 2: text outside the root element"),
+            ("<a/>&lt;", "line 1, column 5: text outside the root element"),
+            ("<a/><![CDATA[]]>", "line 1, column 5: text outside the root element"),
+            ("<a>", "line 1, column 1: `<a>` is never closed"),
+            ("<a><b></a></b>", "line 1, column 7: expected `</b>`, found `</a>`"),
+            ("<a/></a>", "line 1, column 5: `</a>` closes nothing"),
+            ("\n<?xml version='1.0'?><a/>", "line 2, column 1: an XML declaration may only stand at the very start"),
+        ] {
+            assert_eq!(parsed(text), message, "{text}");
+        }
+    }
+}

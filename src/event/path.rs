@@ -1,0 +1,104 @@
+//! The path of a field: `users/user[2]/email`, `plan/@default`.
+//!
+//! Deliberately no XPath: a path names one place, so there are no wildcards, axes or predicates but
+//! an index.
+//!
+//! Invariant: every name in a [`Path`] is one that an XML element or attribute can have.
+
+use super::chars::is_qname;
+use super::error::shown;
+
+/// A path that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Path<'a> {
+    /// The way down from the root element; may be empty if there is an attribute.
+    pub(super) steps: Vec<Step<'a>>,
+    /// The attribute of the last element, if that is what is meant.
+    pub(super) attribute: Option<&'a str>,
+}
+
+/// One level down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step<'a> {
+    pub(super) name: &'a str,
+    /// Which of the children of that name, counted from 1.
+    pub(super) index: usize,
+    /// As it was typed, for messages.
+    pub(super) typed: &'a str,
+}
+
+impl<'a> Path<'a> {
+    /// Reads a path, or says in words what is wrong with it.
+    pub(super) fn parse(path: &'a str) -> Result<Path<'a>, String> {
+        let (above, last) = path.rsplit_once('/').map_or((None, path), |(above, last)| (Some(above), last));
+        let attribute = last.strip_prefix('@');
+        let elements = if attribute.is_some() { above } else { Some(path) };
+        let steps =
+            elements.map_or_else(|| Ok(Vec::new()), |elements| elements.split('/').map(Step::parse).collect())?;
+        match attribute {
+            Some(name) if !is_qname(name) => Err(format!("`{}` is not an attribute name", shown(name))),
+            _ => Ok(Path { steps, attribute }),
+        }
+    }
+}
+
+impl<'a> Step<'a> {
+    fn parse(typed: &'a str) -> Result<Step<'a>, String> {
+        let (name, index) = match typed.strip_suffix(']').and_then(|step| step.split_once('[')) {
+            Some((name, digits)) => (
+                name,
+                index(digits).ok_or_else(|| format!("the index in `{}` is not a number from 1 up", shown(typed)))?,
+            ),
+            None => (typed, 1),
+        };
+        match name {
+            "" => Err("a step is empty".to_owned()),
+            _ if name.starts_with('@') => Err(format!("the attribute `{}` must be the last step", shown(name))),
+            _ if !is_qname(name) => Err(format!("`{}` is not an element name", shown(name))),
+            _ => Ok(Step { name, index, typed }),
+        }
+    }
+}
+
+fn index(digits: &str) -> Option<usize> {
+    // `parse` alone would let a `+` through.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|&index| plain && index > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_steps_indices_and_attributes() {
+        let path = Path::parse("users/user[2]/email").unwrap();
+        let steps: Vec<_> = path.steps.iter().map(|step| (step.name, step.index)).collect();
+        assert_eq!((steps, path.attribute), (vec![("users", 1), ("user", 2), ("email", 1)], None));
+
+        assert_eq!(Path::parse("@id").unwrap(), Path { steps: vec![], attribute: Some("id") });
+        let path = Path::parse("plan/@default").unwrap();
+        assert_eq!((path.steps.len(), path.attribute), (1, Some("default")));
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for (path, message) in [
+            ("", "a step is empty"),
+            ("/a", "a step is empty"),
+            ("a//b", "a step is empty"),
+            ("a/", "a step is empty"),
+            ("/@a", "a step is empty"),
+            ("a[0]", "the index in `a[0]` is not a number from 1 up"),
+            ("a[+1]", "the index in `a[+1]` is not a number from 1 up"),
+            ("a[]", "the index in `a[]` is not a number from 1 up"),
+            ("a[1", "`a[1` is not an element name"),
+            ("*", "`*` is not an element name"),
+            ("a b='1'><i", "`a b='1'><i` is not an element name"),
+            ("@a/b", "the attribute `@a` must be the last step"),
+            ("a/@", "`` is not an attribute name"),
+        ] {
+            assert_eq!(Path::parse(path), Err(message.to_owned()), "{path}");
+        }
+    }
+}

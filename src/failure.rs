@@ -1,0 +1,213 @@
+//! What went wrong, as the user is told: a kind for scripts, words, causes, and the command that mends it.
+//!
+//! The only place that chooses hints for errors from below. Rendering is `output`'s business.
+
+use crate::config::ConfigError;
+use crate::deliver::DeliverError;
+use crate::event::EventError;
+use crate::exit::Exit;
+use crate::output::{OutputError, Report, Ui};
+use crate::sender::ClientError;
+use crate::store::StoreError;
+use crate::target::MissingSecret;
+
+/// The kind of a failure, as JSON errors carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Input, output, or anything without a kind of its own.
+    Error,
+    /// The configuration file.
+    Config,
+    /// A secret that cannot be had.
+    Secret,
+    /// The command line or a document given as input.
+    Usage,
+    /// An endpoint answered, but not with a success.
+    Refused,
+    /// No answer.
+    Unreachable,
+    /// An id that does not exist.
+    NotFound,
+    /// The journal.
+    Journal,
+    /// Ctrl-C.
+    Interrupted,
+    /// The reader of our output went away, which is no error.
+    ClosedPipe,
+}
+
+impl Kind {
+    /// The word in JSON errors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Error | Kind::ClosedPipe => "error",
+            Kind::Config => "config",
+            Kind::Secret => "secret",
+            Kind::Usage => "usage",
+            Kind::Refused => "refused",
+            Kind::Unreachable => "unreachable",
+            Kind::NotFound => "not_found",
+            Kind::Journal => "journal",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+
+    /// The exit code that goes with it.
+    pub fn exit(self) -> Exit {
+        match self {
+            Kind::ClosedPipe => Exit::Done,
+            Kind::Error | Kind::Config | Kind::Secret => Exit::Error,
+            Kind::Usage => Exit::Usage,
+            Kind::Refused => Exit::Refused,
+            Kind::Unreachable => Exit::Unreachable,
+            Kind::NotFound => Exit::NotFound,
+            Kind::Journal => Exit::Journal,
+            Kind::Interrupted => Exit::Interrupted,
+        }
+    }
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    /// What kind it is.
+    pub kind: Kind,
+    /// What went wrong; its sources are the causes.
+    pub error: anyhow::Error,
+    /// What to do about it, each with the command to type in backticks.
+    pub hints: Vec<String>,
+    /// The exit code, where it is another than the kind's: a bulk ends with the worst of many.
+    pub exit: Option<Exit>,
+}
+
+impl Failure {
+    /// A failure of this kind with a message of its own.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
+        Failure { kind, error: anyhow::Error::msg(message.into()), hints: Vec::new(), exit: None }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Kind::Usage, message)
+    }
+
+    /// A failure of this kind from an error below.
+    pub fn from_error(kind: Kind, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { kind, error: error.into(), hints: Vec::new(), exit: None }
+    }
+
+    /// The exit code of a command that ends with it.
+    pub fn exit(&self) -> Exit {
+        self.exit.unwrap_or(self.kind.exit())
+    }
+
+    /// The same failure with a sentence about it in front; what it said becomes the cause.
+    #[must_use]
+    pub fn about(self, context: String) -> Failure {
+        Failure { error: self.error.context(context), ..self }
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The id does not exist.
+    pub fn no_delivery(id: i64) -> Failure {
+        Failure::new(Kind::NotFound, format!("there is no delivery #{id} in the journal"))
+            .hint("`hookfire journal list` shows what there is")
+    }
+
+    /// The causes, outermost first, less those that the message above them says already.
+    pub fn causes(&self) -> Vec<String> {
+        let mut said = self.error.to_string();
+        let mut causes = Vec::new();
+        for cause in self.error.chain().skip(1) {
+            let cause = cause.to_string();
+            if !said.contains(&cause) {
+                said.clone_from(&cause);
+                causes.push(cause);
+            }
+        }
+        causes
+    }
+}
+
+impl Failure {
+    /// Tells the user.
+    pub fn tell(&self, ui: &Ui) {
+        ui.failure(&Report {
+            kind: self.kind.as_str(),
+            message: &self.error.to_string(),
+            causes: &self.causes(),
+            hints: &self.hints,
+        });
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Failure {
+        let kind = if error.is_closed_pipe() { Kind::ClosedPipe } else { Kind::Error };
+        Failure::from_error(kind, error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let hint = match &error {
+            StoreError::Locked { .. } => {
+                Some("try again when the other process is done, or use another file with `--journal FILE`")
+            }
+            StoreError::Foreign { .. } => {
+                Some("name another file with `--journal FILE`; hookfire makes it if it does not exist")
+            }
+            StoreError::Newer { .. } => Some("install the newer hookfire, or name another file with `--journal FILE`"),
+            StoreError::Io { .. } => Some("name a file in a folder that you may write with `--journal FILE`"),
+            StoreError::Unusable { .. } => Some("`hookfire journal check` says what is wrong with the file"),
+        };
+        let failure = Failure::from_error(Kind::Journal, error);
+        hint.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+impl From<DeliverError> for Failure {
+    fn from(error: DeliverError) -> Failure {
+        match error {
+            DeliverError::NotSent(source) => source.into(),
+            DeliverError::NotRecorded { id, .. } => Failure::from_error(Kind::Journal, error).hint(format!(
+                "`hookfire failed show {id}` shows it as interrupted once the journal can be used again"
+            )),
+            DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
+                .hint(format!("`hookfire journal show {id}` shows what came of it")),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let failure = Failure::from_error(Kind::Config, error);
+        failure
+            .hint("`hookfire config path` names the file; `hookfire config init` writes one with every key explained")
+    }
+}
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Failure {
+        Failure::from_error(Kind::Usage, error)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        Failure::from_error(Kind::Usage, error)
+    }
+}
+
+impl From<MissingSecret> for Failure {
+    fn from(error: MissingSecret) -> Failure {
+        let hint = format!("give it with `{}`", error.flag());
+        Failure::from_error(Kind::Secret, error).hint(hint)
+    }
+}

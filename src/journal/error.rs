@@ -1,0 +1,32 @@
+//! SQLite's errors in the journal's words.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// Whether another connection's lock is the reason.
+pub fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// The error as users read it, with the file it is about.
+pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    if is_busy(&error) {
+        return StoreError::Locked { path, waited: timeout };
+    }
+    let problem = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            return StoreError::Foreign { path, reason: "it is some other kind of file, or damaged".to_owned() };
+        }
+        Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}"),
+        Some(ErrorCode::ReadOnly) => format!("cannot be written: {error}"),
+        Some(ErrorCode::DiskFull) => "cannot be written: the disk is full".to_owned(),
+        Some(ErrorCode::CannotOpen) => format!("or a file beside it cannot be opened: {error}"),
+        _ => format!("cannot be used: {error}"),
+    };
+    StoreError::Unusable { path, problem }
+}

@@ -1,0 +1,69 @@
+//! The journal: one SQLite file that knows every delivery before its request leaves.
+//!
+//! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
+//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk.
+
+mod error;
+mod open;
+mod query;
+mod rows;
+mod schema;
+mod sending;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use open::LOCK_TIMEOUT;
+pub use query::{List, Query};
+
+use crate::store::{ProcessId, Processes, StoreError};
+
+/// An open journal, held by this process.
+pub struct Journal {
+    conn: Connection,
+    path: PathBuf,
+    timeout: Duration,
+    processes: Box<dyn Processes>,
+    owner: ProcessId,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, and makes it, 0600 in a 0700 folder, if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file is not a journal, or is newer, damaged, locked for longer than [`LOCK_TIMEOUT`], or
+    /// cannot be written. Nothing is changed then.
+    pub fn open(path: &Path, processes: Box<dyn Processes>) -> Result<Journal, StoreError> {
+        Journal::open_with_timeout(path, processes, LOCK_TIMEOUT)
+    }
+
+    fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
+        let conn = open::open(path, timeout)?;
+        let owner = processes.current();
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        run(&self.conn).map_err(|e| error::store_error(&self.path, self.timeout, e))
+    }
+
+    fn write<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let committed = || {
+            let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
+            let value = run(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        committed().map_err(|e| error::store_error(&self.path, self.timeout, e))
+    }
+}

@@ -1,0 +1,72 @@
+//! The journal's tables, as a list of migrations that only ever grows.
+//!
+//! Rules: never change or remove an entry that was released; add one that says why it is there. The number of entries is
+//! the schema's version, kept in `user_version`; a migration must leave nothing that an older program would misread, since
+//! an older program refuses a newer version in words.
+
+/// `application_id` of every journal: "hkfr". A file with another one is somebody else's.
+pub const APPLICATION_ID: i64 = 0x686b_6672;
+
+/// The version that this program reads and writes.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// From version N to N + 1, by position.
+pub const MIGRATIONS: &[&str] = &[
+    // 1: deliveries and their attempts.
+    //
+    // `url` never has a query, `params` and `headers` never the value of a secret. The newest error is kept with the
+    // delivery, so that lists and filters read one table. `event` comes last: SQLite then need not walk a long document
+    // to read what stands behind it.
+    //
+    // A delivery is leased to the process in `owner_*` while it is pending. An attempt without `duration_ms` and
+    // `error_kind` is under way; with only `error_kind`, its end was never seen.
+    "
+    CREATE TABLE deliveries (
+        id                INTEGER PRIMARY KEY AUTOINCREMENT,
+        uuid              TEXT NOT NULL UNIQUE,
+        type              TEXT NOT NULL,
+        action            TEXT NOT NULL,
+        endpoint          TEXT,
+        url               TEXT NOT NULL,
+        params            TEXT NOT NULL,
+        headers           TEXT NOT NULL,
+        retries           INTEGER NOT NULL,
+        retry_interval_ms INTEGER NOT NULL,
+        success           TEXT NOT NULL,
+        status            TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'interrupted', 'ignored')),
+        created_at        INTEGER NOT NULL,
+        finished_at       INTEGER,
+        next_attempt_at   INTEGER,
+        attempt_count     INTEGER NOT NULL DEFAULT 0,
+        error_kind        TEXT,
+        error_status      INTEGER,
+        error_message     TEXT,
+        owner_host        TEXT,
+        owner_pid         INTEGER,
+        owner_started     INTEGER,
+        lease_until       INTEGER,
+        event             BLOB NOT NULL
+    ) STRICT;
+
+    -- The failed list, oldest first, without reading what was delivered.
+    CREATE INDEX deliveries_failed ON deliveries (finished_at, id) WHERE status IN ('failed', 'interrupted');
+    -- Who is at work, read by every command that must notice a dead process.
+    CREATE INDEX deliveries_pending ON deliveries (id) WHERE status = 'pending';
+
+    CREATE TABLE attempts (
+        delivery_id    INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+        number         INTEGER NOT NULL,
+        started_at     INTEGER NOT NULL,
+        duration_ms    INTEGER,
+        insecure       INTEGER NOT NULL,
+        sent_to        TEXT,
+        http_status    INTEGER,
+        error_kind     TEXT,
+        error_message  TEXT,
+        maybe_received INTEGER NOT NULL DEFAULT 0,
+        response_body  BLOB,
+        note           TEXT,
+        PRIMARY KEY (delivery_id, number)
+    ) STRICT;
+    ",
+];

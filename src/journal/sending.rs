@@ -1,0 +1,210 @@
+//! Writing down what is sent: each method one transaction, committed and synced before it returns.
+//!
+//! Every transaction begins IMMEDIATE: one that read first and wrote later would fail with "busy" as soon as two processes
+//! do it at once.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::{Journal, rows};
+use crate::delivery::{Delivery, Outcome, Status};
+use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::time::{UnixMs, duration_ms};
+
+impl Store for Journal {
+    fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
+        let uuid = uuid_v7(attempt.started_at);
+        let owner = &self.owner;
+        let id = self.write(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO deliveries (uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
+                     success, status, created_at, attempt_count, owner_host, owner_pid, owner_started, lease_until, event)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'pending', ?11, 1, ?12, ?13, ?14, ?15, ?16)",
+            )?
+            .execute(params![
+                uuid,
+                new.event_type,
+                new.action,
+                new.endpoint,
+                new.target.base.as_str(),
+                rows::kept_json(&new.target.params),
+                rows::kept_json(&new.target.headers),
+                new.rule.retries,
+                duration_ms(new.rule.interval),
+                new.rule.success.to_string(),
+                attempt.started_at.0,
+                owner.host,
+                owner.pid,
+                owner.started,
+                attempt.lease_until.0,
+                new.event,
+            ])?;
+            let id = tx.last_insert_rowid();
+            insert_attempt(tx, id, 1, attempt)?;
+            Ok(id)
+        })?;
+        Ok(Delivery {
+            id,
+            uuid,
+            event_type: new.event_type.to_owned(),
+            action: new.action.to_owned(),
+            endpoint: new.endpoint.map(str::to_owned),
+            target: new.target.clone(),
+            rule: new.rule.clone(),
+            status: Status::Pending,
+            created_at: attempt.started_at,
+            finished_at: None,
+            next_attempt_at: None,
+            attempt_count: 1,
+            last_error: None,
+        })
+    }
+
+    fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
+        let owner = &self.owner;
+        self.write(|tx| {
+            let (condition, seen) = match turn {
+                Turn::Mine => ("status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4", -1),
+                Turn::Failed { attempts } => {
+                    ("status IN ('failed', 'interrupted') AND attempt_count = ?6", i64::from(attempts))
+                }
+            };
+            let number: Option<u32> = tx
+                .prepare_cached(&format!(
+                    "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
+                         attempt_count = attempt_count + 1,
+                         owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
+                     WHERE id = ?1 AND ?6 = ?6 AND {condition} RETURNING attempt_count"
+                ))?
+                .query_row(params![id, owner.host, owner.pid, owner.started, attempt.lease_until.0, seen], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            let Some(number) = number else {
+                return Ok(Begun::Taken);
+            };
+            insert_attempt(tx, id, number, attempt)?;
+            Ok(Begun::Attempt(number))
+        })
+    }
+
+    fn finish_attempt(
+        &self,
+        id: i64,
+        number: u32,
+        duration: Duration,
+        outcome: &Outcome,
+        next: Next,
+    ) -> Result<(), StoreError> {
+        self.write(|tx| {
+            let error = outcome.error.as_ref();
+            // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
+            tx.prepare_cached(
+                "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
+                     maybe_received = ?7, response_body = ?8, note = ?9
+                 WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL",
+            )?
+            .execute(params![
+                id,
+                number,
+                duration_ms(duration),
+                outcome.http_status,
+                error.map(|e| e.kind.as_str()),
+                error.map(|e| &e.message),
+                outcome.maybe_received,
+                outcome.response_body,
+                outcome.note,
+            ])?;
+            refresh_last_error(tx, id)?;
+            let (status, due, lease_until) = match next {
+                Next::Delivered => (Status::Delivered, None, None),
+                Next::Failed => (Status::Failed, None, None),
+                Next::Interrupted => (Status::Interrupted, None, None),
+                Next::RetryAt { due, lease_until } => (Status::Pending, Some(due.0), Some(lease_until.0)),
+            };
+            let owner = &self.owner;
+            tx.prepare_cached(
+                "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
+                     finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
+                                       WHERE delivery_id = ?1 AND number = ?8)),
+                     owner_host = iif(?2 = 'pending', ?5, NULL),
+                     owner_pid = iif(?2 = 'pending', ?6, NULL),
+                     owner_started = iif(?2 = 'pending', ?7, NULL)
+                 WHERE id = ?1 AND (owner_host IS NULL OR (owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7))",
+            )?
+            .execute(params![
+                id,
+                status.as_str(),
+                due,
+                lease_until,
+                owner.host,
+                owner.pid,
+                owner.started,
+                number,
+            ])?;
+            Ok(())
+        })
+    }
+
+    fn interrupt(&self, id: i64) -> Result<(), StoreError> {
+        self.write(|tx| {
+            let owner = &self.owner;
+            let mine = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
+            tx.prepare_cached(&interrupt_sql(mine))?.execute(params![id, owner.host, owner.pid, owner.started])?;
+            Ok(())
+        })
+    }
+
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!("SELECT {} FROM deliveries WHERE id = ?1", rows::DELIVERY_COLUMNS))?
+                .query_row([id], rows::delivery)
+                .optional()
+        })
+    }
+
+    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?.query_row([id], |row| row.get(0))
+        })
+    }
+}
+
+/// Keeps the newest unsuccessful attempt's error with its delivery, where lists and filters read it.
+pub(super) fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE deliveries SET (error_kind, error_status, error_message) =
+             (SELECT error_kind, http_status, error_message FROM attempts
+              WHERE delivery_id = ?1 AND error_kind IS NOT NULL ORDER BY number DESC LIMIT 1)
+         WHERE id = ?1",
+    )?
+    .execute([id])?;
+    Ok(())
+}
+
+/// The statement that moves a pending delivery to the failed list. Its time is the last sign of life.
+pub(super) fn interrupt_sql(condition: &str) -> String {
+    format!(
+        "UPDATE deliveries SET status = 'interrupted', next_attempt_at = NULL, lease_until = NULL,
+             owner_host = NULL, owner_pid = NULL, owner_started = NULL,
+             finished_at = (SELECT started_at + coalesce(duration_ms, 0) FROM attempts
+                            WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)
+         WHERE {condition}"
+    )
+}
+
+fn insert_attempt(tx: &Transaction<'_>, id: i64, number: u32, attempt: &NewAttempt<'_>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO attempts (delivery_id, number, started_at, insecure, sent_to) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![id, number, attempt.started_at.0, attempt.insecure, attempt.sent_to])?;
+    Ok(())
+}
+
+fn uuid_v7(now: UnixMs) -> String {
+    let ms = now.0.unsigned_abs();
+    let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)).to_string()
+}

@@ -1,0 +1,121 @@
+//! Keeping the journal in order: noticing dead processes, deleting, checking.
+
+use rusqlite::params;
+
+use super::sending::{interrupt_sql, refresh_last_error};
+use super::{Journal, Query};
+use crate::delivery::Status;
+use crate::store::{Liveness, ProcessId, StoreError};
+use crate::time::UnixMs;
+
+/// What `check` found.
+#[derive(Debug)]
+pub struct Health {
+    /// Deliveries by status, every status named.
+    pub counts: Vec<(Status, usize)>,
+    /// All attempts.
+    pub attempts: usize,
+    /// Problems in SQLite's words; none if it is sound.
+    pub problems: Vec<String>,
+}
+
+/// A pending delivery and who is at it.
+struct Leased {
+    id: i64,
+    owner: Option<ProcessId>,
+    lease_until: i64,
+}
+
+impl Journal {
+    /// Moves deliveries whose process is gone, or whose lease ran out, to the failed list; returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+        let dead: Vec<Leased> = self.leased()?.into_iter().filter(|leased| self.is_dead(leased, now)).collect();
+        if dead.is_empty() {
+            return Ok(0);
+        }
+        self.write(|tx| {
+            let mut released = 0;
+            for Leased { id, lease_until, .. } in &dead {
+                // Unless its owner gave a sign of life since it was read.
+                let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2";
+                if tx.prepare_cached(&interrupt_sql(unchanged))?.execute([id, lease_until])? == 0 {
+                    continue;
+                }
+                released += 1;
+                tx.prepare_cached(
+                    "UPDATE attempts SET error_kind = 'interrupted', maybe_received = 1, error_message = ?2
+                     WHERE delivery_id = ?1 AND duration_ms IS NULL AND error_kind IS NULL",
+                )?
+                .execute(params![id, UNSEEN_END])?;
+                refresh_last_error(tx, *id)?;
+            }
+            Ok(released)
+        })
+    }
+
+    fn leased(&self) -> Result<Vec<Leased>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
+                 WHERE status = 'pending'",
+            )?
+            .query_map([], |row| {
+                let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
+                    (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
+                    _ => None,
+                };
+                Ok(Leased { id: row.get(0)?, owner, lease_until: row.get(4)? })
+            })?
+            .collect()
+        })
+    }
+
+    fn is_dead(&self, leased: &Leased, now: UnixMs) -> bool {
+        let gone = leased.owner.as_ref().is_none_or(|owner| self.processes.liveness(owner) == Liveness::Dead);
+        gone || leased.lease_until < now.0
+    }
+
+    /// Deletes deliveries of these ids that the query still matches, with their attempts, in one commit; returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none is deleted.
+    pub fn delete(&self, ids: &[i64], statuses: &[Status]) -> Result<usize, StoreError> {
+        let deleted = self.write(|tx| {
+            let names: Vec<String> = statuses.iter().map(|status| format!("'{}'", status.as_str())).collect();
+            let sql = format!("DELETE FROM deliveries WHERE id = ?1 AND status IN ({})", names.join(", "));
+            let mut statement = tx.prepare_cached(&sql)?;
+            ids.iter().try_fold(0, |deleted, id| Ok(deleted + statement.execute([id])?))
+        })?;
+        // Give the room back; a reader in another process may keep some of it until the next time.
+        self.read(|conn| {
+            conn.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect::<Result<(), _>>()
+        })?;
+        Ok(deleted)
+    }
+
+    /// Reads the whole file and counts what is in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot even be read; damage found is in [`Health::problems`].
+    pub fn check(&self) -> Result<Health, StoreError> {
+        let mut problems: Vec<String> =
+            self.read(|conn| conn.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
+        problems.retain(|line| line != "ok");
+        let orphans: i64 =
+            self.read(|conn| conn.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)))?;
+        if orphans > 0 {
+            problems.push(format!("{orphans} attempts belong to no delivery"));
+        }
+        let counts = Status::ALL
+            .into_iter()
+            .map(|status| Ok((status, self.count(&Query::all(Some(status)))?)))
+            .collect::<Result<_, StoreError>>()?;
+        let attempts: i64 = self.read(|conn| conn.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)))?;
+        Ok(Health { counts, attempts: usize::try_from(attempts).unwrap_or(0), problems })
+    }
+}
+
+const UNSEEN_END: &str = "its process ended before an answer was recorded";

@@ -1,0 +1,5 @@
+//! The `hookfire` binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    hookfire::main()
+}

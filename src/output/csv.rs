@@ -1,0 +1,90 @@
+//! CSV lists: one row a delivery, and no cell that a spreadsheet would run.
+
+use std::io::{self, Write};
+
+use crate::delivery::Delivery;
+use crate::time::rfc3339;
+
+const COLUMNS: [&str; 13] = [
+    "id",
+    "uuid",
+    "type",
+    "action",
+    "endpoint",
+    "url",
+    "status",
+    "created_at",
+    "finished_at",
+    "attempt_count",
+    "error_kind",
+    "http_status",
+    "error_message",
+];
+
+/// Writes rows as they come.
+pub struct CsvList<W: Write>(csv::Writer<W>);
+
+impl<W: Write> CsvList<W> {
+    /// Begins with the names of the columns.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn new(out: W) -> io::Result<CsvList<W>> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(COLUMNS)?;
+        Ok(CsvList(writer))
+    }
+
+    /// Adds a delivery.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn push(&mut self, delivery: &Delivery) -> io::Result<()> {
+        let error = delivery.last_error.as_ref();
+        let cells: [String; COLUMNS.len()] = [
+            delivery.id.to_string(),
+            delivery.uuid.clone(),
+            delivery.event_type.clone(),
+            delivery.action.clone(),
+            delivery.endpoint.clone().unwrap_or_default(),
+            delivery.target.to_string(),
+            delivery.status.as_str().to_owned(),
+            rfc3339(delivery.created_at),
+            delivery.finished_at.map(rfc3339).unwrap_or_default(),
+            delivery.attempt_count.to_string(),
+            error.map(|e| e.kind.as_str().to_owned()).unwrap_or_default(),
+            error.and_then(|e| e.http_status).map(|status| status.to_string()).unwrap_or_default(),
+            error.map(|e| e.message.clone()).unwrap_or_default(),
+        ];
+        self.0.write_record(cells.map(inert))?;
+        Ok(())
+    }
+
+    /// Ends the list.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A cell that starts like a formula gets an apostrophe in front, which spreadsheets take as "this is text".
+fn inert(cell: String) -> String {
+    let starts_formula =
+        cell.trim_start_matches([' ', '\u{a0}', '\u{feff}']).starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    if starts_formula { format!("'{cell}") } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inert;
+
+    #[test]
+    fn no_cell_starts_a_formula() {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1"] {
+            assert_eq!(inert(cell.to_owned()), format!("'{cell}"));
+        }
+        assert_eq!(inert("503 Service Unavailable".to_owned()), "503 Service Unavailable");
+    }
+}

@@ -1,0 +1,42 @@
+//! The failed list as 3scale's own `<webhooks-failures>` document.
+
+use std::io::{self, Write};
+
+use crate::delivery::Delivery;
+use crate::event::failures::{Failure, FailuresWriter};
+use crate::time::failures_list_time;
+
+/// Writes failures as they come.
+pub struct FailuresXml<W: Write>(FailuresWriter<W>);
+
+impl<W: Write> FailuresXml<W> {
+    /// Begins the document.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn new(out: W) -> io::Result<FailuresXml<W>> {
+        FailuresWriter::new(out).map(FailuresXml)
+    }
+
+    /// Adds a delivery with its event.
+    ///
+    /// # Errors
+    /// The writer's, or that the event is damaged.
+    pub fn push(&mut self, delivery: &Delivery, event: &[u8]) -> io::Result<()> {
+        self.0.push(&Failure {
+            id: &delivery.uuid,
+            time: &failures_list_time(delivery.decided_at()),
+            error: delivery.last_error.as_ref().map_or("interrupted", |error| &error.message),
+            url: &delivery.target.to_string(),
+            event,
+        })
+    }
+
+    /// Ends the document.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn finish(self) -> io::Result<()> {
+        self.0.finish()?.flush()
+    }
+}

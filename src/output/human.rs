@@ -1,0 +1,151 @@
+//! Lines and pages for people: what is happening to a delivery, and all that is known of one.
+
+use std::fmt::Write as _;
+
+use super::{Tone, Ui};
+use crate::deliver::{Attempted, Observer};
+use crate::delivery::{Attempt, Delivery, Status};
+use crate::event;
+use crate::text::count;
+use crate::time::{UnixMs, ago, compact, local, measured};
+
+/// `#42 application.created → https://hooks.example.com/3scale?token=***`
+pub fn headline(delivery: &Delivery) -> String {
+    format!("#{} {}.{} → {}", delivery.id, delivery.event_type, delivery.action, delivery.target)
+}
+
+/// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
+pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
+    let tone = if delivery.status == Status::Delivered { Tone::Good } else { Tone::Bad };
+    let status = ui.toned(tone, delivery.status.as_str());
+    let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
+    let reason = match &delivery.last_error {
+        Some(error) if delivery.status != Status::Delivered => format!(": {}", error.message),
+        _ => String::new(),
+    };
+    format!("#{} {status}, {attempts}{}", delivery.id, ui.outside(&reason))
+}
+
+/// `503 Service Unavailable (12 ms), next in 60s`
+fn attempt_line(attempt: &Attempted<'_>) -> String {
+    let outcome = attempt.outcome;
+    let mut line = match (&outcome.error, outcome.http_status) {
+        (Some(error), _) => error.message.clone(),
+        (None, Some(status)) => format!("{status} is a success"),
+        (None, None) => "delivered".to_owned(),
+    };
+    let _ = write!(line, " ({})", measured(attempt.duration));
+    if outcome.maybe_received {
+        line.push_str(", the endpoint may have received it");
+    }
+    if let Some(note) = &outcome.note {
+        let _ = write!(line, "; {note}");
+    }
+    if let Some(next_in) = attempt.next_in {
+        let _ = write!(line, ", next in {}", compact(next_in));
+    }
+    line
+}
+
+/// Tells the user of each attempt as it ends, and counts down to the next one.
+pub struct Narrator<'a> {
+    /// Where to.
+    pub ui: &'a Ui,
+    /// Says nothing of a first and only attempt: the result line says it all.
+    pub terse: bool,
+}
+
+impl Observer for Narrator<'_> {
+    fn accepted(&mut self, delivery: &Delivery) {
+        self.ui.status(&headline(delivery));
+    }
+
+    fn attempted(&mut self, attempt: &Attempted<'_>) {
+        let line = format!("attempt {} of {}: {}", attempt.made, attempt.allowed, attempt_line(attempt));
+        if self.terse && attempt.allowed == 1 {
+            self.ui.detail(1, || line);
+        } else {
+            self.ui.status(&line);
+        }
+        self.ui.detail(2, || {
+            let body = attempt.outcome.response_body.as_deref().unwrap_or_default();
+            format!("response body ({} bytes): {}", body.len(), String::from_utf8_lossy(body))
+        });
+    }
+
+    fn waiting(&mut self, left: std::time::Duration) {
+        self.ui.countdown(left);
+    }
+}
+
+/// All that is known of one delivery, as a page.
+pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8], now: UnixMs) -> String {
+    let mut page = String::new();
+    let title = format!("#{} {}.{}", delivery.id, delivery.event_type, delivery.action);
+    let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.outside(&title)));
+    let tone = if delivery.status == Status::Delivered { Tone::Good } else { Tone::Bad };
+    let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
+    let attempts_made = count(delivery.attempt_count as usize, "attempt", "attempts");
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(page, "{} {value}", ui.toned(Tone::Faint, &format!("{name:<9}")));
+    };
+    field("status", format!("{}, {attempts_made}", ui.toned(tone, delivery.status.as_str())));
+    if let Some(endpoint) = &delivery.endpoint {
+        field("endpoint", endpoint.clone());
+    }
+    field("url", ui.outside(&delivery.target.to_string()).into_owned());
+    field("uuid", delivery.uuid.clone());
+    field("rule", delivery.rule.in_words());
+    field("accepted", when(delivery.created_at));
+    if let Some(finished) = delivery.finished_at {
+        field(if delivery.status == Status::Delivered { "delivered" } else { "failed" }, when(finished));
+    }
+    if let Some(next) = delivery.next_attempt_at {
+        field("next", local(next));
+    }
+    let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));
+    for attempt in attempts {
+        page.push_str(&timeline_line(ui, attempt));
+    }
+    if let Some((number, body)) = last_response(attempts) {
+        let heading = format!("response body of attempt {number}");
+        let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, &heading));
+        let _ = writeln!(page, "{}", ui.outside(String::from_utf8_lossy(body).trim_end()));
+    }
+    let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "event"));
+    // What is damaged is shown as it is: this page is where one would look for the damage.
+    let shown = event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
+    let _ = write!(page, "{}", ui.outside(shown.trim_end()));
+    page
+}
+
+fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
+    let Attempt { number, started_at, duration, outcome, .. } = attempt;
+    let took = duration.map_or_else(|| "-".to_owned(), measured);
+    let words = match outcome {
+        None => "under way".to_owned(),
+        Some(outcome) => match (&outcome.error, outcome.http_status) {
+            (Some(error), _) => ui.toned(Tone::Bad, &ui.outside(&error.message)),
+            (None, status) => ui.toned(Tone::Good, &format!("{} is a success", status.unwrap_or_default())),
+        },
+    };
+    let mut line = format!("{number:>3}  {}  {took:>8}  {words}\n", local(*started_at));
+    let outcome = outcome.as_ref();
+    let remarks = [
+        outcome.filter(|outcome| outcome.maybe_received).map(|_| "the endpoint may have received it".to_owned()),
+        outcome.and_then(|outcome| outcome.note.clone()),
+        attempt.sent_to.as_ref().map(|url| format!("sent to {url}")),
+        attempt.insecure.then(|| "certificates were not checked".to_owned()),
+    ];
+    for remark in remarks.into_iter().flatten() {
+        let _ = writeln!(line, "     {}", ui.outside(&remark));
+    }
+    line
+}
+
+fn last_response(attempts: &[Attempt]) -> Option<(u32, &[u8])> {
+    attempts.iter().rev().find_map(|attempt| {
+        let body = attempt.outcome.as_ref()?.response_body.as_deref()?;
+        (!body.is_empty()).then_some((attempt.number, body))
+    })
+}

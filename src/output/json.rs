@@ -1,0 +1,153 @@
+//! JSON views of the contract: own structs with a fixed order of keys, never the model itself.
+
+use serde::Serialize;
+
+use super::Report;
+use crate::delivery::{Attempt, Delivery};
+use crate::time::{duration_ms, rfc3339};
+
+/// A delivery as every command prints it; lists leave `attempts` out.
+#[derive(Debug, Serialize)]
+pub struct DeliveryView {
+    id: i64,
+    uuid: String,
+    r#type: String,
+    action: String,
+    endpoint: Option<String>,
+    url: String,
+    status: &'static str,
+    created_at: String,
+    finished_at: Option<String>,
+    next_attempt_at: Option<String>,
+    attempt_count: u32,
+    last_error: Option<LastErrorView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LastErrorView {
+    kind: &'static str,
+    http_status: Option<u16>,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    number: u32,
+    started_at: String,
+    duration_ms: Option<i64>,
+    http_status: Option<u16>,
+    error: Option<ErrorView>,
+    maybe_received: bool,
+    response_body: Option<String>,
+    note: Option<String>,
+    insecure: bool,
+    sent_to: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorView {
+    kind: &'static str,
+    message: String,
+}
+
+impl DeliveryView {
+    /// The view for lists.
+    pub fn new(delivery: &Delivery) -> DeliveryView {
+        DeliveryView {
+            id: delivery.id,
+            uuid: delivery.uuid.clone(),
+            r#type: delivery.event_type.clone(),
+            action: delivery.action.clone(),
+            endpoint: delivery.endpoint.clone(),
+            url: delivery.target.to_string(),
+            status: delivery.status.as_str(),
+            created_at: rfc3339(delivery.created_at),
+            finished_at: delivery.finished_at.map(rfc3339),
+            next_attempt_at: delivery.next_attempt_at.map(rfc3339),
+            attempt_count: delivery.attempt_count,
+            last_error: delivery.last_error.as_ref().map(|error| LastErrorView {
+                kind: error.kind.as_str(),
+                http_status: error.http_status,
+                message: error.message.clone(),
+            }),
+            attempts: None,
+            event: None,
+        }
+    }
+
+    /// With its attempts.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: &[Attempt]) -> DeliveryView {
+        self.attempts = Some(attempts.iter().map(AttemptView::new).collect());
+        self
+    }
+
+    /// With its event document as text.
+    #[must_use]
+    pub fn with_event(mut self, event: &[u8]) -> DeliveryView {
+        self.event = Some(String::from_utf8_lossy(event).into_owned());
+        self
+    }
+}
+
+impl AttemptView {
+    fn new(attempt: &Attempt) -> AttemptView {
+        let outcome = attempt.outcome.as_ref();
+        AttemptView {
+            number: attempt.number,
+            started_at: rfc3339(attempt.started_at),
+            duration_ms: attempt.duration.map(duration_ms),
+            http_status: outcome.and_then(|outcome| outcome.http_status),
+            error: outcome
+                .and_then(|outcome| outcome.error.as_ref())
+                .map(|error| ErrorView { kind: error.kind.as_str(), message: error.message.clone() }),
+            maybe_received: outcome.is_some_and(|outcome| outcome.maybe_received),
+            response_body: outcome
+                .and_then(|outcome| outcome.response_body.as_deref())
+                .map(|body| String::from_utf8_lossy(body).into_owned()),
+            note: outcome.and_then(|outcome| outcome.note.clone()),
+            insecure: attempt.insecure,
+            sent_to: attempt.sent_to.clone(),
+        }
+    }
+}
+
+/// A value over several lines, for `-o json`.
+pub fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans")
+}
+
+/// A value on one line, for `-o ndjson`.
+pub fn compact(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("views hold only strings, numbers and booleans")
+}
+
+/// A JSON array whose elements are written as they come, a line each.
+#[derive(Debug, Default)]
+pub struct Array {
+    begun: bool,
+}
+
+impl Array {
+    /// The text of the next element, brackets and commas included.
+    pub fn element(&mut self, value: &impl Serialize) -> String {
+        let before = if std::mem::replace(&mut self.begun, true) { "," } else { "[" };
+        format!("{before}{}", compact(value))
+    }
+
+    /// The text that ends it.
+    pub fn end(&self) -> &'static str {
+        if self.begun { "]" } else { "[]" }
+    }
+}
+
+/// `{"error":{"kind":…,"message":…,"hints":[…]}}` on one line, the causes as part of the message.
+pub fn error(report: &Report<'_>) -> String {
+    let message = report.causes.iter().fold(report.message.to_owned(), |message, cause| format!("{message}: {cause}"));
+    let error = serde_json::json!({ "kind": report.kind, "message": message, "hints": report.hints });
+    serde_json::json!({ "error": error }).to_string()
+}

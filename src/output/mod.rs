@@ -1,0 +1,278 @@
+//! Everything the program says: the one owner of stdout and stderr.
+//!
+//! Data goes to stdout, talk to stderr. With a structured format talk is silent but for one error object, and text from
+//! outside is made visible on a terminal and left as it is in a pipe. No other file prints.
+
+pub mod csv;
+pub mod failures_xml;
+pub mod human;
+pub mod json;
+pub mod table;
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::io::{self, BufRead as _, BufWriter, Stdout, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::env::Terminals;
+use crate::sanitize;
+use crate::time::compact;
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always, also into a pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How much to say, decided once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Only errors.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// Colour or not.
+    pub color: Color,
+    /// JSON on stdout: then talk is silent and errors are JSON.
+    pub structured: bool,
+}
+
+/// stdout could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("could not write to stdout")]
+pub struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Whether the reader went away, which is no error.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// What went wrong, ready to be told.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// The kind, for scripts.
+    pub kind: &'static str,
+    /// What went wrong.
+    pub message: &'a str,
+    /// Why, outermost first.
+    pub causes: &'a [String],
+    /// What to do about it.
+    pub hints: &'a [String],
+}
+
+/// stdout and stderr.
+pub struct Ui {
+    out: RefCell<BufWriter<Stdout>>,
+    terminals: Terminals,
+    manner: Manner,
+    out_colors: bool,
+    err_colors: bool,
+    countdown_shown: Cell<bool>,
+}
+
+/// What a word is, for its colour.
+#[derive(Clone, Copy, Debug)]
+pub enum Tone {
+    /// It worked.
+    Good,
+    /// It did not.
+    Bad,
+    /// It needs a look.
+    Warning,
+    /// A command to type.
+    Hint,
+    /// A heading.
+    Strong,
+    /// Beside the point.
+    Faint,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Bad => AnsiColor::Red.on_default().bold(),
+            Tone::Warning => AnsiColor::Yellow.on_default(),
+            Tone::Hint => AnsiColor::Cyan.on_default(),
+            Tone::Strong => Style::new().bold(),
+            Tone::Faint => Style::new().dimmed(),
+        }
+    }
+}
+
+impl Ui {
+    /// Takes over both streams.
+    pub fn new(terminals: Terminals, manner: Manner) -> Ui {
+        let colors = |choice: anstream::ColorChoice| match manner.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => choice != anstream::ColorChoice::Never,
+        };
+        Ui {
+            out_colors: colors(anstream::AutoStream::choice(&io::stdout())),
+            err_colors: colors(anstream::AutoStream::choice(&io::stderr())),
+            out: RefCell::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            terminals,
+            manner,
+            countdown_shown: Cell::new(false),
+        }
+    }
+
+    /// Columns for tables; none when stdout is no terminal and no width was asked for.
+    pub fn width(&self) -> Option<u16> {
+        self.terminals.width
+    }
+
+    /// Whether a question can be put: stdin and stderr are terminals.
+    pub fn can_ask(&self) -> bool {
+        self.terminals.stdin && self.terminals.stderr && !self.manner.structured
+    }
+
+    /// Whether stdout has colours.
+    pub fn has_colors(&self) -> bool {
+        self.out_colors
+    }
+
+    /// A line of data.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn line(&self, text: &str) -> Result<(), OutputError> {
+        self.data(|out| writeln!(out, "{text}"))
+    }
+
+    /// Data of any kind.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        Ok(write(&mut *self.out.borrow_mut())?)
+    }
+
+    /// Sends on what was written so far.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn flush(&self) -> Result<(), OutputError> {
+        Ok(self.out.borrow_mut().flush()?)
+    }
+
+    /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
+    pub fn outside<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.terminals.stdout { sanitize::visible(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// As [`Ui::outside`], for bytes: on a terminal they become text.
+    pub fn outside_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.terminals.stdout {
+            return Cow::Borrowed(bytes);
+        }
+        let text = String::from_utf8_lossy(bytes);
+        Cow::Owned(sanitize::visible(&text).into_owned().into_bytes())
+    }
+
+    /// A word in its tone, if stdout has colours.
+    pub fn toned(&self, tone: Tone, text: &str) -> String {
+        paint(self.out_colors, tone, text)
+    }
+
+    /// Talk: what is happening.
+    pub fn status(&self, text: &str) {
+        if !self.manner.quiet && !self.manner.structured {
+            self.talk("", Tone::Strong, text);
+        }
+    }
+
+    /// Talk for `-v` (level 1) and `-vv` (level 2); shown with structured output too, since it was asked for.
+    pub fn detail(&self, level: u8, text: impl FnOnce() -> String) {
+        if self.manner.verbose >= level && !self.manner.quiet {
+            self.talk("", Tone::Faint, &text());
+        }
+    }
+
+    /// Something unwise.
+    pub fn warning(&self, text: &str) {
+        if !self.manner.quiet && !self.manner.structured {
+            self.talk("warning: ", Tone::Warning, text);
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self, text: &str) {
+        if !self.manner.quiet && !self.manner.structured {
+            self.talk("hint: ", Tone::Hint, text);
+        }
+    }
+
+    /// A failure: words, causes and hints, or one JSON object.
+    pub fn failure(&self, report: &Report<'_>) {
+        if self.manner.structured {
+            self.talk("", Tone::Strong, &json::error(report));
+            return;
+        }
+        self.talk("error: ", Tone::Bad, report.message);
+        for cause in report.causes {
+            self.talk("caused by: ", Tone::Bad, cause);
+        }
+        for hint in report.hints {
+            self.talk("hint: ", Tone::Hint, hint);
+        }
+    }
+
+    /// Text for stderr as it is: help and usage errors that clap has laid out.
+    pub fn usage(&self, text: &str) {
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    /// The time until the next attempt, on one line of a terminal that the next talk overwrites.
+    pub fn countdown(&self, left: Duration) {
+        if self.terminals.stderr && !self.manner.quiet && !self.manner.structured {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\x1b[Knext attempt in {} (Ctrl-C stops)", compact(whole_seconds(left)));
+            let _ = err.flush();
+            self.countdown_shown.set(true);
+        }
+    }
+
+    /// Puts a yes-or-no question; no is the default.
+    pub fn ask(&self, question: &str) -> bool {
+        let _ = write!(io::stderr(), "{} [y/N] ", sanitize::visible_line(question));
+        let _ = io::stderr().flush();
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    fn talk(&self, label: &str, tone: Tone, text: &str) {
+        // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
+        let _ = self.out.borrow_mut().flush();
+        if self.countdown_shown.take() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+        let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
+        let line = format!("{}{text}\n", paint(self.err_colors, tone, label));
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+fn paint(colors: bool, tone: Tone, text: &str) -> String {
+    if !colors || text.is_empty() {
+        return text.to_owned();
+    }
+    let style = tone.style();
+    format!("{style}{text}{style:#}")
+}
+
+fn whole_seconds(left: Duration) -> Duration {
+    if left < Duration::from_secs(1) { left } else { Duration::from_secs(left.as_secs_f64().ceil() as u64) }
+}

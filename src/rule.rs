@@ -1,0 +1,142 @@
+//! The delivery rule: what counts as delivered, how many attempts there are, and how far apart.
+//!
+//! Pure arithmetic; whoever waits or sends asks here.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// 3scale's rule unless told otherwise: 200, else five retries, 60 seconds apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// From the end of one attempt to the start of the next.
+    pub interval: Duration,
+    /// The statuses that mean delivered.
+    pub success: StatusRanges,
+}
+
+impl Default for Rule {
+    fn default() -> Rule {
+        Rule { retries: 5, interval: Duration::from_secs(60), success: StatusRanges(vec![200..=200]) }
+    }
+}
+
+impl Rule {
+    /// All attempts there may be, the first included.
+    pub fn attempts(&self) -> u32 {
+        self.retries.saturating_add(1)
+    }
+
+    /// The rule as a sentence.
+    pub fn in_words(&self) -> String {
+        let interval = crate::time::compact(self.interval);
+        let retries = match self.retries {
+            0 => "one attempt, no retries".to_owned(),
+            1 => format!("1 retry after {interval}, 2 attempts in all"),
+            n => format!("{n} retries, {interval} apart, {} attempts in all", self.attempts()),
+        };
+        format!("delivered if the endpoint answers {}; otherwise {retries}", self.success)
+    }
+}
+
+/// HTTP statuses as codes and ranges: `200,202`, `200-207`, `5xx`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRanges(Vec<RangeInclusive<u16>>);
+
+/// Text that names no statuses.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("cannot read `{0}` as HTTP statuses; write codes and ranges such as 200, 200,202, 200-207 or 5xx")]
+pub struct StatusError(String);
+
+impl StatusRanges {
+    /// Whether `status` is one of them.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+
+    /// The ranges, in the order they were given.
+    pub fn ranges(&self) -> &[RangeInclusive<u16>] {
+        &self.0
+    }
+}
+
+impl FromStr for StatusRanges {
+    type Err = StatusError;
+
+    fn from_str(text: &str) -> Result<StatusRanges, StatusError> {
+        text.split(',')
+            .map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(StatusRanges)
+    }
+}
+
+fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let code = |text: &str| -> Option<u16> {
+        let plain = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse().ok().filter(|code| plain && (100..=599).contains(code))
+    };
+    if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
+        let class: u16 = class.parse().ok().filter(|class| (1..=5).contains(class) && text.len() == 3)?;
+        return Some(class * 100..=class * 100 + 99);
+    }
+    match text.split_once('-') {
+        None => code(text).map(|code| code..=code),
+        Some((from, to)) => {
+            let range = code(from)?..=code(to)?;
+            (!range.is_empty()).then_some(range)
+        }
+    }
+}
+
+impl fmt::Display for StatusRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, range) in self.0.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            if range.start() == range.end() {
+                write!(f, "{comma}{}", range.start())?;
+            } else {
+                write!(f, "{comma}{}-{}", range.start(), range.end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_200_is_delivered_by_default_and_there_are_six_attempts() {
+        let rule = Rule::default();
+        assert!(rule.success.contains(200));
+        assert!(!rule.success.contains(202));
+        assert_eq!(rule.attempts(), 6);
+        assert_eq!(
+            rule.in_words(),
+            "delivered if the endpoint answers 200; otherwise 5 retries, 60s apart, 6 attempts in all"
+        );
+    }
+
+    #[test]
+    fn statuses_are_read_and_written_alike() {
+        for (text, shown, yes, no) in [
+            ("200", "200", 200, 201),
+            ("200,202", "200,202", 202, 201),
+            ("200-207, 304", "200-207,304", 207, 208),
+            ("5xx", "500-599", 599, 499),
+        ] {
+            let ranges: StatusRanges = text.parse().unwrap();
+            assert_eq!(ranges.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(ranges.clone()));
+            assert!(ranges.contains(yes) && !ranges.contains(no), "{text}");
+        }
+        for text in ["", "20", "2000", "600", "207-200", "6xx", "200,,201", "+20", "x", "200-"] {
+            assert!(text.parse::<StatusRanges>().is_err(), "{text:?} was taken");
+        }
+    }
+}

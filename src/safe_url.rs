@@ -1,0 +1,244 @@
+//! URLs without anything secret in them: scheme, host, port and path of an endpoint.
+//!
+//! A [`BaseUrl`] has been checked once, at the door: http or https, a host, no user information, no fragment, no control
+//! characters. Its query is split off as [`QueryPair`]s, because every value in it counts as secret. Messages never show
+//! what came after a `?`.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::secret::{MASK, Secret};
+
+/// A URL that cannot be an endpoint's.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Not a URL at all.
+    #[error("`{shown}` is not a URL: {reason}")]
+    Unreadable {
+        /// The URL up to its query.
+        shown: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No scheme, or `host:port` read as one.
+    #[error("`{0}` has no `http://` or `https://` in front")]
+    NoScheme(String),
+    /// Another scheme.
+    #[error("`{0}:` is not a scheme that webhooks go by; use http or https")]
+    Scheme(String),
+    /// `user:password@`.
+    #[error("a user or password in the URL is refused; send credentials with `--header` or `--secret`")]
+    UserInfo,
+    /// `#…`.
+    #[error("a fragment (`#…`) is never sent to a server; leave it out, or write `%23` if it belongs to the query")]
+    Fragment,
+    /// A tab, newline or other control character.
+    #[error("the URL has a control character in it")]
+    Control,
+}
+
+/// Scheme, host, port and path: nothing that could be secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+/// One `name=value` of a URL's own query, percent-decoded, with its spelling kept for the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryPair {
+    /// The decoded name; empty for a word that stands alone (`?debug`), which is all value.
+    pub name: String,
+    /// The decoded value.
+    pub value: Secret,
+    /// The pair as it was written.
+    pub spelling: Secret,
+}
+
+impl BaseUrl {
+    /// Checks `text` and splits off its query.
+    ///
+    /// # Errors
+    /// [`UrlError`], whose message holds nothing of the query.
+    pub fn parse(text: &str) -> Result<(BaseUrl, Vec<QueryPair>), UrlError> {
+        if text.chars().any(char::is_control) {
+            return Err(UrlError::Control);
+        }
+        let shown = shown_part(text);
+        let mut url = Url::parse(text).map_err(|e| match e {
+            url::ParseError::RelativeUrlWithoutBase => UrlError::NoScheme(shown.clone()),
+            e => UrlError::Unreadable { shown: shown.clone(), reason: e.to_string() },
+        })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            let looks_like_host = url.scheme().contains('.') || url.scheme() == "localhost";
+            return Err(if looks_like_host || url.cannot_be_a_base() && !shown.contains("//") {
+                UrlError::NoScheme(shown)
+            } else {
+                UrlError::Scheme(url.scheme().to_owned())
+            });
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlError::UserInfo);
+        }
+        if url.fragment().is_some() {
+            return Err(UrlError::Fragment);
+        }
+        let pairs = url.query().map(split_query).unwrap_or_default();
+        url.set_query(None);
+        Ok((BaseUrl(url), pairs))
+    }
+
+    /// The URL text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether the request goes out under TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The host as text, without brackets or port.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Whether the host is this machine: `localhost`, `*.localhost`, `127.0.0.0/8`, `::1`.
+    pub fn is_loopback(&self) -> bool {
+        match self.0.host() {
+            Some(url::Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
+            }
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
+            None => false,
+        }
+    }
+
+    /// Whether both go to the same server: scheme, host and port.
+    pub fn same_origin(&self, other: &BaseUrl) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
+    /// The URL with a query, for the wire.
+    pub fn with_query(&self, query: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_query((!query.is_empty()).then_some(query));
+        url
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any URL-like text with the values of its query masked and its user information, and fragment, left out: for showing
+/// URLs that others sent (a `Location` header).
+pub fn masked(text: &str) -> String {
+    let head = shown_part(text);
+    let Some((_, query)) = text.split_once('?') else {
+        return head;
+    };
+    let query = query.split('#').next().unwrap_or_default();
+    let names: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}={MASK}"),
+            // A query without a name is all value.
+            None => MASK.to_owned(),
+        })
+        .collect();
+    format!("{head}?{}", names.join("&"))
+}
+
+/// What of a URL may be shown: all before its query or fragment, less anything that looks like user information.
+fn shown_part(text: &str) -> String {
+    let head = text.split(['?', '#']).next().unwrap_or_default();
+    let authority = head.find("//").map_or(0, |at| at + 2);
+    let path = head[authority..].find('/').map_or(head.len(), |at| authority + at);
+    match head[authority..path].rfind('@') {
+        Some(at) => format!("{}{}", &head[..authority], &head[authority + at + 1..]),
+        None => head.to_owned(),
+    }
+}
+
+fn split_query(query: &str) -> Vec<QueryPair> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+            QueryPair { name: decode(name), value: Secret::new(decode(value)), spelling: Secret::new(pair) }
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    // One part of a form is decoded as a name without a value; lossily, as receivers do.
+    url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
+/// `name=value` for a query, percent-encoded as a form does it; the value alone where the name is empty.
+pub fn encode_pair(name: &str, value: &str) -> String {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    if name.is_empty() { encode(value) } else { format!("{}={}", encode(name), encode(value)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> UrlError {
+        BaseUrl::parse(text).expect_err(text)
+    }
+
+    #[test]
+    fn the_query_is_split_off_and_its_spelling_kept() {
+        let (base, pairs) = BaseUrl::parse("https://h.example:8443/a%20b?token=x%2By+z&debug&e=").unwrap();
+        assert_eq!(base.as_str(), "https://h.example:8443/a%20b");
+        let told: Vec<_> = pairs.iter().map(|p| (p.name.as_str(), p.value.expose(), p.spelling.expose())).collect();
+        assert_eq!(told, [("token", "x+y z", "token=x%2By+z"), ("", "debug", "debug"), ("e", "", "e=")]);
+        assert_eq!(base.with_query("token=x%2By+z").as_str(), "https://h.example:8443/a%20b?token=x%2By+z");
+    }
+
+    #[test]
+    fn what_cannot_be_an_endpoint_is_refused_without_its_query() {
+        assert_eq!(refused("ftp://h/?t=CANARY"), UrlError::Scheme("ftp".into()));
+        assert!(matches!(refused("localhost:8080/x?t=CANARY"), UrlError::NoScheme(_)));
+        assert!(matches!(refused("hooks.example.com/x"), UrlError::NoScheme(_)));
+        assert_eq!(refused("http://user:CANARY@h/"), UrlError::UserInfo);
+        assert_eq!(refused("http://h/#CANARY"), UrlError::Fragment);
+        assert_eq!(refused("http://h/a\nb"), UrlError::Control);
+        assert!(matches!(refused("http://h:65536/?t=CANARY"), UrlError::Unreadable { .. }));
+        for text in ["http://h:65536/?t=CANARY", "x?CANARY", "http://u:CANARY@h:99999/", "ftp://h/?t=CANARY", "http://"]
+        {
+            assert!(!refused(text).to_string().contains("CANARY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_all_its_names() {
+        let loopback = |text| BaseUrl::parse(text).unwrap().0.is_loopback();
+        for text in [
+            "http://localhost/",
+            "http://a.localhost",
+            "http://127.9.9.9/",
+            "http://[::1]:80/",
+            "http://LOCALHOST.",
+            "http://[::ffff:127.0.0.1]/",
+            "http://2130706433/",
+        ] {
+            assert!(loopback(text), "{text}");
+        }
+        assert!(!loopback("http://localhost.example.com/"));
+        assert!(!loopback("http://10.0.0.1/"));
+    }
+
+    #[test]
+    fn urls_of_others_are_shown_masked() {
+        assert_eq!(masked("https://u:p@h/x?a=1&b=2#f"), "https://h/x?a=***&b=***");
+        assert_eq!(masked("/login?SECRET"), "/login?***");
+        assert_eq!(masked("/login"), "/login");
+    }
+}

@@ -1,0 +1,92 @@
+//! Makes text from outside visible: control, C1, bidirectional and zero-width characters become escapes.
+//!
+//! For terminals only: a pipe or a file gets the text untouched, and who decides that is `output`. Clean text is
+//! borrowed, never copied; nothing that comes out can move a cursor, hide text, or reorder it.
+
+use std::borrow::Cow;
+
+/// The text with each character that could deceive a reader or a terminal written as `\u{…}`; newlines and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    escape(text, |c| is_deceptive(c) && c != '\n' && c != '\t')
+}
+
+/// As [`visible`], for text that must stay on its line: newlines and tabs are escaped too.
+pub fn visible_line(text: &str) -> Cow<'_, str> {
+    escape(text, is_deceptive)
+}
+
+fn escape(text: &str, hide: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&hide) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !hide(c) => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c => out.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{00AD}'                  // soft hyphen
+            | '\u{061C}'                // Arabic letter mark
+            | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' // fillers that draw nothing
+            | '\u{180E}'
+            | '\u{200B}'..='\u{200F}'   // zero width, and left-to-right marks
+            | '\u{2028}'..='\u{202E}'   // line separators, bidirectional overrides
+            | '\u{2060}'..='\u{206F}'
+            | '\u{FE00}'..='\u{FE0F}'   // variation selectors
+            | '\u{FEFF}'
+            | '\u{FFF9}'..='\u{FFFB}'
+            | '\u{E0000}'..='\u{E0FFF}' // tags and more selectors
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn attacks_on_a_terminal_become_text() {
+        for attack in [
+            "\x1b]0;title\x07",
+            "\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\",
+            "\x1b]52;c;cGF5bG9hZA==\x07",
+            "\x1b[2J",
+            "\x1bc",
+            "\u{9b}31m",
+            "good\rbad",
+            "\u{202e}txt.exe",
+            "nul\0",
+            "zero\u{200b}width",
+        ] {
+            let shown = visible(attack);
+            assert!(shown.chars().all(|c| !is_deceptive(c)), "{attack:?} became {shown:?}");
+        }
+        assert_eq!(visible("good\rbad"), "good\\rbad");
+        assert_eq!(visible("a\x1b[2J"), "a\\u{1b}[2J");
+    }
+
+    #[test]
+    fn clean_text_is_borrowed_with_its_lines() {
+        assert!(matches!(visible("a\n\tb é 漢"), Cow::Borrowed(_)));
+        assert_eq!(visible_line("a\nb"), "a\\nb");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_deceptive_comes_out(text in any::<String>()) {
+            let shown = visible_line(&text);
+            prop_assert!(shown.chars().all(|c| !is_deceptive(c)));
+            prop_assert_eq!(visible_line(&shown).into_owned(), shown.clone().into_owned(), "twice is once");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Building the HTTP client: TLS trust, proxies, and everything it must not do by itself.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Identity, NoProxy, Proxy};
+use rustls::RootCertStore;
+
+use crate::safe_url::BaseUrl;
+use crate::secret::Secret;
+
+/// How to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportOptions {
+    /// For the whole attempt: resolve, connect, TLS, write, status and body.
+    pub timeout: Duration,
+    /// For resolve, connect and TLS.
+    pub connect_timeout: Duration,
+    /// PEM certificates to trust instead of the system's.
+    pub cacert: Option<PathBuf>,
+    /// The client's own certificate, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its key, PEM; none if it is in the same file.
+    pub key: Option<PathBuf>,
+    /// Certificates go unchecked.
+    pub insecure: bool,
+    /// The proxy, instead of the environment's. It may hold a password.
+    pub proxy: Option<Secret>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> TransportOptions {
+        TransportOptions {
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            cacert: None,
+            cert: None,
+            key: None,
+            insecure: false,
+            proxy: None,
+        }
+    }
+}
+
+/// Options that no client can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A PEM file cannot be read.
+    #[error("cannot read the {what} `{path}`: {source}")]
+    File {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A PEM file holds something else.
+    #[error("`{path}` holds no {what} in PEM form")]
+    Pem {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key without a certificate.
+    #[error("`--key` needs `--cert`")]
+    KeyAlone,
+    /// The proxy's URL.
+    #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
+    Proxy,
+    /// The system's TLS configuration, or the client's.
+    #[error("cannot set up TLS: {0}")]
+    Setup(String),
+}
+
+/// A client for targets such as `base`.
+pub fn build(
+    options: &TransportOptions,
+    base: &BaseUrl,
+    connect_timeout: Duration,
+    timeout: Duration,
+) -> Result<Client, ClientError> {
+    // Already installed by an earlier client of this process, or now: either is ring.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let proxy = if base.is_loopback() { None } else { options.proxy.as_ref() };
+    let tls_proxy = proxy.is_some_and(|proxy| proxy.expose().to_ascii_lowercase().starts_with("https:"));
+    let mut builder = Client::builder()
+        .user_agent(concat!("hookfire/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        // An idle connection that the server has closed meanwhile would make the client send again by itself.
+        .pool_max_idle_per_host(0)
+        .http1_only()
+        .connect_timeout(connect_timeout)
+        .timeout(timeout)
+        // Reading the system's roots costs milliseconds that a plain http request need not pay.
+        .tls_certs_only(if base.is_https() || tls_proxy { trusted(options)? } else { Vec::new() });
+    if options.insecure {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    if let Some(identity) = identity(options)? {
+        builder = builder.identity(identity);
+    }
+    if base.is_loopback() {
+        builder = builder.no_proxy();
+    } else if let Some(proxy) = proxy {
+        let proxy = Proxy::all(proxy.expose()).map_err(|_| ClientError::Proxy)?;
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
+    }
+    builder.build().map_err(|e| ClientError::Setup(super::failure::innermost(&e.without_url())))
+}
+
+fn trusted(options: &TransportOptions) -> Result<Vec<Certificate>, ClientError> {
+    if let Some(path) = &options.cacert {
+        let pem = read("certificate", path)?;
+        let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if found.is_empty() {
+            return Err(ClientError::Pem { what: "certificate", path: path.clone() });
+        }
+        return Ok(found);
+    }
+    // A system's store may hold a certificate that the verifier cannot read; it must not stop the others.
+    let mut scratch = RootCertStore::empty();
+    let usable: Vec<Certificate> = rustls_native_certs::load_native_certs()
+        .certs
+        .into_iter()
+        .filter(|der| scratch.add(der.clone()).is_ok())
+        .filter_map(|der| Certificate::from_der(&der).ok())
+        .collect();
+    if !usable.is_empty() {
+        return Ok(usable);
+    }
+    let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    Ok(bundled.filter_map(|der| Certificate::from_der(der).ok()).collect())
+}
+
+fn identity(options: &TransportOptions) -> Result<Option<Identity>, ClientError> {
+    let Some(cert) = &options.cert else {
+        return if options.key.is_some() { Err(ClientError::KeyAlone) } else { Ok(None) };
+    };
+    let mut pem = read("certificate", cert)?;
+    if let Some(key) = &options.key {
+        pem.push(b'\n');
+        pem.extend(read("key", key)?);
+    }
+    let path = options.key.as_ref().unwrap_or(cert).clone();
+    Identity::from_pem(&pem).map(Some).map_err(|_| ClientError::Pem { what: "certificate with its key", path })
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path).map_err(|source| ClientError::File { what, path: path.to_owned(), source })
+}

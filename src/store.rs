@@ -1,0 +1,208 @@
+//! The journal as the use cases see it: what must be written down, and when.
+//!
+//! Each method is one commit, durable when it returns. A delivery that is being worked on is *leased* to one process; only
+//! its holder may begin another attempt. The SQLite file behind it is `journal`'s business.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::delivery::{Delivery, Outcome};
+use crate::rule::Rule;
+use crate::target::Target;
+use crate::time::UnixMs;
+
+/// A delivery about to be accepted.
+#[derive(Debug)]
+pub struct NewDelivery<'a> {
+    /// The event's type.
+    pub event_type: &'a str,
+    /// The event's action.
+    pub action: &'a str,
+    /// The document, byte for byte.
+    pub event: &'a [u8],
+    /// The configured endpoint's name.
+    pub endpoint: Option<&'a str>,
+    /// Where it goes.
+    pub target: &'a Target,
+    /// The rule it is sent by.
+    pub rule: &'a Rule,
+}
+
+/// An attempt about to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAttempt<'a> {
+    /// Now: the request leaves once this is committed.
+    pub started_at: UnixMs,
+    /// Whether certificates go unchecked.
+    pub insecure: bool,
+    /// Where it goes, masked, if not to the delivery's own URL.
+    pub sent_to: Option<&'a str>,
+    /// Until when the lease holds without another sign of life.
+    pub lease_until: UnixMs,
+}
+
+/// Under what condition an attempt may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This process holds the lease.
+    Mine,
+    /// The delivery is in the failed list, and nobody made another attempt since this many.
+    Failed {
+        /// Attempts when it was read.
+        attempts: u32,
+    },
+}
+
+/// Whether an attempt began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is written down under this number, and this process holds the lease.
+    Attempt(u32),
+    /// Another process has the delivery, or dealt with it meanwhile; nothing was changed.
+    Taken,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it was a success.
+    Delivered,
+    /// Nothing: it was the last attempt.
+    Failed,
+    /// Nothing: the user stopped it.
+    Interrupted,
+    /// Another attempt, at this time.
+    RetryAt {
+        /// When it is due.
+        due: UnixMs,
+        /// Until when the lease holds without another sign of life.
+        lease_until: UnixMs,
+    },
+}
+
+/// A journal, as far as sending needs one.
+pub trait Store {
+    /// Writes down a new delivery and its first attempt, in one commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was written and nothing may be sent.
+    fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError>;
+
+    /// Writes down that another attempt begins.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was written and nothing may be sent.
+    fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError>;
+
+    /// Writes down what an attempt came to, and what follows.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the request has left all the same.
+    fn finish_attempt(
+        &self,
+        id: i64,
+        number: u32,
+        duration: Duration,
+        outcome: &Outcome,
+        next: Next,
+    ) -> Result<(), StoreError>;
+
+    /// Gives up a delivery between two attempts: it goes to the failed list as interrupted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn interrupt(&self, id: i64) -> Result<(), StoreError>;
+
+    /// The delivery as it is now; none if there is no such id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError>;
+
+    /// The event document of a delivery, byte for byte.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for an id that does not exist.
+    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError>;
+}
+
+/// A process that holds leases, told apart from any other that ever ran on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId {
+    /// The running kernel and process namespace: pids mean nothing outside it.
+    pub host: String,
+    /// The process id.
+    pub pid: i64,
+    /// When the process started, in the kernel's own ticks: pids are used again.
+    pub started: i64,
+}
+
+/// Whether a lease's holder still lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It runs.
+    Alive,
+    /// It is gone.
+    Dead,
+    /// It ran elsewhere (another container, before a reboot); only the lease's expiry tells.
+    Unknown,
+}
+
+/// The processes of this host.
+pub trait Processes {
+    /// This process.
+    fn current(&self) -> ProcessId;
+    /// Whether `process` still lives.
+    fn liveness(&self, process: &ProcessId) -> Liveness;
+}
+
+/// A journal that cannot be used, in words that name the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process held the lock for longer than the timeout.
+    #[error("the journal `{path}` is locked: another process has held it for {}", crate::time::compact(*waited))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long this process waited.
+        waited: Duration,
+    },
+    /// The file is something else.
+    #[error("`{path}` is not a hookfire journal: {reason}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
+    /// Written by a newer hookfire.
+    #[error(
+        "the journal `{path}` was written by a newer hookfire (version {found} of its tables, this one knows {known})"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// It, or its folder, cannot be opened or made.
+    #[error("cannot {doing} `{path}`: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// SQLite reports damage, a full disk, or refuses a write.
+    #[error("the journal `{path}` {problem}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, as a verb phrase.
+        problem: String,
+    },
+}

@@ -1,0 +1,311 @@
+//! Times and durations: how they are read from people, counted by the program, and shown.
+//!
+//! The rest of the program counts in [`UnixMs`]; only this file knows a calendar. No clock is read here: `now` is always
+//! handed in, and waiting goes through [`Clock`], so that tests need not sleep.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMs(pub i64);
+
+impl UnixMs {
+    /// This point and `duration` more (saturating; milliseconds of grain).
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> UnixMs {
+        UnixMs(self.0.saturating_add(duration_ms(duration)))
+    }
+
+    /// How long ago `earlier` was; zero if it is later.
+    pub fn since(self, earlier: UnixMs) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Whole milliseconds of a duration, at most `i64::MAX`.
+pub fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The time was up.
+    Elapsed,
+    /// Ctrl-C or SIGTERM came.
+    Interrupted,
+}
+
+/// The program's clock: the real one, or a test's.
+pub trait Clock {
+    /// The time now.
+    fn now(&self) -> UnixMs;
+    /// Waits for `duration`, or until the user interrupts.
+    fn wait(&self, duration: Duration) -> Woken;
+    /// Whether the user has interrupted.
+    fn interrupted(&self) -> bool;
+}
+
+/// A time or duration that could not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TimeError {
+    /// Not a time in any accepted form.
+    #[error(
+        "cannot read `{0}` as a time; write 2026-11-20, 2026-11-20T10:00:00Z, `2026-11-20 10:00:00` (UTC), now, or an age such as 15m, 2h, 7d"
+    )]
+    Time(String),
+    /// Not a duration.
+    #[error("cannot read `{0}` as a duration; write 500ms, 60s or 1m30s")]
+    Duration(String),
+    /// A duration below zero.
+    #[error("`{0}` is negative; a duration is zero or more")]
+    Negative(String),
+}
+
+/// Whether a time is the first or the last moment of a range, which decides what a time without fractions means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// `--since`: the first moment that counts.
+    From,
+    /// `--before`: the last moment that counts.
+    UpTo,
+}
+
+/// Reads a time as people give it: RFC 3339, a date, a date and time (UTC unless an offset is given), `now`, or an age.
+///
+/// A clock time written without fractions means that whole second: as [`Edge::UpTo`] it reaches to its last millisecond,
+/// as 3scale's own `time` does. A bare date is its midnight in both cases.
+pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeError> {
+    let text = input.trim();
+    let unreadable = || TimeError::Time(input.to_owned());
+    if text.eq_ignore_ascii_case("now") {
+        return Ok(now);
+    }
+    if let Ok(date) = text.parse::<civil::Date>() {
+        if text.len() == "2026-11-20".len() {
+            return Ok(from_civil(date.at(0, 0, 0, 0)));
+        }
+    }
+    if let Some(point) = parse_clock_time(text) {
+        let whole_second = !text.contains('.') && point.0 % 1000 == 0;
+        return Ok(match edge {
+            Edge::UpTo if whole_second => UnixMs(point.0 + 999),
+            _ => point,
+        });
+    }
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let age = parse_duration(text).map_err(|_| unreadable())?;
+        return Ok(UnixMs(now.0.saturating_sub(duration_ms(age))));
+    }
+    Err(unreadable())
+}
+
+fn parse_clock_time(text: &str) -> Option<UnixMs> {
+    if !text.contains(':') {
+        return None;
+    }
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Some(UnixMs(timestamp.as_millisecond()));
+    }
+    // 3scale's own lists say `2026-11-20 10:00:00 UTC`.
+    let utc = text.strip_suffix(" UTC").unwrap_or(text);
+    if utc.len() > "2026-11-20T10:00:00".len() && !utc.contains('.') {
+        return None;
+    }
+    utc.parse::<civil::DateTime>().ok().map(from_civil)
+}
+
+fn from_civil(datetime: civil::DateTime) -> UnixMs {
+    match datetime.to_zoned(TimeZone::UTC) {
+        Ok(zoned) => UnixMs(zoned.timestamp().as_millisecond()),
+        // Only years at the far ends of the calendar have no timestamp; there, the nearest one serves.
+        Err(_) if datetime.year() > 0 => UnixMs(Timestamp::MAX.as_millisecond()),
+        Err(_) => UnixMs(Timestamp::MIN.as_millisecond()),
+    }
+}
+
+/// Reads `500ms`, `60s`, `1m30s`, `7d`; a unit is required, a sign is refused.
+pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
+    let text = input.trim();
+    let unreadable = || TimeError::Duration(input.to_owned());
+    if text.starts_with('-') || text.ends_with("ago") {
+        return Err(TimeError::Negative(input.to_owned()));
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(':') {
+        return Err(unreadable());
+    }
+    // Days and weeks are calendar units to jiff; here a day is 24 hours.
+    let (days, rest) = match text.split_once(['d', 'w']) {
+        Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => {
+            let number: u64 = number.parse().map_err(|_| unreadable())?;
+            let unit = if text[..text.len() - rest.len()].ends_with('w') { 7 } else { 1 };
+            (number.checked_mul(unit * 86_400).ok_or_else(unreadable)?, rest)
+        }
+        _ => (0, text),
+    };
+    let rest = if rest.is_empty() {
+        Duration::ZERO
+    } else {
+        let signed: SignedDuration = rest.parse().map_err(|_| unreadable())?;
+        Duration::try_from(signed).map_err(|_| TimeError::Negative(input.to_owned()))?
+    };
+    Duration::from_secs(days).checked_add(rest).ok_or_else(unreadable)
+}
+
+/// `2026-11-20T10:00:00.345Z`: RFC 3339 in UTC with milliseconds, as JSON, CSV and the journal's exports carry it.
+pub fn rfc3339(point: UnixMs) -> String {
+    format!("{:.3}", timestamp(point))
+}
+
+/// `2026-11-20T10:00:00Z`: without fractions, as 3scale's objects carry it.
+pub fn rfc3339_seconds(point: UnixMs) -> String {
+    format!("{:.0}", timestamp(UnixMs(point.0.div_euclid(1000) * 1000)))
+}
+
+/// `2026-11-20 10:00:00 UTC`: as 3scale's failures list carries it.
+pub fn failures_list_time(point: UnixMs) -> String {
+    timestamp(point).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `2026-11-20 11:00:00+01:00`: the user's own time, in a form that every time option reads back.
+pub fn local(point: UnixMs) -> String {
+    let zoned = timestamp(point).to_zoned(TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
+}
+
+/// `2m ago`, `3d ago`, `just now`: how long ago, in its largest unit.
+pub fn ago(point: UnixMs, now: UnixMs) -> String {
+    let seconds = now.since(point).as_secs();
+    match seconds {
+        0 => "just now".to_owned(),
+        1..60 => format!("{seconds}s ago"),
+        60..3600 => format!("{}m ago", seconds / 60),
+        3600..86_400 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+/// `12 ms`, `1.2 s`, `90.0 s`: how long something took.
+pub fn measured(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms @ 0..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
+
+/// `500ms`, `60s`, `2m30s`: how long something will take, in a form that [`parse_duration`] reads back.
+pub fn compact(duration: Duration) -> String {
+    let (ms, seconds) = (duration.as_millis(), duration.as_secs());
+    if !ms.is_multiple_of(1000) {
+        return format!("{ms}ms");
+    }
+    if seconds < 120 {
+        return format!("{seconds}s");
+    }
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+}
+
+fn timestamp(point: UnixMs) -> Timestamp {
+    // A journal written by another hand may hold a time beyond the calendar; show its nearest end instead of failing.
+    Timestamp::from_millisecond(point.0).unwrap_or(if point.0 < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: UnixMs = UnixMs(1_795_255_200_123); // 2026-11-21T10:00:00.123Z
+
+    fn from(text: &str) -> String {
+        rfc3339(parse_time(text, NOW, Edge::From).unwrap())
+    }
+
+    #[test]
+    fn times_are_read_in_every_published_form() {
+        assert_eq!(rfc3339(NOW), "2026-11-21T10:00:00.123Z");
+        assert_eq!(from("2026-11-20"), "2026-11-20T00:00:00.000Z");
+        assert_eq!(from("2026-11-20 10:00:00"), "2026-11-20T10:00:00.000Z");
+        assert_eq!(from("2026-11-20 10:00:00 UTC"), "2026-11-20T10:00:00.000Z");
+        assert_eq!(from("2026-11-20T10:00:00.345Z"), "2026-11-20T10:00:00.345Z");
+        assert_eq!(from("2026-11-20T10:00:00+02:00"), "2026-11-20T08:00:00.000Z");
+        assert_eq!(from("2026-11-20 10:00:00+02:00"), "2026-11-20T08:00:00.000Z");
+        assert_eq!(from("now"), rfc3339(NOW));
+        assert_eq!(from("15m"), "2026-11-21T09:45:00.123Z");
+        assert_eq!(from("7d"), "2026-11-14T10:00:00.123Z");
+        assert_eq!(from("1d12h"), "2026-11-19T22:00:00.123Z");
+    }
+
+    #[test]
+    fn a_second_without_fractions_reaches_to_its_end_only_as_an_upper_edge() {
+        let up_to = |text| rfc3339(parse_time(text, NOW, Edge::UpTo).unwrap());
+        assert_eq!(up_to("2026-11-20T10:00:00Z"), "2026-11-20T10:00:00.999Z");
+        assert_eq!(up_to("2026-11-20 10:00:00+01:00"), "2026-11-20T09:00:00.999Z");
+        assert_eq!(up_to("2026-11-20T10:00:00.000Z"), "2026-11-20T10:00:00.000Z");
+        assert_eq!(up_to("2026-11-20T10:00:00.345Z"), "2026-11-20T10:00:00.345Z");
+        assert_eq!(up_to("2026-11-20"), "2026-11-20T00:00:00.000Z");
+        assert_eq!(up_to("now"), rfc3339(NOW));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "-2h",
+            "2h ago",
+            "2026-13-01",
+            "2026-02-30",
+            "10",
+            "2026-11-20T25:00:00Z",
+            "2026-11-20 10:00:00 CET",
+            "2026-11-20T10:00:00Zz",
+            "20261120",
+            "1e3s",
+            "٣h",
+        ] {
+            assert!(parse_time(text, NOW, Edge::From).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit_and_no_sign() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_duration("2w"), Ok(Duration::from_secs(14 * 86_400)));
+        assert_eq!(parse_duration("-3s"), Err(TimeError::Negative("-3s".into())));
+        for text in ["", "60", "PT1H", "s", "1x", "99999999999999999999d"] {
+            assert!(parse_duration(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn durations_and_ages_are_short_to_read() {
+        assert_eq!(measured(Duration::from_millis(12)), "12 ms");
+        assert_eq!(measured(Duration::from_millis(1200)), "1.2 s");
+        assert_eq!(compact(Duration::from_millis(200)), "200ms");
+        assert_eq!(compact(Duration::from_secs(60)), "60s");
+        assert_eq!(compact(Duration::from_secs(150)), "2m30s");
+        assert_eq!(compact(Duration::from_secs(3600)), "1h");
+        assert_eq!(ago(UnixMs(NOW.0 - 150_000), NOW), "2m ago");
+        assert_eq!(ago(UnixMs(NOW.0 + 150_000), NOW), "just now");
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_shown_is_read_back(ms in 0i64..4_102_444_800_000) {
+            let point = UnixMs(ms);
+            prop_assert_eq!(parse_time(&rfc3339(point), NOW, Edge::UpTo), Ok(point));
+            let duration = Duration::from_millis(ms.unsigned_abs());
+            prop_assert_eq!(parse_duration(&compact(duration)), Ok(duration));
+            let second = UnixMs(ms / 1000 * 1000);
+            prop_assert_eq!(parse_time(&local(point), NOW, Edge::From), Ok(second));
+            prop_assert_eq!(parse_time(&failures_list_time(point), NOW, Edge::From), Ok(second));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Sending as the use cases see it: one request, one answer or none.
+//!
+//! [`judge`] is the rule's word on an answer. How a request is sent is `sender`'s business.
+
+use std::time::Duration;
+
+use crate::delivery::{AttemptError, ErrorKind, Outcome};
+use crate::rule::Rule;
+use crate::target::Resolved;
+
+/// The most of a response's body that is kept.
+pub const RESPONSE_BODY_KEPT: usize = 64 * 1024;
+
+/// One request. Its URL and headers hold secrets.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// POST with a body, else GET.
+    pub body: Option<Vec<u8>>,
+    /// URL, headers and what to mask.
+    pub target: Resolved,
+    /// Headers that every delivery carries; an extra header of the same name wins.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// What came back. All texts are masked already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status line's code.
+    pub status: u16,
+    /// `Service Unavailable`: the standard's own words for it; empty if it has none.
+    pub reason: &'static str,
+    /// Where a redirect points.
+    pub location: Option<String>,
+    /// The beginning of the body, at most [`RESPONSE_BODY_KEPT`] bytes.
+    pub body: Vec<u8>,
+    /// What happened to the rest of the body, if it did not come whole.
+    pub note: Option<String>,
+}
+
+/// Why nothing came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoResponse {
+    /// The kind and words.
+    pub error: AttemptError,
+    /// Whether the request may have reached the endpoint.
+    pub maybe_received: bool,
+}
+
+/// One try: how long it took and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// From before the name was resolved until the body ended.
+    pub duration: Duration,
+    /// The response, or why there is none.
+    pub result: Result<Response, NoResponse>,
+}
+
+/// Sends requests.
+pub trait Transport {
+    /// Sends exactly one HTTP request; returns within the transport's deadline or when the user interrupts.
+    fn send(&self, request: &Request) -> Answer;
+}
+
+/// What an answer means under a rule: the status line decides.
+pub fn judge(rule: &Rule, result: Result<Response, NoResponse>) -> Outcome {
+    match result {
+        Ok(response) => Outcome {
+            http_status: Some(response.status),
+            error: (!rule.success.contains(response.status))
+                .then(|| AttemptError { kind: ErrorKind::Status, message: refusal(rule, &response) }),
+            maybe_received: false,
+            response_body: Some(response.body),
+            note: response.note,
+        },
+        Err(none) => Outcome {
+            http_status: None,
+            error: Some(none.error),
+            maybe_received: none.maybe_received,
+            response_body: None,
+            note: None,
+        },
+    }
+}
+
+/// `503 Service Unavailable`
+pub fn status_words(response: &Response) -> String {
+    format!("{} {}", response.status, response.reason).trim_end().to_owned()
+}
+
+fn refusal(rule: &Rule, response: &Response) -> String {
+    let status = status_words(response);
+    match (response.status, &response.location) {
+        (200..300, _) => format!("{status} is not {}", rule.success),
+        (300..400, Some(location)) => format!("{status} to {location}; redirects are never followed"),
+        (300..400, None) => format!("{status}; redirects are never followed"),
+        _ => status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, reason: &'static str, location: Option<&str>) -> Outcome {
+        let response = Response { status, reason, location: location.map(str::to_owned), body: Vec::new(), note: None };
+        judge(&Rule::default(), Ok(response))
+    }
+
+    #[test]
+    fn the_status_line_decides_and_the_words_say_why() {
+        assert_eq!(answered(200, "OK", None).error, None);
+        let message = |outcome: Outcome| outcome.error.unwrap().message;
+        assert_eq!(message(answered(202, "Accepted", None)), "202 Accepted is not 200");
+        assert_eq!(message(answered(503, "Service Unavailable", None)), "503 Service Unavailable");
+        assert_eq!(message(answered(599, "", None)), "599");
+        assert_eq!(
+            message(answered(302, "Found", Some("https://h/?a=***"))),
+            "302 Found to https://h/?a=***; redirects are never followed"
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! What every end-to-end story stands on: a hermetic world to run `hookfire` in, and a server that follows a
+//! script.
+//!
+//! A story owns a [`TestEnv`] (its own home, journal and configuration; nothing of the machine leaks in) and,
+//! where it needs an endpoint, a [`Server`] that answers, refuses, hangs, resets or half-sends as its
+//! [`Step`]s say. Both are strict: a process that does not end, a step that was not used, a request that no
+//! step was left for, all fail the test.
+//!
+//! Nothing here knows hookfire's commands or its journal's tables; stories do.
+#![allow(dead_code, reason = "a toolbox: a tool stays whole while no story happens to need one of its parts")]
+
+mod action;
+mod canary;
+mod env;
+mod outcome;
+mod process;
+mod received;
+mod redact;
+mod script;
+mod server;
+
+#[allow(unused_imports, reason = "the toolbox's one door, the same reason: a name stays while no story needs it")]
+pub use self::{
+    env::TestEnv,
+    outcome::Outcome,
+    process::{Invocation, Running},
+    received::Received,
+    script::{
+        Step, chunked_endless, close, drip_body, drip_head, echo, endless_headers, forever, half_status_line, hang,
+        hang_before_read, head_then_cut_body, huge_body, raw, repeat, reset, respond,
+    },
+    server::{NeverAccepting, Server, closed_port, never_accepting},
+};

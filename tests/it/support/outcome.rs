@@ -1,0 +1,105 @@
+//! What came of a run: both streams as bytes, as text and as JSON, and how the process ended.
+//!
+//! Does not mask anything (`redact.rs` does). Invariant: whenever an expectation fails here, the message
+//! holds the command line and all that the process said.
+
+use std::fmt::{self, Display, Formatter};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// What a process that has ended said, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// From start to end as the test saw it, so up to 20 ms too long.
+    pub elapsed: Duration,
+    command: String,
+    stdout_text: String,
+    stderr_text: String,
+}
+
+impl Outcome {
+    pub(super) fn new(
+        command: String,
+        stdout: Vec<u8>,
+        stderr: Vec<u8>,
+        status: ExitStatus,
+        elapsed: Duration,
+    ) -> Self {
+        let stdout_text = String::from_utf8_lossy(&stdout).into_owned();
+        let stderr_text = String::from_utf8_lossy(&stderr).into_owned();
+        let (code, signal) = (status.code(), status.signal());
+        Self { stdout, stderr, code, signal, elapsed, command, stdout_text, stderr_text }
+    }
+
+    /// stdout as text; what is not UTF-8 became U+FFFD.
+    pub fn stdout(&self) -> &str {
+        &self.stdout_text
+    }
+
+    /// stderr as text; what is not UTF-8 became U+FFFD.
+    pub fn stderr(&self) -> &str {
+        &self.stderr_text
+    }
+
+    /// The command line, for messages.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// stdout as one JSON value, and nothing else.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout of {} is not one JSON value: {error}\n{self}", self.command))
+    }
+
+    /// stdout as JSON lines: one value per line, no empty line, the last one ended too.
+    #[track_caller]
+    pub fn ndjson(&self) -> Vec<Value> {
+        let whole = self.stdout.is_empty() || self.stdout.ends_with(b"\n");
+        assert!(whole, "the last line on stdout of {} has no end\n{self}", self.command);
+        let lines = self.stdout.split_inclusive(|byte| *byte == b'\n').enumerate();
+        let parse = |(index, line)| {
+            serde_json::from_slice(line).unwrap_or_else(|error| {
+                panic!("line {} on stdout of {} is not JSON: {error}\n{self}", index + 1, self.command)
+            })
+        };
+        lines.map(parse).collect()
+    }
+
+    /// Fails, with everything shown, unless the process ended with this exit code.
+    #[track_caller]
+    pub fn assert_code(self, code: i32) -> Self {
+        assert!(self.code == Some(code), "{} should have exited with {code}\n{self}", self.command);
+        self
+    }
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let ending = match (self.code, self.signal) {
+            (Some(code), _) => format!("[exit code: {code}]"),
+            (None, Some(signal)) => format!("[signal: {signal}]"),
+            (None, None) => "[neither exit code nor signal]".to_owned(),
+        };
+        f.write_str(&transcript(self.stdout(), self.stderr(), &ending))
+    }
+}
+
+/// Both streams and how it ended, as a reader or a snapshot wants them.
+pub(super) fn transcript(stdout: &str, stderr: &str, ending: &str) -> String {
+    // A missing last line end is a fact about the output, so it is shown and not quietly mended.
+    let lines = |text: &str| match text.is_empty() || text.ends_with('\n') {
+        true => text.to_owned(),
+        false => format!("{text}\n[no line end]\n"),
+    };
+    format!("{}------- stderr -------\n{}{ending}", lines(stdout), lines(stderr))
+}

@@ -1,0 +1,348 @@
+//! A server on loopback that follows a script, request by request, and holds the test to it.
+//!
+//! Plain HTTP/1.1, one thread per connection; steps are named in `script.rs` and done in `action.rs`, how a
+//! request is read in `received.rs`. Invariants: a request is in [`Server::requests`] before its first
+//! answering byte is sent; a step is taken when the first byte of a request arrives, so a connection on which
+//! nothing is sent takes none; dropping the server ends every thread of it, and fails the test if script and
+//! requests did not match.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufReader, ErrorKind};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use super::action::{Action, After, Halt, LONGEST};
+use super::received::{Fault, Received, read_request};
+use super::script::Step;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ANY_LOOPBACK_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+
+/// A running server. Strict when dropped; see [`Server::lenient`].
+#[must_use = "a server that is dropped at once serves nobody"]
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+    lenient: bool,
+}
+
+impl Server {
+    /// Starts a server on a free loopback port. No steps at all: any request fails the test.
+    #[track_caller]
+    pub fn script(steps: Vec<Step>) -> Self {
+        if let Some((last, rest)) = steps.split_last()
+            && let Some(endless) = rest.iter().find(|step| step.wanted.is_none())
+        {
+            panic!("{} never ends, so {} would never be used", endless.name, last.name);
+        }
+        let listener = TcpListener::bind(ANY_LOOPBACK_PORT).expect("a free port on loopback");
+        let address = listener.local_addr().expect("the port just bound");
+        let shared = Arc::new(Shared { state: Mutex::new(State { steps, ..State::default() }), ..Shared::default() });
+        let acceptor = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || accept_all(&listener, &shared)
+        });
+        Self { address, shared, acceptor: Some(acceptor), lenient: false }
+    }
+
+    /// Lets unused steps, unexpected and malformed requests pass.
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The requests so far, in the order in which they had been read.
+    pub fn requests(&self) -> Vec<Received> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// How many connections have been accepted so far, with or without a request.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections
+    }
+
+    /// Waits until at least `n` requests have been read, and gives them all; fails after 10 s.
+    #[track_caller]
+    pub fn wait_for_requests(&self, n: usize) -> Vec<Received> {
+        let state = self.shared.wait_until(|state| state.requests.len() >= n);
+        let enough = state.requests.len() >= n;
+        assert!(enough, "waited {PATIENCE:?} for {n} requests at {}, but {}", self.url(), state.requests_in_words());
+        state.requests.clone()
+    }
+
+    /// Waits until at least `n` connections have been accepted; fails after 10 s.
+    #[track_caller]
+    pub fn wait_for_connections(&self, n: usize) {
+        let came = self.shared.wait_until(|state| state.connections >= n).connections;
+        assert!(came >= n, "waited {PATIENCE:?} for {n} connections at {}, but {came} came", self.url());
+    }
+
+    /// Lets one [`Step::held`] answer go.
+    pub fn release(&self) {
+        self.shared.halt.release(1);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let wake = {
+            // Under the lock, so that the acceptor sees the address before it can look at the connection.
+            // Connections that came earlier are accepted before this one: a request that just came in is
+            // still counted.
+            let mut state = self.shared.lock();
+            state.stopping = true;
+            state.open.values().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            let wake = TcpStream::connect_timeout(&self.address, PATIENCE);
+            state.wake = wake.as_ref().ok().and_then(|wake| wake.local_addr().ok());
+            wake
+        };
+        self.shared.halt.stop();
+        let ended_well = match self.acceptor.take() {
+            // Refused: the listener is gone, so the acceptor has panicked, and joining it tells.
+            Some(acceptor) => acceptor.join().is_ok(),
+            None => true,
+        };
+        drop(wake);
+        if self.lenient || thread::panicking() {
+            return;
+        }
+        let complaints = self.shared.lock().complaints(ended_well);
+        assert!(complaints.is_empty(), "the script of {} and what came do not match:\n{complaints}", self.url());
+    }
+}
+
+/// What the owner and the connections of a server share.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    halt: Halt,
+}
+
+#[derive(Default)]
+struct State {
+    steps: Vec<Step>,
+    requests: Vec<Received>,
+    connections: usize,
+    /// To be shut down when the server stops, so that no thread stays in a read or a write.
+    open: HashMap<usize, Arc<TcpStream>>,
+    faults: Vec<String>,
+    stopping: bool,
+    /// The connection that only tells the acceptor to stop.
+    wake: Option<SocketAddr>,
+}
+
+impl State {
+    /// The next step's action, which counts as used from now on.
+    fn take_step(&mut self) -> Option<Arc<Action>> {
+        let step = self.steps.iter_mut().find(|step| step.wanted.is_none_or(|wanted| step.used < wanted))?;
+        step.used += 1;
+        Some(Arc::clone(&step.action))
+    }
+
+    fn complaints(&self, ended_well: bool) -> String {
+        let mut complaints = String::new();
+        let mut add = |line: &str| writeln!(complaints, "- {line}").expect("a string takes everything");
+        for (index, step) in self.steps.iter().enumerate() {
+            let wanted = step.wanted.unwrap_or(1);
+            if step.used < wanted {
+                let (number, used) = (index + 1, step.used);
+                add(&format!("step {number}, {} at {}, was used {used} of {wanted} times", step.name, step.place));
+            }
+        }
+        self.faults.iter().for_each(|fault| add(fault));
+        if !ended_well {
+            add("a thread of the server panicked, see above");
+        }
+        if !complaints.is_empty() {
+            complaints.push_str(&self.requests_in_words());
+        }
+        complaints
+    }
+
+    fn requests_in_words(&self) -> String {
+        let mut words = format!("{} requests came", self.requests.len());
+        for (index, request) in self.requests.iter().enumerate() {
+            let cut = if request.complete { "" } else { ", cut short" };
+            let (method, target, body) = (&request.method, &request.target, request.body.len());
+            write!(words, "\n  {}. {method} {target} (body: {body} bytes{cut})", index + 1).expect("a string");
+        }
+        words
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until(&self, reached: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.lock(), PATIENCE, |state| !reached(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn update<T>(&self, update: impl FnOnce(&mut State) -> T) -> T {
+        let updated = update(&mut self.lock());
+        self.changed.notify_all();
+        updated
+    }
+}
+
+/// Serves every connection in a thread of its own; returns when the server stops and all of them have ended.
+fn accept_all(listener: &TcpListener, shared: &Shared) {
+    thread::scope(|scope| {
+        loop {
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                // The peer was gone before its turn came.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => panic!("accepting on loopback: {error}"),
+            };
+            let stream = Arc::new(stream);
+            let entered = shared.update(|state| {
+                if state.wake == Some(peer) {
+                    return None;
+                }
+                let connection = state.connections;
+                state.connections += 1;
+                state.open.insert(connection, Arc::clone(&stream));
+                if state.stopping {
+                    // What the peer has sent by now can still be read, and is.
+                    stream.shutdown(Shutdown::Both).ok();
+                }
+                Some(connection)
+            });
+            match entered {
+                Some(connection) => drop(scope.spawn(move || serve(stream, connection, shared))),
+                None => break,
+            }
+        }
+    });
+}
+
+/// Serves one connection to its end.
+fn serve(stream: Arc<TcpStream>, connection: usize, shared: &Shared) {
+    // Without Nagle's delay a drip is a drip; with limits no thread stays for ever. Both fail only if the
+    // peer has left.
+    stream.set_nodelay(true).ok();
+    stream.set_read_timeout(Some(LONGEST)).ok();
+    stream.set_write_timeout(Some(LONGEST)).ok();
+    let after = serve_requests(&stream, connection, shared);
+    shared.update(|state| state.open.remove(&connection));
+    if after == After::Reset {
+        // Closing with a linger time of zero sends RST. This is the last handle, so dropping it closes.
+        sockopt::set_socket_linger(&*stream, Some(Duration::ZERO)).expect("SO_LINGER on an open socket");
+    }
+}
+
+fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> After {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let request_begins = matches!(stream.peek(&mut [0]), Ok(1));
+        if !request_begins {
+            return After::Close;
+        }
+        let action = shared.update(State::take_step);
+        if let Some(Action::HangBeforeRead) = action.as_deref() {
+            return noted(shared.halt.hang(), &format!("connection {connection}"), shared);
+        }
+        let request = match read_request(&mut reader, connection) {
+            Ok(request) => request,
+            Err(fault) => {
+                shared.update(|state| match fault {
+                    // The server itself cut this one short.
+                    Fault::Left if state.stopping => {}
+                    Fault::Left => state.faults.push(format!("connection {connection} ended inside a request's head")),
+                    Fault::Malformed(what) => state.faults.push(format!("connection {connection} sent {what}")),
+                });
+                return After::Close;
+            }
+        };
+        let beyond = reader.buffer().len();
+        let in_words = format!("{} {} on connection {connection}", request.method, request.target);
+        shared.update(|state| {
+            if action.is_none() {
+                state.faults.push(format!("no step was left for {in_words}"));
+            }
+            if beyond > 0 {
+                state.faults.push(format!("{beyond} bytes came behind the end of {in_words}"));
+            }
+            state.requests.push(request.clone());
+        });
+        let (true, 0, Some(action)) = (request.complete, beyond, action) else {
+            return After::Close;
+        };
+        match action.perform(&mut &*stream, &request, &shared.halt) {
+            Ok(After::KeepAlive) => {}
+            Ok(after) => return noted(after, &in_words, shared),
+            // The peer left, or the server stops: both are for the test to judge.
+            Err(_) => return After::Close,
+        }
+    }
+}
+
+/// `after`, with a fault noted if the step lasted until its limit.
+fn noted(after: After, in_words: &str, shared: &Shared) -> After {
+    if after == After::Overstayed {
+        shared.update(|state| state.faults.push(format!("nobody ended {in_words} within {LONGEST:?}")));
+    }
+    after
+}
+
+/// A loopback port on which every connection is refused, for as long as the test binary runs: it stays bound,
+/// without a listener, so that no other test can get it.
+pub fn closed_port() -> u16 {
+    static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).expect("a socket of this process only");
+    rustix::net::bind(&socket, &ANY_LOOPBACK_PORT).expect("a free port on loopback");
+    let address = rustix::net::getsockname(&socket).expect("the port just bound");
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+    SocketAddrV4::try_from(address).expect("an IPv4 address").port()
+}
+
+/// A listener that never accepts and whose queue is full: a connection to it is neither made nor refused.
+pub struct NeverAccepting {
+    listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+/// Starts a [`NeverAccepting`]. Only where the kernel drops what does not fit into the queue (Linux does).
+pub fn never_accepting() -> NeverAccepting {
+    let listener = TcpListener::bind(ANY_LOOPBACK_PORT).expect("a free port on loopback");
+    let address = listener.local_addr().expect("the port just bound");
+    // Listening again only makes the queue as short as can be.
+    rustix::net::listen(&listener, 0).expect("a shorter queue");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        queue.push(stream);
+        assert!(queue.len() < 64, "the queue of a listener that never accepts does not fill up");
+    }
+    NeverAccepting { listener, _queue: queue }
+}
+
+impl NeverAccepting {
+    pub fn port(&self) -> u16 {
+        self.listener.local_addr().expect("the port just bound").port()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port())
+    }
+}

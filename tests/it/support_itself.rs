@@ -1,0 +1,307 @@
+//! The test support put to the test: a double that is lenient by mistake would make every other story
+//! worthless.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, echo, endless_headers, forever,
+    half_status_line, hang, hang_before_read, head_then_cut_body, huge_body, never_accepting, raw, repeat, reset,
+    respond,
+};
+
+const GET: &str = "GET /hook?token=x HTTP/1.1\r\nHost: here\r\n\r\n";
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream
+}
+
+fn exchange(server: &Server, request: &str) -> std::io::Result<String> {
+    let mut stream = connect(server);
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8(answer).expect("an answer in UTF-8"))
+}
+
+/// What the work panics with.
+fn panic_of(work: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(work)).expect_err("should have panicked");
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+#[test]
+fn commands_see_nothing_of_the_machine() {
+    let mut env = TestEnv::new();
+    env.set("HOOK_TOKEN", "x");
+    env.unset("LANG");
+    let outcome = env.hookfire(["env"]).env("ONCE", "1").run().assert_code(0);
+    let path = std::env::var("PATH").unwrap();
+    insta::assert_snapshot!(env.redacted(&outcome).replace(&path, "[PATH]"), @r"
+    COLUMNS=100
+    HOME=[ENV]/home
+    HOOK_TOKEN=x
+    ONCE=1
+    PATH=[PATH]
+    TMPDIR=[ENV]/tmp
+    TZ=UTC
+    XDG_CONFIG_HOME=[ENV]/config
+    XDG_STATE_HOME=[ENV]/state
+    cwd=[ENV]/work
+    ------- stderr -------
+    [exit code: 0]
+    ");
+}
+
+#[test]
+fn stdin_is_empty_unless_given_and_may_be_larger_than_a_pipe() {
+    let env = TestEnv::new();
+    assert_eq!(env.hookfire(["cat"]).run().stdout, b"");
+    let much = vec![b'x'; 1 << 20];
+    assert_eq!(env.hookfire(["cat"]).stdin(much.clone()).run().stdout, much);
+}
+
+#[test]
+fn outcomes_show_everything_and_parse_strictly() {
+    let env = TestEnv::new();
+    let say = |out, err, code| env.hookfire(["say", out, err, code]).run();
+    insta::assert_snapshot!(say("one", "two\n", "3"), @r"
+    one
+    [no line end]
+    ------- stderr -------
+    two
+    [exit code: 3]
+    ");
+    assert_eq!(say("{\"a\":1}\n", "", "0").json()["a"], 1);
+    assert_eq!(say("1\n2\n", "", "0").ndjson(), [1, 2]);
+    assert!(panic_of(|| drop(say("1\n2\n", "why", "0").json())).contains("why"));
+    assert!(panic_of(|| drop(say("1\n2", "", "0").ndjson())).contains("no end"));
+    assert!(panic_of(|| drop(say("1\n\n2\n", "", "0").ndjson())).contains("line 2"));
+    assert!(panic_of(|| drop(say("", "why", "1").assert_code(0))).contains("should have exited with 0"));
+}
+
+#[test]
+fn running_processes_can_be_watched_signalled_and_do_not_outlive_their_deadline() {
+    let env = TestEnv::new();
+    let start = || env.hookfire(["sleep"]).deadline(Duration::from_secs(5)).spawn();
+    let mut killed = start();
+    killed.wait_for_stderr("ready> ");
+    assert_eq!(killed.wait_for_stdout_line("url"), r#"{"url":"http://127.0.0.1:1"}"#);
+    killed.kill9();
+    assert_eq!(killed.wait().signal, Some(9));
+    let (mut interrupted, mut terminated) = (start(), start());
+    interrupted.interrupt();
+    terminated.terminate();
+    assert_eq!((interrupted.wait().signal, terminated.wait().signal), (Some(2), Some(15)));
+
+    let late = env.hookfire(["sleep"]).deadline(Duration::from_millis(300));
+    let said = panic_of(|| drop(late.run()));
+    assert!(said.contains("`hookfire sleep` did not end") && said.contains("ready> "), "{said}");
+    let silent = panic_of(|| env.hookfire(["env"]).spawn().wait_for_stderr("never"));
+    assert!(silent.contains("closed its Stderr without `never`"), "{silent}");
+}
+
+#[test]
+fn redaction_takes_what_varies_and_leaves_what_was_written() {
+    let env = TestEnv::new();
+    let text = format!(
+        "{}/x http://127.0.0.1:40123/ 0192f0c1-2b3c-7d4e-8f50-123456789abc 2026-11-20T10:00:00.123Z \
+         2026-11-20 10:00:00+02:00 (12 ms) 1.2 s, next in 60s, 3 seconds, process 1234, v1.2 µ 127.0.0.1:port",
+        env.root().display()
+    );
+    let once = env.redacted(&text);
+    insta::assert_snapshot!(once, @"[ENV]/x http://127.0.0.1:[PORT]/ [UUID] [TIME] [TIME] ([DURATION]) [DURATION], next in 60s, 3 seconds, process [PID], v1.2 µ 127.0.0.1:port");
+    assert_eq!(env.redacted(&once), once);
+}
+
+#[test]
+fn canaries_are_found_in_every_disguise() {
+    let env = TestEnv::new();
+    let secret = "tok/en-caf\u{e9}+42?";
+    let said = |text: &str| env.hookfire(["say", text, "", "0"]).run();
+    env.assert_nowhere(secret, &[&said("tok/en")]);
+    // Made with python3's urllib.parse.quote and base64, at each alignment.
+    let leaks = [
+        ("as it is", secret),
+        ("percent", "tok%2Fen-caf%C3%A9%2B42%3F"),
+        ("percent", "tok%2fen-caf%c3%a9%2b42%3f"),
+        ("percent", "tok/en-caf%c3%A9+42?"),
+        ("percent", "%74%6F%6B%2F%65%6E%2D%63%61%66%C3%A9%2B%34%32%3F"),
+        ("base64", "dG9rL2VuLWNhZsOpKzQyPw=="),
+        ("base64", "eHRvay9lbi1jYWbDqSs0Mj94eA=="),
+        ("base64", "eHh0b2svZW4tY2Fmw6krNDI_eHg="),
+    ];
+    for (disguise, leak) in leaks {
+        let said = panic_of(|| env.assert_nowhere(secret, &[&said(leak)]));
+        assert!(said.contains(disguise) && said.contains("stdout of outcome 0"), "{leak}: {said}");
+    }
+    let said_in_form = panic_of(|| env.assert_nowhere("two words", &[&said("a=two+words&b=1")]));
+    assert!(said_in_form.contains("form-encoded"), "{said_in_form}");
+    let journal = env.journal_path();
+    std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    std::fs::write(journal.with_extension("db-wal"), format!("\0{secret}\0")).unwrap();
+    assert_eq!(env.all_journal_bytes(), format!("\0{secret}\0").as_bytes());
+    assert!(panic_of(|| env.assert_nowhere(secret, &[])).contains("journal.db-wal"));
+}
+
+#[test]
+fn files_are_private_and_stay_inside() {
+    let env = TestEnv::new();
+    env.write_config("default_endpoint = \"staging\"\n");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&env.config_path()), 0o600);
+    assert_eq!(mode(env.config_path().parent().unwrap()), 0o700);
+    assert_eq!(env.write_file("a/b.xml", "<b/>"), env.work_dir().join("a/b.xml"));
+    assert!(panic_of(|| drop(env.write_file("../x", ""))).contains("outside"));
+}
+
+#[test]
+fn a_script_is_followed_in_order_and_requests_are_kept() {
+    let server = Server::script(vec![
+        respond(503).reason("Not Now").header("Retry-After", "1").body("later"),
+        repeat(500, 2),
+        echo(),
+        forever(200),
+    ]);
+    let post = "POST /a HTTP/1.1\r\nHost: here\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    insta::assert_snapshot!(exchange(&server, post).unwrap().replace('\r', ""), @r"
+    HTTP/1.1 503 Not Now
+    Content-Length: 5
+    Connection: close
+    Retry-After: 1
+
+    later
+    ");
+    for status in ["500", "500", "503", "200", "200"] {
+        assert!(exchange(&server, GET).unwrap().starts_with(&format!("HTTP/1.1 {status} ")));
+    }
+    let requests = server.wait_for_requests(6);
+    assert_eq!((requests.len(), server.connections()), (6, 6));
+    let first = &requests[0];
+    assert_eq!((&*first.method, &*first.target, &*first.version), ("POST", "/a", "HTTP/1.1"));
+    assert_eq!((first.header("x-a"), &*first.body, first.complete), (Some("1"), &b"hi"[..], true));
+    assert_eq!(requests[5].target, "/hook?token=x");
+}
+
+#[test]
+fn connections_are_kept_and_answers_held_when_the_script_says_so() {
+    let server = Server::script(vec![respond(204).keep_alive(), respond(200).held()]);
+    let mut stream = connect(&server);
+    stream.write_all(GET.as_bytes()).unwrap();
+    let mut first = [0; 27];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 204 No Content\r\n\r\n");
+    stream.write_all(GET.as_bytes()).unwrap();
+    assert_eq!(server.wait_for_requests(2)[1].connection, 0);
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    stream.read_exact(&mut [0]).unwrap_err();
+    server.release();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 1);
+}
+
+#[test]
+fn broken_answers_are_broken_as_named() {
+    let server = Server::script(vec![
+        reset(),
+        close(),
+        half_status_line(),
+        head_then_cut_body(10, 3).status(503),
+        raw("nonsense"),
+        huge_body(3 << 20),
+    ]);
+    assert_eq!(exchange(&server, GET).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(exchange(&server, GET).unwrap(), "");
+    assert_eq!(exchange(&server, GET).unwrap(), "HTTP/1.1 20");
+    let cut = exchange(&server, GET).unwrap();
+    assert!(
+        cut.starts_with("HTTP/1.1 503 ") && cut.contains("Length: 10\r\n") && cut.ends_with("\r\n\r\naaa"),
+        "{cut}"
+    );
+    assert_eq!(exchange(&server, GET).unwrap(), "nonsense");
+    assert!(exchange(&server, GET).unwrap().len() > 3 << 20);
+}
+
+#[test]
+fn whatever_is_endless_ends_with_the_server() {
+    let tick = Duration::from_millis(1);
+    let endless: [(Step, usize); 7] = [
+        (hang(), 0),
+        (hang_before_read(), 0),
+        (drip_body(tick, b'a'), 80),
+        (drip_head(tick), 40),
+        (endless_headers(), 100_000),
+        (chunked_endless(), 100_000),
+        (huge_body(u64::MAX), 100_000),
+    ];
+    for (step, some) in endless {
+        let shown = format!("{step:?}");
+        let server = Server::script(vec![step]);
+        let mut stream = connect(&server);
+        stream.write_all(GET.as_bytes()).unwrap();
+        stream.read_exact(&mut vec![0; some]).expect(&shown);
+        if some == 0 {
+            // Neither answers; the second does not even read.
+            stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            stream.read_exact(&mut [0]).unwrap_err();
+        }
+        let dropped = Instant::now();
+        drop(server);
+        assert!(dropped.elapsed() < Duration::from_secs(1), "{shown} took {:?} to end", dropped.elapsed());
+    }
+}
+
+#[test]
+fn unused_steps_and_unexpected_requests_fail_the_test() {
+    let unused = panic_of(|| drop(Server::script(vec![respond(200), repeat(503, 3)])));
+    assert!(unused.contains("step 2, respond(503) at tests/it/support_itself.rs:"), "{unused}");
+    assert!(unused.contains("was used 0 of 3 times"), "{unused}");
+    assert!(panic_of(|| drop(Server::script(vec![forever(200)]))).contains("used 0 of 1 times"));
+    assert!(panic_of(|| drop(Server::script(vec![forever(200), hang()]))).contains("never ends"));
+
+    let server = Server::script(vec![]);
+    // Dropped at once: what is on its way is counted all the same.
+    connect(&server).write_all(GET.as_bytes()).unwrap();
+    let unexpected = panic_of(|| drop(server));
+    assert!(unexpected.contains("no step was left for GET /hook?token=x"), "{unexpected}");
+
+    let server = Server::script(vec![respond(200)]);
+    exchange(&server, "GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(panic_of(|| drop(server)).contains("no Host header"));
+    let server = Server::script(vec![respond(200)]);
+    exchange(&server, &GET.repeat(2)).ok();
+    assert!(panic_of(|| drop(server)).contains("bytes came behind the end of GET"));
+
+    let server = Server::script(vec![respond(200)]).lenient();
+    exchange(&server, "\u{16}\u{3}\u{1}\0not http").ok();
+    assert!(server.requests().is_empty());
+    drop(server);
+    drop(Server::script(vec![hang()]).lenient());
+}
+
+#[test]
+fn a_request_cut_short_is_kept_and_an_unused_connection_takes_no_step() {
+    let server = Server::script(vec![respond(200)]);
+    drop(connect(&server));
+    let mut cut = connect(&server);
+    cut.write_all(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    cut.shutdown(Shutdown::Write).unwrap();
+    let requests = server.wait_for_requests(1);
+    assert_eq!((requests[0].complete, &*requests[0].body), (false, &b"half"[..]));
+    server.wait_for_connections(2);
+}
+
+#[test]
+fn ports_refuse_or_never_answer() {
+    let refused = TcpStream::connect(("127.0.0.1", closed_port())).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let silent = never_accepting();
+    let address = ([127, 0, 0, 1], silent.port()).into();
+    let unheard = TcpStream::connect_timeout(&address, Duration::from_millis(100)).unwrap_err();
+    assert_eq!(unheard.kind(), std::io::ErrorKind::TimedOut);
+}
