@@ -193,13 +193,10 @@ impl Config {
             }
             endpoints.insert(name.into_inner(), at.endpoint(endpoint)?);
         }
-        if let Some(name) = &raw.default_endpoint {
-            if !endpoints.contains_key(name.get_ref()) {
-                let known = endpoints.keys().map(String::as_str);
-                let problem =
-                    format!("`default_endpoint` names no endpoint of this file{}", meant(name.get_ref(), known));
-                return Err(at.error(name.span(), problem));
-            }
+        if let Some(name) = raw.default_endpoint.as_ref().filter(|name| !endpoints.contains_key(name.get_ref())) {
+            let known = endpoints.keys().map(String::as_str);
+            let problem = format!("`default_endpoint` names no endpoint of this file{}", meant(name.get_ref(), known));
+            return Err(at.error(name.span(), problem));
         }
         let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
         Ok(Config { default_endpoint, endpoints, warnings: Vec::new() })

@@ -7,6 +7,7 @@ use crate::deliver::DeliverError;
 use crate::event::EventError;
 use crate::exit::Exit;
 use crate::output::{OutputError, Report, Ui};
+use crate::secret::SecretError;
 use crate::sender::ClientError;
 use crate::store::StoreError;
 use crate::target::MissingSecret;
@@ -207,7 +208,10 @@ impl From<ClientError> for Failure {
 
 impl From<MissingSecret> for Failure {
     fn from(error: MissingSecret) -> Failure {
-        let hint = format!("give it with `{}`", error.flag());
+        let hint = match &error.source {
+            SecretError::Env(name) => format!("set the variable `{name}`, or give the secret with `{}`", error.flag()),
+            _ => format!("give it with `{}`", error.flag()),
+        };
         Failure::from_error(Kind::Secret, error).hint(hint)
     }
 }

@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 #[derive(Debug)]
 pub enum Retried {
     /// It was sent; this is what it is now.
-    Sent(Delivery),
+    Sent(Box<Delivery>),
     /// Another process has it, or dealt with it meanwhile.
     Skipped(i64),
     /// It could not be prepared or sent; it stays in the failed list.
@@ -62,7 +62,7 @@ pub fn retry<D: Dispatch>(courier: &Courier<'_>, ids: &[i64], dispatch: &mut D) 
             Ok(courier.resend(&delivery, &shipment, &mut *observer)?)
         });
         let retried = match sent {
-            Ok(Some(delivery)) => Retried::Sent(delivery),
+            Ok(Some(delivery)) => Retried::Sent(Box::new(delivery)),
             Ok(None) => Retried::Skipped(id),
             Err(e) => {
                 if !dispatch.failed(id, e) {

@@ -83,10 +83,8 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
     if text.eq_ignore_ascii_case("now") {
         return Ok(now);
     }
-    if let Ok(date) = text.parse::<civil::Date>() {
-        if text.len() == "2026-11-20".len() {
-            return Ok(from_civil(date.at(0, 0, 0, 0)));
-        }
+    if let (10, Ok(date)) = (text.len(), text.parse::<civil::Date>()) {
+        return Ok(from_civil(date.at(0, 0, 0, 0)));
     }
     if let Some(point) = parse_clock_time(text) {
         let whole_second = !text.contains('.') && point.0 % 1000 == 0;

@@ -177,7 +177,7 @@ fn dry_run(ctx: &Context<'_>, event: &Event, target: &Target, rule: &Rule, forma
     if format == Format::Text {
         ctx.ui.status(&format!("nothing is sent; {}", rule.in_words()));
         // Into a pipe goes the body as it is, so that `--dry-run | xmllint -` works on what would be sent.
-        ctx.ui.data(|out| write!(out, "{head}\n"))?;
+        ctx.ui.data(|out| writeln!(out, "{head}"))?;
         ctx.ui.data(|out| out.write_all(ctx.ui.outside_bytes(event.bytes()).as_ref()))?;
         if !event.bytes().ends_with(b"\n") {
             ctx.ui.line("")?;

@@ -86,13 +86,15 @@ pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::deliv
 ///
 /// # Errors
 /// When neither can be had.
-pub fn confirmed(ctx: &Context<'_>, yes: bool, question: &str) -> Result<bool, Failure> {
+pub fn confirmed(ctx: &Context<'_>, yes: bool, deed: &str) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
     if !ctx.ui.can_ask() {
-        return Err(Failure::usage(format!("not sure: {question}"))
-            .hint("say yes with `--yes`, or look first with `--dry-run`; nothing was changed"));
+        return Err(Failure::usage(format!(
+            "`--yes` is needed to {deed} where nobody can be asked; nothing was changed"
+        ))
+        .hint("look first with `--dry-run`"));
     }
-    Ok(ctx.ui.ask(question))
+    Ok(ctx.ui.ask(&format!("{deed}?")))
 }

@@ -223,11 +223,7 @@ mod tests {
         .concat();
         assert_eq!(str::from_utf8(event.bytes()).unwrap(), expected);
         assert_eq!((event.event_type(), event.action()), ("user", "created"));
-        assert_eq!(Event::from_document(event.clone().into_bytes()), Ok(event));
-
-        let event = Event::build_in_order(Order::ActionFirst, "user", "created", &object).unwrap();
-        let text = str::from_utf8(event.bytes()).unwrap();
-        assert!(text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"));
+        assert_eq!(Event::from_document(event.bytes().to_vec()), Ok(event));
     }
 
     #[test]

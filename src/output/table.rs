@@ -9,30 +9,39 @@ use crate::delivery::Delivery;
 use crate::sanitize::visible_line;
 use crate::time::{UnixMs, ago, local};
 
-/// Deliveries, a row each. `finished` heads the column of [`Delivery::decided_at`].
+/// A column of the table of deliveries.
+struct Column {
+    title: &'static str,
+    /// Left out below this width of the terminal: wrapped to a few characters a column is worth nothing.
+    from_width: u16,
+    cell: fn(&Delivery, UnixMs) -> String,
+}
+
+const COLUMNS: [Column; 8] = [
+    Column { title: "ID", from_width: 0, cell: |d, _| format!("#{}", d.id) },
+    Column { title: "EVENT", from_width: 0, cell: |d, _| format!("{}.{}", d.event_type, d.action) },
+    Column { title: "TO", from_width: 90, cell: |d, _| d.endpoint.clone().unwrap_or_else(|| d.target.to_string()) },
+    Column { title: STATUS, from_width: 0, cell: |d, _| d.status.as_str().to_owned() },
+    Column { title: "WHEN", from_width: 90, cell: |d, _| local(d.decided_at()) },
+    Column { title: "AGE", from_width: 60, cell: |d, now| ago(d.decided_at(), now) },
+    Column { title: "TRIES", from_width: 75, cell: |d, _| d.attempt_count.to_string() },
+    Column {
+        title: "LAST ERROR",
+        from_width: 0,
+        cell: |d, _| d.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+    },
+];
+
+/// The column that a list of one status does without.
+const STATUS: &str = "STATUS";
+
+/// Deliveries, a row each, as many columns as the width allows.
 pub fn deliveries(ui: &Ui, deliveries: &[Delivery], with_status: bool, now: UnixMs) -> String {
-    let mut header = vec!["ID", "EVENT", "TO"];
-    if with_status {
-        header.push("STATUS");
-    }
-    header.extend([if with_status { "WHEN" } else { "FAILED AT" }, "AGE", "TRIES", "LAST ERROR"]);
-    let rows = deliveries.iter().map(|delivery| {
-        let to = delivery.endpoint.clone().unwrap_or_else(|| delivery.target.to_string());
-        let error = delivery.last_error.as_ref().map_or("", |error| &error.message);
-        let mut row = vec![
-            format!("#{}", delivery.id),
-            format!("{}.{}", delivery.event_type, delivery.action),
-            to,
-            local(delivery.decided_at()),
-            ago(delivery.decided_at(), now),
-            delivery.attempt_count.to_string(),
-            error.to_owned(),
-        ];
-        if with_status {
-            row.insert(3, delivery.status.as_str().to_owned());
-        }
-        row
-    });
+    let width = ui.width().unwrap_or(u16::MAX);
+    let shown = COLUMNS.iter().filter(|column| column.from_width <= width && (with_status || column.title != STATUS));
+    let columns: Vec<&Column> = shown.collect();
+    let header: Vec<&str> = columns.iter().map(|column| column.title).collect();
+    let rows = deliveries.iter().map(|delivery| columns.iter().map(|column| (column.cell)(delivery, now)).collect());
     plain(ui, &header, rows)
 }
 

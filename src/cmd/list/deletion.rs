@@ -40,7 +40,7 @@ pub fn run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>) -> Res
     if plan.dry_run {
         return dry_run(ctx, journal, plan, &what);
     }
-    if !plan.ids.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}?"))? {
+    if !plan.ids.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     }
