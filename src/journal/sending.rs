@@ -125,6 +125,7 @@ impl Store for Journal {
                 Next::RetryAt { due, lease_until } => (Status::Pending, Some(due.0), Some(lease_until.0)),
             };
             let owner = &self.owner;
+            // Late news of an older attempt changes where the delivery stands only if it says that it was delivered.
             tx.prepare_cached(
                 "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
                      finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
@@ -132,7 +133,9 @@ impl Store for Journal {
                      owner_host = iif(?2 = 'pending', ?5, NULL),
                      owner_pid = iif(?2 = 'pending', ?6, NULL),
                      owner_started = iif(?2 = 'pending', ?7, NULL)
-                 WHERE id = ?1 AND (owner_host IS NULL OR (owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7))",
+                 WHERE id = ?1 AND status <> 'delivered'
+                     AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
+                          OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
             )?
             .execute(params![
                 id,
