@@ -83,17 +83,16 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; then none is deleted.
     pub fn delete(&self, ids: &[i64], statuses: &[Status]) -> Result<usize, StoreError> {
-        let deleted = self.write(|tx| {
+        self.write(|tx| {
             let names: Vec<String> = statuses.iter().map(|status| format!("'{}'", status.as_str())).collect();
             let sql = format!("DELETE FROM deliveries WHERE id = ?1 AND status IN ({})", names.join(", "));
             let mut statement = tx.prepare_cached(&sql)?;
-            ids.iter().try_fold(0, |deleted, id| Ok(deleted + statement.execute([id])?))
-        })?;
-        // Give the room back; a reader in another process may keep some of it until the next time.
-        self.read(|conn| {
-            conn.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect::<Result<(), _>>()
-        })?;
-        Ok(deleted)
+            let deleted =
+                ids.iter().try_fold(0, |deleted, id| Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?))?;
+            // Gives the room back, in the same commit: an error after it would deny what was done.
+            tx.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect::<Result<(), _>>()?;
+            Ok(deleted)
+        })
     }
 
     /// Reads the whole file and counts what is in it.
