@@ -1,1 +1,165 @@
+//! The journal's tests, and what they share: a folder of their own, processes that live or die as told, and no clock.
 
+mod damage;
+mod leases;
+mod lists;
+mod machine;
+mod many;
+mod opening;
+mod sending;
+mod upkeep;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::Journal;
+use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
+use crate::rule::Rule;
+use crate::store::{Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
+use crate::target::Target;
+use crate::time::UnixMs;
+
+const T0: UnixMs = UnixMs(1_795_255_200_000);
+const LEASE: Duration = Duration::from_secs(90);
+
+/// Some time after the beginning of a test.
+fn at(seconds: i64) -> UnixMs {
+    UnixMs(T0.0 + seconds * 1000)
+}
+
+/// Processes whose fates the test decides; whoever it says nothing about is alive.
+#[derive(Clone, Default)]
+struct Host {
+    fates: Rc<RefCell<HashMap<i64, Liveness>>>,
+}
+
+struct HostProcess {
+    host: Host,
+    pid: i64,
+}
+
+impl Processes for HostProcess {
+    fn current(&self) -> ProcessId {
+        ProcessId { host: "test".to_owned(), pid: self.pid, started: 7 }
+    }
+
+    fn liveness(&self, process: &ProcessId) -> Liveness {
+        assert_eq!((process.host.as_str(), process.started), ("test", 7), "an owner must come back as it was kept");
+        self.host.fates.borrow().get(&process.pid).copied().unwrap_or(Liveness::Alive)
+    }
+}
+
+impl Host {
+    fn process(&self, pid: i64) -> Box<dyn Processes> {
+        Box::new(HostProcess { host: self.clone(), pid })
+    }
+
+    fn fate(&self, pid: i64, fate: Liveness) {
+        self.fates.borrow_mut().insert(pid, fate);
+    }
+}
+
+/// A folder with one journal in it.
+struct Bench {
+    folder: TempDir,
+    host: Host,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench { folder: tempfile::tempdir().unwrap(), host: Host::default() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("journal.db")
+    }
+
+    fn open(&self, pid: i64) -> Journal {
+        Journal::open(&self.path(), self.host.process(pid)).unwrap()
+    }
+
+    /// Without waiting for the disk, where a test makes many commits and is not about their durability.
+    fn open_fast(&self, pid: i64) -> Journal {
+        let journal = self.open(pid);
+        journal.conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        journal
+    }
+
+    /// A connection beside the journal's own.
+    fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+fn open(path: &Path) -> Result<Journal, crate::store::StoreError> {
+    Journal::open(path, Host::default().process(1))
+}
+
+fn attempt(started_at: UnixMs) -> NewAttempt<'static> {
+    NewAttempt { started_at, insecure: false, sent_to: None, lease_until: started_at.plus(LEASE) }
+}
+
+fn accept(journal: &Journal, started_at: UnixMs) -> Delivery {
+    accept_event(journal, started_at, b"<event/>")
+}
+
+fn accept_event(journal: &Journal, started_at: UnixMs, event: &[u8]) -> Delivery {
+    let target = Target::from_url("https://example.com/hook").unwrap();
+    let new = NewDelivery {
+        event_type: "account",
+        action: "created",
+        event,
+        endpoint: None,
+        target: &target,
+        rule: &Rule::default(),
+    };
+    journal.accept(&new, &attempt(started_at)).unwrap()
+}
+
+fn success() -> Outcome {
+    Outcome {
+        http_status: Some(200),
+        error: None,
+        maybe_received: false,
+        response_body: Some(b"ok".to_vec()),
+        note: None,
+    }
+}
+
+fn refusal(status: u16) -> Outcome {
+    let error = AttemptError { kind: ErrorKind::Status, message: status.to_string() };
+    Outcome { http_status: Some(status), error: Some(error), ..success() }
+}
+
+/// The frames of a write-ahead log: where each ends, and whether it ends a commit.
+fn wal_frames(wal: &[u8]) -> Vec<(usize, bool)> {
+    let number = |at: usize| u32::from_be_bytes(wal[at..at + 4].try_into().unwrap());
+    if wal.is_empty() {
+        return Vec::new();
+    }
+    let (page, salts) = (number(8) as usize, &wal[16..24]);
+    let mut frames = Vec::new();
+    let mut start = 32;
+    // Frames of an earlier round of the log have other salts.
+    while start + 24 + page <= wal.len() && &wal[start + 8..start + 16] == salts {
+        frames.push((start + 24 + page, number(start + 4) != 0));
+        start += 24 + page;
+    }
+    frames
+}
+
+fn commits_in_wal(journal: &Path) -> usize {
+    let wal = std::fs::read(beside(journal, "-wal")).unwrap();
+    wal_frames(&wal).iter().filter(|(_, commit)| *commit).count()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

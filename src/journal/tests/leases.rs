@@ -1,0 +1,222 @@
+//! Who may send: leases, their loss, and what is recorded after it.
+
+use super::*;
+use crate::delivery::{Attempt, Status};
+use crate::store::{Begun, Next, Turn};
+
+const AGAIN: Next = Next::RetryAt { due: UnixMs(T0.0 + 60_000), lease_until: UnixMs(T0.0 + 120_000) };
+
+fn begin(journal: &Journal, id: i64, turn: Turn, seconds: i64) -> Begun {
+    journal.begin_attempt(id, turn, &attempt(at(seconds))).unwrap()
+}
+
+fn finish(journal: &Journal, id: i64, number: u32, outcome: &Outcome, next: Next) {
+    journal.finish_attempt(id, number, Duration::from_millis(40), outcome, next).unwrap();
+}
+
+fn read(journal: &Journal, id: i64) -> (Delivery, Vec<Attempt>) {
+    (journal.delivery(id).unwrap().unwrap(), journal.attempts(id).unwrap())
+}
+
+#[test]
+fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    finish(&one, id, 1, &refusal(500), Next::Failed);
+    let seen = Turn::Failed { attempts: 1 };
+    assert_eq!(begin(&one, id, seen, 10), Begun::Attempt(2));
+    assert_eq!(begin(&two, id, seen, 11), Begun::Taken, "it is being sent");
+    finish(&one, id, 2, &refusal(500), Next::Failed);
+    let before = read(&two, id);
+    assert_eq!(begin(&two, id, seen, 12), Begun::Taken, "it was sent since it was read");
+    assert_eq!(read(&two, id), before);
+    assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 13), Begun::Attempt(3));
+    let (delivery, attempts) = read(&one, id);
+    assert_eq!((delivery.status, delivery.attempt_count, delivery.finished_at), (Status::Pending, 3, None));
+    assert_eq!(attempts[2].started_at, at(13));
+}
+
+#[test]
+fn neither_a_delivered_nor_a_pending_nor_a_deleted_one_can_be_begun_from_the_failed_list() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    let seen = Turn::Failed { attempts: 1 };
+    assert_eq!(begin(&two, id, seen, 1), Begun::Taken);
+    finish(&one, id, 1, &success(), Next::Delivered);
+    assert_eq!(begin(&two, id, seen, 2), Begun::Taken);
+    assert_eq!(one.attempts(id).unwrap().len(), 1);
+    one.delete(&[id], &[Status::Delivered]).unwrap();
+    assert_eq!(begin(&two, id, seen, 3), Begun::Taken);
+}
+
+#[test]
+fn who_lost_the_lease_may_not_go_on() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    finish(&one, id, 1, &refusal(500), AGAIN);
+    assert_eq!(begin(&two, id, Turn::Mine, 30), Begun::Taken, "it never had it");
+    assert_eq!(two.release_dead(at(121)).unwrap(), 1);
+    assert_eq!(begin(&one, id, Turn::Mine, 122), Begun::Taken);
+    assert_eq!(begin(&two, id, Turn::Failed { attempts: 1 }, 123), Begun::Attempt(2));
+    assert_eq!(begin(&one, id, Turn::Mine, 124), Begun::Taken);
+    one.interrupt(id).unwrap();
+    assert_eq!(read(&one, id).0.status, Status::Pending, "only the holder gives it up");
+}
+
+#[test]
+fn a_dead_owners_delivery_is_interrupted_and_its_open_attempt_may_have_been_received() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    finish(&one, id, 1, &refusal(500), AGAIN);
+    begin(&one, id, Turn::Mine, 60);
+    let uuid = read(&one, id).0.uuid;
+    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "it lives");
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(61)).unwrap(), 1);
+    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "once is enough");
+
+    let (delivery, attempts) = read(&two, id);
+    assert_eq!((delivery.status, delivery.uuid), (Status::Interrupted, uuid));
+    assert_eq!(delivery.finished_at, Some(at(60)), "the last sign of life");
+    assert_eq!(delivery.last_error.unwrap().kind, ErrorKind::Interrupted);
+    let end = attempts[1].outcome.as_ref().unwrap();
+    assert!(end.maybe_received);
+    assert_eq!(end.error.as_ref().unwrap().message, "its process ended before an answer was recorded");
+    assert_eq!(attempts[1].duration, None);
+    assert_eq!(attempts[0].outcome, Some(refusal(500)), "what was recorded stays");
+}
+
+#[test]
+fn a_delivery_abandoned_between_two_attempts_keeps_its_error_and_the_end_of_its_last_attempt() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let (dies, stops) = (accept(&one, T0).id, accept(&one, T0).id);
+    for id in [dies, stops] {
+        finish(&one, id, 1, &refusal(503), AGAIN);
+    }
+    one.interrupt(stops).unwrap();
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(30)).unwrap(), 1);
+    for id in [dies, stops] {
+        let (delivery, attempts) = read(&two, id);
+        assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+        assert_eq!(delivery.finished_at, Some(UnixMs(T0.0 + 40)));
+        assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
+        assert_eq!(attempts[0].outcome, Some(refusal(503)));
+    }
+}
+
+#[test]
+fn a_lease_holds_to_its_last_millisecond_whoever_can_be_asked() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let end = T0.plus(LEASE);
+    let after = UnixMs(end.0 + 1);
+    for fate in [Liveness::Alive, Liveness::Unknown] {
+        bench.host.fate(1, fate);
+        let id = accept(&one, T0).id;
+        assert_eq!(two.release_dead(end).unwrap(), 0, "{fate:?}");
+        assert_eq!(two.release_dead(after).unwrap(), 1, "{fate:?}");
+        assert_eq!(read(&two, id).0.status, Status::Interrupted);
+    }
+}
+
+#[test]
+fn only_pending_deliveries_are_ever_released() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let ends = [Next::Delivered, Next::Failed, Next::Interrupted];
+    let before: Vec<_> = ends
+        .into_iter()
+        .map(|next| {
+            let id = accept(&one, T0).id;
+            finish(&one, id, 1, &if next == Next::Delivered { success() } else { refusal(500) }, next);
+            read(&one, id)
+        })
+        .collect();
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(1_000_000)).unwrap(), 0);
+    assert_eq!(before.iter().map(|(d, _)| read(&two, d.id)).collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn what_really_happened_counts_more_than_what_another_process_presumed() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    for (outcome, next, status) in [
+        (success(), Next::Delivered, Status::Delivered),
+        (refusal(404), Next::Failed, Status::Failed),
+        (refusal(404), AGAIN, Status::Pending),
+    ] {
+        let id = accept(&one, T0).id;
+        assert_eq!(two.release_dead(at(1000)).unwrap(), 1);
+        finish(&one, id, 1, &outcome, next);
+        let (delivery, attempts) = read(&two, id);
+        assert_eq!(delivery.status, status);
+        assert_eq!(delivery.last_error.and_then(|e| e.http_status), outcome.error.as_ref().map(|_| 404));
+        assert_eq!(
+            (attempts[0].outcome.as_ref(), attempts[0].duration),
+            (Some(&outcome), Some(Duration::from_millis(40)))
+        );
+        if next == AGAIN {
+            assert_eq!(begin(&one, id, Turn::Mine, 60), Begun::Attempt(2), "it holds the lease again");
+        }
+        two.delete(&[id], &Status::ALL).unwrap();
+    }
+}
+
+#[test]
+fn a_late_outcome_does_not_disturb_the_process_that_took_over() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    assert_eq!(begin(&two, id, Turn::Failed { attempts: 1 }, 1001), Begun::Attempt(2));
+    finish(&one, id, 1, &refusal(404), AGAIN);
+    let (delivery, attempts) = read(&two, id);
+    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, None));
+    assert_eq!(attempts[0].outcome, Some(refusal(404)));
+    assert_eq!(attempts[1].outcome, None);
+    assert_eq!(begin(&one, id, Turn::Mine, 1002), Begun::Taken);
+    assert_eq!(two.release_dead(at(1001).plus(LEASE)).unwrap(), 0, "the lease is the new holder's");
+}
+
+#[test]
+fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    for late in [Next::Failed, Next::Interrupted, AGAIN] {
+        for (outcome, next, status) in
+            [(success(), Next::Delivered, Status::Delivered), (refusal(500), Next::Failed, Status::Failed)]
+        {
+            let id = accept(&one, T0).id;
+            two.release_dead(at(1000)).unwrap();
+            begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
+            finish(&two, id, 2, &outcome, next);
+            let before = read(&two, id).0;
+            finish(&one, id, 1, &refusal(404), late);
+            let (delivery, attempts) = read(&two, id);
+            assert_eq!((delivery.status, delivery.finished_at), (status, before.finished_at), "{late:?}");
+            assert_eq!(attempts[0].outcome, Some(refusal(404)));
+            two.delete(&[id], &Status::ALL).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_since() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
+    finish(&two, id, 2, &refusal(500), Next::Failed);
+    finish(&one, id, 1, &success(), Next::Delivered);
+    let (delivery, _) = read(&two, id);
+    assert_eq!(delivery.status, Status::Delivered);
+    assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 1002), Begun::Taken);
+}

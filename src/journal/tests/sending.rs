@@ -1,0 +1,226 @@
+//! Accept, begin, finish: every field comes back as it went in, and no secret with it.
+
+use super::*;
+use crate::delivery::{LastError, Status};
+use crate::secret::{Secret, SecretSource};
+use crate::store::{Begun, Next, Turn};
+use crate::target::{Named, Value};
+
+const CANARY: &str = "CANARY-5f1c0ffee";
+
+fn full_target() -> Target {
+    let mut target = Target::from_url(&format!("https://example.com:8443/hook?own={CANARY}")).unwrap();
+    target.set_param(Named::public("mode", "x & \"y\" \u{1F99C}"));
+    target.set_param(Named::public("empty", ""));
+    target.set_param(Named::secret("env", SecretSource::Env("TOKEN".into())));
+    target.set_param(Named::secret("file", SecretSource::File("/run/se cret".into())));
+    target.set_param(Named::secret("lost", SecretSource::Forgotten));
+    target.set_header(Named::public("X-Public", "@env:NOT_A_REFERENCE"));
+    target.set_header(Named::secret("Authorization", SecretSource::Literal(Secret::new(format!("Bearer {CANARY}")))));
+    target
+}
+
+#[test]
+fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
+    let bench = Bench::new();
+    let target = full_target();
+    let rule = Rule { retries: 7, interval: Duration::from_millis(1500), success: "200,202,5xx".parse().unwrap() };
+    let event = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><e>\xe9\x00\xff</e>\n";
+    let new = NewDelivery {
+        event_type: "type \u{e9}",
+        action: "it's",
+        event,
+        endpoint: Some("prod"),
+        target: &target,
+        rule: &rule,
+    };
+    let first = NewAttempt { insecure: true, sent_to: Some("http://127.0.0.1:9/?a=***"), ..attempt(T0) };
+    let accepted = bench.open(1).accept(&new, &first).unwrap();
+    assert_eq!(accepted.target, target, "who accepted it still needs the literal secrets");
+
+    let journal = bench.open(2);
+    let mut kept = target.clone();
+    for named in kept.params.iter_mut().chain(&mut kept.headers) {
+        named.spelling = None;
+        if let Value::Secret(source @ SecretSource::Literal(_)) = &mut named.value {
+            *source = SecretSource::Forgotten;
+        }
+    }
+    let expected = Delivery {
+        id: accepted.id,
+        uuid: accepted.uuid.clone(),
+        event_type: "type \u{e9}".to_owned(),
+        action: "it's".to_owned(),
+        endpoint: Some("prod".to_owned()),
+        target: kept,
+        rule,
+        status: Status::Pending,
+        created_at: T0,
+        finished_at: None,
+        next_attempt_at: None,
+        attempt_count: 1,
+        last_error: None,
+    };
+    assert_eq!(journal.delivery(accepted.id).unwrap(), Some(expected));
+    assert_eq!(journal.event(accepted.id).unwrap(), event);
+    let attempts = journal.attempts(accepted.id).unwrap();
+    assert_eq!(attempts.len(), 1);
+    let sent_to = Some("http://127.0.0.1:9/?a=***".to_owned());
+    let open =
+        crate::delivery::Attempt { number: 1, started_at: T0, duration: None, insecure: true, sent_to, outcome: None };
+    assert_eq!(attempts[0], open);
+    assert_eq!(journal.delivery(accepted.id + 1).unwrap(), None);
+    assert!(journal.event(accepted.id + 1).is_err());
+}
+
+#[test]
+fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let target = full_target();
+    let new = NewDelivery {
+        event_type: "account",
+        action: "created",
+        event: b"<event>MARKER-IN-THE-EVENT</event>",
+        endpoint: None,
+        target: &target,
+        rule: &Rule::default(),
+    };
+    let id = journal.accept(&new, &attempt(T0)).unwrap().id;
+    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+    let mut seen = Vec::new();
+    let mut marked = false;
+    for file in std::fs::read_dir(bench.folder.path()).unwrap() {
+        let file = file.unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        let holds = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        assert!(!holds(CANARY), "{:?}", file.path());
+        marked |= holds("MARKER-IN-THE-EVENT");
+        seen.push(file.file_name().into_string().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, ["journal.db", "journal.db-shm", "journal.db-wal"]);
+    assert!(marked, "the search must find what is there");
+}
+
+#[test]
+fn an_attempts_outcome_comes_back_as_it_was_recorded() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let id = accept(&journal, T0).id;
+    let mut outcomes = Vec::new();
+    for (n, kind) in ErrorKind::ALL.into_iter().enumerate() {
+        outcomes.push(Outcome {
+            http_status: (n % 2 == 0).then_some(599),
+            error: Some(AttemptError { kind, message: format!("words {n} \u{1b}[2J") }),
+            maybe_received: n % 3 == 0,
+            response_body: (n % 2 == 0).then(|| vec![0, 0xff, b'\n', u8::try_from(n).unwrap()]),
+            note: (n % 2 == 1).then(|| "cut short".to_owned()),
+        });
+    }
+    outcomes.push(Outcome { response_body: Some(Vec::new()), note: Some("kept in part".into()), ..success() });
+    let last = outcomes.len();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        let number = u32::try_from(n + 1).unwrap();
+        let next = if n + 1 == last { Next::Delivered } else { Next::RetryAt { due: at(60), lease_until: at(120) } };
+        journal.finish_attempt(id, number, Duration::from_millis(u64::from(number)), outcome, next).unwrap();
+        if n + 1 < last {
+            let begun = journal.begin_attempt(id, Turn::Mine, &attempt(at(i64::from(number)))).unwrap();
+            assert_eq!(begun, Begun::Attempt(number + 1));
+        }
+    }
+    let attempts = bench.open(2).attempts(id).unwrap();
+    assert_eq!(attempts.iter().map(|a| a.outcome.clone().unwrap()).collect::<Vec<_>>(), outcomes);
+    for (n, attempt) in (0u32..).zip(&attempts) {
+        assert_eq!((attempt.number, attempt.started_at), (n + 1, at(i64::from(n))));
+        assert_eq!(attempt.duration, Some(Duration::from_millis(u64::from(n) + 1)));
+    }
+}
+
+#[test]
+fn a_delivery_says_where_it_stands_after_each_outcome() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let outcome = refusal(503);
+    let finish = |next| {
+        let id = accept(&journal, T0).id;
+        journal.finish_attempt(id, 1, Duration::from_millis(250), &outcome, next).unwrap();
+        let delivery = journal.delivery(id).unwrap().unwrap();
+        (delivery.status, delivery.finished_at, delivery.next_attempt_at)
+    };
+    let ended = Some(UnixMs(T0.0 + 250));
+    assert_eq!(finish(Next::Delivered), (Status::Delivered, ended, None));
+    assert_eq!(finish(Next::Failed), (Status::Failed, ended, None));
+    assert_eq!(finish(Next::Interrupted), (Status::Interrupted, ended, None));
+    let retry = Next::RetryAt { due: at(60), lease_until: at(120) };
+    assert_eq!(finish(retry), (Status::Pending, None, Some(at(60))));
+}
+
+#[test]
+fn the_last_error_is_the_newest_unsuccessful_attempts_and_outlives_a_success() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let id = accept(&journal, T0).id;
+    let last = || journal.delivery(id).unwrap().unwrap().last_error;
+    let error =
+        |status: u16| LastError { kind: ErrorKind::Status, http_status: Some(status), message: status.to_string() };
+    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
+    assert_eq!(last(), None);
+    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), again).unwrap();
+    assert_eq!(last(), Some(error(500)));
+    journal.begin_attempt(id, Turn::Mine, &attempt(at(60))).unwrap();
+    assert_eq!(last(), Some(error(500)), "an open attempt has no error yet");
+    journal.finish_attempt(id, 2, Duration::ZERO, &refusal(404), again).unwrap();
+    assert_eq!(last(), Some(error(404)));
+    journal.begin_attempt(id, Turn::Mine, &attempt(at(120))).unwrap();
+    journal.finish_attempt(id, 3, Duration::ZERO, &success(), Next::Delivered).unwrap();
+    assert_eq!(last(), Some(error(404)));
+}
+
+#[test]
+fn ids_are_never_used_again_even_after_the_last_ones_deletion() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let id = accept(&journal, T0).id;
+    assert_eq!(id, 1);
+    assert_eq!(journal.delete(&[id], &Status::ALL).unwrap(), 1);
+    assert_eq!(accept(&journal, T0).id, 2);
+    drop(journal);
+    let journal = bench.open(2);
+    assert_eq!(journal.delete(&[2], &Status::ALL).unwrap(), 1);
+    assert_eq!(accept(&journal, T0).id, 3);
+}
+
+#[test]
+fn uuids_are_of_version_7_and_sort_by_time() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    let uuids: Vec<String> = (0..50).map(|ms| accept(&journal, UnixMs(T0.0 + ms)).uuid).collect();
+    assert!(uuids.is_sorted_by(|a, b| a < b), "{uuids:?}");
+    for (ms, uuid) in (0u64..).zip(&uuids) {
+        let parsed = uuid::Uuid::parse_str(uuid).unwrap();
+        assert_eq!((parsed.get_version_num(), parsed.to_string()), (7, uuid.clone()));
+        let (seconds, nanos) = parsed.get_timestamp().unwrap().to_unix();
+        assert_eq!(seconds * 1000 + u64::from(nanos) / 1_000_000, T0.0.unsigned_abs() + ms);
+    }
+    let same_moment: std::collections::HashSet<String> = (0..50).map(|_| accept(&journal, T0).uuid).collect();
+    assert_eq!(same_moment.len(), 50);
+}
+
+#[test]
+fn what_a_method_wrote_is_one_commit() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let commits = |run: &dyn Fn()| {
+        let before = commits_in_wal(&bench.path());
+        run();
+        commits_in_wal(&bench.path()) - before
+    };
+    assert_eq!(commits(&|| drop(accept(&journal, T0))), 1);
+    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
+    assert_eq!(commits(&|| journal.finish_attempt(1, 1, Duration::ZERO, &refusal(500), again).unwrap()), 1);
+    assert_eq!(commits(&|| drop(journal.begin_attempt(1, Turn::Mine, &attempt(at(60))).unwrap())), 1);
+    assert_eq!(commits(&|| journal.finish_attempt(1, 2, Duration::ZERO, &refusal(500), again).unwrap()), 1);
+    assert_eq!(commits(&|| journal.interrupt(1).unwrap()), 1);
+    assert_eq!(commits(&|| assert_eq!(journal.delete(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
+}

@@ -1,0 +1,135 @@
+//! Deleting and checking.
+
+use super::*;
+use crate::delivery::Status;
+use crate::journal::Query;
+use crate::store::Next;
+
+/// One delivery of each status, in the order of [`Status::ALL`].
+fn one_of_each(journal: &Journal) -> Vec<i64> {
+    let ends = [None, Some(Next::Delivered), Some(Next::Failed), Some(Next::Interrupted)];
+    ends.into_iter()
+        .map(|end| {
+            let id = accept(journal, T0).id;
+            if let Some(next) = end {
+                journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), next).unwrap();
+            }
+            id
+        })
+        .collect()
+}
+
+#[test]
+fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let ids = one_of_each(&journal);
+    let others = one_of_each(&journal);
+    assert_eq!(journal.delete(&ids, &[]).unwrap(), 0);
+    assert_eq!(journal.delete(&[], &Status::ALL).unwrap(), 0);
+    assert_eq!(journal.delete(&[99], &Status::ALL).unwrap(), 0);
+    assert_eq!(journal.delete(&ids, &[Status::Failed, Status::Interrupted]).unwrap(), 2);
+    let left = |ids: &[i64]| ids.iter().map(|id| journal.delivery(*id).unwrap().is_some()).collect::<Vec<_>>();
+    assert_eq!(left(&ids), [true, true, false, false]);
+    assert_eq!(left(&others), [true; 4]);
+    assert_eq!(journal.attempts(ids[0]).unwrap().len(), 1);
+    assert!(journal.attempts(ids[2]).unwrap().is_empty());
+    assert_eq!(journal.check().unwrap().attempts, 6);
+}
+
+#[test]
+fn deleting_gives_the_room_back_in_the_same_commit() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    let pages = || {
+        let number = |pragma: &str| journal.conn.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
+        (number("PRAGMA page_count"), number("PRAGMA freelist_count"))
+    };
+    accept(&journal, T0);
+    let small = pages();
+    let ids: Vec<i64> = (0..20)
+        .map(|_| {
+            let id = accept_event(&journal, T0, &[b'x'; 50_000]).id;
+            journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+            id
+        })
+        .collect();
+    assert!(pages().0 > small.0 + 200);
+    // So that the log is not begun anew in between, which would hide commits.
+    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    let before = commits_in_wal(&bench.path());
+    assert_eq!(journal.delete(&ids, &[Status::Failed]).unwrap(), 20);
+    assert!(pages().0 <= small.0 + 2 && pages().1 == 0, "{:?} after {small:?}", pages());
+    assert_eq!(commits_in_wal(&bench.path()) - before, 1, "an error after a commit would deny what was done");
+}
+
+#[test]
+fn a_sound_journal_has_no_problems_and_every_status_is_counted() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let health = journal.check().unwrap();
+    assert_eq!((health.attempts, health.problems.len()), (0, 0));
+    assert_eq!(health.counts, Status::ALL.map(|status| (status, 0)));
+    one_of_each(&journal);
+    accept(&journal, T0);
+    let health = journal.check().unwrap();
+    assert_eq!((health.attempts, health.problems.len()), (5, 0));
+    let counts = Status::ALL.map(|status| (status, if status == Status::Pending { 2 } else { 1 }));
+    assert_eq!(health.counts, counts);
+}
+
+#[test]
+fn attempts_that_belong_to_nothing_are_a_problem() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let ids = one_of_each(&journal);
+    let raw = bench.raw();
+    raw.pragma_update(None, "foreign_keys", false).unwrap();
+    raw.execute("DELETE FROM deliveries WHERE id IN (?1, ?2)", [ids[0], ids[1]]).unwrap();
+    let health = journal.check().unwrap();
+    assert_eq!(health.problems, ["2 attempts belong to no delivery"]);
+    assert_eq!(health.attempts, 4);
+}
+
+/// The file with everything moved into it, and where the first page of a table or index lies.
+fn settled(bench: &Bench, name: &str) -> usize {
+    let raw = bench.raw();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let size: u32 = raw.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    let root: u32 =
+        raw.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap();
+    ((root - 1) * size) as usize
+}
+
+#[test]
+fn an_index_that_lost_its_rows_is_found_by_the_check() {
+    let bench = Bench::new();
+    one_of_each(&bench.open(1));
+    let page = settled(&bench, "deliveries_failed");
+    let mut bytes = std::fs::read(bench.path()).unwrap();
+    assert_eq!(bytes[page], 10, "a leaf of an index");
+    bytes[page + 3..page + 5].fill(0);
+    std::fs::write(bench.path(), bytes).unwrap();
+    let journal = bench.open(1);
+    let health = journal.check().unwrap();
+    let missing = health.problems.iter().filter(|p| p.contains("missing from index deliveries_failed")).count();
+    assert_eq!(missing, 2, "{:?}", health.problems);
+}
+
+#[test]
+fn a_journal_whose_pages_are_garbage_is_called_damaged_by_name() {
+    let bench = Bench::new();
+    one_of_each(&bench.open(1));
+    let page = settled(&bench, "deliveries");
+    let mut bytes = std::fs::read(bench.path()).unwrap();
+    bytes[page..page + 512].fill(0xa5);
+    std::fs::write(bench.path(), bytes).unwrap();
+    let journal = bench.open(1);
+    let words = match journal.ids(&Query::all(None)) {
+        Err(e) => e.to_string(),
+        Ok(ids) => panic!("read {ids:?} from garbage"),
+    };
+    assert!(words.contains(" is damaged: ") && words.contains(&*bench.path().to_string_lossy()), "{words}");
+    let health = journal.check();
+    assert!(health.is_err() || !health.unwrap().problems.is_empty());
+}
