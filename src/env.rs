@@ -3,7 +3,8 @@
 //! Looked at once, in `lib`; everything below gets what it needs handed in. Decides nothing.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +53,7 @@ impl Variables for Environment {
     }
 }
 
-/// Which of the standard streams are terminals, and how wide stdout's is.
+/// Which of the standard streams are terminals.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminals {
     /// stdin is one.
@@ -61,21 +62,23 @@ pub struct Terminals {
     pub stdout: bool,
     /// stderr is one.
     pub stderr: bool,
-    /// Columns: `COLUMNS`, else the terminal's, else none.
-    pub width: Option<u16>,
 }
 
 impl Terminals {
     /// As they are.
     pub fn current() -> Terminals {
-        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|c| *c > 0);
         Terminals {
             stdin: std::io::stdin().is_terminal(),
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
-            width: columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)),
         }
     }
+}
+
+/// The columns of the terminal: `COLUMNS`, else what it says itself, else none.
+pub fn terminal_width() -> Option<u16> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
 }
 
 /// The system's clock, and the user's wish to stop.
@@ -138,16 +141,17 @@ impl Clock for SystemClock {
 pub struct HostProcesses;
 
 impl HostProcesses {
-    /// Pids mean something only while this kernel runs, and only in this pid namespace (a container has its own).
+    /// Pids mean something only in one pid namespace; a container has its own. After a reboot the same pid has another
+    /// start, so that the dead are told at once.
     fn host() -> String {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        format!("{} {}", boot.trim(), namespace.display())
+        std::fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// When a process started, in kernel ticks since boot; none if it does not run (a zombie does not).
     fn started(pid: i64) -> Option<i64> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut stat = [0; 1024];
+        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+        let stat = String::from_utf8_lossy(&stat[..length]);
         // The command's name stands in parentheses and may hold anything, parentheses too.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');

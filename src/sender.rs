@@ -43,7 +43,7 @@ pub struct Sender {
 
 /// What a request's thread reports, in this order.
 enum Stage {
-    Head { status: u16, reason: &'static str, location: Option<String> },
+    Head { status: u16, location: Option<String> },
     Chunk(Vec<u8>),
     End(BodyEnd),
     Failed(NoResponse),
@@ -100,7 +100,7 @@ impl Sender {
             let left = deadline.saturating_duration_since(Instant::now());
             match stages.recv_timeout(left.min(INTERRUPT_GRAIN)) {
                 Ok(Stage::Failed(failure)) => return Err(failure),
-                Ok(Stage::Head { status, reason, location }) => head = Some((status, reason, location)),
+                Ok(Stage::Head { status, location }) => head = Some((status, location)),
                 Ok(Stage::Chunk(bytes)) => body.extend(bytes),
                 Ok(Stage::End(end)) => break end,
                 Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
@@ -126,12 +126,12 @@ impl Sender {
                 Err(RecvTimeoutError::Disconnected) => break BodyEnd::Broken("could not be read".to_owned()),
             }
         };
-        let Some((status, reason, location)) = head else {
+        let Some((status, location)) = head else {
             return Err(no_response(ErrorKind::Protocol, "a body came before its head".to_owned()));
         };
         let location = location.map(|location| redactor.redact(&safe_url::masked(&location)));
         let (body, note) = kept_body(&body, end, redactor);
-        Ok(Response { status, reason, location, body, note })
+        Ok(Response { status, location, body, note })
     }
 }
 
@@ -171,10 +171,9 @@ fn read_response(
     limit: usize,
     report: &mpsc::Sender<Stage>,
 ) -> Result<(), mpsc::SendError<Stage>> {
-    let status = response.status();
+    let status = response.status().as_u16();
     let location = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let reason = status.canonical_reason().unwrap_or_default();
-    report.send(Stage::Head { status: status.as_u16(), reason, location })?;
+    report.send(Stage::Head { status, location })?;
     let mut read = 0;
     let mut buffer = vec![0; 8 * 1024];
     loop {

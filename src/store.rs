@@ -129,7 +129,7 @@ pub trait Store {
 /// A process that holds leases, told apart from any other that ever ran on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessId {
-    /// The running kernel and process namespace: pids mean nothing outside it.
+    /// The process namespace: pids mean nothing outside it.
     pub host: String,
     /// The process id.
     pub pid: i64,
@@ -144,7 +144,7 @@ pub enum Liveness {
     Alive,
     /// It is gone.
     Dead,
-    /// It ran elsewhere (another container, before a reboot); only the lease's expiry tells.
+    /// It runs, or ran, elsewhere (in another container); only the lease's expiry tells.
     Unknown,
 }
 

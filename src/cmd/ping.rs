@@ -56,7 +56,7 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.ui.detail(1, || request_head("GET", &chosen.target, &[]));
 
     let answer = shipment.transport.send(&Request { body: None, target: shipment.resolved, headers: Vec::new() });
-    let words = answer.result.as_ref().ok().map(status_words);
+    let words = answer.result.as_ref().ok().map(|response| status_words(response.status));
     let outcome = judge(&shipment.rule, answer.result);
     let took = measured(answer.duration);
     let url = &chosen.target;

@@ -18,25 +18,42 @@ use crate::store::StoreError;
 
 /// How long a process waits for the lock before it gives up.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// WAL pages after which a commit also moves them into the main file. Small, because each run of the program reads the
-/// whole WAL once when it opens the journal.
-const CHECKPOINT_PAGES: i64 = 256;
+/// WAL pages after which a commit also moves them into the main file: a few fires' worth. Each run of the program reads
+/// the whole WAL, page by page, when it opens the journal.
+const CHECKPOINT_PAGES: i64 = 40;
 
 /// Opens the journal, and makes it if there is none.
 pub fn open(path: &Path, timeout: Duration) -> Result<Connection, StoreError> {
-    create_file(path)?;
+    let header = create_file(path)?;
     let conn = connect(path, timeout)?;
-    check_identity(&conn, path, timeout)?;
-    switch_to_wal(&conn, path, timeout)?;
-    migrate(conn, path, timeout)
+    if header.0.is_empty() {
+        // Nothing worth syncing step by step: an empty journal becomes durable with its first delivery, whose commit syncs
+        // all of the WAL, and `migrate` has synced the main file before.
+        conn.pragma_update(None, "synchronous", "OFF").map_err(|e| store_error(path, timeout, e))?;
+    }
+    let version = check_identity(&conn, path, timeout)?;
+    if !header.is_wal() {
+        switch_to_wal(&conn, path, timeout)?;
+    }
+    let conn = if version == VERSION { conn } else { migrate(conn, path, timeout)? };
+    conn.pragma_update(None, "synchronous", "FULL").map_err(|e| store_error(path, timeout, e))?;
+    Ok(conn)
+}
+
+/// The beginning of the file; empty for a new one.
+struct Header(Vec<u8>);
+
+impl Header {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+
+    /// Whether the file is in WAL mode for good: the mode is part of its first page.
+    fn is_wal(&self) -> bool {
+        self.0.get(18..20) == Some(&[2, 2])
+    }
 }
 
 /// Makes the file with its final permissions before SQLite sees it: the `-wal` and `-shm` files take their mode from it.
-fn create_file(path: &Path) -> Result<(), StoreError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| StoreError::Io { doing: "create the folder", path: folder.to_owned(), source })?;
-    }
+fn create_file(path: &Path) -> Result<Header, StoreError> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
             let kind = metadata.file_type();
@@ -56,7 +73,7 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
                 reason: "it is a symbolic link to a file that does not exist".to_owned(),
             });
         }
-        Err(_) => {}
+        Err(_) => create_folder(path)?,
     }
     let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path) {
         Ok(file) => file,
@@ -65,13 +82,19 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
             return Err(StoreError::Io { doing, path: path.to_owned(), source });
         }
     };
-    let mut magic = Vec::with_capacity(16);
-    let read = file.by_ref().take(16).read_to_end(&mut magic);
+    let mut header = Header(Vec::with_capacity(20));
+    let read = file.by_ref().take(20).read_to_end(&mut header.0);
     read.map_err(|source| StoreError::Io { doing: "read the journal", path: path.to_owned(), source })?;
-    if !magic.is_empty() && magic != b"SQLite format 3\0" {
+    if !header.0.is_empty() && !header.0.starts_with(Header::MAGIC) {
         return Err(StoreError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() });
     }
-    Ok(())
+    Ok(header)
+}
+
+fn create_folder(path: &Path) -> Result<(), StoreError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StoreError::Io { doing: "create the folder", path: folder.to_owned(), source })
 }
 
 fn connect(path: &Path, timeout: Duration) -> Result<Connection, StoreError> {
@@ -81,14 +104,13 @@ fn connect(path: &Path, timeout: Duration) -> Result<Connection, StoreError> {
     conn.busy_timeout(timeout).map_err(fail)?;
     // A checkpoint when the last connection closes costs more than a whole fire; autocheckpoint does it now and then.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail)?;
-    conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
     conn.pragma_update(None, "foreign_keys", true).map_err(fail)?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(fail)?;
     Ok(conn)
 }
 
-/// Refuses another program's database, and a newer hookfire's, before anything is written.
-fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<(), StoreError> {
+/// Refuses another program's database, and a newer hookfire's, before anything is written; returns the version.
+fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64, StoreError> {
     let identity = "SELECT (SELECT application_id FROM pragma_application_id),
                            (SELECT user_version FROM pragma_user_version),
                            (SELECT count(*) FROM sqlite_schema)";
@@ -99,7 +121,8 @@ fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<(
         let reason = "it is another program's SQLite database".to_owned();
         return Err(StoreError::Foreign { path: path.to_owned(), reason });
     }
-    refuse_newer(path, version)
+    refuse_newer(path, version)?;
+    Ok(version)
 }
 
 fn refuse_newer(path: &Path, version: i64) -> Result<(), StoreError> {
@@ -143,13 +166,14 @@ fn retry_busy<T>(timeout: Duration, run: impl Fn() -> rusqlite::Result<T>) -> ru
 /// processes does it.
 fn migrate(mut conn: Connection, path: &Path, timeout: Duration) -> Result<Connection, StoreError> {
     let fail = |e| store_error(path, timeout, e);
-    let version = |conn: &Connection| conn.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    if version(&conn).map_err(fail)? == VERSION {
-        return Ok(conn);
-    }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-    let found = version(&tx).map_err(fail)?;
+    let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
     refuse_newer(path, found)?;
+    if found == 0 {
+        // If the power failed with this file still empty on the disk, SQLite would throw the WAL beside it away.
+        let synced = OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all());
+        synced.map_err(|source| StoreError::Io { doing: "sync the journal", path: path.to_owned(), source })?;
+    }
     let first = usize::try_from(found).unwrap_or(0);
     for migration in &MIGRATIONS[first..] {
         tx.execute_batch(migration).map_err(fail)?;

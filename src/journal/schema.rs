@@ -67,6 +67,6 @@ pub const MIGRATIONS: &[&str] = &[
         response_body  BLOB,
         note           TEXT,
         PRIMARY KEY (delivery_id, number)
-    ) STRICT;
+    ) STRICT, WITHOUT ROWID;
     ",
 ];

@@ -8,6 +8,7 @@ use crate::delivery::{Attempt, Delivery, Status};
 use crate::event;
 use crate::text::count;
 use crate::time::{UnixMs, ago, compact, local, measured};
+use crate::transport::status_words;
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
 pub fn headline(delivery: &Delivery) -> String {
@@ -31,7 +32,7 @@ fn attempt_line(attempt: &Attempted<'_>) -> String {
     let outcome = attempt.outcome;
     let mut line = match (&outcome.error, outcome.http_status) {
         (Some(error), _) => error.message.clone(),
-        (None, Some(status)) => format!("{status} is a success"),
+        (None, Some(status)) => status_words(status),
         (None, None) => "delivered".to_owned(),
     };
     let _ = write!(line, " ({})", measured(attempt.duration));
@@ -126,7 +127,7 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
         None => "under way".to_owned(),
         Some(outcome) => match (&outcome.error, outcome.http_status) {
             (Some(error), _) => ui.toned(Tone::Bad, &ui.outside(&error.message)),
-            (None, status) => ui.toned(Tone::Good, &format!("{} is a success", status.unwrap_or_default())),
+            (None, status) => ui.toned(Tone::Good, &status_words(status.unwrap_or_default())),
         },
     };
     let mut line = format!("{number:>3}  {}  {took:>8}  {words}\n", local(*started_at));

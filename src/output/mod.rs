@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::env::Terminals;
+use crate::env::{self, Terminals};
 use crate::sanitize;
 use crate::time::compact;
 
@@ -113,14 +113,16 @@ impl Tone {
 impl Ui {
     /// Takes over both streams.
     pub fn new(terminals: Terminals, manner: Manner) -> Ui {
-        let colors = |choice: anstream::ColorChoice| match manner.color {
+        // Asked of the environment only: whether the streams are terminals is known already.
+        let colors_welcome = !anstyle_query::no_color() && anstyle_query::term_supports_color();
+        let colors = |is_terminal: bool| match manner.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => choice != anstream::ColorChoice::Never,
+            Color::Auto => is_terminal && colors_welcome,
         };
         Ui {
-            out_colors: colors(anstream::AutoStream::choice(&io::stdout())),
-            err_colors: colors(anstream::AutoStream::choice(&io::stderr())),
+            out_colors: colors(terminals.stdout),
+            err_colors: colors(terminals.stderr),
             out: RefCell::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
             terminals,
             manner,
@@ -130,7 +132,7 @@ impl Ui {
 
     /// Columns for tables; none when stdout is no terminal and no width was asked for.
     pub fn width(&self) -> Option<u16> {
-        self.terminals.width
+        env::terminal_width()
     }
 
     /// Whether a question can be put: stdin and stderr are terminals.

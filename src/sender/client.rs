@@ -95,6 +95,9 @@ pub fn build(
         // An idle connection that the server has closed meanwhile would make the client send again by itself.
         .pool_max_idle_per_host(0)
         .http1_only()
+        // One exchange within a deadline of our own needs no probes.
+        .tcp_keepalive(None)
+        .tcp_user_timeout(None)
         .connect_timeout(connect_timeout)
         .timeout(timeout)
         // Reading the system's roots costs milliseconds that a plain http request need not pay.
