@@ -150,6 +150,11 @@ fn migrate(mut conn: Connection, path: &Path, timeout: Duration) -> Result<Conne
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     let found = version(&tx).map_err(fail)?;
     refuse_newer(path, found)?;
+    if found == VERSION {
+        // Another process was faster; nothing is left to commit.
+        drop(tx);
+        return Ok(conn);
+    }
     let first = usize::try_from(found).unwrap_or(0);
     for migration in &MIGRATIONS[first..] {
         tx.execute_batch(migration).map_err(fail)?;
