@@ -205,3 +205,8 @@ pub fn event_request(uuid: &str, event: &[u8], resolved: &Resolved) -> Request {
 pub fn event_headers(uuid: &str) -> Vec<(&'static str, String)> {
     vec![("content-type", "application/xml".to_owned()), ("webhook-id", uuid.to_owned())]
 }
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests;
