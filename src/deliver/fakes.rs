@@ -150,7 +150,7 @@ impl World {
     /// Notes a call of the journal, or fails it as scripted.
     fn call(&self, entry: &str) -> Result<(), StoreError> {
         self.note(entry);
-        if self.fails.borrow().iter().any(|failing| *failing == entry) {
+        if self.fails.borrow().contains(&entry) {
             return Err(StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) });
         }
         Ok(())
