@@ -34,6 +34,7 @@ pub struct World {
     deliveries: RefCell<BTreeMap<i64, Kept>>,
     fails: RefCell<Vec<&'static str>>,
     taken: RefCell<Vec<&'static str>>,
+    vanishing: Cell<Option<i64>>,
 }
 
 struct Kept {
@@ -55,6 +56,7 @@ impl World {
             deliveries: RefCell::default(),
             fails: RefCell::default(),
             taken: RefCell::default(),
+            vanishing: Cell::default(),
         })
     }
 
@@ -91,6 +93,11 @@ impl World {
     /// Another process has taken the delivery before this entry of the log.
     pub fn take(&self, entry: &'static str) {
         self.taken.borrow_mut().push(entry);
+    }
+
+    /// Somebody deletes the delivery once it was read, before its event is.
+    pub fn vanish(&self, id: i64) {
+        self.vanishing.set(Some(id));
     }
 
     pub fn courier(self: &Rc<World>) -> Courier<'_> {
@@ -263,7 +270,11 @@ impl Store for World {
     }
 
     fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
-        Ok(self.deliveries.borrow()[&id].event.clone())
+        if self.vanishing.get() == Some(id) {
+            self.deliveries.borrow_mut().remove(&id);
+        }
+        let gone = || StoreError::Unusable { path: "journal.db".into(), problem: "has no such row".to_owned() };
+        self.deliveries.borrow().get(&id).map(|kept| kept.event.clone()).ok_or_else(gone)
     }
 }
 

@@ -129,6 +129,15 @@ fn what_another_process_took_or_deleted_or_delivered_is_skipped() {
 }
 
 #[test]
+fn one_that_is_deleted_while_it_is_being_read_is_skipped_and_holds_up_nobody() {
+    let (world, mut caller) = three_failed();
+    world.vanish(2);
+    world.answer(0, status(200));
+    caller.retry(&[2, 3]).unwrap();
+    assert_eq!(caller.told, ["#2 skipped", "#3 delivered"]);
+}
+
+#[test]
 fn one_that_cannot_be_prepared_stays_as_it_is_and_holds_up_nobody() {
     let (world, mut caller) = three_failed();
     caller.unprepared.insert(2);
