@@ -115,7 +115,12 @@ impl Courier<'_> {
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<Option<Delivery>, DeliverError> {
-        let event = self.store.event(delivery.id)?;
+        let event = match self.store.event(delivery.id) {
+            Ok(event) => event,
+            // Somebody deleted it since it was read: the journal is none the worse for it.
+            Err(_) if self.store.delivery(delivery.id)?.is_none() => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
         let turn = Turn::Failed { attempts: delivery.attempt_count };
         match self.store.begin_attempt(delivery.id, turn, &self.new_attempt(shipment))? {
             Begun::Taken => Ok(None),
@@ -205,3 +210,8 @@ pub fn event_request(uuid: &str, event: &[u8], resolved: &Resolved) -> Request {
 pub fn event_headers(uuid: &str) -> Vec<(&'static str, String)> {
     vec![("content-type", "application/xml".to_owned()), ("webhook-id", uuid.to_owned())]
 }
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests;

@@ -75,3 +75,6 @@ pub fn retry<D: Dispatch>(courier: &Courier<'_>, ids: &[i64], dispatch: &mut D) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

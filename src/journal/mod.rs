@@ -13,12 +13,14 @@ mod sending;
 mod tests;
 mod upkeep;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use open::LOCK_TIMEOUT;
+use open::Opened;
 pub use query::{List, Query};
 
 use crate::store::{ProcessId, Processes, StoreError};
@@ -30,6 +32,8 @@ pub struct Journal {
     timeout: Duration,
     processes: Box<dyn Processes>,
     owner: ProcessId,
+    /// Dropped after `conn`, as [`Opened`] asks.
+    _file: File,
 }
 
 impl Journal {
@@ -43,9 +47,9 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let conn = open::open(path, timeout)?;
+        let Opened { conn, file } = open::open(path, timeout)?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner })
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, _file: file })
     }
 
     /// The file.

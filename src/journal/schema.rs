@@ -23,7 +23,7 @@ pub const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE deliveries (
         id                INTEGER PRIMARY KEY AUTOINCREMENT,
-        uuid              TEXT NOT NULL UNIQUE,
+        uuid              TEXT NOT NULL,
         type              TEXT NOT NULL,
         action            TEXT NOT NULL,
         endpoint          TEXT,

@@ -9,10 +9,9 @@ mod opening;
 mod sending;
 mod upkeep;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -35,7 +34,7 @@ fn at(seconds: i64) -> UnixMs {
 /// Processes whose fates the test decides; whoever it says nothing about is alive.
 #[derive(Clone, Default)]
 struct Host {
-    fates: Rc<RefCell<HashMap<i64, Liveness>>>,
+    fates: Arc<Mutex<HashMap<i64, Liveness>>>,
 }
 
 struct HostProcess {
@@ -50,7 +49,7 @@ impl Processes for HostProcess {
 
     fn liveness(&self, process: &ProcessId) -> Liveness {
         assert_eq!((process.host.as_str(), process.started), ("test", 7), "an owner must come back as it was kept");
-        self.host.fates.borrow().get(&process.pid).copied().unwrap_or(Liveness::Alive)
+        self.host.fates.lock().unwrap().get(&process.pid).copied().unwrap_or(Liveness::Alive)
     }
 }
 
@@ -60,7 +59,7 @@ impl Host {
     }
 
     fn fate(&self, pid: i64, fate: Liveness) {
-        self.fates.borrow_mut().insert(pid, fate);
+        self.fates.lock().unwrap().insert(pid, fate);
     }
 }
 

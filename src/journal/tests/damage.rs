@@ -1,1 +1,146 @@
-//! stub
+//! Torn and garbled logs, and first openings that were killed: what is found is always a prefix of what was committed.
+
+use super::*;
+use crate::journal::Query;
+use crate::journal::schema::{APPLICATION_ID, VERSION};
+
+const ROWS: i64 = 8;
+
+/// A journal's file and log as a crash would leave them: nothing moved into the file yet.
+struct Remains {
+    file: Vec<u8>,
+    wal: Vec<u8>,
+}
+
+impl Remains {
+    fn new() -> Remains {
+        let bench = Bench::new();
+        let journal = bench.open_fast(1);
+        for n in 1..=ROWS {
+            assert_eq!(accept_event(&journal, at(n), event(n).as_bytes()).id, n);
+        }
+        let read = |suffix| std::fs::read(beside(&bench.path(), suffix)).unwrap();
+        Remains { file: read(""), wal: read("-wal") }
+    }
+
+    /// Commits that lie wholly within the first so many bytes of the log.
+    fn commits_before(&self, end: usize) -> i64 {
+        let whole = wal_frames(&self.wal).into_iter().filter(|(frame_end, commit)| *commit && *frame_end <= end);
+        i64::try_from(whole.count()).unwrap()
+    }
+}
+
+/// Longer or shorter than a page, so that some rows take several frames.
+fn event(n: i64) -> String {
+    format!("<e>{}</e>", n.to_string().repeat(usize::try_from(n).unwrap() * 1100))
+}
+
+/// Opens the journal with this log, and holds it to exactly the first `commits` commits.
+fn opens_to(file: &[u8], wal: &[u8], commits: i64, what: &str) {
+    let bench = Bench::new();
+    std::fs::write(bench.path(), file).unwrap();
+    std::fs::write(beside(&bench.path(), "-wal"), wal).unwrap();
+    let journal = bench.open_fast(2);
+    // The first commit makes the tables.
+    let rows = (commits - 1).max(0);
+    let mut ids = journal.ids(&Query::all(None)).unwrap();
+    ids.reverse();
+    assert_eq!(ids, (1..=rows).collect::<Vec<_>>(), "{what}");
+    for id in ids {
+        assert_eq!(journal.event(id).unwrap(), event(id).as_bytes(), "{what}");
+        assert_eq!(journal.attempts(id).unwrap().len(), 1, "{what}");
+    }
+    assert!(journal.check().unwrap().problems.is_empty(), "{what}");
+    assert_eq!(accept(&journal, at(99)).id, rows + 1, "{what}");
+}
+
+#[test]
+fn a_torn_log_opens_to_the_commits_before_the_tear() {
+    let remains = Remains::new();
+    assert_eq!(remains.commits_before(usize::MAX), ROWS + 1);
+    let ends = wal_frames(&remains.wal).into_iter().filter(|(_, commit)| *commit).map(|(end, _)| end);
+    let mut cuts: Vec<usize> = ends.flat_map(|end| [end - 1, end, end + 1, end + 30]).collect();
+    cuts.extend([0, 1, 31, 32, 33]);
+    cuts.extend((0..remains.wal.len()).step_by(4093));
+    for cut in cuts.into_iter().filter(|cut| *cut <= remains.wal.len()) {
+        opens_to(&remains.file, &remains.wal[..cut], remains.commits_before(cut), &format!("cut at {cut}"));
+    }
+}
+
+#[test]
+fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
+    let remains = Remains::new();
+    let frames = wal_frames(&remains.wal);
+    let mut places: Vec<usize> = (0..32).step_by(5).collect();
+    let starts = frames.iter().map(|(end, _)| *end).step_by(3);
+    places.extend(starts.flat_map(|start| [start, start + 5, start + 9, start + 17, start + 24, start + 2000]));
+    for place in places.into_iter().filter(|place| *place < remains.wal.len()) {
+        let mut wal = remains.wal.clone();
+        wal[place] ^= 0x10;
+        opens_to(&remains.file, &wal, remains.commits_before(place), &format!("byte {place} flipped"));
+    }
+    // A block that the disk gave back as zeros.
+    for block in (0..remains.wal.len()).step_by(4096).step_by(3) {
+        let mut wal = remains.wal.clone();
+        let end = wal.len().min(block + 4096);
+        wal[block..end].fill(0);
+        let first_changed = (block..end).find(|at| remains.wal[*at] != 0).unwrap_or(end);
+        opens_to(&remains.file, &wal, remains.commits_before(first_changed), &format!("zeros from {block}"));
+    }
+}
+
+#[test]
+fn garbage_after_the_last_commit_of_a_log_changes_nothing() {
+    let remains = Remains::new();
+    let wal = [&remains.wal[..], &remains.wal[32..5000], b"garbage"].concat();
+    opens_to(&remains.file, &wal, ROWS + 1, "frames repeated out of order");
+}
+
+#[test]
+fn a_first_opening_killed_anywhere_is_taken_up_by_the_next() {
+    let states: [(&str, &str); 6] = [
+        ("only made", ""),
+        ("vacuum chosen, file written", "PRAGMA auto_vacuum = INCREMENTAL; VACUUM"),
+        ("before the log", "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA user_version = 0"),
+        ("in log mode", "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL"),
+        (
+            "amid the tables",
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; BEGIN; CREATE TABLE deliveries (a)",
+        ),
+        ("rolled back", "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; CREATE TABLE attempts (a); ROLLBACK"),
+    ];
+    for (state, sql) in states {
+        let bench = Bench::new();
+        std::fs::write(bench.path(), "").unwrap();
+        let raw = bench.raw();
+        raw.execute_batch(sql).unwrap();
+        drop(raw);
+        let journal = bench.open(1);
+        let version: i64 = journal.conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let application: i64 = journal.conn.query_row("PRAGMA application_id", [], |row| row.get(0)).unwrap();
+        assert_eq!((version, application), (VERSION, APPLICATION_ID), "{state}");
+        assert_eq!(accept(&journal, T0).id, 1, "{state}");
+        assert!(bench.open(2).check().unwrap().problems.is_empty(), "{state}");
+    }
+}
+
+#[test]
+fn a_first_opening_in_the_middle_of_anothers_sees_no_tables_or_all_of_them() {
+    let bench = Bench::new();
+    let reference = Bench::new();
+    let tables = |raw: &rusqlite::Connection| -> Vec<String> {
+        let mut statement = raw.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    drop(reference.open(1));
+    // The other one dies with its tables made and not committed.
+    let other = bench.raw();
+    other.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    other.execute_batch(crate::journal::schema::MIGRATIONS[0]).unwrap();
+    assert!(tables(&bench.raw()).is_empty());
+    drop(other);
+    drop(bench.open(1));
+    assert_eq!(tables(&bench.raw()), tables(&reference.raw()));
+}

@@ -220,3 +220,36 @@ fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_sin
     assert_eq!(delivery.status, Status::Delivered);
     assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 1002), Begun::Taken);
 }
+
+/// A host that takes everybody for dead, and lets something happen just before it says so.
+struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce()>>>);
+
+impl Processes for Meddler {
+    fn current(&self) -> ProcessId {
+        ProcessId { host: "test".to_owned(), pid: 9, started: 7 }
+    }
+
+    fn liveness(&self, _: &ProcessId) -> Liveness {
+        if let Some(meddle) = self.0.take() {
+            meddle();
+        }
+        Liveness::Dead
+    }
+}
+
+#[test]
+fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
+    for next in [AGAIN, Next::Delivered] {
+        let bench = Bench::new();
+        let one = bench.open(1);
+        let (id, other) = (accept(&one, T0).id, accept(&one, T0).id);
+        let meddle = Box::new(move || finish(&one, id, 1, &success(), next));
+        let meddler = Meddler(std::cell::RefCell::new(Some(meddle)));
+        let watcher = Journal::open(&bench.path(), Box::new(meddler)).unwrap();
+        assert_eq!(watcher.release_dead(at(1)).unwrap(), 1, "only the other one");
+        assert_eq!(read(&watcher, other).0.status, Status::Interrupted);
+        let (delivery, attempts) = read(&watcher, id);
+        assert_eq!(delivery.status, if next == AGAIN { Status::Pending } else { Status::Delivered });
+        assert_eq!(attempts[0].outcome, Some(success()));
+    }
+}

@@ -1,1 +1,224 @@
-//! stub
+//! Lists: SQL finds what the filter means, in order, and reads no more than it must.
+
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use super::*;
+use crate::delivery::Status;
+use crate::filter::Filter;
+use crate::journal::{List, Query};
+use crate::store::Next;
+
+/// Few values each, so that deliveries and filters meet; near misses of one another among them.
+const TYPES: [&str; 4] = ["account", "Account", "account\0", "a'c"];
+const ACTIONS: [&str; 3] = ["created", "%", ""];
+const ENDPOINTS: [Option<&str>; 4] = [None, Some("prod"), Some("prod "), Some("")];
+const STATUSES: [u16; 7] = [199, 200, 202, 404, 499, 500, 599];
+const RANGES: [&str; 6] = ["200", "404,500", "4xx", "200-499", "5xx,202", "599"];
+
+#[derive(Clone, Debug)]
+struct Row {
+    event_type: &'static str,
+    action: &'static str,
+    endpoint: Option<&'static str>,
+    started: i64,
+    /// How long the attempt took, what it came to, and what follows; none if it never ended.
+    end: Option<(u64, Option<ErrorKind>, Option<u16>, End)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Delivered,
+    Failed,
+    Interrupted,
+    Waiting,
+    GivenUp,
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let end = prop::sample::select(vec![
+        End::Delivered,
+        End::Failed,
+        End::Failed,
+        End::Interrupted,
+        End::Waiting,
+        End::GivenUp,
+    ]);
+    let kind = prop::option::weighted(0.8, prop::sample::select(ErrorKind::ALL.to_vec()));
+    let status = prop::option::weighted(0.7, prop::sample::select(STATUSES.to_vec()));
+    (
+        prop::sample::select(TYPES.to_vec()),
+        prop::sample::select(ACTIONS.to_vec()),
+        prop::sample::select(ENDPOINTS.to_vec()),
+        0..8i64,
+        prop::option::weighted(0.9, (0..4u64, kind, status, end)),
+    )
+        .prop_map(|(event_type, action, endpoint, started, end)| Row {
+            event_type,
+            action,
+            endpoint,
+            started,
+            end,
+        })
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let text =
+        |values: Vec<&'static str>| prop::option::weighted(0.3, prop::sample::select(values).prop_map(str::to_owned));
+    let time = || prop::option::weighted(0.4, (-1..13i64).prop_map(|ms| UnixMs(T0.0 + ms)));
+    (
+        text(TYPES.to_vec()),
+        text(ACTIONS.to_vec()),
+        text(ENDPOINTS.into_iter().flatten().collect()),
+        time(),
+        time(),
+        prop::option::weighted(0.4, prop::sample::select(RANGES.to_vec()).prop_map(|text| text.parse().unwrap())),
+        prop::option::weighted(0.3, prop::sample::select(ErrorKind::ALL.to_vec())),
+    )
+        .prop_map(|(event_type, action, endpoint, since, before, http_status, error)| Filter {
+            event_type,
+            action,
+            endpoint,
+            since,
+            before,
+            http_status,
+            error,
+        })
+}
+
+fn write(journal: &Journal, row: &Row) {
+    let target = Target::from_url("https://example.com/hook").unwrap();
+    let started = UnixMs(T0.0 + row.started);
+    let new = NewDelivery {
+        event_type: row.event_type,
+        action: row.action,
+        event: b"<event/>",
+        endpoint: row.endpoint,
+        target: &target,
+        rule: &Rule::default(),
+    };
+    let id = journal.accept(&new, &attempt(started)).unwrap().id;
+    let Some((took, kind, http_status, end)) = row.end else { return };
+    let error = kind.map(|kind| AttemptError { kind, message: "words".to_owned() });
+    let outcome = Outcome { http_status, error, ..success() };
+    let next = match end {
+        End::Delivered => Next::Delivered,
+        End::Failed => Next::Failed,
+        End::Interrupted => Next::Interrupted,
+        End::Waiting | End::GivenUp => Next::RetryAt { due: at(60), lease_until: at(120) },
+    };
+    journal.finish_attempt(id, 1, Duration::from_millis(took), &outcome, next).unwrap();
+    if let End::GivenUp = end {
+        journal.interrupt(id).unwrap();
+    }
+}
+
+/// What the list means, in plain words: those of its status that the filter matches, in the list's order.
+fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
+    let listed = |delivery: &&Delivery| match query.list {
+        List::Failed => delivery.status.in_failed_list(),
+        List::All(status) => status.is_none_or(|status| delivery.status == status),
+    };
+    let mut found: Vec<&Delivery> = all.iter().filter(listed).filter(|d| query.filter.matches(d)).collect();
+    match query.list {
+        List::Failed => found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id)),
+        List::All(_) => found.sort_by_key(|delivery| -delivery.id),
+    }
+    found.into_iter().map(|delivery| delivery.id).collect()
+}
+
+fn visited(journal: &Journal, query: &Query) -> Vec<Delivery> {
+    let mut found = Vec::new();
+    let visit = |delivery| {
+        found.push(delivery);
+        Ok::<(), ()>(())
+    };
+    journal.each(query, visit).unwrap().unwrap();
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn sql_finds_exactly_what_the_filter_means(
+        rows in prop::collection::vec(row(), 1..40),
+        filters in prop::collection::vec(filter(), 12),
+        limit in 0..20usize,
+    ) {
+        let bench = Bench::new();
+        let journal = bench.open_fast(1);
+        for row in &rows {
+            write(&journal, row);
+        }
+        let count = i64::try_from(rows.len()).unwrap();
+        let all: Vec<Delivery> = (1..=count).map(|id| journal.delivery(id).unwrap().unwrap()).collect();
+        let mut lists = vec![List::Failed, List::All(None)];
+        lists.extend(Status::ALL.map(|status| List::All(Some(status))));
+        for filter in filters.iter().chain([&Filter::default()]) {
+            for &list in &lists {
+                let whole = Query { list, filter: filter.clone(), limit: None };
+                let ids = expected(&all, &whole);
+                prop_assert_eq!(&journal.ids(&whole).unwrap(), &ids, "{:?}", &whole);
+                let kept: Vec<Delivery> = ids.iter().map(|id| all[usize::try_from(*id).unwrap() - 1].clone()).collect();
+                prop_assert_eq!(visited(&journal, &whole), kept);
+                let first = Query { limit: Some(limit), ..whole.clone() };
+                prop_assert_eq!(&journal.ids(&first).unwrap()[..], &ids[..limit.min(ids.len())]);
+                for query in [whole, first] {
+                    prop_assert_eq!(journal.count(&query).unwrap(), ids.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_failed_list_is_read_along_its_index_however_it_is_narrowed() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let plan = |list, filter| journal.plan(&Query { list, filter, limit: Some(50) }).unwrap();
+    let along = "SCAN deliveries USING INDEX deliveries_failed";
+    assert_eq!(plan(List::Failed, Filter::default()), along);
+    let narrowed = Filter {
+        event_type: Some("account".into()),
+        http_status: Some("5xx".parse().unwrap()),
+        error: Some(ErrorKind::Status),
+        ..Filter::default()
+    };
+    assert_eq!(plan(List::Failed, narrowed), along);
+    let since = Filter { since: Some(T0), ..Filter::default() };
+    assert_eq!(plan(List::Failed, since.clone()), "SEARCH deliveries USING INDEX deliveries_failed (finished_at>?)");
+    let between = Filter { before: Some(T0), ..since };
+    assert_eq!(
+        plan(List::Failed, between),
+        "SEARCH deliveries USING INDEX deliveries_failed (finished_at>? AND finished_at<?)"
+    );
+    for list in [List::All(None), List::All(Some(Status::Delivered))] {
+        assert_eq!(
+            plan(list, Filter::default()),
+            "SCAN deliveries",
+            "newest first is the table's own order, backwards"
+        );
+    }
+}
+
+#[test]
+fn a_visit_that_fails_ends_the_list_and_its_error_comes_back() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    for n in 0..5 {
+        accept(&journal, at(n));
+    }
+    let mut seen = Vec::new();
+    let ended = journal.each(&Query::all(None), |delivery| {
+        seen.push(delivery.id);
+        if seen.len() == 2 { Err("enough") } else { Ok(()) }
+    });
+    assert_eq!(ended.unwrap(), Err("enough"));
+    assert_eq!(seen, [5, 4]);
+    accept(&journal, at(9));
+}

@@ -1,1 +1,94 @@
-//! stub
+//! Many at once: each thread stands for a process, with a connection of its own.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+
+use super::*;
+use crate::delivery::Status;
+use crate::journal::Query;
+use crate::store::{Begun, Next, Turn};
+
+/// Runs `work` on so many threads that all start at once.
+fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
+    let barrier = Barrier::new(usize::try_from(threads).unwrap());
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (1..=threads)
+            .map(|thread| {
+                let (work, barrier) = (&work, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    work(thread)
+                })
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+    })
+}
+
+fn connect(path: &Path, pid: i64) -> Journal {
+    Journal::open(path, Host::default().process(pid)).unwrap()
+}
+
+#[test]
+fn sixteen_first_openers_all_succeed_and_one_makes_the_tables() {
+    // SQLite counts each change of the tables.
+    let changes =
+        |journal: &Journal| journal.conn.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let once = changes(&Bench::new().open(1));
+    for round in 0..8 {
+        let bench = Bench::new();
+        let path = bench.folder.path().join("state/hookfire/journal.db");
+        at_once(16, |thread| drop(connect(&path, thread)));
+        assert_eq!(changes(&connect(&path, 1)), once, "round {round}");
+        let uuids = at_once(16, |thread| accept(&connect(&path, thread), T0).uuid);
+        assert_eq!(uuids.into_iter().collect::<HashSet<_>>().len(), 16);
+        let journal = connect(&path, 1);
+        assert_eq!(journal.ids(&Query::all(None)).unwrap(), (1..=16).rev().collect::<Vec<_>>());
+        let vacuum: i64 = journal.conn.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+        assert_eq!(vacuum, 2);
+    }
+}
+
+#[test]
+fn sixteen_openers_of_a_fresh_file_may_go_on_to_write_at_once() {
+    for _ in 0..4 {
+        let bench = Bench::new();
+        at_once(16, |thread| accept(&connect(&bench.path(), thread), T0).id);
+        assert_eq!(bench.open(1).count(&Query::all(None)).unwrap(), 16);
+    }
+}
+
+#[test]
+fn four_writers_lose_nothing_and_share_no_id() {
+    let bench = Bench::new();
+    let ids = at_once(4, |thread| {
+        let journal = connect(&bench.path(), thread);
+        (0..250).map(|n| accept(&journal, at(n)).id).collect::<Vec<_>>()
+    });
+    assert!(ids.iter().all(|own| own.is_sorted_by(|a, b| a < b)));
+    assert_eq!(ids.concat().into_iter().collect::<HashSet<_>>(), (1..=1000).collect());
+    let health = bench.open(1).check().unwrap();
+    assert_eq!((health.attempts, health.problems.len()), (1000, 0));
+    assert_eq!(health.counts[0], (Status::Pending, 1000));
+}
+
+#[test]
+fn of_eight_who_retry_the_same_failed_ones_each_is_begun_once() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(99);
+    for _ in 0..50 {
+        let id = accept(&journal, T0).id;
+        journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+    }
+    let begun = at_once(8, |thread| {
+        let journal = connect(&bench.path(), thread);
+        let mine = |id: &i64| {
+            let turn = Turn::Failed { attempts: 1 };
+            journal.begin_attempt(*id, turn, &attempt(at(thread))).unwrap() == Begun::Attempt(2)
+        };
+        (1..=50).filter(mine).collect::<Vec<_>>()
+    });
+    let mut all = begun.concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=50).collect::<Vec<_>>());
+}

@@ -1,1 +1,222 @@
-//! stub
+//! Opening: what is made, what is refused, and that a refusal changes nothing.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::journal::Query;
+use crate::journal::schema::VERSION;
+use crate::store::StoreError;
+
+/// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
+const PROBE: &str = "HOOKFIRE_TEST_FRESH_JOURNAL";
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// Opens what must be refused, and holds every file of its folder to the bytes it had.
+fn refused(path: &Path) -> String {
+    let folder = path.parent().unwrap();
+    let snapshot = || {
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.filter(|file| std::fs::metadata(file).is_ok_and(|file| file.is_file())).collect();
+        // SQLite may need its shared memory even to look at a file; it holds nothing.
+        files.retain(|file| !file.to_string_lossy().ends_with("-shm"));
+        files.sort();
+        files.into_iter().map(|file| (std::fs::read(&file).unwrap(), file)).collect::<Vec<_>>()
+    };
+    let before = snapshot();
+    let Err(error) = open(path) else { panic!("{} was opened", path.display()) };
+    let after = snapshot();
+    let grown: Vec<_> = after.iter().filter(|(bytes, _)| !bytes.is_empty()).cloned().collect();
+    let before: Vec<_> = before.into_iter().filter(|(bytes, _)| !bytes.is_empty()).collect();
+    assert!(grown == before, "{} was changed", path.display());
+    error.to_string()
+}
+
+#[test]
+fn a_fresh_journal_is_its_owners_alone_whatever_the_umask() {
+    if let Some(path) = std::env::var_os(PROBE) {
+        let journal = open(Path::new(&path)).unwrap();
+        accept(&journal, T0);
+        return;
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    for mask in ["000", "022", "077"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/journal.db");
+        let ran = std::process::Command::new("sh")
+            .args(["-c", "umask $0 && exec \"$1\" --exact \"$2\" --test-threads=1", mask])
+            .arg(std::env::current_exe().unwrap())
+            .arg(&name)
+            .env(PROBE, &path)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+        for folder in ["a", "a/b"].map(|name| folder.path().join(name)) {
+            assert_eq!(mode(&folder), 0o700, "umask {mask}: {}", folder.display());
+        }
+        for suffix in ["", "-wal", "-shm"] {
+            assert_eq!(mode(&beside(&path, suffix)), 0o600, "umask {mask}: journal.db{suffix}");
+        }
+    }
+}
+
+#[test]
+fn an_opened_journal_gives_room_back_syncs_each_commit_and_refuses_orphans() {
+    let bench = Bench::new();
+    for round in 1..=2 {
+        let journal = bench.open(1);
+        let pragma = |name: &str| -> i64 {
+            journal.conn.query_row(&format!("SELECT * FROM pragma_{name}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(pragma("auto_vacuum"), 2, "round {round}");
+        assert_eq!(pragma("synchronous"), 2, "round {round}");
+        assert_eq!(pragma("foreign_keys"), 1, "round {round}");
+        assert_eq!(pragma("user_version"), VERSION, "round {round}");
+        assert_eq!(pragma("application_id"), i64::from(u32::from_be_bytes(*b"hkfr")), "round {round}");
+        let mode: String = journal.conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal", "round {round}");
+        assert_eq!(journal.path(), bench.path());
+    }
+}
+
+#[test]
+fn what_an_earlier_process_wrote_is_there_when_the_next_one_opens_it() {
+    let bench = Bench::new();
+    let written: Vec<Delivery> = (0..3).map(|s| accept(&bench.open(1), at(s))).collect();
+    let journal = bench.open(2);
+    for delivery in written {
+        assert_eq!(journal.delivery(delivery.id).unwrap().unwrap().uuid, delivery.uuid);
+    }
+}
+
+#[test]
+fn another_programs_database_is_refused_in_either_mode_and_left_as_it_is() {
+    for (mode, mark) in [
+        ("DELETE", "CREATE TABLE notes (text)"),
+        ("WAL", "CREATE TABLE notes (text)"),
+        ("DELETE", "PRAGMA application_id = 1"),
+        ("WAL", "PRAGMA user_version = 1"),
+    ] {
+        let bench = Bench::new();
+        let raw = bench.raw();
+        raw.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        raw.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        raw.execute_batch(mark).unwrap();
+        drop(raw);
+        let words = refused(&bench.path());
+        let expected =
+            format!("`{}` is not a hookfire journal: it is another program's SQLite database", bench.path().display());
+        assert_eq!(words, expected, "{mode}, {mark}");
+    }
+}
+
+#[test]
+fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
+    let bench = Bench::new();
+    accept(&bench.open(1), T0);
+    bench.raw().pragma_update(None, "user_version", VERSION + 1).unwrap();
+    let words = refused(&bench.path());
+    let path = bench.path();
+    let newer = VERSION + 1;
+    let expected = format!(
+        "the journal `{}` was written by a newer hookfire (version {newer} of its tables, this one knows {VERSION})",
+        path.display()
+    );
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let garbage = [&b"SQLite format 3\0"[..], &[0xa5; 4080]].concat();
+    let contents = [&b"x"[..], b"dear diary,\n", b"SQLite format 3", b"SQLite format 3\n and more", &garbage];
+    for content in contents {
+        let bench = Bench::new();
+        std::fs::write(bench.path(), content).unwrap();
+        let words = refused(&bench.path());
+        let start = format!("`{}` is not a hookfire journal: it is some other kind of file", bench.path().display());
+        assert!(words.starts_with(&start), "{words}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_by_name_without_waiting_for_it() {
+    let bench = Bench::new();
+    let place = |name: &str| bench.folder.path().join(name);
+    std::fs::create_dir(place("folder")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(place("pipe")).status().unwrap();
+    assert!(made.success());
+    let _listening = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
+    std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
+    std::os::unix::fs::symlink(place("circle"), place("circle")).unwrap();
+    for (name, what) in [
+        ("folder", "it is a folder"),
+        ("pipe", "it is a named pipe"),
+        ("socket", "it is not a regular file"),
+        ("dangling", "it is a symbolic link to a file that does not exist"),
+    ] {
+        let words = refused(&place(name));
+        assert_eq!(words, format!("`{}` is not a hookfire journal: {what}", place(name).display()));
+    }
+    assert!(refused(&place("circle")).contains(&*place("circle").to_string_lossy()));
+    assert!(!place("nowhere").exists());
+}
+
+#[test]
+fn a_symbolic_link_leads_to_the_journal_and_its_log_stays_beside_the_file() {
+    let bench = Bench::new();
+    accept(&bench.open(1), T0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.db");
+    std::os::unix::fs::symlink(bench.path(), &link).unwrap();
+    let journal = open(&link).unwrap();
+    assert_eq!(accept(&journal, T0).id, 2);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    assert_eq!(bench.open(2).count(&Query::all(None)).unwrap(), 2);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let bench = Bench::new();
+    let file = bench.folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let words = open(&file.join("below/journal.db")).map(drop).unwrap_err().to_string();
+    assert!(words.contains(&*file.to_string_lossy()), "{words}");
+}
+
+#[test]
+fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
+    let brief = Duration::from_millis(30);
+    let locked = |bench: &Bench, result: Result<(), StoreError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, StoreError::Locked { waited, .. } if *waited == brief), "{error:?}");
+        let path = bench.path();
+        let expected = format!("the journal `{}` is locked: another process has held it for 30ms", path.display());
+        assert_eq!(error.to_string(), expected);
+    };
+    let open = |bench: &Bench| Journal::open_with_timeout(&bench.path(), bench.host.process(1), brief);
+
+    let fresh = Bench::new();
+    let holder = fresh.raw();
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    locked(&fresh, open(&fresh).map(drop));
+    holder.execute_batch("ROLLBACK").unwrap();
+
+    let unmigrated = Bench::new();
+    let holder = unmigrated.raw();
+    holder.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    locked(&unmigrated, open(&unmigrated).map(drop));
+
+    let used = Bench::new();
+    let id = accept(&used.open(2), T0).id;
+    let holder = used.raw();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let journal = open(&used).unwrap();
+    assert!(journal.delivery(id).unwrap().is_some(), "reading needs no lock");
+    locked(&used, journal.interrupt(id));
+    holder.execute_batch("ROLLBACK").unwrap();
+    drop(open(&fresh).unwrap());
+    journal.interrupt(id).unwrap();
+}

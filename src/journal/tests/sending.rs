@@ -219,7 +219,8 @@ fn what_a_method_wrote_is_one_commit() {
     assert_eq!(commits(&|| drop(accept(&journal, T0))), 1);
     let again = Next::RetryAt { due: at(60), lease_until: at(120) };
     assert_eq!(commits(&|| journal.finish_attempt(1, 1, Duration::ZERO, &refusal(500), again).unwrap()), 1);
-    assert_eq!(commits(&|| drop(journal.begin_attempt(1, Turn::Mine, &attempt(at(60))).unwrap())), 1);
+    let begin = || journal.begin_attempt(1, Turn::Mine, &attempt(at(60))).unwrap();
+    assert_eq!(commits(&|| assert_eq!(begin(), Begun::Attempt(2))), 1);
     assert_eq!(commits(&|| journal.finish_attempt(1, 2, Duration::ZERO, &refusal(500), again).unwrap()), 1);
     assert_eq!(commits(&|| journal.interrupt(1).unwrap()), 1);
     assert_eq!(commits(&|| assert_eq!(journal.delete(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
