@@ -14,7 +14,7 @@ fn rule(retries: u32, seconds: u64) -> Rule {
     Rule { retries, interval: Duration::from_secs(seconds), ..Rule::default() }
 }
 
-fn fire_told(world: &Rc<World>, rule: &Rule, listener: &mut Listener) -> Result<Delivery, DeliverError> {
+fn fire_told(world: &Rc<World>, rule: &Rule, listener: &mut dyn Observer) -> Result<Delivery, DeliverError> {
     let target = Target::from_url("https://example.com/").unwrap();
     let new =
         NewDelivery { event_type: "account", action: "created", event: EVENT, endpoint: None, target: &target, rule };
@@ -216,6 +216,30 @@ fn without_an_interval_the_attempts_follow_at_once_until_ctrl_c() {
     assert_eq!(fire_told(&world, &rule(9, 0), &mut listener).unwrap().status, Status::Interrupted);
     assert!(listener.countdown.is_empty());
     assert_eq!(deeds(&world).last().unwrap(), "3s finish #1.3 interrupted");
+}
+
+/// Somebody who presses Ctrl-C on reading of a refusal.
+struct Impatient(Rc<World>);
+
+impl Observer for Impatient {
+    fn accepted(&mut self, _: &Delivery) {}
+
+    fn attempted(&mut self, _: &Attempted<'_>) {
+        self.0.interrupt_at(0);
+    }
+
+    fn waiting(&mut self, _: Duration) {}
+}
+
+#[test]
+fn ctrl_c_between_an_attempt_and_its_wait_is_not_lost_even_if_there_is_no_wait() {
+    for seconds in [0, 60] {
+        let world = World::new();
+        world.answer(0, status(503));
+        let delivery = fire_told(&world, &rule(5, seconds), &mut Impatient(Rc::clone(&world))).unwrap();
+        assert_eq!(delivery.status, Status::Interrupted);
+        assert_eq!(deeds(&world).last().unwrap(), "0s interrupt #1");
+    }
 }
 
 proptest! {

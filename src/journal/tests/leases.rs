@@ -221,6 +221,22 @@ fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_sin
     assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 1002), Begun::Taken);
 }
 
+#[test]
+fn of_two_successes_the_one_recorded_first_decides_when_it_was_delivered() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
+    finish(&two, id, 2, &success(), Next::Delivered);
+    let (before, _) = read(&two, id);
+    finish(&one, id, 1, &success(), Next::Delivered);
+    let (delivery, attempts) = read(&two, id);
+    assert_eq!(before.last_error.map(|error| error.kind), Some(ErrorKind::Interrupted));
+    assert_eq!(delivery, Delivery { last_error: None, ..before });
+    assert_eq!(attempts[0].outcome, Some(success()));
+}
+
 /// A host that takes everybody for dead, and lets something happen just before it says so.
 struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce()>>>);
 
