@@ -6,12 +6,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::delivery::{Delivery, Outcome};
+use crate::delivery::{AttemptError, Delivery, LastError, Outcome, Status};
 use crate::rule::Rule;
 use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
 use crate::target::Resolved;
-use crate::time::{Clock, Woken};
-use crate::transport::{Request, Transport, judge};
+use crate::time::{Clock, UnixMs, Woken};
+use crate::transport::{Answer, Request, Transport, judge};
 
 /// How long a lease outlives the longest that an attempt or a wait may take: time for the journal's lock and the disk.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
@@ -75,6 +75,14 @@ pub enum DeliverError {
         /// Why.
         source: StoreError,
     },
+    /// Another attempt is due, and the journal could not take it.
+    #[error("#{id} waits for its next attempt, but the journal cannot take it")]
+    Stuck {
+        /// The delivery.
+        id: i64,
+        /// Why.
+        source: StoreError,
+    },
     /// Another process took the delivery over while this one was not running.
     #[error("#{0} was taken over by another process")]
     TakenOver(i64),
@@ -99,10 +107,11 @@ impl Courier<'_> {
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<Delivery, DeliverError> {
-        let delivery = self.store.accept(new, &self.new_attempt(shipment))?;
+        let first = self.new_attempt(shipment);
+        let mut delivery = self.store.accept(new, &first)?;
         observer.accepted(&delivery);
-        self.send(&delivery, new.event, 1, shipment, observer)?;
-        Ok(self.store.delivery(delivery.id)?.unwrap_or(delivery))
+        self.send(&mut delivery, new.event, first.started_at, shipment, observer)?;
+        Ok(delivery)
     }
 
     /// Sends a delivery of the failed list again; none if another process has it or dealt with it meanwhile.
@@ -122,46 +131,54 @@ impl Courier<'_> {
             Err(e) => return Err(e.into()),
         };
         let turn = Turn::Failed { attempts: delivery.attempt_count };
-        match self.store.begin_attempt(delivery.id, turn, &self.new_attempt(shipment))? {
+        let first = self.new_attempt(shipment);
+        match self.store.begin_attempt(delivery.id, turn, &first)? {
             Begun::Taken => Ok(None),
             Begun::Attempt(number) => {
-                self.send(delivery, &event, number, shipment, observer)?;
-                Ok(self.store.delivery(delivery.id)?)
+                let mut delivery = Delivery { attempt_count: number, ..delivery.clone() };
+                self.send(&mut delivery, &event, first.started_at, shipment, observer)?;
+                Ok(Some(delivery))
             }
         }
     }
 
+    /// Sends a delivery whose next attempt is written down, until the rule ends it; keeps `delivery` as the journal has it.
     fn send(
         &self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         event: &[u8],
-        first: u32,
+        mut started_at: UnixMs,
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<(), DeliverError> {
         let request = event_request(&delivery.uuid, event, &shipment.resolved);
         let (id, allowed) = (delivery.id, shipment.rule.attempts());
-        let (mut number, mut made) = (first, 1);
-        loop {
-            let answer = shipment.transport.send(&request);
-            let outcome = judge(&shipment.rule, answer.result);
+        for made in 1.. {
+            let Answer { duration, result } = shipment.transport.send(&request);
+            let outcome = judge(&shipment.rule, result);
             let next = self.next(&outcome, made, shipment);
-            self.store.finish_attempt(id, number, answer.duration, &outcome, next).map_err(|source| {
+            self.store.finish_attempt(id, delivery.attempt_count, duration, &outcome, next).map_err(|source| {
                 let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
                 DeliverError::NotRecorded { id, came_of_it, source }
             })?;
+            settle(delivery, &outcome, next, started_at.plus(duration));
             let next_in = matches!(next, Next::RetryAt { .. }).then_some(shipment.rule.interval);
-            observer.attempted(&Attempted { made, allowed, duration: answer.duration, outcome: &outcome, next_in });
-            let Some(interval) = next_in else { return Ok(()) };
+            observer.attempted(&Attempted { made, allowed, duration, outcome: &outcome, next_in });
+            let Some(interval) = next_in else { break };
+            let stuck = |source| DeliverError::Stuck { id, source };
             if self.wait(interval, observer) == Woken::Interrupted {
-                return Ok(self.store.interrupt(id)?);
+                self.store.interrupt(id).map_err(stuck)?;
+                settle(delivery, &outcome, Next::Interrupted, started_at.plus(duration));
+                break;
             }
-            match self.store.begin_attempt(id, Turn::Mine, &self.new_attempt(shipment))? {
-                Begun::Attempt(next) => number = next,
+            let attempt = self.new_attempt(shipment);
+            match self.store.begin_attempt(id, Turn::Mine, &attempt).map_err(stuck)? {
+                Begun::Attempt(number) => delivery.attempt_count = number,
                 Begun::Taken => return Err(DeliverError::TakenOver(id)),
             }
-            made += 1;
+            started_at = attempt.started_at;
         }
+        Ok(())
     }
 
     fn next(&self, outcome: &Outcome, made: u32, shipment: &Shipment) -> Next {
@@ -198,6 +215,20 @@ impl Courier<'_> {
             left -= slice;
         }
         if self.clock.interrupted() { Woken::Interrupted } else { Woken::Elapsed }
+    }
+}
+
+/// Brings a delivery to where an attempt's outcome has left it.
+fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: UnixMs) {
+    (delivery.status, delivery.next_attempt_at) = match next {
+        Next::Delivered => (Status::Delivered, None),
+        Next::Failed => (Status::Failed, None),
+        Next::Interrupted => (Status::Interrupted, None),
+        Next::RetryAt { due, .. } => (Status::Pending, Some(due)),
+    };
+    delivery.finished_at = (delivery.status != Status::Pending).then_some(finished_at);
+    if let Some(AttemptError { kind, message }) = outcome.error.clone() {
+        delivery.last_error = Some(LastError { kind, http_status: outcome.http_status, message });
     }
 }
 

@@ -177,9 +177,11 @@ impl From<DeliverError> for Failure {
     fn from(error: DeliverError) -> Failure {
         match error {
             DeliverError::NotSent(source) => source.into(),
-            DeliverError::NotRecorded { id, .. } => Failure::from_error(Kind::Journal, error).hint(format!(
-                "`hookfire failed show {id}` shows it as interrupted once the journal can be used again"
-            )),
+            DeliverError::NotRecorded { id, .. } | DeliverError::Stuck { id, .. } => {
+                Failure::from_error(Kind::Journal, error).hint(format!(
+                    "`hookfire failed show {id}` shows it as interrupted once the journal can be used again"
+                ))
+            }
             DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
                 .hint(format!("`hookfire journal show {id}` shows what came of it")),
         }

@@ -116,7 +116,7 @@ fn nothing_is_sent_that_the_journal_did_not_take() {
     world.answer(0, status(503));
     world.fail("begin #1.2");
     let error = fire(&world, &Rule::default()).unwrap_err();
-    assert!(matches!(error, DeliverError::NotSent(StoreError::Locked { .. })), "{error}");
+    assert!(matches!(error, DeliverError::Stuck { id: 1, source: StoreError::Locked { .. } }), "{error}");
     assert_eq!(world.sends(), 1);
     assert_eq!(world.log().last().unwrap(), "60s begin #1.2");
 }

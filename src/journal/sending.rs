@@ -118,6 +118,11 @@ impl Store for Journal {
                 outcome.note,
             ])?;
             refresh_last_error(tx, id)?;
+            // Late news of an older attempt may have come in between: delivered once is delivered.
+            let (number, next) = match earlier_success(tx, id)? {
+                Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
+                _ => (number, next),
+            };
             let (status, due, lease_until) = match next {
                 Next::Delivered => (Status::Delivered, None, None),
                 Next::Failed => (Status::Failed, None, None),
@@ -173,6 +178,16 @@ impl Store for Journal {
             conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?.query_row([id], |row| row.get(0))
         })
     }
+}
+
+/// The first attempt of a delivery that was a success.
+fn earlier_success(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<u32>> {
+    tx.prepare_cached(
+        "SELECT number FROM attempts WHERE delivery_id = ?1 AND duration_ms IS NOT NULL AND error_kind IS NULL
+         ORDER BY number LIMIT 1",
+    )?
+    .query_row([id], |row| row.get(0))
+    .optional()
 }
 
 /// Keeps the newest unsuccessful attempt's error with its delivery, where lists and filters read it.

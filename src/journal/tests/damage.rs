@@ -16,6 +16,7 @@ impl Remains {
     fn new() -> Remains {
         let bench = Bench::new();
         let journal = bench.open_fast(1);
+        journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
         for n in 1..=ROWS {
             assert_eq!(accept_event(&journal, at(n), event(n).as_bytes()).id, n);
         }

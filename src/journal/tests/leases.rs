@@ -255,17 +255,33 @@ impl Processes for Meddler {
 
 #[test]
 fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
-    for next in [AGAIN, Next::Delivered] {
+    for (next, outcome) in [(AGAIN, refusal(503)), (Next::Delivered, success())] {
         let bench = Bench::new();
         let one = bench.open(1);
         let (id, other) = (accept(&one, T0).id, accept(&one, T0).id);
-        let meddle = Box::new(move || finish(&one, id, 1, &success(), next));
+        let came_to = outcome.clone();
+        let meddle = Box::new(move || finish(&one, id, 1, &came_to, next));
         let meddler = Meddler(std::cell::RefCell::new(Some(meddle)));
         let watcher = Journal::open(&bench.path(), Box::new(meddler)).unwrap();
         assert_eq!(watcher.release_dead(at(1)).unwrap(), 1, "only the other one");
         assert_eq!(read(&watcher, other).0.status, Status::Interrupted);
         let (delivery, attempts) = read(&watcher, id);
         assert_eq!(delivery.status, if next == AGAIN { Status::Pending } else { Status::Delivered });
-        assert_eq!(attempts[0].outcome, Some(success()));
+        assert_eq!(attempts[0].outcome, Some(outcome));
     }
+}
+
+#[test]
+fn a_late_success_counts_even_if_the_next_attempt_fails() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
+    finish(&one, id, 1, &success(), Next::Delivered);
+    assert_eq!(read(&two, id).0.status, Status::Pending, "the other one is at it");
+    finish(&two, id, 2, &refusal(503), Next::Failed);
+    let (delivery, attempts) = read(&two, id);
+    assert_eq!(delivery.status, Status::Delivered);
+    assert_eq!(delivery.finished_at, attempts[0].duration.map(|took| attempts[0].started_at.plus(took)));
 }

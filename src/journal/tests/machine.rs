@@ -115,6 +115,11 @@ impl Kept {
     fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
         self.tried[index].end = End::Known(took, status);
         let newest = index + 1 == self.tried.len();
+        let success = self.tried.iter().position(|tried| matches!(tried.end, End::Known(_, 200)));
+        let (index, next) = match success {
+            Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
+            _ => (index, next),
+        };
         let nobodys = self.lease.is_none();
         let counts = self.held_by(who) || (nobodys && (newest || next == Next::Delivered));
         if self.status == Status::Delivered || !counts {

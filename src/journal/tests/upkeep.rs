@@ -41,6 +41,8 @@ fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
 fn deleting_gives_the_room_back_in_the_same_commit() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
+    // So that the log is not begun anew in between, which would hide commits.
+    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
     let pages = || {
         let number = |pragma: &str| journal.conn.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         (number("PRAGMA page_count"), number("PRAGMA freelist_count"))
@@ -55,8 +57,6 @@ fn deleting_gives_the_room_back_in_the_same_commit() {
         })
         .collect();
     assert!(pages().0 > small.0 + 200);
-    // So that the log is not begun anew in between, which would hide commits.
-    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
     let before = commits_in_wal(&bench.path());
     assert_eq!(journal.delete(&ids, &[Status::Failed]).unwrap(), 20);
     assert!(pages().0 <= small.0 + 2 && pages().1 == 0, "{:?} after {small:?}", pages());
