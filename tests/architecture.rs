@@ -93,7 +93,9 @@ fn a_crate_is_named_only_in_its_rooms() {
                 continue;
             }
             entered.insert(name);
-            if !rooms.iter().any(|room| place == *room || room.ends_with('/') && place.starts_with(room) || room.is_empty())
+            if !rooms
+                .iter()
+                .any(|room| place == *room || room.ends_with('/') && place.starts_with(room) || room.is_empty())
             {
                 wrong.push(format!("src/{place} names `{name}`, whose place is {}", rooms.join(", ")));
             }

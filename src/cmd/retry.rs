@@ -68,7 +68,7 @@ pub struct RetryArgs {
     #[command(flatten)]
     transport: TransportArgs,
     /// Show what would be sent; send nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]
     output: ReportOutput,
