@@ -115,14 +115,14 @@ fn tail(command: &Command, name: &str) -> String {
         let examples = examples.to_string();
         let examples = examples.strip_prefix("Examples:\n").unwrap_or(&examples);
         roff.push_str(".SH EXAMPLES\n");
-        for line in examples.lines() {
+        for (number, line) in examples.lines().enumerate() {
             // What is to be typed stands by itself, unfilled, so that it can be copied.
-            let (request, text) = match line.trim_start().strip_prefix("$ ") {
-                Some(_) => (".EX\n", "\n.EE"),
-                None => (".PP\n", ""),
-            };
-            let indent = if text.is_empty() { "" } else { "    " };
-            let _ = writeln!(roff, "{request}{indent}{}{text}", escaped(line.trim_start()));
+            if line.trim_start().starts_with("$ ") {
+                let _ = writeln!(roff, ".EX\n    {}\n.EE", escaped(line.trim_start()));
+            } else {
+                let apart = if number > 0 { ".PP\n" } else { "" };
+                let _ = writeln!(roff, "{apart}{}", escaped(line.trim_start()));
+            }
         }
     }
     roff.push_str(".SH \"EXIT STATUS\"\n");
