@@ -158,7 +158,7 @@ fn hookfire(args: &[&str]) -> Output {
 fn alone(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", "/nonexistent").env("LANG", "C.UTF-8").env("MANPAGER", "cat").env("PAGER", "cat");
+    command.env("HOME", env!("CARGO_TARGET_TMPDIR")).env("LANG", "C.UTF-8").env("MANPAGER", "cat").env("PAGER", "cat");
     command
 }
 
