@@ -359,7 +359,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("an entry of the tree").path();
-        if [".git", "target"].iter().any(|name| path.ends_with(name)) {
+        if [".git", "target"].iter().any(|name| path == root().join(name)) {
             continue;
         }
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
