@@ -61,6 +61,7 @@ pub struct TargetArgs {
 
 /// What goes with the request beside its URL.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
 pub struct ExtraArgs {
     /// A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
     #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true)]
@@ -77,7 +78,7 @@ pub struct ExtraArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Rule")]
 pub struct RuleArgs {
-    /// Attempts after the first
+    /// Attempts after the first [default: 5; for `retry`, 0]
     #[arg(long, value_name = "N", env = "HOOKFIRE_RETRIES", hide_env_values = true)]
     pub retries: Option<u32>,
     /// Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]
@@ -279,7 +280,8 @@ macro_rules! output_option {
                 value_enum,
                 default_value_t = $choice::Text,
                 env = "HOOKFIRE_OUTPUT",
-                hide_env_values = true
+                hide_env_values = true,
+                help_heading = None
             )]
             output: $choice,
         }

@@ -49,6 +49,10 @@ pub struct FireArgs {
     #[arg(value_name = "TYPE", required_unless_present = "event")]
     event_type: Option<String>,
     /// The event's action, such as created, updated or deleted
+    ///
+    /// There are samples for account: created, updated, plan_changed, deleted; user: created, updated, deleted;
+    /// application: created, updated, suspended, plan_changed, user_key_updated, deleted, key_created, key_updated,
+    /// key_deleted. Any other type and action can be sent with --object.
     #[arg(value_name = "ACTION", required_unless_present = "event")]
     action: Option<String>,
     /// The object's XML from this file (- = stdin), instead of the built-in sample
@@ -70,7 +74,7 @@ pub struct FireArgs {
     #[command(flatten)]
     transport: TransportArgs,
     /// Print the request and the rule; send and write down nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]
     output: ReportOutput,

@@ -21,6 +21,9 @@ pub enum GenerateCommand {
 
 /// Print the completions of a shell
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  For the shell that you are in, until it ends:\n    $ source <(hookfire generate completions bash)"
+)]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
@@ -29,6 +32,7 @@ pub struct CompletionsArgs {
 
 /// Write a man page for each command
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  Into the folder `man`:\n    $ hookfire generate man man")]
 pub struct ManArgs {
     /// The folder, which must exist
     #[arg(value_name = "FOLDER")]

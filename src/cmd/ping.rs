@@ -21,7 +21,7 @@ Examples:
   Wait for it in a script:
     $ until hookfire ping --url http://127.0.0.1:8080/hook --quiet; do sleep 1; done";
 
-/// Ask an endpoint whether it is there, as 3scale's \"Ping!\" does
+/// Ask an endpoint whether it is there, as 3scale's "Ping!" does
 ///
 /// Sends one GET with `ping=3scale` added to the query. Nothing is written to the journal. The exit code says what came:
 /// 0 a success, 3 another status, 4 no answer.

@@ -39,8 +39,8 @@ Examples:
 /// Send failed deliveries again
 ///
 /// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. What
-/// succeeds leaves the failed list. Two retries at once never send one delivery twice. It never asks; --dry-run shows
-/// what it would send.
+/// succeeds leaves the failed list. What counts as delivered, and the time between attempts, are those of the first time
+/// unless given. Two retries at once never send one delivery twice. It never asks; --dry-run shows what it would send.
 ///
 /// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
 /// with the delivery (@env:, @file:). A delivery whose secret cannot be had is left as it is.
@@ -68,7 +68,7 @@ pub struct RetryArgs {
     #[command(flatten)]
     transport: TransportArgs,
     /// Show what would be sent; send nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]
     output: ReportOutput,

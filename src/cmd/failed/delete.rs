@@ -40,10 +40,10 @@ pub struct FailedDeleteArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// Show what would be deleted; delete nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     dry_run: bool,
     /// Do not ask
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = None)]
     yes: bool,
     #[command(flatten)]
     output: ReportOutput,

@@ -32,7 +32,7 @@ pub struct JournalPruneArgs {
     #[arg(long, value_name = "STATUS", value_enum, default_value = "delivered")]
     status: FinishedStatusArg,
     /// Show what would be deleted; delete nothing
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
