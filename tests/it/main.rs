@@ -2,3 +2,4 @@
 
 mod support;
 mod support_itself;
+mod wire;
