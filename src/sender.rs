@@ -78,7 +78,8 @@ impl Sender {
         let client = Client::clone(&self.client);
         let redactor = request.target.redactor.clone();
         let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
-        let limit = RESPONSE_BODY_KEPT + redactor.reach();
+        // One byte more at least, or a body of exactly so many could not be told from a longer one.
+        let limit = RESPONSE_BODY_KEPT + redactor.reach().max(1);
         let (report, stages) = mpsc::channel();
         std::thread::spawn(move || {
             let exchanged = client.execute(wire);
