@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Exit {
-    let matches = match definition().try_get_matches_from(arguments) {
+    let matches = match without_empty_variables(definition()).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(e) => return usage(&e, arguments),
     };
@@ -88,6 +88,15 @@ fn run(arguments: &[OsString]) -> Exit {
         }
         failure.exit()
     })
+}
+
+/// A variable that is set to nothing is no wish: its option then knows of none.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let empty = arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+        if empty { arg.env(None::<&str>) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// The matches of the command itself, below its groups.

@@ -174,6 +174,14 @@ pub fn add_extras(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
     for (name, source) in secrets(extras, env)? {
         target.set_param(Named::secret(name, source));
     }
+    add_public(target, extras, env)
+}
+
+/// Puts `--param` and `--header` onto a target.
+///
+/// # Errors
+/// When one cannot be read; its value is not quoted.
+pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) -> Result<(), Failure> {
     for text in extras.param.iter().filter(|text| !text.is_empty()) {
         let (name, value) = named_value(text, "--param", '=', "NAME=VALUE")?;
         target.set_param(Named::public(name, value));

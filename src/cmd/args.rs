@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::delivery::{ErrorKind, Status};
@@ -109,7 +110,7 @@ pub struct TransportArgs {
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true)]
     pub key: Option<PathBuf>,
     /// Do not check certificates; noted with each attempt
-    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true)]
+    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY", hide_env_values = true)]

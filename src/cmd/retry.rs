@@ -19,8 +19,10 @@ use crate::output::json::{self, DeliveryView};
 use crate::recover::{self, Dispatch, Retried};
 use crate::rule::Rule;
 use crate::secret::SecretSource;
-use crate::settings::{self, Chosen};
+use crate::settings::{self, Chosen, Origin};
+use crate::store::Store as _;
 use crate::target::{MissingSecret, Target, Value};
+use crate::text;
 use crate::time::Clock as _;
 
 const EXAMPLES: &str = "\
@@ -97,11 +99,15 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
         return nothing_to_send(ctx, args.output.format());
     };
+    let secrets = settings::secrets(&args.extras, &ctx.env)?;
+    if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
+        refuse_strange_secrets(&secrets, &journal, &ids)?;
+    }
     let mut retry = Retry {
         ctx,
         args,
         elsewhere,
-        secrets: settings::secrets(&args.extras, &ctx.env)?,
+        secrets,
         journal: &journal,
         format: args.output.format(),
         array: json::Array::default(),
@@ -114,6 +120,21 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &ids, &mut retry);
     retry.finish(ended, ids.len())
+}
+
+/// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
+fn refuse_strange_secrets(secrets: &[(String, SecretSource)], journal: &Journal, ids: &[i64]) -> Result<(), Failure> {
+    let mut strange: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
+    for &id in ids {
+        let Some(delivery) = journal.delivery(id)? else { continue };
+        strange.retain(|name| !delivery.target.params.iter().any(|param| param.name == *name));
+        if strange.is_empty() {
+            return Ok(());
+        }
+    }
+    let names = text::listed(strange);
+    Err(Failure::usage(format!("no delivery to be sent has a secret parameter {names}; nothing was sent"))
+        .hint("`hookfire failed list -o json | jq '.[].url'` shows the names"))
 }
 
 fn nothing_to_send(ctx: &Context<'_>, format: Format) -> Result<Exit, Failure> {
@@ -191,9 +212,7 @@ impl Retry<'_> {
                 param.value = Value::Secret(source.clone());
             }
         }
-        for header in settings::headers(&self.args.extras, &self.ctx.env)? {
-            target.set_header(header);
-        }
+        settings::add_public(&mut target, &self.args.extras, &self.ctx.env)?;
         Ok(target)
     }
 
@@ -214,7 +233,6 @@ impl Retry<'_> {
     }
 
     fn dry_run(mut self, ids: &[i64]) -> Result<Exit, Failure> {
-        use crate::store::Store as _;
         for &id in ids {
             let Some(delivery) = self.journal.delivery(id)? else {
                 continue;

@@ -1,6 +1,8 @@
 //! The end-to-end stories, one file each, in one binary.
 
+mod failed;
 mod hostile;
+mod main_job;
 mod proxies;
 mod request;
 mod secrets;

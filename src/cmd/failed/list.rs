@@ -1,5 +1,7 @@
 //! `hookfire failed list`
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 
 use crate::cmd::args::{FailedOutput, FilterArgs, Format};
@@ -29,7 +31,7 @@ Examples:
 pub struct FailedListArgs {
     /// At most so many
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Only deliveries meant for this endpoint
     #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
     endpoint: Option<String>,
@@ -43,7 +45,7 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
     let empty = if filter.is_empty() { "the failed list is empty" } else { "nothing in the failed list matches" };
-    let query = Query { list: List::Failed, filter, limit: args.limit };
+    let query = Query { list: List::Failed, filter, limit: args.limit.map(NonZeroUsize::get) };
     let journal = ctx.existing_journal()?;
     let words = Words { empty, with_status: false };
     list::print(ctx, journal.as_ref(), &query, args.output.format(), &words)?;

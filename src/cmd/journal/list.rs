@@ -1,5 +1,7 @@
 //! `hookfire journal list`
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 
 use crate::cmd::args::{FilterArgs, Format, ListOutput, StatusArg};
@@ -33,7 +35,7 @@ pub struct JournalListArgs {
     status: Option<StatusArg>,
     /// At most so many
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Only deliveries meant for this endpoint
     #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
     endpoint: Option<String>,
@@ -51,7 +53,7 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let query = Query {
         list: List::All(args.status.map(|status| status.0)),
         filter,
-        limit: args.limit.or((format == Format::Text).then_some(SCREENFUL)),
+        limit: args.limit.map(NonZeroUsize::get).or((format == Format::Text).then_some(SCREENFUL)),
     };
     let journal = ctx.existing_journal()?;
     let empty = if nothing_asked { "the journal is empty" } else { "nothing in the journal matches" };

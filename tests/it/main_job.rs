@@ -1,0 +1,270 @@
+//! The main job: an event goes out once, as it should, by the rule, and what came of it is told truly.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Server, TestEnv, closed_port, echo, forever, hang, repeat, respond};
+
+/// A live message as 3scale sent it, indented by its publisher: action before type.
+const MESSAGE: &str = include_str!("data/account-created.xml");
+
+#[test]
+fn a_whole_document_arrives_byte_for_byte_once_with_its_secret_and_its_id() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200)]);
+    let file = env.write_file("message.xml", MESSAGE);
+    let url = format!("{}/hook?site=7", server.url());
+    let outcome = env
+        .hookfire([
+            "fire",
+            "--url",
+            &url,
+            "--secret",
+            "token=open-sesame",
+            "--param",
+            "mode=test",
+            "-o",
+            "json",
+            "--event",
+        ])
+        .arg(file)
+        .run()
+        .assert_code(0);
+    let delivery = outcome.json();
+    assert_eq!((&delivery["type"], &delivery["action"]), (&Value::from("account"), &Value::from("created")));
+    assert_eq!(delivery["status"], "delivered");
+    assert_eq!(delivery["url"], format!("{}/hook?site=***&token=***&mode=test", server.url()));
+    let requests = server.requests();
+    let request = &requests[0];
+    assert_eq!(request.body, MESSAGE.as_bytes());
+    assert_eq!(
+        (request.method.as_str(), request.target.as_str()),
+        ("POST", "/hook?site=7&token=open-sesame&mode=test")
+    );
+    assert_eq!(request.header("content-type"), Some("application/xml"));
+    assert_eq!(request.header("webhook-id"), delivery["uuid"].as_str());
+}
+
+#[test]
+fn an_event_is_built_as_documented_around_the_object_as_it_is() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200)]);
+    let object = "<?xml version=\"1.0\"?>\n<user><id>7</id><note>a &amp; b</note><empty/></user>\n";
+    env.hookfire(["fire", "user", "renamed", "--url", &server.url(), "--object", "-", "--set", "note=<new>"])
+        .stdin(object)
+        .run()
+        .assert_code(0);
+    let body = String::from_utf8(server.requests()[0].body.clone()).unwrap();
+    insta::assert_snapshot!(body, @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <event>
+      <type>user</type>
+      <action>renamed</action>
+      <object>
+        <user><id>7</id><note>&lt;new&gt;</note><empty/></user>
+      </object>
+    </event>
+    "#);
+}
+
+#[test]
+fn every_documented_event_with_a_full_object_has_a_sample() {
+    let env = TestEnv::new();
+    for (event_type, action) in [("account", "created"), ("user", "updated"), ("application", "suspended")] {
+        let server = Server::script(vec![respond(200)]);
+        env.hookfire(["fire", event_type, action, "--url", &server.url()]).run().assert_code(0);
+        let body = String::from_utf8(server.requests()[0].body.clone()).unwrap();
+        let document = roxmltree::Document::parse(&body).unwrap();
+        let object = document.descendants().find(|node| node.has_tag_name("object")).unwrap();
+        assert_eq!(object.first_element_child().unwrap().tag_name().name(), event_type);
+    }
+    let env = TestEnv::new();
+    let outcome = env.hookfire(["fire", "acount", "created", "--url", "http://127.0.0.1:9/"]).run().assert_code(2);
+    insta::assert_snapshot!(outcome.stderr(), @"
+    error: there is no built-in sample for `acount` `created`
+    hint: did you mean `account created`?
+    hint: any type and action can be sent with an object: `--object FILE`
+    ");
+    assert!(!env.journal_path().exists(), "what was never accepted is not in the journal");
+}
+
+#[test]
+fn five_refusals_and_then_200_are_six_requests_and_a_delivery() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 5), respond(200)]);
+    let outcome = env
+        .hookfire(["fire", "application", "created", "--url", &server.url(), "--retry-interval", "20ms"])
+        .run()
+        .assert_code(0);
+    insta::assert_snapshot!(env.redacted(&outcome), @"
+    #1 delivered, 6 attempts
+    ------- stderr -------
+    #1 application.created → http://127.0.0.1:[PORT]/
+    attempt 1 of 6: 503 Service Unavailable ([DURATION]), next in 20ms
+    attempt 2 of 6: 503 Service Unavailable ([DURATION]), next in 20ms
+    attempt 3 of 6: 503 Service Unavailable ([DURATION]), next in 20ms
+    attempt 4 of 6: 503 Service Unavailable ([DURATION]), next in 20ms
+    attempt 5 of 6: 503 Service Unavailable ([DURATION]), next in 20ms
+    attempt 6 of 6: 200 OK ([DURATION])
+    [exit code: 0]
+    ");
+    let ids: Vec<String> = server.requests().iter().map(|r| r.header("webhook-id").unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 6);
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[test]
+fn the_interval_lies_between_the_attempts() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 2), respond(200)]);
+    let interval = Duration::from_millis(200);
+    let outcome = env
+        .hookfire(["fire", "user", "created", "--url", &server.url(), "--retry-interval", "200ms"])
+        .run()
+        .assert_code(0);
+    assert!(outcome.elapsed >= interval * 2, "{:?}", outcome.elapsed);
+}
+
+#[test]
+fn six_refusals_are_a_failure_in_the_failed_list() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 6)]);
+    let outcome = env
+        .hookfire(["fire", "account", "created", "--url", &server.url(), "--retry-interval", "1ms", "-o", "json"])
+        .run()
+        .assert_code(3);
+    let delivery = outcome.json();
+    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&"failed".into(), &6.into()));
+    assert_eq!(delivery["last_error"]["message"], "503 Service Unavailable");
+    assert_eq!(delivery["finished_at"].as_str().unwrap().len(), "2026-11-20T10:00:00.000Z".len());
+    let error: Value = serde_json::from_str(outcome.stderr()).expect("one JSON object on stderr and nothing else");
+    assert_eq!(error["error"]["kind"], "refused");
+    let failed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(failed[0]["id"], delivery["id"]);
+    assert_eq!(failed[0].get("attempts"), None, "lists carry no attempts");
+}
+
+#[test]
+fn no_answer_is_another_exit_code_than_a_refusal_and_202_is_refused_in_words() {
+    let env = TestEnv::new();
+    let url = format!("http://127.0.0.1:{}/", closed_port());
+    let outcome = env.hookfire(["fire", "account", "created", "--no-retry", "--url", &url]).run().assert_code(4);
+    insta::assert_snapshot!(outcome.stdout(), @"#1 failed, 1 attempt: connection refused");
+    let server = Server::script(vec![respond(202)]);
+    let outcome =
+        env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    insta::assert_snapshot!(outcome.stdout(), @"#2 failed, 1 attempt: 202 Accepted is not 200");
+    assert!(outcome.stderr().contains("--success 200-207"), "{outcome}");
+    let server = Server::script(vec![respond(202)]);
+    env.hookfire(["fire", "account", "created", "--success", "200-207", "--url", &server.url()]).run().assert_code(0);
+}
+
+#[test]
+fn a_dry_run_shows_the_request_and_sends_and_keeps_nothing() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![]);
+    let outcome = env
+        .hookfire(["fire", "user", "created", "--url", &server.url(), "--secret", "token=open-sesame", "--dry-run"])
+        .run()
+        .assert_code(0);
+    let head: Vec<&str> = outcome.stdout().lines().take(5).collect();
+    let expected = format!("POST {}/?token=***", server.url());
+    assert_eq!(
+        head,
+        [
+            &expected,
+            "content-type: application/xml",
+            "webhook-id: (made when it is sent)",
+            "",
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+        ]
+    );
+    assert!(outcome.stderr().contains("6 attempts in all"), "{outcome}");
+    assert_eq!(server.connections(), 0);
+    assert!(!env.journal_path().exists());
+}
+
+#[test]
+fn ctrl_c_between_attempts_records_and_exits_130() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503)]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    running.wait_for_stderr("next in 60s");
+    running.interrupt();
+    let outcome = running.wait().assert_code(130);
+    insta::assert_snapshot!(outcome.stdout(), @"#1 interrupted, 1 attempt: 503 Service Unavailable");
+    let failed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
+    assert_eq!(failed[0]["status"], "interrupted");
+    assert_eq!(failed[0]["next_attempt_at"], Value::Null);
+}
+
+#[test]
+fn sigterm_in_the_middle_of_a_request_records_that_it_may_have_arrived() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![hang()]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url(), "-o", "json"]).spawn();
+    server.wait_for_requests(1);
+    running.terminate();
+    let outcome = running.wait().assert_code(130);
+    let delivery = outcome.json();
+    assert_eq!(delivery["status"], "interrupted");
+    assert_eq!(delivery["attempts"][0]["error"]["kind"], "interrupted");
+    assert_eq!(delivery["attempts"][0]["maybe_received"], true);
+}
+
+#[test]
+fn a_ping_is_one_get_with_ping_3scale_and_leaves_no_trace() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200), respond(404)]);
+    let url = format!("{}/hook?token=open-sesame", server.url());
+    let outcome = env.hookfire(["ping", "--url", &url]).run().assert_code(0);
+    insta::assert_snapshot!(env.redacted(&outcome.stdout()), @"http://127.0.0.1:[PORT]/hook?token=***&ping=3scale answered 200 OK ([DURATION])");
+    let outcome = env.hookfire(["ping", "--url", &url, "-o", "json"]).run().assert_code(3);
+    assert_eq!(outcome.json()["http_status"], 404);
+    for request in server.requests() {
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("GET", "/hook?token=open-sesame&ping=3scale"));
+        assert!(request.body.is_empty());
+    }
+    assert!(!env.journal_path().exists());
+}
+
+#[test]
+fn the_demo_shows_the_whole_loop_and_leaves_nothing_behind() {
+    let env = TestEnv::new();
+    let outcome =
+        env.hookfire(["demo"]).env("HOOKFIRE_OUTPUT", "json").env("HOOKFIRE_RETRIES", "0").run().assert_code(0);
+    let shown = outcome.stdout();
+    for expected in [
+        "$ hookfire fire application created -e demo",
+        "#1 failed, 2 attempts: 503 Service Unavailable",
+        "$ hookfire failed list",
+        "$ hookfire retry --all",
+        "#1 delivered, 3 attempts",
+        "answered 200",
+        "<name>Demo</name>",
+    ] {
+        assert!(shown.contains(expected), "{expected} is missing in {outcome}");
+    }
+    let ids: Vec<&str> = shown.split("webhook-id: ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert!(!shown.contains("a-secret-that-no-output-shows"));
+    assert!(!env.journal_path().exists());
+    assert_eq!(std::fs::read_dir(env.root().join("tmp")).unwrap().count(), 0, "the temporary folder is gone");
+}
+
+#[test]
+fn a_verbose_fire_shows_the_request_and_the_answer() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![echo()]);
+    let outcome =
+        env.hookfire(["fire", "user", "created", "--no-retry", "-vv", "--url", &server.url()]).run().assert_code(3);
+    for expected in ["journal: ", "POST http://127.0.0.1", "webhook-id: ", "<type>user</type>", "response body ("] {
+        assert!(outcome.stderr().contains(expected), "{expected} is missing in {outcome}");
+    }
+    let server = Server::script(vec![forever(503)]);
+    let quiet =
+        env.hookfire(["fire", "user", "created", "--no-retry", "-q", "--url", &server.url()]).run().assert_code(3);
+    assert_eq!(quiet.stderr(), "");
+}
