@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::blocking::Client;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Identity, NoProxy, Proxy};
+use reqwest::{Certificate, Identity, NoProxy, Proxy, Url};
 use rustls::RootCertStore;
 
 use crate::safe_url::BaseUrl;
@@ -108,10 +108,22 @@ pub fn build(
     if base.is_loopback() {
         builder = builder.no_proxy();
     } else if let Some(proxy) = proxy {
-        let proxy = Proxy::all(proxy.expose()).map_err(|_| ClientError::Proxy)?;
-        builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
+        builder = builder.proxy(named_proxy(proxy)?.no_proxy(NoProxy::from_env()));
     }
     builder.build().map_err(|e| ClientError::Setup(super::failure::innermost(&e.without_url())))
+}
+
+fn named_proxy(proxy: &Secret) -> Result<Proxy, ClientError> {
+    // As curl reads it: without a scheme it is http. With any but these two the client would go around it, silently.
+    let text = match proxy.expose() {
+        text if text.contains("://") => text.to_owned(),
+        text => format!("http://{text}"),
+    };
+    let url = Url::parse(&text).map_err(|_| ClientError::Proxy)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(ClientError::Proxy);
+    }
+    Proxy::all(url).map_err(|_| ClientError::Proxy)
 }
 
 fn trusted(options: &TransportOptions) -> Result<Vec<Certificate>, ClientError> {
