@@ -1,5 +1,7 @@
 //! The end-to-end stories, one file each, in one binary.
 
+mod proxies;
+mod request;
 mod support;
 mod support_itself;
 mod wire;

@@ -1,0 +1,151 @@
+//! Proxies, from a flag or the environment: used for other machines, never for this one.
+
+use crate::support::{Server, TestEnv, closed_port, respond};
+
+const OTHER_MACHINE: &str = "http://hooks.example.com/hook";
+
+#[test]
+fn no_proxy_is_ever_used_for_loopback() {
+    let proxy = Server::script(vec![]);
+    for (name, host) in [("HTTP_PROXY", "127.0.0.1"), ("ALL_PROXY", "localhost"), ("http_proxy", "hook.localhost")] {
+        let mut env = TestEnv::new();
+        env.set(name, proxy.url());
+        env.set("all_proxy", proxy.url());
+        let server = Server::script(vec![respond(200)]);
+        let url = format!("http://{host}:{}/hook", server.port());
+        // Not every resolver knows `*.localhost`; what counts is that the proxy is never asked.
+        let outcome = env.hookfire(["fire", "account", "created", "--no-retry", "--url", &url]).run();
+        match host {
+            "hook.localhost" if outcome.code == Some(4) => drop(server.lenient()),
+            _ => {
+                let outcome = outcome.assert_code(0);
+                assert_eq!(server.requests()[0].target, "/hook", "{outcome}");
+            }
+        }
+        assert_eq!(proxy.connections(), 0, "{name} for {host}");
+    }
+}
+
+#[test]
+fn a_proxy_by_flag_variable_or_configuration_is_not_used_for_loopback_either() {
+    let (mut env, proxy) = (TestEnv::new(), Server::script(vec![]));
+    let server = Server::script(vec![respond(200).times(3)]);
+    let fire = |env: &TestEnv, more: &[&str]| {
+        env.hookfire(["fire", "account", "created"]).args(more).run().assert_code(0);
+    };
+    fire(&env, &["--url", &server.url(), "--proxy", &proxy.url()]);
+    env.write_config(&format!("[endpoints.here]\nurl = \"{}\"\nproxy = \"{}\"\n", server.url(), proxy.url()));
+    fire(&env, &["-e", "here"]);
+    env.set("HOOKFIRE_PROXY", proxy.url());
+    fire(&env, &["--url", &server.url()]);
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[test]
+fn another_machine_is_reached_through_the_proxy_that_was_named() {
+    let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(200)]));
+    let url = format!("{OTHER_MACHINE}?token=via-a-proxy");
+    let args = ["fire", "account", "created", "--url", &url, "--proxy", &proxy.url(), "-o", "json"];
+    let outcome = env.hookfire(args).run().assert_code(0);
+    let request = proxy.requests().remove(0);
+    assert_eq!(request.target, "http://hooks.example.com/hook?token=via-a-proxy", "in absolute form");
+    assert_eq!(request.header("host"), Some("hooks.example.com"));
+    assert_eq!(request.header("webhook-id"), outcome.json()["uuid"].as_str());
+}
+
+#[test]
+fn a_proxy_needs_no_scheme() {
+    for name in ["127.0.0.1", "localhost"] {
+        let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(200)]));
+        let named = format!("{name}:{}", proxy.port());
+        env.hookfire(["fire", "account", "created", "--url", OTHER_MACHINE, "--proxy", &named]).run().assert_code(0);
+        assert_eq!(proxy.requests()[0].target, OTHER_MACHINE);
+    }
+}
+
+#[test]
+fn another_machine_is_reached_through_the_environments_proxy() {
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let (mut env, proxy) = (TestEnv::new(), Server::script(vec![respond(200)]));
+        env.set(name, proxy.url());
+        let outcome = env.hookfire(["fire", "account", "created", "--url", OTHER_MACHINE]).run().assert_code(0);
+        assert_eq!(proxy.requests()[0].target, OTHER_MACHINE, "{name}\n{outcome}");
+    }
+}
+
+#[test]
+fn the_proxy_that_was_named_wins_over_the_environments() {
+    let (mut env, named) = (TestEnv::new(), Server::script(vec![respond(200)]));
+    let other = Server::script(vec![]);
+    env.set("HTTP_PROXY", other.url());
+    env.hookfire(["fire", "account", "created", "--url", OTHER_MACHINE, "--proxy", &named.url()]).run().assert_code(0);
+    assert_eq!((named.requests().len(), other.connections()), (1, 0));
+}
+
+#[test]
+fn no_proxy_is_used_for_what_no_proxy_names() {
+    let mut env = TestEnv::new();
+    let proxy = Server::script(vec![]);
+    env.set("HTTP_PROXY", proxy.url());
+    let fire = |env: &TestEnv, more: &[&str]| {
+        let args = ["fire", "account", "created", "--no-retry", "--url", "http://x.invalid/", "-o", "json"];
+        let outcome = env.hookfire(args).args(more).run().assert_code(4);
+        assert_eq!(outcome.json()["last_error"]["kind"], "dns", "not through the proxy\n{outcome}");
+    };
+    for names in ["x.invalid", ".invalid", "*", "a.example, x.invalid"] {
+        env.set("NO_PROXY", names);
+        fire(&env, &[]);
+        fire(&env, &["--proxy", &proxy.url()]);
+    }
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_no_reason_to_go_around_it() {
+    let env = TestEnv::new();
+    let proxy = format!("http://127.0.0.1:{}", closed_port());
+    let args = ["fire", "account", "created", "--no-retry", "-o", "json", "--url", OTHER_MACHINE, "--proxy", &proxy];
+    let outcome = env.hookfire(args).run().assert_code(4);
+    let attempt = &outcome.json()["attempts"][0];
+    assert_eq!(
+        (&attempt["error"]["kind"], &attempt["maybe_received"]),
+        (&"connect".into(), &false.into()),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn a_proxy_that_refuses_a_tunnel_keeps_the_request_from_leaving() {
+    let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(407)]));
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "-o",
+        "json",
+        "--url",
+        "https://hooks.example.com/hook?token=s3cr3t-in-a-tunnel",
+    ];
+    let outcome = env.hookfire(args).args(["--proxy", &proxy.url()]).run().assert_code(4);
+    let request = proxy.requests().remove(0);
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("CONNECT", "hooks.example.com:443"));
+    let attempt = &outcome.json()["attempts"][0];
+    assert_eq!(
+        (&attempt["error"]["kind"], &attempt["maybe_received"]),
+        (&"connect".into(), &false.into()),
+        "{outcome}"
+    );
+    env.assert_nowhere("s3cr3t-in-a-tunnel", &[&outcome]);
+}
+
+#[test]
+fn what_is_no_proxys_url_is_refused_before_anything_happens() {
+    let env = TestEnv::new();
+    for proxy in ["http://", "not a url", "http://127.0.0.1:65536", "ftp://127.0.0.1:1", "socks5://127.0.0.1:1"] {
+        let args = ["fire", "account", "created", "--no-retry", "--url", OTHER_MACHINE, "--proxy", proxy];
+        let outcome = env.hookfire(args).run().assert_code(2);
+        assert!(outcome.stderr().contains("proxy"), "{outcome}");
+        assert!(!env.journal_path().exists(), "{outcome}");
+    }
+}
