@@ -308,14 +308,16 @@ fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// serde quotes the value it could not take: `invalid type: string "…", expected …`.
+/// serde quotes the value it could not take: ``invalid type: integer `42`, expected …``.
 fn without_value(message: &str) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}text{}", &message[..start], &message[end + 1..])
+    for wrong in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) = message.strip_prefix(wrong).and_then(|rest| rest.rsplit_once(", expected ")) {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            let kind = if kind == "string" { "text" } else { kind };
+            return format!("{wrong}{kind}, expected {expected}");
         }
-        _ => message.lines().next().unwrap_or_default().to_owned(),
     }
+    message.lines().next().unwrap_or_default().to_owned()
 }
 
 fn readable_by_others(path: &Path) -> bool {

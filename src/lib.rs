@@ -136,7 +136,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
 }
 
 /// Whatever on a command line that could not be parsed may be secret: values of `--secret`, `--header` and `--proxy`, and
-/// queries of URLs.
+/// queries and passwords of URLs.
 fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let mut previous = "";
@@ -151,6 +151,7 @@ fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
             secrets.extend(value.split_once(['=', ':']).map(|(_, value)| Secret::new(value.trim())));
             secrets.push(Secret::new(value));
         }
+        secrets.extend(safe_url::credentials(value));
         if let Some((_, query)) = value.split_once('?') {
             secrets.extend(query.split('&').map(|pair| Secret::new(pair.split_once('=').map_or(pair, |(_, v)| v))));
         }

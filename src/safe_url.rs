@@ -62,7 +62,7 @@ impl BaseUrl {
         if text.chars().any(char::is_control) {
             return Err(UrlError::Control);
         }
-        let shown = shown_part(text);
+        let shown = shown(text);
         let mut url = Url::parse(text).map_err(|e| match e {
             url::ParseError::RelativeUrlWithoutBase => UrlError::NoScheme(shown.clone()),
             e => UrlError::Unreadable { shown: shown.clone(), reason: e.to_string() },
@@ -152,7 +152,30 @@ pub fn masked(text: &str) -> String {
     format!("{head}?{}", names.join("&"))
 }
 
-/// What of a URL may be shown: all before its query or fragment, less anything that looks like user information.
+/// What of any text that was meant as a URL may be shown: nothing behind a `?` or `#`, no user information, and where it
+/// is unclear how far that goes (a password with a `/` in it), no more than the scheme.
+pub fn shown(text: &str) -> String {
+    let authority = text.find("//").map_or(0, |at| at + 2);
+    let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |at| authority + at);
+    if text[end..].contains('@') { format!("{}{MASK}", &text[..authority]) } else { shown_part(text) }
+}
+
+/// The password in what was meant as a URL, as written and decoded; a user that comes without one may be a token.
+pub fn credentials(text: &str) -> Vec<Secret> {
+    let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+    let Some((user_info, _)) = rest.rsplit_once('@') else {
+        return Vec::new();
+    };
+    let secret = match user_info.split_once(':') {
+        Some((_, password)) if !password.is_empty() => password,
+        Some((user, _)) => user,
+        None if scheme.is_some() => user_info,
+        None => return Vec::new(),
+    };
+    vec![Secret::new(secret), Secret::new(decode(&secret.replace('+', "%2B")))]
+}
+
+/// All before a query or fragment, less anything that looks like user information.
 fn shown_part(text: &str) -> String {
     let head = text.split(['?', '#']).next().unwrap_or_default();
     let authority = head.find("//").map_or(0, |at| at + 2);
@@ -233,6 +256,24 @@ mod tests {
         }
         assert!(!loopback("http://localhost.example.com/"));
         assert!(!loopback("http://10.0.0.1/"));
+    }
+
+    #[test]
+    fn a_password_is_not_shown_wherever_it_seems_to_end() {
+        assert_eq!(shown("http://u:CANARY@h:99999/x?y"), "http://h:99999/x");
+        for text in ["http://u:CAN/ARY@h", "http://u:CAN?ARY@h", "http://u:CAN#ARY@h", "http://u:p@ss/ARY@h/"] {
+            assert_eq!(shown(text), "http://***", "{text}");
+        }
+        assert_eq!(shown("u:CAN/ARY@h"), "***");
+    }
+
+    #[test]
+    fn the_credentials_of_a_proxy_are_found_as_written_and_decoded() {
+        let found = |text: &str| credentials(text).iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("http://u:p%40ss+w@h:1/"), ["p%40ss+w", "p@ss+w"]);
+        assert_eq!(found("http://token@h/")[0], "token");
+        assert_eq!(found("u:p/a@h")[0], "p/a");
+        assert!(found("http://h/").is_empty() && found("a@b.c").is_empty());
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn settings(args: &ConfigShowArgs, ctx: &Context<'_>, config: &Config) -> Result
     add("key", file(&options.key), from("key", |e| e.key.is_some()));
     add("insecure", Some(options.insecure.to_string()), from("insecure", |e| e.insecure.is_some()));
     // A proxy's URL may hold a password.
-    let proxy = options.proxy.map(|proxy| crate::safe_url::masked(proxy.expose()));
+    let proxy = options.proxy.map(|proxy| crate::safe_url::shown(proxy.expose()));
     add("proxy", proxy, from("proxy", |e| e.proxy.is_some()));
     for (name, endpoint) in &config.endpoints {
         add(&format!("endpoints.{name}"), Some(described(&endpoint.target)), Origin::File);
