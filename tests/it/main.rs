@@ -2,6 +2,7 @@
 
 mod proxies;
 mod request;
+mod secrets;
 mod support;
 mod support_itself;
 mod wire;

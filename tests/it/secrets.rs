@@ -1,0 +1,332 @@
+//! A secret in every way of giving one, through everything that can go wrong: it arrives where it should, and is in no
+//! output and no file.
+//!
+//! What an endpoint sends back on purpose is `secrets_echoed.rs`; where a retry finds a secret is `secrets_again.rs`.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::{
+    Outcome, Received, Server, Step, TestEnv, close, closed_port, drip_head, echo, half_status_line,
+    head_then_cut_body, raw, reset, respond,
+};
+
+/// Every byte that an encoder treats in its own way, and nothing that a header or TOML could not hold as it is.
+const CANARY: &str = "Cnry+7Hq/x%41&Zk=9 mQ:#?v";
+
+/// One way of giving the secret: puts it into the world, and returns the options that name the target.
+type Way = fn(&mut TestEnv, &str) -> Vec<String>;
+
+const WAYS: [(&str, Way); 17] = [
+    ("a literal", |_, url| args(&["--url", url, "--secret", &format!("token={CANARY}")])),
+    ("a literal behind `=`", |_, url| args(&["--url", url, &format!("--secret=token={CANARY}")])),
+    ("an environment reference", |env, url| {
+        env.set("HOOK_TOKEN", CANARY);
+        args(&["--url", url, "--secret", "token=@env:HOOK_TOKEN"])
+    }),
+    ("a file reference", |env, url| {
+        env.write_file("token", format!("{CANARY}\n"));
+        args(&["--url", url, "--secret", "token=@file:token"])
+    }),
+    ("HOOKFIRE_SECRET", |env, url| {
+        env.set("HOOKFIRE_SECRET", format!("token={CANARY}"));
+        args(&["--url", url])
+    }),
+    ("the URL's own query", |_, url| args(&["--url", &format!("{url}?a=1&token={}", form_encoded())])),
+    ("a bare word in the URL's query", |_, url| args(&["--url", &format!("{url}?{}", form_encoded())])),
+    ("HOOKFIRE_URL", |env, url| {
+        env.set("HOOKFIRE_URL", format!("{url}?token={}", form_encoded()));
+        Vec::new()
+    }),
+    ("a literal in the configuration", |env, url| configured(env, url, &format!("secrets = {{ token = '{CANARY}' }}"))),
+    ("a variable named by the configuration", |env, url| {
+        env.set("HOOK_TOKEN", CANARY);
+        configured(env, url, "secrets = { token = { env = 'HOOK_TOKEN' } }")
+    }),
+    ("a file named by the configuration", |env, url| {
+        std::fs::create_dir_all(env.config_path().parent().expect("a folder")).expect("a folder");
+        std::fs::write(env.config_path().with_file_name("token"), CANARY).expect("a file");
+        configured(env, url, "secrets = { token = { file = 'token' } }")
+    }),
+    ("the query of the configuration's URL", |env, url| {
+        configured(env, &format!("{url}?token={}", form_encoded()), "")
+    }),
+    ("a header", |_, url| args(&["--url", url, "-H", &format!("Authorization: Bearer {CANARY}")])),
+    ("a header's environment reference", |env, url| {
+        env.set("HOOK_AUTH", format!("Bearer {CANARY}"));
+        args(&["--url", url, "--header", "X-Whatever: @env:HOOK_AUTH"])
+    }),
+    ("HOOKFIRE_HEADER", |env, url| {
+        env.set("HOOKFIRE_HEADER", format!("X-Api-Key: {CANARY}"));
+        args(&["--url", url])
+    }),
+    ("a header in the configuration", |env, url| {
+        configured(env, url, &format!("headers = {{ X-Api-Key = '{CANARY}' }}"))
+    }),
+    ("a header of basic credentials", |_, url| {
+        let credentials = STANDARD.encode(format!("user:{CANARY}"));
+        args(&["--url", url, "--header", &format!("Authorization: Basic {credentials}")])
+    }),
+];
+
+fn args(args: &[&str]) -> Vec<String> {
+    args.iter().map(|arg| (*arg).to_owned()).collect()
+}
+
+fn form_encoded() -> String {
+    url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect()
+}
+
+fn configured(env: &mut TestEnv, url: &str, line: &str) -> Vec<String> {
+    env.write_config(&format!("[endpoints.staging]\nurl = \"{url}\"\n{line}\n"));
+    args(&["-e", "staging"])
+}
+
+/// Whether the secret is in the request: what never left could not leak.
+fn carries(request: &Received) -> bool {
+    let query = request.target.split_once('?').map_or("", |(_, query)| query);
+    let in_query = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == CANARY || value == CANARY);
+    let in_header = request.headers.iter().any(|(_, value)| {
+        let decoded = value.strip_prefix("Basic ").and_then(|encoded| STANDARD.decode(encoded).ok());
+        value.contains(CANARY) || decoded.is_some_and(|decoded| decoded == format!("user:{CANARY}").as_bytes())
+    });
+    in_query || in_header
+}
+
+/// Runs commands in one world and keeps what they said.
+struct Story {
+    env: TestEnv,
+    outcomes: Vec<Outcome>,
+}
+
+impl Story {
+    fn run(&mut self, command: &[&str], target: &[String], more: &[&str]) -> &Outcome {
+        let outcome = self.env.hookfire(command).args(target).args(more).run();
+        self.outcomes.push(outcome);
+        self.outcomes.last().expect("just pushed")
+    }
+
+    fn fire(&mut self, target: &[String], more: &[&str], code: i32) -> &Outcome {
+        let outcome = self.run(&["fire", "account", "created", "--no-retry"], target, more);
+        assert_eq!(outcome.code, Some(code), "{}\n{outcome}", outcome.command());
+        outcome
+    }
+
+    /// Everything that reads the journal, in every format.
+    fn read_everything(&mut self) {
+        for format in ["text", "json", "ndjson", "csv", "xml"] {
+            self.run(&["failed", "list", "-vv", "-o", format], &[], &[]);
+            self.run(&["journal", "list", "-o", format], &[], &[]);
+            self.run(&["failed", "show", "2", "-o", format], &[], &[]);
+            self.run(&["journal", "show", "1", "-o", format], &[], &[]);
+        }
+        self.run(&["journal", "check", "-o", "json"], &[], &[]);
+        self.run(&["retry", "--all", "--dry-run"], &[], &[]);
+        self.run(&["retry", "--all", "--dry-run", "-o", "json"], &[], &[]);
+    }
+
+    fn assert_kept_to_itself(&self, way: &str) {
+        assert!(self.env.journal_path().exists(), "{way}: a journal to look into");
+        self.env.assert_nowhere(CANARY, &self.outcomes.iter().collect::<Vec<_>>());
+    }
+}
+
+/// Faults that end at once, and the exit code of each.
+fn faults() -> Vec<(Step, i32)> {
+    vec![
+        (respond(200).body("fine"), 0),
+        (respond(503), 3),
+        (echo(), 3),
+        (respond(302).header("Location", &format!("http://127.0.0.1:1/?back={}#{CANARY}", form_encoded())), 3),
+        (head_then_cut_body(100, 10), 0),
+        (reset(), 4),
+        (close(), 4),
+        (half_status_line(), 4),
+        (raw(format!("{CANARY} is what you sent\r\n\r\n")), 4),
+    ]
+}
+
+#[test]
+fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes_wrong() {
+    for (way, set_up) in WAYS {
+        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+        let (steps, codes): (Vec<Step>, Vec<i32>) = faults().into_iter().unzip();
+        let fires = codes.len();
+        // For every fire, and for a ping.
+        let server = Server::script(steps.into_iter().chain([echo()]).collect());
+        let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
+        let styles: [&[&str]; 3] = [&["-vv"], &["-o", "json"], &["-vv", "-o", "ndjson"]];
+        for (index, code) in codes.into_iter().enumerate() {
+            story.fire(&target, styles[index % styles.len()], code);
+        }
+        story.run(&["ping", "-vv"], &target, &[]);
+        let requests = server.requests();
+        assert_eq!(requests.len(), fires + 1, "{way}");
+        assert!(requests.iter().all(carries), "{way}: the endpoint gets it\n{requests:#?}");
+        story.read_everything();
+        story.fire(&target, &["--dry-run", "-vv"], 0);
+        story.fire(&target, &["--dry-run", "-o", "json"], 0);
+        story.run(&["config", "show"], &target, &[]);
+        story.run(&["config", "show", "-o", "json"], &target, &[]);
+        story.assert_kept_to_itself(way);
+    }
+}
+
+#[test]
+fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
+    for (way, set_up) in WAYS {
+        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+        let server = Server::script(vec![respond(503), echo(), echo()]);
+        let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
+        story.fire(&target, &[], 3);
+        // A literal of a URL is given again with the URL; every other one is found again or given by its own option.
+        let again: Vec<String> = match target.first().map(String::as_str) {
+            Some("--url") => target.clone(),
+            Some("-e") => Vec::new(),
+            _ => args(&["--url", &format!("{}/hook?token={}", server.url(), form_encoded())]),
+        };
+        story.run(&["retry", "1", "-vv"], &again, &[]);
+        story.run(&["retry", "--all", "-o", "json"], &again, &[]);
+        assert_eq!(server.requests().len(), 3, "{way}\n{}", story.outcomes[1]);
+        assert!(server.requests().iter().all(carries), "{way}: the endpoint gets it again");
+        story.run(&["journal", "show", "1", "-o", "json"], &[], &[]);
+        story.assert_kept_to_itself(way);
+    }
+}
+
+#[test]
+fn a_secret_is_told_by_nothing_when_no_endpoint_is_there() {
+    for (way, set_up) in WAYS {
+        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+        let target = set_up(&mut story.env, &format!("http://127.0.0.1:{}/hook", closed_port()));
+        story.fire(&target, &["-vv"], 4);
+        story.fire(&target, &["-o", "json"], 4);
+        story.run(&["ping", "-o", "json"], &target, &[]);
+        let target = set_up(&mut story.env, "http://x.invalid/hook");
+        let warned = story.fire(&target, &["-vv"], 4);
+        let warning = "warning: secrets go to `x.invalid` over plain http, where others can read them; use https";
+        assert!(warned.stderr().contains(warning), "{way}\n{warned}");
+        story.fire(&target, &["-o", "ndjson"], 4);
+        story.assert_kept_to_itself(way);
+    }
+}
+
+#[test]
+fn a_secret_is_told_by_nothing_when_the_time_runs_out_or_the_user_has_enough() {
+    let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+    let server = Server::script(vec![drip_head(Duration::from_millis(20)), respond(503).body(CANARY)]);
+    let target = WAYS[0].1(&mut story.env, &server.url());
+    story.fire(&target, &["-vv", "--timeout", "200ms"], 4);
+    let mut running = story.env.hookfire(["fire", "account", "created", "-vv"]).args(&target).spawn();
+    running.wait_for_stderr("next in 60s");
+    running.interrupt();
+    story.outcomes.push(running.wait().assert_code(130));
+    story.assert_kept_to_itself("interrupted");
+}
+
+#[test]
+fn a_wrong_command_line_does_not_tell_the_secrets_on_it() {
+    let env = TestEnv::new();
+    let (literal, header) = (format!("token={CANARY}"), format!("Authorization: Bearer {CANARY}"));
+    let url = format!("http://127.0.0.1:1/?token={}", form_encoded());
+    let with_password = "http://user:canary-in-a-password@127.0.0.1:1/";
+    let lines: [&[&str]; 20] = [
+        &["--secret", &literal, "--no-such-flag"],
+        &["--no-such-flag", "--secret", &literal],
+        &["--secrt", &literal],
+        &[&format!("--secrt={literal}")],
+        &[&format!("-H{header}"), "--bogus"],
+        &["--heder", &header],
+        &[&format!("--header:{header}")],
+        &["--secret", CANARY],
+        &["--secret", &format!("={CANARY}")],
+        &["--header", CANARY],
+        &["--header", &format!("two words: {CANARY}")],
+        &["--header", &format!("Authorization: {CANARY}\r\n")],
+        &["--url", &url, "--url", &url],
+        &[&url],
+        &["--url", &url.replace("http", "htp")],
+        &["--url", &url.replace(":1/", ":123456/")],
+        &["--url", &url, "--retries", "many"],
+        &["--url", &url, "--timeout", "soon"],
+        &["--url", &url, "-e", "staging"],
+        &["--url", &url, "--proxy", with_password, "--bogus"],
+    ];
+    for line in lines {
+        for format in ["text", "json"] {
+            let outcome = env.hookfire(["fire", "account", "created", "-o", format]).args(line).run().assert_code(2);
+            env.assert_nowhere(CANARY, &[&outcome]);
+            env.assert_nowhere("canary-in-a-password", &[&outcome]);
+        }
+    }
+    assert!(!env.journal_path().exists());
+}
+
+#[test]
+fn a_url_or_proxy_that_cannot_be_read_does_not_tell_the_password_in_it() {
+    let env = TestEnv::new();
+    let canary = "canaryInAPassword";
+    let mut outcomes = Vec::new();
+    for between in ["", "/", "?", "#", "@"] {
+        for (scheme, host) in [("http://", "127.0.0.1:1/"), ("https://", "h:99999/"), ("htp:/", "h"), ("", "h:1")] {
+            let url = format!("{scheme}user:{canary}{between}{canary}@{host}");
+            let commands: [&[&str]; 4] = [
+                &["ping", "--url", &url],
+                &["ping", "--url", "http://x.invalid", "--proxy", &url],
+                &["config", "show", "--url", "http://x.invalid", "--proxy", &url],
+                &["ping", &url],
+            ];
+            outcomes.extend(commands.map(|command| env.hookfire(command).run()));
+        }
+    }
+    env.assert_nowhere(canary, &outcomes.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_broken_configuration_does_not_tell_the_secrets_in_it() {
+    let number = "314159265358979";
+    let broken = [
+        format!("secrets = {{ token = '{CANARY}' "),
+        format!("secrets = {{ token = {CANARY} }}"),
+        format!("secrets = '{CANARY}'"),
+        format!("secrets = ['{CANARY}']"),
+        format!("secrets = {{ token = ['{CANARY}'] }}"),
+        format!("secrets = {{ token = {{ value = '{CANARY}' }} }}"),
+        format!("secrets = {{ token = {{ env = 'A', file = '{CANARY}' }} }}"),
+        format!("secrets = {{ token = '{CANARY}', token = '{CANARY}' }}"),
+        format!("secrets = {{ token = {number} }}"),
+        format!("secrets = {{ token = {number}.5 }}"),
+        format!("secrets = {{ token = {{ env = {number} }} }}"),
+        format!("secrets = {number}"),
+        format!("secrets = \"{CANARY}\", expected = \"\""),
+        format!("headers = {{ Authorization = '{CANARY}', 'bad name' = '{CANARY}' }}"),
+        format!("headers = {{ Host = '{CANARY}' }}"),
+        format!("headers = {{ Authorization = {number} }}"),
+        format!("secret = {{ token = '{CANARY}' }}"),
+        format!("proxy = ['http://u:{CANARY}@h']"),
+        format!("proxy = {number}"),
+        format!("retry = '{CANARY}'"),
+        format!("url = 'http://h/?token={CANARY}'"),
+        format!("secrets = {{ token = '''{CANARY}''\n"),
+        format!("secrets = {{ token = \"{CANARY}\\q\" }}"),
+    ];
+    for line in broken {
+        let env = TestEnv::new();
+        env.write_config(&format!("[endpoints.staging]\nurl = \"http://127.0.0.1:1/\"\n{line}\n"));
+        let fire = ["fire", "account", "created", "-e", "staging", "-vv"];
+        for outcome in [env.hookfire(fire).run(), env.hookfire(["config", "show", "-o", "json"]).run()] {
+            let outcome = outcome.assert_code(1);
+            assert!(outcome.stderr().contains("config.toml:"), "the file and the line are told\n{outcome}");
+            env.assert_nowhere(CANARY, &[&outcome]);
+            env.assert_nowhere(number, &[&outcome]);
+        }
+    }
+    for url in [format!("http://h:99999/?token={CANARY}"), format!("http://u:{CANARY}@h/"), format!("h/?{CANARY}")] {
+        let env = TestEnv::new();
+        env.write_config(&format!("[endpoints.staging]\nurl = '{url}'\n"));
+        let outcome = env.hookfire(["fire", "account", "created", "-e", "staging"]).run().assert_code(1);
+        env.assert_nowhere(CANARY, &[&outcome]);
+    }
+}
