@@ -7,6 +7,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 mod redactor;
 pub use redactor::Redactor;
 
@@ -155,6 +158,20 @@ pub fn header_is_secret(name: &str, value: &str) -> bool {
     const SCHEMES: [&str; 4] = ["basic ", "bearer ", "digest ", "token "];
     let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
     TELLTALES.iter().any(|telltale| name.contains(telltale)) || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
+}
+
+/// What else in a header's value an endpoint may send back by itself: the token behind `Bearer ` or `Basic `, and the
+/// password that a basic token holds.
+pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
+    let Some((scheme, token)) = value.expose().split_once(' ') else {
+        return Vec::new();
+    };
+    let mut found = vec![Secret::new(token)];
+    let decoded = STANDARD.decode(token.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(decoded) = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic")) {
+        found.push(Secret::new(decoded.split_once(':').map_or(decoded.as_str(), |(_, password)| password)));
+    }
+    found
 }
 
 #[cfg(test)]

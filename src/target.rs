@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::safe_url::{self, BaseUrl, UrlError};
-use crate::secret::{MASK, Redactor, Secret, SecretError, SecretSource, Variables};
+use crate::secret::{MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header};
 
 /// A parameter's or header's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Target {
                     part,
                     source,
                 })?;
-                redactor.add([&value].into_iter().chain(&credential(&value)));
+                redactor.add([&value].into_iter().chain(&credentials_in_header(&value)));
                 Ok(value)
             }
         };
@@ -172,11 +172,6 @@ impl Target {
         }
         Ok(Resolved { url: Secret::new(self.base.with_query(&query.join("&"))), headers, redactor })
     }
-}
-
-/// The token inside `Bearer TOKEN` or `Basic TOKEN`: an endpoint may echo it without the scheme.
-fn credential(value: &Secret) -> Option<Secret> {
-    value.expose().split_once(' ').map(|(_, token)| Secret::new(token))
 }
 
 fn set(list: &mut Vec<Named>, named: Named, same: impl Fn(&str, &str) -> bool) {

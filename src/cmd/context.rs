@@ -13,7 +13,8 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::Ui;
 use crate::rule::Rule;
-use crate::secret::MASK;
+use crate::safe_url;
+use crate::secret::{MASK, Variables as _};
 use crate::sender::{Sender, TransportOptions};
 use crate::settings::{self, Origin};
 use crate::target::{Target, Value};
@@ -22,6 +23,9 @@ use crate::time::{Clock as _, UnixMs};
 
 /// What makes a client different from another: options, TLS, and whether proxies are passed by.
 type SenderKey = (TransportOptions, bool, bool);
+
+/// Where the client may find a proxy, whose password a proxy may send back.
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The decided world of one run.
 pub struct Context<'a> {
@@ -123,8 +127,9 @@ impl<'a> Context<'a> {
         sent_to: Option<String>,
     ) -> Result<Shipment, Failure> {
         let mut resolved = target.resolve(&self.env)?;
-        if let Some(proxy) = &options.proxy {
-            resolved.redactor.add([proxy]);
+        let in_environment = PROXY_VARIABLES.iter().filter_map(|name| self.env.var(name)?.into_string().ok());
+        for proxy in options.proxy.iter().map(|proxy| proxy.expose().to_owned()).chain(in_environment) {
+            resolved.redactor.add(&safe_url::credentials(&proxy));
         }
         Ok(Shipment {
             transport: self.sender(target, options)?,

@@ -13,6 +13,8 @@ use super::{MASK, Secret};
 const STANDS_ALONE_BELOW: usize = 4;
 /// A cut-off beginning of a secret is masked from this many bytes on.
 const TELLING_PREFIX: usize = 4;
+/// As much of it in base64.
+const TELLING_BASE64: usize = 6;
 
 /// Masks the secrets it was made with; without any it changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -69,19 +71,47 @@ impl Redactor {
     /// As [`Redactor::redact_bytes`], for text that was cut off: a beginning of a secret at its very end is masked too.
     pub fn redact_cut(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = self.redact_bytes(bytes);
-        let started = self.secrets.iter().filter_map(|secret| {
-            let value = secret.expose().as_bytes();
-            (TELLING_PREFIX..value.len()).rev().find_map(|length| {
-                let spelled = |start: usize| match_spelling(&text[start..], &value[..length]);
-                let earliest = text.len().saturating_sub(length * 6);
-                (earliest..text.len()).find(|start| spelled(*start) == Some(text.len() - start))
-            })
-        });
-        if let Some(start) = started.min() {
+        let earliest = text.len().saturating_sub(self.reach());
+        let begins = |tail: &[u8]| {
+            self.secrets.iter().any(|secret| is_beginning(tail, secret.expose().as_bytes()))
+                || self
+                    .base64
+                    .iter()
+                    .any(|core| tail.len() >= TELLING_BASE64 && core.expose().as_bytes().starts_with(tail))
+        };
+        if let Some(start) = (earliest..text.len()).find(|start| begins(&text[*start..])) {
             text.truncate(start);
             text.extend_from_slice(MASK.as_bytes());
         }
         text
+    }
+}
+
+/// Whether `tail` spells a beginning of `value`, and ends where the text was cut off, be it in the middle of an escape.
+fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
+    if tail.len() >= TELLING_PREFIX && value.starts_with(tail) {
+        return true;
+    }
+    let mut at = 0;
+    for (spelled, &wanted) in value.iter().enumerate() {
+        match match_byte(&tail[at..], wanted) {
+            Some(length) => at += length,
+            None => return spelled >= TELLING_PREFIX && is_cut_escape(&tail[at..]),
+        }
+    }
+    false
+}
+
+/// Nothing, or an escape without its end.
+fn is_cut_escape(rest: &[u8]) -> bool {
+    let open =
+        |longest: usize| rest.len() < longest && rest[1..].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'#');
+    match rest.first() {
+        None => true,
+        Some(b'%') => open("%00".len()),
+        Some(b'\\') => open("\\u0000".len()),
+        Some(b'&') => open("&#x0000;".len()),
+        Some(_) => false,
     }
 }
 
@@ -236,6 +266,9 @@ mod tests {
         assert_eq!(redactor.redact_cut(b"token=correct-ho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=%63orrect%2dho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=cor"), b"token=cor");
+        for cut in ["corre%6", "corre%", "corre\\u006", "corre\\", "corre&#x6", "corre&", "Y29ycmVj", "NvcnJlY3Qt"] {
+            assert_eq!(redactor.redact_cut(format!("token={cut}").as_bytes()), b"token=***", "{cut}");
+        }
         assert_eq!(redactor.redact_cut(b"all is well"), b"all is well");
     }
 
