@@ -3,6 +3,7 @@
 mod proxies;
 mod request;
 mod secrets;
+mod secrets_again;
 mod secrets_echoed;
 mod support;
 mod support_itself;
