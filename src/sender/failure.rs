@@ -29,6 +29,8 @@ pub fn classify(
         (ErrorKind::Tls, tls)
     } else if error.is_connect() {
         (ErrorKind::Connect, connect_words(&error))
+    } else if tls_error(&error).is_some() {
+        (ErrorKind::Reset, "the TLS connection broke before an answer came".to_owned())
     } else if closed_early(&error) {
         (ErrorKind::Reset, "the connection was closed before an answer came".to_owned())
     } else {
@@ -65,21 +67,48 @@ fn io_kinds<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = io::Er
     chain(error).filter_map(|error| error.downcast_ref::<io::Error>().map(io::Error::kind))
 }
 
+/// Why there is no TLS connection, if that is what is wrong; one that broke after the handshake was there.
 fn tls_words(error: &reqwest::Error) -> Option<String> {
-    for link in chain(error) {
-        let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = link.downcast_ref::<rustls::Error>().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()));
-        match tls {
-            Some(rustls::Error::InvalidMessage(_)) => {
-                return Some("the endpoint does not answer in TLS; is it plain http?".to_owned());
-            }
-            Some(tls) => return Some(format!("no TLS connection: {tls}")),
-            None => {}
+    let shaking_hands = error.is_connect();
+    match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(_)) if shaking_hands => {
+            Some("the endpoint does not answer in TLS; is it plain http?".to_owned())
         }
+        Some(tls) if shaking_hands || refuses_us(tls) => Some(format!("no TLS connection: {tls}")),
+        Some(_) => None,
+        // The peer hung up in the middle of the handshake.
+        None => (shaking_hands && chain(error).any(|link| link.to_string().contains("tls handshake eof")))
+            .then(|| "no TLS connection: the endpoint closed it during the handshake".to_owned()),
     }
-    // The peer hung up in the middle of the handshake.
-    (error.is_connect() && chain(error).any(|link| link.to_string().contains("tls handshake eof")))
-        .then(|| "no TLS connection: the endpoint closed it during the handshake".to_owned())
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    chain(error).find_map(|link| {
+        let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        link.downcast_ref::<rustls::Error>().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()))
+    })
+}
+
+/// Whether the endpoint turns this client down. In TLS 1.3 it says so only after the client's side of the handshake is
+/// done, and still before it looks at any request.
+fn refuses_us(tls: &rustls::Error) -> bool {
+    use rustls::AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
+        UnknownCA, UnsupportedCertificate,
+    };
+    matches!(
+        tls,
+        rustls::Error::AlertReceived(
+            AccessDenied
+                | BadCertificate
+                | CertificateExpired
+                | CertificateRequired
+                | CertificateRevoked
+                | CertificateUnknown
+                | UnknownCA
+                | UnsupportedCertificate
+        )
+    )
 }
 
 fn connect_words(error: &reqwest::Error) -> String {
