@@ -7,4 +7,5 @@ mod secrets_again;
 mod secrets_echoed;
 mod support;
 mod support_itself;
+mod tls;
 mod wire;
