@@ -15,6 +15,23 @@ pub fn visible_line(text: &str) -> Cow<'_, str> {
     escape(text, is_deceptive)
 }
 
+/// As [`visible`], for JSON text: the escapes are JSON's own, so that it still means the same.
+pub fn visible_json(text: String) -> String {
+    let hide = |c: char| is_deceptive(c) && c != '\n';
+    if !text.chars().any(hide) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hide(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn escape(text: &str, hide: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(&hide) {
         return Cow::Borrowed(text);
@@ -79,6 +96,15 @@ mod tests {
     fn clean_text_is_borrowed_with_its_lines() {
         assert!(matches!(visible("a\n\tb é 漢"), Cow::Borrowed(_)));
         assert_eq!(visible_line("a\nb"), "a\\nb");
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        for text in ["\u{9b}31m\u{202e}\u{feff}", "\u{7f}\u{e0041}\u{2028}", "plain \u{1f600} é\n"] {
+            let json = visible_json(serde_json::to_string_pretty(&[text]).unwrap());
+            assert!(json.chars().all(|c| !is_deceptive(c) || c == '\n'), "{json:?}");
+            assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
+        }
     }
 
     proptest! {

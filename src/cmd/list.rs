@@ -40,7 +40,7 @@ pub fn print(
             let mut list = CsvList::new(&mut buffer).map_err(OutputError::from)?;
             each(journal, query, |delivery, _| Ok(list.push(&delivery).map_err(OutputError::from)?))?;
             list.finish().map_err(OutputError::from)?;
-            Ok(ctx.ui.data(|out| out.write_all(&buffer))?)
+            Ok(ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&buffer)))?)
         }
         Format::Xml => {
             let mut buffer = Vec::new();
@@ -50,7 +50,7 @@ pub fn print(
                 list.push(&delivery, &event).map_err(|e| Failure::from_error(Kind::Journal, e))
             })?;
             list.finish().map_err(OutputError::from)?;
-            Ok(ctx.ui.data(|out| out.write_all(&buffer))?)
+            Ok(ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&buffer)))?)
         }
     }?;
     Ok(ctx.ui.flush()?)

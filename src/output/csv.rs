@@ -71,8 +71,9 @@ impl<W: Write> CsvList<W> {
 
 /// A cell that starts like a formula gets an apostrophe in front, which spreadsheets take as "this is text".
 fn inert(cell: String) -> String {
-    let starts_formula =
-        cell.trim_start_matches([' ', '\u{a0}', '\u{feff}']).starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    // The wide forms are formulas to the East Asian editions.
+    const STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    let starts_formula = cell.trim_start_matches([' ', '\u{a0}', '\u{feff}']).starts_with(STARTS);
     if starts_formula { format!("'{cell}") } else { cell }
 }
 
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn no_cell_starts_a_formula() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1"] {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"] {
             assert_eq!(inert(cell.to_owned()), format!("'{cell}"));
         }
         assert_eq!(inert("503 Service Unavailable".to_owned()), "503 Service Unavailable");

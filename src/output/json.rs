@@ -1,9 +1,12 @@
 //! JSON views of the contract: own structs with a fixed order of keys, never the model itself.
+//!
+//! Characters that could deceive a terminal are escaped as JSON escapes them, everywhere: it means the same.
 
 use serde::Serialize;
 
 use super::Report;
 use crate::delivery::{Attempt, Delivery};
+use crate::sanitize::visible_json;
 use crate::time::{duration_ms, rfc3339};
 
 /// A delivery as every command prints it; lists leave `attempts` out.
@@ -118,12 +121,12 @@ impl AttemptView {
 
 /// A value over several lines, for `-o json`.
 pub fn pretty(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans")
+    visible_json(serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans"))
 }
 
 /// A value on one line, for `-o ndjson`.
 pub fn compact(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("views hold only strings, numbers and booleans")
+    visible_json(serde_json::to_string(value).expect("views hold only strings, numbers and booleans"))
 }
 
 /// A JSON array whose elements are written as they come, a line each.
@@ -149,5 +152,5 @@ impl Array {
 pub fn error(report: &Report<'_>) -> String {
     let message = report.causes.iter().fold(report.message.to_owned(), |message, cause| format!("{message}: {cause}"));
     let error = serde_json::json!({ "kind": report.kind, "message": message, "hints": report.hints });
-    serde_json::json!({ "error": error }).to_string()
+    compact(&serde_json::json!({ "error": error }))
 }

@@ -229,8 +229,9 @@ impl Ui {
         }
     }
 
-    /// Text for stderr as it is: help and usage errors that clap has laid out.
+    /// Text for stderr as it is laid out: help and usage errors of clap, which quote the command line.
     pub fn usage(&self, text: &str) {
+        let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
