@@ -1,5 +1,6 @@
 //! The end-to-end stories, one file each, in one binary.
 
+mod hostile;
 mod proxies;
 mod request;
 mod secrets;

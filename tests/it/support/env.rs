@@ -65,6 +65,14 @@ impl TestEnv {
         Invocation::new(env!("CARGO_BIN_EXE_hookfire").as_ref(), &self.work_dir(), &self.variables).args(args)
     }
 
+    /// `script`, which gives the program with these arguments a terminal, and copies to stdout what the terminal gets.
+    pub fn hookfire_on_terminal(&self, args: &[&str]) -> Invocation {
+        let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(args);
+        let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        let script = Invocation::new("script".as_ref(), &self.work_dir(), &self.variables);
+        script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh")
+    }
+
     /// The folder that holds all the others.
     pub fn root(&self) -> &Path {
         &self.root
