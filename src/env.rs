@@ -19,26 +19,23 @@ use crate::store::{Liveness, ProcessId, Processes};
 use crate::time::{Clock, UnixMs, Woken};
 
 /// The environment's variables and folders.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// The working directory; relative secret files are anchored to it.
-    pub folder: PathBuf,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Environment;
 
 impl Environment {
-    /// The real one.
-    pub fn current() -> Environment {
-        Environment { folder: std::env::current_dir().unwrap_or_default() }
+    /// The working directory; relative secret files are anchored to it.
+    pub fn folder(self) -> PathBuf {
+        std::env::current_dir().unwrap_or_default()
     }
 
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
-    pub fn state_folder(&self) -> Option<PathBuf> {
+    pub fn state_folder(self) -> Option<PathBuf> {
         let strategy = etcetera::choose_base_strategy().ok()?;
         Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("hookfire"))
     }
 
     /// `$XDG_CONFIG_HOME/hookfire`, else `~/.config/hookfire`; none without a home.
-    pub fn config_folder(&self) -> Option<PathBuf> {
+    pub fn config_folder(self) -> Option<PathBuf> {
         Some(etcetera::choose_base_strategy().ok()?.config_dir().join("hookfire"))
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::deliver::{Courier, DeliverError, Observer, Shipment};
 use crate::delivery::Delivery;
+use crate::time::UnixMs;
 
 /// What became of one delivery in a retry.
 #[derive(Debug)]
@@ -43,15 +44,17 @@ pub trait Dispatch {
 
 /// Sends the deliveries of these ids again, in this order, until one ends it or the user interrupts.
 ///
+/// What another process tried since `began`, when the ids were read, is skipped: it had its turn.
+///
 /// # Errors
 /// What [`Dispatch::done`] returned, or an error of the journal between two deliveries.
-pub fn retry<D: Dispatch>(courier: &Courier<'_>, ids: &[i64], dispatch: &mut D) -> Result<(), D::Error> {
+pub fn retry<D: Dispatch>(courier: &Courier<'_>, ids: &[i64], began: UnixMs, dispatch: &mut D) -> Result<(), D::Error> {
     for &id in ids {
         if courier.clock.interrupted() {
             return Ok(());
         }
         let delivery = match courier.store.delivery(id).map_err(DeliverError::from)? {
-            Some(delivery) if delivery.status.in_failed_list() => delivery,
+            Some(delivery) if delivery.status.in_failed_list() && delivery.finished_at <= Some(began) => delivery,
             _ => {
                 dispatch.done(&Retried::Skipped(id))?;
                 continue;

@@ -29,6 +29,8 @@ pub use client::{ClientError, TransportOptions};
 /// The client's own timeout comes this much after the connect timeout, so that a stalled connect is told from a stalled
 /// answer; ours comes as much after the client's, for what it does not cover.
 const DEADLINE_GRACE: Duration = Duration::from_millis(60);
+/// The most characters of a `Location` that are told.
+const LOCATION_SHOWN: usize = 500;
 /// How soon an interrupt is noticed while a request is under way.
 const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
 
@@ -130,7 +132,7 @@ impl Sender {
         let Some((status, location)) = head else {
             return Err(no_response(ErrorKind::Protocol, "a body came before its head".to_owned()));
         };
-        let location = location.map(|location| redactor.redact(&safe_url::masked(&location)));
+        let location = location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
         let (body, note) = kept_body(&body, end, redactor);
         Ok(Response { status, location, body, note })
     }
@@ -195,6 +197,15 @@ fn read_response(
             }
         }
     }
+}
+
+/// The masked location, cut to what a message can hold: an endpoint may send one of any length.
+fn shortened(mut location: String) -> String {
+    if let Some((end, _)) = location.char_indices().nth(LOCATION_SHOWN) {
+        location.truncate(end);
+        location.push('…');
+    }
+    location
 }
 
 /// What of the body is kept, and what is to be said about the rest.

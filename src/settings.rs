@@ -207,7 +207,7 @@ pub fn secrets(extras: &ExtraArgs, env: &Environment) -> Result<Vec<(String, Sec
                     "a variable that is not set may be the reason; `--secret {name}=@env:VARIABLE` would say so"
                 )));
             }
-            Ok((name.to_owned(), SecretSource::parse(value).anchored(&env.folder)))
+            Ok((name.to_owned(), SecretSource::parse(value).anchored(&env.folder())))
         })
         .collect()
 }
@@ -221,7 +221,7 @@ pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Named>, Fail
     given
         .map(|text| {
             let (name, value) = named_value(text, "--header", ':', "'NAME: VALUE'")?;
-            let source = SecretSource::parse(value.trim()).anchored(&env.folder);
+            let source = SecretSource::parse(value.trim()).anchored(&env.folder());
             config::header(name.trim(), source).map_err(Failure::usage)
         })
         .collect()

@@ -51,7 +51,7 @@ impl<'a> Context<'a> {
     pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches, definition: fn() -> clap::Command) -> Self {
         Context {
             ui,
-            env: Environment::current(),
+            env: Environment,
             clock: SystemClock::default(),
             globals,
             matches,

@@ -81,7 +81,8 @@ pub struct RetryArgs {
 /// # Errors
 /// What kept it from sending at all; what became of each delivery is the exit code.
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let mut filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let began = ctx.now();
+    let mut filter = args.filter.filter(began).map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
     if !elsewhere {
         filter.endpoint.clone_from(&args.endpoint);
@@ -118,7 +119,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return retry.dry_run(&ids);
     }
     ctx.catch_interrupts()?;
-    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &ids, &mut retry);
+    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &ids, began, &mut retry);
     retry.finish(ended, ids.len())
 }
 

@@ -22,7 +22,7 @@ const COLUMNS: [Column; 8] = [
     Column { title: "EVENT", from_width: 0, cell: |d, _| format!("{}.{}", d.event_type, d.action) },
     Column { title: "TO", from_width: 90, cell: |d, _| d.endpoint.clone().unwrap_or_else(|| d.target.to_string()) },
     Column { title: STATUS, from_width: 0, cell: |d, _| d.status.as_str().to_owned() },
-    Column { title: "WHEN", from_width: 90, cell: |d, _| local(d.decided_at()) },
+    Column { title: "WHEN", from_width: 120, cell: |d, _| local(d.decided_at()) },
     Column { title: "AGE", from_width: 60, cell: |d, now| ago(d.decided_at(), now) },
     Column { title: "TRIES", from_width: 75, cell: |d, _| d.attempt_count.to_string() },
     Column {

@@ -44,7 +44,7 @@ impl Caller {
 
     fn retry(&mut self, ids: &[i64]) -> Result<(), TestError> {
         let world = Rc::clone(&self.world);
-        retry(&world.courier(), ids, self)
+        retry(&world.courier(), ids, world.courier().clock.now(), self)
     }
 }
 

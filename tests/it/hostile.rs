@@ -1,8 +1,6 @@
 //! Text that means harm: to a terminal, to a spreadsheet, to a parser. It is shown, kept or refused, and never obeyed.
 
-use std::process::Command;
-
-use crate::support::{Outcome, Server, Step, TestEnv, respond};
+use crate::support::{Outcome, Server, Step, TestEnv, needs, respond};
 
 /// What could move a cursor, set a title or the clipboard, link, clear, reset, overwrite, reorder or hide.
 const ATTACKS: &str = "\x1b]0;title\x07 \x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\ \x1b]52;c;cGF5bG9hZA==\x07 \x1b[2J \x1bc \
@@ -10,16 +8,9 @@ const ATTACKS: &str = "\x1b]0;title\x07 \x1b]8;;http://evil\x1b\\link\x1b]8;;\x1
 /// Those of them that XML allows.
 const IN_XML: &str = "\u{9b}31m \u{202e}txt.exe\u{2066} zero\u{200b}width \u{85} \u{2028} \x7f end";
 
-/// Says, out loud, that there is no program here to make a terminal with.
+/// Whether there is no program here to make a terminal with.
 fn no_terminal() -> bool {
-    let there = Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("SKIPPED: `script` (util-linux) is needed to make a terminal");
-        }
-    }
-    !there
+    !needs("script", &["--version"])
 }
 
 /// Runs the program on a terminal of its own and fails if anything but plain text got there.

@@ -1,8 +1,13 @@
 //! The end-to-end stories, one file each, in one binary.
+#![allow(clippy::unwrap_used, reason = "what a test unwraps it also holds to")]
 
+mod concurrency;
+mod config;
+mod crash;
 mod failed;
 mod hostile;
 mod main_job;
+mod output;
 mod proxies;
 mod request;
 mod secrets;
@@ -10,5 +15,6 @@ mod secrets_again;
 mod secrets_echoed;
 mod support;
 mod support_itself;
+mod system_calls;
 mod tls;
 mod wire;

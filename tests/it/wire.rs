@@ -228,6 +228,14 @@ fn a_redirect_is_never_followed_and_its_target_is_shown_masked() {
 }
 
 #[test]
+fn a_location_of_any_length_is_told_in_a_line() {
+    let location = format!("http://127.0.0.1:1/{}", "x".repeat(60_000));
+    let (delivery, _) = fired_at(respond(302).header("Location", &location), 3);
+    let message = refused(&delivery, 302);
+    assert!(message.len() < 600 && message.ends_with("xxx…; redirects are never followed"), "{message}");
+}
+
+#[test]
 fn an_encoded_body_is_kept_as_it_came() {
     let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00";
     let (env, step) = (TestEnv::new(), respond(200).header("Content-Encoding", "gzip").body(packed));

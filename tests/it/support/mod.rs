@@ -31,3 +31,18 @@ pub use self::{
     },
     server::{NeverAccepting, Server, closed_port, never_accepting},
 };
+
+/// Says, past the test runner's capturing, that a test is left out and why; `tests/run` counts these lines.
+pub fn skipped(reason: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
+/// Whether a program is there to be run; says so if it is not.
+pub fn needs(program: &str, probe: &[&str]) -> bool {
+    let there = std::process::Command::new(program).args(probe).output().is_ok_and(|output| output.status.success());
+    if !there {
+        skipped(&format!("`{program}` is not installed, or does not work here"));
+    }
+    there
+}

@@ -1,0 +1,119 @@
+//! Processes that are killed: whatever an endpoint may have received, the journal knows of.
+
+use serde_json::Value;
+
+use crate::support::{Server, TestEnv, hang, never_accepting, respond};
+
+fn only_failed(env: &TestEnv) -> Value {
+    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    let id = listed[0]["id"].to_string();
+    env.hookfire(["failed", "show", &id, "-o", "json"]).run().assert_code(0).json()
+}
+
+/// Sends the interrupted one again and holds it to the uuid that it had.
+fn recovers(env: &TestEnv, interrupted: &Value) {
+    let server = Server::script(vec![respond(200)]);
+    let id = interrupted["id"].to_string();
+    env.hookfire(["retry", &id, "--url", &server.url()]).run().assert_code(0);
+    assert_eq!(server.requests()[0].header("webhook-id"), interrupted["uuid"].as_str());
+    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(listed, serde_json::json!([]));
+}
+
+#[test]
+fn killed_while_waiting_for_the_next_attempt() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503)]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    running.wait_for_stderr("next in 60s");
+    running.kill9();
+    let interrupted = only_failed(&env);
+    assert_eq!(interrupted["status"], "interrupted");
+    assert_eq!(interrupted["next_attempt_at"], Value::Null);
+    assert_eq!(interrupted["last_error"]["message"], "503 Service Unavailable", "the last that is known");
+    assert_eq!(interrupted["attempts"].as_array().unwrap().len(), 1);
+    drop(running);
+    recovers(&env, &interrupted);
+}
+
+#[test]
+fn killed_during_the_request() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![hang()]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let received = server.wait_for_requests(1);
+    running.kill9();
+    let interrupted = only_failed(&env);
+    assert_eq!(interrupted["status"], "interrupted");
+    assert_eq!(interrupted["attempts"][0]["error"]["kind"], "interrupted");
+    assert_eq!(interrupted["attempts"][0]["maybe_received"], true);
+    assert_eq!(interrupted["attempts"][0]["duration_ms"], Value::Null);
+    assert_eq!(received[0].header("webhook-id"), interrupted["uuid"].as_str(), "what went out is what is known");
+    drop(running);
+    recovers(&env, &interrupted);
+}
+
+#[test]
+fn killed_before_the_request_leaves() {
+    let env = TestEnv::new();
+    let nobody = never_accepting();
+    let mut running =
+        env.hookfire(["fire", "account", "created", "--url", &nobody.url(), "--connect-timeout", "20s"]).spawn();
+    // The headline is told once the delivery is committed; the connection never comes about.
+    running.wait_for_stderr("#1 account.created");
+    running.kill9();
+    let interrupted = only_failed(&env);
+    assert_eq!(interrupted["status"], "interrupted");
+    drop(running);
+    recovers(&env, &interrupted);
+}
+
+#[test]
+fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_sent_again() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503)]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    running.wait_for_stderr("next in 60s");
+    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(listed, serde_json::json!([]));
+    let retry = env.hookfire(["retry", "1"]).run().assert_code(5);
+    assert!(retry.stderr().contains("is being sent right now"), "{retry}");
+    env.hookfire(["failed", "delete", "1", "--yes"]).run().assert_code(5);
+    let journal = env.hookfire(["journal", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(journal[0]["status"], "pending");
+    assert!(journal[0]["next_attempt_at"].is_string());
+    running.interrupt();
+    running.wait().assert_code(130);
+}
+
+#[test]
+fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), hang()]);
+    env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    let mut running = env.hookfire(["retry", "--all"]).spawn();
+    server.wait_for_requests(2);
+    running.kill9();
+    let interrupted = only_failed(&env);
+    assert_eq!(interrupted["attempt_count"], 2);
+    assert_eq!(interrupted["last_error"]["kind"], "interrupted");
+    drop(running);
+    recovers(&env, &interrupted);
+}
+
+#[test]
+fn what_was_delivered_and_could_not_be_recorded_is_told_with_code_6() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200).held()]);
+    let running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    server.wait_for_requests(1);
+    // Another program keeps the journal locked for longer than anybody waits.
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    server.release();
+    let outcome = running.wait().assert_code(6);
+    assert!(outcome.stderr().contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
+    drop(lock);
+    assert_eq!(only_failed(&env)["status"], "interrupted");
+}
