@@ -44,7 +44,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Wri
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A whole event document from this file (- = stdin), sent byte for byte' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: org_name=Acme, plan/name=Gold, users/user[2]/email=a@b.c (repeatable)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r

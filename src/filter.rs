@@ -1,6 +1,6 @@
 //! The one filter grammar: which deliveries a list, a deletion or a retry is about.
 //!
-//! [`Filter::matches`] is what a filter means. The journal answers the same question in SQL, and a test holds the two
+//! `Filter::matches` is what a filter means. The journal answers the same question in SQL, and a test holds the two
 //! together.
 
 #[cfg(test)]

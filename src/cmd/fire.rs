@@ -62,7 +62,7 @@ pub struct FireArgs {
     /// A whole event document from this file (- = stdin), sent byte for byte
     #[arg(long, value_name = "FILE", help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
     event: Option<PathBuf>,
-    /// Change a field of the object: org_name=Acme, plan/name=Gold, users/user[2]/email=a@b.c (repeatable)
+    /// Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
     #[arg(long, value_name = "PATH=VALUE", help_heading = "Event")]
     set: Vec<String>,
     #[command(flatten)]
