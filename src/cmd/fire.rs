@@ -161,20 +161,17 @@ fn sample_object(event_type: &str, action: &str, now: UnixMs) -> Result<Object, 
         return Ok(object);
     }
     let failure = Failure::usage(format!("there is no built-in sample for `{event_type}` `{action}`"));
-    let near = if catalogue::TYPES.contains(&event_type) {
-        let actions = catalogue::actions_of(event_type).filter(|known| *known != action);
-        text::nearest(action, actions).map(|near| (event_type, near))
-    } else {
-        text::nearest(event_type, catalogue::TYPES.iter().copied()).map(|near| (near, action))
-    };
-    let failure = match near {
-        Some((event_type, action)) if !catalogue::is_documented(event_type, action) => failure,
-        Some((near_type, near_action)) if !catalogue::is_documented(event_type, action) => {
-            failure.hint(format!("did you mean `{near_type} {near_action}`?"))
-        }
-        _ => failure,
+    let failure = match near_event(event_type, action) {
+        Some((near_type, near_action)) => failure.hint(format!("did you mean `{near_type} {near_action}`?")),
+        None => failure,
     };
     Err(failure.hint("any type and action can be sent with an object: `--object FILE`"))
+}
+
+/// The documented event that was most likely meant.
+fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
+    let near_type = text::nearest(event_type, catalogue::TYPES.iter().copied())?;
+    Some((near_type, text::nearest(action, catalogue::actions_of(near_type))?))
 }
 
 fn dry_run(ctx: &Context<'_>, event: &Event, target: &Target, rule: &Rule, format: Format) -> Result<Exit, Failure> {
@@ -182,7 +179,6 @@ fn dry_run(ctx: &Context<'_>, event: &Event, target: &Target, rule: &Rule, forma
     let head = request_head("POST", target, &headers);
     if format == Format::Text {
         ctx.ui.status(&format!("nothing is sent; {}", rule.in_words()));
-        // Into a pipe goes the body as it is, so that `--dry-run | xmllint -` works on what would be sent.
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
         ctx.ui.data(|out| out.write_all(ctx.ui.outside_bytes(event.bytes()).as_ref()))?;
         if !event.bytes().ends_with(b"\n") {

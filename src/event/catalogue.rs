@@ -31,11 +31,6 @@ pub const EVENTS: &[(&str, &str)] = &[
     ("application", "key_deleted"),
 ];
 
-/// Is this pair in the manual?
-pub fn is_documented(event_type: &str, action: &str) -> bool {
-    EVENTS.contains(&(event_type, action))
-}
-
 /// The documented actions of a type, in the manual's order; none for an unknown type.
 pub fn actions_of(event_type: &str) -> impl Iterator<Item = &'static str> {
     EVENTS.iter().filter(move |(of, _)| *of == event_type).map(|(_, action)| *action)
@@ -52,13 +47,5 @@ mod tests {
             assert!(TYPES.contains(&pair.0), "{pair:?}");
             assert!(!EVENTS[..n].contains(pair), "{pair:?}");
         }
-    }
-
-    #[test]
-    fn looks_up() {
-        assert!(is_documented("application", "key_created"));
-        assert!(!is_documented("account", "suspended"));
-        assert_eq!(actions_of("user").collect::<Vec<_>>(), ["created", "updated", "deleted"]);
-        assert_eq!(actions_of("service").count(), 0);
     }
 }

@@ -27,7 +27,7 @@ impl Event {
     ///
     /// # Errors
     /// [`EventError::NotAName`] for a type or an action that is not one or more of `A-Z a-z 0-9 _ .
-    /// -`. The pair need not be a [documented](super::catalogue::is_documented) one.
+    /// -`. The pair need not be a [documented](super::catalogue::EVENTS) one.
     pub fn build(event_type: &str, action: &str, object: &Object) -> Result<Event, EventError> {
         require_name("type", event_type)?;
         require_name("action", action)?;

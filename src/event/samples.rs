@@ -1,8 +1,6 @@
 //! Sample objects for the documented events, so that a first event needs no file.
 //!
-//! Deliberately no randomness and no clock: the same context gives the same bytes. Samples exist
-//! where the object is sent in full; the shorter forms of `deleted` and of the key events are not
-//! here yet.
+//! Deliberately no randomness and no clock: the same context gives the same bytes.
 //!
 //! Invariant: fields stand in the order in which 3scale sends them, and ids agree with each other
 //! over all samples of one context: the user's and the application's account is the account of the
@@ -23,25 +21,46 @@ pub struct SampleContext {
     pub id: u64,
 }
 
-/// A sample object for a documented event whose object is sent in full, indented as it will stand
-/// in the event.
+/// A sample object for a documented event, indented as it will stand in the event; none for any other pair.
 ///
-/// Applications are in API key mode. `None` for any other pair.
+/// A deleted object has lost what belongs to it. Applications are in API key mode, but for the events about the keys of
+/// App ID mode.
 pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Option<Object> {
     let ids = Ids::of(cx);
     let mut xml = Xml::default();
     match (event_type, action) {
         ("account", "created") => xml.account(cx, &ids, "created", "pending"),
         ("account", "updated" | "plan_changed") => xml.account(cx, &ids, "approved", "active"),
-        ("user", "created") => xml.user(cx, &ids, "pending"),
-        ("user", "updated") => xml.user(cx, &ids, "active"),
-        ("application", "suspended") => xml.application(cx, &ids, "suspended"),
+        ("account", "deleted") => xml.deleted_account(cx, &ids),
+        ("user", "created") => xml.user(cx, &ids, "pending", Extent::Whole),
+        ("user", "updated") => xml.user(cx, &ids, "active", Extent::Whole),
+        ("user", "deleted") => xml.user(cx, &ids, "active", Extent::Deleted),
+        ("application", "suspended") => xml.application(cx, &ids, "suspended", Mode::ApiKey, Extent::Whole),
         ("application", "created" | "updated" | "plan_changed" | "user_key_updated") => {
-            xml.application(cx, &ids, "live");
+            xml.application(cx, &ids, "live", Mode::ApiKey, Extent::Whole);
+        }
+        ("application", "deleted") => xml.application(cx, &ids, "live", Mode::ApiKey, Extent::Deleted),
+        ("application", "key_created") => xml.application(cx, &ids, "live", Mode::AppId { keys: 2 }, Extent::Whole),
+        ("application", "key_updated" | "key_deleted") => {
+            xml.application(cx, &ids, "live", Mode::AppId { keys: 1 }, Extent::Whole);
         }
         _ => return None,
     }
     Some(Object::from_text(&xml.text).expect("fixed tags, closed in order, around escaped text"))
+}
+
+/// How much of an object is left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Deleted,
+}
+
+/// How an application authenticates.
+#[derive(Clone, Copy)]
+enum Mode {
+    ApiKey,
+    AppId { keys: u64 },
 }
 
 /// The ids of one context, all different, so that a receiver that mixes them up is found out.
@@ -97,26 +116,35 @@ impl Xml {
         self.plan(ids.account_plan, "Default", "account_plan", None);
         self.close("plans");
         self.open("users", "");
-        self.user(cx, ids, user_state);
+        self.user(cx, ids, user_state, Extent::Whole);
         self.close("users");
         self.close("account");
     }
 
-    fn user(&mut self, cx: &SampleContext, ids: &Ids, state: &str) {
+    fn deleted_account(&mut self, cx: &SampleContext, ids: &Ids) {
+        self.open("account", "");
+        self.times(cx, ids.account);
+        self.field("state", "approved");
+        self.close("account");
+    }
+
+    fn user(&mut self, cx: &SampleContext, ids: &Ids, state: &str, extent: Extent) {
         self.open("user", "");
         self.times(cx, ids.user);
         self.field("account_id", &ids.account.to_string());
         self.field("state", state);
         self.field("role", "admin");
-        self.field("username", "jane.doe");
-        self.field("email", "jane.doe@acme.example");
-        self.field("first_name", "Jane");
-        self.field("last_name", "Doe");
-        self.empty("extra_fields");
+        if extent == Extent::Whole {
+            self.field("username", "jane.doe");
+            self.field("email", "jane.doe@acme.example");
+            self.field("first_name", "Jane");
+            self.field("last_name", "Doe");
+            self.empty("extra_fields");
+        }
         self.close("user");
     }
 
-    fn application(&mut self, cx: &SampleContext, ids: &Ids, state: &str) {
+    fn application(&mut self, cx: &SampleContext, ids: &Ids, state: &str, mode: Mode, extent: Extent) {
         self.open("application", "");
         self.times(cx, ids.application);
         self.field("state", state);
@@ -124,12 +152,24 @@ impl Xml {
         self.empty("first_traffic_at");
         self.empty("first_daily_traffic_at");
         self.field("service_id", &ids.service.to_string());
-        self.field("user_key", &key_from(ids.application));
-        self.field("provider_verification_key", &key_from(ids.service));
+        match mode {
+            Mode::ApiKey => {
+                self.field("user_key", &key_from(ids.application));
+                self.field("provider_verification_key", &key_from(ids.service));
+            }
+            Mode::AppId { keys } => {
+                self.field("application_id", &key_from(ids.application)[..8]);
+                self.open("keys", "");
+                (0..keys).for_each(|nth| self.field("key", &key_from(ids.account_plan.wrapping_add(nth))));
+                self.close("keys");
+            }
+        }
         self.plan(ids.application_plan, "Basic", "application_plan", Some(ids.service));
-        self.field("name", "Parcel tracker");
-        self.field("description", "Shows customers where their parcels are");
-        self.empty("extra_fields");
+        if extent == Extent::Whole {
+            self.field("name", "Parcel tracker");
+            self.field("description", "Shows customers where their parcels are");
+            self.empty("extra_fields");
+        }
         self.close("application");
     }
 
@@ -197,20 +237,42 @@ mod tests {
         SampleContext { now: "2026-11-20T10:00:00Z".to_owned(), id: 6 }
     }
 
+    fn fields(event_type: &str, action: &str) -> Vec<String> {
+        let object = sample(event_type, action, &context()).unwrap();
+        let document = roxmltree::Document::parse(object.as_str()).unwrap();
+        let children = document.root_element().children().filter(roxmltree::Node::is_element);
+        children.map(|child| child.tag_name().name().to_owned()).collect()
+    }
+
     #[test]
-    fn samples_are_documented_events_of_their_type() {
-        let sampled: Vec<_> = catalogue::EVENTS
-            .iter()
-            .filter_map(|(event_type, action)| {
-                sample(event_type, action, &context()).map(|object| (event_type, action, object))
-            })
-            .collect();
-        assert_eq!(sampled.len(), 10);
+    fn a_deleted_object_has_lost_what_belongs_to_it() {
+        assert_eq!(fields("account", "deleted"), ["id", "created_at", "updated_at", "state"]);
+        assert_eq!(fields("user", "deleted"), ["id", "created_at", "updated_at", "account_id", "state", "role"]);
+        let application = fields("application", "deleted");
+        assert_eq!(application.last().map(String::as_str), Some("plan"));
+        assert!(application.contains(&"user_key".to_owned()));
+    }
+
+    #[test]
+    fn key_events_are_about_applications_with_keys() {
+        for (action, keys) in [("key_created", 2), ("key_updated", 1), ("key_deleted", 1)] {
+            let names = fields("application", action);
+            let mode: Vec<&str> = names.iter().map(String::as_str).skip(8).take(3).collect();
+            assert_eq!(mode, ["application_id", "keys", "plan"], "{action}");
+            let object = sample("application", action, &context()).unwrap();
+            assert_eq!(object.as_str().matches("<key>").count(), keys, "{action}");
+        }
+    }
+
+    #[test]
+    fn every_documented_event_has_a_sample_of_its_type_and_no_other_has() {
+        let sampled = catalogue::EVENTS.iter().map(|(event_type, action)| {
+            (event_type, action, sample(event_type, action, &context()).expect("a sample"))
+        });
         for (event_type, action, object) in sampled {
             assert_eq!(object.root_name(), *event_type);
             assert!(Event::build(event_type, action, &object).is_ok());
         }
-        assert_eq!(sample("account", "deleted", &context()), None);
         assert_eq!(sample("service", "created", &context()), None);
     }
 
