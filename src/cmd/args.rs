@@ -11,10 +11,11 @@ use clap::{Args, ValueEnum};
 
 use crate::delivery::{ErrorKind, Status};
 use crate::event::catalogue;
+use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::output::Color;
 use crate::rule::StatusRanges;
-use crate::time::{Edge, TimeError, UnixMs, parse_duration, parse_time};
+use crate::time::{Edge, UnixMs, parse_duration, parse_time};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -155,8 +156,13 @@ impl FilterArgs {
     ///
     /// # Errors
     /// When a time cannot be read.
-    pub fn filter(&self, now: UnixMs) -> Result<Filter, TimeError> {
-        let time = |text: &Option<String>, edge| text.as_deref().map(|text| parse_time(text, now, edge)).transpose();
+    pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
+        let time = |text: &Option<String>, edge| {
+            text.as_deref()
+                .map(|text| parse_time(text, now, edge))
+                .transpose()
+                .map_err(|e| Failure::from_error(Kind::Usage, e))
+        };
         Ok(Filter {
             event_type: self.event_type.clone(),
             action: self.action.clone(),
@@ -181,6 +187,31 @@ impl FilterArgs {
             unknown(&self.action, actions.collect(), "an action"),
         ];
         words.into_iter().flatten().collect()
+    }
+}
+
+/// The filter of commands for which an endpoint only narrows.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListFilterArgs {
+    /// Only deliveries meant for this endpoint
+    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    rest: FilterArgs,
+}
+
+impl ListFilterArgs {
+    /// The filter.
+    ///
+    /// # Errors
+    /// When a time cannot be read.
+    pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
+        Ok(Filter { endpoint: self.endpoint.clone(), ..self.rest.filter(now)? })
+    }
+
+    /// As [`FilterArgs::unknown_words`].
+    pub fn unknown_words(&self) -> Vec<String> {
+        self.rest.unknown_words()
     }
 }
 

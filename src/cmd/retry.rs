@@ -82,7 +82,7 @@ pub struct RetryArgs {
 /// What kept it from sending at all; what became of each delivery is the exit code.
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let began = ctx.now();
-    let mut filter = args.filter.filter(began).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let mut filter = args.filter.filter(began)?;
     let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
     if !elsewhere {
         filter.endpoint.clone_from(&args.endpoint);

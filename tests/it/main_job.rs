@@ -1,6 +1,6 @@
 //! The main job: an event goes out once, as it should, by the rule, and what came of it is told truly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -211,6 +211,27 @@ fn sigterm_in_the_middle_of_a_request_records_that_it_may_have_arrived() {
     assert_eq!(delivery["status"], "interrupted");
     assert_eq!(delivery["attempts"][0]["error"]["kind"], "interrupted");
     assert_eq!(delivery["attempts"][0]["maybe_received"], true);
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![hang()]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    server.wait_for_requests(1);
+    // It cannot record what the first one stopped, and would wait ten seconds for the lock.
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    while running.is_running() {
+        running.interrupt();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(begun.elapsed() < Duration::from_secs(5), "it still waits for the journal's lock");
+    }
+    running.wait().assert_code(130);
+    drop(lock);
+    let failed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
+    assert_eq!(failed[0]["status"], "interrupted", "nothing is lost by that");
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 use clap::Args;
 
-use crate::cmd::args::{DeliveryId, FilterArgs, Format, ReportOutput};
+use crate::cmd::args::{DeliveryId, Format, ListFilterArgs, ReportOutput};
 use crate::cmd::context::Context;
 use crate::cmd::list::deletion;
 use crate::cmd::scope::Scope;
 use crate::delivery::Status;
 use crate::exit::Exit;
-use crate::failure::{Failure, Kind};
-use crate::filter::Filter;
+use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,11 +33,8 @@ pub struct FailedDeleteArgs {
     /// Everything in the failed list
     #[arg(long)]
     all: bool,
-    /// Only deliveries meant for this endpoint
-    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
-    endpoint: Option<String>,
     #[command(flatten)]
-    filter: FilterArgs,
+    filter: ListFilterArgs,
     /// Show what would be deleted; delete nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
@@ -50,8 +46,7 @@ pub struct FailedDeleteArgs {
 }
 
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let filter = args.filter.filter(ctx.now())?;
     let scope = Scope::settle(&args.ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
     let ids = scope.ids(journal.as_ref())?;

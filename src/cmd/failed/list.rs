@@ -4,12 +4,11 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::cmd::args::{FailedOutput, FilterArgs, Format};
+use crate::cmd::args::{FailedOutput, Format, ListFilterArgs};
 use crate::cmd::context::Context;
 use crate::cmd::list::{self, Words};
 use crate::exit::Exit;
-use crate::failure::{Failure, Kind};
-use crate::filter::Filter;
+use crate::failure::Failure;
 use crate::journal::{List, Query};
 
 const EXAMPLES: &str = "\
@@ -32,18 +31,14 @@ pub struct FailedListArgs {
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Only deliveries meant for this endpoint
-    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
-    endpoint: Option<String>,
     #[command(flatten)]
-    filter: FilterArgs,
+    filter: ListFilterArgs,
     #[command(flatten)]
     output: FailedOutput,
 }
 
 pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let filter = args.filter.filter(ctx.now())?;
     let empty = if filter.is_empty() { "the failed list is empty" } else { "nothing in the failed list matches" };
     let query = Query { list: List::Failed, filter, limit: args.limit.map(NonZeroUsize::get) };
     let journal = ctx.existing_journal()?;

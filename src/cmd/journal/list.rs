@@ -4,12 +4,11 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::cmd::args::{FilterArgs, Format, ListOutput, StatusArg};
+use crate::cmd::args::{Format, ListFilterArgs, ListOutput, StatusArg};
 use crate::cmd::context::Context;
 use crate::cmd::list::{self, Words};
 use crate::exit::Exit;
-use crate::failure::{Failure, Kind};
-use crate::filter::Filter;
+use crate::failure::Failure;
 use crate::journal::{List, Query};
 
 /// Newest deliveries shown as text unless told otherwise; the other formats are for scripts and show all.
@@ -36,18 +35,14 @@ pub struct JournalListArgs {
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Only deliveries meant for this endpoint
-    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
-    endpoint: Option<String>,
     #[command(flatten)]
-    filter: FilterArgs,
+    filter: ListFilterArgs,
     #[command(flatten)]
     output: ListOutput,
 }
 
 pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let filter = args.filter.filter(ctx.now()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let filter = Filter { endpoint: args.endpoint.clone(), ..filter };
+    let filter = args.filter.filter(ctx.now())?;
     let format = args.output.format();
     let nothing_asked = filter.is_empty() && args.status.is_none();
     let query = Query {

@@ -120,6 +120,14 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().expect("the state of a child process");
+        }
+        self.status.is_none()
+    }
+
     /// SIGKILL: the process gets no chance to tidy up. Like the other signals, without effect on one that has
     /// ended.
     pub fn kill9(&mut self) {
