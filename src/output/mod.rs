@@ -158,6 +158,7 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written.
     pub fn data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+        self.clear_countdown();
         Ok(write(&mut *self.out.borrow_mut())?)
     }
 
@@ -259,12 +260,17 @@ impl Ui {
     fn talk(&self, label: &str, tone: Tone, text: &str) {
         // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
         let _ = self.out.borrow_mut().flush();
-        if self.countdown_shown.take() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.clear_countdown();
         let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
         let line = format!("{}{text}\n", paint(self.err_colors, tone, label));
         let _ = io::stderr().write_all(line.as_bytes());
+    }
+
+    /// The countdown's line is for what is said next.
+    fn clear_countdown(&self) {
+        if self.countdown_shown.take() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Server, TestEnv, forever, needs};
+use crate::support::{Server, TestEnv, forever, needs, respond};
 
 fn with_failures(env: &TestEnv, number: usize) {
     let server = Server::script(vec![forever(503)]);
@@ -91,6 +91,25 @@ fn no_escapes_go_into_a_pipe_unless_they_are_asked_for() {
         assert!(terminal().run().stdout.contains(&0x1b), "a terminal has colours");
         assert!(!terminal().env("NO_COLOR", "1").run().stdout.contains(&0x1b), "unless NO_COLOR is set");
     }
+}
+
+#[test]
+fn the_countdown_makes_way_for_what_is_said_next() {
+    if !needs("script", &["--version"]) || !needs("timeout", &["--version"]) {
+        return;
+    }
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503)]);
+    let line = "timeout -s INT 0.5 \"$HOOKFIRE\" fire user created --url \"$ENDPOINT\"";
+    let outcome = env
+        .on_terminal(line)
+        .env("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"))
+        .env("ENDPOINT", server.url())
+        .env("NO_COLOR", "1")
+        .run();
+    let shown = outcome.stdout();
+    assert!(shown.contains("\r\u{1b}[Knext attempt in 60s (Ctrl-C stops)"), "{outcome}");
+    assert!(shown.contains("\r\u{1b}[K#1 interrupted, 1 attempt"), "{outcome}");
 }
 
 #[test]

@@ -69,8 +69,13 @@ impl TestEnv {
     pub fn hookfire_on_terminal(&self, args: &[&str]) -> Invocation {
         let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(args);
         let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        self.on_terminal(&line.join(" "))
+    }
+
+    /// As [`TestEnv::hookfire_on_terminal`], for any line of shell.
+    pub fn on_terminal(&self, line: &str) -> Invocation {
         let script = Invocation::new("script".as_ref(), &self.work_dir(), &self.variables);
-        script.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh")
+        script.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh")
     }
 
     /// The folder that holds all the others.
