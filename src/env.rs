@@ -50,11 +50,9 @@ impl Variables for Environment {
     }
 }
 
-/// Which of the standard streams are terminals.
+/// Which of the output streams are terminals.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminals {
-    /// stdin is one.
-    pub stdin: bool,
     /// stdout is one.
     pub stdout: bool,
     /// stderr is one.
@@ -64,11 +62,7 @@ pub struct Terminals {
 impl Terminals {
     /// As they are.
     pub fn current() -> Terminals {
-        Terminals {
-            stdin: std::io::stdin().is_terminal(),
-            stdout: std::io::stdout().is_terminal(),
-            stderr: std::io::stderr().is_terminal(),
-        }
+        Terminals { stdout: std::io::stdout().is_terminal(), stderr: std::io::stderr().is_terminal() }
     }
 }
 

@@ -4,10 +4,11 @@
 //! here knows why a run ended, only what that end is called.
 
 /// How a run ended. The discriminant is the process's exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// All that was asked happened.
+    #[default]
     Done = 0,
     /// Anything that has no code of its own.
     Error = 1,

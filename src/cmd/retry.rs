@@ -1,7 +1,5 @@
 //! `hookfire retry`: send failed deliveries again.
 
-use std::cell::Cell;
-
 use clap::Args;
 
 use super::args::{DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
@@ -168,14 +166,23 @@ struct Tally {
     failed: usize,
     not_sent: usize,
     skipped: usize,
-    exit: Cell<Option<Exit>>,
+    /// The worst so far.
+    exit: Exit,
     /// The first failure that kept a delivery from being sent, to be told at the end where stderr takes one object only.
     first_failure: Option<Failure>,
 }
 
 impl Tally {
-    fn note(&self, exit: Exit) {
-        self.exit.set(Some(self.exit.get().unwrap_or(Exit::Done).worst(exit)));
+    /// `2 delivered, 1 failed`
+    fn in_words(&self) -> String {
+        let parts = [
+            (self.delivered, "delivered"),
+            (self.failed, "failed"),
+            (self.not_sent, "not sent"),
+            (self.skipped, "skipped"),
+        ];
+        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -222,6 +229,15 @@ impl Retry<'_> {
     fn configured(&self, delivery: &Delivery) -> Option<&crate::config::Endpoint> {
         let endpoint = self.ctx.config().ok()?.endpoints.get(delivery.endpoint.as_deref()?)?;
         endpoint.target.base.same_origin(&delivery.target.base).then_some(endpoint)
+    }
+
+    /// Whether the delivery's endpoint is configured, at another place.
+    fn has_moved(&self, delivery: &Delivery) -> bool {
+        let named = delivery
+            .endpoint
+            .as_ref()
+            .is_some_and(|name| self.ctx.config().is_ok_and(|config| config.endpoints.contains_key(name)));
+        self.elsewhere.is_none() && named && self.configured(delivery).is_none()
     }
 
     fn rule(&self, delivery: &Delivery) -> Rule {
@@ -272,21 +288,22 @@ impl Retry<'_> {
         }
         self.ctx.ui.flush()?;
         ended?;
-        let Tally { delivered, failed, not_sent, skipped, .. } = self.tally;
         if asked > 1 {
-            let parts = [(delivered, "delivered"), (failed, "failed"), (not_sent, "not sent"), (skipped, "skipped")];
-            let parts: Vec<String> =
-                parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-            self.ctx.ui.status(&parts.join(", "));
+            self.ctx.ui.status(&self.tally.in_words());
         }
-        let exit = self.tally.exit.get().unwrap_or(Exit::Done);
+        let exit = self.tally.exit;
         if self.ctx.clock.interrupted() {
             return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
         }
-        match self.tally.first_failure.take() {
-            Some(failure) if self.format != Format::Text => Err(Failure { exit: Some(exit), ..failure }),
-            _ => Ok(exit),
+        if self.format == Format::Text || exit == Exit::Done {
+            return Ok(exit);
         }
+        let kind = if exit == Exit::Refused { Kind::Refused } else { Kind::Unreachable };
+        let failure = self.tally.first_failure.take().unwrap_or_else(|| {
+            Failure::new(kind, format!("not all were delivered: {}", self.tally.in_words()))
+                .hint("`hookfire failed list` shows what is left")
+        });
+        Err(Failure { exit: Some(exit), ..failure })
     }
 }
 
@@ -302,15 +319,21 @@ impl Dispatch for Retry<'_> {
         let options = settings::transport(&self.args.transport, endpoint);
         self.ctx.warn_of_exposure(&target, &options);
         let sent_to = self.elsewhere.is_some().then(|| target.to_string());
-        self.ctx.shipment(&target, self.rule(delivery), &options, sent_to)
+        let shipment = self.ctx.shipment(&target, self.rule(delivery), &options, sent_to);
+        shipment.map_err(|failure| match &delivery.endpoint {
+            Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(
+                "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",
+                delivery.id
+            )),
+            _ => failure,
+        })
     }
 
     fn failed(&mut self, id: i64, failure: Failure) -> bool {
         let journal_is_gone = failure.kind == Kind::Journal;
         let missing = failure.error.downcast_ref::<MissingSecret>().is_some();
-        let about = format!("#{id} is left as it is");
-        let failure = if missing { failure.about(about) } else { failure };
-        self.tally.note(failure.kind.exit());
+        let failure = if missing { failure.about(format!("#{id} is left as it is")) } else { failure };
+        self.tally.exit = self.tally.exit.worst(failure.kind.exit());
         if self.format == Format::Text {
             failure.tell(self.ctx.ui);
         } else {
@@ -340,7 +363,7 @@ impl Dispatch for Retry<'_> {
                     Status::Delivered => self.tally.delivered += 1,
                     _ => self.tally.failed += 1,
                 }
-                self.tally.note(exit_of(delivery));
+                self.tally.exit = self.tally.exit.worst(exit_of(delivery));
                 self.print(delivery)?;
             }
         }

@@ -3,6 +3,7 @@
 //! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
 //! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk.
 
+mod checkpoint;
 mod error;
 mod open;
 mod query;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use checkpoint::WalLength;
 pub use open::LOCK_TIMEOUT;
 use open::Opened;
 pub use query::{List, Query};
@@ -32,6 +34,7 @@ pub struct Journal {
     timeout: Duration,
     processes: Box<dyn Processes>,
     owner: ProcessId,
+    wal: WalLength,
     /// Dropped after `conn`, as [`Opened`] asks.
     _file: File,
 }
@@ -47,9 +50,10 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { conn, file } = open::open(path, timeout)?;
+        let Opened { mut conn, file } = open::open(path, timeout)?;
+        let wal = WalLength::watch(&mut conn).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, _file: file })
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, wal, _file: file })
     }
 
     /// The file.

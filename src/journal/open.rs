@@ -18,10 +18,6 @@ use crate::store::StoreError;
 
 /// How long a process waits for the lock before it gives up.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// WAL pages after which a commit also moves them into the main file: a few fires' worth. Each run of the program reads
-/// the whole WAL, page by page, when it opens the journal.
-const CHECKPOINT_PAGES: i64 = 40;
-
 /// An open journal file.
 pub struct Opened {
     /// The connection, ready for use.
@@ -131,13 +127,12 @@ impl Opening<'_> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(self.path, flags)?;
             conn.busy_timeout(self.timeout)?;
-            // A checkpoint when the last connection closes costs more than a whole fire; autocheckpoint does it now and then.
+            // A checkpoint when the last connection closes costs more than a whole fire; `checkpoint` does it now and then.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             // While a new file is made, nothing is worth syncing step by step: it becomes durable with its first delivery,
             // whose commit syncs all of the WAL, and `migrate` has synced the main file before.
             conn.pragma_update(None, "synchronous", if self.fresh { "OFF" } else { "FULL" })?;
             conn.pragma_update(None, "foreign_keys", true)?;
-            conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             Ok(conn)
         })
     }

@@ -98,7 +98,7 @@ impl Store for Journal {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError> {
-        self.write(|tx| {
+        self.write_and_checkpoint(|tx| {
             let error = outcome.error.as_ref();
             // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
             tx.prepare_cached(

@@ -83,7 +83,7 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; then none is deleted.
     pub fn delete(&self, ids: &[i64], statuses: &[Status]) -> Result<usize, StoreError> {
-        self.write(|tx| {
+        self.write_and_checkpoint(|tx| {
             let names: Vec<String> = statuses.iter().map(|status| format!("'{}'", status.as_str())).collect();
             let sql = format!("DELETE FROM deliveries WHERE id = ?1 AND status IN ({})", names.join(", "));
             let mut statement = tx.prepare_cached(&sql)?;

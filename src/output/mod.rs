@@ -11,7 +11,7 @@ pub mod table;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufRead as _, BufWriter, Stdout, Write};
+use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -137,7 +137,7 @@ impl Ui {
 
     /// Whether a question can be put: stdin and stderr are terminals.
     pub fn can_ask(&self) -> bool {
-        self.terminals.stdin && self.terminals.stderr && !self.manner.structured
+        self.terminals.stderr && !self.manner.structured && io::stdin().is_terminal()
     }
 
     /// Whether stdout has colours.

@@ -216,6 +216,10 @@ fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
     let server = Server::script(vec![respond(503), respond(200)]);
     let outcome = env.hookfire(["retry", "1", "2", "--url", &server.url()]).run().assert_code(3);
     assert!(outcome.stderr().contains("1 delivered, 1 failed"), "{outcome}");
+    let json = env.hookfire(["retry", "1", "-o", "json"]).run().assert_code(4);
+    assert_eq!(json.json()[0]["status"], "failed");
+    let error: Value = serde_json::from_str(json.stderr()).expect("one JSON object");
+    assert_eq!(error["error"]["message"], "not all were delivered: 1 failed");
     let both = env.hookfire(["retry", "--all"]).run();
     assert_eq!(both.code, Some(4), "a missing secret (1) is less than no answer (4): {both}");
     assert!(both.stderr().contains("secret parameter `t`"), "{both}");

@@ -59,7 +59,9 @@ fn a_fire_syncs_its_intent_before_it_connects() {
 
 #[test]
 fn a_fire_is_sparing_with_the_system() {
-    // How often two threads wait for each other differs from run to run by a few calls; the least of three is its cost.
+    // A release build needs 300 at most. This one is not optimised, and how often two threads wait for each other differs
+    // from run to run: the least of three, and a few for the difference.
+    const MOST: usize = 310;
     let mut least = usize::MAX;
     for _ in 0..3 {
         let Some([first, second]) = two_fires() else { return };
@@ -68,5 +70,5 @@ fn a_fire_is_sparing_with_the_system() {
         }
         least = least.min(second.len());
     }
-    assert!(least <= 300, "{least} system calls");
+    assert!(least <= MOST, "{least} system calls");
 }
