@@ -102,6 +102,20 @@ impl Failure {
         self.exit.unwrap_or(self.kind.exit())
     }
 
+    /// How a command ends whose deed is done and whose report could not be written: a reader that went away changes
+    /// nothing, a full disk is told, and neither hides a worse end.
+    ///
+    /// # Errors
+    /// The failure, with the worse of both codes.
+    pub fn after(reported: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
+        match reported {
+            Err(failure) if failure.kind != Kind::ClosedPipe => {
+                Err(Failure { exit: Some(failure.exit().worst(exit)), ..failure })
+            }
+            _ => Ok(exit),
+        }
+    }
+
     /// The same failure with a sentence about it in front; what it said becomes the cause.
     #[must_use]
     pub fn about(self, context: String) -> Failure {

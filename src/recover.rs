@@ -5,7 +5,7 @@
 
 use crate::deliver::{Courier, DeliverError, Observer, Shipment};
 use crate::delivery::Delivery;
-use crate::time::UnixMs;
+use crate::store::Seen;
 
 /// What became of one delivery in a retry.
 #[derive(Debug)]
@@ -44,17 +44,17 @@ pub trait Dispatch {
 
 /// Sends the deliveries of these ids again, in this order, until one ends it or the user interrupts.
 ///
-/// What another process tried since `began`, when the ids were read, is skipped: it had its turn.
+/// What another process tried since it was seen is skipped: it had its turn.
 ///
 /// # Errors
 /// What [`Dispatch::done`] returned, or an error of the journal between two deliveries.
-pub fn retry<D: Dispatch>(courier: &Courier<'_>, ids: &[i64], began: UnixMs, dispatch: &mut D) -> Result<(), D::Error> {
-    for &id in ids {
+pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D) -> Result<(), D::Error> {
+    for &Seen { id, attempts } in seen {
         if courier.clock.interrupted() {
             return Ok(());
         }
         let delivery = match courier.store.delivery(id).map_err(DeliverError::from)? {
-            Some(delivery) if delivery.status.in_failed_list() && delivery.finished_at <= Some(began) => delivery,
+            Some(delivery) if delivery.status.in_failed_list() && delivery.attempt_count == attempts => delivery,
             _ => {
                 dispatch.done(&Retried::Skipped(id))?;
                 continue;

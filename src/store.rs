@@ -41,6 +41,15 @@ pub struct NewAttempt<'a> {
     pub lease_until: UnixMs,
 }
 
+/// A delivery as a bulk found it: what became of it since is told by the number of its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which delivery.
+    pub id: i64,
+    /// How many attempts it had.
+    pub attempts: u32,
+}
+
 /// Under what condition an attempt may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::args::{Format, ReportOutput, TargetArgs, TransportArgs};
 use super::context::{Context, request_head};
+use super::report::tls_hint;
 use crate::delivery::ErrorKind;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
@@ -19,7 +20,7 @@ Examples:
   Is the endpoint there?
     $ hookfire ping -e staging
   Wait for it in a script:
-    $ until hookfire ping --url http://127.0.0.1:8080/hook --quiet; do sleep 1; done";
+    $ until hookfire ping --url http://127.0.0.1:8080/hook 2>/dev/null; do sleep 1; done";
 
 /// Ask an endpoint whether it is there, as 3scale's "Ping!" does
 ///
@@ -60,37 +61,41 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let outcome = judge(&shipment.rule, answer.result);
     let took = measured(answer.duration);
     let url = &chosen.target;
-    match args.output.format() {
-        Format::Text => {
-            if let Some(words) = words {
-                ctx.ui.line(&format!("{url} answered {words} ({took})"))?;
-            }
-        }
-        format => {
-            let error = outcome
-                .error
-                .as_ref()
-                .map(|error| serde_json::json!({ "kind": error.kind.as_str(), "message": error.message }));
-            let view = serde_json::json!({
-                "url": url.to_string(), "http_status": outcome.http_status,
-                "duration_ms": duration_ms(answer.duration), "error": error,
-            });
-            ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
-        }
-    }
-    ctx.ui.flush()?;
-    let Some(error) = outcome.error else {
-        return Ok(Exit::Done);
-    };
-    let kind = match error.kind {
+    let kind = outcome.error.as_ref().map(|error| match error.kind {
         ErrorKind::Status => Kind::Refused,
         ErrorKind::Interrupted => Kind::Interrupted,
         _ => Kind::Unreachable,
+    });
+    let reported = || -> Result<(), Failure> {
+        match args.output.format() {
+            Format::Text => {
+                if let Some(words) = words {
+                    ctx.ui.line(&format!("{url} answered {words} ({took})"))?;
+                }
+            }
+            format => {
+                let error = outcome
+                    .error
+                    .as_ref()
+                    .map(|error| serde_json::json!({ "kind": error.kind.as_str(), "message": error.message }));
+                let view = serde_json::json!({
+                    "url": url.to_string(), "http_status": outcome.http_status,
+                    "duration_ms": duration_ms(answer.duration), "error": error,
+                });
+                ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+            }
+        }
+        Ok(ctx.ui.flush()?)
     };
+    let exit = Failure::after(reported(), kind.map_or(Exit::Done, Kind::exit))?;
+    let (Some(error), Some(kind)) = (outcome.error, kind) else { return Ok(exit) };
     let failure = Failure::new(kind, format!("ping of {url} is no success: {}", error.message));
-    Err(match error.kind {
-        ErrorKind::Tls => failure.hint("trust the endpoint's own certificate with `--cacert FILE`"),
-        ErrorKind::Status => failure.hint("if that is a success to you, say so with `--success 200-207`"),
-        _ => failure,
-    })
+    let hint = match (error.kind, outcome.http_status) {
+        (ErrorKind::Tls, _) => tls_hint(&error.message),
+        (ErrorKind::Status, Some(200..300)) => {
+            Some("if that is a success to you, say so with `--success 200-207`".to_owned())
+        }
+        _ => None,
+    };
+    Err(hint.into_iter().fold(failure, Failure::hint))
 }

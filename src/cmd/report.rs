@@ -26,27 +26,30 @@ fn kind_of(delivery: &Delivery) -> Option<Kind> {
 
 /// Prints what became of one delivery and says how it ended.
 pub fn single(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<Exit, Failure> {
-    match format {
-        Format::Text => {
-            ctx.ui.line(&result_line(ctx.ui, delivery))?;
-            ctx.ui.flush()?;
-            for hint in hints(delivery) {
-                ctx.ui.hint(&hint);
-            }
-            Ok(exit_of(delivery))
-        }
-        _ => {
-            let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
-            ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
-            ctx.ui.flush()?;
-            let Some(kind) = kind_of(delivery) else {
-                return Ok(Exit::Done);
-            };
+    let exit = exit_of(delivery);
+    let exit = Failure::after(print(ctx, journal, delivery, format), exit)?;
+    match kind_of(delivery) {
+        Some(kind) if format != Format::Text => {
             let reason = delivery.last_error.as_ref().map_or(String::new(), |error| format!(": {}", error.message));
             let message = format!("#{} {}{reason}", delivery.id, delivery.status.as_str());
             Err(hints(delivery).into_iter().fold(Failure::new(kind, message), Failure::hint))
         }
+        _ => {
+            hints(delivery).iter().for_each(|hint| ctx.ui.hint(hint));
+            Ok(exit)
+        }
     }
+}
+
+fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<(), Failure> {
+    let line = if format == Format::Text {
+        result_line(ctx.ui, delivery)
+    } else {
+        let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
+        if format == Format::Json { json::pretty(&view) } else { json::compact(&view) }
+    };
+    ctx.ui.line(&line)?;
+    Ok(ctx.ui.flush()?)
 }
 
 fn hints(delivery: &Delivery) -> Vec<String> {
@@ -59,9 +62,15 @@ fn hints(delivery: &Delivery) -> Vec<String> {
         (ErrorKind::Status, Some(200..300)) => {
             hints.push("if that is a success to you, say so with `--success 200-207`".to_owned());
         }
-        (ErrorKind::Tls, _) => hints.push("trust the endpoint's own certificate with `--cacert FILE`".to_owned()),
+        (ErrorKind::Tls, _) => hints.extend(tls_hint(&error.message)),
         _ => {}
     }
     hints.push(format!("`hookfire failed show {id}` shows what happened, `hookfire retry {id}` sends it again"));
     hints
+}
+
+/// What to do about a failed TLS connection, where there is something to do here.
+pub fn tls_hint(message: &str) -> Option<String> {
+    let trust = message.contains("certificate") && !message.contains("alert");
+    trust.then(|| "trust the endpoint's own certificate with `--cacert FILE`".to_owned())
 }

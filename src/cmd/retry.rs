@@ -18,7 +18,7 @@ use crate::recover::{self, Dispatch, Retried};
 use crate::rule::Rule;
 use crate::secret::SecretSource;
 use crate::settings::{self, Chosen, Origin};
-use crate::store::Store as _;
+use crate::store::{Seen, Store as _};
 use crate::target::{MissingSecret, Target, Value};
 use crate::text;
 use crate::time::Clock as _;
@@ -79,8 +79,7 @@ pub struct RetryArgs {
 /// # Errors
 /// What kept it from sending at all; what became of each delivery is the exit code.
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let began = ctx.now();
-    let mut filter = args.filter.filter(began)?;
+    let mut filter = args.filter.filter(ctx.now())?;
     let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
     if !elsewhere {
         filter.endpoint.clone_from(&args.endpoint);
@@ -91,8 +90,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let target = TargetArgs { endpoint: args.endpoint.clone(), url: args.url.clone(), extras: args.extras.clone() };
     let elsewhere = elsewhere.then(|| settings::chosen(&target, ctx.matches, config, &ctx.env)).transpose()?;
     let journal = ctx.existing_journal()?;
-    let ids = scope.ids(journal.as_ref())?;
-    let Some(journal) = journal.filter(|_| !ids.is_empty()) else {
+    let seen = scope.seen(journal.as_ref())?;
+    let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
         if narrowed {
             args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
         }
@@ -100,7 +99,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     };
     let secrets = settings::secrets(&args.extras, &ctx.env)?;
     if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
-        refuse_strange_secrets(&secrets, &journal, &ids)?;
+        refuse_strange_secrets(&secrets, &journal, &seen)?;
     }
     let mut retry = Retry {
         ctx,
@@ -114,18 +113,18 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         tally: Tally::default(),
     };
     if args.dry_run {
-        return retry.dry_run(&ids);
+        return retry.dry_run(&seen);
     }
     ctx.catch_interrupts()?;
-    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &ids, began, &mut retry);
-    retry.finish(ended, ids.len())
+    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &seen, &mut retry);
+    retry.finish(ended, seen.len())
 }
 
 /// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
-fn refuse_strange_secrets(secrets: &[(String, SecretSource)], journal: &Journal, ids: &[i64]) -> Result<(), Failure> {
+fn refuse_strange_secrets(secrets: &[(String, SecretSource)], journal: &Journal, seen: &[Seen]) -> Result<(), Failure> {
     let mut strange: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
-    for &id in ids {
-        let Some(delivery) = journal.delivery(id)? else { continue };
+    for seen in seen {
+        let Some(delivery) = journal.delivery(seen.id)? else { continue };
         strange.retain(|name| !delivery.target.params.iter().any(|param| param.name == *name));
         if strange.is_empty() {
             return Ok(());
@@ -170,16 +169,20 @@ struct Tally {
     exit: Exit,
     /// The first failure that kept a delivery from being sent, to be told at the end where stderr takes one object only.
     first_failure: Option<Failure>,
+    /// The first result that could not be written to stdout: sending goes on without it.
+    unreported: Option<Failure>,
 }
 
 impl Tally {
     /// `2 delivered, 1 failed`
-    fn in_words(&self) -> String {
+    fn in_words(&self, asked: usize) -> String {
+        let seen_to = self.delivered + self.failed + self.not_sent + self.skipped;
         let parts = [
             (self.delivered, "delivered"),
             (self.failed, "failed"),
             (self.not_sent, "not sent"),
             (self.skipped, "skipped"),
+            (asked.saturating_sub(seen_to), "not tried"),
         ];
         let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
         parts.collect::<Vec<_>>().join(", ")
@@ -249,13 +252,11 @@ impl Retry<'_> {
         }
     }
 
-    fn dry_run(mut self, ids: &[i64]) -> Result<Exit, Failure> {
-        for &id in ids {
-            let Some(delivery) = self.journal.delivery(id)? else {
-                continue;
-            };
+    fn dry_run(mut self, seen: &[Seen]) -> Result<Exit, Failure> {
+        for &Seen { id, .. } in seen {
+            let Some(delivery) = self.journal.delivery(id)? else { continue };
             match self.prepare(&delivery) {
-                Ok(_) => self.print(&delivery)?,
+                Ok(_) => self.print_plan(&delivery)?,
                 Err(e) => {
                     self.failed(id, e);
                 }
@@ -265,33 +266,50 @@ impl Retry<'_> {
         self.finish(Ok(()), 0)
     }
 
+    /// What would be sent where.
+    fn print_plan(&mut self, delivery: &Delivery) -> Result<(), Failure> {
+        let Delivery { id, uuid, event_type, action, .. } = delivery;
+        let target = self.target(delivery)?;
+        if self.format == Format::Text {
+            return Ok(self.ctx.ui.line(&format!("would send #{id} {event_type}.{action} → {target}"))?);
+        }
+        let view = serde_json::json!({
+            "dry_run": true, "id": id, "uuid": uuid, "type": event_type, "action": action, "url": target.to_string(),
+        });
+        self.print_json(&view)
+    }
+
     fn print(&mut self, delivery: &Delivery) -> Result<(), Failure> {
-        let view = |journal: &Journal| -> Result<DeliveryView, Failure> {
-            Ok(DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?))
-        };
-        let line = match self.format {
-            Format::Json => self.array.element(&view(self.journal)?),
-            Format::Ndjson => json::compact(&view(self.journal)?),
-            _ if self.args.dry_run => {
-                let target = self.target(delivery)?;
-                format!("would send #{} {}.{} → {target}", delivery.id, delivery.event_type, delivery.action)
-            }
-            _ => result_line(self.ctx.ui, delivery),
-        };
+        if self.format == Format::Text {
+            self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?;
+            return Ok(self.ctx.ui.flush()?);
+        }
+        self.print_json(&DeliveryView::new(delivery).with_attempts(&self.journal.attempts(delivery.id)?))
+    }
+
+    fn print_json(&mut self, view: &impl serde::Serialize) -> Result<(), Failure> {
+        let line = if self.format == Format::Json { self.array.element(view) } else { json::compact(view) };
         self.ctx.ui.line(&line)?;
         Ok(self.ctx.ui.flush()?)
     }
 
-    fn finish(mut self, ended: Result<(), Failure>, asked: usize) -> Result<Exit, Failure> {
+    /// Writes what comes last; a report that could not be written does not hide how it ended.
+    fn end_output(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.tally.unreported.take() {
+            return Err(failure);
+        }
         if self.format == Format::Json {
             self.ctx.ui.line(self.array.end())?;
         }
-        self.ctx.ui.flush()?;
+        Ok(self.ctx.ui.flush()?)
+    }
+
+    fn finish(mut self, ended: Result<(), Failure>, asked: usize) -> Result<Exit, Failure> {
+        let exit = Failure::after(self.end_output(), self.tally.exit)?;
         ended?;
         if asked > 1 {
-            self.ctx.ui.status(&self.tally.in_words());
+            self.ctx.ui.status(&self.tally.in_words(asked));
         }
-        let exit = self.tally.exit;
         if self.ctx.clock.interrupted() {
             return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
         }
@@ -300,7 +318,7 @@ impl Retry<'_> {
         }
         let kind = if exit == Exit::Refused { Kind::Refused } else { Kind::Unreachable };
         let failure = self.tally.first_failure.take().unwrap_or_else(|| {
-            Failure::new(kind, format!("not all were delivered: {}", self.tally.in_words()))
+            Failure::new(kind, format!("not all were delivered: {}", self.tally.in_words(asked)))
                 .hint("`hookfire failed list` shows what is left")
         });
         Err(Failure { exit: Some(exit), ..failure })
@@ -355,6 +373,7 @@ impl Dispatch for Retry<'_> {
             Retried::Skipped(id) => {
                 self.tally.skipped += 1;
                 if self.named {
+                    self.tally.exit = self.tally.exit.worst(Exit::Error);
                     self.ctx.ui.warning(&format!("#{id} was sent, or is being sent, by another process; skipped"));
                 }
             }
@@ -364,7 +383,9 @@ impl Dispatch for Retry<'_> {
                     _ => self.tally.failed += 1,
                 }
                 self.tally.exit = self.tally.exit.worst(exit_of(delivery));
-                self.print(delivery)?;
+                if self.tally.unreported.is_none() {
+                    self.tally.unreported = self.print(delivery).err();
+                }
             }
         }
         Ok(())

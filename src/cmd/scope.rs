@@ -6,6 +6,7 @@ use crate::delivery::Status;
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::journal::{Journal, Query};
+use crate::store::{Seen, Store as _};
 
 /// A scope that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +44,19 @@ impl Scope {
         matches!(self, Scope::Failed(_))
     }
 
-    /// The ids, oldest failure first for a filter, as they were typed otherwise.
+    /// The deliveries, oldest failure first for a filter, as they were typed otherwise.
     ///
     /// # Errors
     /// When a named id does not exist or is not in the failed list.
-    pub fn ids(&self, journal: Option<&Journal>) -> Result<Vec<i64>, Failure> {
+    pub fn seen(&self, journal: Option<&Journal>) -> Result<Vec<Seen>, Failure> {
         match (self, journal) {
-            (Scope::Failed(filter), Some(journal)) => Ok(journal.ids(&Query::failed(filter.clone()))?),
+            (Scope::Failed(filter), Some(journal)) => Ok(journal.seen(&Query::failed(filter.clone()))?),
             (Scope::Failed(_), None) => Ok(Vec::new()),
             (Scope::Ids(ids), journal) => {
-                for &id in ids {
-                    in_failed_list(journal, id)?;
-                }
-                Ok(ids.clone())
+                let named = ids.iter().map(|&id| in_failed_list(journal, id));
+                named
+                    .map(|found| found.map(|delivery| Seen { id: delivery.id, attempts: delivery.attempt_count }))
+                    .collect()
             }
         }
     }
@@ -66,7 +67,6 @@ impl Scope {
 /// # Errors
 /// When it does not exist, or is not in the list.
 pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::delivery::Delivery, Failure> {
-    use crate::store::Store as _;
     let found = journal.map(|journal| journal.delivery(id)).transpose()?.flatten();
     match found {
         None => Err(Failure::no_delivery(id)),

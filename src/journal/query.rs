@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use super::{Journal, rows};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::filter::Filter;
-use crate::store::StoreError;
+use crate::store::{Seen, StoreError};
 
 /// Which deliveries, and in which order.
 #[derive(Clone, Debug)]
@@ -120,13 +120,17 @@ impl Journal {
         })
     }
 
-    /// The ids of the list, in its order.
+    /// What is in the list, in its order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn ids(&self, query: &Query) -> Result<Vec<i64>, StoreError> {
-        let (sql, values) = query.select("id");
-        self.read(|conn| conn.prepare_cached(&sql)?.query_map(params_from_iter(&values), |row| row.get(0))?.collect())
+    pub fn seen(&self, query: &Query) -> Result<Vec<Seen>, StoreError> {
+        let (sql, values) = query.select("id, attempt_count");
+        self.read(|conn| {
+            conn.prepare_cached(&sql)?
+                .query_map(params_from_iter(&values), |row| Ok(Seen { id: row.get(0)?, attempts: row.get(1)? }))?
+                .collect()
+        })
     }
 
     /// How many deliveries the list has, its limit left aside.

@@ -162,3 +162,16 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     name.into()
 }
+
+impl Journal {
+    fn ids(&self, query: &super::Query) -> Result<Vec<i64>, crate::store::StoreError> {
+        Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
+    }
+
+    /// Deletes as somebody does who has just looked.
+    fn delete_ids(&self, ids: &[i64], statuses: &[crate::delivery::Status]) -> Result<usize, crate::store::StoreError> {
+        let mut seen = self.seen(&super::Query::all(None))?;
+        seen.retain(|seen| ids.contains(&seen.id));
+        self.delete(&seen, statuses)
+    }
+}

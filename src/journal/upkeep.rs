@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::sending::{interrupt_sql, refresh_last_error};
 use super::{Journal, Query};
 use crate::delivery::Status;
-use crate::store::{Liveness, ProcessId, StoreError};
+use crate::store::{Liveness, ProcessId, Seen, StoreError};
 use crate::time::UnixMs;
 
 /// What `check` found.
@@ -78,17 +78,22 @@ impl Journal {
         gone || leased.lease_until < now.0
     }
 
-    /// Deletes deliveries of these ids that the query still matches, with their attempts, in one commit; returns how many.
+    /// Deletes these deliveries with their attempts, in one commit, but for those that were tried again since they were
+    /// seen or have another status now; returns how many.
     ///
     /// # Errors
     /// [`StoreError`]; then none is deleted.
-    pub fn delete(&self, ids: &[i64], statuses: &[Status]) -> Result<usize, StoreError> {
+    pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, StoreError> {
         self.write_and_checkpoint(|tx| {
             let names: Vec<String> = statuses.iter().map(|status| format!("'{}'", status.as_str())).collect();
-            let sql = format!("DELETE FROM deliveries WHERE id = ?1 AND status IN ({})", names.join(", "));
+            let sql = format!(
+                "DELETE FROM deliveries WHERE id = ?1 AND attempt_count = ?2 AND status IN ({})",
+                names.join(", ")
+            );
             let mut statement = tx.prepare_cached(&sql)?;
-            let deleted =
-                ids.iter().try_fold(0, |deleted, id| Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?))?;
+            let deleted = seen.iter().try_fold(0, |deleted, seen| {
+                Ok::<_, rusqlite::Error>(deleted + statement.execute(params![seen.id, seen.attempts])?)
+            })?;
             // Gives the room back, in the same commit: an error after it would deny what was done.
             tx.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect::<Result<(), _>>()?;
             Ok(deleted)

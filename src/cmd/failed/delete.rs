@@ -49,15 +49,15 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let filter = args.filter.filter(ctx.now())?;
     let scope = Scope::settle(&args.ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
-    let ids = scope.ids(journal.as_ref())?;
-    if ids.is_empty() && args.output.format() == Format::Text {
+    let seen = scope.seen(journal.as_ref())?;
+    if seen.is_empty() && args.output.format() == Format::Text {
         args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
     }
     deletion::run(
         ctx,
         journal.as_ref(),
         &deletion::Plan {
-            ids: &ids,
+            seen: &seen,
             statuses: &[Status::Failed, Status::Interrupted],
             one: "failed delivery",
             many: "failed deliveries",

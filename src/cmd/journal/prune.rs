@@ -48,9 +48,9 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let filter = Filter { before: Some(before), ..Filter::default() };
     let query = Query { list: List::All(Some(status)), filter, limit: None };
     let journal = ctx.existing_journal()?;
-    let ids = journal.as_ref().map(|journal| journal.ids(&query)).transpose()?.unwrap_or_default();
+    let seen = journal.as_ref().map(|journal| journal.seen(&query)).transpose()?.unwrap_or_default();
     let plan = deletion::Plan {
-        ids: &ids,
+        seen: &seen,
         statuses: &[status],
         one: "delivery",
         many: "deliveries",

@@ -8,13 +8,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::{json, table};
-use crate::store::Store as _;
+use crate::store::{Seen, Store as _};
 use crate::text::count;
 
 /// What is to be deleted, and how sure the user is.
 pub struct Plan<'a> {
     /// The deliveries.
-    pub ids: &'a [i64],
+    pub seen: &'a [Seen],
     /// Only while they have one of these.
     pub statuses: &'a [Status],
     /// What one is called.
@@ -36,16 +36,16 @@ pub struct Plan<'a> {
 /// # Errors
 /// When the user did not agree, or the journal cannot be written; then nothing is deleted.
 pub fn run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>) -> Result<Exit, Failure> {
-    let what = count(plan.ids.len(), plan.one, plan.many);
+    let what = count(plan.seen.len(), plan.one, plan.many);
     if plan.dry_run {
         return dry_run(ctx, journal, plan, &what);
     }
-    if !plan.ids.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
+    if !plan.seen.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     }
     let deleted = match journal {
-        Some(journal) if !plan.ids.is_empty() => journal.delete(plan.ids, plan.statuses)?,
+        Some(journal) if !plan.seen.is_empty() => journal.delete(plan.seen, plan.statuses)?,
         _ => 0,
     };
     match plan.format {
@@ -60,8 +60,8 @@ fn dry_run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>, what: 
     if plan.format == Format::Text {
         let mut deliveries = Vec::new();
         if let Some(journal) = journal {
-            for id in plan.ids {
-                deliveries.extend(journal.delivery(*id)?);
+            for seen in plan.seen {
+                deliveries.extend(journal.delivery(seen.id)?);
             }
         }
         if !deliveries.is_empty() {
@@ -69,7 +69,8 @@ fn dry_run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>, what: 
         }
         ctx.ui.status(&format!("{what} would be deleted (--dry-run)"));
     } else {
-        let view = serde_json::json!({ "would_delete": plan.ids.len(), "ids": plan.ids });
+        let ids: Vec<i64> = plan.seen.iter().map(|seen| seen.id).collect();
+        let view = serde_json::json!({ "would_delete": ids.len(), "ids": ids });
         ctx.ui.line(&json::compact(&view))?;
     }
     ctx.ui.flush()?;

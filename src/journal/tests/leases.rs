@@ -47,7 +47,7 @@ fn neither_a_delivered_nor_a_pending_nor_a_deleted_one_can_be_begun_from_the_fai
     finish(&one, id, 1, &success(), Next::Delivered);
     assert_eq!(begin(&two, id, seen, 2), Begun::Taken);
     assert_eq!(one.attempts(id).unwrap().len(), 1);
-    one.delete(&[id], &[Status::Delivered]).unwrap();
+    one.delete_ids(&[id], &[Status::Delivered]).unwrap();
     assert_eq!(begin(&two, id, seen, 3), Begun::Taken);
 }
 
@@ -165,7 +165,7 @@ fn what_really_happened_counts_more_than_what_another_process_presumed() {
         if next == AGAIN {
             assert_eq!(begin(&one, id, Turn::Mine, 60), Begun::Attempt(2), "it holds the lease again");
         }
-        two.delete(&[id], &Status::ALL).unwrap();
+        two.delete_ids(&[id], &Status::ALL).unwrap();
     }
 }
 
@@ -202,7 +202,7 @@ fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
             let (delivery, attempts) = read(&two, id);
             assert_eq!((delivery.status, delivery.finished_at), (status, before.finished_at), "{late:?}");
             assert_eq!(attempts[0].outcome, Some(refusal(404)));
-            two.delete(&[id], &Status::ALL).unwrap();
+            two.delete_ids(&[id], &Status::ALL).unwrap();
         }
     }
 }

@@ -184,7 +184,7 @@ impl World {
             Step::Delete { which, status } => {
                 let id = self.id(which);
                 let goes = self.kept.get(&id).is_some_and(|kept| kept.status == status);
-                assert_eq!(self.journals[0].delete(&[id], &[status]).unwrap(), usize::from(goes));
+                assert_eq!(self.journals[0].delete_ids(&[id], &[status]).unwrap(), usize::from(goes));
                 if goes {
                     self.kept.remove(&id);
                 }

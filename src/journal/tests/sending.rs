@@ -183,11 +183,11 @@ fn ids_are_never_used_again_even_after_the_last_ones_deletion() {
     let journal = bench.open(1);
     let id = accept(&journal, T0).id;
     assert_eq!(id, 1);
-    assert_eq!(journal.delete(&[id], &Status::ALL).unwrap(), 1);
+    assert_eq!(journal.delete_ids(&[id], &Status::ALL).unwrap(), 1);
     assert_eq!(accept(&journal, T0).id, 2);
     drop(journal);
     let journal = bench.open(2);
-    assert_eq!(journal.delete(&[2], &Status::ALL).unwrap(), 1);
+    assert_eq!(journal.delete_ids(&[2], &Status::ALL).unwrap(), 1);
     assert_eq!(accept(&journal, T0).id, 3);
 }
 
@@ -223,5 +223,5 @@ fn what_a_method_wrote_is_one_commit() {
     assert_eq!(commits(&|| assert_eq!(begin(), Begun::Attempt(2))), 1);
     assert_eq!(commits(&|| journal.finish_attempt(1, 2, Duration::ZERO, &refusal(500), again).unwrap()), 1);
     assert_eq!(commits(&|| journal.interrupt(1).unwrap()), 1);
-    assert_eq!(commits(&|| assert_eq!(journal.delete(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
+    assert_eq!(commits(&|| assert_eq!(journal.delete_ids(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
 }

@@ -25,10 +25,10 @@ fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
     let journal = bench.open(1);
     let ids = one_of_each(&journal);
     let others = one_of_each(&journal);
-    assert_eq!(journal.delete(&ids, &[]).unwrap(), 0);
-    assert_eq!(journal.delete(&[], &Status::ALL).unwrap(), 0);
-    assert_eq!(journal.delete(&[99], &Status::ALL).unwrap(), 0);
-    assert_eq!(journal.delete(&ids, &[Status::Failed, Status::Interrupted]).unwrap(), 2);
+    assert_eq!(journal.delete_ids(&ids, &[]).unwrap(), 0);
+    assert_eq!(journal.delete_ids(&[], &Status::ALL).unwrap(), 0);
+    assert_eq!(journal.delete_ids(&[99], &Status::ALL).unwrap(), 0);
+    assert_eq!(journal.delete_ids(&ids, &[Status::Failed, Status::Interrupted]).unwrap(), 2);
     let left = |ids: &[i64]| ids.iter().map(|id| journal.delivery(*id).unwrap().is_some()).collect::<Vec<_>>();
     assert_eq!(left(&ids), [true, true, false, false]);
     assert_eq!(left(&others), [true; 4]);
@@ -58,7 +58,7 @@ fn deleting_gives_the_room_back_in_the_same_commit() {
         .collect();
     assert!(pages().0 > small.0 + 200);
     let before = commits_in_wal(&bench.path());
-    assert_eq!(journal.delete(&ids, &[Status::Failed]).unwrap(), 20);
+    assert_eq!(journal.delete_ids(&ids, &[Status::Failed]).unwrap(), 20);
     assert!(pages().0 <= small.0 + 2 && pages().1 == 0, "{:?} after {small:?}", pages());
     assert_eq!(commits_in_wal(&bench.path()) - before, 1, "an error after a commit would deny what was done");
 }
