@@ -173,17 +173,19 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let hint = match &error {
             StoreError::Locked { .. } => {
-                Some("try again when the other process is done, or use another file with `--journal FILE`")
+                "try again when the other process is done, or use another file with `--journal FILE`"
             }
             StoreError::Foreign { .. } => {
-                Some("name another file with `--journal FILE`; hookfire makes it if it does not exist")
+                "name another file with `--journal FILE`; hookfire makes it if it does not exist"
             }
-            StoreError::Newer { .. } => Some("install the newer hookfire, or name another file with `--journal FILE`"),
-            StoreError::Io { .. } => Some("name a file in a folder that you may write with `--journal FILE`"),
-            StoreError::Unusable { .. } => Some("`hookfire journal check` says what is wrong with the file"),
+            StoreError::Newer { .. } => "install the newer hookfire, or name another file with `--journal FILE`",
+            StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
+            StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+            StoreError::Unusable { .. } => {
+                "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
+            }
         };
-        let failure = Failure::from_error(Kind::Journal, error);
-        hint.into_iter().fold(failure, Failure::hint)
+        Failure::from_error(Kind::Journal, error).hint(hint)
     }
 }
 

@@ -206,6 +206,14 @@ pub enum StoreError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// What was to be written down has no place any more.
+    #[error("the journal `{path}` was changed by somebody else while it was in use: {what}")]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
+    },
     /// SQLite reports damage, a full disk, or refuses a write.
     #[error("the journal `{path}` {problem}")]
     Unusable {

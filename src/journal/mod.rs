@@ -14,7 +14,8 @@ mod sending;
 mod tests;
 mod upkeep;
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub struct Journal {
     owner: ProcessId,
     wal: WalLength,
     /// Dropped after `conn`, as [`Opened`] asks.
-    _file: File,
+    file: File,
 }
 
 impl Journal {
@@ -53,12 +54,22 @@ impl Journal {
         let Opened { mut conn, file } = open::open(path, timeout)?;
         let wal = WalLength::watch(&mut conn).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, wal, _file: file })
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, wal, file })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whoever removes or replaces the file takes all that is written with it.
+    fn refuse_lost_file(&self) -> Result<(), StoreError> {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let (open, named) = (self.file.metadata(), std::fs::metadata(&self.path));
+        match (open.map(identity), named.map(identity)) {
+            (Ok(open), Ok(named)) if open == named => Ok(()),
+            _ => Err(StoreError::Lost { path: self.path.clone(), what: "the file was removed or replaced".to_owned() }),
+        }
     }
 
     fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {

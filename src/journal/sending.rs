@@ -98,25 +98,29 @@ impl Store for Journal {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError> {
-        self.write_and_checkpoint(|tx| {
+        let known = self.write_and_checkpoint(|tx| {
             let error = outcome.error.as_ref();
             // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
-            tx.prepare_cached(
-                "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
+            let known = tx
+                .prepare_cached(
+                    "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
                      maybe_received = ?7, response_body = ?8, note = ?9
                  WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL",
-            )?
-            .execute(params![
-                id,
-                number,
-                duration_ms(duration),
-                outcome.http_status,
-                error.map(|e| e.kind.as_str()),
-                error.map(|e| &e.message),
-                outcome.maybe_received,
-                outcome.response_body,
-                outcome.note,
-            ])?;
+                )?
+                .execute(params![
+                    id,
+                    number,
+                    duration_ms(duration),
+                    outcome.http_status,
+                    error.map(|e| e.kind.as_str()),
+                    error.map(|e| &e.message),
+                    outcome.maybe_received,
+                    outcome.response_body,
+                    outcome.note,
+                ])?;
+            if known == 0 {
+                return Ok(false);
+            }
             refresh_last_error(tx, id)?;
             // Late news of an older attempt may have come in between: delivered once is delivered.
             let (number, next) = match earlier_success(tx, id)? {
@@ -152,8 +156,12 @@ impl Store for Journal {
                 owner.started,
                 number,
             ])?;
-            Ok(())
-        })
+            Ok(true)
+        })?;
+        if !known {
+            return Err(StoreError::Lost { path: self.path.clone(), what: format!("#{id} was deleted from it") });
+        }
+        self.refuse_lost_file()
     }
 
     fn interrupt(&self, id: i64) -> Result<(), StoreError> {
@@ -202,13 +210,17 @@ pub(super) fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Res
     Ok(())
 }
 
+/// When an attempt of the delivery first succeeded, as SQL: late news may have come while another process had it.
+const SUCCEEDED: &str = "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
+     AND duration_ms IS NOT NULL AND error_kind IS NULL ORDER BY number LIMIT 1)";
+
 /// The statement that moves a pending delivery to the failed list. Its time is the last sign of life.
 pub(super) fn interrupt_sql(condition: &str) -> String {
     format!(
-        "UPDATE deliveries SET status = 'interrupted', next_attempt_at = NULL, lease_until = NULL,
-             owner_host = NULL, owner_pid = NULL, owner_started = NULL,
-             finished_at = (SELECT started_at + coalesce(duration_ms, 0) FROM attempts
-                            WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)
+        "UPDATE deliveries SET status = iif({SUCCEEDED} IS NULL, 'interrupted', 'delivered'),
+             next_attempt_at = NULL, lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL,
+             finished_at = coalesce({SUCCEEDED}, (SELECT started_at + coalesce(duration_ms, 0) FROM attempts
+                                                  WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1))
          WHERE {condition}"
     )
 }

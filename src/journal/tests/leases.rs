@@ -272,6 +272,34 @@ fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
 }
 
 #[test]
+fn a_late_success_counts_even_if_who_tried_again_dies() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
+    finish(&one, id, 1, &success(), Next::Delivered);
+    one.release_dead(at(10_000)).unwrap();
+    assert_eq!(read(&one, id).0.status, Status::Delivered);
+}
+
+#[test]
+fn what_is_deleted_or_removed_meanwhile_is_not_passed_off_as_recorded() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    two.delete_ids(&[id], &[Status::Interrupted]).unwrap();
+    let deleted = one.finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered).unwrap_err();
+    assert!(deleted.to_string().ends_with("while it was in use: #1 was deleted from it"), "{deleted}");
+
+    let id = accept(&one, T0).id;
+    std::fs::remove_file(bench.path()).unwrap();
+    let removed = one.finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered).unwrap_err();
+    assert!(removed.to_string().ends_with("the file was removed or replaced"), "{removed}");
+}
+
+#[test]
 fn a_late_success_counts_even_if_the_next_attempt_fails() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));

@@ -108,8 +108,13 @@ impl Kept {
     }
 
     fn interrupt(&mut self) {
-        let last_sign = self.tried.last().unwrap().last_sign();
-        self.stand(Status::Interrupted, Some(last_sign), None, None);
+        let success = self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200)));
+        let (status, decided) = match success {
+            Some(success) => (Status::Delivered, success),
+            None => (Status::Interrupted, self.tried.last().unwrap()),
+        };
+        let finished = Some(decided.last_sign());
+        self.stand(status, finished, None, None);
     }
 
     fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
