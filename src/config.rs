@@ -17,7 +17,7 @@ use crate::rule::StatusRanges;
 use crate::secret::{Secret, SecretSource, header_is_secret};
 use crate::target::{Named, Target, Value};
 use crate::text;
-use crate::time::parse_duration;
+use crate::time::{parse_duration, parse_timeout};
 
 /// The file that `config init` writes: every key, commented.
 pub const TEMPLATE: &str = include_str!("config/template.toml");
@@ -233,9 +233,20 @@ impl Place<'_> {
     }
 
     fn endpoint(&self, raw: RawEndpoint) -> Result<Endpoint, ConfigError> {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
+        // Absolute, since the reference is kept with each delivery and looked up by later runs elsewhere.
+        let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
+        let folder = path.parent().unwrap_or(Path::new(""));
         let mut target = Target::from_url(raw.url.get_ref()).map_err(|e| self.error(raw.url.span(), e.to_string()))?;
         for (name, secret) in raw.secrets {
+            let problem = match &secret.0 {
+                _ if name.is_empty() => Some("a secret has a name"),
+                SecretSource::Literal(value) if value.expose().is_empty() => Some("a secret is not empty"),
+                SecretSource::Env(variable) if variable.is_empty() => Some("`env` names a variable"),
+                _ => None,
+            };
+            if let Some(problem) = problem {
+                return Err(self.error(raw.url.span(), format!("of this endpoint: {problem}")));
+            }
             target.set_param(Named::secret(name, secret.0.anchored(folder)));
         }
         for (name, value) in raw.params {
@@ -250,8 +261,8 @@ impl Place<'_> {
             retries: raw.retry.retries,
             retry_interval: self.parsed(raw.retry.interval, parse_duration)?,
             success: self.parsed(raw.success, str::parse)?,
-            timeout: self.parsed(raw.timeout, parse_duration)?,
-            connect_timeout: self.parsed(raw.connect_timeout, parse_duration)?,
+            timeout: self.parsed(raw.timeout, parse_timeout)?,
+            connect_timeout: self.parsed(raw.connect_timeout, parse_timeout)?,
             cacert: raw.cacert.map(|path| folder.join(path)),
             cert: raw.cert.map(|path| folder.join(path)),
             key: raw.key.map(|path| folder.join(path)),

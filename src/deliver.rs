@@ -38,6 +38,8 @@ pub struct Shipment {
 pub trait Observer {
     /// It is written down; its first request is about to leave.
     fn accepted(&mut self, delivery: &Delivery);
+    /// A request is about to leave.
+    fn attempting(&mut self, delivery: &Delivery);
     /// An attempt ended and is written down. `made` of `allowed` attempts of this run are done.
     fn attempted(&mut self, attempt: &Attempted<'_>);
     /// The next attempt is due in `left`.
@@ -154,6 +156,7 @@ impl Courier<'_> {
         let request = event_request(&delivery.uuid, event, &shipment.resolved);
         let (id, allowed) = (delivery.id, shipment.rule.attempts());
         for made in 1.. {
+            observer.attempting(delivery);
             let Answer { duration, result } = shipment.transport.send(&request);
             let outcome = judge(&shipment.rule, result);
             let next = self.next(&outcome, made, shipment);

@@ -31,12 +31,15 @@ impl Environment {
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
     pub fn state_folder(self) -> Option<PathBuf> {
         let strategy = etcetera::choose_base_strategy().ok()?;
-        Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("hookfire"))
+        let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("hookfire");
+        // A home that is relative would make it a folder of wherever the program runs.
+        folder.is_absolute().then_some(folder)
     }
 
     /// `$XDG_CONFIG_HOME/hookfire`, else `~/.config/hookfire`; none without a home.
     pub fn config_folder(self) -> Option<PathBuf> {
-        Some(etcetera::choose_base_strategy().ok()?.config_dir().join("hookfire"))
+        let folder = etcetera::choose_base_strategy().ok()?.config_dir().join("hookfire");
+        folder.is_absolute().then_some(folder)
     }
 }
 

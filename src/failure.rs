@@ -228,6 +228,9 @@ impl From<MissingSecret> for Failure {
     fn from(error: MissingSecret) -> Failure {
         let hint = match &error.source {
             SecretError::Env(name) => format!("set the variable `{name}`, or give the secret with `{}`", error.flag()),
+            SecretError::File(path, _) | SecretError::Content(path, _) => {
+                format!("put it into `{}`, readable by you, or give it with `{}`", path.display(), error.flag())
+            }
             _ => format!("give it with `{}`", error.flag()),
         };
         Failure::from_error(Kind::Secret, error).hint(hint)

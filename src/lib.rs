@@ -60,7 +60,9 @@ pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(run(&arguments).code())
+    // A panic has been told by the hook, and is an error like any other to who called.
+    let exit = std::panic::catch_unwind(|| run(&arguments)).unwrap_or(Exit::Error);
+    ExitCode::from(exit.code())
 }
 
 fn run(arguments: &[OsString]) -> Exit {
@@ -81,7 +83,7 @@ fn run(arguments: &[OsString]) -> Exit {
     };
     let ui = Ui::new(Terminals::current(), manner);
     let ctx = Context::new(&ui, cli.globals, leaf, definition);
-    let ended = cli.command.run(&ctx).and_then(|exit| Ok(ui.flush().map(|()| exit)?));
+    let ended = cli.command.run(&ctx).and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
     ended.unwrap_or_else(|failure| {
         if failure.kind != failure::Kind::ClosedPipe {
             failure.tell(&ui);
@@ -133,7 +135,10 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
     let redactor = Redactor::new(&secrets_on_command_line(arguments));
-    let text = redactor.redact(&error.render().to_string());
+    let mut text = redactor.redact(&error.render().to_string());
+    if let Some(variable) = culprit(error, arguments) {
+        text.push_str(&format!("\nThe value comes from the environment variable `{variable}`.\n"));
+    }
     if wants_json {
         let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
         let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
@@ -142,6 +147,31 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         ui.usage(&text);
     }
     Exit::Usage
+}
+
+/// The environment variable whose value could not be read, if it was not the command line's.
+fn culprit(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let option = option.split([' ', '=', '[']).next()?.strip_prefix("--")?;
+    let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase().replace('-', "_"));
+    let typed = arguments.iter().any(|argument| {
+        let argument = argument.to_string_lossy();
+        // `-o`, `-e` and `-H` are the options with a variable that have a short form.
+        argument.starts_with(&format!("--{option}")) || argument.starts_with(&format!("-{}", &option[..1]))
+    });
+    (!typed && std::env::var_os(&variable).is_some()).then_some(variable)
+}
+
+/// Whether an option takes secrets, or is a mistyped one that does.
+fn takes_secrets(option: &str) -> bool {
+    fn longs(command: &clap::Command) -> Vec<&str> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_long);
+        own.chain(command.get_subcommands().flat_map(longs)).collect()
+    }
+    let definition = definition();
+    let meant = option.strip_prefix("--").and_then(|name| text::nearest(name, longs(&definition)));
+    option.starts_with("-H") || matches!(meant, Some("secret" | "header" | "proxy" | "url"))
 }
 
 /// Whatever on a command line that could not be parsed may be secret: values of `--secret`, `--header` and `--proxy`, and
@@ -155,8 +185,7 @@ fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
             Some((option, value)) if option.starts_with("--") => (option, value),
             _ => (previous, argument.as_ref()),
         };
-        // The option's name may be mistyped, which is why parsing failed.
-        if ["--s", "--h", "-H", "--pr"].iter().any(|start| option.starts_with(start)) {
+        if takes_secrets(option) {
             secrets.extend(value.split_once(['=', ':']).map(|(_, value)| Secret::new(value.trim())));
             secrets.push(Secret::new(value));
         }

@@ -57,7 +57,7 @@ impl StatusRanges {
         self.0.iter().any(|range| range.contains(&status))
     }
 
-    /// The ranges, in the order they were given.
+    /// The ranges, in order, no two of which touch.
     pub fn ranges(&self) -> &[RangeInclusive<u16>] {
         &self.0
     }
@@ -67,10 +67,18 @@ impl FromStr for StatusRanges {
     type Err = StatusError;
 
     fn from_str(text: &str) -> Result<StatusRanges, StatusError> {
-        text.split(',')
-            .map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())))
-            .collect::<Result<_, _>>()
-            .map(StatusRanges)
+        let parts = text.split(',').map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())));
+        let mut ranges: Vec<_> = parts.collect::<Result<_, _>>()?;
+        ranges.sort_by_key(|range| *range.start());
+        // Those that touch become one, so that there are never more than a few hundred.
+        let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if *range.start() <= last.end() + 1 => *last = *last.start()..=*last.end().max(range.end()),
+                _ => merged.push(range),
+            }
+        }
+        Ok(StatusRanges(merged))
     }
 }
 
@@ -129,6 +137,7 @@ mod tests {
             ("200,202", "200,202", 202, 201),
             ("200-207, 304", "200-207,304", 207, 208),
             ("5xx", "500-599", 599, 499),
+            ("204,200,201,200-202,404", "200-202,204,404", 204, 203),
         ] {
             let ranges: StatusRanges = text.parse().unwrap();
             assert_eq!(ranges.to_string(), shown);

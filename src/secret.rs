@@ -55,7 +55,7 @@ pub enum SecretSource {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The variable is not set, or is empty.
-    #[error("the environment variable `{0}` is not set")]
+    #[error("the environment variable `{0}` is not set, or is empty")]
     Env(String),
     /// The variable is not text.
     #[error("the environment variable `{0}` is not UTF-8")]
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
         assert_eq!(source.resolve(&Vars(vec![("TOKEN", "abc")])).unwrap().expose(), "abc");
         let unset = source.resolve(&Vars(vec![])).unwrap_err();
-        assert_eq!(unset.to_string(), "the environment variable `TOKEN` is not set");
+        assert_eq!(unset.to_string(), "the environment variable `TOKEN` is not set, or is empty");
         assert!(source.resolve(&Vars(vec![("TOKEN", "")])).is_err(), "an empty secret is no secret");
     }
 

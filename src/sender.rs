@@ -94,6 +94,14 @@ impl Sender {
         Ok(stages)
     }
 
+    fn stopped(&self) -> BodyEnd {
+        BodyEnd::Broken("was still coming when the program was stopped".to_owned())
+    }
+
+    fn overdue(&self) -> BodyEnd {
+        BodyEnd::Broken(format!("was still coming after {}", compact(self.timeout)))
+    }
+
     /// Collects the stages until the end, the deadline or an interrupt.
     fn collect(&self, stages: &Receiver<Stage>, redactor: &Redactor) -> Result<Response, NoResponse> {
         let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
@@ -104,19 +112,28 @@ impl Sender {
             match stages.recv_timeout(left.min(INTERRUPT_GRAIN)) {
                 Ok(Stage::Failed(failure)) => return Err(failure),
                 Ok(Stage::Head { status, location }) => head = Some((status, location)),
-                Ok(Stage::Chunk(bytes)) => body.extend(bytes),
+                Ok(Stage::Chunk(bytes)) => {
+                    body.extend(bytes);
+                    // A body that drips leaves no pause in which this would be noticed.
+                    if self.interrupted.load(Ordering::Relaxed) {
+                        break self.stopped();
+                    }
+                    if left.is_zero() {
+                        break self.overdue();
+                    }
+                }
                 Ok(Stage::End(end)) => break end,
                 Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
                     if head.is_none() {
                         return Err(no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned()));
                     }
-                    break BodyEnd::Broken("was still coming when the program was stopped".to_owned());
+                    break self.stopped();
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     if head.is_none() {
                         return Err(failure::no_answer_within(self.timeout));
                     }
-                    break BodyEnd::Broken(format!("was still coming after {}", compact(self.timeout)));
+                    break self.overdue();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 // The thread ended without a word, which only a panic in the client does.

@@ -2,6 +2,7 @@
 //!
 //! Everything after this works with decided values. Messages never quote a value that may be a secret.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
@@ -12,6 +13,7 @@ use crate::config::{self, Config, Endpoint};
 use crate::env::Environment;
 use crate::failure::{Failure, Kind};
 use crate::rule::Rule;
+use crate::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
 use crate::sender::TransportOptions;
 use crate::target::{Named, Target};
@@ -118,6 +120,12 @@ pub fn chosen<'a>(
         (Some(name), Some(url)) => match (Origin::of(matches, "endpoint"), Origin::of(matches, "url")) {
             (Origin::Flag, Origin::Environment) => from_endpoint(name, config)?,
             (Origin::Environment, Origin::Flag) => from_url(url)?,
+            (Origin::Environment, Origin::Environment) => {
+                return Err(Failure::usage(
+                    "both an endpoint and a URL are given, by `HOOKFIRE_ENDPOINT` and `HOOKFIRE_URL`",
+                )
+                .hint("unset one of the two, or say which with `--endpoint` or `--url`"));
+            }
             _ => {
                 return Err(
                     Failure::usage("both an endpoint and a URL are given").hint("leave out `--endpoint` or `--url`")
@@ -145,7 +153,13 @@ fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, Failu
 }
 
 fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
-    let target = Target::from_url(url).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let target = Target::from_url(url).map_err(|e| {
+        let hint = match &e {
+            UrlError::NoScheme(shown) => Some(format!("write `http://{shown}` or `https://{shown}`")),
+            _ => None,
+        };
+        hint.into_iter().fold(Failure::from_error(Kind::Usage, e), Failure::hint)
+    })?;
     Ok(Chosen { endpoint: None, target })
 }
 
@@ -157,11 +171,17 @@ pub fn endpoint<'a>(name: &str, config: &'a Config) -> Result<(&'a str, &'a Endp
     if let Some((name, endpoint)) = config.endpoints.get_key_value(name) {
         return Ok((name, endpoint));
     }
+    if name.contains("://") {
+        return Err(Failure::usage(format!("`{}` is a URL, not an endpoint's name", safe_url::shown(name)))
+            .hint("give a URL with `--url`"));
+    }
     let known: Vec<&str> = config.endpoints.keys().map(String::as_str).collect();
     let failure = Failure::usage(format!("the configuration has no endpoint `{name}`"));
     Err(match text::nearest(name, known.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean `--endpoint {near}`?")),
-        None if known.is_empty() => failure.hint("`hookfire config init` writes a file where endpoints can be named"),
+        None if known.is_empty() => failure
+            .hint(format!("add `[endpoints.{name}]` with its `url` to the file that `hookfire config path` names"))
+            .hint("`hookfire config init` writes that file with every key explained"),
         None => failure.hint(format!("there are {}", text::listed(known))),
     })
 }
@@ -184,6 +204,11 @@ pub fn add_extras(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
 pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) -> Result<(), Failure> {
     for text in extras.param.iter().filter(|text| !text.is_empty()) {
         let (name, value) = named_value(text, "--param", '=', "NAME=VALUE")?;
+        if is_reference(value) {
+            return Err(Failure::usage(format!("`--param` takes no reference; `{name}` is given one")).hint(format!(
+                "a value that comes from a variable or file is a secret: `--secret {name}=@env:VARIABLE`"
+            )));
+        }
         target.set_param(Named::public(name, value));
     }
     for header in headers(extras, env)? {
@@ -197,11 +222,15 @@ pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
 /// # Errors
 /// When one has no name or value; the text is not quoted.
 pub fn secrets(extras: &ExtraArgs, env: &Environment) -> Result<Vec<(String, SecretSource)>, Failure> {
+    let mut names = HashSet::new();
     let given = extras.secret.iter().filter(|text| !text.is_empty());
     given
         .map(|text| {
             let (name, value) =
                 named_value(text, "--secret", '=', "NAME=@env:VARIABLE, NAME=@file:PATH or NAME=VALUE")?;
+            if !names.insert(name) {
+                return Err(Failure::usage(format!("the secret `{name}` is given twice")));
+            }
             if value.is_empty() {
                 return Err(Failure::usage(format!("the secret `{name}` is empty")).hint(format!(
                     "a variable that is not set may be the reason; `--secret {name}=@env:VARIABLE` would say so"
@@ -222,9 +251,22 @@ pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Named>, Fail
         .map(|text| {
             let (name, value) = named_value(text, "--header", ':', "'NAME: VALUE'")?;
             let source = SecretSource::parse(value.trim()).anchored(&env.folder());
+            if source.reference().is_none() && is_reference(value) {
+                let name = name.trim();
+                return Err(Failure::usage(format!("the header `{name}` has a reference inside its value")).hint(
+                    format!(
+                        "a reference is the whole value: `-H '{name}: @env:VARIABLE'`, with all of it in the variable"
+                    ),
+                ));
+            }
             config::header(name.trim(), source).map_err(Failure::usage)
         })
         .collect()
+}
+
+/// Whether `@env:` or `@file:` is anywhere in it: sent as it is, it would be a mistake.
+fn is_reference(value: &str) -> bool {
+    value.contains("@env:") || value.contains("@file:")
 }
 
 fn named_value<'a>(text: &'a str, option: &str, between: char, form: &str) -> Result<(&'a str, &'a str), Failure> {
@@ -245,7 +287,7 @@ pub fn rule(args: &RuleArgs, endpoint: Option<&Endpoint>) -> Rule {
 }
 
 /// The connection in force.
-pub fn transport(args: &TransportArgs, endpoint: Option<&Endpoint>) -> TransportOptions {
+pub fn transport(args: &TransportArgs, matches: &ArgMatches, endpoint: Option<&Endpoint>) -> TransportOptions {
     let default = TransportOptions::default();
     let proxy = args.proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(Secret::new);
     TransportOptions {
@@ -257,7 +299,10 @@ pub fn transport(args: &TransportArgs, endpoint: Option<&Endpoint>) -> Transport
         cacert: args.cacert.clone().or(endpoint.and_then(|e| e.cacert.clone())),
         cert: args.cert.clone().or(endpoint.and_then(|e| e.cert.clone())),
         key: args.key.clone().or(endpoint.and_then(|e| e.key.clone())),
-        insecure: args.insecure || endpoint.and_then(|e| e.insecure).unwrap_or(default.insecure),
+        insecure: match Origin::of(matches, "insecure") {
+            Origin::Default => endpoint.and_then(|e| e.insecure).unwrap_or(default.insecure),
+            _ => args.insecure,
+        },
         proxy: proxy.or(endpoint.and_then(|e| e.proxy.clone())),
     }
 }

@@ -59,6 +59,9 @@ pub enum TimeError {
     /// Not a duration.
     #[error("cannot read `{0}` as a duration; write 500ms, 60s or 1m30s")]
     Duration(String),
+    /// A timeout of nothing, or of more than anybody waits.
+    #[error("`{0}` is no timeout; it is longer than zero and at most 365d")]
+    Timeout(String),
     /// A duration below zero.
     #[error("`{0}` is negative; a duration is zero or more")]
     Negative(String),
@@ -150,6 +153,13 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
         Duration::try_from(signed).map_err(|_| TimeError::Negative(input.to_owned()))?
     };
     Duration::from_secs(days).checked_add(rest).ok_or_else(unreadable)
+}
+
+/// Reads a timeout: a duration above zero, and at most a year, so that adding it to a clock cannot overflow.
+pub fn parse_timeout(input: &str) -> Result<Duration, TimeError> {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    let duration = parse_duration(input)?;
+    if duration.is_zero() || duration > YEAR { Err(TimeError::Timeout(input.to_owned())) } else { Ok(duration) }
 }
 
 /// `2026-11-20T10:00:00.345Z`: RFC 3339 in UTC with milliseconds, as JSON, CSV and the journal's exports carry it.
@@ -280,6 +290,13 @@ mod tests {
         for text in ["", "60", "PT1H", "s", "1x", "99999999999999999999d"] {
             assert!(parse_duration(text).is_err(), "{text:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_timeout_is_neither_nothing_nor_for_ever() {
+        assert_eq!(parse_timeout("30s"), Ok(Duration::from_secs(30)));
+        assert!(parse_timeout("0s").is_err());
+        assert!(parse_timeout("213503982334601d").is_err());
     }
 
     #[test]

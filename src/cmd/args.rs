@@ -9,13 +9,15 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::context::Context;
 use crate::delivery::{ErrorKind, Status};
 use crate::event::catalogue;
 use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::output::Color;
 use crate::rule::StatusRanges;
-use crate::time::{Edge, UnixMs, parse_duration, parse_time};
+use crate::settings;
+use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -118,14 +120,6 @@ pub struct TransportArgs {
     pub proxy: Option<String>,
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("a timeout is longer than zero".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(e) => Err(e.to_string()),
-    }
-}
-
 /// The one filter grammar. Times stay text here, so that an unreadable one is told in our words.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filter (several narrow each other)")]
@@ -174,8 +168,8 @@ impl FilterArgs {
         })
     }
 
-    /// The words of the filter that name nothing known, with what was probably meant: the list is then empty for a reason.
-    pub fn unknown_words(&self) -> Vec<String> {
+    /// The words of the filter that name nothing known, with what was probably meant.
+    fn unknown_words(&self) -> Vec<String> {
         let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
         let unknown = |word: &Option<String>, known: Vec<&'static str>, what: &str| {
             let word = word.as_deref().filter(|word| !known.contains(word))?;
@@ -209,9 +203,19 @@ impl ListFilterArgs {
         Ok(Filter { endpoint: self.endpoint.clone(), ..self.rest.filter(now)? })
     }
 
-    /// As [`FilterArgs::unknown_words`].
-    pub fn unknown_words(&self) -> Vec<String> {
-        self.rest.unknown_words()
+    /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
+        hint_at_unknown(ctx, &self.rest, self.endpoint.as_deref());
+    }
+}
+
+/// Hints at words of a filter that name nothing known.
+pub fn hint_at_unknown(ctx: &Context<'_>, filter: &FilterArgs, endpoint: Option<&str>) {
+    filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+    let (Some(name), Ok(config)) = (endpoint, ctx.config()) else { return };
+    if let Err(failure) = settings::endpoint(name, config) {
+        ctx.ui.hint(&failure.error.to_string());
+        failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
     }
 }
 

@@ -74,7 +74,10 @@ impl<'a> Context<'a> {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
-        let (path, origin) = settings::config_path(&self.globals, self.matches, &self.env)?;
+        let Ok((path, origin)) = settings::config_path(&self.globals, self.matches, &self.env) else {
+            // Nobody named a file, and there is no home that could have one.
+            return Ok(self.config.get_or_init(Config::default));
+        };
         self.ui.detail(1, || format!("configuration: {} ({})", path.display(), origin.as_str()));
         let config = Config::load(&path, origin != Origin::Default)?;
         for warning in &config.warnings {
@@ -99,9 +102,12 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When it cannot be used.
     pub fn existing_journal(&self) -> Result<Option<Journal>, Failure> {
-        let (path, _) = settings::journal_path(&self.globals, self.matches, &self.env)?;
-        // A dangling link is not "no journal": opening it says what is wrong.
-        if !path.exists() && !path.is_symlink() {
+        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        // Anything but "no such file" is for the opening to tell: a folder that may not be read, a dangling link.
+        if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            if origin != Origin::Default {
+                self.ui.status(&format!("there is no journal at `{}` yet", path.display()));
+            }
             return Ok(None);
         }
         let journal = self.journal()?;

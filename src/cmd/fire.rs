@@ -17,7 +17,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::human::Narrator;
 use crate::output::json;
 use crate::rule::Rule;
-use crate::settings;
+use crate::settings::{self, Origin};
 use crate::store::NewDelivery;
 use crate::target::Target;
 use crate::text;
@@ -70,7 +70,7 @@ pub struct FireArgs {
     #[command(flatten)]
     rule: RuleArgs,
     /// One attempt only, as --retries 0
-    #[arg(long, help_heading = "Rule", conflicts_with = "retries")]
+    #[arg(long, help_heading = "Rule")]
     no_retry: bool,
     #[command(flatten)]
     transport: TransportArgs,
@@ -90,9 +90,12 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
     let mut rule = settings::rule(&args.rule, endpoint);
     if args.no_retry {
+        if Origin::of(ctx.matches, "retries") == Origin::Flag {
+            return Err(Failure::usage("`--retries` and `--no-retry` are both given"));
+        }
         rule.retries = 0;
     }
-    let options = settings::transport(&args.transport, endpoint);
+    let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let event = event(args, ctx.now())?;
     let shipment = ctx.shipment(&chosen.target, rule.clone(), &options, None)?;
     if args.dry_run {
@@ -170,8 +173,8 @@ fn sample_object(event_type: &str, action: &str, now: UnixMs) -> Result<Object, 
 
 /// The documented event that was most likely meant.
 fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
-    let near_type = text::nearest(event_type, catalogue::TYPES.iter().copied())?;
-    Some((near_type, text::nearest(action, catalogue::actions_of(near_type))?))
+    let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
+    Some((near_type, text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?))
 }
 
 fn dry_run(ctx: &Context<'_>, event: &Event, target: &Target, rule: &Rule, format: Format) -> Result<Exit, Failure> {

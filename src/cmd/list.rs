@@ -14,9 +14,11 @@ use crate::output::{OutputError, table};
 use crate::store::Store as _;
 
 /// What a list is called.
-pub struct Words {
+pub struct Words<'a> {
     /// Said when it is empty.
     pub empty: &'static str,
+    /// Done then, too: hints at why.
+    pub when_empty: &'a dyn Fn(),
     /// Whether deliveries of several statuses are in it.
     pub with_status: bool,
 }
@@ -27,7 +29,7 @@ pub fn print(
     journal: Option<&Journal>,
     query: &Query,
     format: Format,
-    words: &Words,
+    words: &Words<'_>,
 ) -> Result<(), Failure> {
     match format {
         Format::Text => text(ctx, journal, query, words),
@@ -67,7 +69,7 @@ fn each(
     }
 }
 
-fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Words) -> Result<(), Failure> {
+fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Words<'_>) -> Result<(), Failure> {
     let mut deliveries = Vec::new();
     each(journal, query, |delivery, _| {
         deliveries.push(delivery);
@@ -75,6 +77,7 @@ fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Wor
     })?;
     if deliveries.is_empty() {
         ctx.ui.status(words.empty);
+        (words.when_empty)();
         return Ok(());
     }
     Ok(ctx.ui.line(&table::deliveries(ctx.ui, &deliveries, words.with_status, ctx.now()))?)

@@ -50,7 +50,7 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
     let success = args.success.clone().or(endpoint.and_then(|endpoint| endpoint.success.clone()));
     let rule = Rule { success: success.unwrap_or(Rule::default().success), ..Rule::default() };
-    let options = settings::transport(&args.transport, endpoint);
+    let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let shipment = ctx.shipment(&chosen.target, rule, &options, None)?;
     ctx.warn_of_exposure(&chosen.target, &options);
     ctx.catch_interrupts()?;

@@ -1,8 +1,12 @@
 //! `hookfire retry`: send failed deliveries again.
 
+use std::collections::HashSet;
+
 use clap::Args;
 
-use super::args::{DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
+use super::args::{
+    DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs, hint_at_unknown,
+};
 use super::context::Context;
 use super::report::exit_of;
 use super::scope::Scope;
@@ -19,7 +23,7 @@ use crate::rule::Rule;
 use crate::secret::SecretSource;
 use crate::settings::{self, Chosen, Origin};
 use crate::store::{Seen, Store as _};
-use crate::target::{MissingSecret, Target, Value};
+use crate::target::{MissingSecret, Named, Target, Value};
 use crate::text;
 use crate::time::Clock as _;
 
@@ -93,7 +97,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let seen = scope.seen(journal.as_ref())?;
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
         if narrowed {
-            args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+            hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
         }
         return nothing_to_send(ctx, args.output.format());
     };
@@ -110,6 +114,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         format: args.output.format(),
         array: json::Array::default(),
         named: !scope.is_bulk(),
+        told: HashSet::new(),
         tally: Tally::default(),
     };
     if args.dry_run {
@@ -144,6 +149,45 @@ fn nothing_to_send(ctx: &Context<'_>, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Where a delivery goes that is sent elsewhere: what is public of it goes along, credentials for one place are none of
+/// another's business.
+fn redirected(own: &Target, elsewhere: &Target) -> Target {
+    let mut target = elsewhere.clone();
+    let public = |named: &&Named| matches!(named.value, Value::Public(_));
+    for param in own.params.iter().filter(public) {
+        if !elsewhere.params.iter().any(|given| given.name == param.name) {
+            target.params.push(param.clone());
+        }
+    }
+    for header in own.headers.iter().filter(public) {
+        if !elsewhere.headers.iter().any(|given| given.name.eq_ignore_ascii_case(&header.name)) {
+            target.headers.push(header.clone());
+        }
+    }
+    target
+}
+
+/// The secrets of `own` that the other place is not given, by name.
+fn left_behind<'a>(own: &'a Target, sent: &Target) -> Vec<&'a str> {
+    let secret = |named: &&Named| matches!(named.value, Value::Secret(_));
+    let has = |list: &[Named], name: &str| list.iter().any(|named| named.name.eq_ignore_ascii_case(name));
+    let params = own.params.iter().filter(secret).filter(|param| !has(&sent.params, &param.name));
+    let headers = own.headers.iter().filter(secret).filter(|header| !has(&sent.headers, &header.name));
+    params.chain(headers).map(|named| named.name.as_str()).collect()
+}
+
+/// Gives each secret of the list the value that is configured under its name now; of several of one name, each its own.
+fn refresh(list: &mut [Named], configured: &[Named], same: impl Fn(&str, &str) -> bool) {
+    let mut used = vec![false; configured.len()];
+    for named in list.iter_mut().filter(|named| matches!(named.value, Value::Secret(_))) {
+        let found = (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
+        if let Some(at) = found {
+            used[at] = true;
+            *named = configured[at].clone();
+        }
+    }
+}
+
 /// One run of `retry`: prepares each delivery and reports what becomes of it.
 struct Retry<'a> {
     ctx: &'a Context<'a>,
@@ -156,6 +200,8 @@ struct Retry<'a> {
     array: json::Array,
     /// Whether ids were named, so that each one skipped is worth a word.
     named: bool,
+    /// Warnings that were given: in a bulk, once is enough.
+    told: HashSet<String>,
     tally: Tally,
 }
 
@@ -193,30 +239,13 @@ impl Retry<'_> {
     /// Where a delivery goes now, and the options to connect with.
     fn target(&self, delivery: &Delivery) -> Result<Target, Failure> {
         let mut target = match &self.elsewhere {
-            Some(chosen) => {
-                let mut target = chosen.target.clone();
-                for header in &delivery.target.headers {
-                    let given = target.headers.iter().any(|h| h.name.eq_ignore_ascii_case(&header.name));
-                    // A credential for one place is none of another's business.
-                    if !given && matches!(header.value, Value::Public(_)) {
-                        target.headers.push(header.clone());
-                    }
-                }
-                return Ok(target);
-            }
+            Some(chosen) => return Ok(redirected(&delivery.target, &chosen.target)),
             None => delivery.target.clone(),
         };
         // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
         if let Some(endpoint) = self.configured(delivery) {
-            for (list, configured) in
-                [(&mut target.params, &endpoint.target.params), (&mut target.headers, &endpoint.target.headers)]
-            {
-                for named in list.iter_mut().filter(|named| matches!(named.value, Value::Secret(_))) {
-                    if let Some(now) = configured.iter().find(|now| now.name.eq_ignore_ascii_case(&named.name)) {
-                        named.value = now.value.clone();
-                    }
-                }
-            }
+            refresh(&mut target.params, &endpoint.target.params, |a, b| a == b);
+            refresh(&mut target.headers, &endpoint.target.headers, str::eq_ignore_ascii_case);
         }
         for param in &mut target.params {
             if let Some((_, source)) = self.secrets.iter().find(|(name, _)| *name == param.name) {
@@ -232,6 +261,18 @@ impl Retry<'_> {
     fn configured(&self, delivery: &Delivery) -> Option<&crate::config::Endpoint> {
         let endpoint = self.ctx.config().ok()?.endpoints.get(delivery.endpoint.as_deref()?)?;
         endpoint.target.base.same_origin(&delivery.target.base).then_some(endpoint)
+    }
+
+    /// Says once of each kind which secrets a delivery goes without.
+    fn tell_left_behind(&mut self, delivery: &Delivery, target: &Target) {
+        let names = left_behind(&delivery.target, target);
+        let words = format!(
+            "sent elsewhere without the secret {}; `--secret` and `--header` give one",
+            text::listed(names.iter().copied())
+        );
+        if !names.is_empty() && self.told.insert(words.clone()) {
+            self.ctx.ui.warning(&words);
+        }
     }
 
     /// Whether the delivery's endpoint is configured, at another place.
@@ -334,9 +375,12 @@ impl Dispatch for Retry<'_> {
             Some(chosen) => chosen.endpoint.map(|(_, endpoint)| endpoint),
             None => self.configured(delivery),
         };
-        let options = settings::transport(&self.args.transport, endpoint);
+        let options = settings::transport(&self.args.transport, self.ctx.matches, endpoint);
         self.ctx.warn_of_exposure(&target, &options);
         let sent_to = self.elsewhere.is_some().then(|| target.to_string());
+        if sent_to.is_some() {
+            self.tell_left_behind(delivery, &target);
+        }
         let shipment = self.ctx.shipment(&target, self.rule(delivery), &options, sent_to);
         shipment.map_err(|failure| match &delivery.endpoint {
             Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(

@@ -312,6 +312,8 @@ impl Observer for Listener {
         self.world.note(&format!("told: accepted #{}", delivery.id));
     }
 
+    fn attempting(&mut self, _: &Delivery) {}
+
     fn attempted(&mut self, attempt: &Attempted<'_>) {
         let Attempted { made, allowed, duration, outcome, next_in } = attempt;
         let words = outcome.error.as_ref().map_or("delivered", |error| &error.message);

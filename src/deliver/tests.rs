@@ -222,6 +222,8 @@ fn without_an_interval_the_attempts_follow_at_once_until_ctrl_c() {
 struct Impatient(Rc<World>);
 
 impl Observer for Impatient {
+    fn attempting(&mut self, _: &Delivery) {}
+
     fn accepted(&mut self, _: &Delivery) {}
 
     fn attempted(&mut self, _: &Attempted<'_>) {

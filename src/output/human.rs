@@ -59,6 +59,11 @@ pub struct Narrator<'a> {
 impl Observer for Narrator<'_> {
     fn accepted(&mut self, delivery: &Delivery) {
         self.ui.status(&headline(delivery));
+        self.ui.detail(1, || format!("webhook-id: {}", delivery.uuid));
+    }
+
+    fn attempting(&mut self, delivery: &Delivery) {
+        self.ui.passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
     }
 
     fn attempted(&mut self, attempt: &Attempted<'_>) {

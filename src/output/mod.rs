@@ -77,7 +77,7 @@ pub struct Ui {
     manner: Manner,
     out_colors: bool,
     err_colors: bool,
-    countdown_shown: Cell<bool>,
+    passing_shown: Cell<bool>,
 }
 
 /// What a word is, for its colour.
@@ -126,7 +126,7 @@ impl Ui {
             out: RefCell::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
             terminals,
             manner,
-            countdown_shown: Cell::new(false),
+            passing_shown: Cell::new(false),
         }
     }
 
@@ -158,7 +158,7 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written.
     pub fn data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
-        self.clear_countdown();
+        self.clear_passing();
         Ok(write(&mut *self.out.borrow_mut())?)
     }
 
@@ -205,7 +205,12 @@ impl Ui {
 
     /// Something unwise.
     pub fn warning(&self, text: &str) {
-        if !self.manner.quiet && !self.manner.structured {
+        if self.manner.quiet {
+            return;
+        }
+        if self.manner.structured {
+            self.talk("", Tone::Warning, &json::compact(&serde_json::json!({ "warning": text })));
+        } else {
             self.talk("warning: ", Tone::Warning, text);
         }
     }
@@ -238,13 +243,19 @@ impl Ui {
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
-    /// The time until the next attempt, on one line of a terminal that the next talk overwrites.
+    /// The time until the next attempt.
     pub fn countdown(&self, left: Duration) {
-        if self.terminals.stderr && !self.manner.quiet && !self.manner.structured {
+        self.passing(&format!("next attempt in {} (Ctrl-C stops)", compact(whole_seconds(left))));
+    }
+
+    /// What is happening just now, on one line of a terminal that the next word overwrites.
+    pub fn passing(&self, text: &str) {
+        let can_overwrite = self.terminals.stderr && anstyle_query::term_supports_color();
+        if can_overwrite && !self.manner.quiet && !self.manner.structured {
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\x1b[Knext attempt in {} (Ctrl-C stops)", compact(whole_seconds(left)));
+            let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
             let _ = err.flush();
-            self.countdown_shown.set(true);
+            self.passing_shown.set(true);
         }
     }
 
@@ -254,21 +265,25 @@ impl Ui {
         let _ = io::stderr().flush();
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
+        if answer.is_empty() {
+            // Ctrl-D leaves the cursor behind the question.
+            let _ = writeln!(io::stderr());
+        }
         read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
     fn talk(&self, label: &str, tone: Tone, text: &str) {
         // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
         let _ = self.out.borrow_mut().flush();
-        self.clear_countdown();
+        self.clear_passing();
         let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
         let line = format!("{}{text}\n", paint(self.err_colors, tone, label));
         let _ = io::stderr().write_all(line.as_bytes());
     }
 
-    /// The countdown's line is for what is said next.
-    fn clear_countdown(&self) {
-        if self.countdown_shown.take() {
+    /// The line of what was happening is for what is said next.
+    fn clear_passing(&self) {
+        if self.passing_shown.take() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -5,7 +5,7 @@
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
 use super::{Tone, Ui};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Status};
 use crate::sanitize::visible_line;
 use crate::time::{UnixMs, ago, local};
 
@@ -28,7 +28,11 @@ const COLUMNS: [Column; 8] = [
     Column {
         title: "LAST ERROR",
         from_width: 0,
-        cell: |d, _| d.last_error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+        // What went wrong before it was delivered is history.
+        cell: |d, _| {
+            let error = d.last_error.as_ref().filter(|_| d.status != Status::Delivered);
+            error.map(|error| error.message.clone()).unwrap_or_default()
+        },
     },
 ];
 

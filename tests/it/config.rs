@@ -47,6 +47,43 @@ fn an_empty_variable_is_no_wish() {
 }
 
 #[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_file_also_where_they_say_no() {
+    let mut env = TestEnv::new();
+    env.write_config("default_endpoint = 'a'\n[endpoints.a]\nurl = 'https://a.example/'\ninsecure = true\n");
+    assert_eq!(setting(&env, &[], "insecure"), ("true".into(), "file".into()));
+    env.set("HOOKFIRE_INSECURE", "false");
+    assert_eq!(setting(&env, &[], "insecure"), ("false".into(), "environment".into()));
+    env.set("HOOKFIRE_RETRIES", "2");
+    let dry = env.hookfire(["fire", "user", "created", "--no-retry", "--dry-run", "-o", "json"]).run().assert_code(0);
+    assert_eq!(dry.json()["rule"]["retries"], 0);
+    env.hookfire(["fire", "user", "created", "--no-retry", "--retries", "1", "--dry-run"]).run().assert_code(2);
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let env = TestEnv::new();
+    let outcome = env.hookfire(["config", "show"]).env("HOOKFIRE_RETRIES", "many").run().assert_code(2);
+    assert!(outcome.stderr().contains("The value comes from the environment variable `HOOKFIRE_RETRIES`"), "{outcome}");
+    let typed = env.hookfire(["config", "show", "--retries", "many"]).env("HOOKFIRE_RETRIES", "1").run().assert_code(2);
+    assert!(!typed.stderr().contains("environment variable"), "{typed}");
+    let plain = env.hookfire(["journal", "list", "--status", "done"]).run().assert_code(2);
+    assert!(plain.stderr().contains("'done'"), "what is no secret is named: {plain}");
+}
+
+#[test]
+fn a_home_that_is_relative_is_no_home() {
+    let env = TestEnv::new();
+    env.write_file(".config/hookfire/config.toml", "default_endpoint = 'planted'");
+    let outcome = env
+        .hookfire(["config", "show"])
+        .env("HOME", ".")
+        .env_remove("XDG_CONFIG_HOME")
+        .env("HOOKFIRE_JOURNAL", "j.db")
+        .run();
+    assert!(!outcome.stdout().contains("planted"), "{outcome}");
+}
+
+#[test]
 fn the_default_endpoint_is_where_an_event_goes() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);

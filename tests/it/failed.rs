@@ -226,6 +226,32 @@ fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
 }
 
 #[test]
+fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
+    let env = TestEnv::new();
+    let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
+    let fire = ["fire", "user", "created", "--no-retry", "--param", "mode=test", "-H", "X-Source: ci", "--url", &url];
+    env.hookfire(fire).run().assert_code(4);
+    let server = Server::script(vec![respond(200)]);
+    let outcome = env.hookfire(["retry", "1", "--url", &server.url()]).run().assert_code(0);
+    assert!(outcome.stderr().contains("sent elsewhere without the secret `token`"), "{outcome}");
+    assert_eq!(server.requests()[0].target, "/?mode=test");
+    assert_eq!(server.requests()[0].header("x-source"), Some("ci"));
+}
+
+#[test]
+fn secrets_of_one_name_each_keep_their_value_and_spelling() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(200)]);
+    let query = "a=1&a=2&A=3&x&y&t=%FF&p=a/b";
+    env.write_config(&format!("[endpoints.e]\nurl = '{}/?{query}'\n", server.url()));
+    env.hookfire(["fire", "user", "created", "--no-retry", "-e", "e"]).run().assert_code(3);
+    env.hookfire(["retry", "1"]).run().assert_code(0);
+    for request in server.requests() {
+        assert_eq!(request.target, format!("/?{query}"));
+    }
+}
+
+#[test]
 fn a_mistyped_secret_of_a_retry_sends_nothing() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());

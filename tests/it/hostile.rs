@@ -19,6 +19,8 @@ fn on_terminal(env: &TestEnv, args: &[&str]) -> Outcome {
     let outcome = env.hookfire_on_terminal(args).env("NO_COLOR", "1").run();
     // A terminal's own line end.
     let text = String::from_utf8(outcome.stdout.clone()).expect("no byte that is not text").replace("\r\n", "\n");
+    // The program's own line that makes way for the next.
+    let text = text.replace("\r\u{1b}[K", "");
     let deceptive = |c: &char| {
         (c.is_control() && !['\n', '\t'].contains(c))
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Server, TestEnv, forever, needs, respond};
+use crate::support::{Server, TestEnv, forever, needs, repeat, respond};
 
 fn with_failures(env: &TestEnv, number: usize) {
     let server = Server::script(vec![forever(503)]);
@@ -58,6 +58,50 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
     }
     let (code, stdout, _) = shell(&env, "$HOOKFIRE failed list -o ndjson | head -1");
     assert_eq!((code, stdout.lines().count()), (0, 1));
+}
+
+#[test]
+fn what_became_of_a_delivery_is_the_exit_code_whoever_reads_the_output() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(503)]);
+    let fire = format!("$HOOKFIRE fire user created --no-retry -q --url {}", server.url());
+    let ping = format!("$HOOKFIRE ping --url {} 2>/dev/null", server.url());
+    for (line, code) in
+        [(format!("{fire} | true"), "3"), (format!("{fire} -o json 2>&- | true"), "3"), (format!("{ping} | true"), "3")]
+    {
+        let (_, stdout, _) = shell(&env, &format!("{line}; echo ${{PIPESTATUS[0]}}"));
+        assert_eq!(stdout.trim(), code, "{line}");
+    }
+    let (code, _, stderr) = shell(&env, &format!("{fire} > /dev/full"));
+    assert_eq!(code, 3, "a full disk does not hide the refusal: {stderr}");
+    assert!(stderr.contains("could not write to stdout"), "{stderr}");
+}
+
+#[test]
+fn a_retry_goes_on_when_nobody_reads_its_output() {
+    let env = TestEnv::new();
+    with_failures(&env, 3);
+    let server = Server::script(vec![repeat(503, 3), repeat(200, 3)]);
+    let retry = format!("$HOOKFIRE retry --all --url {}", server.url());
+    let (_, stdout, _) = shell(&env, &format!("{retry} 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"));
+    assert_eq!((stdout.trim(), server.requests().len()), ("3", 3));
+    let (code, _, _) = shell(&env, &format!("{retry} > /dev/full"));
+    assert_eq!((code, server.requests().len()), (1, 6));
+    assert_eq!(env.hookfire(["failed", "list", "-o", "ndjson"]).run().stdout(), "");
+}
+
+#[test]
+fn a_journal_that_cannot_be_looked_at_is_not_called_empty() {
+    let env = TestEnv::new();
+    let file = env.write_file("file", "");
+    let inside = file.join("journal.db");
+    for command in [vec!["failed", "list"], vec!["retry", "--all"], vec!["journal", "check"]] {
+        let outcome = env.hookfire(&command).arg("--journal").arg(&inside).run().assert_code(6);
+        assert!(outcome.stderr().contains("work/file"), "it names what stands in the way: {outcome}");
+    }
+    let outcome = env.hookfire(["failed", "list", "--journal", "typo.db"]).run().assert_code(0);
+    assert!(outcome.stderr().starts_with("there is no journal at `typo.db` yet\n"), "{outcome}");
+    env.hookfire(["journal", "check", "--journal", "typo.db"]).run().assert_code(6);
 }
 
 #[test]
@@ -161,6 +205,7 @@ fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: `localhost:8080/x` has no `http://` or `https://` in front
+    hint: write `http://localhost:8080/x` or `https://localhost:8080/x`
     [exit code: 2]
     ");
     let outcome = env.hookfire(["failed", "delete", "--all", "--journal", "/dev/null"]).run();

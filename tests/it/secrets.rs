@@ -149,6 +149,23 @@ fn faults() -> Vec<(Step, i32)> {
 }
 
 #[test]
+fn a_reference_that_would_be_sent_as_it_is_is_refused_and_a_url_in_the_wrong_place_is_not_told() {
+    let env = TestEnv::new();
+    let fire = ["fire", "user", "created", "--url", "http://127.0.0.1:9/"];
+    for extra in [
+        &["-H", "Authorization: Bearer @env:TOKEN"][..],
+        &["--param", "x=@env:TOKEN"],
+        &["--secret", "a=one", "--secret", "a=two"],
+    ] {
+        env.hookfire(fire).args(extra).run().assert_code(2);
+    }
+    let outcome =
+        env.hookfire(["ping", "-e", "https://user:canary-of-a-url@h/?token=canary-of-a-query"]).run().assert_code(2);
+    assert!(!outcome.stderr().contains("canary") && outcome.stderr().contains("`--url`"), "{outcome}");
+    assert!(!env.journal_path().exists());
+}
+
+#[test]
 fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes_wrong() {
     for (way, set_up) in WAYS {
         let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };

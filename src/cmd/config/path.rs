@@ -1,5 +1,7 @@
 //! `hookfire config path`
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use clap::Args;
 
 use crate::cmd::context::Context;
@@ -16,7 +18,8 @@ pub struct ConfigPathArgs {}
 
 pub(super) fn run(_: &ConfigPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
-    ctx.ui.line(&path.to_string_lossy())?;
+    // Its bytes as they are: the name need not be text.
+    ctx.ui.data(|out| out.write_all(path.as_os_str().as_bytes()).and_then(|()| out.write_all(b"\n")))?;
     ctx.ui.flush()?;
     Ok(Exit::Done)
 }

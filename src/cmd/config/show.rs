@@ -97,7 +97,7 @@ fn settings(args: &ConfigShowArgs, ctx: &Context<'_>, config: &Config) -> Result
     add("retries", Some(rule.retries.to_string()), from("retries", |e| e.retries.is_some()));
     add("retry_interval", Some(compact(rule.interval)), from("retry_interval", |e| e.retry_interval.is_some()));
     add("success", Some(rule.success.to_string()), from("success", |e| e.success.is_some()));
-    let options = settings::transport(&args.transport, endpoint);
+    let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let file = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
     add("timeout", Some(compact(options.timeout)), from("timeout", |e| e.timeout.is_some()));
     let origin = from("connect_timeout", |e| e.connect_timeout.is_some());

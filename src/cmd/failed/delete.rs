@@ -51,7 +51,7 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_ref())?;
     if seen.is_empty() && args.output.format() == Format::Text {
-        args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+        args.filter.hint_at_unknown(ctx);
     }
     deletion::run(
         ctx,

@@ -7,6 +7,7 @@ use crate::cmd::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::output::json;
+use crate::settings::{self, Origin};
 use crate::text::count;
 
 /// Check the journal's integrity and count what is in it
@@ -21,7 +22,11 @@ pub struct JournalCheckArgs {
 
 pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let Some(journal) = ctx.existing_journal()? else {
-        ctx.ui.status("there is no journal yet; the first delivery makes it");
+        let (path, origin) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
+        if origin != Origin::Default {
+            return Err(Failure::new(Kind::Journal, format!("there is no journal at `{}`", path.display())));
+        }
+        ctx.ui.status(&format!("there is no journal at `{}` yet; the first delivery makes it", path.display()));
         if args.output.format() != Format::Text {
             ctx.ui.line("null")?;
         }

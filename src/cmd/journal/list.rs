@@ -52,9 +52,9 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     };
     let journal = ctx.existing_journal()?;
     let empty = if nothing_asked { "the journal is empty" } else { "nothing in the journal matches" };
-    list::print(ctx, journal.as_ref(), &query, format, &Words { empty, with_status: true })?;
+    let words = Words { empty, when_empty: &|| args.filter.hint_at_unknown(ctx), with_status: true };
+    list::print(ctx, journal.as_ref(), &query, format, &words)?;
     if format == Format::Text {
-        args.filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
         list::name_the_limit(ctx, journal.as_ref(), &query)?;
     }
     Ok(Exit::Done)
