@@ -30,7 +30,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'Use colour'
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event and keep what comes of it'
@@ -44,12 +44,12 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Wri
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A whole event document from this file (- = stdin), sent byte for byte' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l param -d 'A query parameter that is not secret (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
@@ -71,7 +71,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d '
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Print the request and the rule; send and write down nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -80,7 +80,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "list" -d 'List failed deliveries, oldest first'
@@ -88,11 +88,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "delete" -d 'Delete failed deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
 dns\t''
@@ -114,7 +114,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_see
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
@@ -127,14 +127,14 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_see
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l type -d 'Only events of this type' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l action -d 'Only events with this action' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l type -d 'Only events of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l action -d 'Only events with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
 dns\t''
@@ -157,22 +157,22 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete failed deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l url -d 'Send to this URL instead' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l param -d 'A query parameter that is not secret (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l type -d 'Only events of this type' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l action -d 'Only events with this action' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l url -d 'Send to this URL instead' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l type -d 'Only events of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l action -d 'Only events with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
 dns\t''
@@ -204,7 +204,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'Ever
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l dry-run -d 'Show what would be sent; send nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -213,7 +213,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fis
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -f -a "list" -d 'List deliveries of any status, newest first'
@@ -227,11 +227,11 @@ delivered\t''
 failed\t''
 interrupted\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
 dns\t''
@@ -252,7 +252,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
@@ -265,7 +265,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -274,7 +274,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s o -l output -d 'How to print' -r -f -a "text\t''
@@ -286,7 +286,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete what was delivered (or failed) at or before this time: an age such as 30d, or a time' -r
@@ -304,7 +304,7 @@ never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l dry-run -d 'Show what would be deleted; delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Do not ask'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "list" -d 'List deliveries of any status, newest first'
@@ -313,11 +313,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Delete old deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l url -d 'A URL; every value in its query counts as secret' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l param -d 'A query parameter that is not secret (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l success -d 'What counts as a success: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
@@ -335,7 +335,7 @@ always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -344,7 +344,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "init" -d 'Write a configuration file with every key explained'
@@ -357,14 +357,14 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l url -d 'A URL; every value in its query counts as secret' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l param -d 'A query parameter that is not secret (repeatable)' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
@@ -384,7 +384,7 @@ always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -393,7 +393,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write a configuration file with every key explained'
@@ -406,7 +406,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'Use
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -415,7 +415,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fi
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "completions" -d 'Print the completions of a shell'
@@ -427,7 +427,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -436,7 +436,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say more on stderr; twice for requests and responses too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'

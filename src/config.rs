@@ -229,7 +229,20 @@ impl Place<'_> {
         if let Some((unknown, expected)) = unknown_field(error.message()) {
             problem = format!("unknown key `{unknown}`{}", meant(unknown, expected));
         }
-        self.error(error.span().unwrap_or(0..0), problem)
+        let span = error.span().unwrap_or(0..0);
+        if error.message().starts_with("invalid type")
+            && let Some(key) = self.key_before(span.start)
+        {
+            problem = format!("`{key}`: {problem}");
+        }
+        self.error(span, problem)
+    }
+
+    /// The key whose value begins here.
+    fn key_before(&self, start: usize) -> Option<&str> {
+        let before = self.text.get(..start)?.trim_end().strip_suffix('=')?.trim_end();
+        let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').next()?;
+        (!key.is_empty()).then_some(key)
     }
 
     fn endpoint(&self, raw: RawEndpoint) -> Result<Endpoint, ConfigError> {

@@ -146,7 +146,12 @@ fn words(text: &str) -> Vec<String> {
             (Some(end), c) if c == end => quote = None,
             (Some(_), c) => word.push(c),
             (None, '\'' | '"') => (quote, begun) = (Some(c), true),
-            (None, '|' | '>' | '<' | '&' | ';' | ')' | '#') if !(c == '#' && begun) => break,
+            // The number of a stream belongs to its redirection.
+            (None, '>') => {
+                begun &= !word.bytes().all(|byte| byte.is_ascii_digit());
+                break;
+            }
+            (None, '|' | '<' | '&' | ';' | ')' | '#') if !(c == '#' && begun) => break,
             (None, ' ') => {
                 if std::mem::take(&mut begun) {
                     words.push(std::mem::take(&mut word));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::context::Context;
 use crate::delivery::{ErrorKind, Status};
@@ -24,15 +24,15 @@ use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Read this configuration file [default: ~/.config/hookfire/config.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Use this journal [default: ~/.local/state/hookfire/journal.db]
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
     /// Say nothing on stderr but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on stderr; twice for requests and responses too
+    /// Say more on stderr: files, requests, ids; twice for events and response bodies too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Use colour
@@ -54,10 +54,10 @@ pub struct GlobalArgs {
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
     /// A configured endpoint [default: the configuration's `default_endpoint`]
-    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true)]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other)]
     pub endpoint: Option<String>,
     /// A URL; every value in its query counts as secret
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true, value_hint = ValueHint::Url)]
     pub url: Option<String>,
     #[command(flatten)]
     pub extras: ExtraArgs,
@@ -68,13 +68,13 @@ pub struct TargetArgs {
 #[command(next_help_heading = "Target")]
 pub struct ExtraArgs {
     /// A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true)]
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
     pub secret: Vec<String>,
     /// A query parameter that is not secret (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", hide_env_values = true)]
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", hide_env_values = true, value_hint = ValueHint::Other)]
     pub param: Vec<String>,
     /// An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", hide_env_values = true)]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", hide_env_values = true, value_hint = ValueHint::Other)]
     pub header: Vec<String>,
 }
 
@@ -104,13 +104,13 @@ pub struct TransportArgs {
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
     pub connect_timeout: Option<Duration>,
     /// Trust these certificates (PEM) instead of the system's
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub cacert: Option<PathBuf>,
     /// Show this client certificate (PEM, with its key unless --key is given)
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub cert: Option<PathBuf>,
     /// The client certificate's key (PEM)
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// Do not check certificates; noted with each attempt
     #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
@@ -125,17 +125,17 @@ pub struct TransportArgs {
 #[command(next_help_heading = "Filter (several narrow each other)")]
 pub struct FilterArgs {
     /// Only events of this type
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     pub event_type: Option<String>,
     /// Only events with this action
-    #[arg(long, value_name = "ACTION")]
+    #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     pub action: Option<String>,
     /// Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an
     /// age such as 2h
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub before: Option<String>,
     /// Only those whose last error was this HTTP status, such as 503 or 5xx
     #[arg(long, value_name = "CODES")]
@@ -188,7 +188,7 @@ impl FilterArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListFilterArgs {
     /// Only deliveries meant for this endpoint
-    #[arg(short, long, value_name = "NAME", help_heading = "Filter (several narrow each other)")]
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Filter (several narrow each other)")]
     endpoint: Option<String>,
     #[command(flatten)]
     rest: FilterArgs,

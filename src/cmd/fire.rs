@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::args::{Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
 use super::context::{Context, request_head};
@@ -28,9 +28,9 @@ Examples:
   Fire a built-in sample at a URL:
     $ hookfire fire application created --url http://127.0.0.1:8080/hook
   Change fields of the sample, and send it to a configured endpoint:
-    $ hookfire fire account created -e staging --set org_name=Acme --set plans/plan/name=Gold
+    $ hookfire fire account created -e staging --set org_name=Acme --set state=pending
   Send the object that 3scale's API returned, with a secret from the environment:
-    $ hookfire fire user updated --object user.xml --url https://hooks.example.com/3scale --secret token=@env:HOOK_TOKEN
+    $ hookfire fire user updated -e staging --object user.xml --secret t=@env:TOKEN
   Send a whole event document byte for byte, read from stdin:
     $ hookfire fire --event - -e staging
   See what would be sent, and send nothing:
@@ -47,23 +47,23 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FireArgs {
     /// The event's type, such as account, user or application
-    #[arg(value_name = "TYPE", required_unless_present = "event")]
+    #[arg(value_name = "TYPE", value_hint = ValueHint::Other, required_unless_present = "event")]
     event_type: Option<String>,
     /// The event's action, such as created, updated or deleted
     ///
     /// There are samples for account: created, updated, plan_changed, deleted; user: created, updated, deleted;
     /// application: created, updated, suspended, plan_changed, user_key_updated, deleted, key_created, key_updated,
     /// key_deleted. Any other type and action can be sent with --object.
-    #[arg(value_name = "ACTION", required_unless_present = "event")]
+    #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present = "event")]
     action: Option<String>,
     /// The object's XML from this file (- = stdin), instead of the built-in sample
-    #[arg(long, value_name = "FILE", help_heading = "Event")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
     object: Option<PathBuf>,
     /// A whole event document from this file (- = stdin), sent byte for byte
-    #[arg(long, value_name = "FILE", help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
     event: Option<PathBuf>,
     /// Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
-    #[arg(long, value_name = "PATH=VALUE", help_heading = "Event")]
+    #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
     #[command(flatten)]
     target: TargetArgs,

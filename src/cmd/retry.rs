@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::args::{
     DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs, hint_at_unknown,
@@ -52,16 +52,16 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct RetryArgs {
     /// Deliveries of the failed list, such as 42 or '#42'
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
     /// Everything in the failed list
     #[arg(long)]
     all: bool,
     /// With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it
-    #[arg(short, long, value_name = "NAME", help_heading = "Target")]
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
     /// Send to this URL instead
-    #[arg(long, value_name = "URL", help_heading = "Target", conflicts_with = "endpoint")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Target", conflicts_with = "endpoint")]
     url: Option<String>,
     #[command(flatten)]
     extras: ExtraArgs,

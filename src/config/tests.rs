@@ -60,6 +60,10 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
             "/etc/hookfire/config.toml:3: cannot read `60` as a duration; write 500ms, 60s or 1m30s",
         ),
         (
+            "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = 60 }",
+            "/etc/hookfire/config.toml:3: `interval`: invalid type: integer, expected a string",
+        ),
+        (
             "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",
             "/etc/hookfire/config.toml:3: unknown key `en`; did you mean `env`?",
         ),

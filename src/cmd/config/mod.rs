@@ -12,6 +12,7 @@ use crate::failure::Failure;
 
 /// Write the configuration file, and show what is in force
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  $ hookfire config init\n  $ hookfire config show")]
 pub enum ConfigCommand {
     Init(init::ConfigInitArgs),
     Show(Box<show::ConfigShowArgs>),

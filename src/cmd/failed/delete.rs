@@ -1,6 +1,6 @@
 //! `hookfire failed delete`
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::cmd::args::{DeliveryId, Format, ListFilterArgs, ReportOutput};
 use crate::cmd::context::Context;
@@ -28,7 +28,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedDeleteArgs {
     /// Deliveries of the failed list, such as 42 or '#42'
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
     /// Everything in the failed list
     #[arg(long)]

@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// The failed list holds every delivery that was not delivered after all its attempts, and every one whose process died
 /// or was stopped (interrupted).
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  $ hookfire failed list\n  $ hookfire failed show 42\n  $ hookfire failed delete 42"
+)]
 pub enum FailedCommand {
     List(list::FailedListArgs),
     Show(show::FailedShowArgs),

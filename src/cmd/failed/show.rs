@@ -1,6 +1,6 @@
 //! `hookfire failed show`
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::cmd::args::{DeliveryId, PageOutput};
 use crate::cmd::context::Context;
@@ -22,7 +22,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedShowArgs {
     /// The delivery, such as 42 or '#42'
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     id: DeliveryId,
     #[command(flatten)]
     output: PageOutput,

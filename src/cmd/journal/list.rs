@@ -19,7 +19,7 @@ Examples:
   The newest deliveries, whatever became of them:
     $ hookfire journal list
   What was delivered to staging today:
-    $ hookfire journal list --status delivered --endpoint staging --since 2026-11-20
+    $ hookfire journal list --status delivered -e staging --since 2026-11-20
   Everything, for a spreadsheet:
     $ hookfire journal list -o csv > deliveries.csv";
 

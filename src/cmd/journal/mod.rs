@@ -14,6 +14,9 @@ use crate::failure::Failure;
 
 /// Look into the journal, check it, and keep it small
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  $ hookfire journal list\n  $ hookfire journal show 42\n  $ hookfire journal prune --older-than 30d"
+)]
 pub enum JournalCommand {
     List(list::JournalListArgs),
     Show(show::JournalShowArgs),

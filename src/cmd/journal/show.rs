@@ -1,6 +1,6 @@
 //! `hookfire journal show`
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::cmd::args::{DeliveryId, Format, PageOutput};
 use crate::cmd::context::Context;
@@ -24,7 +24,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JournalShowArgs {
     /// The delivery, such as 42 or '#42'
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     id: DeliveryId,
     #[command(flatten)]
     output: PageOutput,
