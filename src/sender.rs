@@ -40,6 +40,8 @@ pub struct Sender {
     client: ManuallyDrop<Client>,
     timeout: Duration,
     connect_timeout: Duration,
+    /// Whether the options name a proxy that targets such as this one may go through.
+    proxied: bool,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -69,7 +71,14 @@ impl Sender {
     ) -> Result<Sender, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.timeout);
         let client = client::build(options, base, connect_timeout, options.timeout + DEADLINE_GRACE)?;
-        Ok(Sender { client: ManuallyDrop::new(client), timeout: options.timeout, connect_timeout, interrupted })
+        let proxied = options.proxy.is_some() && !base.is_loopback();
+        Ok(Sender {
+            client: ManuallyDrop::new(client),
+            timeout: options.timeout,
+            connect_timeout,
+            proxied,
+            interrupted,
+        })
     }
 
     fn start(&self, request: &Request) -> Result<Receiver<Stage>, NoResponse> {
@@ -94,6 +103,14 @@ impl Sender {
         Ok(stages)
     }
 
+    /// What cannot be reached may be the proxy.
+    fn with_proxy_in_mind(&self, mut failure: NoResponse) -> NoResponse {
+        if self.proxied && matches!(failure.error.kind, ErrorKind::Dns | ErrorKind::Connect) {
+            failure.error.message.push_str(" (by way of the proxy that is set)");
+        }
+        failure
+    }
+
     fn stopped(&self) -> BodyEnd {
         BodyEnd::Broken("was still coming when the program was stopped".to_owned())
     }
@@ -110,7 +127,7 @@ impl Sender {
         let end = loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match stages.recv_timeout(left.min(INTERRUPT_GRAIN)) {
-                Ok(Stage::Failed(failure)) => return Err(failure),
+                Ok(Stage::Failed(failure)) => return Err(self.with_proxy_in_mind(failure)),
                 Ok(Stage::Head { status, location }) => head = Some((status, location)),
                 Ok(Stage::Chunk(bytes)) => {
                     body.extend(bytes);

@@ -112,6 +112,7 @@ fn a_proxy_that_is_not_there_is_no_reason_to_go_around_it() {
         (&"connect".into(), &false.into()),
         "{outcome}"
     );
+    assert_eq!(attempt["error"]["message"], "connection refused (by way of the proxy that is set)");
 }
 
 #[test]
