@@ -1,5 +1,7 @@
 //! The command line: root, global options, and the texts that every command's help ends with.
 
+pub mod usage;
+
 use std::fmt::Write as _;
 
 use clap::{CommandFactory as _, Parser};

@@ -38,6 +38,10 @@ impl Named {
     pub fn secret(name: impl Into<String>, source: SecretSource) -> Named {
         Named { name: name.into(), value: Value::Secret(source), spelling: None }
     }
+
+    fn is_secret(&self) -> bool {
+        matches!(self.value, Value::Secret(_))
+    }
 }
 
 /// A URL with its parameters and headers.
@@ -122,17 +126,47 @@ impl Target {
 
     /// Sets a query parameter: in the place of the one of that name, else as the last.
     pub fn set_param(&mut self, param: Named) {
-        set(&mut self.params, param, |a, b| a == b);
+        set(&mut self.params, param, is_name);
     }
 
     /// Sets a header: in the place of the one of that name in any case, else as the last.
     pub fn set_header(&mut self, header: Named) {
-        set(&mut self.headers, header, str::eq_ignore_ascii_case);
+        set(&mut self.headers, header, is_header_name);
+    }
+
+    /// This target's delivery sent elsewhere: what is public of it goes along where the other place has nothing of that
+    /// name; credentials for one place are none of another's business.
+    pub fn redirected(&self, elsewhere: &Target) -> Target {
+        let mut target = elsewhere.clone();
+        let public = |named: &&Named| matches!(named.value, Value::Public(_));
+        let new = |list: &[Named], named: &Named, same: fn(&str, &str) -> bool| {
+            !list.iter().any(|given| same(&given.name, &named.name))
+        };
+        let params = self.params.iter().filter(public).filter(|param| new(&elsewhere.params, param, is_name));
+        target.params.extend(params.cloned());
+        let headers =
+            self.headers.iter().filter(public).filter(|header| new(&elsewhere.headers, header, is_header_name));
+        target.headers.extend(headers.cloned());
+        target
+    }
+
+    /// The names of this target's secrets that `other` has nothing for.
+    pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
+        let has = |list: &[Named], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
+        let params = self.params.iter().filter(|param| param.is_secret() && !has(&other.params, &param.name));
+        let headers = self.headers.iter().filter(|header| header.is_secret() && !has(&other.headers, &header.name));
+        params.chain(headers).map(|named| named.name.as_str()).collect()
+    }
+
+    /// Gives each secret the value that `configured` has under its name now; of several of one name, each its own.
+    pub fn refresh_secrets(&mut self, configured: &Target) {
+        refresh(&mut self.params, &configured.params, is_name);
+        refresh(&mut self.headers, &configured.headers, is_header_name);
     }
 
     /// Whether any secret goes into its query or headers.
     pub fn has_secrets(&self) -> bool {
-        self.params.iter().chain(&self.headers).any(|named| matches!(named.value, Value::Secret(_)))
+        self.params.iter().chain(&self.headers).any(Named::is_secret)
     }
 
     /// Looks up every secret and puts the URL and headers together.
@@ -171,6 +205,25 @@ impl Target {
             headers.push((header.name.clone(), value));
         }
         Ok(Resolved { url: Secret::new(self.base.with_query(&query.join("&"))), headers, redactor })
+    }
+}
+
+fn is_name(one: &str, other: &str) -> bool {
+    one == other
+}
+
+fn is_header_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> bool) {
+    let mut used = vec![false; configured.len()];
+    for named in list.iter_mut().filter(|named| named.is_secret()) {
+        let found = (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
+        if let Some(at) = found {
+            used[at] = true;
+            *named = configured[at].clone();
+        }
     }
 }
 
@@ -225,6 +278,27 @@ mod tests {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
         target.set_param(Named::secret("a", SecretSource::parse("new secret")));
         assert_eq!(target.resolve(&NoVars).unwrap().url.expose(), "https://h/?a=new+secret&b=2");
+    }
+
+    #[test]
+    fn sent_elsewhere_what_is_public_goes_along_and_what_is_secret_does_not() {
+        let mut own = Target::from_url("https://h/?token=one").unwrap();
+        own.set_param(Named::public("mode", "test"));
+        own.set_header(Named::public("X-Source", "ci"));
+        own.set_header(Named::secret("Authorization", SecretSource::parse("Bearer x")));
+        let mut elsewhere = Target::from_url("https://other/").unwrap();
+        elsewhere.set_header(Named::public("x-source", "there"));
+        let sent = own.redirected(&elsewhere);
+        assert_eq!(sent.resolve(&NoVars).unwrap().url.expose(), "https://other/?mode=test");
+        assert_eq!(sent.headers, elsewhere.headers);
+        assert_eq!(own.secrets_missing_in(&sent), ["token", "Authorization"]);
+    }
+
+    #[test]
+    fn secrets_are_refreshed_by_name_each_with_its_own() {
+        let mut kept = Target::from_url("https://h/?a=old&a=old&A=old&p=old").unwrap();
+        kept.refresh_secrets(&Target::from_url("https://h/?a=1&a=2&A=%33").unwrap());
+        assert_eq!(kept.resolve(&NoVars).unwrap().url.expose(), "https://h/?a=1&a=2&A=%33&p=old");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("anstyle_query", &["output/mod.rs"]),
     ("anyhow", &["cmd/", "failure.rs"]),
     ("base64", &["secret.rs", "secret/"]),
-    ("clap", &["cli.rs", "cmd/", "lib.rs", "output/mod.rs", "settings.rs"]),
+    ("clap", &["cli.rs", "cli/", "cmd/", "lib.rs", "output/mod.rs", "settings.rs"]),
     ("clap_complete", &["cmd/generate.rs"]),
     ("clap_mangen", &["cmd/generate/"]),
     ("comfy_table", &["output/table.rs"]),

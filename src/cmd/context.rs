@@ -86,7 +86,7 @@ impl<'a> Context<'a> {
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// The journal, made if there is none; what dead processes left behind is in its failed list.
+    /// The journal, made if there is none.
     ///
     /// # Errors
     /// When it cannot be used.
@@ -96,8 +96,8 @@ impl<'a> Context<'a> {
         Ok(Journal::open(&path, Box::new(HostProcesses))?)
     }
 
-    /// As [`Context::journal`], for commands that only look or delete: none if there is no journal yet, and what dead
-    /// processes left behind is in the failed list.
+    /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
+    /// its failed list.
     ///
     /// # Errors
     /// When it cannot be used.

@@ -23,7 +23,7 @@ use crate::rule::Rule;
 use crate::secret::SecretSource;
 use crate::settings::{self, Chosen, Origin};
 use crate::store::{Seen, Store as _};
-use crate::target::{MissingSecret, Named, Target, Value};
+use crate::target::{MissingSecret, Target, Value};
 use crate::text;
 use crate::time::Clock as _;
 
@@ -149,45 +149,6 @@ fn nothing_to_send(ctx: &Context<'_>, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where a delivery goes that is sent elsewhere: what is public of it goes along, credentials for one place are none of
-/// another's business.
-fn redirected(own: &Target, elsewhere: &Target) -> Target {
-    let mut target = elsewhere.clone();
-    let public = |named: &&Named| matches!(named.value, Value::Public(_));
-    for param in own.params.iter().filter(public) {
-        if !elsewhere.params.iter().any(|given| given.name == param.name) {
-            target.params.push(param.clone());
-        }
-    }
-    for header in own.headers.iter().filter(public) {
-        if !elsewhere.headers.iter().any(|given| given.name.eq_ignore_ascii_case(&header.name)) {
-            target.headers.push(header.clone());
-        }
-    }
-    target
-}
-
-/// The secrets of `own` that the other place is not given, by name.
-fn left_behind<'a>(own: &'a Target, sent: &Target) -> Vec<&'a str> {
-    let secret = |named: &&Named| matches!(named.value, Value::Secret(_));
-    let has = |list: &[Named], name: &str| list.iter().any(|named| named.name.eq_ignore_ascii_case(name));
-    let params = own.params.iter().filter(secret).filter(|param| !has(&sent.params, &param.name));
-    let headers = own.headers.iter().filter(secret).filter(|header| !has(&sent.headers, &header.name));
-    params.chain(headers).map(|named| named.name.as_str()).collect()
-}
-
-/// Gives each secret of the list the value that is configured under its name now; of several of one name, each its own.
-fn refresh(list: &mut [Named], configured: &[Named], same: impl Fn(&str, &str) -> bool) {
-    let mut used = vec![false; configured.len()];
-    for named in list.iter_mut().filter(|named| matches!(named.value, Value::Secret(_))) {
-        let found = (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
-        if let Some(at) = found {
-            used[at] = true;
-            *named = configured[at].clone();
-        }
-    }
-}
-
 /// One run of `retry`: prepares each delivery and reports what becomes of it.
 struct Retry<'a> {
     ctx: &'a Context<'a>,
@@ -239,13 +200,12 @@ impl Retry<'_> {
     /// Where a delivery goes now, and the options to connect with.
     fn target(&self, delivery: &Delivery) -> Result<Target, Failure> {
         let mut target = match &self.elsewhere {
-            Some(chosen) => return Ok(redirected(&delivery.target, &chosen.target)),
+            Some(chosen) => return Ok(delivery.target.redirected(&chosen.target)),
             None => delivery.target.clone(),
         };
         // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
         if let Some(endpoint) = self.configured(delivery) {
-            refresh(&mut target.params, &endpoint.target.params, |a, b| a == b);
-            refresh(&mut target.headers, &endpoint.target.headers, str::eq_ignore_ascii_case);
+            target.refresh_secrets(&endpoint.target);
         }
         for param in &mut target.params {
             if let Some((_, source)) = self.secrets.iter().find(|(name, _)| *name == param.name) {
@@ -265,7 +225,7 @@ impl Retry<'_> {
 
     /// Says once of each kind which secrets a delivery goes without.
     fn tell_left_behind(&mut self, delivery: &Delivery, target: &Target) {
-        let names = left_behind(&delivery.target, target);
+        let names = delivery.target.secrets_missing_in(target);
         let words = format!(
             "sent elsewhere without the secret {}; `--secret` and `--header` give one",
             text::listed(names.iter().copied())
