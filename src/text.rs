@@ -11,10 +11,16 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .map(|candidate| (likeness(word, candidate), candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// 0 to 1. One slip of the finger in a short word counts as much as a like beginning.
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let slip = word.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    strsim::jaro_winkler(word, candidate).max(if slip { 0.9 } else { 0.0 })
 }
 
 /// `` `a`, `b` and `c` ``: the words in backticks, as a sentence lists them.
@@ -40,6 +46,7 @@ mod tests {
     #[test]
     fn the_nearest_word_is_found_and_a_far_one_is_not() {
         assert_eq!(nearest("stagin", ["production", "staging"]), Some("staging"));
+        assert_eq!(nearest("ulr", ["url", "key"]), Some("url"));
         assert_eq!(nearest("zzz", ["production", "staging"]), None);
     }
 

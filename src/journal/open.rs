@@ -3,9 +3,9 @@
 //! Many processes may do this at once on a file that does not exist yet. Nothing is written to a file before it is known to
 //! be ours or empty.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,11 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
     refuse_irregular(path)?;
     let mut file = open_file(path)?;
     let header = Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
-    header.refuse_foreign(path)?;
+    header.refuse_strange(path)?;
+    if header.is_empty() {
+        // It may have been there before, made by somebody with another mask.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| io_error("make private", path, e))?;
+    }
     let opening = Opening { path, timeout, file: &file, fresh: header.is_empty() };
     let mut conn = opening.connect()?;
     let version = opening.check_identity(&mut conn)?;
@@ -85,7 +89,7 @@ impl Header {
     const MAGIC: &[u8] = b"SQLite format 3\0";
 
     fn read(file: &mut File) -> std::io::Result<Header> {
-        let mut header = vec![0; 20];
+        let mut header = vec![0; 100];
         let length = file.read(&mut header)?;
         header.truncate(length);
         Ok(Header(header))
@@ -100,11 +104,27 @@ impl Header {
         self.0.get(18..20) == Some(&[2, 2])
     }
 
-    fn refuse_foreign(&self, path: &Path) -> Result<(), StoreError> {
-        if self.is_empty() || self.0.starts_with(Header::MAGIC) {
-            return Ok(());
+    /// What stands in the main file itself; the WAL may know better, but not that this is ours.
+    fn number(&self, at: usize) -> i64 {
+        let bytes = self.0.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        bytes.map_or(0, |bytes| i64::from(u32::from_be_bytes(bytes)))
+    }
+
+    /// Refuses what can be told from the first page, before SQLite opens the file and leaves a `-shm` beside it.
+    fn refuse_strange(&self, path: &Path) -> Result<(), StoreError> {
+        let foreign = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
+        let (version, application) = (self.number(60), self.number(68));
+        if self.is_empty() {
+            Ok(())
+        } else if !self.0.starts_with(Header::MAGIC) {
+            foreign("it is some other kind of file")
+        } else if application != APPLICATION_ID && (application != 0 || version != 0) {
+            foreign("it is another program's SQLite database")
+        } else if version > VERSION {
+            Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION })
+        } else {
+            Ok(())
         }
-        Err(StoreError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() })
     }
 }
 

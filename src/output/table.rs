@@ -5,7 +5,7 @@
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 
 use super::{Tone, Ui};
-use crate::delivery::{Delivery, Status};
+use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::sanitize::visible_line;
 use crate::time::{UnixMs, ago, local};
 
@@ -31,7 +31,9 @@ const COLUMNS: [Column; 8] = [
         // What went wrong before it was delivered is history.
         cell: |d, _| {
             let error = d.last_error.as_ref().filter(|_| d.status != Status::Delivered);
-            error.map(|error| error.message.clone()).unwrap_or_default()
+            let words = error.map(|error| error.message.clone()).unwrap_or_default();
+            let stopped = d.status == Status::Interrupted && error.is_some_and(|e| e.kind != ErrorKind::Interrupted);
+            if stopped { format!("interrupted, before that {words}") } else { words }
         },
     },
 ];
