@@ -251,14 +251,8 @@ impl Place<'_> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut target = Target::from_url(raw.url.get_ref()).map_err(|e| self.error(raw.url.span(), e.to_string()))?;
         for (name, secret) in raw.secrets {
-            let problem = match &secret.0 {
-                _ if name.is_empty() => Some("a secret has a name"),
-                SecretSource::Literal(value) if value.expose().is_empty() => Some("a secret is not empty"),
-                SecretSource::Env(variable) if variable.is_empty() => Some("`env` names a variable"),
-                _ => None,
-            };
-            if let Some(problem) = problem {
-                return Err(self.error(raw.url.span(), format!("of this endpoint: {problem}")));
+            if let Some(problem) = secret_problem(&name, &secret.0) {
+                return Err(self.error(raw.url.span(), problem));
             }
             target.set_param(Named::secret(name, secret.0.anchored(folder)));
         }
@@ -290,6 +284,16 @@ impl Place<'_> {
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, ConfigError> {
         raw.map(|raw| parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))).transpose()
+    }
+}
+
+/// What makes a secret none; the flag `--secret` refuses the same.
+fn secret_problem(name: &str, source: &SecretSource) -> Option<&'static str> {
+    match source {
+        _ if name.is_empty() => Some("a secret of this endpoint has no name"),
+        SecretSource::Literal(value) if value.expose().is_empty() => Some("a secret of this endpoint is empty"),
+        SecretSource::Env(variable) if variable.is_empty() => Some("a secret of this endpoint names no variable"),
+        _ => None,
     }
 }
 

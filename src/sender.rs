@@ -111,7 +111,7 @@ impl Sender {
         failure
     }
 
-    fn stopped(&self) -> BodyEnd {
+    fn stopped() -> BodyEnd {
         BodyEnd::Broken("was still coming when the program was stopped".to_owned())
     }
 
@@ -133,7 +133,7 @@ impl Sender {
                     body.extend(bytes);
                     // A body that drips leaves no pause in which this would be noticed.
                     if self.interrupted.load(Ordering::Relaxed) {
-                        break self.stopped();
+                        break Sender::stopped();
                     }
                     if left.is_zero() {
                         break self.overdue();
@@ -144,7 +144,7 @@ impl Sender {
                     if head.is_none() {
                         return Err(no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned()));
                     }
-                    break self.stopped();
+                    break Sender::stopped();
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     if head.is_none() {

@@ -77,6 +77,29 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
 }
 
 #[test]
+fn a_secret_that_is_none_and_a_timeout_of_nothing_are_refused() {
+    for (setting, problem) in [
+        ("secrets = { t = '' }", "a secret of this endpoint is empty"),
+        ("secrets = { '' = 'x' }", "a secret of this endpoint has no name"),
+        ("secrets = { t = { env = '' } }", "a secret of this endpoint names no variable"),
+        ("timeout = '0s'", "`0s` is no timeout"),
+    ] {
+        let error = parse(&format!("[endpoints.a]\nurl = 'https://h/'\n{setting}")).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_secret_file_is_found_from_everywhere_however_the_configuration_was_named() {
+    let text = "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { file = 'token' } }";
+    let config = Config::parse(Path::new("relative.toml"), text).unwrap();
+    let Value::Secret(SecretSource::File(path)) = &config.endpoints["a"].target.params[0].value else {
+        panic!("a secret from a file");
+    };
+    assert!(path.is_absolute(), "{path:?}");
+}
+
+#[test]
 fn no_error_quotes_a_value() {
     for text in [
         "[endpoints.a]\nurl = 'https://h/'\nsecrets = 'CANARY-x'",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Server, TestEnv, closed_port, echo, forever, hang, repeat, respond};
+use crate::support::{Server, TestEnv, closed_port, drip_body, echo, forever, hang, repeat, respond};
 
 /// A live message as 3scale sent it, indented by its publisher: action before type.
 const MESSAGE: &str = include_str!("data/account-created.xml");
@@ -211,6 +211,23 @@ fn sigterm_in_the_middle_of_a_request_records_that_it_may_have_arrived() {
     assert_eq!(delivery["status"], "interrupted");
     assert_eq!(delivery["attempts"][0]["error"]["kind"], "interrupted");
     assert_eq!(delivery["attempts"][0]["maybe_received"], true);
+}
+
+#[test]
+fn ctrl_c_is_noticed_while_a_body_drips() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![drip_body(Duration::from_millis(5), b'x').status(503)]);
+    let begun = Instant::now();
+    let mut running = env.hookfire(["fire", "user", "created", "--timeout", "20s", "--url", &server.url()]).spawn();
+    server.wait_for_requests(1);
+    // Long enough for the head to have come; the body leaves no pause after it.
+    std::thread::sleep(Duration::from_millis(300));
+    running.interrupt();
+    running.wait().assert_code(130);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let shown = env.hookfire(["failed", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    let note = shown["attempts"][0]["note"].as_str().unwrap_or_default().to_owned();
+    assert!(note.contains("still coming when the program was stopped"), "{shown}");
 }
 
 #[test]

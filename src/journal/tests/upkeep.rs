@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::delivery::Status;
+use crate::filter::Filter;
 use crate::journal::Query;
-use crate::store::Next;
+use crate::store::{Next, Turn};
 
 /// One delivery of each status, in the order of [`Status::ALL`].
 fn one_of_each(journal: &Journal) -> Vec<i64> {
@@ -35,6 +36,19 @@ fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
     assert_eq!(journal.attempts(ids[0]).unwrap().len(), 1);
     assert!(journal.attempts(ids[2]).unwrap().is_empty());
     assert_eq!(journal.check().unwrap().attempts, 6);
+}
+
+#[test]
+fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    let id = accept(&journal, T0).id;
+    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed).unwrap();
+    let seen = journal.seen(&Query::failed(Filter::default())).unwrap();
+    journal.begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(1))).unwrap();
+    journal.finish_attempt(id, 2, Duration::ZERO, &refusal(503), Next::Failed).unwrap();
+    assert_eq!(journal.delete(&seen, &[Status::Failed]).unwrap(), 0, "it is another failure now");
+    assert_eq!(journal.delete_ids(&[id], &[Status::Failed]).unwrap(), 1);
 }
 
 #[test]
