@@ -9,7 +9,7 @@
 //! | 4 presentation | `output` |
 //! | 3 use cases | `deliver`, `recover` |
 //! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `event`, `filter`, `rule`, `store`, `target`, `transport` |
+//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `rule`, `store`, `target`, `transport` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
@@ -19,6 +19,7 @@ mod cmd;
 mod config;
 mod deliver;
 mod delivery;
+mod desk;
 mod env;
 mod event;
 mod exit;

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcetera", &["env.rs"]),
     ("http", &["transport.rs"]),
     ("http_body_util", &["catcher/"]),
-    ("httparse", &["catcher/"]),
+    ("httparse", &["capture/", "catcher/"]),
     ("hyper", &["catcher/"]),
     ("hyper_util", &["catcher/"]),
     ("jiff", &["time.rs"]),

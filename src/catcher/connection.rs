@@ -10,25 +10,27 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::recording::Recording;
 use super::script::{Script, Step};
 use super::server::Stop;
 use super::tape::{Arrival, Tape};
-use super::{Limits, answer, closing, raw_head};
-use crate::capture::Capture;
+use super::{Limits, answer, closing};
+use crate::capture::{Body, Capture};
+use crate::store::Keeper;
 
 /// How long a request that is being served when the catcher stops may take. Less than the catcher's own bound, so that
 /// what is cut off is still handed over.
@@ -43,7 +45,7 @@ pub(super) struct Shared {
     /// How many steps of the script were used.
     pub steps: Cell<u64>,
     pub limits: Limits,
-    pub captures: Sender<Capture>,
+    pub keeper: Arc<dyn Keeper>,
 }
 
 /// Serves one connection until it ends, or until the catcher stops and what is being answered is answered.
@@ -134,13 +136,12 @@ impl Exchange {
         };
         let (body, fault) = self.read_body(request).await;
         let fault = fault.or(conflicting.then_some(Fault::Broken));
-        capture.body = body;
         capture.malformed = fault.is_some();
         let step = fault.map_or_else(|| self.next_step(), |fault| Step::Status(fault.status()));
         if let Step::Status(status) = step {
-            capture.answer_status = Some(status);
+            capture.answer.status = Some(status);
         }
-        let handed_over = self.hand_over(capture, arrival);
+        let handed_over = self.hand_over(capture, body, arrival).await;
         self.tape.borrow_mut().handed_over();
         match step {
             Step::Timeout => self.ending.set(Ending::Hold),
@@ -163,40 +164,27 @@ impl Exchange {
         let mut tape = self.tape.borrow_mut();
         let message = tape.serve()?;
         let mut capture = self.capture(message.head.clone(), message.arrival);
-        (capture.method == request.method().as_str()).then(|| {
+        (capture.method() == request.method().as_str()).then(|| {
             capture.malformed = false;
             (capture, message.arrival, message.conflicting)
         })
     }
 
-    /// A capture of these bytes, so far malformed and unanswered.
     fn capture(&self, head: Vec<u8>, arrival: Arrival) -> Capture {
-        let read = raw_head::read(&head);
-        Capture {
-            received_at_ms: arrival.at_ms,
-            remote_addr: self.remote_addr,
-            method: read.method,
-            target: read.target,
-            headers: read.headers,
-            head,
-            body: Vec::new(),
-            malformed: true,
-            answer_status: None,
-            duration_ms: 0,
-        }
+        Capture::new(arrival.received_at, self.remote_addr, head)
     }
 
     /// The body as far as it came and is allowed, and what was wrong with it.
-    async fn read_body(&self, request: Request<Incoming>) -> (Vec<u8>, Option<Fault>) {
+    async fn read_body(&self, request: Request<Incoming>) -> (Body, Option<Fault>) {
         let limit = self.shared.limits.body_bytes;
         let expects_continue = request.headers().contains_key(EXPECT);
         let mut body = request.into_body();
         if body.is_end_stream() {
-            return (Vec::new(), None);
+            return (Body::default(), None);
         }
         if expects_continue && body.size_hint().lower() > limit as u64 {
             // Reading on would tell the client to go ahead.
-            return (Vec::new(), Some(Fault::TooLarge));
+            return (Body::default(), Some(Fault::TooLarge));
         }
         let mut kept = Vec::new();
         let reading = async {
@@ -217,7 +205,7 @@ impl Exchange {
         if let (Some(Fault::Broken), Some(message)) = (fault, self.tape.borrow().served()) {
             kept.clone_from(&message.wire_body);
         }
-        (kept, fault)
+        (Body { bytes: kept, wire: None }, fault)
     }
 
     fn next_step(&self) -> Step {
@@ -226,22 +214,29 @@ impl Exchange {
         self.shared.script.step(index)
     }
 
-    /// Whether somebody took the capture.
-    fn hand_over(&self, mut capture: Capture, arrival: Arrival) -> bool {
-        capture.duration_ms = u64::try_from(arrival.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.shared.captures.send(capture).is_ok()
+    /// Whether the capture was kept.
+    async fn hand_over(&self, mut capture: Capture, body: Body, arrival: Arrival) -> bool {
+        capture.answer.duration_ms = u64::try_from(arrival.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (report, kept) = oneshot::channel();
+        let done = move |result: Result<_, _>| {
+            // Nobody waits any more when the client went away.
+            let _ = report.send(result.is_ok());
+        };
+        self.shared.keeper.keep(capture, body, Box::new(done));
+        kept.await.unwrap_or(false)
     }
 
     /// Hands over what was read and not served, and ends the connection; `ended` is `None` when the catcher's stop cut it.
     async fn close(&self, stream: TcpStream, ended: Option<Result<(), hyper::Error>>, stop: &mut Stop) {
         let rest = self.tape.borrow_mut().take_rest();
-        let refused = rest.and_then(|(bytes, arrival)| {
+        let mut refused = None;
+        if let Some((bytes, arrival)) = rest {
             let mut capture = self.capture(bytes, arrival);
-            capture.answer_status = self.refusal(ended);
-            let status = capture.answer_status;
-            let handed_over = self.hand_over(capture, arrival);
-            status.map(|status| if handed_over { status } else { 503 })
-        });
+            let status = self.refusal(ended);
+            capture.answer.status = status;
+            let handed_over = self.hand_over(capture, Body::default(), arrival).await;
+            refused = status.map(|status| if handed_over { status } else { 503 });
+        }
         match (self.ending.get(), refused) {
             (Ending::Hold, _) => closing::hold(stream, stop).await,
             (Ending::Reset, _) => closing::reset(stream),

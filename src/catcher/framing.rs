@@ -6,9 +6,6 @@
 //! Invariant: for every message hyper accepts, the end found here is the end hyper finds. On what hyper refuses the two
 //! may differ, because the connection ends there.
 
-/// How many headers a head may have: hyper's own limit, above which it answers 431.
-pub(super) const MAX_HEADERS: usize = 100;
-
 /// How the body after a head is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyKind {
@@ -150,6 +147,7 @@ impl ChunkWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::MAX_HEADERS;
 
     fn of(head: &str) -> Option<Announced> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];

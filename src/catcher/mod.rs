@@ -22,7 +22,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use crate::capture::Capture;
+use crate::store::Keeper;
 
 pub use script::Script;
 
@@ -83,13 +83,13 @@ pub enum CatcherError {
 #[derive(Debug)]
 pub struct Catcher {
     addr: SocketAddr,
-    captures: Receiver<Capture>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Catcher {
-    /// Listens on `addr` (port 0: any free port) and answers by `script` from now on, on a thread of its own.
+    /// Listens on `addr` (port 0: any free port), has `keeper` keep what comes, and answers by `script` from now on, on a
+    /// thread of its own.
     ///
     /// Requests that are refused (400, 408, 413, 431) do not use up a step of the script.
     ///
@@ -97,7 +97,12 @@ impl Catcher {
     ///
     /// [`CatcherError::Bind`] if the address cannot be listened on, [`CatcherError::Start`] if the system is out of
     /// threads or file descriptors.
-    pub fn bind(addr: SocketAddr, script: Script, limits: Limits) -> Result<Self, CatcherError> {
+    pub fn bind(
+        addr: SocketAddr,
+        script: Script,
+        limits: Limits,
+        keeper: Arc<dyn Keeper>,
+    ) -> Result<Self, CatcherError> {
         // Bound here and not on the thread, so that the caller gets the error and the port.
         let (listener, addr) = listen(addr).map_err(|source| CatcherError::Bind { addr, source })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,13 +114,12 @@ impl Catcher {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(CatcherError::Start)?
         };
-        let (sender, captures) = channel();
         let (stop, stopped) = watch::channel(false);
         let thread = thread::Builder::new()
             .name("catcher".to_owned())
-            .spawn(move || run(&runtime, listener, script, limits, sender, stopped))
+            .spawn(move || run(&runtime, listener, script, limits, keeper, stopped))
             .map_err(CatcherError::Start)?;
-        Ok(Self { addr, captures, stop, thread: Some(thread) })
+        Ok(Self { addr, stop, thread: Some(thread) })
     }
 
     /// The address listened on, with the port that was found if 0 was asked for.
@@ -138,15 +142,8 @@ impl Catcher {
         format!("http://{addr}")
     }
 
-    /// The captures, in the order in which they were answered. Each is here before its answer is sent; after
-    /// [`stop`](Self::stop), those not yet taken still are, and then the channel is closed.
-    #[must_use]
-    pub fn captures(&self) -> &Receiver<Capture> {
-        &self.captures
-    }
-
     /// Stops: listens no more, lets what is being answered be answered, for at most a second, closes the idle
-    /// connections and ends the thread. A request that is cut off by this is handed over as malformed and unanswered.
+    /// connections and ends the thread. A request that is cut off by this is kept as malformed and unanswered.
     /// To stop twice does nothing.
     pub fn stop(&mut self) {
         self.stop.send_replace(true);
@@ -177,10 +174,10 @@ fn run(
     listener: tokio::net::TcpListener,
     script: Script,
     limits: Limits,
-    captures: Sender<Capture>,
+    keeper: Arc<dyn Keeper>,
     stopped: watch::Receiver<bool>,
 ) {
-    let shared = Rc::new(connection::Shared { script, steps: Cell::new(0), limits, captures });
+    let shared = Rc::new(connection::Shared { script, steps: Cell::new(0), limits, keeper });
     let serving = server::run(listener, shared, server::Stop::new(stopped));
     // One thread for all: the connections share their state without locks.
     LocalSet::new().block_on(runtime, serving);

@@ -10,19 +10,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::framing::{BodyKind, ChunkWalk};
 use super::raw_head::{self, Standing};
+use crate::time::{UnixMs, duration_ms};
 
 /// When the first byte of a request was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
-    /// Milliseconds since the Unix epoch.
-    pub at_ms: i64,
+    pub received_at: UnixMs,
     pub at: Instant,
 }
 
 impl Arrival {
     fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at_ms: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX), at: Instant::now() }
+        Self { received_at: UnixMs(duration_ms(since_epoch)), at: Instant::now() }
     }
 }
 

@@ -6,11 +6,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
 
 use clap::Args;
 
 use super::context::Context;
-use crate::capture::Capture;
+use crate::capture::{Body, Capture};
 use crate::catcher::{Catcher, Limits, Script};
 use crate::event::pretty;
 use crate::exit::Exit;
@@ -37,8 +38,10 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let folder =
         tempfile::Builder::new().prefix("hookfire-demo-").tempdir().map_err(|e| failed("a temporary folder", e))?;
     let script: Script = "503x2,200".parse().map_err(|e| failed("the catcher's script", e))?;
-    let mut catcher = Catcher::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script, Limits::default())
-        .map_err(|e| failed("the catcher", e))?;
+    let (keeper, captures) = mpsc::channel();
+    let catcher =
+        Catcher::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script, Limits::default(), Arc::new(keeper))
+            .map_err(|e| failed("the catcher", e))?;
     let config = format!(
         "[endpoints.demo]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"DEMO_TOKEN\" }} }}\n\
          retry = {{ retries = 1, interval = \"500ms\" }}\n",
@@ -64,14 +67,14 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     step("The endpoint has recovered. Send everything that failed again.", "retry --all", Exit::Done)?;
     step("Now nothing is left.", "failed list", Exit::Done)?;
 
-    catcher.stop();
-    let received: Vec<Capture> = catcher.captures().iter().collect();
+    drop(catcher);
+    let received: Vec<(Capture, Body)> = captures.iter().collect();
     title(ctx, "What the endpoint received: three requests, one webhook-id.")?;
-    for capture in &received {
+    for (capture, _) in &received {
         ctx.ui.line(&format!("    {}", summary(capture)))?;
     }
-    if let Some(last) = received.last() {
-        let document = pretty(&last.body).map_err(|e| failed("the received event", e))?;
+    if let Some((_, body)) = received.last() {
+        let document = pretty(&body.bytes).map_err(|e| failed("the received event", e))?;
         ctx.ui.line("")?;
         for line in document.lines() {
             ctx.ui.line(&format!("    {line}"))?;
@@ -108,14 +111,13 @@ fn hookfire(ctx: &Context<'_>, folder: &Path, command: &str, expected: Exit) -> 
 }
 
 fn summary(capture: &Capture) -> String {
-    let id = capture.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("webhook-id"));
-    let id = id.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
-    let answer = capture.answer_status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    format!("{} {}  webhook-id: {id}  answered {answer}", capture.method, masked(&capture.target))
+    let id = String::from_utf8_lossy(capture.header("webhook-id").unwrap_or_default());
+    let answer = capture.answer.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    format!("{} {}  webhook-id: {id}  answered {answer}", capture.method(), masked(&capture.fields.target))
 }
 
-fn check(received: &[Capture]) -> Result<Exit, Failure> {
-    let answers: Vec<Option<u16>> = received.iter().map(|capture| capture.answer_status).collect();
+fn check(received: &[(Capture, Body)]) -> Result<Exit, Failure> {
+    let answers: Vec<Option<u16>> = received.iter().map(|(capture, _)| capture.answer.status).collect();
     if answers == [Some(503), Some(503), Some(200)] {
         return Ok(Exit::Done);
     }

@@ -7,25 +7,87 @@ mod stopping;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::{Catcher, Limits};
-use crate::capture::Capture;
+use crate::capture::{Body, Capture};
 
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn catcher_with(script: &str, limits: Limits) -> Catcher {
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    Catcher::bind(loopback, script.parse().unwrap(), limits).unwrap()
+/// A catcher with the other end of its keeper.
+struct TestCatcher {
+    catcher: Catcher,
+    kept: Receiver<(Capture, Body)>,
 }
 
-fn catcher(script: &str) -> Catcher {
+impl TestCatcher {
+    /// What was kept and not looked at yet, if anything.
+    fn try_caught(&self) -> Result<Seen, TryRecvError> {
+        self.kept.try_recv().map(Seen::from)
+    }
+}
+
+impl std::ops::Deref for TestCatcher {
+    type Target = Catcher;
+    fn deref(&self) -> &Catcher {
+        &self.catcher
+    }
+}
+
+impl std::ops::DerefMut for TestCatcher {
+    fn deref_mut(&mut self) -> &mut Catcher {
+        &mut self.catcher
+    }
+}
+
+/// A capture, spread out.
+#[derive(Debug)]
+struct Seen {
+    method: String,
+    target: String,
+    headers: Vec<(String, Vec<u8>)>,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    malformed: bool,
+    answer_status: Option<u16>,
+    remote_addr: SocketAddr,
+    received_at_ms: i64,
+    duration_ms: u64,
+}
+
+impl From<(Capture, Body)> for Seen {
+    fn from((capture, body): (Capture, Body)) -> Seen {
+        Seen {
+            method: capture.fields.method,
+            target: capture.fields.target,
+            headers: capture.fields.headers,
+            head: capture.head,
+            body: body.bytes,
+            malformed: capture.malformed,
+            answer_status: capture.answer.status,
+            remote_addr: capture.remote_addr,
+            received_at_ms: capture.received_at.0,
+            duration_ms: capture.answer.duration_ms,
+        }
+    }
+}
+
+fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (keeper, kept) = mpsc::channel();
+    let catcher = Catcher::bind(loopback, script.parse().unwrap(), limits, Arc::new(keeper)).unwrap();
+    TestCatcher { catcher, kept }
+}
+
+fn catcher(script: &str) -> TestCatcher {
     catcher_with(script, Limits::default())
 }
 
-fn caught(catcher: &Catcher) -> Capture {
-    catcher.captures().recv_timeout(PATIENCE).unwrap()
+fn caught(catcher: &TestCatcher) -> Seen {
+    catcher.kept.recv_timeout(PATIENCE).map(Seen::from).unwrap()
 }
 
 struct Client(BufReader<TcpStream>);
@@ -91,7 +153,7 @@ impl Client {
     }
 }
 
-fn names_and_values(capture: &Capture) -> Vec<(&str, &[u8])> {
+fn names_and_values(capture: &Seen) -> Vec<(&str, &[u8])> {
     capture.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
@@ -168,7 +230,7 @@ fn requests_on_one_connection_keep_their_own_heads() {
             assert!(!capture.malformed);
         }
     }
-    assert!(catcher.captures().try_recv().is_err());
+    assert!(catcher.try_caught().is_err());
 }
 
 #[test]
@@ -205,7 +267,7 @@ fn a_client_that_closes_its_side_first_is_answered() {
     assert_eq!(client.until_closed().unwrap(), b"");
     let capture = caught(&catcher);
     assert!(capture.body.is_empty() && !capture.malformed);
-    assert!(catcher.captures().try_recv().is_err());
+    assert!(catcher.try_caught().is_err());
 }
 
 #[test]
@@ -271,7 +333,7 @@ fn the_capture_is_there_before_the_answer() {
         for _ in 0..50 {
             let mut client = Client::sending(&catcher, request);
             client.answer();
-            assert!(catcher.captures().try_recv().is_ok(), "{request}");
+            assert!(catcher.try_caught().is_ok(), "{request}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::*;
 
-fn body_limited(body_bytes: usize) -> Catcher {
+fn body_limited(body_bytes: usize) -> TestCatcher {
     catcher_with("200", Limits { body_bytes, ..Limits::default() })
 }
 
@@ -13,15 +13,15 @@ fn hasty() -> Limits {
 }
 
 /// Sends `bytes`, expects `status` and then the end, and gives the one capture.
-fn refused(bytes: &[u8], status: u16) -> Capture {
+fn refused(bytes: &[u8], status: u16) -> Seen {
     let catcher = catcher("200");
     let mut client = Client::sending(&catcher, bytes);
     assert_eq!(client.answer().status, status);
-    let capture = catcher.captures().try_recv().unwrap();
+    let capture = catcher.try_caught().unwrap();
     assert_eq!(client.until_closed().unwrap(), b"");
     assert!(capture.malformed);
     assert_eq!(capture.answer_status, Some(status));
-    assert!(catcher.captures().try_recv().is_err(), "one capture only");
+    assert!(catcher.try_caught().is_err(), "one capture only");
     capture
 }
 
@@ -95,7 +95,7 @@ fn a_body_over_the_limit_is_413_and_kept_as_far_as_the_limit() {
     assert_eq!(capture.body.len(), 1 << 20);
     assert!(capture.malformed);
     assert_eq!(client.until_closed().unwrap(), b"");
-    assert!(catcher.captures().try_recv().is_err());
+    assert!(catcher.try_caught().is_err());
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn slow_heads_and_bodies_are_408() {
     // Who says nothing is no request.
     assert_eq!(Client::connect(&catcher).until_closed().unwrap(), b"");
     assert_eq!(Client::sending(&catcher, "\r\n").until_closed().unwrap(), b"");
-    assert!(catcher.captures().try_recv().is_err());
+    assert!(catcher.try_caught().is_err());
 }
 
 #[test]

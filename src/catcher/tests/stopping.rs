@@ -16,7 +16,8 @@ fn stop_promptly(catcher: &mut Catcher) {
 #[test]
 fn an_address_that_is_taken_is_an_error() {
     let catcher = catcher("200");
-    let again = Catcher::bind(catcher.addr(), "200".parse().unwrap(), Limits::default()).unwrap_err();
+    let again = Catcher::bind(catcher.addr(), "200".parse().unwrap(), Limits::default(), Arc::new(mpsc::channel().0))
+        .unwrap_err();
     assert!(matches!(again, CatcherError::Bind { addr, .. } if addr == catcher.addr()));
     assert_eq!(again.to_string(), format!("cannot listen on `{}`", catcher.addr()));
 }
@@ -25,8 +26,13 @@ fn an_address_that_is_taken_is_an_error() {
 fn the_url_can_be_reached_from_here() {
     let here = catcher("200");
     assert_eq!(here.url(), format!("http://{}", here.addr()));
-    let everywhere =
-        Catcher::bind(SocketAddr::from(([0, 0, 0, 0], 0)), "200".parse().unwrap(), Limits::default()).unwrap();
+    let everywhere = Catcher::bind(
+        SocketAddr::from(([0, 0, 0, 0], 0)),
+        "200".parse().unwrap(),
+        Limits::default(),
+        Arc::new(mpsc::channel().0),
+    )
+    .unwrap();
     assert_eq!(everywhere.url(), format!("http://127.0.0.1:{}", everywhere.addr().port()));
 }
 
@@ -50,9 +56,9 @@ fn stop_does_not_wait_for_idle_or_half_sent_or_held_connections() {
         assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()));
     }
     assert!(TcpStream::connect(catcher.addr()).is_err());
-    let cut = catcher.captures().try_recv().unwrap();
+    let cut = catcher.try_caught().unwrap();
     assert_eq!((cut.head.as_slice(), cut.malformed, cut.answer_status), (&b"nonsense"[..], true, None));
-    assert_eq!(catcher.captures().try_recv().unwrap_err(), TryRecvError::Disconnected);
+    assert_eq!(catcher.try_caught().unwrap_err(), TryRecvError::Disconnected);
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn stop_cuts_what_takes_too_long_and_keeps_it() {
     let started = Instant::now();
     catcher.stop();
     assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
-    let cut = catcher.captures().try_recv().unwrap();
+    let cut = catcher.try_caught().unwrap();
     assert_eq!((cut.head.as_slice(), cut.answer_status), (sent.as_bytes(), None));
     assert!(cut.malformed);
     catcher.stop();

@@ -3,6 +3,8 @@
 //! Each method is one commit, durable when it returns. A delivery that is being worked on is *leased* to one process; only
 //! its holder may begin another attempt. The SQLite file behind it is `journal`'s business.
 
+mod captures;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::delivery::{Delivery, Outcome};
 use crate::rule::Rule;
 use crate::target::Target;
 use crate::time::UnixMs;
+
+pub use captures::{CaptureQuery, Done, Keeper, Kept, Order};
 
 /// A delivery about to be accepted.
 #[derive(Debug)]

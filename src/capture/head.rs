@@ -1,0 +1,61 @@
+//! Reads a request's raw head: method, target and headers in their own case, order and number.
+//!
+//! Deliberately refuses nothing: whether the head is good HTTP was for the catcher to say. Of a head that cannot be read
+//! it gives what could be.
+//!
+//! Invariant: every text and byte string it gives stands in the head, in that order.
+
+/// How many headers are read of a head: as many as the catcher takes, above which it answers 431.
+pub const MAX_HEADERS: usize = 100;
+
+/// What a head says, as it says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Such as `POST`. Empty when the bytes cannot be read as HTTP that far.
+    pub method: String,
+    /// The raw request target, such as `/hook?a=1`. Empty when the bytes cannot be read that far.
+    pub target: String,
+    /// Names in their own case, values' bytes without the white space around them, in order, repeats kept. Empty when
+    /// unreadable.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Fields {
+    /// The fields of the head that `bytes` begin with; those that cannot be read are empty.
+    pub fn read(bytes: &[u8]) -> Fields {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let whole = matches!(request.parse(bytes), Ok(httparse::Status::Complete(_)));
+        Fields {
+            method: request.method.unwrap_or_default().to_owned(),
+            target: request.path.unwrap_or_default().to_owned(),
+            // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
+            headers: if whole {
+                request.headers.iter().map(|header| (header.name.to_owned(), header.value.to_vec())).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_order_repeats_and_bytes_are_kept() {
+        let head = Fields::read(b"pOsT /a?b HTTP/1.1\r\nX-B: 1\r\nx-a:  caf\xe9 \r\nX-b: 2\r\n\r\n");
+        assert_eq!((head.method.as_str(), head.target.as_str()), ("pOsT", "/a?b"));
+        let headers: Vec<(&str, &[u8])> = head.headers.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
+        assert_eq!(headers, [("X-B", &b"1"[..]), ("x-a", b"caf\xe9"), ("X-b", b"2")]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_empty() {
+        assert_eq!(Fields::read(b"\x16\x03\x01\x02"), Fields::default());
+        let broken = Fields::read(b"PUT /x HTTP/1.1\r\nA: b\r\nbad header\r\n\r\n");
+        assert_eq!((broken.method.as_str(), broken.target.as_str()), ("PUT", "/x"));
+        assert!(broken.headers.is_empty());
+    }
+}
