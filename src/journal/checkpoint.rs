@@ -31,10 +31,6 @@ impl WalLength {
         }))?;
         Ok(WalLength(pages))
     }
-
-    fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= CHECKPOINT_PAGES
-    }
 }
 
 impl Journal {
@@ -44,7 +40,7 @@ impl Journal {
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        if !self.wal.is_long() {
+        if self.wal_pages() < CHECKPOINT_PAGES {
             return self.write(run);
         }
         let synchronous = |level| self.read(|conn| conn.pragma_update(None, "synchronous", level));
@@ -56,7 +52,13 @@ impl Journal {
         Ok(value)
     }
 
-    fn checkpoint(&self) -> Result<(), StoreError> {
+    /// How many pages the WAL had after this connection's last commit.
+    pub(super) fn wal_pages(&self) -> i32 {
+        self.wal.0.load(Ordering::Relaxed)
+    }
+
+    /// Moves the WAL into the main file, unless somebody is at it. Durable when it returns.
+    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         // Truncated, because the next process reads the WAL from its beginning, whatever of it was moved. Nobody is waited
         // for: whoever reads it just now comes this way himself.
         let busy_timeout = |timeout| self.read(|conn| conn.busy_timeout(timeout));

@@ -3,6 +3,7 @@
 //! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
 //! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk.
 
+mod captures;
 mod checkpoint;
 mod error;
 mod open;
@@ -13,6 +14,7 @@ mod sending;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod writer;
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use captures::CaptureKeeper;
 use checkpoint::WalLength;
 pub use open::LOCK_TIMEOUT;
 use open::Opened;
@@ -60,6 +63,12 @@ impl Journal {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
+        self.read(|conn| conn.busy_timeout(timeout))?;
+        self.timeout = timeout;
+        Ok(())
     }
 
     /// Whoever removes or replaces the file takes all that is written with it.

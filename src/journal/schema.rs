@@ -69,4 +69,46 @@ pub const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (delivery_id, number)
     ) STRICT, WITHOUT ROWID;
     ",
+    // 2: captures and their bins.
+    //
+    // `request_count` is kept by triggers, so that no way of deleting can forget it: the catcher reads it with each request
+    // to know whether the oldest one must go. `head` and `body` come last, as `event` does above: a list reads no body.
+    "
+    CREATE TABLE bins (
+        id            INTEGER PRIMARY KEY,
+        name          TEXT NOT NULL UNIQUE,
+        private       INTEGER NOT NULL,
+        created_at    INTEGER NOT NULL,
+        request_count INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+
+    CREATE TABLE captures (
+        id                 INTEGER PRIMARY KEY AUTOINCREMENT,
+        bin_id             INTEGER NOT NULL REFERENCES bins (id) ON DELETE CASCADE,
+        received_at        INTEGER NOT NULL,
+        remote_addr        TEXT NOT NULL,
+        method             TEXT NOT NULL,
+        type               TEXT,
+        action             TEXT,
+        malformed          INTEGER NOT NULL,
+        secret_ok          INTEGER,
+        answer_status      INTEGER,
+        answer_duration_ms INTEGER NOT NULL,
+        answer_note        TEXT,
+        body_size          INTEGER NOT NULL,
+        head               BLOB NOT NULL,
+        body               BLOB NOT NULL,
+        wire_body          BLOB
+    ) STRICT;
+
+    -- A bin's captures in their order: its list, and which one is the oldest.
+    CREATE INDEX captures_bin ON captures (bin_id, id);
+
+    CREATE TRIGGER capture_kept AFTER INSERT ON captures BEGIN
+        UPDATE bins SET request_count = request_count + 1 WHERE id = NEW.bin_id;
+    END;
+    CREATE TRIGGER capture_gone AFTER DELETE ON captures BEGIN
+        UPDATE bins SET request_count = request_count - 1 WHERE id = OLD.bin_id;
+    END;
+    ",
 ];

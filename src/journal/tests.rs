@@ -1,5 +1,6 @@
 //! The journal's tests, and what they share: a folder of their own, processes that live or die as told, and no clock.
 
+mod captures;
 mod damage;
 mod leases;
 mod lists;

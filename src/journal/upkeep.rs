@@ -1,6 +1,6 @@
 //! Keeping the journal in order: noticing dead processes, deleting, checking.
 
-use rusqlite::params;
+use rusqlite::{Row, Transaction, params};
 
 use super::sending::{interrupt_sql, refresh_last_error};
 use super::{Journal, Query};
@@ -15,6 +15,8 @@ pub struct Health {
     pub counts: Vec<(Status, usize)>,
     /// All attempts.
     pub attempts: usize,
+    /// All captures.
+    pub captures: usize,
     /// Problems in SQLite's words; none if it is sound.
     pub problems: Vec<String>,
 }
@@ -94,8 +96,7 @@ impl Journal {
             let deleted = seen.iter().try_fold(0, |deleted, seen| {
                 Ok::<_, rusqlite::Error>(deleted + statement.execute(params![seen.id, seen.attempts])?)
             })?;
-            // Gives the room back, in the same commit: an error after it would deny what was done.
-            tx.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect::<Result<(), _>>()?;
+            give_room_back(tx)?;
             Ok(deleted)
         })
     }
@@ -108,18 +109,32 @@ impl Journal {
         let mut problems: Vec<String> =
             self.read(|conn| conn.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
         problems.retain(|line| line != "ok");
-        let orphans: i64 =
-            self.read(|conn| conn.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)))?;
-        if orphans > 0 {
-            problems.push(format!("{orphans} attempts belong to no delivery"));
-        }
+        let orphans: Vec<(String, usize)> = self.read(|conn| {
+            let sql = "SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1";
+            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs() as usize));
+            conn.prepare(sql)?.query_map([], found)?.collect()
+        })?;
+        problems.extend(orphans.into_iter().map(|(table, rows)| match table.as_str() {
+            "attempts" => format!("{rows} attempts belong to no delivery"),
+            _ => format!("{rows} {table} belong to no bin"),
+        }));
         let counts = Status::ALL
             .into_iter()
             .map(|status| Ok((status, self.count(&Query::all(Some(status)))?)))
             .collect::<Result<_, StoreError>>()?;
-        let attempts: i64 = self.read(|conn| conn.query_row("SELECT count(*) FROM attempts", [], |row| row.get(0)))?;
-        Ok(Health { counts, attempts: usize::try_from(attempts).unwrap_or(0), problems })
+        let count = |sql: &str| -> Result<usize, StoreError> {
+            let rows: i64 = self.read(|conn| conn.query_row(sql, [], |row| row.get(0)))?;
+            Ok(usize::try_from(rows).unwrap_or(0))
+        };
+        let attempts = count("SELECT count(*) FROM attempts")?;
+        Ok(Health { counts, attempts, captures: count("SELECT count(*) FROM captures")?, problems })
     }
+}
+
+/// Returns the pages that a deletion left empty to the file system, in its own commit: an error after it would deny what was
+/// done.
+pub(super) fn give_room_back(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect()
 }
 
 const UNSEEN_END: &str = "its process ended before an answer was recorded";

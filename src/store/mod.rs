@@ -162,7 +162,7 @@ pub enum Liveness {
 }
 
 /// The processes of this host.
-pub trait Processes {
+pub trait Processes: Send {
     /// This process.
     fn current(&self) -> ProcessId;
     /// Whether `process` still lives.

@@ -39,9 +39,10 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         let total = health.counts.iter().map(|(_, number)| number).sum();
         let state = if health.problems.is_empty() { "sound" } else { "damaged" };
         ctx.ui.line(&format!(
-            "{path} is {state}: {} with {}",
+            "{path} is {state}: {} with {}, {}",
             count(total, "delivery", "deliveries"),
-            count(health.attempts, "attempt", "attempts")
+            count(health.attempts, "attempt", "attempts"),
+            count(health.captures, "capture", "captures")
         ))?;
         for (status, number) in &health.counts {
             ctx.ui.line(&format!("  {:<11} {number}", status.as_str()))?;
@@ -51,7 +52,7 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             health.counts.iter().map(|(status, number)| (status.as_str().to_owned(), (*number).into())).collect();
         let view = serde_json::json!({
             "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
-            "attempts": health.attempts, "problems": health.problems,
+            "attempts": health.attempts, "captures": health.captures, "problems": health.problems,
         });
         ctx.ui.line(&if args.output.format() == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
     }

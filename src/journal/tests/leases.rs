@@ -238,7 +238,7 @@ fn of_two_successes_the_one_recorded_first_decides_when_it_was_delivered() {
 }
 
 /// A host that takes everybody for dead, and lets something happen just before it says so.
-struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce()>>>);
+struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Processes for Meddler {
     fn current(&self) -> ProcessId {

@@ -1,0 +1,241 @@
+//! Captures and bins: kept as they came, filed where they belong, the oldest pruned, many in one commit.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+
+use super::*;
+use crate::capture::{Answer, Body, Capture, Caught, EventName};
+use crate::journal::CaptureKeeper;
+use crate::store::{CaptureQuery, Keeper, Kept, Order, StoreError};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const EVENT: &[u8] = b"<event><type>account</type><action>created</action><object><account/></object></event>";
+
+type Outcome<T> = Result<T, Arc<StoreError>>;
+
+fn request(target: &str) -> Capture {
+    let head = format!("POST {target} HTTP/1.1\r\nX-A: 1\r\nx-a: caf\u{e9}\r\n\r\n").into_bytes();
+    let mut capture = Capture::new(T0, SocketAddr::from(([127, 0, 0, 1], 4242)), head);
+    capture.malformed = false;
+    capture.answer = Answer { status: Some(200), duration_ms: 3, note: None };
+    capture
+}
+
+fn body(bytes: &[u8]) -> Body {
+    Body { bytes: bytes.to_vec(), wire: None }
+}
+
+fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
+    CaptureKeeper::start(bench.open_fast(1), "inbox", keep_per_bin).unwrap()
+}
+
+fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<Kept>> {
+    let (report, kept) = mpsc::channel();
+    keeper.keep(capture, body, Box::new(move |result| report.send(result).unwrap()));
+    kept
+}
+
+fn keep(keeper: &CaptureKeeper, target: &str) -> Kept {
+    give(keeper, request(target), body(EVENT)).recv_timeout(PATIENCE).unwrap().unwrap()
+}
+
+fn targets(journal: &Journal, query: &CaptureQuery) -> Vec<String> {
+    journal.captures(query).unwrap().into_iter().map(|caught| caught.capture.fields.target).collect()
+}
+
+#[test]
+fn a_capture_comes_back_as_it_was_given() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    let mut given = request("/hook?a=1");
+    given.secret_ok = Some(false);
+    given.answer.note = Some("by way of upstream".to_owned());
+    let chunked = Body { bytes: EVENT.to_vec(), wire: Some(b"as chunks".to_vec()) };
+    let kept = give(&keeper, given.clone(), chunked.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
+    let event = Some(EventName { event_type: "account".to_owned(), action: "created".to_owned() });
+    assert_eq!(kept, Kept { id: 1, bin: "inbox".to_owned(), event: event.clone() });
+
+    let journal = bench.open(2);
+    let expected = Caught { id: 1, bin: "inbox".to_owned(), event, body_size: EVENT.len() as u64, capture: given };
+    assert_eq!(journal.captures(&CaptureQuery::default()).unwrap(), [expected.clone()]);
+    assert_eq!(journal.capture(1).unwrap(), Some((expected, chunked)));
+    assert_eq!(journal.capture(2).unwrap(), None);
+    assert_eq!(journal.newest_capture().unwrap(), 1);
+}
+
+#[test]
+fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    let garbage = Capture::new(T0, "[::1]:9".parse().unwrap(), b"\x16\x03\x01\x00\xff".to_vec());
+    give(&keeper, garbage.clone(), Body::default()).recv_timeout(PATIENCE).unwrap().unwrap();
+    let (caught, found) = bench.open(2).capture(1).unwrap().unwrap();
+    assert_eq!((caught.capture, caught.event, found), (garbage, None, Body::default()));
+}
+
+#[test]
+fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
+    let bench = Bench::new();
+    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    assert_eq!(keep(&keeper, "/orders/1").bin, "inbox", "no such bin yet");
+    let made = journal.create_bin("orders", true, at(1)).unwrap();
+    assert_eq!((made.private, made.request_count), (true, 0));
+    for (target, bin) in [
+        ("/orders/1", "orders"),
+        ("/orders", "orders"),
+        ("/orders?inspected=1", "orders"),
+        ("http://host/orders/2", "orders"),
+        ("/orders2", "inbox"),
+        ("/a/orders", "inbox"),
+        ("/", "inbox"),
+        ("*", "inbox"),
+    ] {
+        assert_eq!(keep(&keeper, target).bin, bin, "{target}");
+    }
+    let counts = |journal: &Journal| -> Vec<(String, u64)> {
+        journal.bins().unwrap().into_iter().map(|bin| (bin.name, bin.request_count)).collect()
+    };
+    assert_eq!(counts(&journal), [("inbox".to_owned(), 5), ("orders".to_owned(), 4)]);
+    assert_eq!(journal.create_bin("orders", false, at(9)).unwrap().request_count, 4, "it stays as it is");
+
+    assert_eq!(journal.clear_bin("orders").unwrap(), 4);
+    assert_eq!(journal.delete_captures(&[1, 1, 99]).unwrap(), 1);
+    assert_eq!(counts(&journal), [("inbox".to_owned(), 4), ("orders".to_owned(), 0)]);
+    assert_eq!(journal.bin("orders").unwrap().unwrap().created_at, at(1));
+    assert_eq!(journal.bin("nowhere").unwrap(), None);
+}
+
+#[test]
+fn each_bin_keeps_its_newest() {
+    let bench = Bench::new();
+    let journal = bench.open(2);
+    journal.create_bin("quiet", false, T0).unwrap();
+    let keeper = keeper(&bench, 3);
+    keep(&keeper, "/quiet/0");
+    (0..10).for_each(|n| assert_eq!(keep(&keeper, &format!("/{n}")).bin, "inbox"));
+    assert_eq!(targets(&journal, &CaptureQuery::default()), ["/quiet/0", "/7", "/8", "/9"]);
+    assert_eq!(journal.bin("inbox").unwrap().unwrap().request_count, 3);
+    // Somebody kept more before: the surplus goes with the next one.
+    drop(keeper);
+    keep(&CaptureKeeper::start(bench.open(1), "inbox", 1).unwrap(), "/last");
+    assert_eq!(targets(&journal, &CaptureQuery::default()), ["/quiet/0", "/last"]);
+}
+
+#[test]
+fn queries_narrow_order_and_page() {
+    let bench = Bench::new();
+    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    journal.create_bin("b", false, T0).unwrap();
+    ["/1", "/b/2", "/3"].iter().for_each(|target| drop(keep(&keeper, target)));
+    let mut late = request("/4");
+    late.received_at = at(60);
+    late.fields = Capture::new(T0, late.remote_addr, b"GET /4 HTTP/1.0\r\n\r\n".to_vec()).fields;
+    late.head = b"GET /4 HTTP/1.0\r\n\r\n".to_vec();
+    give(&keeper, late, Body::default()).recv_timeout(PATIENCE).unwrap().unwrap();
+
+    let all = CaptureQuery::default;
+    for (query, expected) in [
+        (all(), "/1 /b/2 /3 /4"),
+        (CaptureQuery { order: Order::NewestFirst, limit: Some(2), ..all() }, "/4 /3"),
+        (CaptureQuery { bin: Some("b".into()), ..all() }, "/b/2"),
+        (CaptureQuery { bin: Some("none".into()), ..all() }, ""),
+        (CaptureQuery { method: Some("get".into()), ..all() }, "/4"),
+        (CaptureQuery { event_type: Some("account".into()), action: Some("created".into()), ..all() }, "/1 /b/2 /3"),
+        (CaptureQuery { action: Some("deleted".into()), ..all() }, ""),
+        (CaptureQuery { since: Some(at(60)), ..all() }, "/4"),
+        (CaptureQuery { after: Some(1), before: Some(4), ..all() }, "/b/2 /3"),
+    ] {
+        assert_eq!(targets(&journal, &query).join(" "), expected, "{query:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_not_known_is_amended() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    keep(&keeper, "/");
+    let answer = Answer { status: Some(502), duration_ms: 12, note: Some("upstream: refused".to_owned()) };
+    let (report, done) = mpsc::channel();
+    keeper.amend(1, answer.clone(), Box::new(move |result| report.send(result).unwrap()));
+    done.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(bench.open(2).capture(1).unwrap().unwrap().0.capture.answer, answer);
+}
+
+#[test]
+fn what_waits_shares_a_commit() {
+    let bench = Bench::new();
+    let keeper = CaptureKeeper::start(bench.open(1), "inbox", 1000).unwrap();
+    keep(&keeper, "/first");
+    let other = bench.raw();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let before = commits_in_wal(&bench.path());
+    let waiting: Vec<_> = (0..100).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
+    other.execute_batch("COMMIT").unwrap();
+    for kept in waiting {
+        kept.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+    let commits = commits_in_wal(&bench.path()) - before;
+    assert!((1..=3).contains(&commits), "{commits} commits for 100 captures");
+}
+
+#[test]
+fn a_lock_held_too_long_is_an_error_for_all_that_wait_and_then_it_recovers() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    keep(&keeper, "/before");
+    let other = bench.raw();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waiting = ["/1", "/2"].map(|target| give(&keeper, request(target), body(b"")));
+    for kept in waiting {
+        let error = kept.recv_timeout(PATIENCE).unwrap().unwrap_err();
+        assert!(matches!(*error, StoreError::Locked { .. }), "{error}");
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    keep(&keeper, "/after");
+    assert_eq!(targets(&bench.open(2), &CaptureQuery::default()), ["/before", "/after"]);
+}
+
+#[test]
+fn a_journal_that_was_removed_acknowledges_nothing() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    keep(&keeper, "/before");
+    std::fs::remove_file(bench.path()).unwrap();
+    let error = give(&keeper, request("/after"), body(b"")).recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert!(matches!(*error, StoreError::Lost { .. }), "{error}");
+}
+
+#[test]
+fn a_keeper_that_ends_keeps_what_it_was_given_and_leaves_no_wal_to_read() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 1000);
+    let waiting: Vec<_> = (0..50).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
+    drop(keeper);
+    assert!(waiting.into_iter().all(|kept| kept.try_recv().unwrap().is_ok()));
+    assert_eq!(std::fs::metadata(beside(&bench.path(), "-wal")).unwrap().len(), 0);
+    assert_eq!(bench.open(2).captures(&CaptureQuery::default()).unwrap().len(), 50);
+}
+
+#[test]
+fn a_list_of_one_bin_reads_no_other() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let (sql, values) = crate::journal::captures::select(&CaptureQuery {
+        bin: Some("b".into()),
+        order: Order::NewestFirst,
+        limit: Some(50),
+        ..CaptureQuery::default()
+    });
+    let plan: Vec<String> = journal
+        .conn
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap()
+        .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("captures_bin (bin_id=?"), "{plan}");
+    assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
