@@ -75,11 +75,14 @@ pub fn laid_out(body: &[u8]) -> Option<String> {
 fn first_byte(a: &[u8], b: &[u8]) -> Difference {
     /// So much of what follows is shown.
     const SHOWN: usize = 24;
+    let text = std::str::from_utf8(a).is_ok() && std::str::from_utf8(b).is_ok();
     let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
     let from = |bytes: &[u8]| {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
         let more = if rest.len() > SHOWN { "…" } else { "" };
-        Some(format!("{}{more}", rest[..rest.len().min(SHOWN)].escape_ascii()))
+        let shown = &rest[..rest.len().min(SHOWN)];
+        let codes = || shown.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        Some(format!("{}{more}", if text { String::from_utf8_lossy(shown).into_owned() } else { codes() }))
     };
     Difference { path: format!("byte {at}"), a: from(a), b: from(b) }
 }
@@ -99,6 +102,8 @@ mod tests {
     #[test]
     fn bytes_differ_from_the_first_on_that_does() {
         let Verdict::Different(Kind::Bytes, found) = compare(b"ab\xff", b"ab") else { panic!("they differ") };
-        assert_eq!(found, [Difference { path: "byte 2".into(), a: Some("\\xff".into()), b: None }]);
+        assert_eq!(found, [Difference { path: "byte 2".into(), a: Some("ff".into()), b: None }]);
+        let Verdict::Different(_, found) = compare(b"one\ntwo", b"one two") else { panic!("they differ") };
+        assert_eq!(found, [Difference { path: "byte 3".into(), a: Some("\ntwo".into()), b: Some(" two".into()) }]);
     }
 }

@@ -20,7 +20,8 @@ const HEX_LINES: usize = 8;
 /// `#17 POST /hook?token=*** application.created, 512 bytes, answered 200 OK (1 ms)`
 pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     let size = count(usize::try_from(caught.body_size).unwrap_or(usize::MAX), "byte", "bytes");
-    let mut line = format!("{}, {size}, {}", ui.outside(&title(caught, mask)), answer(ui, &caught.capture));
+    let answered = if caught.capture.answer.status.is_some() { "answered " } else { "" };
+    let mut line = format!("{}, {size}, {answered}{}", ui.outside(&title(caught, mask)), answer(ui, &caught.capture));
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
@@ -48,7 +49,7 @@ fn answer(ui: &Ui, capture: &Capture) -> String {
     match capture.answer.status {
         Some(status) => {
             let tone = if (200..300).contains(&status) { Tone::Good } else { Tone::Bad };
-            format!("answered {} ({took})", ui.toned(tone, &status_words(status)))
+            format!("{} ({took})", ui.toned(tone, &status_words(status)))
         }
         None => ui.toned(Tone::Bad, "not answered"),
     }
@@ -120,8 +121,8 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
         field("malformed", &ui.toned(Tone::Warning, "not taken in whole: refused, broken off, too slow or too long"));
     }
     let _ = write!(page, "\n{}", ui.outside(&head(capture, mask)));
-    // A head that could not be read holds all that came.
-    if !capture.fields.headers.is_empty() || !body.bytes.is_empty() {
+    // Of what was refused nobody knows whether it had a body; a head that could not be read holds all that came.
+    if !capture.malformed || !body.bytes.is_empty() {
         let _ = write!(page, "\n{}", ui.outside(&shown_body(caught, body)));
     }
     page.truncate(page.trim_end_matches('\n').len());
@@ -149,7 +150,11 @@ pub fn version(capture: &Capture) -> String {
 
 /// A head without headers, or one that nobody could read: line by line as far as it is text.
 fn unread_head(capture: &Capture, mask: &Mask) -> String {
-    let Ok(text) = std::str::from_utf8(&capture.head) else {
+    let text = std::str::from_utf8(&capture.head).ok().filter(|text| {
+        let stray = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+        !capture.method().is_empty() || !text.trim().is_empty() && !text.contains(stray)
+    });
+    let Some(text) = text else {
         return hex(&capture.head);
     };
     let mut shown = String::with_capacity(text.len());

@@ -12,7 +12,7 @@ use crate::deliver::event_headers;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::meaning::{Difference, Verdict, compare};
+use crate::meaning::{Difference, Kind, Verdict, compare};
 use crate::output::{Tone, json};
 use crate::secret::MASK;
 use crate::store::Store as _;
@@ -252,20 +252,23 @@ fn text(ctx: &Context<'_>, args: &CapturedDiffArgs, verdict: &Verdict, request: 
         Verdict::SameBytes => String::new(),
     };
     ctx.ui.line(&format!("bodies of {} and {}: {}{kind}", args.a, args.b, ctx.ui.toned(tone, words)))?;
-    if let Verdict::Different(_, differences) = verdict {
-        lines(ctx, differences)?;
+    if let Verdict::Different(kind, differences) = verdict {
+        lines(ctx, differences, *kind == Kind::Json)?;
     }
     if !request.is_empty() {
         ctx.ui.line(&format!("\n{}", ctx.ui.toned(Tone::Strong, "beside the bodies")))?;
-        lines(ctx, request)?;
+        lines(ctx, request, false)?;
     }
     Ok(())
 }
 
-/// `  event/object/plan/name: "Basic" ≠ "Gold"`
-fn lines(ctx: &Context<'_>, differences: &[Difference]) -> Result<(), Failure> {
-    let told =
-        |value: &Option<String>| value.as_ref().map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"));
+/// `  event/object/plan/name: "Basic" ≠ "Gold"`; JSON has its quotes already.
+fn lines(ctx: &Context<'_>, differences: &[Difference], quoted: bool) -> Result<(), Failure> {
+    let told = |value: &Option<String>| match value {
+        None => "nothing".to_owned(),
+        Some(value) if quoted => value.clone(),
+        Some(value) => format!("{value:?}"),
+    };
     for Difference { path, a, b } in differences.iter().take(SCREENFUL) {
         ctx.ui.line(&ctx.ui.outside(&format!("  {path}: {} ≠ {}", told(a), told(b))))?;
     }

@@ -116,7 +116,7 @@ fn refused(error: ReplayError, id: i64) -> Failure {
             ReplayError::Partial => Failure::from_error(Kind::Usage, error)
                 .hint(format!("`hookfire captured show {id} --raw` has the bytes that came")),
         };
-    failure.about(format!("capture #{id} is not sent, nor is any other"))
+    failure.about(format!("nothing is sent, because of capture #{id}"))
 }
 
 struct Run<'a> {
