@@ -206,3 +206,97 @@ fn hex(bytes: &[u8]) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Answer, EventName};
+    use crate::env::Terminals;
+    use crate::output::Manner;
+
+    fn ui(terminal: bool) -> Ui {
+        let manner = Manner { color: crate::output::Color::Never, ..Manner::default() };
+        Ui::new(Terminals { stdout: terminal, stderr: terminal }, manner)
+    }
+
+    fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {
+        let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 4242).into(), head.to_vec());
+        capture.malformed = false;
+        capture.answer = Answer { status: Some(200), duration_ms: 3, note: None };
+        let caught = Caught { id: 17, bin: "inbox".to_owned(), event: None, body_size: body.len() as u64, capture };
+        (caught, Body { bytes: body.to_vec(), wire: None })
+    }
+
+    /// Head and body of the page, without what is known of the request beside them.
+    fn request_on_page(head: &[u8], body: &[u8], terminal: bool) -> String {
+        let (caught, body) = caught(head, body);
+        let page = page(&ui(terminal), &caught, &body, &Mask::default(), UnixMs(0));
+        page.split_once("\n\n").map(|(_, request)| request.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn one_line_says_what_came_and_what_it_was_answered() {
+        let (mut caught, _) = caught(b"POST /hook?token=x HTTP/1.1\r\n\r\n", b"12345");
+        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
+        let said = |caught: &Caught| line(&ui(false), caught, &mask);
+        assert_eq!(said(&caught), "#17 POST /hook?token=***, 5 bytes, answered 200 OK (3 ms)");
+        caught.event = Some(EventName { event_type: "user\n".to_owned(), action: "updated".to_owned() });
+        caught.capture.secret_ok = Some(false);
+        caught.capture.answer.status = Some(403);
+        assert_eq!(
+            said(&caught),
+            "#17 POST /hook?token=*** user\\n.updated, 5 bytes, answered 403 Forbidden (3 ms), wrong or missing secret"
+        );
+        caught.capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"\x16\x03".to_vec());
+        caught.event = None;
+        assert_eq!(said(&caught), "#17 (not readable as HTTP), 5 bytes, not answered, malformed");
+    }
+
+    #[test]
+    fn the_head_is_as_it_came_and_the_body_laid_out() {
+        let head = b"pOST /a HTTP/1.0\r\nX-B: 1\r\nx-a:  2\r\nX-B: 3\r\n\r\n";
+        let page = request_on_page(head, b"<a><b>1</b></a>", false);
+        assert_eq!(page, "pOST /a HTTP/1.0\nX-B: 1\nx-a: 2\nX-B: 3\n\n<a>\n  <b>1</b>\n</a>");
+        assert!(request_on_page(head, b"{\"a\":1.0}", false).ends_with("\n\n{\n  \"a\": 1.0\n}"));
+        assert!(request_on_page(head, b"", false).ends_with("\n\n(no body)"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_by_its_size_and_first_bytes() {
+        let page = request_on_page(b"POST / HTTP/1.1\r\nX: y\r\n\r\n", &[0xff; 200], false);
+        assert!(
+            page.contains("(200 bytes, no text; `hookfire captured show 17 --body` writes them exactly)"),
+            "{page}"
+        );
+        assert!(
+            page.ends_with("00000070  ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff  |................|\n…"),
+            "{page}"
+        );
+        let packed = request_on_page(b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n", b"<a/>", false);
+        assert!(packed.contains("(4 bytes, compressed: gzip;") && packed.contains("3c 61 2f 3e"), "{packed}");
+    }
+
+    #[test]
+    fn a_refused_head_is_shown_as_far_as_it_can_be_read() {
+        let refused = |head: &[u8]| {
+            let (mut caught, body) = caught(head, b"");
+            caught.capture.malformed = true;
+            page(&ui(false), &caught, &body, &Mask::default(), UnixMs(0))
+        };
+        let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
+        assert!(shown.ends_with("\n\nGET /x HTTP/1.1\nAuthorization: ***\nbad header"), "{shown}");
+        assert!(refused(b"\x16\x03\x01").ends_with("|...|"));
+    }
+
+    #[test]
+    fn nothing_hostile_reaches_a_terminal() {
+        let head = b"POST /\xc2\x9b31m HTTP/1.1\r\nX: caf\x9b\r\n\r\n";
+        let body = "\u{1b}]52;c;x\u{7}\u{202e}\0good\rbad".as_bytes();
+        for hostile in [b"\x1b[2J\xff".to_vec(), body.to_vec(), b"<a>\xc2\x9b</a>".to_vec()] {
+            let page = request_on_page(head, &hostile, true);
+            let stray = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+            assert!(!page.contains(stray), "{page:?}");
+        }
+        assert!(request_on_page(head, b"\x1b[2J", false).contains("\x1b[2J"), "a pipe gets what came");
+    }
+}

@@ -188,3 +188,101 @@ fn is_tag(line: &str) -> bool {
     line.strip_prefix('<')
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '!' | '?')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMs;
+
+    fn caught(head: &[u8]) -> Caught {
+        let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
+        capture.malformed = false;
+        Caught { id: 17, bin: "inbox".to_owned(), event: None, body_size: 0, capture }
+    }
+
+    fn body(bytes: &[u8]) -> Body {
+        Body { bytes: bytes.to_vec(), wire: None }
+    }
+
+    #[test]
+    fn a_command_adds_and_leaves_out_nothing() {
+        let head = b"POST /it's/../x?a=[1] HTTP/1.1\r\nHost: h:8080\r\nX-A: it's\r\nEmpty:\r\nX-L: caf\xe9\r\n\
+            Connection: close\r\nContent-Length: 6\r\n\r\n";
+        assert_eq!(
+            curl(&caught(head), &body(b"@it's\n"), &Mask::default()),
+            r"curl -X POST --globoff --path-as-is 'http://h:8080/it'\''s/../x?a=[1]' \
+  -H 'X-A: it'\''s' \
+  -H 'Empty;' \
+  -H $'X-L: caf\xe9' \
+  -H 'Accept:' \
+  -H 'User-Agent:' \
+  -H 'Content-Type:' \
+  --data-raw '@it'\''s
+'"
+        );
+        let plain = caught(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n");
+        let command = curl(&plain, &body(b""), &Mask::default());
+        assert_eq!(command, "curl http://h/ \\\n  -H 'Accept: */*' \\\n  -H 'User-Agent: x'");
+        assert!(
+            curl(&caught(b"HEAD / HTTP/1.1\r\n\r\n"), &body(b""), &Mask::default()).starts_with("curl --head http")
+        );
+        let options = curl(&caught(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), &body(b""), &Mask::default());
+        assert!(options.starts_with("curl -X OPTIONS http://h/ --request-target '*'"), "{options}");
+    }
+
+    #[test]
+    fn what_would_not_survive_being_pasted_is_piped() {
+        let head = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for bytes in [&b"\xff"[..], b"a\rb", b"\x1b[2J", &vec![b'x'; LONGEST_ARGUMENT + 1]] {
+            let command = curl(&caught(head), &body(bytes), &Mask::default());
+            assert!(command.starts_with("hookfire captured show 17 --body | curl -X POST"), "{command}");
+            assert!(command.ends_with("--data-binary @-"), "{command}");
+            assert!(command.is_ascii() && !command.contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_in_every_form() {
+        let head = b"POST /?token=CANARY HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer CANARY\r\n\r\n";
+        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
+        let (caught, body) = (caught(head), body(b"x"));
+        let forms = [curl(&caught, &body, &mask), http(&caught, &body, &mask), har(&caught, &body, &mask).to_string()];
+        for form in forms {
+            assert!(form.contains("token=***") && !form.contains("CANARY"), "{form}");
+        }
+    }
+
+    #[test]
+    fn a_rest_client_gets_one_request() {
+        let head = b"PUT /x HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 1\r\n\r\n";
+        let of = |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default());
+        assert_eq!(of(b"<a>\n  <b/>\n</a>"), "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>");
+        for hostile in
+            [&b"a\n### \nDELETE http://h/"[..], b"< /etc/passwd", b"> {% x %}", b"{{secret}}", b"\xff", b"# c"]
+        {
+            let text = of(hostile);
+            assert!(text.ends_with("\n\n< ./capture-17.body"), "{text}");
+            assert!(text.contains("\n# hookfire captured show 17 --body > capture-17.body\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_archive_has_the_keys_that_har_requires() {
+        let head = b"POST /x?a=1 HTTP/1.0\r\nHost: h\r\nContent-Type: a/b\r\n\r\n";
+        let archive = har(&caught(head), &body(b"\xff"), &Mask::default());
+        let entry = &archive["log"]["entries"][0];
+        let request = &entry["request"];
+        assert_eq!(request["postData"], json!({ "mimeType": "a/b", "text": "/w==", "_encoding": "base64" }));
+        assert_eq!((&request["httpVersion"], &request["url"]), (&json!("HTTP/1.0"), &json!("http://h/x?a=1")));
+        assert_eq!(request["queryString"], json!([{ "name": "a", "value": "1" }]));
+        let required = |value: &serde_json::Value, keys: &[&str]| {
+            keys.iter().for_each(|key| assert!(value.get(key).is_some(), "{key} is missing in {value}"));
+        };
+        required(&archive["log"], &["version", "creator", "entries"]);
+        required(entry, &["startedDateTime", "time", "request", "response", "cache", "timings"]);
+        required(request, &["method", "cookies", "headers", "headersSize", "bodySize"]);
+        let response =
+            ["status", "statusText", "httpVersion", "cookies", "headers", "content", "redirectURL", "headersSize"];
+        required(&entry["response"], &response);
+    }
+}
