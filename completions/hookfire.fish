@@ -36,6 +36,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Prin
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event and keep what comes of it'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show and delete failed deliveries'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
@@ -207,6 +208,121 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l bin -d 'Only captures in this bin' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l type -d 'Only requests whose body is an event of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l action -d 'Only requests whose body is an event with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l since -d 'Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''
+csv\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l as -d 'Write it in another tool\'s form' -r -f -a "curl\t'A command line of curl'
+http\t'A request of a .http file, as the REST clients of editors read it'
+har\t'A HAR 1.2 archive'
+json\t'The JSON object that `listen` streams'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the bytes exactly as they were sent, head and body'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the body\'s bytes exactly, transfer coding undone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l reveal -d 'Show secret values as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l bin -d 'Only captures in this bin' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l type -d 'Only requests whose body is an event of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l action -d 'Only requests whose body is an event with this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l since -d 'Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'Everything that was captured'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l to -d 'Where to send; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s e -l endpoint -d 'Send to this configured endpoint, with its secrets and headers' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l key -d 'The client certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured Authorization and Cookie headers to another host than they came for'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent; send nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "list" -d 'List captured requests, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete captured requests from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -442,18 +558,24 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write a man page for each command'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry journal ping config demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "list" -d 'List captured requests, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "list" -d 'List deliveries of any status, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'

@@ -47,7 +47,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Error as u8,
         name: "error",
-        when: "anything not below (I/O, broken configuration file, a secret that cannot be found)",
+        when: "anything not below (I/O, broken configuration file, a secret that cannot be found); `captured diff`: the bodies differ",
     },
     ExitCode {
         code: Exit::Usage as u8,

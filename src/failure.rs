@@ -135,6 +135,12 @@ impl Failure {
             .hint("`hookfire journal list` shows what there is")
     }
 
+    /// The id does not exist.
+    pub fn no_capture(id: i64) -> Failure {
+        Failure::new(Kind::NotFound, format!("there is no capture #{id} in the journal"))
+            .hint("`hookfire captured list` shows what there is")
+    }
+
     /// The causes, outermost first, less those that the message above them says already.
     pub fn causes(&self) -> Vec<String> {
         let mut said = self.error.to_string();

@@ -7,9 +7,9 @@
 //! | 6 the door | [`main`], `cli` |
 //! | 5 commands | `cmd`, `settings`, `failure` |
 //! | 4 presentation | `output` |
-//! | 3 use cases | `deliver`, `recover` |
+//! | 3 use cases | `deliver`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `rule`, `store`, `target`, `transport` |
+//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `target`, `transport` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
@@ -26,8 +26,10 @@ mod exit;
 mod failure;
 mod filter;
 mod journal;
+mod meaning;
 mod output;
 mod recover;
+mod replay;
 mod rule;
 mod safe_url;
 mod sanitize;

@@ -119,6 +119,21 @@ impl BaseUrl {
         self.0.origin() == other.0.origin()
     }
 
+    /// The path; `/` where the URL has none.
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// This server's URL with another path and query, both as they are written but for what a URL cannot carry (`.` and
+    /// `..` segments, characters that must be encoded). Whether anything had to be changed is the second value.
+    pub fn with_target(&self, path: &str, query: Option<&str>) -> (Url, bool) {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        url.set_query(query);
+        let changed = url.path() != path || url.query() != query;
+        (url, changed)
+    }
+
     /// The URL with a query, for the wire.
     pub fn with_query(&self, query: &str) -> Url {
         let mut url = self.0.clone();
@@ -202,6 +217,11 @@ fn decode(text: &str) -> String {
     url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
+/// The pairs of a query that others wrote, decoded as a form, in order; a word that stands alone is a name without value.
+pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
 /// `name=value` for a query, percent-encoded as a form does it; the value alone where the name is empty.
 pub fn encode_pair(name: &str, value: &str) -> String {
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
@@ -238,6 +258,29 @@ mod tests {
         {
             assert!(!refused(text).to_string().contains("CANARY"), "{text}");
         }
+    }
+
+    #[test]
+    fn another_target_of_the_same_server_is_kept_as_written_or_said_to_be_changed() {
+        let (base, _) = BaseUrl::parse("http://h:8080").unwrap();
+        assert_eq!(base.path(), "/");
+        for (path, query, url, changed) in [
+            ("/a%2Fb//c", Some("x=%41&&y=+"), "http://h:8080/a%2Fb//c?x=%41&&y=+", false),
+            ("/a", Some(""), "http://h:8080/a?", false),
+            ("/a/../b", None, "http://h:8080/b", true),
+            ("/a\"b", Some("<"), "http://h:8080/a%22b?%3C", true),
+            ("/a#b", Some("c#d"), "http://h:8080/a%23b?c%23d", true),
+        ] {
+            let (sent, differs) = base.with_target(path, query);
+            assert_eq!((sent.as_str(), differs), (url, changed), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_pairs_of_a_query_are_decoded_in_order() {
+        let pairs = decoded_pairs("a=1&a=%20+&debug&%FF=x");
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("a", "1"), ("a", "  "), ("debug", ""), ("\u{fffd}", "x")]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sending one HTTP request, and saying truly what came of it.
 //!
-//! The only place that knows reqwest. Exactly one request leaves per call: no redirect, no retry of the client's own, no
+//! The only place that knows reqwest; `verbatim` sends on what was caught. Exactly one request leaves per call: no redirect, no retry of the client's own, no
 //! reused connection. A total deadline holds over resolving, connecting, TLS, writing, status and body, since the client's
 //! own timeout starts anew with each read. No URL reaches an error message.
 
@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client, Request as WireRequest};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Method, Url};
 
 use crate::delivery::{AttemptError, ErrorKind};
@@ -23,12 +23,15 @@ use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response
 
 mod client;
 mod failure;
+mod verbatim;
 
 pub use client::{ClientError, TransportOptions};
 
 /// The client's own timeout comes this much after the connect timeout, so that a stalled connect is told from a stalled
 /// answer; ours comes as much after the client's, for what it does not cover.
 const DEADLINE_GRACE: Duration = Duration::from_millis(60);
+/// The `User-Agent` of deliveries.
+const OWN_NAME: &str = concat!("hookfire/", env!("CARGO_PKG_VERSION"));
 /// The most characters of a `Location` that are told.
 const LOCATION_SHOWN: usize = 500;
 /// How soon an interrupt is noticed while a request is under way.
@@ -47,7 +50,7 @@ pub struct Sender {
 
 /// What a request's thread reports, in this order.
 enum Stage {
-    Head { status: u16, location: Option<String> },
+    Head { status: u16, headers: HeaderMap },
     Chunk(Vec<u8>),
     End(BodyEnd),
     Failed(NoResponse),
@@ -57,6 +60,14 @@ enum BodyEnd {
     Whole,
     Kept,
     Broken(String),
+}
+
+/// An answer as it came.
+struct Collected {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    end: BodyEnd,
 }
 
 impl Sender {
@@ -81,16 +92,23 @@ impl Sender {
         })
     }
 
-    fn start(&self, request: &Request) -> Result<Receiver<Stage>, NoResponse> {
-        let wire = wire_request(request).map_err(|message| NoResponse {
+    /// Sends the request, and collects its answer with up to `limit` bytes of body.
+    fn exchange(
+        &self,
+        wire: Result<WireRequest, String>,
+        redactor: &Redactor,
+        limit: usize,
+    ) -> Result<Collected, NoResponse> {
+        let wire = wire.map_err(|message| NoResponse {
             error: AttemptError { kind: ErrorKind::Protocol, message },
             maybe_received: false,
         })?;
+        self.collect(&self.start(wire, redactor.clone(), limit))
+    }
+
+    fn start(&self, wire: WireRequest, redactor: Redactor, limit: usize) -> Receiver<Stage> {
         let client = Client::clone(&self.client);
-        let redactor = request.target.redactor.clone();
         let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
-        // One byte more at least, or a body of exactly so many could not be told from a longer one.
-        let limit = RESPONSE_BODY_KEPT + redactor.reach().max(1);
         let (report, stages) = mpsc::channel();
         std::thread::spawn(move || {
             let exchanged = client.execute(wire);
@@ -100,7 +118,7 @@ impl Sender {
                 Ok(response) => read_response(response, limit, &report),
             };
         });
-        Ok(stages)
+        stages
     }
 
     /// What cannot be reached may be the proxy.
@@ -120,7 +138,7 @@ impl Sender {
     }
 
     /// Collects the stages until the end, the deadline or an interrupt.
-    fn collect(&self, stages: &Receiver<Stage>, redactor: &Redactor) -> Result<Response, NoResponse> {
+    fn collect(&self, stages: &Receiver<Stage>) -> Result<Collected, NoResponse> {
         let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
         let mut head = None;
         let mut body = Vec::new();
@@ -128,7 +146,7 @@ impl Sender {
             let left = deadline.saturating_duration_since(Instant::now());
             match stages.recv_timeout(left.min(INTERRUPT_GRAIN)) {
                 Ok(Stage::Failed(failure)) => return Err(self.with_proxy_in_mind(failure)),
-                Ok(Stage::Head { status, location }) => head = Some((status, location)),
+                Ok(Stage::Head { status, headers }) => head = Some((status, headers)),
                 Ok(Stage::Chunk(bytes)) => {
                     body.extend(bytes);
                     // A body that drips leaves no pause in which this would be noticed.
@@ -163,21 +181,30 @@ impl Sender {
                 Err(RecvTimeoutError::Disconnected) => break BodyEnd::Broken("could not be read".to_owned()),
             }
         };
-        let Some((status, location)) = head else {
+        let Some((status, headers)) = head else {
             return Err(no_response(ErrorKind::Protocol, "a body came before its head".to_owned()));
         };
-        let location = location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
-        let (body, note) = kept_body(&body, end, redactor);
-        Ok(Response { status, location, body, note })
+        Ok(Collected { status, headers, body, end })
     }
 }
 
 impl Transport for Sender {
     fn send(&self, request: &Request) -> Answer {
         let begun = Instant::now();
-        let result = self.start(request).and_then(|stages| self.collect(&stages, &request.target.redactor));
+        let redactor = &request.target.redactor;
+        // One byte more at least, or a body of exactly so many could not be told from a longer one.
+        let limit = RESPONSE_BODY_KEPT + redactor.reach().max(1);
+        let answered = Sender::exchange(self, wire_request(request), redactor, limit);
+        let result = answered.map(|answer| masked(answer, redactor));
         Answer { duration: begun.elapsed(), result }
     }
+}
+
+fn masked(answer: Collected, redactor: &Redactor) -> Response {
+    let location = answer.headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let location = location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
+    let (body, note) = kept_body(&answer.body, answer.end, redactor);
+    Response { status: answer.status, location, body, note }
 }
 
 fn no_response(kind: ErrorKind, message: String) -> NoResponse {
@@ -198,6 +225,8 @@ fn wire_request(request: &Request) -> Result<WireRequest, String> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` cannot be a header"))?;
         headers.insert(name, value);
     }
+    // Here, not in the client, which sends on what others wrote as well.
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OWN_NAME));
     *wire.headers_mut() = headers;
     *wire.body_mut() = request.body.clone().map(Into::into);
     Ok(wire)
@@ -208,9 +237,8 @@ fn read_response(
     limit: usize,
     report: &mpsc::Sender<Stage>,
 ) -> Result<(), mpsc::SendError<Stage>> {
-    let status = response.status().as_u16();
-    let location = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    report.send(Stage::Head { status, location })?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    report.send(Stage::Head { status, headers })?;
     let mut read = 0;
     let mut buffer = vec![0; 8 * 1024];
     loop {

@@ -147,12 +147,20 @@ pub fn chosen<'a>(
     Ok(chosen)
 }
 
-fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, Failure> {
+/// The endpoint of this name as a target.
+///
+/// # Errors
+/// When the configuration has none.
+pub fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, Failure> {
     let (name, endpoint) = endpoint(name, config)?;
     Ok(Chosen { endpoint: Some((name, endpoint)), target: endpoint.target.clone() })
 }
 
-fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
+/// A bare URL as a target.
+///
+/// # Errors
+/// When it cannot be an endpoint's.
+pub fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
     let target = Target::from_url(url).map_err(|e| {
         let hint = match &e {
             UrlError::NoScheme(shown) => Some(format!("write `http://{shown}` or `https://{shown}`")),

@@ -1,15 +1,21 @@
 //! Sending as the use cases see it: one request, one answer or none.
 //!
-//! [`judge`] is the rule's word on an answer. How a request is sent is `sender`'s business.
+//! A [`Request`] is a delivery's; its answer comes back masked. A [`Verbatim`] one was caught from somebody else and goes
+//! on as it came; its answer is for the one who sent it, and so comes back as it is. [`judge`] is the rule's word on an
+//! answer. How a request is sent is `sender`'s business.
 
 use std::time::Duration;
 
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::rule::Rule;
+use crate::secret::{Redactor, Secret};
 use crate::target::Resolved;
 
 /// The most of a response's body that is kept.
 pub const RESPONSE_BODY_KEPT: usize = 64 * 1024;
+
+/// The most of an answer's body that is handed on.
+pub const ANSWER_BODY_KEPT: usize = 16 * 1024 * 1024;
 
 /// One request. Its URL and headers hold secrets.
 #[derive(Clone, Debug)]
@@ -51,6 +57,49 @@ pub struct Answer {
     pub duration: Duration,
     /// The response, or why there is none.
     pub result: Result<Response, NoResponse>,
+}
+
+/// A request that goes out as it was caught. Any part of it may be secret.
+#[derive(Clone)]
+pub struct Verbatim {
+    /// The method in its own case.
+    pub method: String,
+    /// The whole URL.
+    pub url: Secret,
+    /// Names and values in order, repeats kept. What frames the message (`Host`, `Content-Length`) is the sender's to add.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, transfer coding undone; none if the request had none, which is another thing than an empty one.
+    pub body: Option<Vec<u8>>,
+    /// Masks in errors what the URL holds.
+    pub redactor: Redactor,
+}
+
+/// What came back for a [`Verbatim`] request, as it came. Any part of it may be secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Exchanged {
+    /// The status line's code.
+    pub status: u16,
+    /// Names in lower case, values' bytes, in order but for repeats, which stand together.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, transfer coding undone, at most [`ANSWER_BODY_KEPT`] bytes.
+    pub body: Vec<u8>,
+    /// Why the body is not whole, if it is not: `was cut short: …`.
+    pub cut: Option<String>,
+}
+
+/// One exchange: how long it took and what came of it.
+#[derive(Clone)]
+pub struct Exchange {
+    /// From before the name was resolved until the body ended.
+    pub duration: Duration,
+    /// What came back, or why nothing did.
+    pub result: Result<Exchanged, NoResponse>,
+}
+
+/// Sends caught requests on, from whatever thread.
+pub trait Relay: Send + Sync {
+    /// Sends exactly one HTTP request; returns within the transport's deadline or when the user interrupts.
+    fn exchange(&self, request: &Verbatim) -> Exchange;
 }
 
 /// Sends requests.

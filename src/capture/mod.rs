@@ -6,6 +6,7 @@
 //! Invariant: nothing here is prettier than what arrived. Names keep their case, repeats stay repeats, bytes stay bytes.
 
 mod head;
+mod mask;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use crate::time::UnixMs;
 
 pub use head::{Fields, MAX_HEADERS};
+pub use mask::{Mask, header_text, is_credential};
 
 /// The bin of requests whose path names no other.
 pub const INBOX: &str = "inbox";

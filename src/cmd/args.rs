@@ -167,21 +167,19 @@ impl FilterArgs {
             error: self.error.map(|kind| kind.0),
         })
     }
+}
 
-    /// The words of the filter that name nothing known, with what was probably meant.
-    fn unknown_words(&self) -> Vec<String> {
-        let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
-        let unknown = |word: &Option<String>, known: Vec<&'static str>, what: &str| {
-            let word = word.as_deref().filter(|word| !known.contains(word))?;
-            let near = crate::text::nearest(word, known)?;
-            Some(format!("`{word}` is not {what} that 3scale documents; did you mean `{near}`?"))
-        };
-        let words = [
-            unknown(&self.event_type, catalogue::TYPES.to_vec(), "a type"),
-            unknown(&self.action, actions.collect(), "an action"),
-        ];
-        words.into_iter().flatten().collect()
-    }
+/// Hints at a type or action that nobody documents, with what was probably meant.
+pub fn hint_at_unknown_event(ctx: &Context<'_>, event_type: Option<&str>, action: Option<&str>) {
+    let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
+    let unknown = |word: Option<&str>, known: Vec<&'static str>, what: &str| {
+        let word = word.filter(|word| !known.contains(word))?;
+        let near = crate::text::nearest(word, known)?;
+        Some(format!("`{word}` is not {what} that 3scale documents; did you mean `{near}`?"))
+    };
+    let words =
+        [unknown(event_type, catalogue::TYPES.to_vec(), "a type"), unknown(action, actions.collect(), "an action")];
+    words.iter().flatten().for_each(|words| ctx.ui.hint(words));
 }
 
 /// The filter of commands for which an endpoint only narrows.
@@ -211,7 +209,7 @@ impl ListFilterArgs {
 
 /// Hints at words of a filter that name nothing known.
 pub fn hint_at_unknown(ctx: &Context<'_>, filter: &FilterArgs, endpoint: Option<&str>) {
-    filter.unknown_words().iter().for_each(|words| ctx.ui.hint(words));
+    hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
     let (Some(name), Ok(config)) = (endpoint, ctx.config()) else { return };
     if let Err(failure) = settings::endpoint(name, config) {
         ctx.ui.hint(&failure.error.to_string());
@@ -280,11 +278,27 @@ impl std::str::FromStr for DeliveryId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<DeliveryId, String> {
-        let digits = text.strip_prefix('#').unwrap_or(text);
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let id = digits.parse().ok().filter(|id| plain && *id > 0);
-        id.map(DeliveryId).ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
+        id(text).map(DeliveryId).ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
     }
+}
+
+/// A capture's id: `17` or `#17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureId(pub i64);
+
+impl std::str::FromStr for CaptureId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CaptureId, String> {
+        id(text).map(CaptureId).ok_or_else(|| "an id is a number such as 17 or #17".to_owned())
+    }
+}
+
+/// The id that `42` or `#42` is.
+pub fn id(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|id| plain && *id > 0)
 }
 
 /// How to print.

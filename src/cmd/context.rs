@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use clap::ArgMatches;
 
+use crate::capture::Mask;
 use crate::cmd::args::GlobalArgs;
 use crate::config::Config;
 use crate::deliver::Shipment;
@@ -14,7 +15,7 @@ use crate::journal::Journal;
 use crate::output::Ui;
 use crate::rule::Rule;
 use crate::safe_url;
-use crate::secret::{MASK, Variables as _};
+use crate::secret::{MASK, Secret, Variables as _};
 use crate::sender::{Sender, TransportOptions};
 use crate::settings::{self, Origin};
 use crate::target::{Target, Value};
@@ -133,10 +134,7 @@ impl<'a> Context<'a> {
         sent_to: Option<String>,
     ) -> Result<Shipment, Failure> {
         let mut resolved = target.resolve(&self.env)?;
-        let in_environment = PROXY_VARIABLES.iter().filter_map(|name| self.env.var(name)?.into_string().ok());
-        for proxy in options.proxy.iter().map(|proxy| proxy.expose().to_owned()).chain(in_environment) {
-            resolved.redactor.add(&safe_url::credentials(&proxy));
-        }
+        resolved.redactor.add(&self.proxy_credentials(options));
         Ok(Shipment {
             transport: self.sender(target, options)?,
             resolved,
@@ -147,7 +145,31 @@ impl<'a> Context<'a> {
         })
     }
 
-    fn sender(&self, target: &Target, options: &TransportOptions) -> Result<Rc<Sender>, Failure> {
+    /// The passwords of proxies, which a proxy may send back.
+    pub fn proxy_credentials(&self, options: &TransportOptions) -> Vec<Secret> {
+        let in_environment = PROXY_VARIABLES.iter().filter_map(|name| self.env.var(name)?.into_string().ok());
+        let proxies = options.proxy.iter().map(|proxy| proxy.expose().to_owned()).chain(in_environment);
+        proxies.flat_map(|proxy| safe_url::credentials(&proxy)).collect()
+    }
+
+    /// What is hidden where captures are shown: the secret parameters of every endpoint, whatever their values.
+    ///
+    /// # Errors
+    /// When the configuration, which has their names, cannot be used.
+    pub fn mask(&self, reveal: bool) -> Result<Mask, Failure> {
+        if reveal {
+            return Ok(Mask { reveal, ..Mask::default() });
+        }
+        let params = self.config()?.endpoints.values().flat_map(|endpoint| &endpoint.target.params);
+        let secret = params.filter(|param| matches!(param.value, Value::Secret(_)) && !param.name.is_empty());
+        Ok(Mask { names: secret.map(|param| param.name.clone()).collect(), ..Mask::default() })
+    }
+
+    /// The client for a target and these options.
+    ///
+    /// # Errors
+    /// When a certificate, key or proxy cannot be used.
+    pub fn sender(&self, target: &Target, options: &TransportOptions) -> Result<Rc<Sender>, Failure> {
         let key = (options.clone(), target.base.is_https(), target.base.is_loopback());
         if let Some((_, sender)) = self.senders.borrow().iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(sender));

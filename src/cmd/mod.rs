@@ -3,6 +3,7 @@
 //! A command has no SQL, no HTTP and no drawing of its own.
 
 pub mod args;
+pub mod captured;
 pub mod config;
 pub mod context;
 pub mod demo;
@@ -30,6 +31,8 @@ pub enum Command {
     Failed(failed::FailedCommand),
     Retry(retry::RetryArgs),
     #[command(subcommand)]
+    Captured(captured::CapturedCommand),
+    #[command(subcommand)]
     Journal(journal::JournalCommand),
     Ping(ping::PingArgs),
     #[command(subcommand)]
@@ -49,6 +52,7 @@ impl Command {
             Command::Fire(args) => fire::run(&args, ctx),
             Command::Failed(command) => command.run(ctx),
             Command::Retry(args) => retry::run(&args, ctx),
+            Command::Captured(command) => command.run(ctx),
             Command::Journal(command) => command.run(ctx),
             Command::Ping(args) => ping::run(&args, ctx),
             Command::Config(command) => command.run(ctx),

@@ -89,7 +89,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         filter.endpoint.clone_from(&args.endpoint);
     }
     let narrowed = filter != Filter::default();
-    let scope = Scope::settle(&args.ids, filter, args.all, "hookfire retry")?;
+    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
+    let scope = Scope::settle(&ids, filter, args.all, "hookfire retry")?;
     let config = ctx.config()?;
     let target = TargetArgs { endpoint: args.endpoint.clone(), url: args.url.clone(), extras: args.extras.clone() };
     let elsewhere = elsewhere.then(|| settings::chosen(&target, ctx.matches, config, &ctx.env)).transpose()?;

@@ -1,6 +1,5 @@
 //! Which deliveries a bulk command is about: named ids, a filter, or all; never all by accident.
 
-use super::args::DeliveryId;
 use super::context::Context;
 use crate::delivery::Status;
 use crate::failure::Failure;
@@ -22,21 +21,9 @@ impl Scope {
     ///
     /// # Errors
     /// When nothing or two kinds of scope are named.
-    pub fn settle(ids: &[DeliveryId], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
-        match (ids, filter.is_empty(), all) {
-            ([], true, true) => Ok(Scope::Failed(filter)),
-            ([], false, false) => Ok(Scope::Failed(filter)),
-            ([_, ..], true, false) => {
-                let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-                let mut seen = std::collections::HashSet::new();
-                ids.retain(|id| seen.insert(*id));
-                Ok(Scope::Ids(ids))
-            }
-            ([], true, false) => Err(Failure::usage(format!("`{command}` needs to know which deliveries"))
-                .hint(format!("name ids (`{command} 42`), a filter (`{command} --type account`), or `{command} --all`"))
-                .hint("`hookfire failed list` shows what there is")),
-            _ => Err(Failure::usage("name ids, a filter or `--all`, not two of them")),
-        }
+    pub fn settle(ids: &[i64], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
+        let words = Words { command, things: "deliveries", example: "42", list: "hookfire failed list" };
+        Ok(settle(ids, !filter.is_empty(), all, &words)?.map_or(Scope::Failed(filter), Scope::Ids))
     }
 
     /// Whether it may be more than the user has in mind: anything but named ids.
@@ -59,6 +46,39 @@ impl Scope {
                     .collect()
             }
         }
+    }
+}
+
+/// What a command about several things calls them.
+pub struct Words<'a> {
+    /// The command, for hints.
+    pub command: &'a str,
+    /// The things.
+    pub things: &'a str,
+    /// An id.
+    pub example: &'a str,
+    /// The command that lists them.
+    pub list: &'a str,
+}
+
+/// The named ids, each once, as they were typed; none for a filter or all.
+///
+/// # Errors
+/// When nothing or two kinds of scope are named.
+pub fn settle(ids: &[i64], filtered: bool, all: bool, words: &Words<'_>) -> Result<Option<Vec<i64>>, Failure> {
+    let Words { command, things, example, list } = words;
+    match (ids, filtered, all) {
+        ([], true, false) | ([], false, true) => Ok(None),
+        ([_, ..], false, false) => {
+            let mut seen = std::collections::HashSet::new();
+            Ok(Some(ids.iter().copied().filter(|id| seen.insert(*id)).collect()))
+        }
+        ([], false, false) => Err(Failure::usage(format!("`{command}` needs to know which {things}"))
+            .hint(format!(
+                "name ids (`{command} {example}`), a filter (`{command} --type account`), or `{command} --all`"
+            ))
+            .hint(format!("`{list}` shows what there is"))),
+        _ => Err(Failure::usage("name ids, a filter or `--all`, not two of them")),
     }
 }
 

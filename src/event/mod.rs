@@ -18,7 +18,8 @@
 //! bytes ── encoding ──> text ── scan ──┬──> object ── edit
 //!                            (tag,      ├──> document
 //!                            namespaces,├──> pretty
-//!                            chars)     └──> failures
+//!                            chars)     ├──> failures
+//!                                       └──> tree
 //! ```
 
 pub mod catalogue;
@@ -40,11 +41,13 @@ mod scan;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use document::Event;
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
+pub use tree::{Element, Node, tree};
 
 /// How many elements deep an object may be nested, its root element counted as the first.
 ///

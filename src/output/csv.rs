@@ -1,7 +1,8 @@
-//! CSV lists: one row a delivery, and no cell that a spreadsheet would run.
+//! CSV lists: one row a delivery or capture, and no cell that a spreadsheet would run.
 
 use std::io::{self, Write};
 
+use crate::capture::{Caught, Mask};
 use crate::delivery::Delivery;
 use crate::time::rfc3339;
 
@@ -55,6 +56,71 @@ impl<W: Write> CsvList<W> {
             error.map(|e| e.kind.as_str().to_owned()).unwrap_or_default(),
             error.and_then(|e| e.http_status).map(|status| status.to_string()).unwrap_or_default(),
             error.map(|e| e.message.clone()).unwrap_or_default(),
+        ];
+        self.0.write_record(cells.map(inert))?;
+        Ok(())
+    }
+
+    /// Ends the list.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+const CAPTURE_COLUMNS: [&str; 13] = [
+    "id",
+    "bin",
+    "received_at",
+    "remote_addr",
+    "method",
+    "target",
+    "type",
+    "action",
+    "body_size",
+    "secret_ok",
+    "malformed",
+    "status",
+    "duration_ms",
+];
+
+/// Writes captures as they come.
+pub struct CaptureCsv<W: Write>(csv::Writer<W>);
+
+impl<W: Write> CaptureCsv<W> {
+    /// Begins with the names of the columns.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn new(out: W) -> io::Result<CaptureCsv<W>> {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(CAPTURE_COLUMNS)?;
+        Ok(CaptureCsv(writer))
+    }
+
+    /// Adds a capture.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn push(&mut self, caught: &Caught, mask: &Mask) -> io::Result<()> {
+        let capture = &caught.capture;
+        let event = caught.event.as_ref();
+        let cells: [String; CAPTURE_COLUMNS.len()] = [
+            caught.id.to_string(),
+            caught.bin.clone(),
+            rfc3339(capture.received_at),
+            capture.remote_addr.to_string(),
+            capture.method().to_owned(),
+            mask.target(capture),
+            event.map(|event| event.event_type.clone()).unwrap_or_default(),
+            event.map(|event| event.action.clone()).unwrap_or_default(),
+            caught.body_size.to_string(),
+            capture.secret_ok.map(|ok| ok.to_string()).unwrap_or_default(),
+            capture.malformed.to_string(),
+            capture.answer.status.map(|status| status.to_string()).unwrap_or_default(),
+            capture.answer.duration_ms.to_string(),
         ];
         self.0.write_record(cells.map(inert))?;
         Ok(())

@@ -3,7 +3,10 @@
 //! Data goes to stdout, talk to stderr. With a structured format talk is silent but for one error object, and text from
 //! outside is made visible on a terminal and left as it is in a pipe. No other file prints.
 
+pub mod capture;
+pub mod capture_json;
 pub mod csv;
+pub mod export;
 pub mod failures_xml;
 pub mod human;
 pub mod json;

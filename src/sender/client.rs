@@ -88,7 +88,6 @@ pub fn build(
     let proxy = if base.is_loopback() { None } else { options.proxy.as_ref() };
     let tls_proxy = proxy.is_some_and(|proxy| proxy.expose().to_ascii_lowercase().starts_with("https:"));
     let mut builder = Client::builder()
-        .user_agent(concat!("hookfire/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())

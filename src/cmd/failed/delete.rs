@@ -47,24 +47,27 @@ pub struct FailedDeleteArgs {
 
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
-    let scope = Scope::settle(&args.ids, filter, args.all, "hookfire failed delete")?;
+    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
+    let scope = Scope::settle(&ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_ref())?;
     if seen.is_empty() && args.output.format() == Format::Text {
         args.filter.hint_at_unknown(ctx);
     }
+    let statuses = &[Status::Failed, Status::Interrupted];
+    let doomed = deletion::Deliveries { journal: journal.as_ref(), seen: &seen, statuses };
     deletion::run(
         ctx,
-        journal.as_ref(),
         &deletion::Plan {
-            seen: &seen,
-            statuses: &[Status::Failed, Status::Interrupted],
+            ids: &doomed.ids(),
             one: "failed delivery",
             many: "failed deliveries",
             ask: scope.is_bulk(),
             yes: args.yes,
             dry_run: args.dry_run,
             format: args.output.format(),
+            table: &|| doomed.table(ctx),
+            delete: &|| doomed.delete(),
         },
     )
 }

@@ -49,15 +49,17 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let query = Query { list: List::All(Some(status)), filter, limit: None };
     let journal = ctx.existing_journal()?;
     let seen = journal.as_ref().map(|journal| journal.seen(&query)).transpose()?.unwrap_or_default();
+    let doomed = deletion::Deliveries { journal: journal.as_ref(), seen: &seen, statuses: &[status] };
     let plan = deletion::Plan {
-        seen: &seen,
-        statuses: &[status],
+        ids: &doomed.ids(),
         one: "delivery",
         many: "deliveries",
         ask: true,
         yes: args.yes,
         dry_run: args.dry_run,
         format: args.output.format(),
+        table: &|| doomed.table(ctx),
+        delete: &|| doomed.delete(),
     };
-    deletion::run(ctx, journal.as_ref(), &plan)
+    deletion::run(ctx, &plan)
 }

@@ -1,4 +1,6 @@
-//! Deleting deliveries from the journal: shown first, asked about, counted.
+//! Deleting from the journal: shown first, asked about, counted.
+//!
+//! What is deleted is what was seen: the caller names it before anybody is asked.
 
 use crate::cmd::args::Format;
 use crate::cmd::context::Context;
@@ -13,10 +15,8 @@ use crate::text::count;
 
 /// What is to be deleted, and how sure the user is.
 pub struct Plan<'a> {
-    /// The deliveries.
-    pub seen: &'a [Seen],
-    /// Only while they have one of these.
-    pub statuses: &'a [Status],
+    /// What was seen.
+    pub ids: &'a [i64],
     /// What one is called.
     pub one: &'static str,
     /// What many are called.
@@ -29,25 +29,26 @@ pub struct Plan<'a> {
     pub dry_run: bool,
     /// How to print.
     pub format: Format,
+    /// Draws what was seen, for people.
+    pub table: &'a dyn Fn() -> Result<String, Failure>,
+    /// Deletes it, and says how many there still were.
+    pub delete: &'a dyn Fn() -> Result<usize, Failure>,
 }
 
 /// Deletes what is planned, or shows it.
 ///
 /// # Errors
 /// When the user did not agree, or the journal cannot be written; then nothing is deleted.
-pub fn run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>) -> Result<Exit, Failure> {
-    let what = count(plan.seen.len(), plan.one, plan.many);
+pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
+    let what = count(plan.ids.len(), plan.one, plan.many);
     if plan.dry_run {
-        return dry_run(ctx, journal, plan, &what);
+        return dry_run(ctx, plan, &what);
     }
-    if !plan.seen.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
+    if !plan.ids.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     }
-    let deleted = match journal {
-        Some(journal) if !plan.seen.is_empty() => journal.delete(plan.seen, plan.statuses)?,
-        _ => 0,
-    };
+    let deleted = if plan.ids.is_empty() { 0 } else { (plan.delete)()? };
     match plan.format {
         Format::Text => ctx.ui.line(&format!("deleted {}", count(deleted, plan.one, plan.many)))?,
         _ => ctx.ui.line(&json::compact(&serde_json::json!({ "deleted": deleted })))?,
@@ -56,23 +57,55 @@ pub fn run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>) -> Res
     Ok(Exit::Done)
 }
 
-fn dry_run(ctx: &Context<'_>, journal: Option<&Journal>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failure> {
+fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failure> {
     if plan.format == Format::Text {
-        let mut deliveries = Vec::new();
-        if let Some(journal) = journal {
-            for seen in plan.seen {
-                deliveries.extend(journal.delivery(seen.id)?);
-            }
-        }
-        if !deliveries.is_empty() {
-            ctx.ui.line(&table::deliveries(ctx.ui, &deliveries, true, ctx.now()))?;
+        if !plan.ids.is_empty() {
+            ctx.ui.line(&(plan.table)()?)?;
         }
         ctx.ui.status(&format!("{what} would be deleted (--dry-run)"));
     } else {
-        let ids: Vec<i64> = plan.seen.iter().map(|seen| seen.id).collect();
-        let view = serde_json::json!({ "would_delete": ids.len(), "ids": ids });
+        let view = serde_json::json!({ "would_delete": plan.ids.len(), "ids": plan.ids });
         ctx.ui.line(&json::compact(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
+}
+
+/// Deliveries that are to be deleted, only while they have one of these statuses.
+pub struct Deliveries<'a> {
+    /// Where they are.
+    pub journal: Option<&'a Journal>,
+    /// As they were seen.
+    pub seen: &'a [Seen],
+    /// The statuses.
+    pub statuses: &'a [Status],
+}
+
+impl Deliveries<'_> {
+    /// As they are now, in a table; what is gone meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn table(&self, ctx: &Context<'_>) -> Result<String, Failure> {
+        let mut deliveries = Vec::new();
+        if let Some(journal) = self.journal {
+            for seen in self.seen {
+                deliveries.extend(journal.delivery(seen.id)?);
+            }
+        }
+        Ok(table::deliveries(ctx.ui, &deliveries, true, ctx.now()))
+    }
+
+    /// Deletes them, and says how many there still were.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn delete(&self) -> Result<usize, Failure> {
+        Ok(self.journal.map_or(Ok(0), |journal| journal.delete(self.seen, self.statuses))?)
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> Vec<i64> {
+        self.seen.iter().map(|seen| seen.id).collect()
+    }
 }

@@ -1,0 +1,191 @@
+//! What of a capture is hidden where it is shown: values of secret parameters, and credentials in headers.
+//!
+//! A capture keeps what came; this is for outputs, unless the user asks to see. Bodies are never touched, nor are bytes
+//! that were asked for as they are.
+//!
+//! Invariant: names, their order and their number stay visible; only values are replaced.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::Capture;
+use crate::safe_url::decoded_pairs;
+use crate::secret::{MASK, Secret, credentials_in_header};
+
+/// Headers that are credentials by their definition.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+
+/// Decides what is hidden.
+#[derive(Clone, Debug, Default)]
+pub struct Mask {
+    /// Query parameters that are secret wherever they appear, by decoded name.
+    pub names: BTreeSet<String>,
+    /// Those that the catcher asks for. None if that is not known: of a capture that was asked for a secret every query
+    /// value is hidden then.
+    pub required: Option<BTreeSet<String>>,
+    /// Hide nothing.
+    pub reveal: bool,
+}
+
+impl Mask {
+    /// The query's pairs, decoded, in order; a word that stands alone is a name without value.
+    pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
+        let parts = capture.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        parts
+            .map(|part| {
+                let (name, value) = decoded_pairs(part).into_iter().next().unwrap_or_default();
+                match self.hidden(capture, part, &name) {
+                    Hidden::Nothing => (name, value),
+                    Hidden::Value => (name, MASK.to_owned()),
+                    Hidden::Word => (MASK.to_owned(), value),
+                }
+            })
+            .collect()
+    }
+
+    /// The request target as it came, but for the values that are hidden.
+    pub fn target(&self, capture: &Capture) -> String {
+        let target = &capture.fields.target;
+        let Some((before, query)) = target.split_once('?') else {
+            return target.clone();
+        };
+        let parts: Vec<Cow<'_, str>> = query
+            .split('&')
+            .map(|part| {
+                let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
+                match self.hidden(capture, part, &name) {
+                    Hidden::Nothing => Cow::Borrowed(part),
+                    Hidden::Value => {
+                        Cow::Owned(format!("{}={MASK}", part.split_once('=').map_or(part, |(name, _)| name)))
+                    }
+                    Hidden::Word => Cow::Borrowed(MASK),
+                }
+            })
+            .collect();
+        format!("{before}?{}", parts.join("&"))
+    }
+
+    /// A header's value, or what stands for it.
+    pub fn header<'a>(&self, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
+        let hide = !self.reveal && is_credential(name);
+        if hide { Cow::Borrowed(MASK.as_bytes()) } else { Cow::Borrowed(value) }
+    }
+
+    /// The headers in order, their values as text: UTF-8, or else Latin-1, which every byte is.
+    pub fn headers(&self, capture: &Capture) -> Vec<(String, String)> {
+        let headers = capture.fields.headers.iter();
+        headers.map(|(name, value)| (name.clone(), header_text(&self.header(name, value)))).collect()
+    }
+
+    /// Whether anything of this capture is hidden.
+    pub fn hides(&self, capture: &Capture) -> bool {
+        let header_hidden = |(name, value): &(String, Vec<u8>)| *self.header(name, value) != value[..];
+        self.target(capture) != capture.fields.target || capture.fields.headers.iter().any(header_hidden)
+    }
+
+    /// The values that are hidden, decoded: what must not be shown where they come back.
+    pub fn hidden_values(&self, capture: &Capture) -> Vec<Secret> {
+        let open = Mask { reveal: true, ..Mask::default() };
+        let pairs = open.query(capture).into_iter().zip(self.query(capture)).filter(|(came, shown)| came != shown);
+        let in_query = pairs.map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
+        let headers = capture.fields.headers.iter().filter(|(name, _)| !self.reveal && is_credential(name));
+        let in_headers = headers.map(|(_, value)| Secret::new(header_text(value)));
+        let mut values: Vec<Secret> = in_query.chain(in_headers).collect();
+        let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();
+        values.extend(inside);
+        values
+    }
+
+    fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
+        // Whoever asked for a secret may have been given a wrong one, and that may be right elsewhere.
+        let asked = capture.secret_ok.is_some();
+        let anything = asked && self.required.is_none();
+        let named = self.names.contains(name) || asked && self.required.iter().flatten().any(|n| n == name);
+        match part.contains('=') {
+            _ if self.reveal || part.is_empty() => Hidden::Nothing,
+            true if anything || named => Hidden::Value,
+            false if anything => Hidden::Word,
+            _ => Hidden::Nothing,
+        }
+    }
+}
+
+enum Hidden {
+    Nothing,
+    Value,
+    Word,
+}
+
+/// Whether a header is a credential by its definition.
+pub fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
+}
+
+/// A header's value as text: UTF-8, or else Latin-1, which every byte is.
+pub fn header_text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMs;
+
+    fn capture(target: &str) -> Capture {
+        let head = format!("GET {target} HTTP/1.1\r\nCookie: a=b\r\nX: y\r\ncookie: c\r\n\r\n").into_bytes();
+        Capture::new(UnixMs(0), std::net::SocketAddr::from(([127, 0, 0, 1], 1)), head)
+    }
+
+    fn naming(name: &str) -> Mask {
+        Mask { names: BTreeSet::from([name.to_owned()]), ..Mask::default() }
+    }
+
+    #[test]
+    fn values_of_named_parameters_are_hidden_however_the_name_is_spelled() {
+        let capture = capture("/h?a=1&to%6ben=s%20s&token&token=&b=x+y");
+        let mask = naming("token");
+        assert_eq!(mask.target(&capture), "/h?a=1&to%6ben=***&token&token=***&b=x+y");
+        let pairs = mask.query(&capture);
+        let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("a", "1"), ("token", "***"), ("token", ""), ("token", "***"), ("b", "x y")]);
+    }
+
+    #[test]
+    fn where_a_secret_was_asked_for_and_its_name_is_unknown_every_value_is_hidden() {
+        let mut capture = capture("/h?a=1&word&&b=");
+        assert_eq!(Mask::default().target(&capture), "/h?a=1&word&&b=");
+        capture.secret_ok = Some(false);
+        assert_eq!(Mask::default().target(&capture), "/h?a=***&***&&b=***");
+        assert_eq!(Mask::default().query(&capture)[1], ("***".to_owned(), String::new()));
+        let knowing = Mask { required: Some(BTreeSet::from(["b".to_owned()])), ..Mask::default() };
+        assert_eq!(knowing.target(&capture), "/h?a=1&word&&b=***");
+    }
+
+    #[test]
+    fn credentials_in_headers_are_hidden_and_their_number_is_not() {
+        let capture = capture("/");
+        let shown: Vec<String> = Mask::default().headers(&capture).into_iter().map(|(n, v)| n + "=" + &v).collect();
+        assert_eq!(shown, ["Cookie=***", "X=y", "cookie=***"]);
+        assert!(Mask::default().hides(&capture));
+    }
+
+    #[test]
+    fn revealed_it_is_what_came() {
+        let mut capture = capture("/h?token=%73");
+        capture.secret_ok = Some(true);
+        let mask = Mask { reveal: true, ..naming("token") };
+        assert!(!mask.hides(&capture));
+        assert_eq!(mask.target(&capture), "/h?token=%73");
+        assert_eq!(mask.query(&capture), [("token".to_owned(), "s".to_owned())]);
+        assert_eq!(mask.headers(&capture)[0].1, "a=b");
+    }
+
+    #[test]
+    fn a_header_in_latin_1_is_read_as_such() {
+        assert_eq!(header_text(b"caf\xe9"), "café");
+        assert_eq!(header_text("café".as_bytes()), "café");
+    }
+}

@@ -1,0 +1,97 @@
+//! `hookfire captured delete`
+
+use clap::{Args, ValueHint};
+
+use super::selection::{CaptureFilterArgs, head, newest_first};
+use crate::capture::Caught;
+use crate::cmd::args::{CaptureId, Format, ReportOutput};
+use crate::cmd::context::Context;
+use crate::cmd::list::deletion;
+use crate::cmd::scope::{self, Words};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::output::capture;
+use crate::store::CaptureQuery;
+
+const EXAMPLES: &str = "\
+Examples:
+  Delete one:
+    $ hookfire captured delete 17
+  Empty a bin; see first what would go:
+    $ hookfire captured delete --bin orders --dry-run
+    $ hookfire captured delete --bin orders --yes
+  Delete everything that was captured:
+    $ hookfire captured delete --all --yes";
+
+/// Delete captured requests from the journal
+///
+/// A filter (--bin is one) or --all is a bulk: it asks on a terminal and needs --yes elsewhere. An unreadable time, or no
+/// scope at all, deletes nothing. What comes in meanwhile stays.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedDeleteArgs {
+    /// Captures, such as 17 or '#17'
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
+    ids: Vec<CaptureId>,
+    /// Everything that was captured
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: CaptureFilterArgs,
+    /// Show what would be deleted; delete nothing
+    #[arg(long, help_heading = None)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, help_heading = None)]
+    yes: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let query = args.filter.query(ctx.now())?;
+    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
+    let command = "hookfire captured delete";
+    let words = Words { command, things: "captures", example: "17", list: "hookfire captured list" };
+    let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
+    let mask = ctx.mask(false)?;
+    let journal = ctx.existing_journal()?;
+    let ids = seen(journal.as_ref(), named.as_deref(), &query)?;
+    if ids.is_empty() && args.output.format() == Format::Text {
+        args.filter.hint_at_unknown(ctx, journal.as_ref());
+    }
+    let table = || {
+        let doomed: Vec<Caught> = ids.iter().map(|&id| head(journal.as_ref(), id)).collect::<Result<_, Failure>>()?;
+        Ok(capture::rows(ctx.ui, &doomed, &mask, ctx.now()))
+    };
+    deletion::run(
+        ctx,
+        &deletion::Plan {
+            ids: &ids,
+            one: "capture",
+            many: "captures",
+            ask: named.is_none(),
+            yes: args.yes,
+            dry_run: args.dry_run,
+            format: args.output.format(),
+            table: &table,
+            delete: &|| Ok(journal.as_ref().map_or(Ok(0), |journal| journal.delete_captures(&ids))?),
+        },
+    )
+}
+
+/// The ids that are there now, as they were named, or else the newest first.
+fn seen(journal: Option<&Journal>, named: Option<&[i64]>, query: &CaptureQuery) -> Result<Vec<i64>, Failure> {
+    if let Some(named) = named {
+        return named.iter().map(|&id| head(journal, id).map(|caught| caught.id)).collect();
+    }
+    let mut ids = Vec::new();
+    if let Some(journal) = journal {
+        newest_first(journal, query, |caught| {
+            ids.push(caught.id);
+            Ok(())
+        })?;
+    }
+    Ok(ids)
+}

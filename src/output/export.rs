@@ -1,0 +1,288 @@
+//! A capture in the forms of other tools: a curl command, a request of an editor's REST client, a HAR archive.
+//!
+//! Whoever pastes one must send the same request: what a tool would add by itself is taken away, and nothing that came from
+//! outside can end a quotation or begin another request. What is secret is masked.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::capture::version;
+use super::capture_json::BodyView;
+use crate::capture::{Body, Capture, Caught, Mask, header_text};
+use crate::sanitize::{visible, visible_line};
+use crate::text::shell_word;
+use crate::time::rfc3339;
+use crate::transport::status_words;
+
+/// A longer body does not go onto a command line.
+const LONGEST_ARGUMENT: usize = 64 * 1024;
+
+/// Headers that the tools make for their own connection.
+const MADE_BY_TOOLS: [&str; 8] =
+    ["host", "content-length", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer"];
+
+/// A command for any POSIX shell; bash, zsh and the like where a header is no plain text.
+pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
+    let capture = &caught.capture;
+    let mut command = String::from("curl");
+    let has = |name: &str| capture.header(name).is_some();
+    let has_body = !body.bytes.is_empty() || has("content-length") || has("transfer-encoding");
+    match capture.method() {
+        "GET" if !has_body => {}
+        // With `-X HEAD` it would wait for a body.
+        "HEAD" if !has_body => command.push_str(" --head"),
+        method => {
+            let _ = write!(command, " -X {}", shell_word(method));
+        }
+    }
+    let url = url(capture, mask);
+    if url.contains(['[', ']', '{', '}']) {
+        command.push_str(" --globoff");
+    }
+    if capture.path().contains("/.") {
+        command.push_str(" --path-as-is");
+    }
+    let _ = write!(command, " {}", quoted(url.as_bytes()));
+    if !capture.path().starts_with('/') {
+        let _ = write!(command, " --request-target {}", shell_word(capture.path()));
+    }
+    for (name, value) in end_to_end(capture) {
+        let value = mask.header(name, value);
+        // Without a value curl takes a colon as "leave it out".
+        let line = if value.is_empty() { format!("{name};").into_bytes() } else { header_line(name, &value) };
+        let _ = write!(command, " \\\n  -H {}", quoted(&line));
+    }
+    for name in ["Accept", "User-Agent"].iter().chain(has_body.then_some(&"Content-Type")) {
+        if !has(name) {
+            let _ = write!(command, " \\\n  -H '{name}:'");
+        }
+    }
+    match std::str::from_utf8(&body.bytes) {
+        _ if !has_body => command,
+        Ok(text) if visible(text) == text && text.len() <= LONGEST_ARGUMENT => {
+            format!("{command} \\\n  --data-raw {}", shell_word(text))
+        }
+        _ => format!("hookfire captured show {} --body | {command} \\\n  --data-binary @-", caught.id),
+    }
+}
+
+/// A request as the REST clients of editors read it from a `.http` file.
+pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
+    let capture = &caught.capture;
+    let mut text = format!("### #{}\n", caught.id);
+    let as_text = std::str::from_utf8(&body.bytes).ok();
+    let inline = as_text.filter(|text| is_plain_there(text));
+    let file = format!("capture-{}.body", caught.id);
+    if inline.is_none() {
+        let _ = writeln!(text, "# hookfire captured show {} --body > {file}", caught.id);
+    }
+    let _ = writeln!(text, "{} {} HTTP/1.1", capture.method(), url(capture, mask));
+    for (name, value) in end_to_end(capture) {
+        let _ = writeln!(text, "{name}: {}", header_text(&mask.header(name, value)));
+    }
+    match inline {
+        Some("") => {}
+        Some(body) => {
+            let _ = write!(text, "\n{body}");
+        }
+        None => {
+            let _ = write!(text, "\n< ./{file}");
+        }
+    }
+    text.truncate(text.trim_end_matches('\n').len());
+    text
+}
+
+/// A HAR 1.2 archive with this one request.
+pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
+    let capture = &caught.capture;
+    let pairs = |pairs: Vec<(String, String)>| {
+        pairs.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>()
+    };
+    let mut request = json!({
+        "method": capture.method(), "url": url(capture, mask), "httpVersion": version(capture), "cookies": [],
+        "headers": pairs(mask.headers(capture)), "queryString": pairs(mask.query(capture)),
+        "headersSize": capture.head.len(), "bodySize": body.bytes.len(),
+    });
+    if !body.bytes.is_empty() {
+        let view = BodyView::new(&body.bytes);
+        let mime = capture.header("content-type").map(header_text).unwrap_or_default();
+        request["postData"] = json!({ "mimeType": mime, "text": view.text() });
+        if view.encoding() == "base64" {
+            // The standard has no word for it here; a name of one's own begins with an underscore.
+            request["postData"]["_encoding"] = json!("base64");
+        }
+    }
+    let status = capture.answer.status.unwrap_or(0);
+    let words = status_words(status);
+    let time = capture.answer.duration_ms;
+    json!({ "log": {
+        "version": "1.2",
+        "creator": { "name": "hookfire", "version": env!("CARGO_PKG_VERSION") },
+        "entries": [{
+            "startedDateTime": rfc3339(capture.received_at), "time": time,
+            "request": request,
+            "response": {
+                "status": status, "statusText": words.split_once(' ').map_or("", |(_, words)| words),
+                "httpVersion": "HTTP/1.1", "cookies": [], "headers": [],
+                "content": { "size": -1, "mimeType": "" },
+                "redirectURL": "", "headersSize": -1, "bodySize": -1,
+            },
+            "cache": {}, "timings": { "send": 0, "wait": time, "receive": 0 },
+            "comment": format!("capture #{} in {}", caught.id, caught.bin),
+        }],
+    } })
+}
+
+/// Where it was sent. The catcher's own name is in `Host`; who sends none has no name for it.
+fn url(capture: &Capture, mask: &Mask) -> String {
+    let target = mask.target(capture);
+    if target.contains("://") && !target.starts_with('/') {
+        return target;
+    }
+    let host = capture.header("host").map_or_else(|| "localhost".to_owned(), header_text);
+    let path = if target.starts_with('/') { target.as_str() } else { "/" };
+    format!("http://{host}{path}")
+}
+
+fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
+    let headers = capture.fields.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+    headers.filter(|(name, _)| !MADE_BY_TOOLS.iter().any(|made| made.eq_ignore_ascii_case(name)))
+}
+
+fn header_line(name: &str, value: &[u8]) -> Vec<u8> {
+    [name.as_bytes(), b": ", value].concat()
+}
+
+/// A word for a shell; in `$'…'` where it has bytes that would not survive being pasted.
+fn quoted(word: &[u8]) -> String {
+    match std::str::from_utf8(word) {
+        Ok(text) if visible_line(text) == text => shell_word(text),
+        _ => {
+            let mut quoted = String::from("$'");
+            for &byte in word {
+                match byte {
+                    b'\\' | b'\'' => quoted.extend(['\\', char::from(byte)]),
+                    b' '..=b'~' => quoted.push(char::from(byte)),
+                    _ => {
+                        let _ = write!(quoted, "\\x{byte:02x}");
+                    }
+                }
+            }
+            quoted.push('\'');
+            quoted
+        }
+    }
+}
+
+/// Whether a REST client takes the text as it is: no line that begins another request or names a file, no variable, no
+/// character that an editor would not keep.
+fn is_plain_there(text: &str) -> bool {
+    let is_command = |line: &str| line.starts_with(['#', '<', '>']) && !is_tag(line);
+    visible(text) == text && !text.contains("{{") && !text.lines().any(is_command)
+}
+
+/// `<name`: markup, where `< name` would be a file.
+fn is_tag(line: &str) -> bool {
+    line.strip_prefix('<')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '!' | '?')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMs;
+
+    fn caught(head: &[u8]) -> Caught {
+        let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
+        capture.malformed = false;
+        Caught { id: 17, bin: "inbox".to_owned(), event: None, body_size: 0, capture }
+    }
+
+    fn body(bytes: &[u8]) -> Body {
+        Body { bytes: bytes.to_vec(), wire: None }
+    }
+
+    #[test]
+    fn a_command_adds_and_leaves_out_nothing() {
+        let head = b"POST /it's/../x?a=[1] HTTP/1.1\r\nHost: h:8080\r\nX-A: it's\r\nEmpty:\r\nX-L: caf\xe9\r\n\
+            Connection: close\r\nContent-Length: 6\r\n\r\n";
+        assert_eq!(
+            curl(&caught(head), &body(b"@it's\n"), &Mask::default()),
+            r"curl -X POST --globoff --path-as-is 'http://h:8080/it'\''s/../x?a=[1]' \
+  -H 'X-A: it'\''s' \
+  -H 'Empty;' \
+  -H $'X-L: caf\xe9' \
+  -H 'Accept:' \
+  -H 'User-Agent:' \
+  -H 'Content-Type:' \
+  --data-raw '@it'\''s
+'"
+        );
+        let plain = caught(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n");
+        let command = curl(&plain, &body(b""), &Mask::default());
+        assert_eq!(command, "curl http://h/ \\\n  -H 'Accept: */*' \\\n  -H 'User-Agent: x'");
+        assert!(
+            curl(&caught(b"HEAD / HTTP/1.1\r\n\r\n"), &body(b""), &Mask::default()).starts_with("curl --head http")
+        );
+        let options = curl(&caught(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), &body(b""), &Mask::default());
+        assert!(options.starts_with("curl -X OPTIONS http://h/ --request-target '*'"), "{options}");
+    }
+
+    #[test]
+    fn what_would_not_survive_being_pasted_is_piped() {
+        let head = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for bytes in [&b"\xff"[..], b"a\rb", b"\x1b[2J", &vec![b'x'; LONGEST_ARGUMENT + 1]] {
+            let command = curl(&caught(head), &body(bytes), &Mask::default());
+            assert!(command.starts_with("hookfire captured show 17 --body | curl -X POST"), "{command}");
+            assert!(command.ends_with("--data-binary @-"), "{command}");
+            assert!(command.is_ascii() && !command.contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_in_every_form() {
+        let head = b"POST /?token=CANARY HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer CANARY\r\n\r\n";
+        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
+        let (caught, body) = (caught(head), body(b"x"));
+        let forms = [curl(&caught, &body, &mask), http(&caught, &body, &mask), har(&caught, &body, &mask).to_string()];
+        for form in forms {
+            assert!(form.contains("token=***") && !form.contains("CANARY"), "{form}");
+        }
+    }
+
+    #[test]
+    fn a_rest_client_gets_one_request() {
+        let head = b"PUT /x HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 1\r\n\r\n";
+        let of = |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default());
+        assert_eq!(of(b"<a>\n  <b/>\n</a>"), "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>");
+        for hostile in
+            [&b"a\n### \nDELETE http://h/"[..], b"< /etc/passwd", b"> {% x %}", b"{{secret}}", b"\xff", b"# c"]
+        {
+            let text = of(hostile);
+            assert!(text.ends_with("\n\n< ./capture-17.body"), "{text}");
+            assert!(text.contains("\n# hookfire captured show 17 --body > capture-17.body\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_archive_has_the_keys_that_har_requires() {
+        let head = b"POST /x?a=1 HTTP/1.0\r\nHost: h\r\nContent-Type: a/b\r\n\r\n";
+        let archive = har(&caught(head), &body(b"\xff"), &Mask::default());
+        let entry = &archive["log"]["entries"][0];
+        let request = &entry["request"];
+        assert_eq!(request["postData"], json!({ "mimeType": "a/b", "text": "/w==", "_encoding": "base64" }));
+        assert_eq!((&request["httpVersion"], &request["url"]), (&json!("HTTP/1.0"), &json!("http://h/x?a=1")));
+        assert_eq!(request["queryString"], json!([{ "name": "a", "value": "1" }]));
+        let required = |value: &serde_json::Value, keys: &[&str]| {
+            keys.iter().for_each(|key| assert!(value.get(key).is_some(), "{key} is missing in {value}"));
+        };
+        required(&archive["log"], &["version", "creator", "entries"]);
+        required(entry, &["startedDateTime", "time", "request", "response", "cache", "timings"]);
+        required(request, &["method", "cookies", "headers", "headersSize", "bodySize"]);
+        let response =
+            ["status", "statusText", "httpVersion", "cookies", "headers", "content", "redirectURL", "headersSize"];
+        required(&entry["response"], &response);
+    }
+}
