@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("quick_xml", &["event/"]),
     ("reqwest", &["sender.rs", "sender/"]),
     ("rusqlite", &["journal/"]),
-    ("rustix", &["env.rs"]),
+    ("rustix", &["env.rs", "journal/"]),
     ("rustls", &["sender.rs", "sender/"]),
     ("rustls_native_certs", &["sender.rs", "sender/"]),
     ("serde", &["cmd/", "config.rs", "config/", "journal/", "meaning/", "output/"]),

@@ -5,6 +5,7 @@
 
 mod captures;
 mod checkpoint;
+mod create;
 mod error;
 mod open;
 mod query;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use captures::CaptureKeeper;
-use checkpoint::WalLength;
+use checkpoint::Log;
 pub use open::LOCK_TIMEOUT;
 use open::Opened;
 pub use query::{List, Query};
@@ -38,7 +39,7 @@ pub struct Journal {
     timeout: Duration,
     processes: Box<dyn Processes>,
     owner: ProcessId,
-    wal: WalLength,
+    log: Log,
     /// Dropped after `conn`, as [`Opened`] asks.
     file: File,
 }
@@ -54,10 +55,10 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { mut conn, file } = open::open(path, timeout)?;
-        let wal = WalLength::watch(&mut conn).map_err(|e| error::store_error(path, timeout, e))?;
+        let Opened { mut conn, log, found, file } = open::open(path, timeout)?;
+        let log = Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, wal, file })
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, log, file })
     }
 
     /// The file.

@@ -6,64 +6,103 @@
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::create::create;
 use super::error::{is_busy, store_error};
-use super::schema::{APPLICATION_ID, MIGRATIONS, VERSION};
+use super::schema::{self, APPLICATION_ID, VERSION};
 use crate::store::StoreError;
 
 /// How long a process waits for the lock before it gives up.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// An open journal file.
 pub struct Opened {
     /// The connection, ready for use.
     pub conn: Connection,
+    /// The log, which is beside the file.
+    pub log: PathBuf,
+    /// What was in the log when it was opened.
+    pub found: Found,
     /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too: this one, which
     /// was there before SQLite's, must be closed after it.
     pub file: File,
 }
 
+/// The state of the log at the opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is new, as its journal: nothing was ever in it.
+    New,
+    /// It is empty: all that was in it has been moved into the journal's file.
+    Empty,
+    /// There is something in it.
+    Pages,
+}
+
 /// Opens the journal, and makes it if there is none.
 pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
-    refuse_irregular(path)?;
-    let mut file = open_file(path)?;
-    let header = Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
-    header.refuse_strange(path)?;
-    if header.is_empty() {
-        // It may have been there before, made by somebody with another mask.
-        file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| io_error("make private", path, e))?;
-    }
-    let opening = Opening { path, timeout, file: &file, fresh: header.is_empty() };
+    let made = if is_there(path)? { None } else { create(path) };
+    let (file, header) = match made {
+        Some(file) => (file, None),
+        None => {
+            let mut file = open_file(path)?;
+            let header = Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
+            header.refuse_strange(path)?;
+            if header.is_empty() {
+                // It may have been there before, made by somebody with another mask.
+                let private = file.set_permissions(Permissions::from_mode(0o600));
+                private.map_err(|e| io_error("make private", path, e))?;
+            }
+            (file, Some(header))
+        }
+    };
+    let opening = Opening { path, timeout, file: &file };
     let mut conn = opening.connect()?;
+    let log = log_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
+    let has_pages = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let found = match &header {
+        None => Found::New,
+        Some(_) if has_pages() => Found::Pages,
+        Some(_) => Found::Empty,
+    };
     let version = opening.check_identity(&mut conn)?;
-    if !header.is_wal() {
-        opening.switch_to_wal(&conn)?;
+    // A newly made one lacks nothing.
+    if let Some(header) = header.filter(|header| version != VERSION || !header.is_wal()) {
+        opening.complete(&mut conn, &header)?;
     }
-    if version != VERSION {
-        opening.migrate(&mut conn)?;
-    }
-    opening.run(|| conn.pragma_update(None, "synchronous", "FULL"))?;
-    Ok(Opened { conn, file })
+    opening.synchronous(&conn, "FULL")?;
+    Ok(Opened { conn, log, found, file })
+}
+
+/// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
+fn log_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
+    // It tells only names in UTF-8.
+    let file = conn.path().map_or_else(|| path.canonicalize(), |file| Ok(file.into()))?;
+    let mut log = file.into_os_string();
+    log.push("-wal");
+    Ok(log.into())
 }
 
 fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Io { doing, path: path.to_owned(), source }
 }
 
-/// A folder, a pipe or a dangling link is refused before it is opened: opening it might block, or make a file elsewhere.
-fn refuse_irregular(path: &Path) -> Result<(), StoreError> {
+/// Whether there is a file; if not, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
+/// opening it might block, or make a file elsewhere.
+fn is_there(path: &Path) -> Result<bool, StoreError> {
     let refused = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
     match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
-        Ok(kind) if kind.is_file() => Ok(()),
+        Ok(kind) if kind.is_file() => Ok(true),
         Ok(kind) if kind.is_dir() => refused("it is a folder"),
         Ok(kind) if kind.is_fifo() => refused("it is a named pipe"),
         Ok(_) => refused("it is not a regular file"),
         Err(_) if path.is_symlink() => refused("it is a symbolic link to a file that does not exist"),
-        Err(_) => create_folder(path),
+        Err(_) => create_folder(path).map(|()| false),
     }
 }
 
@@ -133,8 +172,6 @@ struct Opening<'a> {
     path: &'a Path,
     timeout: Duration,
     file: &'a File,
-    /// The file was empty.
-    fresh: bool,
 }
 
 impl Opening<'_> {
@@ -149,23 +186,21 @@ impl Opening<'_> {
             conn.busy_timeout(self.timeout)?;
             // A checkpoint when the last connection closes costs more than a whole fire; `checkpoint` does it now and then.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            // While a new file is made, nothing is worth syncing step by step: it becomes durable with its first delivery,
-            // whose commit syncs all of the WAL, and `migrate` has synced the main file before.
-            conn.pragma_update(None, "synchronous", if self.fresh { "OFF" } else { "FULL" })?;
-            conn.pragma_update(None, "foreign_keys", true)?;
+            // Not by a pragma, which would read the schema in a transaction of its own.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
             Ok(conn)
         })
     }
 
     /// Refuses another program's database, and a newer hookfire's, before anything is written; returns the version.
     fn check_identity(&self, conn: &mut Connection) -> Result<i64, StoreError> {
-        let identity = "SELECT (SELECT application_id FROM pragma_application_id),
-                               (SELECT user_version FROM pragma_user_version),
-                               (SELECT count(*) FROM sqlite_schema)";
         let mut read = || {
-            // One transaction, so that SQLite takes its locks once for reading the schema and answering.
+            // One transaction, so that SQLite takes its locks once. It begins with what can be read without the tables:
+            // reading those first would be a transaction of its own.
             let tx = conn.transaction()?;
-            tx.query_row(identity, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            let number = |sql| tx.query_row(sql, [], |row| row.get(0));
+            let (version, application) = (number("PRAGMA user_version")?, number("PRAGMA application_id")?);
+            Ok((application, version, number("SELECT count(*) FROM sqlite_schema")?))
         };
         let (application, version, tables): (i64, i64, i64) = self.run(|| retry_busy(self.timeout, &mut read))?;
         if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
@@ -181,6 +216,21 @@ impl Opening<'_> {
             return Err(StoreError::Newer { path: self.path.to_owned(), found: version, known: VERSION });
         }
         Ok(())
+    }
+
+    /// Switches a file that is empty to WAL mode, and brings the tables of an older one to this program's version.
+    fn complete(&self, conn: &mut Connection, header: &Header) -> Result<(), StoreError> {
+        // Neither is worth syncing step by step: it becomes durable with the first delivery, whose commit syncs all of the
+        // WAL. In an empty file there is nothing whose order could matter, and `migrate` syncs it before the WAL counts.
+        self.synchronous(conn, if header.is_empty() { "OFF" } else { "NORMAL" })?;
+        if !header.is_wal() {
+            self.switch_to_wal(conn)?;
+        }
+        self.migrate(conn)
+    }
+
+    fn synchronous(&self, conn: &Connection, level: &str) -> Result<(), StoreError> {
+        self.run(|| conn.pragma_update(None, "synchronous", level))
     }
 
     /// SQLite's busy handler does not cover the switch of a fresh file, so that of sixteen first openers some would fail.
@@ -217,11 +267,8 @@ impl Opening<'_> {
             // If the power failed with this file still empty on the disk, SQLite would throw the WAL beside it away.
             self.file.sync_all().map_err(|e| io_error("sync the journal", self.path, e))?;
         }
-        let first = usize::try_from(found).unwrap_or(0);
         self.run(|| {
-            MIGRATIONS[first..].iter().try_for_each(|migration| tx.execute_batch(migration))?;
-            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-            tx.pragma_update(None, "user_version", VERSION)?;
+            schema::migrate(&tx, found)?;
             tx.commit()
         })
     }

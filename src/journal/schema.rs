@@ -4,6 +4,8 @@
 //! the schema's version, kept in `user_version`; a migration must leave nothing that an older program would misread, since
 //! an older program refuses a newer version in words.
 
+use rusqlite::Transaction;
+
 /// `application_id` of every journal: "hkfr". A file with another one is somebody else's.
 pub const APPLICATION_ID: i64 = 0x686b_6672;
 
@@ -112,3 +114,11 @@ pub const MIGRATIONS: &[&str] = &[
     END;
     ",
 ];
+
+/// Brings the tables from version `found` to [`VERSION`], within a transaction of the caller's.
+pub fn migrate(tx: &Transaction<'_>, found: i64) -> rusqlite::Result<()> {
+    let first = usize::try_from(found).unwrap_or(0);
+    MIGRATIONS[first..].iter().try_for_each(|migration| tx.execute_batch(migration))?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", VERSION)
+}

@@ -17,7 +17,7 @@ impl Store for Journal {
     fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
         let uuid = uuid_v7(attempt.started_at);
         let owner = &self.owner;
-        let id = self.write(|tx| {
+        let id = self.write_ahead(|tx| {
             tx.prepare_cached(
                 "INSERT INTO deliveries (uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
                      success, status, created_at, attempt_count, owner_host, owner_pid, owner_started, lease_until, event)
@@ -98,7 +98,7 @@ impl Store for Journal {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError> {
-        let known = self.write_and_checkpoint(|tx| {
+        let known = self.write_outcome(|tx| {
             let error = outcome.error.as_ref();
             // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
             let known = tx

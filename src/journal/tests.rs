@@ -1,6 +1,7 @@
 //! The journal's tests, and what they share: a folder of their own, processes that live or die as told, and no clock.
 
 mod captures;
+mod checkpoint;
 mod damage;
 mod leases;
 mod lists;
