@@ -6,16 +6,18 @@ mod refused;
 mod stopping;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::{Catcher, Limits};
+use super::{Catcher, Limits, Setup};
 use crate::capture::{Body, Capture};
 
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A catcher with the other end of its keeper.
 struct TestCatcher {
@@ -51,7 +53,9 @@ struct Seen {
     headers: Vec<(String, Vec<u8>)>,
     head: Vec<u8>,
     body: Vec<u8>,
+    wire: Option<Vec<u8>>,
     malformed: bool,
+    secret_ok: Option<bool>,
     answer_status: Option<u16>,
     remote_addr: SocketAddr,
     received_at_ms: i64,
@@ -66,7 +70,9 @@ impl From<(Capture, Body)> for Seen {
             headers: capture.fields.headers,
             head: capture.head,
             body: body.bytes,
+            wire: body.wire,
             malformed: capture.malformed,
+            secret_ok: capture.secret_ok,
             answer_status: capture.answer.status,
             remote_addr: capture.remote_addr,
             received_at_ms: capture.received_at.0,
@@ -75,11 +81,16 @@ impl From<(Capture, Body)> for Seen {
     }
 }
 
-fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+/// A catcher on loopback, set up further by `choose`.
+fn catcher_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestCatcher {
     let (keeper, kept) = mpsc::channel();
-    let catcher = Catcher::bind(loopback, script.parse().unwrap(), limits, Arc::new(keeper)).unwrap();
-    TestCatcher { catcher, kept }
+    let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
+    choose(&mut setup);
+    TestCatcher { catcher: Catcher::bind(setup).unwrap(), kept }
+}
+
+fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
+    catcher_set_up(script, |setup| setup.limits = limits)
 }
 
 fn catcher(script: &str) -> TestCatcher {
@@ -164,7 +175,7 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
         X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
     let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
     let answer = client.answer();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     assert!(answer.headers.contains(&"content-type: text/plain".to_owned()), "{answer:?}");
 
     let capture = caught(&catcher);
@@ -188,17 +199,16 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_chunked_body_is_decoded_and_the_next_request_found() {
+fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
     let catcher = catcher("200");
     let head = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut client = Client::sending(
-        &catcher,
-        format!("{head}6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\nGET /next HTTP/1.1\r\n\r\n"),
-    );
+    let body = "6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n";
+    let mut client = Client::sending(&catcher, format!("{head}{body}GET /next HTTP/1.1\r\n\r\n"));
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().status, 200);
     let capture = caught(&catcher);
     assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"hello world"[..]));
+    assert_eq!(capture.wire.as_deref(), Some(body.as_bytes()), "as it was sent, trailer and all");
     assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
 }
 
@@ -251,7 +261,7 @@ fn many_pipelined_requests_are_kept_in_order() {
 fn http_1_0_is_answered_and_closed() {
     let catcher = catcher("200");
     let mut client = Client::sending(&catcher, "GET /old HTTP/1.0\nA: b\n\n");
-    assert_eq!(client.answer().body, "ok\n");
+    assert_eq!(client.answer().body, "ok");
     assert_eq!(client.until_closed().unwrap(), b"");
     let capture = caught(&catcher);
     assert_eq!(capture.head, b"GET /old HTTP/1.0\nA: b\n\n");
