@@ -35,12 +35,13 @@ mod token;
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -61,6 +62,10 @@ pub use script::{Script, ScriptError};
 pub use setup::{Access, Front, Limits, Setup};
 pub use tls::{Tls, TlsError};
 pub use token::{NoRandomness, random_token};
+
+/// Clients that may wait in the system's queue, as far as the system allows. Who finds it full tries again only after a
+/// second.
+const BACKLOG: u32 = 4096;
 
 /// How long the stop waits for the desk and the upstream to finish. What they are still at then, they finish while the
 /// process lives.
@@ -109,16 +114,15 @@ impl Catcher {
     /// be one, [`CatcherError::Start`] or [`CatcherError::Random`] if the system is out of threads, file descriptors or
     /// random numbers.
     pub fn bind(setup: Setup) -> Result<Self, CatcherError> {
-        // Bound here and not on the thread, so that the caller gets the error and the port.
-        let (listener, addr) = listen(setup.addr).map_err(|source| CatcherError::Bind { addr: setup.addr, source })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(CatcherError::Start)?;
-        let listener = {
+        // Bound here and not on the thread, so that the caller gets the error and the port.
+        let (listener, addr) = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(CatcherError::Start)?
+            listen(setup.addr).map_err(|source| CatcherError::Bind { addr: setup.addr, source })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let bell = Arc::new(Bell::new(setup.doorbell.clone()));
@@ -175,10 +179,14 @@ impl Drop for Catcher {
     }
 }
 
-/// A listener ready for tokio, with the address it got.
+/// A listener, with the address it got. Must run inside of a runtime.
 fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(addr)?;
-    listener.set_nonblocking(true)?;
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard library does it, so that a catcher can be started again at once on the same port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?;
     let addr = listener.local_addr()?;
     Ok((listener, addr))
 }
@@ -226,7 +234,7 @@ impl Parts {
 }
 
 /// The catcher's thread.
-fn run(runtime: Runtime, listener: tokio::net::TcpListener, parts: Parts, stopped: watch::Receiver<bool>) {
+fn run(runtime: Runtime, listener: TcpListener, parts: Parts, stopped: watch::Receiver<bool>) {
     let shared = Rc::new(parts.into_shared());
     let serving = server::run(listener, shared, server::Stop::new(stopped));
     LocalSet::new().block_on(&runtime, serving);

@@ -22,7 +22,7 @@ use super::exchange::Shared;
 /// only burn the processor until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long to wait for a connection to end by itself before the silent are asked to make room.
+/// How often the silent are asked to make room, as long as there is none.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long open connections may take to end after the stop.
@@ -92,11 +92,13 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
 /// A permit for one more connection. When there is none, the silent make room, and several at a time: those who leave
 /// share a commit. Whoever comes after this one waits in the system's queue.
 async fn permit(permits: &Arc<Semaphore>, shared: &Shared, all: u32) -> OwnedSemaphorePermit {
-    let some = (all as usize / 16).max(1);
+    let some = (all as usize / 8).max(1);
     loop {
+        if permits.available_permits() == 0 {
+            shared.seats.make_room(some);
+        }
         if let Ok(Ok(permit)) = timeout(ROOM_PAUSE, Arc::clone(permits).acquire_owned()).await {
             return permit;
         }
-        shared.seats.make_room(some);
     }
 }

@@ -1,9 +1,15 @@
-//! The catcher as a client sees it, over raw sockets: what was good, here; what was not, in `refused`; ends, in `stopping`.
+//! The catcher as a client sees it, over raw sockets: what is caught and how exactly, here; the rest, a file for each theme.
 //!
 //! Nothing here sleeps to wait for the catcher: answers and captures are waited for, with a bound.
 
+mod answers;
+mod crowd;
+mod encrypted;
+mod forwarding;
 mod refused;
+mod reserved;
 mod stopping;
+mod watching;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -132,6 +138,12 @@ impl Client {
 
     fn half_close(&self) {
         self.0.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes so that the catcher sees "connection reset by peer".
+    fn reset(self) {
+        let stream = self.0.into_inner();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     }
 
     fn line(&mut self) -> String {
@@ -292,48 +304,6 @@ fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
     client.send("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(client.answer().status, 413);
     assert!(caught(&catcher).malformed);
-}
-
-#[test]
-fn the_script_is_followed_over_all_connections() {
-    let catcher = catcher("503x2,204,200");
-    let mut statuses = Vec::new();
-    for request in ["GET", "POST", "HEAD", "OPTIONS", "BREW"] {
-        let mut client = Client::sending(&catcher, format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
-        client.half_close();
-        let answer = client.until_closed().unwrap();
-        statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
-        assert_eq!(caught(&catcher).answer_status, statuses[statuses.len() - 1].parse().ok());
-    }
-    assert_eq!(statuses, ["503", "503", "204", "200", "200"]);
-}
-
-#[test]
-fn other_statuses_say_their_reason() {
-    let catcher = catcher("503,599");
-    for body in ["Service Unavailable\n", "No Reason Phrase\n"] {
-        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(client.answer().body, body);
-    }
-}
-
-#[test]
-fn timeout_says_nothing_and_reset_resets() {
-    let catcher = catcher("timeout,reset,200");
-    let mut silent = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
-    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
-    let error = reset.until_closed().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    // Still open and silent after others were served.
-    let mut other = Client::sending(&catcher, "GET /3 HTTP/1.1\r\n\r\n");
-    assert_eq!(other.answer().status, 200);
-    silent.0.get_ref().set_nonblocking(true).unwrap();
-    assert_eq!(silent.until_closed().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    silent.0.get_ref().set_nonblocking(false).unwrap();
-    silent.half_close();
-    assert_eq!(silent.until_closed().unwrap(), b"");
 }
 
 #[test]
