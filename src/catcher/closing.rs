@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -81,10 +82,14 @@ async fn shut_down(stream: &mut Wire) -> bool {
 }
 
 /// Reads and forgets; false when the client has closed its side or the connection has failed.
-async fn discard_some(stream: &mut Wire) -> bool {
+pub(super) async fn discard_some(stream: &mut Wire) -> bool {
     // Read by polling, which yields to the other connections when a client sends without pause; `try_read` would not.
-    let mut bytes = [0; 16 * 1024];
-    let mut buffer = ReadBuf::new(&mut bytes);
-    let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await;
-    read.is_ok() && !buffer.filled().is_empty()
+    let read = poll_fn(|cx| {
+        // On the stack, and not in the future: every connection's would be larger by it from its beginning on.
+        let mut bytes = [0; 16 * 1024];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(io::Result::Ok(buffer.filled().len()))
+    });
+    read.await.is_ok_and(|read| read > 0)
 }

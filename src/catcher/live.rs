@@ -7,18 +7,17 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{sleep, timeout};
 
 use super::bell::Bell;
-use super::closing::write_all;
+use super::closing::{discard_some, write_all};
 use super::server::Stop;
 use super::stream::Wire;
 use crate::desk::{Call, Desk};
@@ -132,7 +131,8 @@ enum Next {
 
 /// The next thing to say, which is a comment where nothing happens.
 async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Next {
-    let mut gone = pin!(goes(stream));
+    // Ends when the client closes its side: a page that is left or reloaded.
+    let mut gone = pin!(async { while discard_some(stream).await {} });
     let mut received = pin!(timeout(SILENCE, events.recv()));
     let received = poll_fn(|cx| {
         if gone.as_mut().poll(cx).is_ready() {
@@ -151,18 +151,6 @@ async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Nex
         }
         Some(Err(_)) => Next::Said(": still here\n\n".to_owned()),
         None | Some(Ok(Err(RecvError::Closed))) => Next::Over,
-    }
-}
-
-/// Ends when the client closes its side: a page that is left or reloaded.
-async fn goes(stream: &mut Wire) {
-    let mut bytes = [0; 512];
-    loop {
-        let mut buffer = ReadBuf::new(&mut bytes);
-        let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await;
-        if read.is_err() || buffer.filled().is_empty() {
-            return;
-        }
     }
 }
 
