@@ -9,7 +9,7 @@
 //! | 4 presentation | `output` |
 //! | 3 use cases | `deliver`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `target`, `transport` |
+//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `target`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
@@ -41,6 +41,7 @@ mod target;
 mod text;
 mod time;
 mod transport;
+mod upstream;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

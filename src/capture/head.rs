@@ -6,7 +6,7 @@
 //! Invariant: every text and byte string it gives stands in the head, in that order.
 
 /// How many headers are read of a head: as many as the catcher takes, above which it answers 431.
-pub const MAX_HEADERS: usize = 100;
+pub const MAX_HEADERS: usize = 256;
 
 /// What a head says, as it says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

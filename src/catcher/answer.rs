@@ -1,49 +1,180 @@
-//! What an answer says: its text for a status, and the same answer written by hand where hyper writes none.
+//! What an answer says: its text and headers for a status, and the same answer written by hand where hyper writes none.
 //!
 //! Deliberately has no say in which status is answered: that is the script's, or a fault's.
 //!
-//! Invariant: every answer is one frame of a known length. The recording counts on it to know where an answer ends.
+//! Invariant: the tape is told when hyper has taken the last of an answer. It counts on that to know where one ends.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+
+use super::tape::Tape;
 
 const TEXT_PLAIN: &str = "text/plain";
 
-/// The answer with `status`; with `close`, the connection ends after it.
-pub(super) fn response(status: u16, close: bool) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text(status))));
-    // Scripts and faults only know statuses from 200 to 599, which are all valid.
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN));
-    if close {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+/// An answer that is not yet on its way.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// An answer on its way.
+pub(super) type Sent = Response<Told>;
+
+/// A body that tells the tape when hyper is done with it.
+pub(super) struct Told {
+    whole: Full<Bytes>,
+    tape: Rc<RefCell<Tape>>,
+}
+
+/// Sends an answer on its way.
+pub(super) fn send(answer: Answer, tape: &Rc<RefCell<Tape>>) -> Sent {
+    tape.borrow_mut().answer();
+    answer.map(|whole| Told { whole, tape: Rc::clone(tape) })
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.tape.borrow_mut().answered();
+    }
+}
+
+impl Body for Told {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.whole).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.whole.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.whole.size_hint()
+    }
+}
+
+/// What scripted answers carry.
+#[derive(Debug, Default)]
+pub(super) struct Dress {
+    body: Option<Bytes>,
+    headers: HeaderMap,
+}
+
+/// Why a header cannot be answered with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Not a name, or a value that would break the line.
+    #[error(
+        "`{0}` is not a header to answer with: a name is letters, digits and `-`, a value has no control characters"
+    )]
+    Unwritable(String),
+    /// A header that says how the answer is framed.
+    #[error("`{0}` cannot be chosen: it follows from the body and the connection")]
+    Framing(String),
+}
+
+impl Dress {
+    /// Takes a body, if any, instead of `ok`, and headers beside or instead of the `Content-Type`.
+    pub(super) fn new(body: Option<Vec<u8>>, headers: &[(String, String)]) -> Result<Dress, HeaderError> {
+        let mut dress = Dress { body: body.map(Bytes::from), headers: HeaderMap::new() };
+        for (name, value) in headers {
+            let unwritable = || HeaderError::Unwritable(name.clone());
+            if is_framing(name) {
+                return Err(HeaderError::Framing(name.clone()));
+            }
+            let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unwritable())?;
+            dress.headers.append(known, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unwritable())?);
+        }
+        Ok(dress)
+    }
+}
+
+/// Whether a header concerns one connection or its framing, and not what is said.
+pub(super) fn is_framing(name: &str) -> bool {
+    const FRAMING: [&str; 10] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// The script's answer with `status`.
+pub(super) fn scripted(status: u16, dress: &Dress) -> Answer {
+    let mut response = match &dress.body {
+        Some(body) if has_body(status) => with(status, body.clone()),
+        _ => with(status, text(status)),
+    };
+    if !dress.headers.is_empty() {
+        let headers = response.headers_mut();
+        if dress.headers.contains_key(CONTENT_TYPE) {
+            headers.remove(CONTENT_TYPE);
+        }
+        headers.extend(dress.headers.clone());
     }
     response
 }
 
+/// An answer with `status` that says why, in words; with `close`, the connection ends after it.
+pub(super) fn refusing(status: u16, words: &str, close: bool) -> Answer {
+    let mut response = with(status, Bytes::from(format!("{words}\n")));
+    if close {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// An answer in plain text.
+fn with(status: u16, body: Bytes) -> Answer {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status_code(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN));
+    response
+}
+
+/// Scripts and faults only know statuses from 200 to 599, which are all valid.
+pub(super) fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// The bytes of the answer to what hyper refused; the connection ends after it.
 pub(super) fn refusal(status: u16) -> Vec<u8> {
-    let (reason, text) = (reason(status), text(status));
+    let reason = reason(status);
     format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: {TEXT_PLAIN}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-        text.len()
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: {TEXT_PLAIN}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reason}\n",
+        reason.len() + 1
     )
     .into_bytes()
 }
 
-/// `ok` for what went well, else the reason phrase; with a line end, for those who read it in a terminal.
-fn text(status: u16) -> String {
+/// `ok` for what went well, exactly as RequestBin says it, else the reason phrase, with a line end for those who read it
+/// in a terminal.
+fn text(status: u16) -> Bytes {
     match status {
-        // These cannot have a body.
-        204 | 205 | 304 => String::new(),
-        200..=299 => "ok\n".to_owned(),
-        _ => format!("{}\n", reason(status)),
+        _ if !has_body(status) => Bytes::new(),
+        200..=299 => Bytes::from_static(b"ok"),
+        _ => Bytes::from(format!("{}\n", reason(status))),
     }
 }
 
-fn reason(status: u16) -> &'static str {
+fn has_body(status: u16) -> bool {
+    !matches!(status, 204 | 205 | 304)
+}
+
+pub(super) fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("No Reason Phrase")
 }

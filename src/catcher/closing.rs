@@ -7,63 +7,89 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::seats::Seat;
 use super::server::Stop;
+use super::stream::Wire;
 
-/// How long a client that was refused may take to stop sending and read why.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a client that was refused may pause before it is taken to be done.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it may take to stop sending and read why. Some clients send a whole body before they look for an answer.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long the last words to somebody who makes room for others may take.
+const HASTE: Duration = Duration::from_millis(10);
 
 /// Writes `last_words`, if any, and closes so that the client can read them although it is still sending.
 ///
 /// Closing with unread bytes would reset the connection, and the reset would overtake the answer.
-pub(super) async fn linger(mut stream: TcpStream, last_words: &[u8], stop: &mut Stop) {
+pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop) {
     let parting = async {
-        if write_all(&mut stream, last_words).await.is_ok()
-            && poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.is_ok()
-        {
-            discard(&mut stream).await;
+        let said = async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
+        if timeout(PAUSE, said).await.unwrap_or(false) {
+            while timeout(PAUSE, discard_some(&mut stream)).await.unwrap_or(false) {}
         }
     };
     // Too slow or stopped: then it is closed as it is.
     let _ = stop.race(timeout(LINGER, parting)).await;
 }
 
-/// Says nothing until the client closes its side or the catcher stops.
-pub(super) async fn hold(mut stream: TcpStream, stop: &mut Stop) {
-    let _ = stop.race(discard(&mut stream)).await;
+/// Writes `last_words` to somebody who sends nothing, and closes without waiting for anything.
+pub(super) async fn part(mut stream: Wire, last_words: &[u8]) {
+    let parting = async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
+    let _ = timeout(HASTE, parting).await;
+}
+
+/// Closes what hyper ended well.
+pub(super) async fn close(stream: Wire) {
+    if stream.says_goodbye() {
+        part(stream, &[]).await;
+    }
+}
+
+/// Says nothing until the client closes its side, its seat is wanted, or the catcher stops.
+pub(super) async fn hold(mut stream: Wire, seat: &Seat, stop: &mut Stop) {
+    seat.wait();
+    let held = async { while discard_some(&mut stream).await {} };
+    let _ = stop.race(seat.race(held, || true)).await;
 }
 
 /// Closes with a TCP reset; the client sees "connection reset by peer".
-pub(super) fn reset(stream: TcpStream) {
+pub(super) fn reset(stream: Wire) {
     // Were it refused, which no platform is known to do, the client would see a close without an answer.
-    let _ = stream.set_zero_linger();
+    let _ = stream.tcp().set_zero_linger();
     drop(stream);
 }
 
-async fn write_all(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn write_all(stream: &mut Wire, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => bytes = &bytes[written..],
         }
     }
-    Ok(())
+    poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
 }
 
-/// Reads until the client closes its side or the connection fails.
-async fn discard(stream: &mut TcpStream) {
+async fn shut_down(stream: &mut Wire) -> bool {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_ok()
+}
+
+/// Reads and forgets; false when the client has closed its side or the connection has failed.
+pub(super) async fn discard_some(stream: &mut Wire) -> bool {
     // Read by polling, which yields to the other connections when a client sends without pause; `try_read` would not.
-    let mut bytes = [0; 4096];
-    loop {
+    let read = poll_fn(|cx| {
+        // On the stack, and not in the future: every connection's would be larger by it from its beginning on.
+        let mut bytes = [0; 16 * 1024];
         let mut buffer = ReadBuf::new(&mut bytes);
-        let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)).await;
-        if read.is_err() || buffer.filled().is_empty() {
-            return;
-        }
-    }
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(io::Result::Ok(buffer.filled().len()))
+    });
+    read.await.is_ok_and(|read| read > 0)
 }

@@ -1,36 +1,30 @@
-//! One connection: hyper speaks the protocol, each request becomes a capture, and then it is answered.
+//! One connection from its first byte to its end: hyper speaks the protocol, over a recording of what it reads.
 //!
-//! Deliberately does not know what becomes of a capture: it hands it over and goes on. It does not route either: every
-//! method and every path is caught.
+//! Deliberately does not answer requests: see `exchange`.
 //!
-//! Invariant: whatever is answered was handed over before. What is read and never answered is handed over too, as one
-//! malformed capture.
+//! Invariant: what is read and neither answered nor shown something is handed over, as one malformed capture.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::EXPECT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::exchange::{Ending, Exchange, Shared};
+use super::front::LIVE_HEAD;
 use super::recording::Recording;
-use super::script::{Script, Step};
+use super::seats::Seat;
 use super::server::Stop;
+use super::stream::{Tap, Wire};
 use super::tape::{Arrival, Tape};
-use super::{Limits, answer, closing};
-use crate::capture::{Body, Capture};
-use crate::store::Keeper;
+use super::{answer, closing};
+use crate::capture::{Body, Capture, MAX_HEADERS};
 
 /// How long a request that is being served when the catcher stops may take. Less than the catcher's own bound, so that
 /// what is cut off is still handed over.
@@ -39,22 +33,38 @@ const DRAIN: Duration = Duration::from_millis(900);
 /// hyper panics on a smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8192;
 
-/// What all connections of a catcher have in common.
-pub(super) struct Shared {
-    pub script: Script,
-    /// How many steps of the script were used.
-    pub steps: Cell<u64>,
-    pub limits: Limits,
-    pub keeper: Arc<dyn Keeper>,
+/// Why hyper is done with a connection.
+enum Ended {
+    ByItself(Result<(), hyper::Error>),
+    ByTheStop,
+    /// Others want the seat of a silent client.
+    ForOthers,
 }
 
 /// Serves one connection until it ends, or until the catcher stops and what is being answered is answered.
-pub(super) async fn serve(stream: TcpStream, remote_addr: SocketAddr, shared: Rc<Shared>, mut stop: Stop) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    remote_addr: SocketAddr,
+    shared: Rc<Shared>,
+    seat: Rc<Seat>,
+    mut stop: Stop,
+) {
     // Answers are small and written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let Some(stream) = open(stream, remote_addr, &shared, &seat, &mut stop).await else {
+        return;
+    };
     let limits = shared.limits;
     let tape = Rc::new(RefCell::new(Tape::new(limits.head_bytes, limits.body_bytes)));
-    let exchange = Rc::new(Exchange { shared, tape: Rc::clone(&tape), remote_addr, ending: Cell::new(Ending::Close) });
+    let exchange = Rc::new(Exchange {
+        misplaced: shared.tls.is_some() && matches!(stream, Wire::Plain(_)),
+        shared,
+        tape: Rc::clone(&tape),
+        seat: Rc::clone(&seat),
+        remote_addr,
+        ending: RefCell::new(Ending::Close),
+        stop: stop.clone(),
+    });
     let service = service_fn({
         let exchange = Rc::clone(&exchange);
         move |request| {
@@ -67,200 +77,91 @@ pub(super) async fn serve(stream: TcpStream, remote_addr: SocketAddr, shared: Rc
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_deadline)
         .max_header_size(limits.head_bytes)
+        .max_headers(MAX_HEADERS)
         .max_buf_size(limits.head_bytes.max(HYPER_MIN_BUFFER))
         // A client may close its sending side and still wait for the answer, as `nc -N` does.
         .half_close(true)
-        .serve_connection(TokioIo::new(Recording::new(stream, tape)), service);
+        .serve_connection(TokioIo::new(Recording::new(stream, Rc::clone(&tape), Rc::clone(&seat))), service);
 
-    let ended = match stop.race(&mut connection).await {
-        Some(ended) => Some(ended),
-        None if exchange.tape.borrow().is_reading() => None,
+    let served = seat.race(&mut connection, || tape.borrow().is_reading());
+    let ended = match stop.race(served).await {
+        Some(Some(ended)) => Ended::ByItself(ended),
+        Some(None) => Ended::ForOthers,
+        None if tape.borrow().is_reading() => Ended::ByTheStop,
         None => {
             Pin::new(&mut connection).graceful_shutdown();
-            timeout(DRAIN, &mut connection).await.ok()
+            timeout(DRAIN, &mut connection).await.map_or(Ended::ByTheStop, Ended::ByItself)
         }
     };
     let stream = connection.into_parts().io.into_inner().into_stream();
-    exchange.close(stream, ended, &mut stop).await;
+    close(&exchange, stream, ended, &mut stop).await;
 }
 
-/// What is to be done with a connection that hyper is done with.
-#[derive(Debug, Clone, Copy)]
-enum Ending {
-    Close,
-    /// An answer was sent while the client may still be sending.
-    Linger,
-    Hold,
-    Reset,
-}
-
-/// Why a request whose head was fine is not taken.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    TooLarge,
-    TooSlow,
-    /// The body broke off, its chunks are no chunks, or its length is told in two ways.
-    Broken,
-}
-
-impl Fault {
-    fn status(self) -> u16 {
-        match self {
-            Self::TooLarge => 413,
-            Self::TooSlow => 408,
-            Self::Broken => 400,
-        }
-    }
-}
-
-/// Ends the connection without an answer by hyper.
-#[derive(Debug, thiserror::Error)]
-#[error("deliberately not answered")]
-struct NotAnswered;
-
-/// One connection's requests, one after the other.
-struct Exchange {
-    shared: Rc<Shared>,
-    tape: Rc<RefCell<Tape>>,
+/// The stream of HTTP, out of TLS where that is spoken. `None` if it could not be opened; what was read of it is kept.
+async fn open(
+    stream: TcpStream,
     remote_addr: SocketAddr,
-    ending: Cell<Ending>,
+    shared: &Shared,
+    seat: &Seat,
+    stop: &mut Stop,
+) -> Option<Wire> {
+    let Some(tls) = &shared.tls else {
+        return Some(Wire::Plain(stream));
+    };
+    let tap = Rc::new(RefCell::new(Tap { bytes: Vec::new(), limit: shared.limits.head_bytes }));
+    let arrival = Arrival::now();
+    let opening = timeout(shared.limits.head_deadline, tls.open(stream, &tap));
+    let opened = stop.race(seat.race(opening, || true)).await.flatten()?.ok().flatten();
+    let bytes = std::mem::take(&mut tap.borrow_mut().bytes);
+    if opened.is_none() && !bytes.is_empty() {
+        let mut capture = Capture::new(arrival.received_at, remote_addr, bytes);
+        capture.answer.duration_ms = arrival.took();
+        // There is nobody who could be told that it was not kept.
+        let _ = shared.keep(capture, Body::default()).await;
+    }
+    opened
 }
 
-impl Exchange {
-    /// Captures one request, hands the capture over, and only then answers.
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NotAnswered> {
-        let Some((mut capture, arrival, conflicting)) = self.begin(&request) else {
-            // To file bytes under the wrong request would be worse than to refuse this one.
-            self.tape.borrow_mut().refuse(400);
-            return Err(NotAnswered);
-        };
-        let (body, fault) = self.read_body(request).await;
-        let fault = fault.or(conflicting.then_some(Fault::Broken));
-        capture.malformed = fault.is_some();
-        let step = fault.map_or_else(|| self.next_step(), |fault| Step::Status(fault.status()));
-        if let Step::Status(status) = step {
-            capture.answer.status = Some(status);
-        }
-        let handed_over = self.hand_over(capture, body, arrival).await;
-        self.tape.borrow_mut().handed_over();
-        match step {
-            Step::Timeout => self.ending.set(Ending::Hold),
-            Step::Reset => self.ending.set(Ending::Reset),
-            // Nobody takes captures any more: this one cannot be acknowledged.
-            Step::Status(_) if !handed_over => return Ok(answer::response(503, true)),
-            Step::Status(status) => {
-                if fault.is_some() {
-                    self.ending.set(Ending::Linger);
-                }
-                return Ok(answer::response(status, fault.is_some()));
+/// Hands over what was read and not served, and ends the connection.
+async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop) {
+    let rest = exchange.tape.borrow_mut().take_rest();
+    let for_others = matches!(ended, Ended::ForOthers);
+    let mut refused = None;
+    if let Some((bytes, arrival)) = rest {
+        let mut capture = exchange.capture(bytes, arrival);
+        capture.answer.status = refusal(exchange, ended);
+        capture.answer.duration_ms = arrival.took();
+        let status = capture.answer.status;
+        let kept = exchange.shared.keep(capture, Body::default()).await.is_some();
+        refused = status.map(|status| if kept { status } else { 503 });
+    }
+    let last_words = refused.map(answer::refusal).unwrap_or_default();
+    match exchange.ending.replace(Ending::Close) {
+        Ending::Hold => closing::hold(stream, &exchange.seat, stop).await,
+        Ending::Reset => closing::reset(stream),
+        Ending::Live(subscription) => subscription.tell(stream, LIVE_HEAD, stop).await,
+        Ending::Part => closing::part(stream, &last_words).await,
+        Ending::Close if for_others => closing::part(stream, &last_words).await,
+        Ending::Close if last_words.is_empty() => closing::close(stream).await,
+        Ending::Close | Ending::Linger => closing::linger(stream, &last_words, stop).await,
+    }
+}
+
+/// The status for bytes that were not served: what hyper refused them with, and where it says nothing and the client may
+/// still be listening, what it could have said.
+fn refusal(exchange: &Exchange, ended: Ended) -> Option<u16> {
+    match ended {
+        Ended::ForOthers => Some(408),
+        // Stopped, or bytes after a last request.
+        Ended::ByTheStop | Ended::ByItself(Ok(())) => None,
+        Ended::ByItself(Err(error)) => exchange.tape.borrow().refusal().or({
+            if error.is_timeout() {
+                Some(408)
+            } else if error.is_parse() || error.is_incomplete_message() {
+                Some(400)
+            } else {
+                None
             }
-        }
-        Err(NotAnswered)
-    }
-
-    /// The capture of a request whose head has come, its arrival, and whether its head gives two lengths; `None` if the
-    /// recording does not agree with hyper on which request this is.
-    fn begin(&self, request: &Request<Incoming>) -> Option<(Capture, Arrival, bool)> {
-        let mut tape = self.tape.borrow_mut();
-        let message = tape.serve()?;
-        let mut capture = self.capture(message.head.clone(), message.arrival);
-        (capture.method() == request.method().as_str()).then(|| {
-            capture.malformed = false;
-            (capture, message.arrival, message.conflicting)
-        })
-    }
-
-    fn capture(&self, head: Vec<u8>, arrival: Arrival) -> Capture {
-        Capture::new(arrival.received_at, self.remote_addr, head)
-    }
-
-    /// The body as far as it came and is allowed, and what was wrong with it.
-    async fn read_body(&self, request: Request<Incoming>) -> (Body, Option<Fault>) {
-        let limit = self.shared.limits.body_bytes;
-        let expects_continue = request.headers().contains_key(EXPECT);
-        let mut body = request.into_body();
-        if body.is_end_stream() {
-            return (Body::default(), None);
-        }
-        if expects_continue && body.size_hint().lower() > limit as u64 {
-            // Reading on would tell the client to go ahead.
-            return (Body::default(), Some(Fault::TooLarge));
-        }
-        let mut kept = Vec::new();
-        let reading = async {
-            while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else {
-                    return Some(Fault::Broken);
-                };
-                let data = frame.into_data().unwrap_or_default();
-                let room = limit - kept.len();
-                kept.extend_from_slice(&data[..room.min(data.len())]);
-                if data.len() > room {
-                    return Some(Fault::TooLarge);
-                }
-            }
-            None
-        };
-        let fault = timeout(self.shared.limits.body_deadline, reading).await.unwrap_or(Some(Fault::TooSlow));
-        if let (Some(Fault::Broken), Some(message)) = (fault, self.tape.borrow().served()) {
-            kept.clone_from(&message.wire_body);
-        }
-        (Body { bytes: kept, wire: None }, fault)
-    }
-
-    fn next_step(&self) -> Step {
-        let index = self.shared.steps.get();
-        self.shared.steps.set(index.saturating_add(1));
-        self.shared.script.step(index)
-    }
-
-    /// Whether the capture was kept.
-    async fn hand_over(&self, mut capture: Capture, body: Body, arrival: Arrival) -> bool {
-        capture.answer.duration_ms = u64::try_from(arrival.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (report, kept) = oneshot::channel();
-        let done = move |result: Result<_, _>| {
-            // Nobody waits any more when the client went away.
-            let _ = report.send(result.is_ok());
-        };
-        self.shared.keeper.keep(capture, body, Box::new(done));
-        kept.await.unwrap_or(false)
-    }
-
-    /// Hands over what was read and not served, and ends the connection; `ended` is `None` when the catcher's stop cut it.
-    async fn close(&self, stream: TcpStream, ended: Option<Result<(), hyper::Error>>, stop: &mut Stop) {
-        let rest = self.tape.borrow_mut().take_rest();
-        let mut refused = None;
-        if let Some((bytes, arrival)) = rest {
-            let mut capture = self.capture(bytes, arrival);
-            let status = self.refusal(ended);
-            capture.answer.status = status;
-            let handed_over = self.hand_over(capture, Body::default(), arrival).await;
-            refused = status.map(|status| if handed_over { status } else { 503 });
-        }
-        match (self.ending.get(), refused) {
-            (Ending::Hold, _) => closing::hold(stream, stop).await,
-            (Ending::Reset, _) => closing::reset(stream),
-            (_, Some(status)) => closing::linger(stream, &answer::refusal(status), stop).await,
-            (Ending::Linger, None) => closing::linger(stream, &[], stop).await,
-            (Ending::Close, None) => {}
-        }
-    }
-
-    /// The status for bytes that were not served: what hyper refused them with, and where it says nothing and the
-    /// client may still be listening, what it could have said.
-    fn refusal(&self, ended: Option<Result<(), hyper::Error>>) -> Option<u16> {
-        match ended {
-            // Stopped, or bytes after a last request.
-            None | Some(Ok(())) => None,
-            Some(Err(error)) => self.tape.borrow().refusal().or({
-                if error.is_timeout() {
-                    Some(408)
-                } else if error.is_parse() || error.is_incomplete_message() {
-                    Some(400)
-                } else {
-                    None
-                }
-            }),
-        }
+        }),
     }
 }

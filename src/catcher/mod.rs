@@ -1,67 +1,75 @@
 //! The catcher: a server on one thread that keeps every request it gets, byte for byte, and answers by a script.
 //!
-//! Deliberately does not store, show, route or forward anything, and speaks no TLS: it hands captures over and answers.
-//! All of hyper and tokio stays in here; callers see the standard library only.
+//! Deliberately stores nothing and sends nothing on itself: it hands captures to a [`Keeper`] and an
+//! [`crate::upstream::Upstream`], and what asks for captures to a [`crate::desk::Desk`]. All of hyper and tokio stays in
+//! here; callers see the standard library only.
 //!
-//! Invariant: a request is answered only after its capture was handed over, and what cannot be read as HTTP is handed
-//! over as well, marked malformed.
+//! Invariant: a request is answered only after its capture is committed, and what cannot be read as HTTP is kept as well,
+//! marked malformed.
 
 mod answer;
+mod bell;
 mod closing;
 mod connection;
+mod demanded;
+mod exchange;
+mod forward;
 mod framing;
+mod front;
+mod guard;
+mod live;
+mod page;
 mod raw_head;
 mod recording;
+mod route;
 mod script;
+mod seats;
 mod server;
+mod setup;
+mod stream;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod token;
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use answer::Dress;
+use bell::Bell;
+use exchange::Shared;
+use forward::Forwarder;
+use front::FrontDoor;
+use guard::Guard;
+
+#[cfg(doc)]
 use crate::store::Keeper;
 
-pub use script::Script;
+pub use answer::HeaderError;
+pub use bell::FailedKeeps;
+pub use script::{Script, ScriptError};
+pub use setup::{Access, Front, Limits, Setup};
+pub use tls::{Tls, TlsError};
+pub use token::{NoRandomness, random_token};
 
-/// How much a client may send and how long it may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a head, its request line and blank line included. More is answered 431.
-    pub head_bytes: usize,
-    /// Bytes of a body, decoded. More is answered 413, and the capture keeps this many.
-    pub body_bytes: usize,
-    /// Connections at a time, at least 1. Further ones wait to be accepted.
-    pub connections: u32,
-    /// From the end of one answer, or from connecting, until the next head is whole. A half-sent head is answered 408,
-    /// an idle connection is closed.
-    pub head_deadline: Duration,
-    /// From the end of a head until its body is whole. More is answered 408.
-    pub body_deadline: Duration,
-}
+/// Clients that may wait in the system's queue, as far as the system allows. Who finds it full tries again only after a
+/// second.
+const BACKLOG: u32 = 4096;
 
-impl Default for Limits {
-    /// 64 KiB of head, 1 MiB of body, 512 connections, 30 seconds for each head and each body.
-    fn default() -> Self {
-        Self {
-            head_bytes: 64 * 1024,
-            body_bytes: 1024 * 1024,
-            connections: 512,
-            head_deadline: Duration::from_secs(30),
-            body_deadline: Duration::from_secs(30),
-        }
-    }
-}
+/// How long the stop waits for the desk and the upstream to finish. What they are still at then, they finish while the
+/// process lives.
+const BLOCKING_DRAIN: Duration = Duration::from_millis(100);
 
 /// Why a catcher could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +82,12 @@ pub enum CatcherError {
         /// What the system said.
         source: io::Error,
     },
+    /// A header to answer with that cannot be one.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// No token could be made.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// The system gave no thread, or no means to wait for connections.
     #[error("cannot start the catcher's thread")]
     Start(#[source] io::Error),
@@ -83,43 +97,48 @@ pub enum CatcherError {
 #[derive(Debug)]
 pub struct Catcher {
     addr: SocketAddr,
+    scheme: &'static str,
+    bell: Arc<Bell>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Catcher {
-    /// Listens on `addr` (port 0: any free port), has `keeper` keep what comes, and answers by `script` from now on, on a
-    /// thread of its own.
+    /// Listens, and answers from now on, on a thread of its own.
     ///
-    /// Requests that are refused (400, 408, 413, 431) do not use up a step of the script.
+    /// Requests that are refused (400, 403, 408, 413, 431) do not use up a step of the script.
     ///
     /// # Errors
     ///
-    /// [`CatcherError::Bind`] if the address cannot be listened on, [`CatcherError::Start`] if the system is out of
-    /// threads or file descriptors.
-    pub fn bind(
-        addr: SocketAddr,
-        script: Script,
-        limits: Limits,
-        keeper: Arc<dyn Keeper>,
-    ) -> Result<Self, CatcherError> {
-        // Bound here and not on the thread, so that the caller gets the error and the port.
-        let (listener, addr) = listen(addr).map_err(|source| CatcherError::Bind { addr, source })?;
+    /// [`CatcherError::Bind`] if the address cannot be listened on, [`CatcherError::Header`] if a response header cannot
+    /// be one, [`CatcherError::Start`] or [`CatcherError::Random`] if the system is out of threads, file descriptors or
+    /// random numbers.
+    pub fn bind(setup: Setup) -> Result<Self, CatcherError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(CatcherError::Start)?;
-        let listener = {
+        // Bound here and not on the thread, so that the caller gets the error and the port.
+        let (listener, addr) = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(CatcherError::Start)?
+            listen(setup.addr).map_err(|source| CatcherError::Bind { addr: setup.addr, source })?
         };
+        let scheme = if setup.tls.is_some() { "https" } else { "http" };
+        let bell = Arc::new(Bell::new(setup.doorbell.clone()));
+        let parts = Parts::new(setup, addr, Arc::clone(&bell))?;
         let (stop, stopped) = watch::channel(false);
         let thread = thread::Builder::new()
             .name("catcher".to_owned())
-            .spawn(move || run(&runtime, listener, script, limits, keeper, stopped))
+            .spawn(move || run(runtime, listener, parts, stopped))
             .map_err(CatcherError::Start)?;
-        Ok(Self { addr, stop, thread: Some(thread) })
+        Ok(Self { addr, scheme, bell, stop, thread: Some(thread) })
+    }
+
+    /// What could not be kept so far.
+    #[must_use]
+    pub fn failed_keeps(&self) -> FailedKeeps {
+        self.bell.failed()
     }
 
     /// The address listened on, with the port that was found if 0 was asked for.
@@ -139,7 +158,7 @@ impl Catcher {
                 IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("http://{addr}")
+        format!("{}://{addr}", self.scheme)
     }
 
     /// Stops: listens no more, lets what is being answered be answered, for at most a second, closes the idle
@@ -160,25 +179,64 @@ impl Drop for Catcher {
     }
 }
 
-/// A listener ready for tokio, with the address it got.
+/// A listener, with the address it got. Must run inside of a runtime.
 fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(addr)?;
-    listener.set_nonblocking(true)?;
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard library does it, so that a catcher can be started again at once on the same port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?;
     let addr = listener.local_addr()?;
     Ok((listener, addr))
 }
 
+/// What goes to the catcher's thread.
+struct Parts {
+    setup: Setup,
+    dress: Dress,
+    front: Option<FrontDoor>,
+    bell: Arc<Bell>,
+}
+
+impl Parts {
+    fn new(mut setup: Setup, bound: SocketAddr, bell: Arc<Bell>) -> Result<Parts, CatcherError> {
+        let dress = Dress::new(setup.response_body.take(), &setup.response_headers)?;
+        let front = match setup.front.take() {
+            None => None,
+            Some(Front { desk, page, access, allow_origin }) => {
+                let (page_token, over_tls) = (random_token()?, setup.tls.is_some());
+                let guard = Guard { access, page_token, bound, over_tls, allow_origin };
+                Some(FrontDoor { desk, page, guard, random: token::source() })
+            }
+        };
+        Ok(Parts { setup, dress, front, bell })
+    }
+
+    /// What the connections share; without locks, as they share one thread.
+    fn into_shared(self) -> Shared {
+        let setup = self.setup;
+        Shared {
+            script: setup.script,
+            steps: Cell::new(0),
+            dress: self.dress,
+            status_in_path: setup.status_in_path,
+            demanded: demanded::Demanded(setup.require_secret),
+            limits: setup.limits,
+            keeper: setup.keeper,
+            bell: self.bell,
+            forwarder: setup.upstream.map(Forwarder::new),
+            front: self.front,
+            tls: setup.tls,
+            seats: seats::Seats::default(),
+        }
+    }
+}
+
 /// The catcher's thread.
-fn run(
-    runtime: &Runtime,
-    listener: tokio::net::TcpListener,
-    script: Script,
-    limits: Limits,
-    keeper: Arc<dyn Keeper>,
-    stopped: watch::Receiver<bool>,
-) {
-    let shared = Rc::new(connection::Shared { script, steps: Cell::new(0), limits, keeper });
+fn run(runtime: Runtime, listener: TcpListener, parts: Parts, stopped: watch::Receiver<bool>) {
+    let shared = Rc::new(parts.into_shared());
     let serving = server::run(listener, shared, server::Stop::new(stopped));
-    // One thread for all: the connections share their state without locks.
-    LocalSet::new().block_on(runtime, serving);
+    LocalSet::new().block_on(&runtime, serving);
+    runtime.shutdown_timeout(BLOCKING_DRAIN);
 }

@@ -1,4 +1,4 @@
-//! The recording: a TCP stream under hyper that puts on a tape what is read, as it comes.
+//! The recording: a stream under hyper that puts on a tape what is read, as it comes.
 //!
 //! Deliberately changes nothing of what hyper reads. Of what it writes, only hyper's own refusals are held back and
 //! noted, so that the connection's owner can hand the capture over *before* the client reads its 400.
@@ -12,25 +12,27 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::seats::Seat;
+use super::stream::Wire;
 use super::tape::Tape;
 
-/// A TCP stream that records what is read from it on its tape.
+/// A stream that records what is read from it on its tape, and tells its seat.
 ///
 /// Shutting it down does nothing: whoever drives the connection may still have a refusal to write.
 pub(super) struct Recording {
-    stream: TcpStream,
+    stream: Wire,
     tape: Rc<RefCell<Tape>>,
+    seat: Rc<Seat>,
 }
 
 impl Recording {
-    pub(super) fn new(stream: TcpStream, tape: Rc<RefCell<Tape>>) -> Self {
-        Self { stream, tape }
+    pub(super) fn new(stream: Wire, tape: Rc<RefCell<Tape>>, seat: Rc<Seat>) -> Self {
+        Self { stream, tape, seat }
     }
 
     /// The stream, no longer recorded.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Wire {
         self.stream
     }
 }
@@ -40,6 +42,7 @@ impl AsyncRead for Recording {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.tape.borrow_mut().record(&buf.filled()[before..]);
+        self.seat.hear();
         Poll::Ready(Ok(()))
     }
 }
@@ -55,7 +58,9 @@ impl AsyncWrite for Recording {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.tape.borrow_mut().flushed();
+        if self.tape.borrow_mut().flushed() {
+            self.seat.wait();
+        }
         Poll::Ready(Ok(()))
     }
 

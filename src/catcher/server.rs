@@ -12,14 +12,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{self, Shared};
+use super::connection;
+use super::exchange::Shared;
 
 /// How long to wait after a failed accept. Mostly there are no file descriptors left, and asking at once again would
 /// only burn the processor until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the silent are asked to make room, as long as there is none.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long open connections may take to end after the stop.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -58,18 +62,19 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     let permits = Arc::new(Semaphore::new(all as usize));
     // Asked at each turn, since the race is for the listener as long as clients keep coming.
     while !stop.is_asked() {
-        // Beyond the limit, clients wait in the system's queue.
-        let Some(Ok(permit)) = stop.race(Arc::clone(&permits).acquire_owned()).await else {
-            break;
-        };
         let Some(accepted) = stop.race(listener.accept()).await else {
             break;
         };
         match accepted {
             Ok((stream, remote_addr)) => {
-                let served = connection::serve(stream, remote_addr, Rc::clone(&shared), stop.clone());
+                let Some(permit) = stop.race(permit(&permits, &shared, all)).await else {
+                    break;
+                };
+                let (shared, stop) = (Rc::clone(&shared), stop.clone());
+                let seat = shared.seats.take();
                 tokio::task::spawn_local(async move {
-                    served.await;
+                    connection::serve(stream, remote_addr, Rc::clone(&shared), Rc::clone(&seat), stop).await;
+                    shared.seats.leave(&seat);
                     drop(permit);
                 });
             }
@@ -82,4 +87,18 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     drop(listener);
     // Having all permits means that no connection is left.
     let _ = timeout(DRAIN, permits.acquire_many(all)).await;
+}
+
+/// A permit for one more connection. When there is none, the silent make room, and several at a time: those who leave
+/// share a commit. Whoever comes after this one waits in the system's queue.
+async fn permit(permits: &Arc<Semaphore>, shared: &Shared, all: u32) -> OwnedSemaphorePermit {
+    let some = (all as usize / 8).max(1);
+    loop {
+        if permits.available_permits() == 0 {
+            shared.seats.make_room(some);
+        }
+        if let Ok(Ok(permit)) = timeout(ROOM_PAUSE, Arc::clone(permits).acquire_owned()).await {
+            return permit;
+        }
+    }
 }

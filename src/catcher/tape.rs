@@ -20,7 +20,7 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    fn now() -> Self {
+    pub(super) fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { received_at: UnixMs(duration_ms(since_epoch)), at: Instant::now() }
     }
@@ -31,12 +31,19 @@ impl Arrival {
 pub(super) struct Message {
     /// From its first byte to its empty line; blank lines that came before it are left out.
     pub head: Vec<u8>,
-    /// The body's bytes as they came, as far as the body limit.
+    /// The body's bytes as they came, as far as the limits: of a chunked body, with room for its framing.
     pub wire_body: Vec<u8>,
+    /// Whether more of the body came than is kept.
+    pub cut: bool,
+    pub chunked: bool,
     pub arrival: Arrival,
     /// See [`super::framing::Announced::conflicting`].
     pub conflicting: bool,
 }
+
+/// Bytes of chunk sizes, extensions and trailers that are kept beside a chunked body's own. Of a body with more of them
+/// there would be no exact copy, so that it is refused.
+pub(super) const FRAMING: usize = 64 * 1024;
 
 /// What the bytes that come next belong to.
 #[derive(Debug)]
@@ -67,6 +74,10 @@ pub(super) struct Tape {
     body_limit: usize,
     place: Place,
     turn: Turn,
+    /// Whether the oldest message was handed over, or is not to be.
+    given: bool,
+    /// Whether hyper has taken the whole answer to the oldest message.
+    answered: bool,
     /// Requests whose head is whole, oldest first.
     messages: VecDeque<Message>,
     /// What came after them and is not (yet) a whole head.
@@ -85,6 +96,8 @@ impl Tape {
             body_limit,
             place: Place::Head,
             turn: Turn::Reading,
+            given: false,
+            answered: false,
             messages: VecDeque::new(),
             open: Vec::new(),
             open_since: None,
@@ -105,9 +118,27 @@ impl Tape {
         self.messages.front()
     }
 
-    /// The served message was handed over as a capture; its answer, if any, comes next.
-    pub(super) fn handed_over(&mut self) {
+    /// Takes head and body of the message being served: they are handed over now.
+    pub(super) fn hand_over(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.given = true;
+        let message = self.messages.front_mut()?;
+        Some((std::mem::take(&mut message.head), std::mem::take(&mut message.wire_body)))
+    }
+
+    /// The message being served is no capture, and is not handed over.
+    pub(super) fn waive(&mut self) {
+        self.given = true;
+    }
+
+    /// The answer to the message being served goes to hyper now.
+    pub(super) fn answer(&mut self) {
         self.turn = Turn::Answering;
+        self.answered = false;
+    }
+
+    /// hyper has taken the last of an answer.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
     }
 
     /// Whether nothing is being served or answered: the connection is idle or within a head.
@@ -127,8 +158,7 @@ impl Tape {
 
     /// Takes what was read and never handed over, with its arrival; `None` if that is nothing but blank lines.
     pub(super) fn take_rest(&mut self) -> Option<(Vec<u8>, Arrival)> {
-        let handed_over = usize::from(self.turn == Turn::Answering);
-        let rest = self.messages.drain(..).skip(handed_over);
+        let rest = self.messages.drain(..).skip(usize::from(self.given));
         let mut since = None;
         let mut bytes = Vec::new();
         for message in rest {
@@ -212,6 +242,8 @@ impl Tape {
         self.messages.push_back(Message {
             head,
             wire_body: Vec::new(),
+            cut: false,
+            chunked: matches!(announced.body, BodyKind::Chunked),
             arrival: self.open_since.take().unwrap_or_else(Arrival::now),
             conflicting: announced.conflicting,
         });
@@ -225,7 +257,8 @@ impl Tape {
     fn record_body(&mut self, bytes: &[u8], ended: bool) {
         // There is none if the message was answered before its body had come, as with 413.
         if let Some(message) = self.messages.back_mut() {
-            keep(&mut message.wire_body, bytes, self.body_limit);
+            let framing = if message.chunked { FRAMING } else { 0 };
+            message.cut |= !keep(&mut message.wire_body, bytes, self.body_limit.saturating_add(framing));
         }
         if ended {
             self.place = Place::Head;
@@ -246,20 +279,25 @@ impl Tape {
         true
     }
 
-    /// hyper has nothing left to write. Our answers are of one frame, which hyper buffers together with their head, so
-    /// after the service is done the first such moment is the end of the answer.
-    pub(super) fn flushed(&mut self) {
-        if self.turn == Turn::Answering {
+    /// hyper has nothing left to write; whether that is the end of an answer.
+    ///
+    /// Of an answer that does not fit into its buffer, hyper writes the beginning before it has taken the rest.
+    pub(super) fn flushed(&mut self) -> bool {
+        let ended = self.turn == Turn::Answering && self.answered;
+        if ended {
             self.turn = Turn::Reading;
+            self.given = false;
             self.messages.pop_front();
         }
+        ended
     }
 }
 
-/// Adds `bytes` to `to`, as far as `limit` bytes in all.
-fn keep(to: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+/// Adds `bytes` to `to`, as far as `limit` bytes in all; whether that was all of them.
+fn keep(to: &mut Vec<u8>, bytes: &[u8], limit: usize) -> bool {
     let room = limit.saturating_sub(to.len());
     to.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    bytes.len() <= room
 }
 
 #[cfg(test)]
@@ -284,10 +322,20 @@ mod tests {
             let heads: Vec<&[u8]> = tape.messages.iter().map(|message| &message.head[..]).collect();
             assert_eq!(heads, [&POST[2..41], &CHUNKED[..48], BARE], "{piece}");
             let bodies: Vec<&[u8]> = tape.messages.iter().map(|message| &message.wire_body[..]).collect();
-            // The chunked body is kept as far as the limit of 8 bytes.
-            assert_eq!(bodies, [&b"abc"[..], b"1\r\nx\r\n0\r", b""], "{piece}");
+            assert_eq!(bodies, [&b"abc"[..], b"1\r\nx\r\n0\r\n\r\n", b""], "{piece}");
             assert_eq!(tape.open, b"GET /half", "{piece}");
         }
+    }
+
+    #[test]
+    fn bodies_are_kept_as_far_as_the_limits_and_the_cut_is_noted() {
+        let head = b"POST / HTTP/1.1\r\n";
+        let long = taped(&[head, &b"Content-Length: 9\r\n\r\n123456789"[..]].concat(), 4);
+        assert_eq!((long.messages[0].wire_body.as_slice(), long.messages[0].cut), (&b"12345678"[..], true));
+        let coding = b"Transfer-Encoding: chunked\r\n\r\n";
+        let zeros = vec![b'0'; FRAMING + 9];
+        let padded = taped(&[&head[..], coding, &zeros].concat(), 4096);
+        assert_eq!((padded.messages[0].wire_body.len(), padded.messages[0].cut), (FRAMING + 8, true));
     }
 
     #[test]
@@ -298,9 +346,12 @@ mod tests {
         assert_eq!(tape.serve().unwrap().head, BARE);
         tape.flushed();
         assert!(!tape.holds_back(b"HTTP/1.1 100 Continue\r\n\r\n"));
-        tape.handed_over();
+        tape.hand_over();
+        tape.answer();
+        assert!(!tape.flushed(), "hyper has not taken all of the answer");
         assert!(!tape.is_reading());
-        tape.flushed();
+        tape.answered();
+        assert!(tape.flushed());
         assert!(tape.is_reading());
         assert_eq!(tape.messages.len(), 1);
     }
@@ -310,7 +361,7 @@ mod tests {
         let wire = [BARE, POST, b"GET"].concat();
         let mut tape = taped(&wire, wire.len());
         tape.serve();
-        tape.handed_over();
+        tape.hand_over();
         let (rest, _) = tape.take_rest().unwrap();
         assert_eq!(rest, [&POST[2..], b"GET"].concat());
         assert!(tape.take_rest().is_none());

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::context::Context;
 use crate::capture::{Body, Capture};
-use crate::catcher::{Catcher, Limits, Script};
+use crate::catcher::{Catcher, Script, Setup};
 use crate::event::pretty;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
@@ -39,9 +39,8 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         tempfile::Builder::new().prefix("hookfire-demo-").tempdir().map_err(|e| failed("a temporary folder", e))?;
     let script: Script = "503x2,200".parse().map_err(|e| failed("the catcher's script", e))?;
     let (keeper, captures) = mpsc::channel();
-    let catcher =
-        Catcher::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script, Limits::default(), Arc::new(keeper))
-            .map_err(|e| failed("the catcher", e))?;
+    let setup = Setup::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script, Arc::new(keeper));
+    let catcher = Catcher::bind(setup).map_err(|e| failed("the catcher", e))?;
     let config = format!(
         "[endpoints.demo]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"DEMO_TOKEN\" }} }}\n\
          retry = {{ retries = 1, interval = \"500ms\" }}\n",

@@ -1,21 +1,29 @@
-//! The catcher as a client sees it, over raw sockets: what was good, here; what was not, in `refused`; ends, in `stopping`.
+//! The catcher as a client sees it, over raw sockets: what is caught and how exactly, here; the rest, a file for each theme.
 //!
 //! Nothing here sleeps to wait for the catcher: answers and captures are waited for, with a bound.
 
+mod answers;
+mod crowd;
+mod encrypted;
+mod forwarding;
 mod refused;
+mod reserved;
 mod stopping;
+mod watching;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::{Catcher, Limits};
+use super::{Catcher, Limits, Setup};
 use crate::capture::{Body, Capture};
 
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A catcher with the other end of its keeper.
 struct TestCatcher {
@@ -51,7 +59,9 @@ struct Seen {
     headers: Vec<(String, Vec<u8>)>,
     head: Vec<u8>,
     body: Vec<u8>,
+    wire: Option<Vec<u8>>,
     malformed: bool,
+    secret_ok: Option<bool>,
     answer_status: Option<u16>,
     remote_addr: SocketAddr,
     received_at_ms: i64,
@@ -66,7 +76,9 @@ impl From<(Capture, Body)> for Seen {
             headers: capture.fields.headers,
             head: capture.head,
             body: body.bytes,
+            wire: body.wire,
             malformed: capture.malformed,
+            secret_ok: capture.secret_ok,
             answer_status: capture.answer.status,
             remote_addr: capture.remote_addr,
             received_at_ms: capture.received_at.0,
@@ -75,11 +87,16 @@ impl From<(Capture, Body)> for Seen {
     }
 }
 
-fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+/// A catcher on loopback, set up further by `choose`.
+fn catcher_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestCatcher {
     let (keeper, kept) = mpsc::channel();
-    let catcher = Catcher::bind(loopback, script.parse().unwrap(), limits, Arc::new(keeper)).unwrap();
-    TestCatcher { catcher, kept }
+    let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
+    choose(&mut setup);
+    TestCatcher { catcher: Catcher::bind(setup).unwrap(), kept }
+}
+
+fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
+    catcher_set_up(script, |setup| setup.limits = limits)
 }
 
 fn catcher(script: &str) -> TestCatcher {
@@ -123,6 +140,12 @@ impl Client {
         self.0.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Closes so that the catcher sees "connection reset by peer".
+    fn reset(self) {
+        let stream = self.0.into_inner();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
@@ -164,7 +187,7 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
         X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
     let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
     let answer = client.answer();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     assert!(answer.headers.contains(&"content-type: text/plain".to_owned()), "{answer:?}");
 
     let capture = caught(&catcher);
@@ -188,17 +211,16 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_chunked_body_is_decoded_and_the_next_request_found() {
+fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
     let catcher = catcher("200");
     let head = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut client = Client::sending(
-        &catcher,
-        format!("{head}6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\nGET /next HTTP/1.1\r\n\r\n"),
-    );
+    let body = "6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n";
+    let mut client = Client::sending(&catcher, format!("{head}{body}GET /next HTTP/1.1\r\n\r\n"));
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().status, 200);
     let capture = caught(&catcher);
     assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"hello world"[..]));
+    assert_eq!(capture.wire.as_deref(), Some(body.as_bytes()), "as it was sent, trailer and all");
     assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
 }
 
@@ -251,7 +273,7 @@ fn many_pipelined_requests_are_kept_in_order() {
 fn http_1_0_is_answered_and_closed() {
     let catcher = catcher("200");
     let mut client = Client::sending(&catcher, "GET /old HTTP/1.0\nA: b\n\n");
-    assert_eq!(client.answer().body, "ok\n");
+    assert_eq!(client.answer().body, "ok");
     assert_eq!(client.until_closed().unwrap(), b"");
     let capture = caught(&catcher);
     assert_eq!(capture.head, b"GET /old HTTP/1.0\nA: b\n\n");
@@ -282,48 +304,6 @@ fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
     client.send("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(client.answer().status, 413);
     assert!(caught(&catcher).malformed);
-}
-
-#[test]
-fn the_script_is_followed_over_all_connections() {
-    let catcher = catcher("503x2,204,200");
-    let mut statuses = Vec::new();
-    for request in ["GET", "POST", "HEAD", "OPTIONS", "BREW"] {
-        let mut client = Client::sending(&catcher, format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
-        client.half_close();
-        let answer = client.until_closed().unwrap();
-        statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
-        assert_eq!(caught(&catcher).answer_status, statuses[statuses.len() - 1].parse().ok());
-    }
-    assert_eq!(statuses, ["503", "503", "204", "200", "200"]);
-}
-
-#[test]
-fn other_statuses_say_their_reason() {
-    let catcher = catcher("503,599");
-    for body in ["Service Unavailable\n", "No Reason Phrase\n"] {
-        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(client.answer().body, body);
-    }
-}
-
-#[test]
-fn timeout_says_nothing_and_reset_resets() {
-    let catcher = catcher("timeout,reset,200");
-    let mut silent = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
-    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
-    let error = reset.until_closed().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    // Still open and silent after others were served.
-    let mut other = Client::sending(&catcher, "GET /3 HTTP/1.1\r\n\r\n");
-    assert_eq!(other.answer().status, 200);
-    silent.0.get_ref().set_nonblocking(true).unwrap();
-    assert_eq!(silent.until_closed().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    silent.0.get_ref().set_nonblocking(false).unwrap();
-    silent.half_close();
-    assert_eq!(silent.until_closed().unwrap(), b"");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What the catcher refuses: it is answered where possible, and kept.
 
-use std::time::Instant;
-
 use super::*;
 
 fn body_limited(body_bytes: usize) -> TestCatcher {
@@ -48,7 +46,7 @@ fn a_length_beside_a_coding_is_400_and_both_are_shown() {
     let capture = refused(format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes(), 400);
     assert_eq!(capture.head, head.as_bytes());
     assert_eq!(capture.headers.len(), 2);
-    assert_eq!(capture.body, b"x");
+    assert_eq!((capture.body.as_slice(), capture.wire.as_deref()), (&b"x"[..], Some(&b"1\r\nx\r\n0\r\n\r\n"[..])));
 }
 
 #[test]
@@ -77,7 +75,7 @@ fn giant_heads_and_too_many_headers_are_431() {
     let kept = capture.head.len();
     assert!(giant.starts_with(&capture.head), "{kept} bytes");
     assert!((64 << 10..(64 << 10) + (1 << 20)).contains(&kept), "{kept} bytes");
-    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(257));
     assert_eq!(refused(many.as_bytes(), 431).head, many.as_bytes());
 }
 
@@ -176,19 +174,4 @@ fn refusals_use_no_step_of_the_script() {
     let catcher = catcher("503,200");
     Client::sending(&catcher, "nonsense\r\n\r\n").answer();
     assert_eq!(Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n").answer().status, 503);
-}
-
-#[test]
-fn half_sent_heads_do_not_delay_others() {
-    let catcher = catcher("200");
-    let halves: Vec<Client> = (0..400).map(|_| Client::sending(&catcher, "GET /half HTTP/1.1\r\nA:")).collect();
-    let started = Instant::now();
-    let mut client = Client::sending(&catcher, "GET /whole HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    assert_eq!(caught(&catcher).target, "/whole");
-    for mut half in halves {
-        half.send(" b\r\n\r\n");
-        assert_eq!(half.answer().status, 200);
-    }
 }

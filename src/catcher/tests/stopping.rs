@@ -16,8 +16,8 @@ fn stop_promptly(catcher: &mut Catcher) {
 #[test]
 fn an_address_that_is_taken_is_an_error() {
     let catcher = catcher("200");
-    let again = Catcher::bind(catcher.addr(), "200".parse().unwrap(), Limits::default(), Arc::new(mpsc::channel().0))
-        .unwrap_err();
+    let again = Setup::new(catcher.addr(), "200".parse().unwrap(), Arc::new(mpsc::channel().0));
+    let again = Catcher::bind(again).unwrap_err();
     assert!(matches!(again, CatcherError::Bind { addr, .. } if addr == catcher.addr()));
     assert_eq!(again.to_string(), format!("cannot listen on `{}`", catcher.addr()));
 }
@@ -26,13 +26,7 @@ fn an_address_that_is_taken_is_an_error() {
 fn the_url_can_be_reached_from_here() {
     let here = catcher("200");
     assert_eq!(here.url(), format!("http://{}", here.addr()));
-    let everywhere = Catcher::bind(
-        SocketAddr::from(([0, 0, 0, 0], 0)),
-        "200".parse().unwrap(),
-        Limits::default(),
-        Arc::new(mpsc::channel().0),
-    )
-    .unwrap();
+    let everywhere = catcher_set_up("200", |setup| setup.addr = SocketAddr::from(([0, 0, 0, 0], 0)));
     assert_eq!(everywhere.url(), format!("http://127.0.0.1:{}", everywhere.addr().port()));
 }
 
@@ -99,16 +93,15 @@ fn stop_cuts_what_takes_too_long_and_keeps_it() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_for_their_turn() {
+fn connections_beyond_the_limit_wait_while_the_others_are_served() {
     let limits = Limits { connections: 1, ..Limits::default() };
-    let mut catcher = catcher_with("200", limits);
-    let mut first = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
-    assert_eq!(first.answer().status, 200);
+    let mut catcher = catcher_with("200@100ms,200", limits);
+    let mut first = Client::sending(&catcher, "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_eq!(caught(&catcher).target, "/1");
     let mut second = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
-    // The first is still the only one served.
-    first.send("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert_eq!(first.answer().status, 200);
+    assert!(catcher.try_caught().is_err(), "the second is served after the first only");
     assert_eq!(second.answer().status, 200);
-    assert_eq!(["/1", "/1", "/2"].map(String::from), [(); 3].map(|()| caught(&catcher).target));
+    assert_eq!(caught(&catcher).target, "/2");
     stop_promptly(&mut catcher);
 }

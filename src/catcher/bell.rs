@@ -1,0 +1,69 @@
+//! What the catcher tells its owner and the live page while it runs: that something was kept, or could not be.
+//!
+//! Deliberately says no more than that: what was kept is read where it is kept. It waits for nobody.
+//!
+//! Invariant: whoever hears the bell finds in the journal what it was rung for.
+
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::live::Live;
+use crate::store::{Kept, StoreError};
+
+/// What could not be kept so far, and was therefore answered 503.
+#[derive(Clone, Debug, Default)]
+pub struct FailedKeeps {
+    /// How many writes failed.
+    pub count: u64,
+    /// Why the last of them did.
+    pub last: Option<Arc<StoreError>>,
+}
+
+/// Rung after each write, on whatever thread.
+#[derive(Debug)]
+pub(super) struct Bell {
+    pub doorbell: Option<SyncSender<()>>,
+    pub live: Live,
+    failed: Mutex<FailedKeeps>,
+}
+
+impl Bell {
+    pub(super) fn new(doorbell: Option<SyncSender<()>>) -> Self {
+        Self { doorbell, live: Live::new(), failed: Mutex::default() }
+    }
+
+    /// A capture was kept, or not.
+    pub(super) fn kept(&self, result: &Result<Kept, Arc<StoreError>>) {
+        match result {
+            Ok(kept) => self.live.captured(kept),
+            Err(error) => self.note_failure(error),
+        }
+        self.ring();
+    }
+
+    /// The answer of a capture was kept, or not.
+    pub(super) fn amended(&self, result: &Result<(), Arc<StoreError>>) {
+        match result {
+            Ok(()) => self.live.changed(),
+            Err(error) => self.note_failure(error),
+        }
+        self.ring();
+    }
+
+    pub(super) fn failed(&self) -> FailedKeeps {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_failure(&self, error: &Arc<StoreError>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.count += 1;
+        failed.last = Some(Arc::clone(error));
+    }
+
+    fn ring(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            // Full: it was rung and not yet heard. Closed: nobody listens any more.
+            let _ = doorbell.try_send(());
+        }
+    }
+}

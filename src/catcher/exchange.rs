@@ -1,0 +1,336 @@
+//! A request and its answer: what comes becomes a capture, is kept, and is answered as planned.
+//!
+//! Deliberately does not know what becomes of a capture, nor what a reserved path shows: see `front`.
+//!
+//! Invariant: whatever is answered is committed before, but for what reserved paths show.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::EXPECT;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use super::answer::{self, Dress, Sent};
+use super::bell::Bell;
+use super::demanded::Demanded;
+use super::forward::{self, Forwarded, Forwarder};
+use super::front::FrontDoor;
+use super::live::Subscription;
+use super::route;
+use super::script::{self, Action, Script, Step};
+use super::seats::{Seat, Seats};
+use super::server::Stop;
+use super::setup::Limits;
+use super::tape::{Arrival, Tape};
+use super::tls::Tls;
+use crate::capture::{Body, Capture};
+use crate::store::{Keeper, Kept};
+
+/// What all connections of a catcher have in common.
+pub(super) struct Shared {
+    pub script: Script,
+    /// How many steps of the script were used.
+    pub steps: Cell<u64>,
+    pub dress: Dress,
+    pub status_in_path: bool,
+    pub demanded: Demanded,
+    pub limits: Limits,
+    pub keeper: Arc<dyn Keeper>,
+    pub bell: Arc<Bell>,
+    pub forwarder: Option<Forwarder>,
+    pub front: Option<FrontDoor>,
+    pub tls: Option<Tls>,
+    pub seats: Seats,
+}
+
+impl Shared {
+    /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
+    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<Kept> {
+        let (report, kept) = oneshot::channel();
+        let bell = Arc::clone(&self.bell);
+        let done = move |result: Result<Kept, _>| {
+            bell.kept(&result);
+            // Nobody waits any more when the client went away.
+            let _ = report.send(result.ok());
+        };
+        self.keeper.keep(capture, body, Box::new(done));
+        kept.await.ok().flatten()
+    }
+
+    fn next_step(&self, path: &str) -> Step {
+        if self.status_in_path
+            && let Some(status) = script::status_in(path)
+        {
+            return Step { action: Action::Status(status), delay: Duration::ZERO };
+        }
+        let index = self.steps.get();
+        self.steps.set(index.saturating_add(1));
+        self.script.step(index)
+    }
+}
+
+/// What is to be done with a connection that hyper is done with.
+pub(super) enum Ending {
+    Close,
+    /// An answer was sent while the client may still be sending.
+    Linger,
+    /// The client was silent, and others want its seat.
+    Part,
+    Hold,
+    Reset,
+    /// The connection goes on as a live stream.
+    Live(Box<Subscription>),
+}
+
+/// Why a request whose head was fine is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    TooLarge,
+    TooSlow,
+    /// The body broke off, its chunks are no chunks, or its length is told in two ways.
+    Broken,
+    /// HTTP where TLS is spoken.
+    NotTls,
+    /// Without a secret that is demanded, or with a wrong one.
+    WrongSecret,
+}
+
+impl Fault {
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::TooSlow => 408,
+            Self::Broken | Self::NotTls => 400,
+            Self::WrongSecret => 403,
+        }
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::NotTls => "this port speaks TLS: use https",
+            _ => answer::reason(self.status()),
+        }
+    }
+
+    /// Whether the request was not taken in whole, so that nothing on its connection can be trusted any more.
+    fn is_malformed(self) -> bool {
+        self != Self::WrongSecret
+    }
+}
+
+/// Ends the connection without an answer by hyper.
+#[derive(Debug, thiserror::Error)]
+#[error("deliberately not answered")]
+pub(super) struct NotAnswered;
+
+/// One connection's requests, one after the other.
+pub(super) struct Exchange {
+    pub shared: Rc<Shared>,
+    pub tape: Rc<RefCell<Tape>>,
+    pub seat: Rc<Seat>,
+    pub remote_addr: SocketAddr,
+    pub ending: RefCell<Ending>,
+    /// Whether this is a plain connection where TLS is spoken.
+    pub misplaced: bool,
+    pub stop: Stop,
+}
+
+impl Exchange {
+    /// Answers one request: shows what a reserved path asks for, and catches everything else.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Sent, NotAnswered> {
+        let Some((arrival, conflicting)) = self.begin(&request) else {
+            // To file bytes under the wrong request would be worse than to refuse this one.
+            self.tape.borrow_mut().refuse(400);
+            return Err(NotAnswered);
+        };
+        if let Some(front) = &self.shared.front
+            && !conflicting
+            && !self.misplaced
+            && let Some(route) = route::reserved(request.method(), request.uri())
+        {
+            self.tape.borrow_mut().waive();
+            return self.show(front, route, request).await;
+        }
+        let (decoded, fault) = self.read_body(request).await;
+        let Some((mut capture, body)) = self.take(decoded, fault, arrival) else {
+            return Err(NotAnswered);
+        };
+        let fault = fault
+            .or(conflicting.then_some(Fault::Broken))
+            .or(self.misplaced.then_some(Fault::NotTls))
+            .or((capture.secret_ok == Some(false)).then_some(Fault::WrongSecret));
+        capture.malformed = fault.is_some_and(Fault::is_malformed);
+        match fault {
+            Some(fault) => self.refuse(fault, capture, body, arrival).await,
+            None if self.shared.forwarder.is_some() => self.forward(capture, body, arrival).await,
+            None => self.play(capture, body, arrival).await,
+        }
+    }
+
+    /// The arrival of a request whose head has come, and whether its head gives two lengths; `None` if the recording does
+    /// not agree with hyper on which request this is.
+    fn begin(&self, request: &Request<Incoming>) -> Option<(Arrival, bool)> {
+        let mut tape = self.tape.borrow_mut();
+        let message = tape.serve()?;
+        let rest = message.head.strip_prefix(request.method().as_str().as_bytes())?;
+        rest.starts_with(b" ").then_some((message.arrival, message.conflicting))
+    }
+
+    /// The request's decoded body as far as it is not on the tape, and what was wrong with it.
+    async fn read_body(&self, request: Request<Incoming>) -> (Vec<u8>, Option<Fault>) {
+        let limits = self.shared.limits;
+        let expects_continue = request.headers().contains_key(EXPECT);
+        let mut body = request.into_body();
+        let mut decoded = Vec::new();
+        if body.is_end_stream() {
+            self.seat.work();
+            return (decoded, None);
+        }
+        if expects_continue && body.size_hint().lower() > limits.body_bytes as u64 {
+            // Reading on would tell the client to go ahead.
+            return (decoded, Some(Fault::TooLarge));
+        }
+        let chunked = self.tape.borrow().served().is_some_and(|message| message.chunked);
+        let reading = read(&mut body, limits.body_bytes, chunked.then_some(&mut decoded));
+        let fault = self.in_time(reading).await;
+        let cut = self.tape.borrow().served().is_some_and(|message| message.cut);
+        (decoded, fault.or(cut.then_some(Fault::TooLarge)))
+    }
+
+    /// What `reading` a body gives, within the deadline and while nobody else wants the seat of a silent client.
+    pub(super) async fn in_time(&self, reading: impl Future<Output = Option<Fault>>) -> Option<Fault> {
+        let deadline = self.shared.limits.body_deadline;
+        let Some(read) = self.seat.race(timeout(deadline, reading), || true).await else {
+            *self.ending.borrow_mut() = Ending::Part;
+            return Some(Fault::TooSlow);
+        };
+        self.seat.work();
+        read.unwrap_or(Some(Fault::TooSlow))
+    }
+
+    /// The request being served, whose body was read, off the tape.
+    fn take(&self, decoded: Vec<u8>, fault: Option<Fault>, arrival: Arrival) -> Option<(Capture, Body)> {
+        let mut tape = self.tape.borrow_mut();
+        let chunked = tape.served()?.chunked;
+        let (head, wire) = tape.hand_over()?;
+        let body = if chunked && fault != Some(Fault::Broken) {
+            Body { bytes: decoded, wire: Some(wire) }
+        } else {
+            Body { bytes: wire, wire: None }
+        };
+        Some((self.capture(head, arrival), body))
+    }
+
+    pub(super) fn capture(&self, head: Vec<u8>, arrival: Arrival) -> Capture {
+        let mut capture = Capture::new(arrival.received_at, self.remote_addr, head);
+        capture.secret_ok = self.shared.demanded.are_in(capture.query());
+        capture
+    }
+
+    /// Keeps what was not taken, and says why.
+    async fn refuse(
+        &self,
+        fault: Fault,
+        mut capture: Capture,
+        body: Body,
+        arrival: Arrival,
+    ) -> Result<Sent, NotAnswered> {
+        capture.answer.status = Some(fault.status());
+        capture.answer.duration_ms = arrival.took();
+        let ends = fault.is_malformed();
+        if ends {
+            self.linger();
+        }
+        if self.shared.keep(capture, body).await.is_none() {
+            return Ok(self.unavailable());
+        }
+        Ok(self.send(answer::refusing(fault.status(), fault.words(), ends)))
+    }
+
+    /// Keeps the request, and does with it what the script says.
+    async fn play(&self, mut capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
+        let step = self.shared.next_step(capture.path());
+        if let Action::Status(status) = step.action {
+            capture.answer.status = Some(status);
+        }
+        capture.answer.duration_ms = arrival.took().saturating_add(millis(step.delay));
+        if self.shared.keep(capture, body).await.is_none() {
+            return Ok(self.unavailable());
+        }
+        if !step.delay.is_zero() {
+            // Who stops the catcher does not wait for it; the client then gets early what is on the record.
+            let _ = self.stop.clone().race(sleep(step.delay)).await;
+        }
+        let ending = match step.action {
+            Action::Status(status) => return Ok(self.send(answer::scripted(status, &self.shared.dress))),
+            Action::Timeout => Ending::Hold,
+            Action::Reset => Ending::Reset,
+        };
+        *self.ending.borrow_mut() = ending;
+        Err(NotAnswered)
+    }
+
+    /// Keeps the request, sends it on, and gives the answer that came back.
+    async fn forward(&self, capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
+        Ok(match forward::forward(&self.shared, capture, body, arrival).await {
+            Forwarded::NotKept => self.unavailable(),
+            Forwarded::Answered(answer) => self.send(answer),
+        })
+    }
+
+    /// Sends an answer on its way.
+    pub(super) fn send(&self, answer: answer::Answer) -> Sent {
+        answer::send(answer, &self.tape)
+    }
+
+    /// The answer to what could not be kept: it cannot be acknowledged.
+    fn unavailable(&self) -> Sent {
+        self.send(answer::refusing(503, answer::reason(503), true))
+    }
+
+    /// The client may still be sending when the answer leaves.
+    pub(super) fn linger(&self) {
+        let mut ending = self.ending.borrow_mut();
+        if matches!(*ending, Ending::Close) {
+            *ending = Ending::Linger;
+        }
+    }
+}
+
+/// Reads a body to its end, or to its first byte beyond `limit`, and tells what was wrong with it. Its bytes up to there go
+/// to `kept`, where they are wanted.
+pub(super) async fn read(body: &mut Incoming, limit: usize, mut kept: Option<&mut Vec<u8>>) -> Option<Fault> {
+    let mut room = limit;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Some(Fault::Broken);
+        };
+        let data = frame.into_data().unwrap_or_default();
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&data[..room.min(data.len())]);
+        }
+        room = match room.checked_sub(data.len()) {
+            Some(left) => left,
+            None => return Some(Fault::TooLarge),
+        };
+    }
+    None
+}
+
+impl Arrival {
+    /// Milliseconds since then.
+    pub(super) fn took(&self) -> u64 {
+        millis(self.at.elapsed())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

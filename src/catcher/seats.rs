@@ -1,0 +1,145 @@
+//! Who is connected, and who makes room when all seats are taken.
+//!
+//! Deliberately knows nothing of HTTP: a connection says when it waits for its client and when it does not. Nobody has to
+//! leave while there is room.
+//!
+//! Invariant: only a connection whose client has said nothing for [`STALLED`] is asked to leave, the longest silent first.
+//! So a crowd of clients that say nothing delays nobody for longer than that and a commit.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How long a client must have said nothing before its seat may go to another. A request that is sent in one go, even
+/// over a busy loopback, is never cut in two for as long as that.
+pub(super) const STALLED: Duration = Duration::from_millis(20);
+
+/// One connection's seat.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// When its client last said something, while the next word is the client's.
+    waiting_since: Cell<Option<Instant>>,
+    asked_to_leave: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Seat {
+    /// From now on the next word is the client's.
+    pub(super) fn wait(&self) {
+        self.waiting_since.set(Some(Instant::now()));
+    }
+
+    /// The client has said something.
+    pub(super) fn hear(&self) {
+        if self.waiting_since.get().is_some() {
+            self.wait();
+        }
+    }
+
+    /// From now on the client waits for us.
+    pub(super) fn work(&self) {
+        self.waiting_since.set(None);
+    }
+
+    /// Whether the connection was asked to make room.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked_to_leave.get()
+    }
+
+    /// What `future` gives, or `None` if the connection is asked to leave before and `may_leave`. On a draw the future
+    /// wins. All races for one seat must be run by one task.
+    pub(super) async fn race<F: Future>(&self, future: F, may_leave: impl Fn() -> bool) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if self.is_asked() && may_leave() {
+                return Poll::Ready(None);
+            }
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn ask_to_leave(&self) {
+        self.asked_to_leave.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// All seats that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Seats(RefCell<Vec<Rc<Seat>>>);
+
+impl Seats {
+    /// Takes a seat; its client has the first word.
+    pub(super) fn take(&self) -> Rc<Seat> {
+        let seat = Rc::new(Seat::default());
+        seat.wait();
+        self.0.borrow_mut().push(Rc::clone(&seat));
+        seat
+    }
+
+    /// Gives a seat back.
+    pub(super) fn leave(&self, seat: &Rc<Seat>) {
+        let mut taken = self.0.borrow_mut();
+        if let Some(at) = taken.iter().position(|other| Rc::ptr_eq(other, seat)) {
+            taken.swap_remove(at);
+        }
+    }
+
+    /// Asks the longest silent to leave, until `wanted` are on their way; fewer if the others are not silent.
+    pub(super) fn make_room(&self, wanted: usize) {
+        let taken = self.0.borrow();
+        let leaving = taken.iter().filter(|seat| seat.is_asked()).count();
+        let now = Instant::now();
+        let silent = |seat: &Rc<Seat>| {
+            let since = seat.waiting_since.get().filter(|_| !seat.is_asked())?;
+            (now.duration_since(since) >= STALLED).then(|| (since, Rc::clone(seat)))
+        };
+        let mut stalled: Vec<(Instant, Rc<Seat>)> = taken.iter().filter_map(silent).collect();
+        stalled.sort_by_key(|(since, _)| *since);
+        for (_, seat) in stalled.iter().take(wanted.saturating_sub(leaving)) {
+            seat.ask_to_leave();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent_for(seats: &Seats, millis: u64) -> Rc<Seat> {
+        let seat = seats.take();
+        seat.waiting_since.set(Instant::now().checked_sub(Duration::from_millis(millis)));
+        seat
+    }
+
+    #[test]
+    fn the_longest_silent_leave_and_nobody_who_is_served_or_has_just_spoken() {
+        let seats = Seats::default();
+        let served = silent_for(&seats, 9_000);
+        served.work();
+        served.hear();
+        let [short, long, longest] = [100, 5_000, 8_000].map(|millis| silent_for(&seats, millis));
+        let fresh = seats.take();
+        seats.make_room(2);
+        let asked = || [&served, &short, &long, &longest, &fresh].map(|seat| seat.is_asked());
+        assert_eq!(asked(), [false, false, true, true, false]);
+        seats.make_room(2);
+        assert_eq!(asked(), [false, false, true, true, false], "two are on their way already");
+        seats.leave(&long);
+        seats.make_room(9);
+        assert_eq!(asked(), [false, true, true, true, false]);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a catcher is to be: where it listens, what it keeps and how it answers, and who may look.
+//!
+//! Deliberately reads no command line and no file: what is wrong with a value was said where it was read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use super::Script;
+use super::tls::Tls;
+use crate::desk::Desk;
+use crate::secret::Secret;
+use crate::store::Keeper;
+use crate::upstream::Upstream;
+
+/// All that can be chosen about a catcher.
+pub struct Setup {
+    /// Where to listen. Port 0: any free port.
+    pub addr: SocketAddr,
+    /// What keeps the captures.
+    pub keeper: Arc<dyn Keeper>,
+    /// What to answer.
+    pub script: Script,
+    /// How much is taken, and how slowly.
+    pub limits: Limits,
+    /// The body of the script's answers instead of `ok` or the status in words.
+    pub response_body: Option<Vec<u8>>,
+    /// Headers of the script's answers. A `Content-Type` replaces `text/plain`.
+    pub response_headers: Vec<(String, String)>,
+    /// Whether a status as the path's last segment is answered instead of the script's next step.
+    pub status_in_path: bool,
+    /// Query parameters and the values they must have. What comes without is kept, marked, and answered 403.
+    pub require_secret: Vec<(String, Secret)>,
+    /// Where to forward to. Its answers are given instead of the script's.
+    pub upstream: Option<Arc<dyn Upstream>>,
+    /// The page and the data behind it. Without one no path is reserved: everything is caught.
+    pub front: Option<Front>,
+    /// The certificate, to speak TLS and nothing else.
+    pub tls: Option<Tls>,
+    /// Sent to after each write to the keeper, if it has room: hold a place for one.
+    pub doorbell: Option<SyncSender<()>>,
+}
+
+impl Setup {
+    /// A catcher on `addr` that takes everything within the usual limits, has `keeper` keep it, answers by `script`, and
+    /// does nothing else.
+    pub fn new(addr: SocketAddr, script: Script, keeper: Arc<dyn Keeper>) -> Setup {
+        Setup {
+            addr,
+            keeper,
+            script,
+            limits: Limits::default(),
+            response_body: None,
+            response_headers: Vec::new(),
+            status_in_path: false,
+            require_secret: Vec::new(),
+            upstream: None,
+            front: None,
+            tls: None,
+            doorbell: None,
+        }
+    }
+}
+
+/// What is shown of the captures, on paths that are never caught: `/_hookfire/…`, `/api/v1/…`, and `GET …?inspect`.
+pub struct Front {
+    /// Answers RequestBin's API and the page's calls.
+    pub desk: Arc<dyn Desk>,
+    /// The page: HTML in which `{{nonce}}` and `{{token}}` stand for what each answer has anew.
+    pub page: &'static str,
+    /// Who may see it.
+    pub access: Access,
+    /// The other origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
+    pub allow_origin: Option<String>,
+}
+
+/// Who may use the page and the API.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Whoever calls this machine by a name that only stands for this machine.
+    Loopback,
+    /// Whoever has this token, by whatever name.
+    Token(Secret),
+}
+
+/// How much a client may send and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a head, its request line and blank line included. More is answered 431, as are more headers than
+    /// [`crate::capture::MAX_HEADERS`].
+    pub head_bytes: usize,
+    /// Bytes of a body, decoded. More is answered 413, and the capture keeps this many.
+    pub body_bytes: usize,
+    /// Connections at a time, at least 1. For a further one the connection whose client has been silent for the longest
+    /// makes room; where none is silent, it waits.
+    pub connections: u32,
+    /// From the end of one answer, or from connecting, until the next head is whole. A half-sent head is answered 408,
+    /// an idle connection is closed.
+    pub head_deadline: Duration,
+    /// From the end of a head until its body is whole. More is answered 408.
+    pub body_deadline: Duration,
+}
+
+impl Default for Limits {
+    /// 64 KiB of head, 1 MiB of body, 512 connections, 30 seconds for each head and each body.
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            body_bytes: 1024 * 1024,
+            connections: 512,
+            head_deadline: Duration::from_secs(30),
+            body_deadline: Duration::from_secs(30),
+        }
+    }
+}

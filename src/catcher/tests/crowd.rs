@@ -1,0 +1,101 @@
+//! Many clients at once, and much from one: nobody is held up, and nothing grows without bound.
+
+use std::time::Instant;
+
+use super::*;
+
+const HALF_HEAD: &str = "GET /half HTTP/1.1\r\nA:";
+const HALF_BODY: &str = "POST /stalled HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
+
+#[test]
+fn more_half_requests_than_seats_do_not_delay_others() {
+    let catcher = catcher("200");
+    let heads: Vec<Client> = (0..400).map(|_| Client::sending(&catcher, HALF_HEAD)).collect();
+    let bodies: Vec<Client> = (0..200).map(|_| Client::sending(&catcher, HALF_BODY)).collect();
+    for _ in 0..50 {
+        let started = Instant::now();
+        let mut client = Client::sending(&catcher, "GET /whole HTTP/1.1\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        let took = started.elapsed();
+
+        // On a machine that does nothing else, it takes a millisecond.
+        assert!(took < Duration::from_millis(500), "{took:?}");
+    }
+    drop((heads, bodies));
+    let captures: Vec<Seen> =
+        std::iter::from_fn(|| catcher.kept.recv_timeout(PATIENCE).ok().map(Seen::from)).take(650).collect();
+    assert_eq!(captures.iter().filter(|capture| !capture.malformed).count(), 50);
+    // Whether their seats were wanted or they went away: what was sent is kept.
+    for (target, sent) in [("/half", HALF_HEAD), ("/stalled", HALF_BODY)] {
+        let halves: Vec<&Seen> =
+            captures.iter().filter(|capture| capture.malformed && capture.target == target).collect();
+        assert_eq!(halves.len(), if target == "/half" { 400 } else { 200 });
+        for half in halves {
+            assert_eq!([half.head.as_slice(), &half.body].concat(), sent.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn the_longest_silent_makes_room_and_is_told_why() {
+    let catcher = catcher_with("200,timeout,200", Limits { connections: 4, ..Limits::default() });
+    let mut idle = Client::sending(&catcher, "GET /idle HTTP/1.1\r\n\r\n");
+    assert_eq!(idle.answer().status, 200);
+    let mut held = Client::sending(&catcher, "GET /held HTTP/1.1\r\n\r\n");
+    let mut head = Client::sending(&catcher, HALF_HEAD);
+    let mut body = Client::sending(&catcher, HALF_BODY);
+    let mut newest = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::sending(&catcher, "GET /new HTTP/1.1\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        newest.push(client);
+    }
+    assert_eq!(idle.until_closed().unwrap(), b"");
+    assert_eq!(held.until_closed().unwrap(), b"");
+    assert_eq!([head.answer().status, body.answer().status], [408, 408]);
+    assert_eq!(head.until_closed().unwrap(), b"");
+    assert_eq!(body.until_closed().unwrap(), b"");
+    let mut captures: Vec<(String, Option<u16>, Vec<u8>)> =
+        (0..8).map(|_| caught(&catcher)).map(|capture| (capture.target, capture.answer_status, capture.body)).collect();
+    captures.sort();
+    let seen = |target: &str, status, body: &str| (target.to_owned(), status, body.as_bytes().to_vec());
+    assert_eq!(captures[..2], [seen("/half", Some(408), ""), seen("/held", None, "")]);
+    assert_eq!(captures[7], seen("/stalled", Some(408), "abc"));
+}
+
+#[test]
+fn who_is_refused_while_sending_much_reads_why_when_it_is_done() {
+    let catcher = catcher("200");
+    let size = 100 << 20;
+    let mut client = Client::sending(&catcher, format!("POST / HTTP/1.1\r\nContent-Length: {size}\r\n\r\n"));
+    let piece = vec![b'x'; 1 << 20];
+    // Some clients look for an answer only when all is sent.
+    for _ in 0..size / piece.len() {
+        client.send(&piece);
+    }
+    assert_eq!(client.answer().status, 413);
+    assert_eq!(client.until_closed().unwrap(), b"");
+    assert_eq!(caught(&catcher).body.len(), 1 << 20);
+}
+
+#[test]
+fn too_much_framing_for_an_exact_copy_is_413() {
+    let catcher = catcher("200");
+    let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunks = "1\r\nx\r\n".repeat(400_000);
+    let mut client = Client::sending(&catcher, head);
+    client.send(&chunks);
+    client.send("0\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    let capture = caught(&catcher);
+    assert!(capture.malformed);
+    let wire = capture.wire.unwrap();
+    assert_eq!(wire.len(), (1 << 20) + (64 << 10));
+    assert!(chunks.as_bytes().starts_with(&wire));
+    // The same bytes in fewer chunks are taken, and are exact.
+    let chunks = format!("{}0\r\nA: b\r\n\r\n", "400\r\n".to_owned() + &"x".repeat(1024) + "\r\n");
+    let mut client = Client::sending(&catcher, format!("{head}{chunks}"));
+    assert_eq!(client.answer().status, 200);
+    let capture = caught(&catcher);
+    assert_eq!((capture.wire.as_deref(), capture.body.len()), (Some(chunks.as_bytes()), 1024));
+}

@@ -1,0 +1,210 @@
+//! Forwarding: what reaches the upstream, what comes back, and what is recorded of it.
+
+use std::sync::Mutex;
+use std::sync::mpsc::SyncSender;
+
+use super::*;
+use crate::capture;
+use crate::secret::Secret;
+use crate::store::{Done, Keeper, Kept, StoreError};
+use crate::upstream::{Relayed, Upstream};
+
+/// What the keeper was told, in its order.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Keep { target: String, status: Option<u16> },
+    Amend { id: i64, status: Option<u16>, note: Option<String> },
+}
+
+struct Notebook {
+    told: SyncSender<Told>,
+    broken: Mutex<bool>,
+}
+
+impl Keeper for Notebook {
+    fn keep(&self, capture: Capture, _: Body, done: Done<Kept>) {
+        if *self.broken.lock().unwrap() {
+            return done(Err(Arc::new(StoreError::Unusable { path: "x".into(), problem: "is full".to_owned() })));
+        }
+        self.told.send(Told::Keep { target: capture.fields.target, status: capture.answer.status }).unwrap();
+        done(Ok(Kept { id: 7, bin: "inbox".to_owned(), event: None }));
+    }
+
+    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+        self.told.send(Told::Amend { id, status: answer.status, note: answer.note }).unwrap();
+        done(Ok(()));
+    }
+}
+
+/// Answers what it is told to, when it is told to.
+struct RealReceiver {
+    seen: SyncSender<(Capture, Body)>,
+    answers: Mutex<Receiver<Result<Relayed, String>>>,
+}
+
+impl Upstream for RealReceiver {
+    fn name(&self) -> &str {
+        "http://up/?token=***"
+    }
+
+    fn relay(&self, capture: &Capture, body: &Body) -> Result<Relayed, String> {
+        self.seen.send((capture.clone(), body.clone())).unwrap();
+        self.answers.lock().unwrap().recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer"))
+    }
+}
+
+struct Stage {
+    catcher: Catcher,
+    keeper: Arc<Notebook>,
+    told: Receiver<Told>,
+    seen: Receiver<(Capture, Body)>,
+    answers: Option<mpsc::Sender<Result<Relayed, String>>>,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let (tell, told) = mpsc::sync_channel(99);
+        let (see, seen) = mpsc::sync_channel(99);
+        let (answers, given) = mpsc::channel();
+        let keeper = Arc::new(Notebook { told: tell, broken: Mutex::new(false) });
+        let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::clone(&keeper) as Arc<dyn Keeper>);
+        setup.upstream = Some(Arc::new(RealReceiver { seen: see, answers: Mutex::new(given) }));
+        setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
+        Stage { catcher: Catcher::bind(setup).unwrap(), keeper, told, seen, answers: Some(answers) }
+    }
+
+    fn answer(&self, answer: Result<Relayed, String>) {
+        self.answers.as_ref().unwrap().send(answer).unwrap();
+    }
+
+    fn told(&self) -> Told {
+        self.told.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<Relayed, String> {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+    Ok(Relayed { status, headers, body: body.into() })
+}
+
+fn amended(status: u16, note: &str) -> Told {
+    Told::Amend { id: 7, status: Some(status), note: Some(note.to_owned()) }
+}
+
+#[test]
+fn the_receivers_answer_is_recorded_and_then_given() {
+    let stage = Stage::new();
+    let mut client = Client::sending(
+        &stage.catcher,
+        "PUT /a?t=1 HTTP/1.1\r\nX-Odd: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    );
+    let (capture, body) = stage.seen.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(
+        stage.told(),
+        Told::Keep { target: "/a?t=1".to_owned(), status: None },
+        "committed before it is sent on"
+    );
+    assert_eq!((capture.method(), body.bytes.as_slice()), ("PUT", &b"ab"[..]));
+    assert!(stage.told.try_recv().is_err());
+    let headers: [(&str, &[u8]); 8] = [
+        ("Content-Type", b"text/xml"),
+        ("Set-Cookie", b"a=1"),
+        ("Set-Cookie", b"b=caf\xe9"),
+        ("Connection", b"close, X-Hop"),
+        ("X-Hop", b"1"),
+        ("Transfer-Encoding", b"chunked"),
+        ("Content-Length", b"99"),
+        ("Keep-Alive", b"timeout=5"),
+    ];
+    stage.answer(relayed(418, &headers, "<tea/>"));
+    let mut raw = vec![0; 17];
+    std::io::Read::read_exact(&mut client.0, &mut raw).unwrap();
+    assert_eq!(stage.told(), amended(418, "forwarded to http://up/?token=***"));
+    client.half_close();
+    let rest = client.until_closed().unwrap();
+    let head_end = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = rest.split_at(head_end);
+    assert_eq!(body, b"<tea/>");
+    let lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
+    for expected in
+        [&b"content-type: text/xml\r"[..], b"set-cookie: a=1\r", b"set-cookie: b=caf\xe9\r", b"content-length: 6\r"]
+    {
+        assert!(lines.contains(&expected), "{}", String::from_utf8_lossy(head));
+    }
+    for hop in ["x-hop", "chunked", "keep-alive", "99"] {
+        assert!(!String::from_utf8_lossy(head).contains(hop), "{hop}");
+    }
+}
+
+#[test]
+fn a_receiver_that_fails_is_502_in_words_and_recorded() {
+    let stage = Stage::new();
+    let mut client = Client::connect(&stage.catcher);
+    for (given, why) in [
+        (Err("connection refused".to_owned()), "connection refused"),
+        (relayed(101, &[], ""), "it answered with the status 101, which cannot be passed on"),
+    ] {
+        client.send("GET /?t=1 HTTP/1.1\r\n\r\n");
+        stage.answer(given);
+        let answer = client.answer();
+        let words = format!("not forwarded to http://up/?token=***: {why}");
+        assert_eq!((answer.status, answer.body), (502, format!("{words}\n")));
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        assert_eq!(stage.told(), amended(502, &words));
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_loses_no_record() {
+    let stage = Stage::new();
+    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(PATIENCE).unwrap();
+    client.reset();
+    stage.answer(relayed(200, &[], "late"));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    // Nor is the request kept a second time.
+    assert!(stage.told.recv_timeout(Duration::from_millis(100)).is_err());
+}
+
+#[test]
+fn what_is_refused_or_not_kept_is_not_sent_on() {
+    let stage = Stage::new();
+    for (bytes, status) in [
+        ("GET /?t=2 HTTP/1.1\r\n\r\n", 403),
+        ("POST /?t=1 HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("nonsense\r\n\r\n", 400),
+    ] {
+        assert_eq!(Client::sending(&stage.catcher, bytes).answer().status, status);
+    }
+    *stage.keeper.broken.lock().unwrap() = true;
+    assert_eq!(Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer().status, 503);
+    assert!(stage.seen.try_recv().is_err());
+}
+
+#[test]
+fn the_stop_does_not_wait_for_the_receiver() {
+    let mut stage = Stage::new();
+    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(PATIENCE).unwrap();
+    let started = std::time::Instant::now();
+    stage.catcher.stop();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    drop(client);
+    // What was sent on is recorded when its answer comes after all.
+    stage.answer(relayed(200, &[], ""));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+}
+
+#[test]
+fn a_receiver_that_panics_is_a_failure_like_any_other() {
+    let mut stage = Stage::new();
+    // Its channel is gone, which it answers with a panic.
+    stage.answers = None;
+    let answer = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer();
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (502, "not forwarded to http://up/?token=***: hookfire itself failed\n")
+    );
+}
