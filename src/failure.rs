@@ -31,6 +31,10 @@ pub enum Kind {
     NotFound,
     /// The journal.
     Journal,
+    /// What was expected did not come.
+    Unmet,
+    /// A command that hookfire ran ended badly, or could not be run. [`Failure::exit`] has its code.
+    Command,
     /// Ctrl-C.
     Interrupted,
     /// The reader of our output went away, which is no error.
@@ -49,6 +53,8 @@ impl Kind {
             Kind::Unreachable => "unreachable",
             Kind::NotFound => "not_found",
             Kind::Journal => "journal",
+            Kind::Unmet => "unmet",
+            Kind::Command => "command",
             Kind::Interrupted => "interrupted",
         }
     }
@@ -57,12 +63,13 @@ impl Kind {
     pub fn exit(self) -> Exit {
         match self {
             Kind::ClosedPipe => Exit::Done,
-            Kind::Error | Kind::Config | Kind::Secret => Exit::Error,
+            Kind::Error | Kind::Config | Kind::Secret | Kind::Command => Exit::Error,
             Kind::Usage => Exit::Usage,
             Kind::Refused => Exit::Refused,
             Kind::Unreachable => Exit::Unreachable,
             Kind::NotFound => Exit::NotFound,
             Kind::Journal => Exit::Journal,
+            Kind::Unmet => Exit::Unmet,
             Kind::Interrupted => Exit::Interrupted,
         }
     }

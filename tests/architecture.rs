@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rustls", &["sender.rs", "sender/"]),
     ("rustls_native_certs", &["sender.rs", "sender/"]),
     ("serde", &["cmd/", "config.rs", "config/", "journal/", "meaning/", "output/"]),
-    ("serde_json", &["cmd/", "journal/", "meaning/", "output/"]),
+    ("serde_json", &["cmd/", "expect/", "journal/", "meaning/", "output/"]),
     ("signal_hook", &["env.rs"]),
     ("strsim", &["text.rs"]),
     ("tempfile", &["cmd/demo.rs"]),
