@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::deliver::DeliverError;
 use crate::event::EventError;
 use crate::exit::Exit;
+use crate::expect::WatchError;
 use crate::output::{OutputError, Report, Ui};
 use crate::secret::SecretError;
 use crate::sender::ClientError;
@@ -213,6 +214,15 @@ impl From<DeliverError> for Failure {
             }
             DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
                 .hint(format!("`hookfire journal show {id}` shows what came of it")),
+        }
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Failure {
+        match error {
+            WatchError::Store(source) => source.into(),
+            WatchError::Command(_) => Failure::from_error(Kind::Error, error),
         }
     }
 }

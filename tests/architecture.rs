@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serde_json", &["cmd/", "expect/", "journal/", "meaning/", "output/"]),
     ("signal_hook", &["env.rs"]),
     ("strsim", &["text.rs"]),
-    ("tempfile", &["cmd/demo.rs"]),
+    ("tempfile", &["cmd/demo.rs", "cmd/expect/"]),
     ("terminal_size", &["env.rs"]),
     ("thiserror", &[""]),
     ("tokio", &["catcher/"]),

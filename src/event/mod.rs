@@ -47,6 +47,7 @@ mod tests;
 mod tree;
 mod wire;
 
+pub use chars::{escape_attribute_lossy, escape_text_lossy};
 pub use document::Event;
 pub use error::EventError;
 pub use object::Object;

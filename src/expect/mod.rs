@@ -16,7 +16,7 @@ use crate::safe_url::form_decoded;
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
 
-pub use watch::{Arrival, Arrivals, Command, End, Miss, Observer, Seen, Watch};
+pub use watch::{Arrival, Arrivals, Command, End, Miss, Observer, Seen, Watch, WatchError};
 
 /// What a capture must be like. Nothing at all: any request will do.
 #[derive(Clone, Debug, Default)]
