@@ -200,7 +200,8 @@ pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Resul
     };
     let no_such = std::io::Error::from(rustix::io::Errno::SRCH);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(no_such)?;
-    Ok(if with_group { kill_process_group(pid, signal)? } else { kill_process(pid, signal)? })
+    let sent = if with_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+    Ok(sent?)
 }
 
 #[cfg(test)]

@@ -63,6 +63,12 @@ impl Expectation {
         unmet
     }
 
+    /// The values that no output may show.
+    pub fn secret_values(&self) -> impl Iterator<Item = &Secret> {
+        let headers = self.headers.iter().filter(|header| !header.public).map(|header| &header.value);
+        headers.chain(self.secrets.iter().map(|(_, value)| value))
+    }
+
     /// What the body says of itself. One that is no event differs in each: it must not seem nearer than one that is.
     fn wrong_event(&self, caught: &Caught, body: &Body) -> Vec<String> {
         let came = caught.event.as_ref();

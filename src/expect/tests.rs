@@ -154,10 +154,13 @@ impl Clock for Now {
     }
 }
 
-/// Captures with the time at which each is known; its id is the time at which it was received.
+/// What arrives: a capture, or word of one that could not be kept.
+type Plan = Option<(Box<Caught>, Body)>;
+
+/// Arrivals with the time at which each is known; a capture's id is the time at which it was received.
 struct Planned<'a> {
     now: &'a Now,
-    left: VecDeque<(i64, Option<(Box<Caught>, Body)>)>,
+    left: VecDeque<(i64, Plan)>,
 }
 
 impl Arrivals for Planned<'_> {

@@ -39,6 +39,9 @@ const BIN: &str = "expect";
 /// How many captures that bin keeps.
 const KEEP: u32 = 10_000;
 
+/// The heading of the options that are not about a request.
+const WAITING: &str = "Waiting";
+
 const EXAMPLES: &str = "\
 Examples:
   A command that should fire an event, and the event that should come of it:
@@ -72,7 +75,7 @@ pub struct ExpectArgs {
     #[command(flatten)]
     criteria: Criteria,
     /// So many such requests, or more; 0: none may come in all of --within
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = WAITING)]
     count: u64,
     /// How long to wait for them
     #[arg(
@@ -82,23 +85,24 @@ pub struct ExpectArgs {
         env = "HOOKFIRE_WITHIN",
         hide_env_values = true,
         value_parser = parse_duration,
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        help_heading = WAITING
     )]
     within: Duration,
     /// Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
-    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, value_parser = listen_address, help_heading = WAITING)]
     listen: Option<SocketAddr>,
     /// What to answer: statuses, `timeout` or `reset`, in turn, such as 503x2,200 [default: 200]
-    #[arg(long, value_name = "SCRIPT")]
+    #[arg(long, value_name = "SCRIPT", help_heading = WAITING)]
     respond: Option<Script>,
     /// Do not listen: watch this bin, which a running `hookfire listen` fills
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
     bin: Option<String>,
     /// With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]
-    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, requires = "bin", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, requires = "bin", allow_hyphen_values = true, help_heading = WAITING)]
     since: Option<String>,
     /// Write a JUnit report with one test case to this file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = None)]
     junit: Option<PathBuf>,
     #[command(flatten)]
     output: ReportOutput,

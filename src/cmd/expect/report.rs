@@ -3,16 +3,19 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::capture::{Body, Caught};
 use crate::cmd::args::Format;
 use crate::cmd::context::Context;
 use crate::exit::Exit;
-use crate::expect::{End, Miss, Observer, Seen, Watch};
+use crate::expect::{End, Expectation, Miss, Observer, Seen, Watch};
 use crate::failure::{Failure, Kind};
 use crate::output::json;
 use crate::output::junit::{Case, Problem};
 use crate::safe_url::masked;
 use crate::sanitize::visible_line;
+use crate::secret::{Redactor, credentials_in_header};
 use crate::text;
 use crate::time::compact;
 
@@ -34,6 +37,8 @@ pub struct Report<'a> {
     count: u64,
     within: Duration,
     array: json::Array,
+    /// The secrets that were expected may stand anywhere in what came.
+    redactor: Redactor,
     /// The lines of what matched, for the JUnit report; the first ones of many.
     lines: Vec<String>,
     /// Why stdout cannot be written; what comes is then still waited for.
@@ -54,6 +59,7 @@ impl<'a> Report<'a> {
             count: watch.count,
             within: watch.within,
             array: json::Array::default(),
+            redactor: redactor(watch.expectation),
             lines: Vec::new(),
             unreported: None,
             hints: Vec::new(),
@@ -166,7 +172,8 @@ impl<'a> Report<'a> {
         let causes = match &seen.nearest {
             Some(Miss { caught, unmet }) => {
                 let nearest = format!("the nearest miss is {}", title(caught));
-                std::iter::once(nearest).chain(unmet.iter().cloned()).collect()
+                let words = std::iter::once(&nearest).chain(unmet);
+                words.map(|words| self.redactor.redact(words)).collect()
             }
             None if seen.captures == 0 => vec!["no request came at all".to_owned()],
             None => vec!["no other request came".to_owned()],
@@ -196,6 +203,13 @@ impl<'a> Report<'a> {
         Case { name: self.asked(), took, problem, output: self.lines.join("\n") }
     }
 
+    fn view(&self, caught: &Caught, body: &Body) -> Value {
+        let mut view =
+            serde_json::json!({ "event": "capture", "id": caught.id, "body": String::from_utf8_lossy(&body.bytes) });
+        redact(&self.redactor, &mut view);
+        view
+    }
+
     fn print(&mut self, line: &str) {
         if self.unreported.is_none() {
             let printed = self.ctx.ui.line(line).and_then(|()| self.ctx.ui.flush());
@@ -206,13 +220,13 @@ impl<'a> Report<'a> {
 
 impl Observer for Report<'_> {
     fn matched(&mut self, caught: &Caught, body: &Body) {
-        let line = title(caught);
+        let line = self.redactor.redact(&title(caught));
         if self.lines.len() < LISTED {
             self.lines.push(line.clone());
         }
         let printed = match self.format {
-            Format::Json => self.array.element(&view(caught, body)),
-            Format::Ndjson => json::compact(&view(caught, body)),
+            Format::Json => self.array.element(&self.view(caught, body)),
+            Format::Ndjson => json::compact(&self.view(caught, body)),
             _ => self.ctx.ui.outside(&line).into_owned(),
         };
         self.print(&printed);
@@ -232,6 +246,21 @@ fn title(caught: &Caught) -> String {
     visible_line(&format!("#{} {} {target}{}", caught.id, capture.method(), event.unwrap_or_default())).into_owned()
 }
 
-fn view(caught: &Caught, body: &Body) -> serde_json::Value {
-    serde_json::json!({ "event": "capture", "id": caught.id, "body": String::from_utf8_lossy(&body.bytes) })
+/// Masks the secrets that are expected, and what of them an encoding of their own would hide.
+fn redactor(expectation: &Expectation) -> Redactor {
+    let mut redactor = Redactor::default();
+    for value in expectation.secret_values() {
+        redactor.add([value].into_iter().chain(&credentials_in_header(value)));
+    }
+    redactor
+}
+
+/// Masks in all texts of a JSON value; its names, numbers and form stay as they are.
+fn redact(redactor: &Redactor, value: &mut Value) {
+    match value {
+        Value::String(text) => *text = redactor.redact(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact(redactor, value)),
+        Value::Object(members) => members.values_mut().for_each(|value| redact(redactor, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
