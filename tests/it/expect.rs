@@ -107,7 +107,7 @@ fn what_differs_is_said_of_the_nearest_miss() {
     #1 delivered, 1 attempt
     #2 delivered, 1 attempt
     error: what was expected did not come within 1s: type `application`, `//plan/name` = `Gold`, `//org_name` = `Acme`
-    caused by: the nearest miss is #2 POST / (application.updated)
+    caused by: the nearest miss is #2 POST / application.updated
     caused by: `//plan/name` is `Basic`, not `Gold`
     caused by: no element `//org_name`
     hint: `hookfire captured show 2` shows it
@@ -274,14 +274,20 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
         "X-Api-Key: @env:CANARY",
     ];
     let right = ["--secret", "token=@env:CANARY", "-H", "Authorization: @env:CANARY", "-H", "X-Api-Key: @env:CANARY"];
-    for (format, code, secrets) in [("text", 0, &right[..]), ("text", 7, &right[..2]), ("json", 7, &right[2..])] {
-        let fire = [&["fire", "user", "created", "-q"], secrets].concat();
+    let all = &right[..];
+    let cases =
+        [("text", 0, all), ("json", 0, all), ("ndjson", 0, all), ("text", 7, &all[..2]), ("json", 7, &all[2..])];
+    for (format, code, secrets) in cases {
+        let fire = [&["fire", "user", "created", "-q", "--set", "username=canary-c0ffee+/=x"], secrets].concat();
         let options = [&options[..], &["-o", format]].concat();
         let outcome = expect_of(&env, &options, &fire).env("CANARY", canary).run().assert_code(code);
         // The journal keeps captures as they came; nothing else may have it.
         let report = std::fs::read_to_string(env.work_dir().join("report.xml")).unwrap();
         for said in [outcome.stdout(), outcome.stderr(), &report] {
             assert!(!said.contains("canary") && !said.contains("c0ffee"), "{outcome}\n{report}");
+        }
+        if (format, code) == ("json", 0) {
+            assert!(outcome.json()[0]["body"].as_str().unwrap().contains("<username>***</username>"), "{outcome}");
         }
     }
     let outcome = env.hookfire(["expect", "--secret", "token=@env:CANARY"]).run().assert_code(1);

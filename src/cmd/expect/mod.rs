@@ -119,7 +119,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let expectation = args.criteria.expectation(ctx)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
     let watch = Watch { expectation: &expectation, count: args.count, within: args.within, clock: &ctx.clock };
-    let mut report = Report::new(ctx, args.output.format(), &watch);
+    let mut report = Report::new(ctx, args.output.format(), &watch)?;
     if args.bin.is_some() && Origin::of(ctx.matches, "listen") == Origin::Flag {
         return Err(Failure::usage("`--listen` and `--bin` are both given")
             .hint("`--bin` waits for what another hookfire listens to"));

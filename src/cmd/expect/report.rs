@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::capture::{Body, Caught};
+use crate::capture::{Body, Caught, Mask};
 use crate::cmd::args::Format;
 use crate::cmd::context::Context;
 use crate::exit::Exit;
 use crate::expect::{End, Expectation, Miss, Observer, Seen, Watch};
 use crate::failure::{Failure, Kind};
-use crate::output::json;
+use crate::output::capture_json::CaptureView;
 use crate::output::junit::{Case, Problem};
-use crate::safe_url::masked;
+use crate::output::{capture, json};
 use crate::sanitize::visible_line;
 use crate::secret::{Redactor, credentials_in_header};
 use crate::text;
@@ -37,6 +37,7 @@ pub struct Report<'a> {
     count: u64,
     within: Duration,
     array: json::Array,
+    mask: Mask,
     /// The secrets that were expected may stand anywhere in what came.
     redactor: Redactor,
     /// The lines of what matched, for the JUnit report; the first ones of many.
@@ -51,19 +52,25 @@ const LISTED: usize = 100;
 
 impl<'a> Report<'a> {
     /// A report on a wait.
-    pub fn new(ctx: &'a Context<'a>, format: Format, watch: &Watch<'_>) -> Report<'a> {
-        Report {
+    ///
+    /// # Errors
+    /// When the configuration, which names secret parameters, cannot be used.
+    pub fn new(ctx: &'a Context<'a>, format: Format, watch: &Watch<'_>) -> Result<Report<'a>, Failure> {
+        let mut mask = ctx.mask(false)?;
+        mask.names.extend(watch.expectation.secrets.iter().map(|(name, _)| name.clone()));
+        Ok(Report {
             ctx,
             format,
             expected: watch.expectation.to_string(),
             count: watch.count,
             within: watch.within,
             array: json::Array::default(),
+            mask,
             redactor: redactor(watch.expectation),
             lines: Vec::new(),
             unreported: None,
             hints: Vec::new(),
-        }
+        })
     }
 
     /// Says where requests are waited for; who starts no command is told on stdout too if a program reads it.
@@ -171,9 +178,8 @@ impl<'a> Report<'a> {
         }
         let causes = match &seen.nearest {
             Some(Miss { caught, unmet }) => {
-                let nearest = format!("the nearest miss is {}", title(caught));
-                let words = std::iter::once(&nearest).chain(unmet);
-                words.map(|words| self.redactor.redact(words)).collect()
+                let nearest = format!("the nearest miss is {}", self.title(caught));
+                std::iter::once(nearest).chain(unmet.iter().map(|words| self.redactor.redact(words))).collect()
             }
             None if seen.captures == 0 => vec!["no request came at all".to_owned()],
             None => vec!["no other request came".to_owned()],
@@ -203,11 +209,14 @@ impl<'a> Report<'a> {
         Case { name: self.asked(), took, problem, output: self.lines.join("\n") }
     }
 
+    /// The capture in JSON.
     fn view(&self, caught: &Caught, body: &Body) -> Value {
-        let mut view =
-            serde_json::json!({ "event": "capture", "id": caught.id, "body": String::from_utf8_lossy(&body.bytes) });
-        redact(&self.redactor, &mut view);
-        view
+        json::redacted(&CaptureView::new(caught, &self.mask).with_body(body), &self.redactor)
+    }
+
+    /// `#17 POST /hook?token=*** application.created`
+    fn title(&self, caught: &Caught) -> String {
+        self.redactor.redact(&visible_line(&capture::title(caught, &self.mask)))
     }
 
     fn print(&mut self, line: &str) {
@@ -220,14 +229,13 @@ impl<'a> Report<'a> {
 
 impl Observer for Report<'_> {
     fn matched(&mut self, caught: &Caught, body: &Body) {
-        let line = self.redactor.redact(&title(caught));
         if self.lines.len() < LISTED {
-            self.lines.push(line.clone());
+            self.lines.push(self.title(caught));
         }
         let printed = match self.format {
             Format::Json => self.array.element(&self.view(caught, body)),
             Format::Ndjson => json::compact(&self.view(caught, body)),
-            _ => self.ctx.ui.outside(&line).into_owned(),
+            _ => self.redactor.redact(&capture::line(self.ctx.ui, caught, &self.mask)),
         };
         self.print(&printed);
     }
@@ -238,14 +246,6 @@ pub fn lines(failure: &Failure) -> Vec<String> {
     std::iter::once(failure.error.to_string()).chain(failure.causes()).collect()
 }
 
-/// `#17 POST /hook?token=*** (application.created)`
-fn title(caught: &Caught) -> String {
-    let capture = &caught.capture;
-    let target = masked(&capture.fields.target);
-    let event = caught.event.as_ref().map(|event| format!(" ({}.{})", event.event_type, event.action));
-    visible_line(&format!("#{} {} {target}{}", caught.id, capture.method(), event.unwrap_or_default())).into_owned()
-}
-
 /// Masks the secrets that are expected, and what of them an encoding of their own would hide.
 fn redactor(expectation: &Expectation) -> Redactor {
     let mut redactor = Redactor::default();
@@ -253,14 +253,4 @@ fn redactor(expectation: &Expectation) -> Redactor {
         redactor.add([value].into_iter().chain(&credentials_in_header(value)));
     }
     redactor
-}
-
-/// Masks in all texts of a JSON value; its names, numbers and form stay as they are.
-fn redact(redactor: &Redactor, value: &mut Value) {
-    match value {
-        Value::String(text) => *text = redactor.redact(text),
-        Value::Array(values) => values.iter_mut().for_each(|value| redact(redactor, value)),
-        Value::Object(members) => members.values_mut().for_each(|value| redact(redactor, value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
