@@ -2,7 +2,8 @@
 //!
 //! Deliberately knows neither a listener nor a journal nor a process: what comes is [`Arrivals`], what runs a [`Command`].
 //!
-//! Invariant: what arrived in time is judged, also when it is looked at after the time is up; what arrived later is not.
+//! Invariant: what was received in time and is known when the time is up is judged, however much that is; what was received
+//! later is not.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -90,11 +90,13 @@ pub struct ExpectArgs {
     )]
     within: Duration,
     /// Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
+    ///
+    /// At an address that is not this machine's own, others can send requests too; nothing can be read there.
     #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, value_parser = listen_address, help_heading = WAITING)]
     listen: Option<SocketAddr>,
-    /// What to answer: statuses, `timeout` or `reset`, in turn, such as 503x2,200 [default: 200]
-    #[arg(long, value_name = "SCRIPT", help_heading = WAITING)]
-    respond: Option<Script>,
+    /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200; the last for all that follow
+    #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
+    respond: Script,
     /// Do not listen: watch this bin, which a running `hookfire listen` fills
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
     bin: Option<String>,
@@ -160,9 +162,7 @@ fn listening(
     journal.create_bin(BIN, false, ctx.now())?;
     let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?);
     let addr = args.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let script =
-        args.respond.clone().map_or_else(|| "200".parse(), Ok).map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let mut catcher = Catcher::bind(addr, script, Limits::default(), Arc::new(keeper)).map_err(|e| {
+    let mut catcher = Catcher::bind(addr, args.respond.clone(), Limits::default(), Arc::new(keeper)).map_err(|e| {
         Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
     })?;
     let url = catcher.url();
