@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
-use crate::support::{Invocation, Outcome, Running, TestEnv};
+use crate::support::{Invocation, Outcome, Running, TestEnv, needs};
 
 const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 
@@ -417,4 +417,23 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
     let outcome = expect_of_shell(&env, &["--listen", &port], "touch ran").run().assert_code(1);
     assert!(outcome.stderr().contains("cannot listen on"), "{outcome}");
     assert!(!env.work_dir().join("ran").exists());
+}
+
+#[test]
+fn on_a_terminal_the_command_can_read_and_what_came_cannot_move_the_cursor() {
+    if !needs("script", &["--version"]) {
+        return;
+    }
+    let env = TestEnv::new();
+    // Stopped for reading from a terminal that is not its own, it would never end with 9.
+    let reads = ["expect", "--within", "20s", "--", "sh", "-c", "read x; test \"$x\" = hello && exit 9"];
+    env.hookfire_on_terminal(&reads).stdin("hello\n").run().assert_code(9);
+    let hostile = "username=\u{9b}2J\u{202e}";
+    for (condition, code) in [("//username=other", 7), ("//username=\u{9b}2J\u{202e}", 0)] {
+        let fire = [HOOKFIRE, "fire", "user", "created", "-q", "--set", hostile];
+        let options = ["expect", "--within", "1s", "--match", condition, "--"];
+        let outcome = env.hookfire_on_terminal(&[&options[..], &fire].concat()).run().assert_code(code);
+        let shown = outcome.stdout();
+        assert!(shown.contains("\\u{9b}2J\\u{202e}") && !shown.contains(['\u{9b}', '\u{202e}']), "{outcome}");
+    }
 }
