@@ -40,6 +40,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'Lis
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -516,6 +517,31 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every setting in force with where it comes from'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the configuration\'s file name'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l type -d 'The event is of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l action -d 'The event has this action' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l match -d 'The body has this value at this place: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l method -d 'The request has this method' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s H -l header -d 'The request has this header; also as \'NAME: VALUE\'; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l secret -d 'The query has this secret; VALUE is @env:VAR, @file:PATH or a literal, and is never shown (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l count -d 'So many such requests, or more; 0: none may come in all of --within' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l within -d 'How long to wait for them' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l listen -d 'Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 'What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200; the last for all that follow' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l bin -d 'Do not listen: watch this bin, which a running `hookfire listen` fills' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l since -d 'With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l junit -d 'Write a JUnit report with one test case to this file' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -558,16 +584,17 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write a man page for each command'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'

@@ -179,6 +179,31 @@ impl Processes for HostProcesses {
     }
 }
 
+/// How a process is to end.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending {
+    /// SIGTERM: it may tidy up.
+    Asked,
+    /// SIGKILL: it may not.
+    Forced,
+}
+
+/// Ends a child that has not been waited for, with its whole process group if it leads one.
+///
+/// # Errors
+/// The system's, such as that there is no such process any more.
+pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Result<()> {
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+    let signal = match ending {
+        Ending::Asked => Signal::TERM,
+        Ending::Forced => Signal::KILL,
+    };
+    let no_such = std::io::Error::from(rustix::io::Errno::SRCH);
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(no_such)?;
+    let sent = if with_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+    Ok(sent?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,27 +3,32 @@
 //! [`EXIT_CODES`] is the only table of them. The long help, the man page and a test over the README all read it; nothing
 //! here knows why a run ended, only what that end is called.
 
-/// How a run ended. The discriminant is the process's exit code.
+use std::num::NonZeroU8;
+
+/// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// All that was asked happened.
     #[default]
-    Done = 0,
+    Done,
     /// Anything that has no code of its own.
-    Error = 1,
+    Error,
     /// The command line, or a document given as input, is wrong.
-    Usage = 2,
+    Usage,
     /// An endpoint answered, but not with a success.
-    Refused = 3,
+    Refused,
     /// No answer came.
-    Unreachable = 4,
+    Unreachable,
     /// An id that the user named does not exist.
-    NotFound = 5,
+    NotFound,
     /// The journal cannot be used.
-    Journal = 6,
+    Journal,
+    /// What was expected did not come.
+    Unmet,
     /// Stopped by Ctrl-C or SIGTERM.
-    Interrupted = 130,
+    Interrupted,
+    /// The code with which a command that hookfire ran has ended.
+    Command(NonZeroU8),
 }
 
 /// One row of the published table.
@@ -40,38 +45,43 @@ pub struct ExitCode {
 /// The published table, in order of code.
 pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
-        code: Exit::Done as u8,
+        code: Exit::Done.code(),
         name: "done",
         when: "all that was asked happened; also an empty list, a closed pipe",
     },
     ExitCode {
-        code: Exit::Error as u8,
+        code: Exit::Error.code(),
         name: "error",
         when: "anything not below (I/O, broken configuration file, a secret that cannot be found); `captured diff`: the bodies differ",
     },
     ExitCode {
-        code: Exit::Usage as u8,
+        code: Exit::Usage.code(),
         name: "usage",
         when: "the command line: unknown flag, unreadable time, bad XML given as input, missing scope for a bulk command",
     },
     ExitCode {
-        code: Exit::Refused as u8,
+        code: Exit::Refused.code(),
         name: "refused",
         when: "an endpoint answered, but not with a success, after all attempts",
     },
     ExitCode {
-        code: Exit::Unreachable as u8,
+        code: Exit::Unreachable.code(),
         name: "unreachable",
         when: "no answer: DNS, connect, TLS, timeout, reset",
     },
-    ExitCode { code: Exit::NotFound as u8, name: "not found", when: "an id that the user named does not exist" },
+    ExitCode { code: Exit::NotFound.code(), name: "not found", when: "an id that the user named does not exist" },
     ExitCode {
-        code: Exit::Journal as u8,
+        code: Exit::Journal.code(),
         name: "journal",
         when: "the journal is locked beyond the timeout, corrupt, not writable, or written by a newer hookfire",
     },
     ExitCode {
-        code: Exit::Interrupted as u8,
+        code: Exit::Unmet.code(),
+        name: "unmet",
+        when: "`expect`: the time ran out, or what came did not match",
+    },
+    ExitCode {
+        code: Exit::Interrupted.code(),
         name: "interrupted",
         when: "Ctrl-C; what was in flight is in the failed list",
     },
@@ -79,11 +89,23 @@ pub const EXIT_CODES: &[ExitCode] = &[
 
 impl Exit {
     /// The process's exit code.
-    pub fn code(self) -> u8 {
-        self as u8
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Error => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::Unreachable => 4,
+            Exit::NotFound => 5,
+            Exit::Journal => 6,
+            Exit::Unmet => 7,
+            Exit::Interrupted => 130,
+            Exit::Command(code) => code.get(),
+        }
     }
 
-    /// The worse of two ends, for a command that goes on after a failure: 130, 6, 4, 3, 5, 2, 1, 0.
+    /// The worse of two ends, for a command that goes on after a failure: 130, 6, 4, 3, 5, 2, 1, 0. The end of a command
+    /// that hookfire ran, and what was expected of it, come before all but Ctrl-C.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
         if other.severity() > self.severity() { other } else { self }
@@ -98,7 +120,9 @@ impl Exit {
             Exit::Refused => 4,
             Exit::Unreachable => 5,
             Exit::Journal => 6,
-            Exit::Interrupted => 7,
+            Exit::Unmet => 7,
+            Exit::Command(_) => 8,
+            Exit::Interrupted => 9,
         }
     }
 }
@@ -110,7 +134,7 @@ mod tests {
     #[test]
     fn the_table_is_in_order_and_names_each_code_once() {
         let codes: Vec<u8> = EXIT_CODES.iter().map(|row| row.code).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::deliver::DeliverError;
 use crate::event::EventError;
 use crate::exit::Exit;
+use crate::expect::WatchError;
 use crate::output::{OutputError, Report, Ui};
 use crate::secret::SecretError;
 use crate::sender::ClientError;
@@ -31,6 +32,10 @@ pub enum Kind {
     NotFound,
     /// The journal.
     Journal,
+    /// What was expected did not come.
+    Unmet,
+    /// A command that hookfire ran ended badly, or could not be run. [`Failure::exit`] has its code.
+    Command,
     /// Ctrl-C.
     Interrupted,
     /// The reader of our output went away, which is no error.
@@ -49,6 +54,8 @@ impl Kind {
             Kind::Unreachable => "unreachable",
             Kind::NotFound => "not_found",
             Kind::Journal => "journal",
+            Kind::Unmet => "unmet",
+            Kind::Command => "command",
             Kind::Interrupted => "interrupted",
         }
     }
@@ -57,12 +64,13 @@ impl Kind {
     pub fn exit(self) -> Exit {
         match self {
             Kind::ClosedPipe => Exit::Done,
-            Kind::Error | Kind::Config | Kind::Secret => Exit::Error,
+            Kind::Error | Kind::Config | Kind::Secret | Kind::Command => Exit::Error,
             Kind::Usage => Exit::Usage,
             Kind::Refused => Exit::Refused,
             Kind::Unreachable => Exit::Unreachable,
             Kind::NotFound => Exit::NotFound,
             Kind::Journal => Exit::Journal,
+            Kind::Unmet => Exit::Unmet,
             Kind::Interrupted => Exit::Interrupted,
         }
     }
@@ -206,6 +214,15 @@ impl From<DeliverError> for Failure {
             }
             DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
                 .hint(format!("`hookfire journal show {id}` shows what came of it")),
+        }
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Failure {
+        match error {
+            WatchError::Store(source) => source.into(),
+            WatchError::Command(_) => Failure::from_error(Kind::Error, error),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | 6 the door | [`main`], `cli` |
 //! | 5 commands | `cmd`, `settings`, `failure` |
 //! | 4 presentation | `output` |
-//! | 3 use cases | `deliver`, `recover`, `replay` |
+//! | 3 use cases | `deliver`, `expect`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
 //! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `target`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
@@ -23,6 +23,7 @@ mod desk;
 mod env;
 mod event;
 mod exit;
+mod expect;
 mod failure;
 mod filter;
 mod journal;

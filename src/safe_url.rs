@@ -213,8 +213,22 @@ fn split_query(query: &str) -> Vec<QueryPair> {
 }
 
 fn decode(text: &str) -> String {
-    // One part of a form is decoded as a name without a value; lossily, as receivers do.
-    url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    form_decoded(text.as_bytes())
+}
+
+/// A name or a value of a query or form, decoded: `+` is a space, `%41` an `A`, and what is not UTF-8 U+FFFD, as receivers
+/// do it.
+pub fn form_decoded(part: &[u8]) -> String {
+    // Read as a name without a value; what would end a name does not end a part.
+    let mut whole = Vec::with_capacity(part.len());
+    for byte in part {
+        match byte {
+            b'=' => whole.extend_from_slice(b"%3D"),
+            b'&' => whole.extend_from_slice(b"%26"),
+            byte => whole.push(*byte),
+        }
+    }
+    url::form_urlencoded::parse(&whole).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
 /// The pairs of a query that others wrote, decoded as a form, in order; a word that stands alone is a name without value.
@@ -243,6 +257,15 @@ mod tests {
         let told: Vec<_> = pairs.iter().map(|p| (p.name.as_str(), p.value.expose(), p.spelling.expose())).collect();
         assert_eq!(told, [("token", "x+y z", "token=x%2By+z"), ("", "debug", "debug"), ("e", "", "e=")]);
         assert_eq!(base.with_query("token=x%2By+z").as_str(), "https://h.example:8443/a%20b?token=x%2By+z");
+    }
+
+    #[test]
+    fn a_part_of_a_form_is_decoded_to_its_end() {
+        for (part, decoded) in
+            [("a+b%2B%C3%A9", "a b+é"), ("abc==", "abc=="), ("a&b=c", "a&b=c"), ("%zz%", "%zz%"), ("", "")]
+        {
+            assert_eq!(form_decoded(part.as_bytes()), decoded);
+        }
     }
 
     #[test]

@@ -30,6 +30,14 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether `given` is this value, compared in a time that tells nothing of where they differ.
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(given).fold(0, |differences, (a, b)| differences | (a ^ b));
+        // Without the hint the loop could be turned into one that stops early.
+        own.len() == given.len() && std::hint::black_box(differences) == 0
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -191,6 +199,15 @@ mod tests {
         let source = SecretSource::parse("hunter2");
         assert_eq!(format!("{source:?}"), "Literal(***)");
         assert_eq!(source.reference(), None);
+    }
+
+    #[test]
+    fn a_secret_is_its_value_and_nothing_like_it() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is(b"hunter2"));
+        for other in [&b"hunter3"[..], b"hunter", b"hunter22", b"", b"Hunter2"] {
+            assert!(!secret.is(other));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod captured;
 pub mod config;
 pub mod context;
 pub mod demo;
+mod expect;
 pub mod failed;
 pub mod fire;
 pub mod generate;
@@ -37,6 +38,7 @@ pub enum Command {
     Ping(ping::PingArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Expect(expect::ExpectArgs),
     Demo(demo::DemoArgs),
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
@@ -56,6 +58,7 @@ impl Command {
             Command::Journal(command) => command.run(ctx),
             Command::Ping(args) => ping::run(&args, ctx),
             Command::Config(command) => command.run(ctx),
+            Command::Expect(args) => expect::run(&args, ctx),
             Command::Demo(args) => demo::run(&args, ctx),
             Command::Generate(command) => command.run(ctx),
         }

@@ -100,10 +100,18 @@ pub(super) fn escape_attribute(value: &str) -> String {
     })
 }
 
-/// Escapes text that nobody checked: what XML forbids becomes U+FFFD.
-pub(super) fn escape_text_lossy(value: &str) -> String {
-    let allowed: String = value.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect();
-    escape_text(&allowed)
+/// Escapes text that nobody checked, for element content: what XML forbids becomes U+FFFD.
+pub fn escape_text_lossy(value: &str) -> String {
+    escape_text(&allowed(value))
+}
+
+/// Escapes text that nobody checked, for an attribute: what XML forbids becomes U+FFFD.
+pub fn escape_attribute_lossy(value: &str) -> String {
+    escape_attribute(&allowed(value))
+}
+
+fn allowed(value: &str) -> String {
+    value.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn escape(value: &str, substitute: impl Fn(char) -> Option<&'static str>) -> String {

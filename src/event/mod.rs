@@ -3,7 +3,8 @@
 //! An event is one XML document, `<event>` with a type, an action and an object. This module builds
 //! one around an [`Object`], takes a finished one from a file ([`Event::from_document`]), changes
 //! single fields ([`Object::set`]), knows the documented events ([`catalogue`]), has samples of
-//! their objects ([`samples`]), and writes the failed list in 3scale's own form ([`failures`]).
+//! their objects ([`samples`]), writes the failed list in 3scale's own form ([`failures`]), and
+//! looks into what others sent ([`carried`], [`Selector`]).
 //!
 //! Deliberately not here: HTTP, files, the journal, and any reformatting of what is sent. Validity
 //! is checked, never repaired; a schema is not checked at all, for an endpoint is tested best with
@@ -19,7 +20,8 @@
 //!                            (tag,      ├──> document
 //!                            namespaces,├──> pretty
 //!                            chars)     ├──> failures
-//!                                       └──> tree
+//!                                       ├──> tree
+//!                                       └──> selector
 //! ```
 
 pub mod catalogue;
@@ -38,16 +40,21 @@ mod path;
 mod pretty;
 pub mod samples;
 mod scan;
+mod selector;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod wire;
 
+pub use chars::{escape_attribute_lossy, escape_text_lossy};
 pub use document::Event;
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
+pub use selector::{Found, Selector, Step};
 pub use tree::{Element, Node, tree};
+pub use wire::carried;
 
 /// How many elements deep an object may be nested, its root element counted as the first.
 ///

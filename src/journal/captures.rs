@@ -13,7 +13,7 @@ use super::Journal;
 use super::upkeep::give_room_back;
 use super::writer::Writer;
 use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Fields};
-use crate::event::Event;
+use crate::event::{self, Event};
 use crate::store::{CaptureQuery, Done, Keeper, Kept, Order, StoreError};
 use crate::time::UnixMs;
 
@@ -73,9 +73,9 @@ impl Keeper for CaptureKeeper {
     }
 }
 
-/// The type and action of a body that is an event. That it is none is no error: anything may be caught.
+/// The type and action of a body that carries an event. That it carries none is no error: anything may be caught.
 fn event_name(body: &[u8]) -> Option<EventName> {
-    let event = Event::from_document(body.to_vec()).ok()?;
+    let event = Event::from_document(event::carried(body).into_owned()).ok()?;
     Some(EventName { event_type: event.event_type().to_owned(), action: event.action().to_owned() })
 }
 

@@ -29,7 +29,7 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
 }
 
 /// `#17 POST /hook?token=*** application.created`
-fn title(caught: &Caught, mask: &Mask) -> String {
+pub fn title(caught: &Caught, mask: &Mask) -> String {
     let capture = &caught.capture;
     let request = if capture.method().is_empty() {
         "(not readable as HTTP)".to_owned()

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Report;
 use crate::delivery::{Attempt, Delivery};
 use crate::sanitize::visible_json;
+use crate::secret::Redactor;
 use crate::time::{duration_ms, rfc3339};
 
 /// A delivery as every command prints it; lists leave `attempts` out.
@@ -127,6 +128,21 @@ pub fn pretty(value: &impl Serialize) -> String {
 /// A value on one line, for `-o ndjson`.
 pub fn compact(value: &impl Serialize) -> String {
     visible_json(serde_json::to_string(value).expect("views hold only strings, numbers and booleans"))
+}
+
+/// A value with secrets masked in all its texts; its keys, numbers and form stay as they are.
+pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> serde_json::Value {
+    fn redact(value: &mut serde_json::Value, redactor: &Redactor) {
+        match value {
+            serde_json::Value::String(text) => *text = redactor.redact(text),
+            serde_json::Value::Array(values) => values.iter_mut().for_each(|value| redact(value, redactor)),
+            serde_json::Value::Object(members) => members.values_mut().for_each(|value| redact(value, redactor)),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(value).expect("views hold only strings, numbers and booleans");
+    redact(&mut value, redactor);
+    value
 }
 
 /// A JSON array whose elements are written as they come, a line each.

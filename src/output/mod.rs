@@ -10,6 +10,7 @@ pub mod export;
 pub mod failures_xml;
 pub mod human;
 pub mod json;
+pub mod junit;
 pub mod table;
 
 use std::borrow::Cow;

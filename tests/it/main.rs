@@ -4,6 +4,7 @@
 mod concurrency;
 mod config;
 mod crash;
+mod expect;
 mod failed;
 mod hostile;
 mod main_job;

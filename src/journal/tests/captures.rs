@@ -65,6 +65,15 @@ fn a_capture_comes_back_as_it_was_given() {
 }
 
 #[test]
+fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
+    let bench = Bench::new();
+    let form = body(b"params%5Bxml%5D=%3Cevent%3E%3Ctype%3Euser%3C/type%3E%3Caction%3Edeleted%3C/action%3E%3Cobject%3E%3Cuser/%3E%3C/object%3E%3C/event%3E");
+    let kept = give(&keeper(&bench, 10), request("/"), form.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(kept.event, Some(EventName { event_type: "user".to_owned(), action: "deleted".to_owned() }));
+    assert_eq!(bench.open(2).capture(kept.id).unwrap().unwrap().1, form);
+}
+
+#[test]
 fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);

@@ -1,0 +1,114 @@
+//! Where the captures come from: a listener of our own, or a bin that another hookfire fills.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::capture::{Answer, Body, Capture, Caught};
+use crate::expect::{Arrival, Arrivals};
+use crate::journal::Journal;
+use crate::store::{CaptureQuery, Done, Keeper, Kept, StoreError};
+
+/// How often a bin is looked into.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How many captures of a bin are read at a time, their bodies not included.
+const PAGE: u32 = 100;
+
+/// Has another keeper keep captures, and tells of each as soon as it is kept.
+pub struct Telling<K> {
+    keeper: K,
+    tell: Sender<Arrival>,
+}
+
+/// What a [`Telling`] tells.
+pub struct Told(Receiver<Arrival>);
+
+impl<K: Keeper> Telling<K> {
+    /// A keeper like `keeper`, and what it tells.
+    pub fn new(keeper: K) -> (Telling<K>, Told) {
+        let (tell, told) = channel();
+        (Telling { keeper, tell }, Told(told))
+    }
+}
+
+impl<K: Keeper> Keeper for Telling<K> {
+    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>) {
+        let tell = self.tell.clone();
+        let (seen, seen_body) = (capture.clone(), body.clone());
+        let kept = move |result: Result<Kept, Arc<StoreError>>| {
+            let arrival = match &result {
+                Ok(kept) => Arrival::Kept(Box::new(caught(kept.clone(), seen, &seen_body)), seen_body),
+                Err(reason) => Arrival::NotKept(Arc::clone(reason)),
+            };
+            // Before it is answered: whoever sent it may end, and with it the wait. Nobody listens after the wait.
+            let _ = tell.send(arrival);
+            done(result);
+        };
+        self.keeper.keep(capture, body, Box::new(kept));
+    }
+
+    fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
+        self.keeper.amend(id, answer, done);
+    }
+}
+
+fn caught(kept: Kept, capture: Capture, body: &Body) -> Caught {
+    let Kept { id, bin, event } = kept;
+    Caught { id, bin, event, body_size: body.bytes.len() as u64, capture }
+}
+
+impl Arrivals for Told {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
+        match self.0.recv_timeout(patience) {
+            Ok(arrival) => Ok(Some(arrival)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                // The catcher has gone down, which it has told. The time still has to pass.
+                thread::sleep(patience);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A bin of the journal, read as it grows.
+pub struct Growing<'a> {
+    journal: &'a Journal,
+    query: CaptureQuery,
+    read: VecDeque<Caught>,
+}
+
+impl<'a> Growing<'a> {
+    /// The captures that `query` asks for, oldest first, now and later.
+    pub fn new(journal: &'a Journal, query: CaptureQuery) -> Growing<'a> {
+        Growing { journal, query: CaptureQuery { limit: Some(PAGE), ..query }, read: VecDeque::new() }
+    }
+
+    /// The next one that is there already.
+    fn known(&mut self) -> Result<Option<Arrival>, StoreError> {
+        loop {
+            if self.read.is_empty() {
+                self.read.extend(self.journal.captures(&self.query)?);
+                self.query.after = self.read.back().map(|last| last.id).or(self.query.after);
+            }
+            let Some(next) = self.read.pop_front() else { return Ok(None) };
+            // One that was deleted meanwhile is none.
+            if let Some((caught, body)) = self.journal.capture(next.id)? {
+                return Ok(Some(Arrival::Kept(Box::new(caught), body)));
+            }
+        }
+    }
+}
+
+impl Arrivals for Growing<'_> {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
+        if let Some(arrival) = self.known()? {
+            return Ok(Some(arrival));
+        }
+        thread::sleep(patience.min(GLANCE));
+        self.known()
+    }
+}

@@ -1,0 +1,189 @@
+//! Waiting for what is expected: captures as they come, a command that may cause them, and a time by which it must be.
+//!
+//! Deliberately knows neither a listener nor a journal nor a process: what comes is [`Arrivals`], what runs a [`Command`].
+//!
+//! Invariant: what was received in time and is known when the time is up is judged, however much that is; what was received
+//! later is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Expectation;
+use crate::capture::{Body, Caught};
+use crate::store::StoreError;
+use crate::time::{Clock, UnixMs};
+
+/// How soon it is noticed that the command has ended or the user interrupts.
+const GRAIN: Duration = Duration::from_millis(20);
+
+/// Something that came.
+pub enum Arrival {
+    /// A capture that is kept.
+    Kept(Box<Caught>, Body),
+    /// A request that could not be kept, and was answered so.
+    NotKept(Arc<StoreError>),
+}
+
+/// Where captures come from, in their order.
+pub trait Arrivals {
+    /// The next one; waits for at most `patience`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError>;
+}
+
+/// A process that runs meanwhile.
+pub trait Command {
+    /// Its exit code, once it has ended.
+    ///
+    /// # Errors
+    /// The system's.
+    fn ended(&mut self) -> std::io::Result<Option<u8>>;
+}
+
+/// Is told of captures that are what was expected, as soon as they are known.
+pub trait Observer {
+    /// This one is.
+    fn matched(&mut self, caught: &Caught, body: &Body);
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As many came as were expected, and the command, if there was one, has ended well.
+    Met,
+    /// Too few came in time, or one although none was to come.
+    Unmet,
+    /// The command ended with this code, which is not 0.
+    CommandFailed(u8),
+    /// The time was up while the command was still running.
+    CommandLate,
+    /// The user interrupted.
+    Interrupted,
+}
+
+/// What came while waiting.
+#[derive(Default)]
+pub struct Seen {
+    /// How many captures there were.
+    pub captures: u64,
+    /// How many of them were what was expected.
+    pub matched: u64,
+    /// Of the others the one that was nearest to it; of two the newer.
+    pub nearest: Option<Miss>,
+    /// Why a request could not be kept; the last one's reason.
+    pub not_kept: Option<Arc<StoreError>>,
+}
+
+/// A capture that is not what was expected.
+#[derive(Debug)]
+pub struct Miss {
+    /// The capture.
+    pub caught: Box<Caught>,
+    /// In what it differs.
+    pub unmet: Vec<String>,
+}
+
+/// What is waited for, and for how long.
+pub struct Watch<'a> {
+    /// What is expected of each.
+    pub expectation: &'a Expectation,
+    /// How many are: at least so many, or, if 0, none at all.
+    pub count: u64,
+    /// How long.
+    pub within: Duration,
+    /// The clock, and the user's wish to stop.
+    pub clock: &'a dyn Clock,
+}
+
+/// Why waiting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// What was caught cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What became of the command cannot be told.
+    #[error("cannot tell whether the command has ended")]
+    Command(#[source] std::io::Error),
+}
+
+impl Watch<'_> {
+    /// Waits until it is met, cannot be met any more, or the time is up.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub fn run(
+        &self,
+        arrivals: &mut dyn Arrivals,
+        mut command: Option<&mut dyn Command>,
+        observer: &mut dyn Observer,
+    ) -> Result<(End, Seen), WatchError> {
+        let deadline = self.clock.now().plus(self.within);
+        let mut seen = Seen::default();
+        loop {
+            let left = deadline.since(self.clock.now());
+            let arrival = arrivals.next(left.min(GRAIN))?;
+            let quiet = arrival.as_ref().is_none_or(|arrival| arrival.is_after(deadline));
+            if let Some(arrival) = arrival.filter(|_| !quiet) {
+                self.take(arrival, &mut seen, observer);
+            }
+            if self.clock.interrupted() {
+                return Ok((End::Interrupted, seen));
+            }
+            if let Some(running) = &mut command
+                && let Some(code) = running.ended().map_err(WatchError::Command)?
+            {
+                if code != 0 {
+                    return Ok((End::CommandFailed(code), seen));
+                }
+                command = None;
+            }
+            let up = left.is_zero() && quiet;
+            if let Some(end) = self.end(&seen, command.is_some(), up) {
+                return Ok((end, seen));
+            }
+        }
+    }
+
+    fn take(&self, arrival: Arrival, seen: &mut Seen, observer: &mut dyn Observer) {
+        let (caught, body) = match arrival {
+            Arrival::Kept(caught, body) => (caught, body),
+            Arrival::NotKept(reason) => {
+                seen.not_kept = Some(reason);
+                return;
+            }
+        };
+        seen.captures += 1;
+        let unmet = self.expectation.unmet(&caught, &body);
+        if unmet.is_empty() {
+            seen.matched += 1;
+            observer.matched(&caught, &body);
+        } else if seen.nearest.as_ref().is_none_or(|nearest| unmet.len() <= nearest.unmet.len()) {
+            seen.nearest = Some(Miss { caught, unmet });
+        }
+    }
+
+    fn end(&self, seen: &Seen, running: bool, up: bool) -> Option<End> {
+        if self.count == 0 {
+            return match (seen.matched, up, running) {
+                (0, false, _) => None,
+                (0, true, false) => Some(End::Met),
+                (0, true, true) => Some(End::CommandLate),
+                _ => Some(End::Unmet),
+            };
+        }
+        match (seen.matched >= self.count, running, up) {
+            (true, false, _) => Some(End::Met),
+            (true, true, true) => Some(End::CommandLate),
+            (false, _, true) => Some(End::Unmet),
+            (_, _, false) => None,
+        }
+    }
+}
+
+impl Arrival {
+    fn is_after(&self, deadline: UnixMs) -> bool {
+        matches!(self, Arrival::Kept(caught, _) if caught.capture.received_at > deadline)
+    }
+}
