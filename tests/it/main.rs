@@ -6,6 +6,7 @@ mod config;
 mod crash;
 mod failed;
 mod hostile;
+mod listen;
 mod main_job;
 mod output;
 mod proxies;
