@@ -39,9 +39,60 @@ pub fn shell_word(word: &str) -> String {
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
+/// The units of sizes, the binary ones first: as [`size`] writes them.
+const UNITS: [(&str, u64); 8] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+/// `512 B`, `1.5 KiB`, `3 MiB`: a number of bytes as people read it.
+pub fn size(bytes: u64) -> String {
+    let (unit, worth) = UNITS[..3].iter().find(|(_, worth)| bytes >= *worth).copied().unwrap_or(("B", 1));
+    let tenths = (u128::from(bytes) * 10 / u128::from(worth)) as u64;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
+
+/// Reads `1MiB`, `64 KiB`, `10MB` or a plain number of bytes.
+///
+/// # Errors
+/// In words, for anything else, and for nothing at all.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let refused = || format!("`{text}` is not a size such as 1MiB, 64KiB or 1048576");
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = (&text[..end], text[end..].trim());
+    let worth = match unit {
+        "" => 1,
+        _ => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(refused)?.1,
+    };
+    let number: u64 = digits.parse().map_err(|_| refused())?;
+    number.checked_mul(worth).filter(|bytes| *bytes > 0).ok_or_else(refused)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_and_written() {
+        for (text, bytes) in [("1MiB", 1 << 20), ("64 kib", 65_536), ("10MB", 10_000_000), ("5", 5), ("7b", 7)] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "0KiB", "MiB", "-1", "1.5MiB", "1XB", "99999999999999999999", "17179869184GiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert_eq!([size(0), size(512), size(1024), size(1536), size(1 << 20)], ["0 B", "512 B", "1 KiB", "1.5 KiB", "1 MiB"]);
+        assert_eq!(size(u64::MAX), "17179869183.9 GiB");
+    }
 
     #[test]
     fn the_nearest_word_is_found_and_a_far_one_is_not() {

@@ -7,6 +7,7 @@ mod crash;
 mod expect;
 mod failed;
 mod hostile;
+mod listen;
 mod main_job;
 mod output;
 mod proxies;

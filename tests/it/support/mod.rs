@@ -12,6 +12,7 @@
 mod action;
 mod canary;
 mod env;
+mod listener;
 mod outcome;
 mod process;
 mod received;
@@ -22,6 +23,7 @@ mod server;
 #[allow(unused_imports, reason = "the toolbox's one door, the same reason: a name stays while no story needs it")]
 pub use self::{
     env::TestEnv,
+    listener::{Listener, RawAnswer, read_answer},
     outcome::Outcome,
     process::{Invocation, Running},
     received::Received,

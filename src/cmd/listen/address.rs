@@ -1,0 +1,95 @@
+//! Where to listen, as people type it: `8080`, `:8080`, `localhost:8080`, `[::1]:0`, `0.0.0.0`.
+//!
+//! Deliberately looks no names up but `localhost`: an address to listen on is one of this machine's own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+/// The port when nothing says which.
+pub const DEFAULT_PORT: u16 = 8080;
+
+/// An address as it was typed: a host, a port, or both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    host: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+impl Address {
+    /// The address with `port` in the place of a port that was not typed; none if two were.
+    pub fn with_port(self, port: Option<u16>) -> Option<SocketAddr> {
+        if self.port.is_some() && port.is_some() {
+            return None;
+        }
+        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        Some(SocketAddr::new(host, port.or(self.port).unwrap_or(DEFAULT_PORT)))
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        let refused = || "an address is like 8080, :8080, 127.0.0.1:8080 or [::1]:8080".to_owned();
+        let port = |text: &str| parse_port(text).map_err(|_| refused());
+        if let Ok(host) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(Address { host: Some(host), port: None });
+        }
+        if let Ok(addr) = text.parse::<SocketAddr>() {
+            return Ok(Address { host: Some(addr.ip()), port: Some(addr.port()) });
+        }
+        match text.rsplit_once(':') {
+            Some(("", digits)) => Ok(Address { host: None, port: Some(port(digits)?) }),
+            Some((name, digits)) if name.eq_ignore_ascii_case("localhost") => {
+                Ok(Address { host: Some(Ipv4Addr::LOCALHOST.into()), port: Some(port(digits)?) })
+            }
+            None if text.eq_ignore_ascii_case("localhost") => {
+                Ok(Address { host: Some(Ipv4Addr::LOCALHOST.into()), port: None })
+            }
+            None => Ok(Address { host: None, port: Some(port(text)?) }),
+            Some(_) => Err(refused()),
+        }
+    }
+}
+
+/// A port: 0 for any free one, to 65535.
+pub fn parse_port(text: &str) -> Result<u16, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| plain).ok_or_else(|| "a port is a number from 0 (any free one) to 65535".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_people_type() {
+        for (text, expected) in [
+            ("8080", "127.0.0.1:8080"),
+            (":9", "127.0.0.1:9"),
+            ("0", "127.0.0.1:0"),
+            ("127.0.0.2", "127.0.0.2:8080"),
+            ("127.0.0.1:65535", "127.0.0.1:65535"),
+            ("localhost:1", "127.0.0.1:1"),
+            ("LocalHost", "127.0.0.1:8080"),
+            ("[::1]:7", "[::1]:7"),
+            ("::1", "[::1]:8080"),
+            ("[::]", "[::]:8080"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.with_port(None).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["", ":", "65536", "-1", "+1", "host:1", "1.2.3.4:", "localhost:x", "http://127.0.0.1:1"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_typed_once() {
+        let port = |text: &str| text.parse::<Address>().unwrap().with_port(Some(5)).map(|addr| addr.to_string());
+        assert_eq!(port("127.0.0.2"), Some("127.0.0.2:5".to_owned()));
+        assert_eq!(port("127.0.0.2:6"), None);
+        assert_eq!(Address::default().with_port(Some(5)).unwrap().to_string(), "127.0.0.1:5");
+    }
+}

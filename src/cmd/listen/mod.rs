@@ -1,0 +1,100 @@
+//! `hookfire listen`: a RequestBin of one's own.
+//!
+//! Puts the catcher, the journal and the page together, says where it listens, and prints what comes until it is to end.
+
+mod address;
+mod announce;
+mod args;
+mod banner;
+mod forward;
+mod live;
+mod plan;
+mod ready;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+
+use super::context::Context;
+use super::desk::{DeskOfListen, Options, PAGE};
+use crate::catcher::{Access, Catcher, Front, Setup};
+use crate::exit::Exit;
+use crate::failure::{Failure, Kind};
+use crate::journal::{CaptureKeeper, Journal};
+use crate::secret::Secret;
+use crate::upstream::Upstream;
+use announce::Announcer;
+pub use args::ListenArgs;
+use banner::Place;
+use live::Live;
+use plan::Plan;
+use ready::ReadyFile;
+
+/// Runs `hookfire listen`.
+///
+/// # Errors
+/// When an option cannot be, the address cannot be listened on, or the journal cannot be used.
+pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let plan = Plan::of(args, ctx)?;
+    if let Some(path) = &args.ending.ready_file {
+        ReadyFile::prepare(path)?;
+    }
+    let journal = ctx.journal()?;
+    let shown_path = journal.path().display().to_string();
+    ctx.catch_interrupts()?;
+    let (announced, ids) = mpsc::channel();
+    let mut catcher = start(args, ctx, &plan, announced)?;
+    let place = Place::new(catcher.url(), catcher.addr().port(), plan.token.as_ref());
+    let _ready_file = args.ending.ready_file.as_deref().map(|path| ReadyFile::write(path, &place.url)).transpose()?;
+    banner::show(args, ctx, &plan, &place, &shown_path)?;
+    if args.ending.open {
+        open_page(ctx, &place.page);
+    }
+    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
+    live.until_end(args, &catcher, &ids)?;
+    catcher.stop();
+    live.finish(args, &catcher, &ids)
+}
+
+/// A catcher at work, with bins to catch into. Its address is taken before anything is written.
+fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i64>) -> Result<Catcher, Failure> {
+    let journal = ctx.journal()?;
+    for bin in &plan.bins {
+        journal.create_bin(bin, false, ctx.now())?;
+    }
+    let keeper = CaptureKeeper::start(journal, &plan.bins[0], args.limits.keep)?;
+    let keeper = Arc::new(Announcer::new(keeper, announced, plan.forwarder.is_some()));
+    let setup = Setup {
+        limits: plan.limits,
+        response_body: args.answers.response_body.clone().map(String::into_bytes),
+        response_headers: plan.response_headers.clone(),
+        status_in_path: args.answers.status_in_path,
+        require_secret: plan.require_secret.clone(),
+        upstream: plan.forwarder.clone().map(|forwarder| forwarder as Arc<dyn Upstream>),
+        front: Some(front(args, ctx, plan)?),
+        tls: plan.tls.clone(),
+        ..Setup::new(plan.addr, plan.script.clone(), keeper)
+    };
+    Catcher::bind(setup).map_err(|e| Failure::from_error(Kind::Error, e))
+}
+
+fn front(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan) -> Result<Front, Failure> {
+    let desk = DeskOfListen::new(Options {
+        journal: ctx.journal()?,
+        config: ctx.globals.config.as_deref(),
+        default_bin: plan.bins[0].clone(),
+        mask: plan.mask.clone(),
+    })?;
+    Ok(Front {
+        desk: Arc::new(desk),
+        page: PAGE,
+        access: plan.token.clone().map_or(Access::Loopback, Access::Token),
+        allow_origin: args.answers.allow_origin.clone(),
+    })
+}
+
+fn open_page(ctx: &Context<'_>, page: &str) {
+    if let Err(e) = ready::open_browser(page) {
+        ctx.ui.warning(&format!("no browser could be opened ({e}); the page is {page}"));
+    }
+}

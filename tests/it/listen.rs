@@ -1,0 +1,238 @@
+//! `hookfire listen`: what is caught, what is answered, how it begins and how it ends.
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use crate::support::{Listener, Server, TestEnv, read_answer, respond};
+
+const EVENT: &str = "<event><type>application</type><action>created</action><object><application/></object></event>";
+
+#[test]
+fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--exit-after", "1"]);
+    let url = format!("{}/hook?a=b%20c", listener.url());
+    env.hookfire(["fire", "application", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
+    let outcome = listener.wait();
+    let lines = outcome.ndjson();
+    assert_eq!(lines.len(), 2, "{outcome}");
+    let capture = &lines[1];
+    assert_eq!((&capture["event"], &capture["id"], &capture["bin"]), (&"capture".into(), &1.into(), &"inbox".into()));
+    assert_eq!((&capture["method"], &capture["path"]), (&"POST".into(), &"/hook".into()));
+    assert_eq!(capture["query"], serde_json::json!([["a", "b c"]]));
+    assert_eq!((&capture["type"], &capture["action"]), (&"application".into(), &"created".into()));
+    assert_eq!((&capture["secret_ok"], &capture["malformed"]), (&serde_json::Value::Null, &false.into()));
+    assert_eq!((&capture["body_encoding"], &capture["answer"]["status"]), (&"utf8".into(), &200.into()));
+    let body = capture["body"].as_str().unwrap();
+    assert!(body.starts_with("<?xml") && capture["body_size"] == body.len(), "{capture}");
+    let headers: Vec<&str> = capture["headers"].as_array().unwrap().iter().filter_map(|h| h[0].as_str()).collect();
+    assert!(headers.contains(&"webhook-id"), "{headers:?}");
+    // It is kept, too.
+    let kept = env.hookfire(["captured", "show", "1", "--body"]).run().assert_code(0);
+    assert_eq!(kept.stdout(), body);
+}
+
+#[test]
+fn raw_gives_back_exactly_what_was_sent() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    let requests: Vec<Vec<u8>> = vec![
+        b"POST /a HTTP/1.1\r\nhOsT: x\r\nX-Two: 1\r\nx-two:   2  \r\nX-TWO: 1\r\nContent-Length: 3\r\n\r\nabc".to_vec(),
+        b"GET /latin HTTP/1.1\r\nHost: x\r\nX-Name: caf\xe9\r\n\r\n".to_vec(),
+        b"POST /chunks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\nX-T: 1\r\n\r\n"
+            .to_vec(),
+        [&b"POST /gzip HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"[..], gzip].concat(),
+        b"POST /empty HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        b"GET /old?x HTTP/1.0\r\n\r\n".to_vec(),
+        b"GET /a%2Fb/%e4%F6?q=%00+1 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+    ];
+    for (index, request) in requests.iter().enumerate() {
+        assert_eq!(listener.send(request).status, 200, "{index}");
+        let id = (index + 1).to_string();
+        let raw = env.hookfire(["captured", "show", &id, "--raw"]).run().assert_code(0);
+        assert_eq!(raw.stdout, *request, "{index}");
+    }
+    let body = env.hookfire(["captured", "show", "3", "--body"]).run().assert_code(0);
+    assert_eq!(body.stdout(), "abc");
+    listener.stop();
+}
+
+#[test]
+fn what_is_no_http_is_kept_and_marked() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(listener.send(sent).status, 400);
+    let shown = env.hookfire(["captured", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!((&shown["malformed"], &shown["answer"]["status"]), (&true.into(), &400.into()));
+    assert_eq!(env.hookfire(["captured", "show", "1", "--raw"]).run().assert_code(0).stdout, sent);
+    listener.stop();
+}
+
+#[test]
+fn it_answers_by_the_script_with_the_body_and_headers_it_was_given() {
+    let env = TestEnv::new();
+    let args = ["--respond", "503x2,202", "--response-body", "thanks", "--response-header", "X-Mine: yes"];
+    let listener = Listener::start(&env, &args);
+    let answers = [(); 4].map(|()| listener.post("/", EVENT));
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [503, 503, 202, 202]);
+    assert_eq!((answers[2].text(), answers[2].header("x-mine")), ("thanks", Some("yes")));
+    listener.stop();
+    let listener = Listener::start(&env, &["--status-in-path"]);
+    assert_eq!([listener.get("/inbox/418").status, listener.get("/inbox").status], [418, 200]);
+    assert_eq!(listener.get("/").text(), "ok");
+    listener.stop();
+}
+
+#[test]
+fn a_missing_or_wrong_secret_is_403_and_caught_and_its_value_is_shown_nowhere() {
+    let mut env = TestEnv::new();
+    env.set("SECRET_VALUE", "canary-of-the-listener");
+    let listener = Listener::start(&env, &["--require-secret", "token=@env:SECRET_VALUE", "--exit-after", "3"]);
+    assert_eq!(listener.post("/hook", EVENT).status, 403);
+    assert_eq!(listener.post("/hook?token=wrong", EVENT).status, 403);
+    assert_eq!(listener.post("/hook?token=canary-of-the-listener", EVENT).status, 200);
+    let outcome = listener.wait();
+    let verdicts: Vec<_> = outcome.ndjson()[1..].iter().map(|capture| capture["secret_ok"].clone()).collect();
+    assert_eq!(verdicts, [false, false, true]);
+    assert_eq!(outcome.ndjson()[3]["query"], serde_json::json!([["token", "***"]]));
+    assert!(!outcome.stdout().contains("canary"), "{outcome}");
+    assert!(!outcome.stderr().contains("canary"), "{outcome}");
+}
+
+#[test]
+fn the_path_names_the_bin_and_each_keeps_its_newest() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--bin", "first", "--bin", "orders", "--keep", "2"]);
+    for target in ["/orders/1", "/x", "/orders/2", "/orders/3"] {
+        assert_eq!(listener.get(target).status, 200);
+    }
+    let list = env.hookfire(["captured", "list", "-o", "json"]).run().assert_code(0).json();
+    let mut found: Vec<String> = list.as_array().unwrap().iter().map(|c| format!("{}{}", c["bin"], c["path"])).collect();
+    found.sort();
+    assert_eq!(found, [r#""first""/x""#, r#""orders""/orders/2""#, r#""orders""/orders/3""#]);
+    listener.stop();
+}
+
+#[test]
+fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
+    let env = TestEnv::new();
+    let upstream = Server::script(vec![respond(207).header("X-From", "upstream").body("from upstream")]);
+    let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
+    let sent = "PUT /a%2Fb?x=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
+    let answer = listener.send(sent);
+    assert_eq!((answer.status, answer.text(), answer.header("x-from")), (207, "from upstream", Some("upstream")));
+    let request = &upstream.requests()[0];
+    assert_eq!((request.method.as_str(), request.target.as_str(), &*request.body), ("PUT", "/a%2Fb?x=1", &b"abc"[..]));
+    assert_eq!((request.header("x-a"), request.header("x-hop")), (Some("1"), None));
+    drop(upstream);
+    assert_eq!(listener.get("/").status, 502);
+    let list = env.hookfire(["captured", "list", "-o", "json"]).run().json();
+    let mut answers: Vec<_> = list.as_array().unwrap().iter().map(|c| c["answer"]["status"].as_u64().unwrap()).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [207, 502]);
+    listener.stop();
+}
+
+#[test]
+fn too_much_is_413_and_kept_as_far_as_the_limit() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--max-body", "10"]);
+    assert_eq!(listener.post("/", "0123456789").status, 200);
+    assert_eq!(listener.post("/", "0123456789x").status, 413);
+    let shown = env.hookfire(["captured", "show", "2", "-o", "json"]).run().json();
+    assert_eq!((&shown["malformed"], &shown["body_size"]), (&true.into(), &10.into()), "{shown}");
+    listener.stop();
+}
+
+#[test]
+fn a_locked_journal_is_503_and_then_it_recovers() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    assert_eq!(listener.get("/before").status, 200);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(listener.get("/locked").status, 503);
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(listener.get("/after").status, 200);
+    let outcome = listener.stop();
+    assert!(outcome.stderr().contains("503") && outcome.stderr().contains("locked"), "{outcome}");
+    let paths: Vec<_> = outcome.ndjson()[1..].iter().map(|capture| capture["path"].clone()).collect();
+    assert_eq!(paths, ["/before", "/after"]);
+}
+
+#[test]
+fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
+    let env = TestEnv::new();
+    let file = env.write_file("url", "stale");
+    let listener = Listener::start(&env, &["--ready-file", "url"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), listener.url());
+    listener.stop();
+    assert!(!file.exists());
+}
+
+#[test]
+fn it_ends_after_so_many_or_so_long_and_a_half_sent_request_is_no_reason_to_wait() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--exit-after", "2"]);
+    let mut kept_alive = listener.connect();
+    kept_alive.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut kept_alive).status, 200);
+    assert_eq!(listener.get("/2").status, 200);
+    assert_eq!(listener.wait().ndjson().len(), 3);
+
+    let mut listener = Listener::start(&env, &["--for", "200ms"]);
+    assert!(listener.process().is_running());
+    assert_eq!(listener.wait().ndjson().len(), 1);
+
+    let mut listener = Listener::start(&env, &[]);
+    let mut half = listener.connect();
+    half.write_all(b"GET /half HTT").unwrap();
+    listener.process().interrupt();
+    listener.wait();
+}
+
+#[test]
+fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
+    let env = TestEnv::new();
+    let mut running = env.hookfire(["listen", ":0", "--exit-after", "2", "--ready-file", "url"]).spawn();
+    running.wait_for_stderr("limits:");
+    let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();
+    for target in ["/hook?token=canary", "/%1b"] {
+        let url = format!("{}{target}", url.trim_end());
+        env.hookfire(["fire", "account", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
+    }
+    let outcome = running.wait().assert_code(0);
+    for limit in ["64 KiB", "1 MiB", "30s", "10000"] {
+        assert!(outcome.stderr().contains(limit), "{limit}: {outcome}");
+    }
+    let lines: Vec<&str> = outcome.stdout().lines().collect();
+    assert_eq!(lines.len(), 2, "{outcome}");
+    assert!(lines[0].contains("#1") && lines[0].contains("POST /hook") && lines[0].contains("account.created"), "{outcome}");
+    assert!(lines[0].contains("200"), "{outcome}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_words() {
+    let env = TestEnv::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let refused = |args: &[&str], code: i32, words: &str| {
+        let outcome = env.hookfire([&["listen"], args].concat()).run().assert_code(code);
+        assert!(outcome.stderr().contains(words), "{words}: {outcome}");
+        assert_eq!(outcome.stdout(), "", "{outcome}");
+    };
+    refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
+    refused(&["0.0.0.0:0"], 2, "--expose");
+    refused(&["--port", "1", "2"], 2, "two ports");
+    refused(&["--respond", "nonsense"], 2, "`nonsense` is not a step");
+    refused(&["--bin", "a/b"], 2, "a bin's name is");
+    refused(&["--bin", "api"], 2, "itself answers");
+    refused(&["--response-header", "nonsense"], 2, "--response-header");
+    refused(&["--require-secret", "token=@env:NOT_SET_AT_ALL"], 1, "NOT_SET_AT_ALL");
+    refused(&["--forward-to", "ftp://x"], 2, "ftp");
+    refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
+    refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
+    assert!(!env.journal_path().exists(), "a refused start leaves nothing");
+}

@@ -1,0 +1,153 @@
+//! A running `hookfire listen`, and raw requests to it.
+//!
+//! Does not read what was caught: tests ask the program itself. Invariant: requests go out byte for byte as given, and every
+//! wait is bounded.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::env::TestEnv;
+use super::outcome::Outcome;
+use super::process::Running;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `hookfire listen` on a free port, ready to be sent to.
+#[must_use = "a listener that nobody keeps is killed at once"]
+pub struct Listener {
+    running: Running,
+    ready: Value,
+}
+
+/// An answer, read to the end of its connection or its announced length.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    /// Status line and headers, as they came.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Listener {
+    /// Starts `hookfire listen --port 0 -o ndjson` with these arguments more.
+    #[track_caller]
+    pub fn start(env: &TestEnv, args: &[&str]) -> Listener {
+        let all = ["listen", "--port", "0", "-o", "ndjson"].iter().chain(args);
+        let mut running = env.hookfire(all).spawn();
+        let ready = running.wait_for_stdout_line("\"ready\"");
+        Listener { running, ready: serde_json::from_str(&ready).expect("the ready line is JSON") }
+    }
+
+    /// Its first line.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// `http://127.0.0.1:PORT`, without a final slash.
+    pub fn url(&self) -> &str {
+        self.ready["url"].as_str().expect("the ready line has a URL")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ready["port"].as_u64().and_then(|port| port.try_into().ok()).expect("the ready line has a port")
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    /// A connection to it.
+    #[track_caller]
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port()))).expect("the listener listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("the delay can be turned off");
+        stream
+    }
+
+    /// Sends these bytes on a connection of their own and reads one answer.
+    #[track_caller]
+    pub fn send(&self, bytes: impl AsRef<[u8]>) -> RawAnswer {
+        let mut stream = self.connect();
+        stream.write_all(bytes.as_ref()).expect("the request can be sent");
+        read_answer(&mut stream)
+    }
+
+    /// A request without a body.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> RawAnswer {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port()))
+    }
+
+    /// A POST with a body.
+    #[track_caller]
+    pub fn post(&self, target: &str, body: &str) -> RawAnswer {
+        let length = body.len();
+        self.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {length}\r\n\r\n{body}",
+            self.port()
+        ))
+    }
+
+    /// Ends it as a service manager does, and gives what it said; that must have been exit code 0.
+    #[track_caller]
+    pub fn stop(mut self) -> Outcome {
+        self.running.terminate();
+        self.wait()
+    }
+
+    /// Waits until it ends by itself, with exit code 0.
+    #[track_caller]
+    pub fn wait(self) -> Outcome {
+        self.running.wait().assert_code(0)
+    }
+}
+
+impl RawAnswer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (given, value) = line.split_once(':')?;
+            given.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the answer's body is text")
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+/// Reads one answer: as long as it says, else until the end.
+#[track_caller]
+pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        assert!(read_more(stream, &mut bytes), "the answer breaks off: {:?}", String::from_utf8_lossy(&bytes));
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
+    let mut answer = RawAnswer { status, head, body: bytes[head_end..].to_vec() };
+    let length = answer.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    while length.is_none_or(|length| answer.body.len() < length) && read_more(stream, &mut answer.body) {}
+    answer
+}
+
+#[track_caller]
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
+    let mut piece = [0; 8192];
+    let read = stream.read(&mut piece).expect("the answer comes in time");
+    bytes.extend_from_slice(&piece[..read]);
+    read > 0
+}
