@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::outcome::{Outcome, transcript};
 
@@ -129,9 +129,13 @@ impl Running {
     }
 
     /// SIGKILL: the process gets no chance to tidy up. Like the other signals, without effect on one that has
-    /// ended.
+    /// ended. Returns when it is dead, which takes a moment on a busy machine; it stays a zombie.
     pub fn kill9(&mut self) {
         self.signal(Signal::KILL);
+        if self.status.is_none() {
+            let dead = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), dead).expect("the end of a child process");
+        }
     }
 
     /// SIGINT, as Ctrl-C sends it.
