@@ -48,7 +48,8 @@ fn main() -> Result<(), Failure> {
 /// The path of a program, installed if it can be.
 fn program(name: &str) -> Result<String, Failure> {
     let found = || {
-        let output = Command::new("sh").args(["-c", &format!("PATH=$PATH:/usr/sbin command -v {name}")]).output().ok()?;
+        let output =
+            Command::new("sh").args(["-c", &format!("PATH=$PATH:/usr/sbin command -v {name}")]).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     if let Some(path) = found() {

@@ -199,7 +199,7 @@ pub fn endpoint<'a>(name: &str, config: &'a Config) -> Result<(&'a str, &'a Endp
 /// # Errors
 /// When one cannot be read; its value is not quoted.
 pub fn add_extras(target: &mut Target, extras: &ExtraArgs, env: &Environment) -> Result<(), Failure> {
-    for (name, source) in secrets(extras, env)? {
+    for (name, source) in secrets("--secret", &extras.secret, env)? {
         target.set_param(Named::secret(name, source));
     }
     add_public(target, extras, env)
@@ -225,23 +225,22 @@ pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
     Ok(())
 }
 
-/// `--secret` options, read.
+/// The values of `option`, `--secret` or one of its kind, read.
 ///
 /// # Errors
 /// When one has no name or value; the text is not quoted.
-pub fn secrets(extras: &ExtraArgs, env: &Environment) -> Result<Vec<(String, SecretSource)>, Failure> {
+pub fn secrets(option: &str, texts: &[String], env: &Environment) -> Result<Vec<(String, SecretSource)>, Failure> {
     let mut names = HashSet::new();
-    let given = extras.secret.iter().filter(|text| !text.is_empty());
+    let given = texts.iter().filter(|text| !text.is_empty());
     given
         .map(|text| {
-            let (name, value) =
-                named_value(text, "--secret", '=', "NAME=@env:VARIABLE, NAME=@file:PATH or NAME=VALUE")?;
+            let (name, value) = named_value(text, option, '=', "NAME=@env:VARIABLE, NAME=@file:PATH or NAME=VALUE")?;
             if !names.insert(name) {
                 return Err(Failure::usage(format!("the secret `{name}` is given twice")));
             }
             if value.is_empty() {
                 return Err(Failure::usage(format!("the secret `{name}` is empty")).hint(format!(
-                    "a variable that is not set may be the reason; `--secret {name}=@env:VARIABLE` would say so"
+                    "a variable that is not set may be the reason; `{option} {name}=@env:VARIABLE` would say so"
                 )));
             }
             Ok((name.to_owned(), SecretSource::parse(value).anchored(&env.folder())))

@@ -90,7 +90,10 @@ mod tests {
         for text in ["", "0", "0KiB", "MiB", "-1", "1.5MiB", "1XB", "99999999999999999999", "17179869184GiB"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
-        assert_eq!([size(0), size(512), size(1024), size(1536), size(1 << 20)], ["0 B", "512 B", "1 KiB", "1.5 KiB", "1 MiB"]);
+        assert_eq!(
+            [size(0), size(512), size(1024), size(1536), size(1 << 20)],
+            ["0 B", "512 B", "1 KiB", "1.5 KiB", "1 MiB"]
+        );
         assert_eq!(size(u64::MAX), "17179869183.9 GiB");
     }
 

@@ -3,7 +3,6 @@
 //! Values that may hold a secret are taken as plain text here and read in `settings`: clap quotes a value that it cannot
 //! parse. What the options mean, and what wins over what, is settled there too.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -269,20 +268,6 @@ impl FinishedStatusArg {
             FinishedStatusArg::Interrupted => Status::Interrupted,
         }
     }
-}
-
-/// Reads where to listen: `8080` or `:8080` on loopback, `ADDRESS:8080`, or `localhost:8080`; port 0 is any free one.
-///
-/// # Errors
-/// In words, for anything else.
-pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
-    if let (Ok(port), true) = (port.parse(), port.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    }
-    text.parse().map_err(|_| {
-        "an address to listen on is a port such as 8080, or ADDRESS:PORT such as 127.0.0.1:8080".to_owned()
-    })
 }
 
 /// A delivery's id: `42` or `#42`.

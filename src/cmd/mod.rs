@@ -2,6 +2,7 @@
 //!
 //! A command has no SQL, no HTTP and no drawing of its own.
 
+pub mod address;
 pub mod args;
 pub mod captured;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod fire;
 pub mod generate;
 pub mod journal;
 mod list;
+pub mod listen;
 pub mod ping;
 mod report;
 pub mod retry;
@@ -35,6 +37,7 @@ pub enum Command {
     Captured(captured::CapturedCommand),
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    Listen(listen::ListenArgs),
     Ping(ping::PingArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -56,6 +59,7 @@ impl Command {
             Command::Retry(args) => retry::run(&args, ctx),
             Command::Captured(command) => command.run(ctx),
             Command::Journal(command) => command.run(ctx),
+            Command::Listen(args) => listen::run(&args, ctx),
             Command::Ping(args) => ping::run(&args, ctx),
             Command::Config(command) => command.run(ctx),
             Command::Expect(args) => expect::run(&args, ctx),

@@ -102,7 +102,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
         return nothing_to_send(ctx, args.output.format());
     };
-    let secrets = settings::secrets(&args.extras, &ctx.env)?;
+    let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
     if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
         refuse_strange_secrets(&secrets, &journal, &seen)?;
     }

@@ -109,7 +109,8 @@ fn the_path_names_the_bin_and_each_keeps_its_newest() {
         assert_eq!(listener.get(target).status, 200);
     }
     let list = env.hookfire(["captured", "list", "-o", "json"]).run().assert_code(0).json();
-    let mut found: Vec<String> = list.as_array().unwrap().iter().map(|c| format!("{}{}", c["bin"], c["path"])).collect();
+    let mut found: Vec<String> =
+        list.as_array().unwrap().iter().map(|c| format!("{}{}", c["bin"], c["path"])).collect();
     found.sort();
     assert_eq!(found, [r#""first""/x""#, r#""orders""/orders/2""#, r#""orders""/orders/3""#]);
     listener.stop();
@@ -120,7 +121,8 @@ fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
     let env = TestEnv::new();
     let upstream = Server::script(vec![respond(207).header("X-From", "upstream").body("from upstream")]);
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
-    let sent = "PUT /a%2Fb?x=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
+    let sent =
+        "PUT /a%2Fb?x=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
     let answer = listener.send(sent);
     assert_eq!((answer.status, answer.text(), answer.header("x-from")), (207, "from upstream", Some("upstream")));
     let request = &upstream.requests()[0];
@@ -129,7 +131,8 @@ fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
     drop(upstream);
     assert_eq!(listener.get("/").status, 502);
     let list = env.hookfire(["captured", "list", "-o", "json"]).run().json();
-    let mut answers: Vec<_> = list.as_array().unwrap().iter().map(|c| c["answer"]["status"].as_u64().unwrap()).collect();
+    let mut answers: Vec<_> =
+        list.as_array().unwrap().iter().map(|c| c["answer"]["status"].as_u64().unwrap()).collect();
     answers.sort_unstable();
     assert_eq!(answers, [207, 502]);
     listener.stop();
@@ -209,7 +212,10 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
     }
     let lines: Vec<&str> = outcome.stdout().lines().collect();
     assert_eq!(lines.len(), 2, "{outcome}");
-    assert!(lines[0].contains("#1") && lines[0].contains("POST /hook") && lines[0].contains("account.created"), "{outcome}");
+    assert!(
+        lines[0].contains("#1") && lines[0].contains("POST /hook") && lines[0].contains("account.created"),
+        "{outcome}"
+    );
     assert!(lines[0].contains("200"), "{outcome}");
 }
 
@@ -223,7 +229,6 @@ fn what_cannot_be_is_refused_in_words() {
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
         assert_eq!(outcome.stdout(), "", "{outcome}");
     };
-    refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
     refused(&["0.0.0.0:0"], 2, "--expose");
     refused(&["--port", "1", "2"], 2, "two ports");
     refused(&["--respond", "nonsense"], 2, "`nonsense` is not a step");
@@ -234,5 +239,6 @@ fn what_cannot_be_is_refused_in_words() {
     refused(&["--forward-to", "ftp://x"], 2, "ftp");
     refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
     refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
-    assert!(!env.journal_path().exists(), "a refused start leaves nothing");
+    assert!(!env.journal_path().exists(), "what is wrong with the command line is found before anything is made");
+    refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
 }

@@ -5,7 +5,6 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cmd::args::ExtraArgs;
 use crate::cmd::context::Context;
 use crate::event::Selector;
 use crate::expect::{Expectation, ExpectedHeader};
@@ -48,12 +47,12 @@ impl Criteria {
     /// # Errors
     /// When an option cannot be read or a secret cannot be had.
     pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
-        let extras = ExtraArgs { secret: self.secret.clone(), ..ExtraArgs::default() };
-        let secrets =
-            settings::secrets(&extras, &ctx.env)?.into_iter().map(|(name, source)| match source.resolve(&ctx.env) {
+        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?.into_iter().map(|(name, source)| {
+            match source.resolve(&ctx.env) {
                 Ok(value) => Ok((name, value)),
                 Err(source) => Err(Failure::from(MissingSecret { name, part: Part::Query, source })),
-            });
+            }
+        });
         Ok(Expectation {
             event_type: self.event_type.clone(),
             action: self.action.clone(),

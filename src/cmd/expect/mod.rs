@@ -10,7 +10,6 @@ mod junit;
 mod report;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,8 @@ use self::child::Child;
 use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::{Report, Waited};
-use super::args::{Format, ReportOutput, listen_address};
+use super::address::Address;
+use super::args::{Format, ReportOutput};
 use super::context::Context;
 use crate::catcher::{Catcher, Script, Setup};
 use crate::exit::Exit;
@@ -92,8 +92,8 @@ pub struct ExpectArgs {
     /// Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
     ///
     /// At an address that is not this machine's own, others can send requests too; nothing can be read there.
-    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, value_parser = listen_address, help_heading = WAITING)]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, help_heading = WAITING)]
+    listen: Option<Address>,
     /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200; the last for all that follow
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
     respond: Script,
@@ -153,7 +153,8 @@ fn listening(
     watch: &Watch<'_>,
     report: &mut Report<'_>,
 ) -> Result<Exit, Failure> {
-    let unaware = args.command.is_empty() && args.listen.is_none_or(|addr| addr.port() == 0);
+    let addr = args.listen.unwrap_or_default().or_port(0);
+    let unaware = args.command.is_empty() && addr.port() == 0;
     if unaware && args.output.format() == Format::Json {
         return Err(Failure::usage("with `-o json` nobody is told which port is listened on")
             .hint("say which with `--listen PORT`, or use `-o ndjson`, whose first line says it"));
@@ -161,7 +162,6 @@ fn listening(
     let journal = ctx.journal()?;
     journal.create_bin(BIN, false, ctx.now())?;
     let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?);
-    let addr = args.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper))).map_err(|e| {
         Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
     })?;

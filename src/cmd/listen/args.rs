@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::address::{Address, parse_port};
+use crate::cmd::address::{Address, parse_port};
 use crate::cmd::args::TransportArgs;
 use crate::text::parse_size;
 use crate::time::parse_timeout;
@@ -58,7 +58,15 @@ pub struct ListenArgs {
     #[arg(long)]
     pub reveal: bool,
     /// How to print
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t, env = "HOOKFIRE_OUTPUT", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        env = "HOOKFIRE_OUTPUT",
+        hide_env_values = true
+    )]
     pub output: ListenFormat,
 }
 

@@ -39,7 +39,11 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
         return Ok(ctx.ui.flush()?);
     }
     let Place { url, page, .. } = place;
-    let whom = if plan.token.is_some() { format!(" for every machine that reaches {}", plan.addr.ip()) } else { String::new() };
+    let whom = if plan.token.is_some() {
+        format!(" for every machine that reaches {}", plan.addr.ip())
+    } else {
+        String::new()
+    };
     let bins = plan.bins.iter().enumerate().map(|(index, name)| match index {
         0 => format!("{name} ({url}/)"),
         _ => format!("{name} ({url}/{name})"),

@@ -47,9 +47,7 @@ impl Upstream for Forwarder {
     fn relay(&self, capture: &Capture, body: &Body) -> Result<Relayed, String> {
         let prepared = prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         match replay(self.relay.as_ref(), &prepared).result {
-            Ok(answer) if answer.cut.is_some() => {
-                Err(format!("its answer {}", answer.cut.unwrap_or_default()))
-            }
+            Ok(answer) if answer.cut.is_some() => Err(format!("its answer {}", answer.cut.unwrap_or_default())),
             Ok(answer) => Ok(Relayed { status: answer.status, headers: answer.headers, body: answer.body }),
             Err(failure) => Err(failure.error.message),
         }

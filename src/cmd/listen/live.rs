@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::args::{ListenArgs, ListenFormat};
+use super::args::{EndingArgs, ListenFormat};
 use crate::capture::Mask;
 use crate::catcher::Catcher;
 use crate::cmd::context::Context;
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
+use crate::output::capture_json::CaptureView;
 use crate::output::{capture, json};
 use crate::store::CaptureQuery;
 use crate::text;
@@ -49,8 +49,8 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn until_end(&mut self, args: &ListenArgs, catcher: &Catcher, ids: &Receiver<i64>) -> Result<(), Failure> {
-        let deadline = args.ending.for_.map(|duration| Instant::now() + duration);
+    pub fn until_end(&mut self, ending: &EndingArgs, catcher: &Catcher, ids: &Receiver<i64>) -> Result<(), Failure> {
+        let deadline = ending.for_.map(|duration| Instant::now() + duration);
         loop {
             let left = deadline.map_or(GRAIN, |deadline| deadline.saturating_duration_since(Instant::now()).min(GRAIN));
             match ids.recv_timeout(left) {
@@ -63,7 +63,7 @@ impl<'a> Live<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             self.complain(catcher);
-            let enough = args.ending.exit_after.is_some_and(|enough| self.shown >= enough);
+            let enough = ending.exit_after.is_some_and(|enough| self.shown >= enough);
             let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if enough || over || self.ctx.clock.interrupted() {
                 return Ok(());
@@ -71,13 +71,14 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Shows what came until the catcher was stopped, and says what cannot be shown.
+    /// Shows what else came until the catcher was stopped, and says what cannot be shown.
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
     pub fn finish(&mut self, ids: &Receiver<i64>) -> Result<(), Failure> {
         let rest: Vec<i64> = ids.try_iter().collect();
         rest.chunks(BATCH).try_for_each(|batch| self.show(batch))?;
+        self.ctx.ui.flush()?;
         if self.missed > 0 {
             let captures = text::count(self.missed, "capture", "captures");
             self.ctx.ui.warning(&format!(
@@ -120,7 +121,7 @@ impl<'a> Live<'a> {
         for id in batch {
             if let Some((caught, body)) = self.journal.capture(*id)? {
                 found += 1;
-                let view = capture::CaptureView::new(&caught, &self.mask).with_body(&body);
+                let view = CaptureView::new(&caught, &self.mask).with_body(&body);
                 self.ctx.ui.line(&json::compact(&view))?;
             }
         }
@@ -129,7 +130,7 @@ impl<'a> Live<'a> {
 
     /// Says, now and then, that requests are turned away because they cannot be kept.
     fn complain(&mut self, catcher: &Catcher) {
-        let failed = catcher.failed();
+        let failed = catcher.failed_keeps();
         let Some(error) = failed.last.filter(|_| failed.count > self.refused) else { return };
         if self.complained.is_some_and(|at| at.elapsed() < COMPLAINT) {
             return;

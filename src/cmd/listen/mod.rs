@@ -2,7 +2,6 @@
 //!
 //! Puts the catcher, the journal and the page together, says where it listens, and prints what comes until it is to end.
 
-mod address;
 mod announce;
 mod args;
 mod banner;
@@ -16,12 +15,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
 use super::context::Context;
-use super::desk::{DeskOfListen, Options, PAGE};
 use crate::catcher::{Access, Catcher, Front, Setup};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::{CaptureKeeper, Journal};
 use crate::secret::Secret;
+use crate::time::{Clock as _, compact};
 use crate::upstream::Upstream;
 use announce::Announcer;
 pub use args::ListenArgs;
@@ -51,9 +50,16 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         open_page(ctx, &place.page);
     }
     let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
-    live.until_end(args, &catcher, &ids)?;
+    live.until_end(&args.ending, &catcher, &ids)?;
     catcher.stop();
-    live.finish(args, &catcher, &ids)
+    live.finish(&ids)?;
+    match (args.ending.exit_after, args.ending.for_) {
+        (Some(wanted), Some(duration)) if live.caught() < wanted && !ctx.clock.interrupted() => {
+            let (caught, duration) = (live.caught(), compact(duration));
+            Err(Failure::new(Kind::Unmet, format!("{caught} of {wanted} requests came within {duration}")))
+        }
+        _ => Ok(Exit::Done),
+    }
 }
 
 /// A catcher at work, with bins to catch into. Its address is taken before anything is written.
@@ -71,26 +77,11 @@ fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i6
         status_in_path: args.answers.status_in_path,
         require_secret: plan.require_secret.clone(),
         upstream: plan.forwarder.clone().map(|forwarder| forwarder as Arc<dyn Upstream>),
-        front: Some(front(args, ctx, plan)?),
+        front: None,
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };
     Catcher::bind(setup).map_err(|e| Failure::from_error(Kind::Error, e))
-}
-
-fn front(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan) -> Result<Front, Failure> {
-    let desk = DeskOfListen::new(Options {
-        journal: ctx.journal()?,
-        config: ctx.globals.config.as_deref(),
-        default_bin: plan.bins[0].clone(),
-        mask: plan.mask.clone(),
-    })?;
-    Ok(Front {
-        desk: Arc::new(desk),
-        page: PAGE,
-        access: plan.token.clone().map_or(Access::Loopback, Access::Token),
-        allow_origin: args.answers.allow_origin.clone(),
-    })
 }
 
 fn open_page(ctx: &Context<'_>, page: &str) {

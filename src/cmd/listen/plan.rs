@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::address::{Address, DEFAULT_PORT};
 use super::args::ListenArgs;
 use super::forward::Forwarder;
 use crate::capture::{INBOX, Mask};
 use crate::catcher::{Limits, Script, Tls, random_token};
+use crate::cmd::address::DEFAULT_PORT;
 use crate::cmd::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::secret::Secret;
@@ -60,7 +60,8 @@ impl Plan {
         Ok(Plan {
             addr,
             bins: if args.bin.is_empty() { vec![INBOX.to_owned()] } else { args.bin.clone() },
-            script: script.map_err(|e| Failure::from_error(Kind::Usage, anyhow::Error::from(e).context("`--respond`")))?,
+            script: script
+                .map_err(|e| Failure::from_error(Kind::Usage, anyhow::Error::from(e).context("`--respond`")))?,
             response_headers: args.answers.response_header.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
             require_secret,
             mask,
@@ -73,11 +74,11 @@ impl Plan {
 }
 
 fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
-    let typed = args.addr.unwrap_or(Address::default());
-    let addr = typed.with_port(args.port).ok_or_else(|| {
+    let typed = args.addr.unwrap_or_default().with_port(args.port).ok_or_else(|| {
         Failure::usage("ADDR and `--port` name two ports; one is enough")
             .hint(format!("`hookfire listen` alone listens on 127.0.0.1:{DEFAULT_PORT}"))
     })?;
+    let addr = typed.or_port(DEFAULT_PORT);
     if !addr.ip().is_loopback() && !args.expose {
         return Err(Failure::usage(format!("`{addr}` lets other machines in, which `--expose` must allow")).hint(
             "anyone who reaches it can then send requests; page and API ask for a token that is shown at the start",
@@ -87,7 +88,7 @@ fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
 }
 
 fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {
-    let sources = settings::named_secrets("--require-secret", texts, &ctx.env)?;
+    let sources = settings::secrets("--require-secret", texts, &ctx.env)?;
     sources
         .into_iter()
         .map(|(name, source)| match source.resolve(&ctx.env) {

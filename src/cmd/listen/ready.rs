@@ -16,9 +16,8 @@ impl ReadyFile {
     /// # Errors
     /// When there is something else of that name, or no folder for it.
     pub fn prepare(path: &Path) -> Result<(), Failure> {
-        let refused = |why: &str| {
-            Err(Failure::usage(format!("`--ready-file {}` cannot be written: {why}", path.display())))
-        };
+        let refused =
+            |why: &str| Err(Failure::usage(format!("`--ready-file {}` cannot be written: {why}", path.display())));
         match std::fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => refused("there is something else of that name"),
             Ok(_) => std::fs::remove_file(path).or_else(|e| refused(&e.to_string())),
@@ -38,7 +37,10 @@ impl ReadyFile {
             Ok(ReadyFile(path.to_owned()))
         });
         written.map_err(|e| {
-            Failure::from_error(Kind::Error, anyhow::Error::from(e).context(format!("cannot write `{}`", path.display())))
+            Failure::from_error(
+                Kind::Error,
+                anyhow::Error::from(e).context(format!("cannot write `{}`", path.display())),
+            )
         })
     }
 }

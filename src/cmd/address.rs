@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The port when nothing says which.
+/// Where `listen` listens when nothing says which port.
 pub const DEFAULT_PORT: u16 = 8080;
 
 /// An address as it was typed: a host, a port, or both.
@@ -16,13 +16,17 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address with `port` in the place of a port that was not typed; none if two were.
-    pub fn with_port(self, port: Option<u16>) -> Option<SocketAddr> {
-        if self.port.is_some() && port.is_some() {
-            return None;
+    /// The address with a port that was given beside it; none if two ports were.
+    pub fn with_port(self, port: Option<u16>) -> Option<Address> {
+        match (self.port, port) {
+            (Some(_), Some(_)) => None,
+            (own, given) => Some(Address { port: own.or(given), ..self }),
         }
-        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        Some(SocketAddr::new(host, port.or(self.port).unwrap_or(DEFAULT_PORT)))
+    }
+
+    /// The whole address: on loopback unless a host was typed, with this port if none was.
+    pub fn or_port(self, default: u16) -> SocketAddr {
+        SocketAddr::new(self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()), self.port.unwrap_or(default))
     }
 }
 
@@ -78,7 +82,7 @@ mod tests {
             ("0.0.0.0:80", "0.0.0.0:80"),
         ] {
             let address: Address = text.parse().unwrap();
-            assert_eq!(address.with_port(None).unwrap().to_string(), expected, "{text}");
+            assert_eq!(address.or_port(DEFAULT_PORT).to_string(), expected, "{text}");
         }
         for text in ["", ":", "65536", "-1", "+1", "host:1", "1.2.3.4:", "localhost:x", "http://127.0.0.1:1"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
@@ -87,9 +91,12 @@ mod tests {
 
     #[test]
     fn a_port_is_typed_once() {
-        let port = |text: &str| text.parse::<Address>().unwrap().with_port(Some(5)).map(|addr| addr.to_string());
-        assert_eq!(port("127.0.0.2"), Some("127.0.0.2:5".to_owned()));
-        assert_eq!(port("127.0.0.2:6"), None);
-        assert_eq!(Address::default().with_port(Some(5)).unwrap().to_string(), "127.0.0.1:5");
+        let with_5 = |text: &str| {
+            let address: Address = text.parse().unwrap();
+            address.with_port(Some(5)).map(|address| address.or_port(0).to_string())
+        };
+        assert_eq!(with_5("127.0.0.2"), Some("127.0.0.2:5".to_owned()));
+        assert_eq!(with_5("127.0.0.2:6"), None);
+        assert_eq!(Address::default().with_port(None).unwrap().or_port(7).to_string(), "127.0.0.1:7");
     }
 }
