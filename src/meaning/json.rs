@@ -13,8 +13,11 @@ use serde_json::value::RawValue;
 
 use super::Difference;
 
-/// As deep as most parsers go.
-const MAX_DEPTH: usize = 128;
+/// Deeper than people nest. Each level is read again for those in it, so that a hostile document costs so many readings.
+const MAX_DEPTH: usize = 64;
+
+/// Levels that are indented; deeper ones stay at this, or a deep document of 1 MB would take 100 MB to show.
+const DEEPEST_INDENT: usize = 20;
 
 /// A JSON document, or a value in one.
 #[derive(Debug)]
@@ -117,14 +120,18 @@ fn lay_out_all<T>(
     text.push(open);
     for (i, item) in items.iter().enumerate() {
         text.push_str(if i > 0 { ",\n" } else { "\n" });
-        text.push_str(&"  ".repeat(level + 1));
+        indent(text, level + 1);
         one(text, item);
     }
     if !items.is_empty() {
         text.push('\n');
-        text.push_str(&"  ".repeat(level));
+        indent(text, level);
     }
     text.push(close);
+}
+
+fn indent(text: &mut String, level: usize) {
+    text.push_str(&"  ".repeat(level.min(DEEPEST_INDENT)));
 }
 
 /// The differences, in the order of `a`; what only `b` has comes last of its parent. Paths are those of `jq`.
@@ -270,6 +277,15 @@ mod tests {
             shown,
             "{\n  \"n\": 1.00e5,\n  \"s\": \"\\u0041\",\n  \"l\": [\n    1,\n    {}\n  ],\n  \"e\": []\n}"
         );
+    }
+
+    #[test]
+    fn what_is_deep_is_not_indented_for_ever() {
+        let levels = MAX_DEPTH - 1;
+        let deep = format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let shown = Json::read(deep.as_bytes()).unwrap().laid_out();
+        let indents = shown.lines().map(|line| line.len() - line.trim_start().len());
+        assert_eq!((shown.lines().count(), indents.max()), (2 * levels + 1, Some(2 * DEEPEST_INDENT)));
     }
 
     #[test]
