@@ -97,7 +97,7 @@ fn measure_nginx(nginx: &str, wrk: &str, folder: &Path, load: &Path) -> Result<f
     fs::write(
         &conf,
         format!(
-            "daemon off; worker_processes 1; pid {0}/nginx.pid; error_log {0}/error.log crit;\nevents {{}}\nhttp {{\n  \
+            "daemon off; master_process off; worker_processes 1; pid {0}/nginx.pid; error_log {0}/error.log crit;\nevents {{}}\nhttp {{\n  \
              access_log off; keepalive_requests 100000000; client_body_temp_path {0}/body;\n  server {{ listen 127.0.0.1:{port}; \
              location / {{ return 200 \"ok\"; }} }}\n}}\n",
             folder.display()
@@ -105,7 +105,10 @@ fn measure_nginx(nginx: &str, wrk: &str, folder: &Path, load: &Path) -> Result<f
     )?;
     let child = Command::new(nginx).arg("-c").arg(&conf).arg("-p").arg(folder).stderr(Stdio::null()).spawn()?;
     let _running = Running(child);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+    for _ in 0..500 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
     requests_per_second(wrk, &format!("http://127.0.0.1:{port}/hook"), load)
