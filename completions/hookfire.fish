@@ -38,6 +38,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List,
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
@@ -430,6 +431,46 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Delete old deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l port -d 'The port, if ADDR names none' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l bin -d 'Make these bins; what names none goes to the first (repeatable) [default: inbox]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l respond -d 'What to answer, in turn: 200; 503x3,200 (three times 503, then 200 for ever); 200@2s (after two seconds); timeout; reset' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-body -d 'The answer\'s body [default: ok]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-header -d 'A header of the answer (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-secret -d 'Answer 403 unless this is in the query; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Send each request on to this URL and answer what it answers' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Let pages of this origin call RequestBin\'s API: an origin, or *' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body; more is answered 413' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head; more is answered 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Connections at a time' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N of each bin' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End after this long' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file as soon as requests are taken; removed at the end' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Speak https with this certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-key -d 'The certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l key -d 'The client certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s o -l output -d 'How to print' -r -f -a "text\t'A line each'
+ndjson\t'A JSON object each, after one that says where it listens'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Show secret values in what is printed'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l url -d 'A URL; every value in its query counts as secret' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
@@ -526,7 +567,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l secret -d '
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l count -d 'So many such requests, or more; 0: none may come in all of --within' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l within -d 'How long to wait for them' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l listen -d 'Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 'What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200; the last for all that follow' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 'What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200 or 200@2s; the last for all that follow' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l bin -d 'Do not listen: watch this bin, which a running `hookfire listen` fills' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l since -d 'With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l junit -d 'Write a JUnit report with one test case to this file' -r -F
@@ -584,17 +625,18 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write a man page for each command'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal ping config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'

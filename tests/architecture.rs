@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("serde_json", &["cmd/", "expect/", "journal/", "meaning/", "output/"]),
     ("signal_hook", &["env.rs"]),
     ("strsim", &["text.rs"]),
-    ("subtle", &["catcher/"]),
+    ("subtle", &["secret.rs"]),
     ("tempfile", &["cmd/demo.rs", "cmd/expect/", "cmd/listen/"]),
     ("terminal_size", &["env.rs"]),
     ("thiserror", &[""]),

@@ -4,7 +4,6 @@
 //!
 //! Invariant: a request passes only if each demanded parameter is there, and has the demanded value wherever it is there.
 
-use super::token::same;
 use crate::secret::Secret;
 
 /// Query parameters with the values they must have.
@@ -22,7 +21,7 @@ impl Demanded {
         let passed = self.0.iter().fold(true, |passed, (name, secret)| {
             let mut values = form_urlencoded::parse(query).filter(|(given, _)| given == name).peekable();
             let given = values.peek().is_some();
-            let right = values.fold(true, |right, (_, value)| right & same(value.as_bytes(), secret));
+            let right = values.fold(true, |right, (_, value)| right & secret.is(value.as_bytes()));
             passed & given & right
         });
         Some(passed)

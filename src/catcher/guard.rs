@@ -14,7 +14,6 @@ use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Request};
 
 use super::setup::Access;
-use super::token::same;
 use crate::secret::Secret;
 
 /// What a reserved path belongs to; each has its own rules.
@@ -84,14 +83,13 @@ impl Guard {
     /// The cookie to set, if any, for a request that has the token.
     fn cookie_for<B>(&self, area: Area, request: &Request<B>, token: &Secret) -> Result<Option<String>, Refused> {
         let name = self.cookie_name();
-        if bearer(request.headers()).is_some_and(|sent| same(sent, token))
-            || cookies(request.headers(), &name).any(|sent| same(sent, token))
+        if bearer(request.headers()).is_some_and(|sent| token.is(sent))
+            || cookies(request.headers(), &name).any(|sent| token.is(sent))
         {
             return Ok(None);
         }
         let query = request.uri().query().unwrap_or_default().as_bytes();
-        let in_query =
-            form_urlencoded::parse(query).any(|(name, value)| name == "token" && same(value.as_bytes(), token));
+        let in_query = form_urlencoded::parse(query).any(|(name, value)| name == "token" && token.is(value.as_bytes()));
         if area == Area::Page && in_query {
             let secure = if self.over_tls { "; Secure" } else { "" };
             let value = token.expose();
@@ -106,7 +104,7 @@ impl Guard {
     }
 
     fn is_from_page(&self, headers: &HeaderMap) -> bool {
-        headers.get("x-hookfire-token").is_some_and(|sent| same(sent.as_bytes(), &self.page_token))
+        headers.get("x-hookfire-token").is_some_and(|sent| self.page_token.is(sent.as_bytes()))
     }
 
     fn allows(&self, origin: Option<&[u8]>) -> bool {

@@ -1,11 +1,10 @@
-//! Random tokens, and the comparison of what a stranger sent with what is secret.
+//! Random tokens, for who may look and for what a page may run.
 //!
 //! The randomness is ring's, by way of rustls, which TLS needs anyway: it can fail in words instead of a panic.
 
 use std::fmt::Write as _;
 
 use rustls::crypto::SecureRandom;
-use subtle::ConstantTimeEq as _;
 
 use crate::secret::Secret;
 
@@ -37,11 +36,6 @@ pub(super) fn random_hex(source: &dyn SecureRandom) -> Result<String, NoRandomne
     }))
 }
 
-/// Whether what was sent is the secret, in a time that tells nothing but its length.
-pub(super) fn same(sent: &[u8], secret: &Secret) -> bool {
-    sent.ct_eq(secret.expose().as_bytes()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,14 +46,5 @@ mod tests {
         assert_eq!(one.expose().len(), 32);
         assert!(one.expose().bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn only_the_same_is_the_same() {
-        let secret = Secret::new("abc");
-        assert!(same(b"abc", &secret));
-        for other in [&b"abd"[..], b"ab", b"abcd", b""] {
-            assert!(!same(other, &secret));
-        }
     }
 }

@@ -183,19 +183,23 @@ fn wrong_field(selector: &Selector, expected: &str, document: &[u8]) -> Option<S
     })
 }
 
-/// What was found, as a sentence lists it; of many the first few.
+/// What was found, each value once, as a sentence lists it; of many the first few.
 fn values(found: &[Found]) -> String {
     const MOST: usize = 3;
-    let mut words: Vec<String> = found
-        .iter()
-        .take(MOST)
-        .map(|found| match found {
+    let mut words: Vec<String> = Vec::new();
+    for found in found {
+        let word = match found {
             Found::Text(text) => quoted(text.trim()),
             Found::Elements => "a group of elements".to_owned(),
-        })
-        .collect();
-    if found.len() > MOST {
-        words.push(format!("{} more", found.len() - MOST));
+        };
+        if words.contains(&word) {
+            continue;
+        }
+        if words.len() == MOST {
+            words.push("others".to_owned());
+            break;
+        }
+        words.push(word);
     }
     match words.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

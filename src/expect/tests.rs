@@ -112,6 +112,13 @@ fn bodies_that_are_something_else_are_said_to_be() {
 }
 
 #[test]
+fn of_many_values_the_first_few_are_said_and_each_once() {
+    let words = |body: &str| unmet(&fields(&[("//b", "x")]), "POST / HTTP/1.1", body).concat();
+    assert_eq!(words("<a><b>1</b><b>1</b><b>2</b></a>"), "`//b` is `1` and `2`, not `x`");
+    assert_eq!(words("[{\"b\":[1,2,2,3,4,5]}]"), "`//b` is `1`, `2`, `3` and others, not `x`");
+}
+
+#[test]
 fn what_came_cannot_break_out_of_its_line() {
     let expectation = fields(&[("a", "b")]);
     let words = unmet(&expectation, "POST / HTTP/1.1", "<x><a>\u{9b}31m&#10;::error::x\u{202e}</a></x>").concat();

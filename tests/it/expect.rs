@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
-use crate::support::{Invocation, Outcome, Running, TestEnv, needs};
+use crate::support::{Invocation, Listener, Outcome, Running, TestEnv, needs};
 
 const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 
@@ -376,6 +376,19 @@ fn a_bin_that_another_fills_can_be_watched_and_looked_back_into() {
 }
 
 #[test]
+fn what_a_running_listen_catches_is_seen_at_once_also_what_a_command_causes() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--bin", "hooks"]);
+    let url = format!("{}/any", listener.url());
+    let options = ["--bin", "hooks", "--within", "20s", "--type", "user", "--match", "//username=jo"];
+    let fire = ["fire", "user", "created", "-q", "--url", &url, "--set", "username=jo"];
+    let outcome = expect_of(&env, &options, &fire).run().assert_code(0);
+    assert!(outcome.stdout().starts_with("#1 POST /any user.created"), "{outcome}");
+    assert!(outcome.elapsed < Duration::from_secs(10), "{:?}", outcome.elapsed);
+    listener.stop();
+}
+
+#[test]
 fn a_request_that_cannot_be_kept_is_answered_503_and_is_no_mere_miss() {
     let env = TestEnv::new();
     let (running, port) = listening(&env, &["--within", "5s"]);
@@ -405,7 +418,7 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
         ("--match", "//*=c", "`*` is not an element name"),
         ("--header", "no-value", "`--header` takes NAME=VALUE"),
         ("--within", "-1s", "negative"),
-        ("--listen", "here", "ADDRESS:PORT"),
+        ("--listen", "here", "an address is like 8080"),
         ("--respond", "ok", "`ok` is not a step"),
         ("--count", "some", "invalid digit"),
     ] {

@@ -94,7 +94,7 @@ pub struct ExpectArgs {
     /// At an address that is not this machine's own, others can send requests too; nothing can be read there.
     #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, help_heading = WAITING)]
     listen: Option<Address>,
-    /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200; the last for all that follow
+    /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200 or 200@2s; the last for all that follow
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
     respond: Script,
     /// Do not listen: watch this bin, which a running `hookfire listen` fills
