@@ -24,7 +24,7 @@ use super::server::Stop;
 use super::stream::{Tap, Wire};
 use super::tape::{Arrival, Tape};
 use super::{answer, closing};
-use crate::capture::{Body, Capture, MAX_HEADERS};
+use crate::capture::{Body, Capture};
 
 /// How long a request that is being served when the catcher stops may take. Less than the catcher's own bound, so that
 /// what is cut off is still handed over.
@@ -77,7 +77,6 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_deadline)
         .max_header_size(limits.head_bytes)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(limits.head_bytes.max(HYPER_MIN_BUFFER))
         // A client may close its sending side and still wait for the answer, as `nc -N` does.
         .half_close(true)

@@ -156,7 +156,8 @@ impl Exchange {
             && let Some(route) = route::reserved(request.method(), request.uri())
         {
             self.tape.borrow_mut().waive();
-            return self.show(front, route, request).await;
+            // Boxed, as what is rare would make the future of every request larger.
+            return Box::pin(self.show(front, route, request)).await;
         }
         let (decoded, fault) = self.read_body(request).await;
         let Some((mut capture, body)) = self.take(decoded, fault, arrival) else {
@@ -169,7 +170,7 @@ impl Exchange {
         capture.malformed = fault.is_some_and(Fault::is_malformed);
         match fault {
             Some(fault) => self.refuse(fault, capture, body, arrival).await,
-            None if self.shared.forwarder.is_some() => self.forward(capture, body, arrival).await,
+            None if self.shared.forwarder.is_some() => Box::pin(self.forward(capture, body, arrival)).await,
             None => self.play(capture, body, arrival).await,
         }
     }

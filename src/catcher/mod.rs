@@ -58,9 +58,9 @@ use crate::store::Keeper;
 
 pub use answer::HeaderError;
 pub use bell::FailedKeeps;
-pub use script::{Script, ScriptError};
+pub use script::Script;
 pub use setup::{Access, Front, Limits, Setup};
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;
 pub use token::{NoRandomness, random_token};
 
 /// Clients that may wait in the system's queue, as far as the system allows. Who finds it full tries again only after a

@@ -39,9 +39,10 @@ impl Seat {
         }
     }
 
-    /// From now on the client waits for us.
+    /// From now on the client waits for us. If it was asked to leave just before it spoke, it may stay.
     pub(super) fn work(&self) {
         self.waiting_since.set(None);
+        self.asked_to_leave.set(false);
     }
 
     /// Whether the connection was asked to make room.
@@ -138,8 +139,9 @@ mod tests {
         assert_eq!(asked(), [false, false, true, true, false]);
         seats.make_room(2);
         assert_eq!(asked(), [false, false, true, true, false], "two are on their way already");
+        longest.work();
         seats.leave(&long);
         seats.make_room(9);
-        assert_eq!(asked(), [false, true, true, true, false]);
+        assert_eq!(asked(), [false, true, true, false, false], "who has spoken meanwhile may stay");
     }
 }

@@ -92,7 +92,7 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
 /// A permit for one more connection. When there is none, the silent make room, and several at a time: those who leave
 /// share a commit. Whoever comes after this one waits in the system's queue.
 async fn permit(permits: &Arc<Semaphore>, shared: &Shared, all: u32) -> OwnedSemaphorePermit {
-    let some = (all as usize / 8).max(1);
+    let some = (all as usize / 4).max(1);
     loop {
         if permits.available_permits() == 0 {
             shared.seats.make_room(some);

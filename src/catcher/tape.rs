@@ -239,9 +239,15 @@ impl Tape {
         let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         head.drain(..blank);
         self.at_line_start = false;
+        // All of an announced body at once, as growing would copy it again and again; memory that nothing comes for is
+        // not touched.
+        let room = match announced.body {
+            BodyKind::Length(length) => usize::try_from(length).map_or(self.body_limit, |n| n.min(self.body_limit)),
+            BodyKind::Chunked => 0,
+        };
         self.messages.push_back(Message {
             head,
-            wire_body: Vec::new(),
+            wire_body: Vec::with_capacity(room),
             cut: false,
             chunked: matches!(announced.body, BodyKind::Chunked),
             arrival: self.open_since.take().unwrap_or_else(Arrival::now),

@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::super::{Tls, TlsError};
+use super::super::Tls;
+use super::super::tls::TlsError;
 use super::*;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};

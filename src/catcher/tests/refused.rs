@@ -75,7 +75,7 @@ fn giant_heads_and_too_many_headers_are_431() {
     let kept = capture.head.len();
     assert!(giant.starts_with(&capture.head), "{kept} bytes");
     assert!((64 << 10..(64 << 10) + (1 << 20)).contains(&kept), "{kept} bytes");
-    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(257));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
     assert_eq!(refused(many.as_bytes(), 431).head, many.as_bytes());
 }
 
