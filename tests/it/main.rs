@@ -11,6 +11,8 @@ mod hostile;
 mod listen;
 mod main_job;
 mod output;
+mod page;
+mod page_guards;
 mod proxies;
 mod request;
 mod secrets;
