@@ -15,6 +15,7 @@ mod page;
 mod page_guards;
 mod proxies;
 mod request;
+mod requestbin;
 mod secrets;
 mod secrets_again;
 mod secrets_echoed;

@@ -181,3 +181,21 @@ fn another_site_cannot_change_anything() {
     }
     assert_eq!(listener.inbox().len(), 1);
 }
+
+#[test]
+fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_address() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
+    let Some(browser) = Browser::start() else { return };
+    listener.send(post("/kept", "", "x"));
+    let page = listener.ready()["page"].as_str().expect("the ready line has the page").replace("0.0.0.0", "127.0.0.1");
+    browser.open(&page);
+    browser.wait_for_text("#live", "Live");
+    browser.wait_for_text("#detail h2", "POST /kept");
+    let address = browser.script("return location.href");
+    assert!(page.contains("token=") && !address.as_str().unwrap().contains("token="), "{address}");
+    browser.script("location.reload()");
+    browser.wait_for_text("#detail h2", "POST /kept");
+    assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
+    assert_eq!(listener.get("/_hookfire/").status, 401);
+}
