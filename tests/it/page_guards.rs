@@ -80,6 +80,11 @@ fn nothing_scrolls_sideways_on_a_phone() {
     let fits = |what: &str| {
         let widest = browser.script("return document.scrollingElement.scrollWidth");
         assert_eq!(widest, 390, "{what} is wider than the phone");
+        let cut = browser.script(
+            "return [...document.querySelectorAll('.detail *, dialog *')].filter(element =>
+               !element.closest('.sr') && element.getBoundingClientRect().right > 390.5).map(element => element.outerHTML)",
+        );
+        assert_eq!(cut, serde_json::json!([]), "{what} is cut off");
     };
     fits("the empty page");
     listener.send(post(&format!("/{long}?{long}={long}"), &format!("X-{long}: {long}\r\n"), &event));
