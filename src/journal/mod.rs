@@ -8,6 +8,7 @@ mod checkpoint;
 mod create;
 mod error;
 mod open;
+mod pages;
 mod query;
 mod rows;
 mod schema;
@@ -28,6 +29,7 @@ pub use captures::CaptureKeeper;
 use checkpoint::Log;
 pub use open::LOCK_TIMEOUT;
 use open::Opened;
+pub use pages::Below;
 pub use query::{List, Query};
 
 use crate::store::{ProcessId, Processes, StoreError};

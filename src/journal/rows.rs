@@ -76,7 +76,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             headers: text(row, 7, kept)?,
         },
         rule: Rule { retries: row.get(8)?, interval: milliseconds(row.get(9)?), success: text(row, 10, str::parse)? },
-        status: text(row, 11, |name| Status::from_name(name).ok_or(UnknownWord))?,
+        status: status(row, 11)?,
         created_at: UnixMs(row.get(12)?),
         finished_at: row.get::<_, Option<i64>>(13)?.map(UnixMs),
         next_attempt_at: row.get::<_, Option<i64>>(14)?.map(UnixMs),
@@ -90,6 +90,11 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             }),
         },
     })
+}
+
+/// Reads a column that holds a status.
+pub fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+    text(row, column, |name| Status::from_name(name).ok_or(UnknownWord))
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].

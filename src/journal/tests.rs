@@ -8,6 +8,7 @@ mod lists;
 mod machine;
 mod many;
 mod opening;
+mod pages;
 mod sending;
 mod upkeep;
 

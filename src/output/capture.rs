@@ -130,7 +130,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
 }
 
 /// Request line and headers as they came, what is secret masked.
-fn head(capture: &Capture, mask: &Mask) -> String {
+pub fn head(capture: &Capture, mask: &Mask) -> String {
     if capture.fields.headers.is_empty() {
         return unread_head(capture, mask);
     }

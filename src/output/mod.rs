@@ -11,6 +11,7 @@ pub mod failures_xml;
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod requestbin;
 pub mod table;
 
 use std::borrow::Cow;

@@ -324,6 +324,20 @@ fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
 }
 
 #[test]
+fn where_to_send_may_come_by_a_variable_and_an_option_wins() {
+    let env = TestEnv::new();
+    catch(&env, &[], &[post("/", "", "x")]);
+    let (by_variable, by_option) = (Server::script(vec![respond(200)]), Server::script(vec![respond(200).times(2)]));
+    env.write_config(&format!("[endpoints.a]\nurl = \"{}\"\n", by_option.url()));
+    for option in [vec![], vec!["--to".to_owned(), by_option.url()], vec!["-e".to_owned(), "a".to_owned()]] {
+        let replay = env.hookfire(["captured", "replay", "1"]).args(option).env("HOOKFIRE_TO", by_variable.url());
+        replay.run().assert_code(0);
+    }
+    let both = ["replay", "1", "-e", "a", "--to", &by_option.url()];
+    assert!(captured(&env, &both).assert_code(2).stderr().contains("give one of them"));
+}
+
+#[test]
 fn a_path_that_cannot_be_sent_as_it_came_is_told() {
     let env = TestEnv::new();
     catch(&env, &[], &["GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n"]);

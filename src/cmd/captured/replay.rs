@@ -17,7 +17,7 @@ use crate::output::{Tone, capture, json};
 use crate::replay::{Destination, Prepared, ReplayError, prepare, replay};
 use crate::secret::MASK;
 use crate::sender::Sender;
-use crate::settings;
+use crate::settings::{self, Origin};
 use crate::text::count;
 use crate::time::{duration_ms, measured};
 use crate::transport::{Exchange, Exchanged, RESPONSE_BODY_KEPT, status_words};
@@ -50,10 +50,10 @@ pub struct CapturedReplayArgs {
     #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
     ids: Vec<CaptureId>,
     /// Where to send; every value in its query counts as secret
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Target", required_unless_present = "endpoint")]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target", required_unless_present = "endpoint")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers
-    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target", conflicts_with = "to")]
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
     /// Send captured Authorization and Cookie headers to another host than they came for
     #[arg(long, help_heading = "Target")]
@@ -69,8 +69,12 @@ pub struct CapturedReplayArgs {
 
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let chosen = match (&args.to, &args.endpoint) {
-        (Some(url), _) => settings::from_url(url)?,
-        (None, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
+        (Some(_), Some(_)) if Origin::of(ctx.matches, "to") == Origin::Flag => {
+            return Err(Failure::usage("`--to` and `--endpoint` both say where to send; give one of them"));
+        }
+        // The option wins over the variable of the other.
+        (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
+        (Some(url), None) => settings::from_url(url)?,
         (None, None) => return Err(Failure::usage("`--to URL` or `--endpoint NAME` says where to send")),
     };
     let options = settings::transport(&args.transport, ctx.matches, chosen.endpoint.map(|(_, endpoint)| endpoint));

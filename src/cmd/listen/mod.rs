@@ -5,12 +5,12 @@
 mod announce;
 mod args;
 mod banner;
+mod desk;
 mod forward;
 mod live;
 mod plan;
 mod ready;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
@@ -18,13 +18,13 @@ use super::context::Context;
 use crate::catcher::{Access, Catcher, Front, Setup};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::journal::{CaptureKeeper, Journal};
-use crate::secret::Secret;
+use crate::journal::CaptureKeeper;
 use crate::time::{Clock as _, compact};
 use crate::upstream::Upstream;
 use announce::Announcer;
 pub use args::ListenArgs;
 use banner::Place;
+use desk::ListenDesk;
 use live::Live;
 use plan::Plan;
 use ready::ReadyFile;
@@ -69,6 +69,19 @@ fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i6
         journal.create_bin(bin, false, ctx.now())?;
     }
     let keeper = CaptureKeeper::start(journal, &plan.bins[0], args.limits.keep)?;
+    let desk = ListenDesk::new(desk::Options {
+        // A connection of its own: whoever looks does not hold up what comes.
+        journal: ctx.journal()?,
+        config: ctx.globals.config.as_deref(),
+        default_bin: plan.bins[0].clone(),
+        mask: plan.mask.clone(),
+    })?;
+    let front = Front {
+        desk: Arc::new(desk),
+        page: desk::PAGE,
+        access: plan.token.clone().map_or(Access::Loopback, Access::Token),
+        allow_origin: args.answers.allow_origin.clone(),
+    };
     let keeper = Arc::new(Announcer::new(keeper, announced, plan.forwarder.is_some()));
     let setup = Setup {
         limits: plan.limits,
@@ -77,7 +90,7 @@ fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i6
         status_in_path: args.answers.status_in_path,
         require_secret: plan.require_secret.clone(),
         upstream: plan.forwarder.clone().map(|forwarder| forwarder as Arc<dyn Upstream>),
-        front: None,
+        front: Some(front),
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };

@@ -93,6 +93,32 @@ impl Listener {
         ))
     }
 
+    /// Sends requests one after the other on one connection, and waits until so many were answered.
+    #[track_caller]
+    pub fn pipeline(&self, requests: Vec<u8>, count: usize) {
+        let mut stream = self.connect();
+        let mut writer = stream.try_clone().expect("a second handle");
+        let writing = std::thread::spawn(move || writer.write_all(&requests));
+        let (mut buffer, mut seen, mut kept) = ([0; 65_536], 0, Vec::new());
+        while seen < count {
+            let read = stream.read(&mut buffer).expect("the answers come in time");
+            assert!(read > 0, "closed after {seen} of {count} answers");
+            kept.extend_from_slice(&buffer[..read]);
+            seen += kept.windows(9).filter(|word| word == b"HTTP/1.1 ").count();
+            // What could be the beginning of one.
+            kept.drain(..kept.len().saturating_sub(8));
+        }
+        writing.join().expect("the writer ends").expect("the requests can be sent");
+    }
+
+    /// What is in the inbox, as RequestBin's API tells it, the newest first.
+    #[track_caller]
+    pub fn inbox(&self) -> Vec<Value> {
+        let answer = self.get("/api/v1/bins/inbox/requests");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json().as_array().expect("an array").clone()
+    }
+
     /// Ends it as a service manager does, and gives what it said; that must have been exit code 0.
     #[track_caller]
     pub fn stop(mut self) -> Outcome {

@@ -10,6 +10,7 @@
 #![allow(dead_code, reason = "a toolbox: a tool stays whole while no story happens to need one of its parts")]
 
 mod action;
+pub mod browser;
 mod canary;
 mod env;
 mod listener;

@@ -1,0 +1,153 @@
+//! The desk of `listen`: what its page shows and does, and RequestBin's API, answered from the journal.
+//!
+//! Deliberately no HTTP and no guard: who may call at all was the catcher's business. What sends something is left to
+//! another run of this program (see `itself`), so that the page and the command line never differ.
+//!
+//! Invariant: captures are shown with secret values masked unless a call asks to see them; RequestBin's API, which is for
+//! machines that read what was sent, masks nothing.
+
+mod captures;
+mod deliveries;
+mod itself;
+mod requestbin;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::capture::Mask;
+use crate::desk::{Call, Desk, Reply};
+use crate::env::SystemClock;
+use crate::failure::{Failure, Kind};
+use crate::journal::Journal;
+use crate::output::{Report, json};
+use crate::store::StoreError;
+use crate::time::{Clock as _, UnixMs};
+use itself::Itself;
+
+/// The page: markup, style and script in one, with the markers `{{nonce}}` and `{{token}}`.
+pub const PAGE: &str = include_str!("page.html");
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a desk is made of.
+pub struct Options<'a> {
+    /// The journal, on a connection of the desk's own.
+    pub journal: Journal,
+    /// The configuration's file, if one was named.
+    pub config: Option<&'a Path>,
+    /// The bin of requests that name no other.
+    pub default_bin: String,
+    /// What of captures is hidden until asked for.
+    pub mask: Mask,
+}
+
+/// A desk that answers from the journal.
+pub struct ListenDesk {
+    journal: Mutex<Journal>,
+    itself: Itself,
+    default_bin: String,
+    mask: Mask,
+    clock: SystemClock,
+}
+
+impl ListenDesk {
+    /// A desk of these.
+    ///
+    /// # Errors
+    /// When the system does not say which file this program is.
+    pub fn new(options: Options<'_>) -> Result<ListenDesk, Failure> {
+        let Options { journal, config, default_bin, mask } = options;
+        let itself = Itself::on(journal.path(), config).map_err(|e| {
+            Failure::from_error(Kind::Error, anyhow::Error::from(e).context("cannot find this program's own file"))
+        })?;
+        Ok(ListenDesk { journal: Mutex::new(journal), itself, default_bin, mask, clock: SystemClock::default() })
+    }
+
+    /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
+    fn read<T>(&self, run: impl FnOnce(&Journal) -> Result<T, StoreError>) -> Result<T, Failure> {
+        // Whoever panicked with it left no half-made change: SQLite rolls back what was not committed.
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(run(&journal)?)
+    }
+
+    fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    fn page_data(&self, call: &Call, path: &[&str]) -> Result<Reply, Failure> {
+        match (call.method.as_str(), path) {
+            ("GET", ["version"]) => self.version(),
+            ("GET", ["bins"]) => captures::bins(self),
+            ("DELETE", ["bins", name, "captures"]) => captures::clear(self, name),
+            ("GET", ["outcomes"]) => deliveries::outcomes(self, call),
+            (_, ["captures", rest @ ..]) => captures::answer(self, call, rest),
+            (_, ["deliveries", rest @ ..]) => deliveries::answer(self, call, rest),
+            _ => Err(no_such_call(call)),
+        }
+    }
+
+    fn version(&self) -> Result<Reply, Failure> {
+        let (by_others, by_this) = self.read(Journal::version)?;
+        Ok(text_reply(format!("{by_others}.{by_this}")))
+    }
+}
+
+impl Desk for ListenDesk {
+    fn answer(&self, call: &Call) -> Reply {
+        let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["api", "v1", rest @ ..] => {
+                requestbin::answer(self, call, rest).unwrap_or_else(|failure| requestbin::failed(&failure))
+            }
+            ["_hookfire", "api", rest @ ..] => self.page_data(call, rest).unwrap_or_else(|failure| failed(&failure)),
+            _ => failed(&no_such_call(call)),
+        }
+    }
+}
+
+fn no_such_call(call: &Call) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is nothing that answers {} /{}", call.method, call.path.join("/")))
+}
+
+fn json_reply(status: u16, value: &impl Serialize) -> Reply {
+    Reply { status, content_type: JSON, body: json::compact(value).into_bytes() }
+}
+
+fn text_reply(text: String) -> Reply {
+    Reply { status: 200, content_type: TEXT, body: text.into_bytes() }
+}
+
+fn failed(failure: &Failure) -> Reply {
+    let report = Report {
+        kind: failure.kind.as_str(),
+        message: &failure.error.to_string(),
+        causes: &failure.causes(),
+        hints: &failure.hints,
+    };
+    Reply { status: status_of(failure.kind), content_type: JSON, body: json::error(&report).into_bytes() }
+}
+
+fn status_of(kind: Kind) -> u16 {
+    match kind {
+        Kind::Usage => 400,
+        Kind::NotFound => 404,
+        Kind::Journal => 503,
+        _ => 500,
+    }
+}
+
+/// Reads the JSON that a call carries.
+fn body<T: DeserializeOwned>(call: &Call) -> Result<T, Failure> {
+    serde_json::from_slice(&call.body)
+        .map_err(|e| Failure::usage(format!("the call's body is not what it should be: {e}")))
+}
+
+fn number(text: &str) -> Result<i64, Failure> {
+    text.parse().map_err(|_| Failure::usage(format!("`{text}` is no number")))
+}

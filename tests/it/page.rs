@@ -1,0 +1,269 @@
+//! The page of `listen` in a real browser: what a user sees of captures and deliveries, and what the buttons do.
+
+use serde_json::Value;
+
+use crate::support::browser::{Browser, DOWN, ENTER, ESCAPE, UP};
+use crate::support::{Listener, Server, TestEnv, needs, respond};
+
+/// Opens the page and waits until it follows what comes.
+fn open(browser: &Browser, listener: &Listener, place: &str) {
+    browser.open(&format!("{}/_hookfire/{place}", listener.url()));
+    browser.wait_for_text("#live", "Live");
+}
+
+fn rows(browser: &Browser, list: &str) -> Vec<String> {
+    let script = format!("return [...document.querySelectorAll('{list} [role=option]')].map(row => row.innerText)");
+    browser.script(&script).as_array().unwrap().iter().map(|row| row.as_str().unwrap().to_owned()).collect()
+}
+
+fn wait_for_rows(browser: &Browser, count: usize) {
+    browser.wait_for(&format!("document.querySelectorAll('#list [role=option]').length === {count}"));
+}
+
+fn focused(browser: &Browser) -> String {
+    browser.script("return document.activeElement.id || document.activeElement.tagName").as_str().unwrap().to_owned()
+}
+
+/// Lets the page use the clipboard unasked, and gives what is on it.
+fn clipboard(browser: &Browser) -> String {
+    browser.wait_for("navigator.clipboard.readText()").as_str().unwrap().to_owned()
+}
+
+fn allow_clipboard(browser: &Browser, listener: &Listener) {
+    let permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"];
+    let grant = serde_json::json!({ "origin": listener.url(), "permissions": permissions });
+    browser.devtools("Browser.grantPermissions", &grant);
+}
+
+#[test]
+fn a_capture_appears_without_reload() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail", "Waiting for the first request");
+    let hint = format!("hookfire fire application created --url {}/", listener.url());
+    assert!(browser.text("#detail").contains(&hint), "{}", browser.text("#detail"));
+    browser.script("window.notReloaded = true");
+
+    env.hookfire(["fire", "application", "created", "--url", &format!("{}/hook", listener.url())]).run().assert_code(0);
+    wait_for_rows(&browser, 1);
+    assert!(rows(&browser, "#list")[0].contains("application.created"), "{:?}", rows(&browser, "#list"));
+    browser.wait_for_text("#detail h2", "application.created");
+    assert!(browser.text("#detail").contains("\n  <type>application</type>\n"), "{}", browser.text("#detail"));
+    listener
+        .send(b"PUT /second HTTP/1.1\r\nHost: h\r\nX-Odd: 1\r\nx-odd: 2\r\nContent-Length: 13\r\n\r\n{\"n\":1.00e+1}");
+    wait_for_rows(&browser, 2);
+    browser.click("#list [role=option]");
+    browser.wait_for_text("#detail h2", "PUT /second");
+    let shown = browser.text("#detail");
+    let headers: Vec<&str> = shown.lines().filter(|line| line.eq_ignore_ascii_case("x-odd")).collect();
+    assert_eq!(headers, ["X-Odd", "x-odd"], "in order, in their own case:\n{shown}");
+    assert!(shown.contains("\"n\": 1.00e+1"), "a number keeps its spelling:\n{shown}");
+    assert_eq!(browser.script("return window.notReloaded"), true);
+    browser.wait_for("document.querySelector('#captures-count').innerText === '2'");
+}
+
+#[test]
+fn the_address_of_a_bin_with_inspect_shows_that_bin() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    let made = listener.send(b"POST /api/v1/bins HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
+    let bin = made.json();
+    let name = bin["name"].as_str().unwrap();
+    browser.open(&format!("{}/{name}?inspect", listener.url()));
+    browser.wait_for_text("#detail", &format!("curl -d 'hello' {}/{name}", listener.url()));
+    browser.wait_for_text("#live", "Live");
+    for path in ["elsewhere".to_owned(), format!("{name}/hook")] {
+        listener.send(format!("POST /{path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    }
+    browser.wait_for_text("#detail h2", &format!("POST /{name}/hook"));
+    assert_eq!(rows(&browser, "#list").len(), 1);
+    browser.wait_for("[...document.querySelector('#bin').options].some(option => option.text === 'inbox (1)')");
+}
+
+#[test]
+fn the_list_is_walked_and_filtered_by_keyboard() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    for path in ["/one", "/two", "/three"] {
+        listener.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    }
+    open(&browser, &listener, "");
+    wait_for_rows(&browser, 3);
+    browser.wait_for_text("#detail h2", "POST /three");
+    browser.keys(DOWN);
+    browser.wait_for_text("#detail h2", "POST /two");
+    browser.keys(DOWN);
+    browser.wait_for_text("#detail h2", "POST /one");
+    browser.keys(UP);
+    browser.wait_for_text("#detail h2", "POST /two");
+    let active = "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))";
+    assert_eq!(browser.script(&format!("return {active}.getAttribute('aria-selected')")), "true");
+
+    browser.keys("/");
+    assert_eq!(focused(&browser), "filter");
+    browser.keys("pOSt thr");
+    wait_for_rows(&browser, 1);
+    browser.keys(ENTER);
+    browser.wait_for_text("#detail h2", "POST /three");
+    assert_eq!(focused(&browser), "list");
+    browser.keys(ENTER);
+    browser.wait_for("document.activeElement.tagName === 'H2'");
+    browser.keys(ESCAPE);
+    assert_eq!(focused(&browser), "list");
+    browser.keys("/");
+    browser.keys(ESCAPE);
+    wait_for_rows(&browser, 3);
+    assert_eq!(focused(&browser), "list");
+    browser.keys("/nothing-like-that");
+    browser.wait_for_text("#list-foot", "Nothing matches");
+}
+
+#[test]
+fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--require-secret", "token=canary"]);
+    let Some(browser) = Browser::start() else { return };
+    let body = "{\"a\": \"it's <b>\"}";
+    let head = "POST /a%20b?token=canary&x=1 HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/json\r\nX-Odd: a  b";
+    let head = head.replace("HOST", listener.url().trim_start_matches("http://"));
+    listener.send(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    open(&browser, &listener, "");
+    allow_clipboard(&browser, &listener);
+    browser.wait_for_text("#detail h2", "POST /a%20b");
+    assert!(!browser.script("return document.documentElement.outerHTML").as_str().unwrap().contains("canary"));
+    browser.click("#copy-curl");
+    browser.wait_for_text("#toast", "Copied as curl, secret values left out");
+    assert!(!clipboard(&browser).contains("canary"));
+
+    browser.click("#reveal");
+    browser.wait_for_text("#detail", "canary");
+    browser.click("#copy-curl");
+    browser.wait_for("document.querySelector('#toast').innerText === 'Copied as curl'");
+    let command = clipboard(&browser);
+    assert!(command.starts_with("curl ") && command.contains("canary"), "{command}");
+    if needs("curl", &["--version"]) {
+        let ran = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(ran.status.success(), "{command}");
+        wait_for_rows(&browser, 2);
+        let both = listener.inbox();
+        for what in ["method", "path", "query_string", "body"] {
+            assert_eq!(both[0][what], both[1][what], "{what} of {command}");
+        }
+        assert_eq!(both[0]["headers"]["X-Odd"], "a  b");
+    }
+}
+
+#[test]
+fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    for path in ["/one", "/two", "/three"] {
+        listener.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    }
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail h2", "POST /three");
+    browser.click("#delete");
+    browser.wait_for("document.activeElement.innerText === 'Keep'");
+    browser.keys(ESCAPE);
+    browser.wait_for("!document.querySelector('#dialog').open");
+    assert_eq!(listener.inbox().len(), 3);
+    browser.click("#delete");
+    browser.click("#confirm");
+    wait_for_rows(&browser, 2);
+    browser.wait_for_text("#detail h2", "POST /two");
+    assert_eq!(listener.inbox().len(), 2);
+    browser.click("#clear");
+    browser.wait_for_text("#dialog", "2 captures");
+    browser.click("#confirm");
+    browser.wait_for_text("#detail", "Waiting for the first request");
+    assert_eq!(listener.inbox().len(), 0);
+}
+
+#[test]
+fn a_failed_delivery_is_retried_from_the_page() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).body("<b>down</b>").times(2), respond(200)]);
+    for action in ["created", "updated"] {
+        let args = ["fire", "user", action, "--no-retry", "--url", &endpoint.url()];
+        env.hookfire(args).run().assert_code(3);
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    open(&browser, &listener, "#/deliveries");
+    browser.wait_for_text("#delivery h2", "user.updated");
+    assert_eq!(rows(&browser, "#delivery-list").len(), 2);
+    let timeline = browser.text("#delivery .timeline");
+    assert!(timeline.contains("503 Service Unavailable"), "{timeline}");
+    let chart = browser.script("return document.querySelector('#chart svg').getAttribute('aria-label')");
+    assert_eq!(chart, "Deliveries accepted in the last 24 hours: 0 delivered, 2 failed, 0 pending");
+    browser.click("#retry");
+    browser.wait_for_text("#delivery h2", "delivered");
+    browser.wait_for("document.querySelectorAll('#delivery-list [role=option]').length === 1");
+    assert_eq!(browser.text("#failed-count"), "1");
+    let ids: Vec<String> =
+        endpoint.requests().iter().map(|request| request.header("webhook-id").unwrap().to_owned()).collect();
+    assert!(ids.len() == 3 && ids[1] == ids[2] && ids[0] != ids[1], "{ids:?}");
+    let left = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(left.as_array().unwrap().iter().map(|delivery| &delivery["id"]).collect::<Vec<_>>(), [1]);
+
+    browser.click("#delivery-list [role=option]");
+    browser.wait_for_text("#delivery h2", "failed");
+    browser.click("#delete-delivery");
+    browser.click("#confirm");
+    browser.wait_for_text("#delivery", "The failed list is empty");
+    assert_eq!(env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json(), Value::Array(vec![]));
+}
+
+#[test]
+fn all_that_failed_is_retried_in_one_go_when_confirmed() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(503).times(12), respond(200).times(12)]);
+    for _ in 0..12 {
+        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &endpoint.url()]).run().assert_code(3);
+    }
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    open(&browser, &listener, "#/deliveries");
+    browser.wait_for_text("#delivery-foot", "12 deliveries");
+    browser.click("#retry-all");
+    browser.wait_for_text("#dialog", "Retry 12 failed deliveries?");
+    browser.click("#confirm");
+    browser.wait_for_text("#toast", "12 deliveries of 12 delivered");
+    browser.wait_for_text("#delivery-foot", "Nothing failed.");
+}
+
+#[test]
+fn a_capture_is_sent_again_to_where_the_user_says() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(200).body("thanks"), respond(404).body("<h1>no</h1>")]);
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    listener
+        .send(b"PUT /hook?a=1 HTTP/1.1\r\nHost: h\r\nAuthorization: canary\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody");
+    open(&browser, &listener, "");
+    browser.click("#send-again");
+    browser.wait_for("document.activeElement.id === 'send-to'");
+    browser.keys(&endpoint.url());
+    browser.keys(ENTER);
+    browser.wait_for_text("#dialog .result", "--send-credentials");
+    assert_eq!(endpoint.requests().len(), 0, "credentials are for the host that they came for");
+    browser.click("#send-credentials");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#dialog .result", "answered 200");
+    browser.wait_for_text("#dialog .result", "thanks");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#dialog .result", "answered 404");
+    browser.wait_for_text("#dialog .result", "<h1>no</h1>");
+    let sent = endpoint.requests();
+    assert_eq!(
+        (sent[0].method.as_str(), sent[0].target.as_str(), &sent[0].body[..]),
+        ("PUT", "/hook?a=1", &b"body"[..])
+    );
+    assert_eq!(sent[0].header("authorization"), Some("canary"));
+    assert_eq!(sent[0].header("x-a"), Some("1"));
+}

@@ -1,0 +1,206 @@
+//! The page against what is hostile, large or narrow: text stays text, lists stay bounded, and no other site can use it.
+
+use crate::support::browser::Browser;
+use crate::support::{Listener, Server, TestEnv, respond};
+
+const SCRIPT: &str = "<script>window.hacked=1</script>";
+const IMAGE: &str = "<img src=x onerror=window.hacked=1>";
+const LINK: &str = "javascript:window.hacked=1";
+
+fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// Waits for each of the captures in turn, shows it in every way there is, and gives all that was seen.
+fn look_at_all(browser: &Browser, count: usize) -> String {
+    browser.wait_for(&format!("document.querySelectorAll('#list [role=option]').length === {count}"));
+    let mut seen = browser.text("#list");
+    for id in 1..=count {
+        browser.click(&format!("#list-{id}"));
+        browser.wait_for(&format!("document.querySelector('#detail').dataset.about === 'capture {id}'"));
+        for view in ["last-child", "first-child"] {
+            seen += &browser.text("#detail");
+            browser.click(&format!("#detail .part:last-child .segments button:{view}"));
+        }
+    }
+    seen
+}
+
+#[test]
+fn what_is_hostile_stays_text() {
+    let env = TestEnv::new();
+    let endpoint = Server::script(vec![respond(500).body(SCRIPT).header("X", IMAGE)]);
+    let encoded = "&lt;img src=x onerror=window.hacked=1&gt;";
+    let event = format!(
+        "<event><type>{encoded}</type><action>&lt;script&gt;</action><object><a b='{encoded}'>{encoded}</a></object></event>"
+    );
+    env.write_file("event.xml", &event);
+    let args = ["fire", "--event", "event.xml", "--no-retry", "--url", &endpoint.url()];
+    env.hookfire(args).run().assert_code(3);
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    listener.send(post(
+        &format!("/{SCRIPT}?{IMAGE}={LINK}"),
+        &format!("X-A: {SCRIPT}\r\nContent-Type: {IMAGE}\r\n"),
+        IMAGE,
+    ));
+    listener.send(post("/xml", "", &event));
+    listener.send(post("/json", "Content-Type: application/json\r\n", &format!("{{\"{IMAGE}\":\"{SCRIPT}\\u0000\"}}")));
+    listener.send(format!("{IMAGE} {SCRIPT}\r\n{LINK}\r\n\r\n").as_bytes());
+    listener.send(post("/bidi", "", "good\u{202e}txt.exe\u{0}\u{1b}[2J"));
+    browser.open(&format!("{}/_hookfire/", listener.url()));
+    let seen = look_at_all(&browser, 5);
+    for text in [SCRIPT, IMAGE, LINK, "\\u{202e}", "\\u{1b}[2J"] {
+        assert!(seen.contains(text), "{text} is not to be seen in\n{seen}");
+    }
+    browser.click("#tab-deliveries");
+    browser.wait_for_text("#delivery .timeline", "500");
+    browser.click("#delivery summary");
+    browser.wait_for_text("#delivery", SCRIPT);
+    let strangers =
+        "document.querySelectorAll('main script, main img, main a, main iframe, [onerror], [style]').length";
+    assert_eq!(browser.script(&format!("return {strangers}")), 0);
+    assert_eq!(browser.script("return typeof window.hacked"), "undefined");
+}
+
+#[test]
+fn nothing_scrolls_sideways_on_a_phone() {
+    let env = TestEnv::new();
+    let long = "x".repeat(700);
+    let endpoint = Server::script(vec![respond(500).body(long.as_str())]);
+    let event = format!("<event><type>t{long}</type><action>a</action><object><a>{long}</a></object></event>");
+    env.write_file("event.xml", &event);
+    let url = format!("{}/{long}", endpoint.url());
+    env.hookfire(["fire", "--event", "event.xml", "--no-retry", "--url", &url]).run().assert_code(3);
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    browser.size(390, 844);
+    browser.open(&format!("{}/_hookfire/", listener.url()));
+    browser.wait_for_text("#detail", "Waiting for the first request");
+    let fits = |what: &str| {
+        let widest = browser.script("return document.scrollingElement.scrollWidth");
+        assert_eq!(widest, 390, "{what} is wider than the phone");
+        let cut = browser.script(
+            "return [...document.querySelectorAll('.detail *, dialog *')].filter(element =>
+               !element.closest('.sr') && element.getBoundingClientRect().right > 390.5).map(element => element.outerHTML)",
+        );
+        assert_eq!(cut, serde_json::json!([]), "{what} is cut off");
+    };
+    fits("the empty page");
+    listener.send(post(&format!("/{long}?{long}={long}"), &format!("X-{long}: {long}\r\n"), &event));
+    listener.send(post("/text", "", &long));
+    browser.wait_for("document.querySelectorAll('#list [role=option]').length === 2");
+    fits("the list");
+    for id in [1, 2] {
+        browser.click(&format!("#list-{id}"));
+        browser.wait_for(&format!("document.querySelector('#detail').dataset.about === 'capture {id}'"));
+        fits("a capture");
+        browser.click("#detail .part:last-child .segments button:last-child");
+        fits("its raw form");
+        browser.click("#send-again");
+        fits("the dialog");
+        browser.click("#dialog .buttons button");
+        browser.click("#detail .back");
+        browser.wait_for("document.querySelector('#list').checkVisibility()");
+    }
+    browser.click("#tab-deliveries");
+    browser.wait_for("document.querySelectorAll('#delivery-list [role=option]').length === 1");
+    fits("the deliveries");
+    browser.click("#delivery-list [role=option]");
+    browser.wait_for_text("#delivery .timeline", "500");
+    browser.click("#delivery summary");
+    fits("a delivery");
+    browser.script("history.back()");
+    browser.wait_for("document.querySelector('#delivery-list').checkVisibility()");
+}
+
+#[test]
+fn ten_thousand_captures_are_a_page_at_a_time() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    // On many connections, which share commits.
+    let flood = |path: &str, count: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                let requests = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(count / 16);
+                scope.spawn(|| listener.pipeline(requests.into_bytes(), count / 16));
+            }
+        });
+    };
+    flood("before", 10_000);
+    browser.open(&format!("{}/_hookfire/", listener.url()));
+    browser.wait_for_text("#live", "Live");
+    browser.wait_for_text("#captures-count", "10,000");
+    let rows = "document.querySelectorAll('#list [role=option]').length";
+    assert_eq!(browser.script(&format!("return {rows}")), 50);
+    browser.click("#more");
+    browser.wait_for(&format!("{rows} === 100"));
+    // How long the page did not come to anything else while this many came in.
+    browser.script(
+        "window.longest = 0; new PerformanceObserver(list => {
+           for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
+         }).observe({ entryTypes: ['longtask'] })",
+    );
+    flood("meanwhile", 2_000);
+    browser.wait_for_text("#news", "new captures");
+    browser.click("#news");
+    browser.wait_for("document.querySelector('#list').firstChild.innerText.includes('/meanwhile')");
+    browser.wait_for_text("#captures-count", "10,000");
+    let longest = browser.script("return window.longest").as_f64().unwrap();
+    assert!(longest < 1000.0, "it stood still for {longest} ms");
+    let shown = browser.script(&format!("return {rows}")).as_u64().unwrap();
+    assert!(shown <= 2000, "{shown} rows");
+}
+
+#[test]
+fn another_site_cannot_change_anything() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
+    listener.send(post("/kept", "", "x"));
+    let site =
+        Server::script(vec![respond(200).header("Content-Type", "text/html").body("<p>another site</p>")]).lenient();
+    // Another port of the same machine is another origin, and `localhost` another site.
+    let elsewhere = site.url().replace("127.0.0.1", "localhost");
+    browser.open(&elsewhere);
+    let api = format!("{}/_hookfire/api", listener.url());
+    for (method, path, mode) in [
+        ("DELETE", "captures/1", "cors"),
+        ("DELETE", "bins/inbox/captures", "cors"),
+        ("POST", "deliveries/delete", "no-cors"),
+        ("POST", "captures/1/replay", "no-cors"),
+        ("GET", "captures/1", "cors"),
+    ] {
+        let tried = format!("fetch('{api}/{path}', {{ method: '{method}', mode: '{mode}' }})");
+        let readable =
+            format!("{tried}.then(answer => answer.type === 'opaque' ? 'unreadable' : 'read', () => 'unreadable')");
+        assert_eq!(browser.wait_for(&readable), "unreadable", "{method} {path}");
+    }
+    assert_eq!(listener.inbox().len(), 1, "nothing was deleted, and nothing of it was caught");
+    for method in ["DELETE", "POST"] {
+        let request =
+            format!("{method} /_hookfire/api/captures/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
+        let answer = listener.send(request.as_bytes());
+        assert!(answer.status == 403, "without the page's token: {answer:?}");
+    }
+    assert_eq!(listener.inbox().len(), 1);
+}
+
+#[test]
+fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_address() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
+    let Some(browser) = Browser::start() else { return };
+    listener.send(post("/kept", "", "x"));
+    let page = listener.ready()["page"].as_str().expect("the ready line has the page").replace("0.0.0.0", "127.0.0.1");
+    browser.open(&page);
+    browser.wait_for_text("#live", "Live");
+    browser.wait_for_text("#detail h2", "POST /kept");
+    let address = browser.script("return location.href");
+    assert!(page.contains("token=") && !address.as_str().unwrap().contains("token="), "{address}");
+    browser.script("location.reload()");
+    browser.wait_for_text("#detail h2", "POST /kept");
+    assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
+    assert_eq!(listener.get("/_hookfire/").status, 401);
+}

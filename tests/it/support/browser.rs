@@ -1,0 +1,235 @@
+//! A real browser, headless: Chromium, driven through chromedriver by WebDriver's own JSON over plain HTTP.
+//!
+//! Knows nothing of hookfire's page. Invariants: every wait has an end and then shows what the page looked like; whatever
+//! the browser's console had to complain about fails the test at the end; no process and no profile outlives the
+//! [`Browser`].
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keys by WebDriver's private characters.
+pub const ENTER: &str = "\u{e007}";
+pub const ESCAPE: &str = "\u{e00c}";
+pub const UP: &str = "\u{e013}";
+pub const DOWN: &str = "\u{e015}";
+
+/// A browser with one window. When dropped, it has to have been content with every page.
+pub struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+    lenient: bool,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one of 1280 by 800 points; none, said once, where there is no Chromium.
+    pub fn start() -> Option<Browser> {
+        if !super::needs("chromedriver", &["--version"]) || !super::needs("chromium", &["--version"]) {
+            return None;
+        }
+        let profile = tempfile::Builder::new().prefix("hookfire-browser-").tempdir().expect("a temporary folder");
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .envs(["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, profile.path())))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let port = port_of(&mut driver);
+        let mut browser = Browser { driver, port, session: String::new(), lenient: false, _profile: profile };
+        // Neither the sandbox nor shared memory is there for root in a container; the pages are our own.
+        let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en-US"];
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let session = browser.call("POST", "/session", &capabilities);
+        browser.session = session["sessionId"].as_str().expect("a session").to_owned();
+        browser.size(1280, 800);
+        Some(browser)
+    }
+
+    /// Lets the console complain: the page is meant to be refused something.
+    pub fn lenient(mut self) -> Browser {
+        self.lenient = true;
+        self
+    }
+
+    /// The size of the page, in points; a narrow one is a phone's.
+    pub fn size(&self, width: u32, height: u32) {
+        let mobile = width < 600;
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+    }
+
+    /// A command of the browser's own protocol.
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        self.of_session("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
+    pub fn open(&self, url: &str) {
+        self.of_session("POST", "url", &json!({ "url": url }));
+    }
+
+    /// Runs the body of a function in the page and gives what it returns.
+    #[track_caller]
+    pub fn script(&self, script: &str) -> Value {
+        self.of_session("POST", "execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Waits until an expression is true in the page, and gives its value.
+    #[track_caller]
+    pub fn wait_for(&self, expression: &str) -> Value {
+        let limit = PATIENCE.as_millis();
+        let script = format!(
+            "const done = arguments[0], end = Date.now() + {limit};
+             const look = async () => {{
+               let found;
+               try {{ found = await ({expression}); }} catch (error) {{ found = null; }}
+               if (found || Date.now() > end) done(found || null); else setTimeout(look, 20);
+             }};
+             look();"
+        );
+        let found = self.of_session("POST", "execute/async", &json!({ "script": script, "args": [] }));
+        if found.is_null() {
+            panic!("`{expression}` never came true; the page says:\n{}", self.text("body"));
+        }
+        found
+    }
+
+    /// Waits until an element shows this text among its own.
+    #[track_caller]
+    pub fn wait_for_text(&self, selector: &str, text: &str) {
+        self.wait_for(&format!("document.querySelector({})?.innerText.includes({})", json!(selector), json!(text)));
+    }
+
+    /// What an element shows.
+    #[track_caller]
+    pub fn text(&self, selector: &str) -> String {
+        let found = self.script(&format!("return document.querySelector({}).innerText", json!(selector)));
+        found.as_str().expect("text").to_owned()
+    }
+
+    /// Clicks where a user would, on an element that must be visible and not covered; waits until it is.
+    #[track_caller]
+    pub fn click(&self, selector: &str) {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            self.wait_for(&format!("document.querySelector({})", json!(selector)));
+            let element = self.find(selector);
+            let path = format!("/session/{}/element/{element}/click", self.session);
+            let (status, answer) = exchange(self.port, "POST", &path, &json!({})).expect("chromedriver answers");
+            if status == 200 {
+                return;
+            }
+            // Put in anew between the look and the click, or just being moved.
+            assert!(Instant::now() < limit, "{selector} cannot be clicked: {answer}");
+        }
+    }
+
+    /// Types into whatever has the focus, key by key.
+    pub fn keys(&self, keys: &str) {
+        let presses: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key.to_string() })))
+            .collect();
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] });
+        self.of_session("POST", "actions", &actions);
+    }
+
+    /// The picture of the window, as PNG in base64.
+    pub fn screenshot(&self) -> String {
+        self.of_session("GET", "screenshot", &Value::Null).as_str().expect("a picture").to_owned()
+    }
+
+    /// What the console said since it was asked last, warnings and errors only.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.of_session("POST", "se/log", &json!({ "type": "browser" }));
+        let entries = log.as_array().expect("a log").iter();
+        let serious = entries.filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
+        serious.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn find(&self, selector: &str) -> String {
+        let found = self.of_session("POST", "element", &json!({ "using": "css selector", "value": selector }));
+        let id = found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str);
+        id.expect("an element").to_owned()
+    }
+
+    #[track_caller]
+    fn of_session(&self, method: &str, what: &str, body: &Value) -> Value {
+        self.call(method, &format!("/session/{}/{what}", self.session), body)
+    }
+
+    #[track_caller]
+    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, answer) = exchange(self.port, method, path, body).expect("chromedriver answers");
+        assert_eq!(status, 200, "{method} {path} {body}: {answer}");
+        answer["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let judged = !self.lenient && !self.session.is_empty() && !std::thread::panicking();
+        let complaints = if judged { self.complaints() } else { Vec::new() };
+        // The browser itself ends with its session only.
+        let _ = exchange(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+        assert!(complaints.is_empty(), "the console complains: {complaints:#?}");
+    }
+}
+
+/// Reads from the driver's own words which port it has.
+fn port_of(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(lines.read_line(&mut line).expect("text") > 0, "chromedriver ended before it listened");
+        if let Some(port) = line.trim_end().strip_suffix('.').and_then(|line| line.rsplit_once("on port ")) {
+            // What it says from here on nobody needs, and it does not say much.
+            return port.1.parse().expect("a port");
+        }
+    }
+}
+
+/// One request, one answer, one connection.
+fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE * 3))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    // Whatever is asked of it, chromedriver does not close the connection.
+    let mut answer = BufReader::new(stream);
+    let (mut status, mut length, mut line) = (0, 0, String::new());
+    loop {
+        line.clear();
+        answer.read_line(&mut line)?;
+        let (name, value) = line.trim_end().split_once([':', ' ']).unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "http/1.1" => status = value.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0),
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            "" => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body)?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
