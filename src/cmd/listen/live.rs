@@ -111,7 +111,7 @@ impl<'a> Live<'a> {
         let mut found = 0;
         for caught in self.journal.captures(&query)?.iter().filter(|caught| own.contains(&caught.id)) {
             found += 1;
-            self.ctx.ui.line(&capture::line(&self.ctx.ui, caught, &self.mask))?;
+            self.ctx.ui.line(&capture::line(self.ctx.ui, caught, &self.mask))?;
         }
         Ok(found)
     }
