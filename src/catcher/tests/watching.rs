@@ -49,7 +49,9 @@ fn a_change_that_is_no_capture_is_told() {
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            // Bounded, so that a test that fails meanwhile does not wait for this one for ever.
+            let deadline = std::time::Instant::now() + PATIENCE;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) && std::time::Instant::now() < deadline {
                 *clerk.version.lock().unwrap() += 1;
                 std::thread::park_timeout(Duration::from_millis(50));
             }
