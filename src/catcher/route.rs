@@ -47,7 +47,10 @@ fn own(path: &str) -> Option<Route> {
     let mut segments = path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
     match segments.next()?.as_ref() {
         OWN => {}
-        "api" if segments.next().is_some_and(|segment| segment == "v1") => {}
+        "api"
+            if segments.next().is_some_and(|segment| segment == "v1")
+            // No more of it than RequestBin has: others have an API of that kind of name, too.
+            && segments.next().is_some_and(|segment| segment == "bins") => {}
         _ => return None,
     }
     let segments: Vec<String> =
@@ -93,12 +96,12 @@ mod tests {
             assert_eq!(get(path), data, "{path}");
         }
         assert_eq!(get("/api/v1/bins/"), Some(Route::Api(segments(&["api", "v1", "bins"]))));
-        assert_eq!(get("/api/v%31"), Some(Route::Api(segments(&["api", "v1"]))));
+        assert_eq!(get("/api/v%31/b%69ns"), Some(Route::Api(segments(&["api", "v1", "bins"]))));
         assert_eq!(get("/_hookfire/other"), Some(Route::Nothing));
-        assert_eq!(get(&format!("/api/v1{}", "/x".repeat(63))), Some(Route::Nothing));
+        assert_eq!(get(&format!("/api/v1/bins{}", "/x".repeat(62))), Some(Route::Nothing));
         assert_eq!(
-            get(&format!("/api/v1{}", "/x".repeat(62))),
-            Some(Route::Api([segments(&["api", "v1"]), vec!["x".to_owned(); 62]].concat()))
+            get(&format!("/api/v1/bins{}", "/x".repeat(61))),
+            Some(Route::Api([segments(&["api", "v1", "bins"]), vec!["x".to_owned(); 61]].concat()))
         );
     }
 
@@ -109,7 +112,9 @@ mod tests {
             "*",
             "/api",
             "/api/v2/bins",
-            "/api/v1x",
+            "/api/v1",
+            "/api/v1/hooks",
+            "/api/v1/binsx",
             "/_hookfirex",
             "/x/_hookfire/",
             "//api/v1",

@@ -63,7 +63,7 @@ impl Setup {
     }
 }
 
-/// What is shown of the captures, on paths that are never caught: `/_hookfire/…`, `/api/v1/…`, and `GET …?inspect`.
+/// What is shown of the captures, on paths that are never caught: `/_hookfire/…`, `/api/v1/bins…`, and `GET …?inspect`.
 pub struct Front {
     /// Answers RequestBin's API and the page's calls.
     pub desk: Arc<dyn Desk>,

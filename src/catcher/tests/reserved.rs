@@ -76,7 +76,7 @@ fn calls_reach_the_desk_decoded_and_whole_and_nothing_of_it_is_caught() {
     let calls = std::mem::take(&mut *clerk.calls.lock().unwrap());
     assert_eq!(calls[0].query, [("x", "1&2"), ("y", " ")].map(|(n, v)| (n.to_owned(), v.to_owned())));
     assert_eq!((calls[0].content_type.as_str(), calls[0].body.as_slice()), ("application/json", &b"{\"a\":1}"[..]));
-    client.send("GET /api/v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.send("GET /api/v1/bins/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.answer().status, 404);
 
     // The same connection goes on to be caught, byte for byte.
