@@ -18,6 +18,7 @@ mod tests;
 mod upkeep;
 mod writer;
 
+use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ pub struct Journal {
     processes: Box<dyn Processes>,
     owner: ProcessId,
     log: Log,
+    /// Whether the version was looked at as of the last commit, and not only in the file's beginning.
+    version_known: Cell<bool>,
     /// Dropped after `conn`, as [`Opened`] asks.
     file: File,
 }
@@ -57,10 +60,11 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { mut conn, log, found, file } = open::open(path, timeout)?;
+        let Opened { mut conn, log, found, version_known, file } = open::open(path, timeout)?;
         let log = Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, log, file })
+        let version_known = Cell::new(version_known);
+        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, log, version_known, file })
     }
 
     /// The file.
@@ -69,7 +73,7 @@ impl Journal {
     }
 
     fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
-        self.read(|conn| conn.busy_timeout(timeout))?;
+        self.configure(|conn| conn.busy_timeout(timeout))?;
         self.timeout = timeout;
         Ok(())
     }
@@ -85,16 +89,39 @@ impl Journal {
     }
 
     fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        run(&self.conn).map_err(|e| error::store_error(&self.path, self.timeout, e))
+        self.refuse_newer()?;
+        self.configure(run)
+    }
+
+    /// For what does not touch the file.
+    fn configure<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        run(&self.conn).map_err(|e| self.error(e))
     }
 
     fn write<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
+        let tx = begun.map_err(|e| self.error(e))?;
+        self.refuse_newer()?;
         let committed = || {
-            let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
             let value = run(&tx)?;
             tx.commit()?;
             Ok(value)
         };
-        committed().map_err(|e| error::store_error(&self.path, self.timeout, e))
+        committed().map_err(|e| self.error(e))
+    }
+
+    /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
+    /// one of its own before the first reading.
+    fn refuse_newer(&self) -> Result<(), StoreError> {
+        if !self.version_known.get() {
+            let version = self.conn.query_row("PRAGMA user_version", [], |row| row.get(0));
+            open::refuse_newer(&self.path, version.map_err(|e| self.error(e))?)?;
+            self.version_known.set(true);
+        }
+        Ok(())
+    }
+
+    fn error(&self, error: rusqlite::Error) -> StoreError {
+        error::store_error(&self.path, self.timeout, error)
     }
 }

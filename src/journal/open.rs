@@ -28,6 +28,9 @@ pub struct Opened {
     pub log: PathBuf,
     /// What was in the log when it was opened.
     pub found: Found,
+    /// Whether the version was read as of the last commit. Where the file's beginning says that all is in order, that is left
+    /// to the first transaction: one only for this would take the locks once more.
+    pub version_known: bool,
     /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too: this one, which
     /// was there before SQLite's, must be closed after it.
     pub file: File,
@@ -70,13 +73,16 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         Some(_) if has_pages() => Found::Pages,
         Some(_) => Found::Empty,
     };
-    let version = opening.check_identity(&mut conn)?;
     // A newly made one lacks nothing.
-    if let Some(header) = header.filter(|header| version != VERSION || !header.is_wal()) {
-        opening.complete(&mut conn, &header)?;
+    let unsettled = header.filter(|header| !header.is_settled());
+    if let Some(header) = &unsettled {
+        if opening.check_identity(&mut conn)? != VERSION || !header.is_wal() {
+            opening.complete(&mut conn, header)?;
+        }
+        // Else it is so by default, and saying so would read the schema in a transaction of its own.
+        opening.synchronous(&conn, "FULL")?;
     }
-    opening.synchronous(&conn, "FULL")?;
-    Ok(Opened { conn, log, found, file })
+    Ok(Opened { conn, log, found, version_known: unsettled.is_some(), file })
 }
 
 /// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
@@ -143,6 +149,11 @@ impl Header {
         self.0.get(18..20) == Some(&[2, 2])
     }
 
+    /// Whether it is a journal of this version already; the log may only make it a newer one.
+    fn is_settled(&self) -> bool {
+        self.is_wal() && self.number(60) == VERSION && self.number(68) == APPLICATION_ID
+    }
+
     /// What stands in the main file itself; the WAL may know better, but not that this is ours.
     fn number(&self, at: usize) -> i64 {
         let bytes = self.0.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
@@ -159,12 +170,18 @@ impl Header {
             foreign("it is some other kind of file")
         } else if application != APPLICATION_ID && (application != 0 || version != 0) {
             foreign("it is another program's SQLite database")
-        } else if version > VERSION {
-            Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION })
         } else {
-            Ok(())
+            refuse_newer(path, version)
         }
     }
+}
+
+/// Refuses a version that this program does not know.
+pub fn refuse_newer(path: &Path, version: i64) -> Result<(), StoreError> {
+    if version > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
+    }
+    Ok(())
 }
 
 /// One opening, between the file and a connection that can be used.
@@ -207,15 +224,8 @@ impl Opening<'_> {
             let reason = "it is another program's SQLite database".to_owned();
             return Err(StoreError::Foreign { path: self.path.to_owned(), reason });
         }
-        self.refuse_newer(version)?;
+        refuse_newer(self.path, version)?;
         Ok(version)
-    }
-
-    fn refuse_newer(&self, version: i64) -> Result<(), StoreError> {
-        if version > VERSION {
-            return Err(StoreError::Newer { path: self.path.to_owned(), found: version, known: VERSION });
-        }
-        Ok(())
     }
 
     /// Switches a file that is empty to WAL mode, and brings the tables of an older one to this program's version.
@@ -258,7 +268,7 @@ impl Opening<'_> {
     fn migrate(&self, conn: &mut Connection) -> Result<(), StoreError> {
         let tx = self.run(|| conn.transaction_with_behavior(TransactionBehavior::Immediate))?;
         let found: i64 = self.run(|| tx.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        self.refuse_newer(found)?;
+        refuse_newer(self.path, found)?;
         if found == VERSION {
             // Another process was faster; nothing is left to commit.
             return Ok(());
