@@ -19,8 +19,7 @@ mod upkeep;
 mod writer;
 
 use std::cell::Cell;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use captures::CaptureKeeper;
 use checkpoint::Log;
 pub use open::LOCK_TIMEOUT;
-use open::Opened;
+use open::{Identity, Opened};
 pub use pages::Below;
 pub use query::{List, Query};
 
@@ -45,8 +44,9 @@ pub struct Journal {
     log: Log,
     /// Whether the version was looked at as of the last commit, and not only in the file's beginning.
     version_known: Cell<bool>,
+    identity: Identity,
     /// Dropped after `conn`, as [`Opened`] asks.
-    file: File,
+    _file: File,
 }
 
 impl Journal {
@@ -60,11 +60,21 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { mut conn, log, found, version_known, file } = open::open(path, timeout)?;
+        let Opened { mut conn, log, found, version_known, identity, file } = open::open(path, timeout)?;
         let log = Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
         let version_known = Cell::new(version_known);
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, log, version_known, file })
+        Ok(Journal {
+            conn,
+            path: path.to_owned(),
+            timeout,
+            processes,
+            owner,
+            log,
+            version_known,
+            identity,
+            _file: file,
+        })
     }
 
     /// The file.
@@ -80,10 +90,8 @@ impl Journal {
 
     /// Whoever removes or replaces the file takes all that is written with it.
     fn refuse_lost_file(&self) -> Result<(), StoreError> {
-        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        let (open, named) = (self.file.metadata(), std::fs::metadata(&self.path));
-        match (open.map(identity), named.map(identity)) {
-            (Ok(open), Ok(named)) if open == named => Ok(()),
+        match std::fs::metadata(&self.path) {
+            Ok(named) if Identity::of(&named) == self.identity => Ok(()),
             _ => Err(StoreError::Lost { path: self.path.clone(), what: "the file was removed or replaced".to_owned() }),
         }
     }

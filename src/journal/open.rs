@@ -3,16 +3,16 @@
 //! Many processes may do this at once on a file that does not exist yet. Nothing is written to a file before it is known to
 //! be ours or empty.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::create::create;
+use super::create::{PAGE_SIZE, create};
 use super::error::{is_busy, store_error};
 use super::schema::{self, APPLICATION_ID, VERSION};
 use crate::store::StoreError;
@@ -31,9 +31,22 @@ pub struct Opened {
     /// Whether the version was read as of the last commit. Where the file's beginning says that all is in order, that is left
     /// to the first transaction: one only for this would take the locks once more.
     pub version_known: bool,
+    /// Which file it is.
+    pub identity: Identity,
     /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too: this one, which
     /// was there before SQLite's, must be closed after it.
     pub file: File,
+}
+
+/// What tells a file from every other one on this machine, whatever their names: its device and its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(u64, u64);
+
+impl Identity {
+    /// That of a file.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity(metadata.dev(), metadata.ino())
+    }
 }
 
 /// The state of the log at the opening.
@@ -49,7 +62,8 @@ pub enum Found {
 
 /// Opens the journal, and makes it if there is none.
 pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
-    let made = if is_there(path)? { None } else { create(path) };
+    let there = identity(path)?;
+    let made = if there.is_some() { None } else { create(path) };
     let (file, header) = match made {
         Some(file) => (file, None),
         None => {
@@ -64,6 +78,8 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
             (file, Some(header))
         }
     };
+    let opened = || file.metadata().map(|metadata| Identity::of(&metadata));
+    let identity = there.map_or_else(opened, Ok).map_err(|e| io_error("read the journal", path, e))?;
     let opening = Opening { path, timeout, file: &file };
     let mut conn = opening.connect()?;
     let log = log_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
@@ -82,7 +98,7 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         // Else it is so by default, and saying so would read the schema in a transaction of its own.
         opening.synchronous(&conn, "FULL")?;
     }
-    Ok(Opened { conn, log, found, version_known: unsettled.is_some(), file })
+    Ok(Opened { conn, log, found, version_known: unsettled.is_some(), identity, file })
 }
 
 /// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
@@ -98,17 +114,17 @@ fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreEr
     StoreError::Io { doing, path: path.to_owned(), source }
 }
 
-/// Whether there is a file; if not, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
+/// Which file there is; if none, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
 /// opening it might block, or make a file elsewhere.
-fn is_there(path: &Path) -> Result<bool, StoreError> {
+fn identity(path: &Path) -> Result<Option<Identity>, StoreError> {
     let refused = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
-    match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
-        Ok(kind) if kind.is_file() => Ok(true),
-        Ok(kind) if kind.is_dir() => refused("it is a folder"),
-        Ok(kind) if kind.is_fifo() => refused("it is a named pipe"),
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(Some(Identity::of(&file))),
+        Ok(folder) if folder.is_dir() => refused("it is a folder"),
+        Ok(pipe) if pipe.file_type().is_fifo() => refused("it is a named pipe"),
         Ok(_) => refused("it is not a regular file"),
         Err(_) if path.is_symlink() => refused("it is a symbolic link to a file that does not exist"),
-        Err(_) => create_folder(path).map(|()| false),
+        Err(_) => create_folder(path).map(|()| None),
     }
 }
 
@@ -250,7 +266,8 @@ impl Opening<'_> {
             if mode == "wal" {
                 return Ok(mode);
             }
-            // Only counts while the file is still empty.
+            // Both only count while the file is still empty.
+            conn.pragma_update(None, "page_size", PAGE_SIZE)?;
             conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         };
