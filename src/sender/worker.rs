@@ -194,3 +194,68 @@ fn read(mut response: WireResponse, limit: usize, progress: &Progress) -> Read {
     }
     Read::Limit
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+
+    use reqwest::{Method, Url};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn request(listener: &TcpListener) -> WireRequest {
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        WireRequest::new(Method::GET, Url::parse(&url).unwrap())
+    }
+
+    fn answer(mut stream: &TcpStream, bytes: &[u8]) {
+        stream.read_exact(&mut [0; 4]).unwrap();
+        stream.write_all(bytes).unwrap();
+    }
+
+    fn workers() -> Workers {
+        Workers::new(Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap())
+    }
+
+    #[test]
+    fn a_worker_serves_one_request_after_the_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let workers = workers();
+        for round in 0..3 {
+            let exchange = workers.begin(request(&listener), 100).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            answer(&stream, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            assert!(matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))), "{round}");
+            let received = workers.end(exchange).unwrap();
+            assert_eq!((received.status, received.body.as_slice()), (200, &b"ok"[..]));
+            assert_eq!(workers.idle().len(), 1, "{round}");
+        }
+    }
+
+    #[test]
+    fn one_that_hangs_is_left_with_what_came_and_the_next_request_has_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let workers = workers();
+        let exchange = workers.begin(request(&listener), 100).unwrap();
+        let (hanging, _) = listener.accept().unwrap();
+        answer(&hanging, b"HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nhalf");
+        let begun = std::time::Instant::now();
+        while !matches!(&*exchange.progress.stage(), Stage::Answer(received) if received.body == b"half") {
+            assert!(begun.elapsed() < LONG);
+            assert!(matches!(exchange.wait(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout)));
+        }
+        let received = exchange.abandon().unwrap();
+        assert_eq!((received.status, received.body.as_slice()), (201, &b"half"[..]));
+        assert_eq!(workers.idle().len(), 0);
+
+        let exchange = workers.begin(request(&listener), 100).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        answer(&stream, b"HTTP/1.1 204 No Content\r\n\r\n");
+        assert!(matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))));
+        assert_eq!(workers.end(exchange).unwrap().status, 204);
+        drop(hanging);
+    }
+}
