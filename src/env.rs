@@ -2,6 +2,7 @@
 //!
 //! Looked at once, in `lib`; everything below gets what it needs handed in. Decides nothing.
 
+use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
@@ -53,19 +54,39 @@ impl Variables for Environment {
     }
 }
 
-/// Which of the output streams are terminals.
-#[derive(Clone, Copy, Debug)]
+/// Which of the output streams are terminals. Asked when it first matters: most runs say nothing on stderr.
+#[derive(Debug)]
 pub struct Terminals {
-    /// stdout is one.
-    pub stdout: bool,
-    /// stderr is one.
-    pub stderr: bool,
+    stdout: LazyCell<bool>,
+    stderr: LazyCell<bool>,
 }
 
 impl Terminals {
     /// As they are.
     pub fn current() -> Terminals {
-        Terminals { stdout: std::io::stdout().is_terminal(), stderr: std::io::stderr().is_terminal() }
+        Terminals {
+            stdout: LazyCell::new(|| std::io::stdout().is_terminal()),
+            stderr: LazyCell::new(|| std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether stdout is one.
+    pub fn stdout(&self) -> bool {
+        *self.stdout
+    }
+
+    /// Whether stderr is one.
+    pub fn stderr(&self) -> bool {
+        *self.stderr
+    }
+}
+
+#[cfg(test)]
+impl From<bool> for Terminals {
+    /// Both are, or neither is.
+    fn from(are: bool) -> Terminals {
+        let known: fn() -> LazyCell<bool> = if are { || LazyCell::new(|| true) } else { || LazyCell::new(|| false) };
+        Terminals { stdout: known(), stderr: known() }
     }
 }
 
@@ -143,22 +164,28 @@ impl HostProcesses {
 
     /// When a process started, in kernel ticks since boot; none if it does not run (a zombie does not).
     fn started(pid: i64) -> Option<i64> {
+        HostProcesses::told(&pid.to_string()).map(|(_, started)| started)
+    }
+
+    /// What `/proc` tells of a process: its pid, and when it started.
+    fn told(name: &str) -> Option<(i64, i64)> {
         let mut stat = [0; 1024];
-        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+        let length = File::open(format!("/proc/{name}/stat")).ok()?.read(&mut stat).ok()?;
         let stat = String::from_utf8_lossy(&stat[..length]);
+        let (pid, _) = stat.split_once(' ')?;
         // The command's name stands in parentheses and may hold anything, parentheses too.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?;
         let started = fields.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(started)
+        (!matches!(state, "Z" | "X")).then_some((pid.parse().ok()?, started))
     }
 }
 
 impl Processes for HostProcesses {
     fn current(&self) -> ProcessId {
-        let pid = i64::from(std::process::id());
-        ProcessId { host: HostProcesses::host(), pid, started: HostProcesses::started(pid).unwrap_or(0) }
+        let (pid, started) = HostProcesses::told("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
+        ProcessId { host: HostProcesses::host(), pid, started }
     }
 
     fn liveness(&self, process: &ProcessId) -> Liveness {

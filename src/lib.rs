@@ -60,13 +60,25 @@ use output::{Manner, Ui};
 pub use cli::definition;
 pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 
+/// More than a run that sends one event needs.
+const ROOM: usize = 2 * 1024 * 1024;
+
 /// The program: parses the command line, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
+    make_room();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // A panic has been told by the hook, and is an error like any other to who called.
     let exit = std::panic::catch_unwind(|| run(&arguments)).unwrap_or(Exit::Error);
     ExitCode::from(exit.code())
+}
+
+/// Has the allocator ask the system for memory once. It would do so in small steps, and give back and fetch again what a step
+/// of the work does not need; one large block that was given back makes it keep what it has, and another one is what it has.
+fn make_room() {
+    for block in [ROOM, ROOM / 2] {
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(block)));
+    }
 }
 
 fn run(arguments: &[OsString]) -> Exit {

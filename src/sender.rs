@@ -4,14 +4,13 @@
 //! reused connection. A total deadline holds over resolving, connecting, TLS, writing, status and body, since the client's
 //! own timeout starts anew with each read. No URL reaches an error message.
 
-use std::io::Read as _;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client, Request as WireRequest};
+use reqwest::blocking::Request as WireRequest;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use reqwest::{Method, Url};
 
@@ -24,8 +23,10 @@ use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response
 mod client;
 mod failure;
 mod verbatim;
+mod worker;
 
 pub use client::{ClientError, TransportOptions};
+use worker::{Ending, Exchange, Read, Received, Workers};
 
 /// The client's own timeout comes this much after the connect timeout, so that a stalled connect is told from a stalled
 /// answer; ours comes as much after the client's, for what it does not cover.
@@ -40,20 +41,12 @@ const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
 /// Sends requests to one kind of target with one set of options.
 pub struct Sender {
     // Dropping the client would wait for name lookups that hang; the process's end does not.
-    client: ManuallyDrop<Client>,
+    workers: ManuallyDrop<Workers>,
     timeout: Duration,
     connect_timeout: Duration,
     /// Whether the options name a proxy that targets such as this one may go through.
     proxied: bool,
     interrupted: Arc<AtomicBool>,
-}
-
-/// What a request's thread reports, in this order.
-enum Stage {
-    Head { status: u16, headers: HeaderMap },
-    Chunk(Vec<u8>),
-    End(BodyEnd),
-    Failed(NoResponse),
 }
 
 enum BodyEnd {
@@ -64,9 +57,7 @@ enum BodyEnd {
 
 /// An answer as it came.
 struct Collected {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+    received: Received,
     end: BodyEnd,
 }
 
@@ -84,7 +75,7 @@ impl Sender {
         let client = client::build(options, base, connect_timeout, options.timeout + DEADLINE_GRACE)?;
         let proxied = options.proxy.is_some() && !base.is_loopback();
         Ok(Sender {
-            client: ManuallyDrop::new(client),
+            workers: ManuallyDrop::new(Workers::new(client)),
             timeout: options.timeout,
             connect_timeout,
             proxied,
@@ -99,26 +90,12 @@ impl Sender {
         redactor: &Redactor,
         limit: usize,
     ) -> Result<Collected, NoResponse> {
-        let wire = wire.map_err(|message| NoResponse {
-            error: AttemptError { kind: ErrorKind::Protocol, message },
-            maybe_received: false,
-        })?;
-        self.collect(&self.start(wire, redactor.clone(), limit))
-    }
-
-    fn start(&self, wire: WireRequest, redactor: Redactor, limit: usize) -> Receiver<Stage> {
-        let client = Client::clone(&self.client);
-        let (timeout, connect_timeout) = (self.timeout, self.connect_timeout);
-        let (report, stages) = mpsc::channel();
-        std::thread::spawn(move || {
-            let exchanged = client.execute(wire);
-            // A send fails only when the deadline has passed and nobody listens any more.
-            let _ = match exchanged {
-                Err(e) => report.send(Stage::Failed(failure::classify(e, &redactor, timeout, connect_timeout))),
-                Ok(response) => read_response(response, limit, &report),
-            };
-        });
-        stages
+        let unsent = |kind, message| NoResponse { error: AttemptError { kind, message }, maybe_received: false };
+        let wire = wire.map_err(|message| unsent(ErrorKind::Protocol, message))?;
+        let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
+        let begun = self.workers.begin(wire, limit);
+        let exchange = begun.map_err(|e| unsent(ErrorKind::Connect, format!("no thread to send it on: {e}")))?;
+        self.collect(exchange, deadline, redactor)
     }
 
     /// What cannot be reached may be the proxy.
@@ -129,63 +106,55 @@ impl Sender {
         failure
     }
 
-    fn stopped() -> BodyEnd {
-        BodyEnd::Broken("was still coming when the program was stopped".to_owned())
-    }
-
-    fn overdue(&self) -> BodyEnd {
-        BodyEnd::Broken(format!("was still coming after {}", compact(self.timeout)))
-    }
-
-    /// Collects the stages until the end, the deadline or an interrupt.
-    fn collect(&self, stages: &Receiver<Stage>) -> Result<Collected, NoResponse> {
-        let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
-        let mut head = None;
-        let mut body = Vec::new();
-        let end = loop {
+    /// Waits for the end, the deadline or an interrupt, whatever the worker is at.
+    fn collect(&self, exchange: Exchange, deadline: Instant, redactor: &Redactor) -> Result<Collected, NoResponse> {
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match stages.recv_timeout(left.min(INTERRUPT_GRAIN)) {
-                Ok(Stage::Failed(failure)) => return Err(self.with_proxy_in_mind(failure)),
-                Ok(Stage::Head { status, headers }) => head = Some((status, headers)),
-                Ok(Stage::Chunk(bytes)) => {
-                    body.extend(bytes);
-                    // A body that drips leaves no pause in which this would be noticed.
-                    if self.interrupted.load(Ordering::Relaxed) {
-                        break Sender::stopped();
-                    }
-                    if left.is_zero() {
-                        break self.overdue();
-                    }
-                }
-                Ok(Stage::End(end)) => break end,
+            match exchange.wait(left.min(INTERRUPT_GRAIN)) {
+                Ok(ending) => return self.collected(ending, self.workers.end(exchange), redactor),
                 Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
-                    if head.is_none() {
-                        return Err(no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned()));
-                    }
-                    break Sender::stopped();
+                    let stopped = || no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned());
+                    return cut_short(exchange, "was still coming when the program was stopped", stopped);
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    if head.is_none() {
-                        return Err(failure::no_answer_within(self.timeout));
-                    }
-                    break self.overdue();
+                    let words = format!("was still coming after {}", compact(self.timeout));
+                    return cut_short(exchange, &words, || failure::no_answer_within(self.timeout));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 // The thread ended without a word, which only a panic in the client does.
-                Err(RecvTimeoutError::Disconnected) if head.is_none() => {
-                    return Err(no_response(
-                        ErrorKind::Protocol,
-                        "the HTTP client gave up without a reason".to_owned(),
-                    ));
+                Err(RecvTimeoutError::Disconnected) => {
+                    let gave_up = "the HTTP client gave up without a reason";
+                    let failure = || no_response(ErrorKind::Protocol, gave_up.to_owned());
+                    return cut_short(exchange, "could not be read", failure);
                 }
-                Err(RecvTimeoutError::Disconnected) => break BodyEnd::Broken("could not be read".to_owned()),
+            }
+        }
+    }
+
+    fn collected(
+        &self,
+        ending: Ending,
+        received: Option<Received>,
+        redactor: &Redactor,
+    ) -> Result<Collected, NoResponse> {
+        let end = match ending {
+            Ok(Read::Whole) => BodyEnd::Whole,
+            Ok(Read::Limit) => BodyEnd::Kept,
+            Ok(Read::Broken) => BodyEnd::Broken("was cut short: the connection broke before its end".to_owned()),
+            Err(error) => {
+                let failure = failure::classify(error, redactor, self.timeout, self.connect_timeout);
+                return Err(self.with_proxy_in_mind(failure));
             }
         };
-        let Some((status, headers)) = head else {
-            return Err(no_response(ErrorKind::Protocol, "a body came before its head".to_owned()));
-        };
-        Ok(Collected { status, headers, body, end })
+        let headless = || no_response(ErrorKind::Protocol, "a body came before its head".to_owned());
+        received.map(|received| Collected { received, end }).ok_or_else(headless)
     }
+}
+
+/// What there is of an exchange that is not waited for any longer: the beginning of an answer, else `failure`.
+fn cut_short(exchange: Exchange, words: &str, failure: impl FnOnce() -> NoResponse) -> Result<Collected, NoResponse> {
+    let collected = |received| Collected { received, end: BodyEnd::Broken(words.to_owned()) };
+    exchange.abandon().map(collected).ok_or_else(failure)
 }
 
 impl Transport for Sender {
@@ -201,9 +170,10 @@ impl Transport for Sender {
 }
 
 fn masked(answer: Collected, redactor: &Redactor) -> Response {
+    let Collected { received: answer, end } = answer;
     let location = answer.headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let location = location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
-    let (body, note) = kept_body(&answer.body, answer.end, redactor);
+    let (body, note) = kept_body(&answer.body, end, redactor);
     Response { status: answer.status, location, body, note }
 }
 
@@ -230,35 +200,6 @@ fn wire_request(request: &Request) -> Result<WireRequest, String> {
     *wire.headers_mut() = headers;
     *wire.body_mut() = request.body.clone().map(Into::into);
     Ok(wire)
-}
-
-fn read_response(
-    mut response: reqwest::blocking::Response,
-    limit: usize,
-    report: &mpsc::Sender<Stage>,
-) -> Result<(), mpsc::SendError<Stage>> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    report.send(Stage::Head { status, headers })?;
-    let mut read = 0;
-    let mut buffer = vec![0; 8 * 1024];
-    loop {
-        if read >= limit {
-            return report.send(Stage::End(BodyEnd::Kept));
-        }
-        let room = buffer.len().min(limit - read);
-        match response.read(&mut buffer[..room]) {
-            Ok(0) => return report.send(Stage::End(BodyEnd::Whole)),
-            Ok(n) => {
-                read += n;
-                report.send(Stage::Chunk(buffer[..n].to_vec()))?;
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => {
-                let words = "was cut short: the connection broke before its end".to_owned();
-                return report.send(Stage::End(BodyEnd::Broken(words)));
-            }
-        }
-    }
 }
 
 /// The masked location, cut to what a message can hold: an endpoint may send one of any length.

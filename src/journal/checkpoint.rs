@@ -109,7 +109,7 @@ impl Journal {
         level: &str,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let synchronous = |level| self.read(|conn| conn.pragma_update(None, "synchronous", level));
+        let synchronous = |level| self.configure(|conn| conn.pragma_update(None, "synchronous", level));
         synchronous(level)?;
         let written = self.write(run);
         synchronous("FULL")?;
@@ -125,7 +125,7 @@ impl Journal {
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         // Truncated, because the next process reads the WAL from its beginning, whatever of it was moved. Nobody is waited
         // for: whoever reads it just now comes this way himself.
-        let busy_timeout = |timeout| self.read(|conn| conn.busy_timeout(timeout));
+        let busy_timeout = |timeout| self.configure(|conn| conn.busy_timeout(timeout));
         busy_timeout(Duration::ZERO)?;
         let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
         busy_timeout(self.timeout)?;

@@ -18,6 +18,10 @@ use super::schema;
 /// Where a database's first page says how it is written and read, and the value for WAL mode.
 const MODE: (std::ops::Range<usize>, [u8; 2]) = (18..20, [2, 2]);
 
+/// Ten deliveries of the usual size have room in a page. A page more takes its place in three others, each of which is a
+/// write to the log and one to the file; an event that has no room in a page takes several.
+pub(super) const PAGE_SIZE: u32 = 16 * 1024;
+
 /// A new journal at `path`, 0600, open for reading and writing; none if another process was faster, or if it cannot be made
 /// this way.
 pub fn create(path: &Path) -> Option<File> {
@@ -75,6 +79,7 @@ fn fill(file: &mut File) -> std::io::Result<()> {
 /// The bytes of an empty journal.
 fn image() -> rusqlite::Result<Vec<u8>> {
     let mut conn = Connection::open_in_memory()?;
+    conn.pragma_update(None, "page_size", PAGE_SIZE)?;
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let tx = conn.transaction()?;
     schema::migrate(&tx, 0)?;

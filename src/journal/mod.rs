@@ -18,8 +18,8 @@ mod tests;
 mod upkeep;
 mod writer;
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::cell::Cell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use captures::CaptureKeeper;
 use checkpoint::Log;
 pub use open::LOCK_TIMEOUT;
-use open::Opened;
+use open::{Identity, Opened};
 pub use pages::Below;
 pub use query::{List, Query};
 
@@ -42,8 +42,11 @@ pub struct Journal {
     processes: Box<dyn Processes>,
     owner: ProcessId,
     log: Log,
+    /// Whether the version was looked at as of the last commit, and not only in the file's beginning.
+    version_known: Cell<bool>,
+    identity: Identity,
     /// Dropped after `conn`, as [`Opened`] asks.
-    file: File,
+    _file: File,
 }
 
 impl Journal {
@@ -57,10 +60,21 @@ impl Journal {
     }
 
     fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { mut conn, log, found, file } = open::open(path, timeout)?;
+        let Opened { mut conn, log, found, version_known, identity, file } = open::open(path, timeout)?;
         let log = Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
-        Ok(Journal { conn, path: path.to_owned(), timeout, processes, owner, log, file })
+        let version_known = Cell::new(version_known);
+        Ok(Journal {
+            conn,
+            path: path.to_owned(),
+            timeout,
+            processes,
+            owner,
+            log,
+            version_known,
+            identity,
+            _file: file,
+        })
     }
 
     /// The file.
@@ -69,32 +83,53 @@ impl Journal {
     }
 
     fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
-        self.read(|conn| conn.busy_timeout(timeout))?;
+        self.configure(|conn| conn.busy_timeout(timeout))?;
         self.timeout = timeout;
         Ok(())
     }
 
     /// Whoever removes or replaces the file takes all that is written with it.
     fn refuse_lost_file(&self) -> Result<(), StoreError> {
-        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        let (open, named) = (self.file.metadata(), std::fs::metadata(&self.path));
-        match (open.map(identity), named.map(identity)) {
-            (Ok(open), Ok(named)) if open == named => Ok(()),
+        match std::fs::metadata(&self.path) {
+            Ok(named) if Identity::of(&named) == self.identity => Ok(()),
             _ => Err(StoreError::Lost { path: self.path.clone(), what: "the file was removed or replaced".to_owned() }),
         }
     }
 
     fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        run(&self.conn).map_err(|e| error::store_error(&self.path, self.timeout, e))
+        self.refuse_newer()?;
+        self.configure(run)
+    }
+
+    /// For what does not touch the file.
+    fn configure<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        run(&self.conn).map_err(|e| self.error(e))
     }
 
     fn write<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
+        let tx = begun.map_err(|e| self.error(e))?;
+        self.refuse_newer()?;
         let committed = || {
-            let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)?;
             let value = run(&tx)?;
             tx.commit()?;
             Ok(value)
         };
-        committed().map_err(|e| error::store_error(&self.path, self.timeout, e))
+        committed().map_err(|e| self.error(e))
+    }
+
+    /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
+    /// one of its own before the first reading.
+    fn refuse_newer(&self) -> Result<(), StoreError> {
+        if !self.version_known.get() {
+            let version = self.conn.query_row("PRAGMA user_version", [], |row| row.get(0));
+            open::refuse_newer(&self.path, version.map_err(|e| self.error(e))?)?;
+            self.version_known.set(true);
+        }
+        Ok(())
+    }
+
+    fn error(&self, error: rusqlite::Error) -> StoreError {
+        error::store_error(&self.path, self.timeout, error)
     }
 }

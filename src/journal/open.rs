@@ -3,16 +3,16 @@
 //! Many processes may do this at once on a file that does not exist yet. Nothing is written to a file before it is known to
 //! be ours or empty.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::create::create;
+use super::create::{PAGE_SIZE, create};
 use super::error::{is_busy, store_error};
 use super::schema::{self, APPLICATION_ID, VERSION};
 use crate::store::StoreError;
@@ -28,9 +28,25 @@ pub struct Opened {
     pub log: PathBuf,
     /// What was in the log when it was opened.
     pub found: Found,
+    /// Whether the version was read as of the last commit. Where the file's beginning says that all is in order, that is left
+    /// to the first transaction: one only for this would take the locks once more.
+    pub version_known: bool,
+    /// Which file it is.
+    pub identity: Identity,
     /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too: this one, which
     /// was there before SQLite's, must be closed after it.
     pub file: File,
+}
+
+/// What tells a file from every other one on this machine, whatever their names: its device and its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(u64, u64);
+
+impl Identity {
+    /// That of a file.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity(metadata.dev(), metadata.ino())
+    }
 }
 
 /// The state of the log at the opening.
@@ -46,7 +62,8 @@ pub enum Found {
 
 /// Opens the journal, and makes it if there is none.
 pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
-    let made = if is_there(path)? { None } else { create(path) };
+    let there = identity(path)?;
+    let made = if there.is_some() { None } else { create(path) };
     let (file, header) = match made {
         Some(file) => (file, None),
         None => {
@@ -61,6 +78,8 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
             (file, Some(header))
         }
     };
+    let opened = || file.metadata().map(|metadata| Identity::of(&metadata));
+    let identity = there.map_or_else(opened, Ok).map_err(|e| io_error("read the journal", path, e))?;
     let opening = Opening { path, timeout, file: &file };
     let mut conn = opening.connect()?;
     let log = log_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
@@ -70,13 +89,16 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         Some(_) if has_pages() => Found::Pages,
         Some(_) => Found::Empty,
     };
-    let version = opening.check_identity(&mut conn)?;
     // A newly made one lacks nothing.
-    if let Some(header) = header.filter(|header| version != VERSION || !header.is_wal()) {
-        opening.complete(&mut conn, &header)?;
+    let unsettled = header.filter(|header| !header.is_settled());
+    if let Some(header) = &unsettled {
+        if opening.check_identity(&mut conn)? != VERSION || !header.is_wal() {
+            opening.complete(&mut conn, header)?;
+        }
+        // Else it is so by default, and saying so would read the schema in a transaction of its own.
+        opening.synchronous(&conn, "FULL")?;
     }
-    opening.synchronous(&conn, "FULL")?;
-    Ok(Opened { conn, log, found, file })
+    Ok(Opened { conn, log, found, version_known: unsettled.is_some(), identity, file })
 }
 
 /// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
@@ -92,17 +114,17 @@ fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreEr
     StoreError::Io { doing, path: path.to_owned(), source }
 }
 
-/// Whether there is a file; if not, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
+/// Which file there is; if none, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
 /// opening it might block, or make a file elsewhere.
-fn is_there(path: &Path) -> Result<bool, StoreError> {
+fn identity(path: &Path) -> Result<Option<Identity>, StoreError> {
     let refused = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
-    match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
-        Ok(kind) if kind.is_file() => Ok(true),
-        Ok(kind) if kind.is_dir() => refused("it is a folder"),
-        Ok(kind) if kind.is_fifo() => refused("it is a named pipe"),
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(Some(Identity::of(&file))),
+        Ok(folder) if folder.is_dir() => refused("it is a folder"),
+        Ok(pipe) if pipe.file_type().is_fifo() => refused("it is a named pipe"),
         Ok(_) => refused("it is not a regular file"),
         Err(_) if path.is_symlink() => refused("it is a symbolic link to a file that does not exist"),
-        Err(_) => create_folder(path).map(|()| false),
+        Err(_) => create_folder(path).map(|()| None),
     }
 }
 
@@ -143,6 +165,11 @@ impl Header {
         self.0.get(18..20) == Some(&[2, 2])
     }
 
+    /// Whether it is a journal of this version already; the log may only make it a newer one.
+    fn is_settled(&self) -> bool {
+        self.is_wal() && self.number(60) == VERSION && self.number(68) == APPLICATION_ID
+    }
+
     /// What stands in the main file itself; the WAL may know better, but not that this is ours.
     fn number(&self, at: usize) -> i64 {
         let bytes = self.0.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
@@ -159,12 +186,18 @@ impl Header {
             foreign("it is some other kind of file")
         } else if application != APPLICATION_ID && (application != 0 || version != 0) {
             foreign("it is another program's SQLite database")
-        } else if version > VERSION {
-            Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION })
         } else {
-            Ok(())
+            refuse_newer(path, version)
         }
     }
+}
+
+/// Refuses a version that this program does not know.
+pub fn refuse_newer(path: &Path, version: i64) -> Result<(), StoreError> {
+    if version > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
+    }
+    Ok(())
 }
 
 /// One opening, between the file and a connection that can be used.
@@ -207,15 +240,8 @@ impl Opening<'_> {
             let reason = "it is another program's SQLite database".to_owned();
             return Err(StoreError::Foreign { path: self.path.to_owned(), reason });
         }
-        self.refuse_newer(version)?;
+        refuse_newer(self.path, version)?;
         Ok(version)
-    }
-
-    fn refuse_newer(&self, version: i64) -> Result<(), StoreError> {
-        if version > VERSION {
-            return Err(StoreError::Newer { path: self.path.to_owned(), found: version, known: VERSION });
-        }
-        Ok(())
     }
 
     /// Switches a file that is empty to WAL mode, and brings the tables of an older one to this program's version.
@@ -240,7 +266,8 @@ impl Opening<'_> {
             if mode == "wal" {
                 return Ok(mode);
             }
-            // Only counts while the file is still empty.
+            // Both only count while the file is still empty.
+            conn.pragma_update(None, "page_size", PAGE_SIZE)?;
             conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         };
@@ -258,7 +285,7 @@ impl Opening<'_> {
     fn migrate(&self, conn: &mut Connection) -> Result<(), StoreError> {
         let tx = self.run(|| conn.transaction_with_behavior(TransactionBehavior::Immediate))?;
         let found: i64 = self.run(|| tx.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        self.refuse_newer(found)?;
+        refuse_newer(self.path, found)?;
         if found == VERSION {
             // Another process was faster; nothing is left to commit.
             return Ok(());

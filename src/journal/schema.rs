@@ -113,6 +113,22 @@ pub const MIGRATIONS: &[&str] = &[
         UPDATE bins SET request_count = request_count - 1 WHERE id = OLD.bin_id;
     END;
     ",
+    // 3: a delivery without AUTOINCREMENT, which writes the highest id down with every one: a page more each time.
+    //
+    // An id is still never given again. Where the highest one stays, it is told by the table itself; so it is written down,
+    // in the same place, only when a delivery is deleted. Nothing of a table's own differs with that word, so that it can be
+    // taken out of its definition, as SQLite's manual has it for such changes.
+    "
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'deliveries', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'deliveries');
+    PRAGMA writable_schema = ON;
+    UPDATE sqlite_schema SET sql = replace(sql, ' PRIMARY KEY AUTOINCREMENT', ' PRIMARY KEY')
+        WHERE type = 'table' AND name = 'deliveries';
+    PRAGMA writable_schema = RESET;
+    CREATE TRIGGER delivery_gone AFTER DELETE ON deliveries BEGIN
+        UPDATE sqlite_sequence SET seq = OLD.id WHERE name = 'deliveries' AND seq < OLD.id;
+    END;
+    ",
 ];
 
 /// Brings the tables from version `found` to [`VERSION`], within a transaction of the caller's.

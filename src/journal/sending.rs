@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Builder;
 
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Outcome, Status};
@@ -15,13 +15,15 @@ use crate::time::{UnixMs, duration_ms};
 
 impl Store for Journal {
     fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
-        let uuid = uuid_v7(attempt.started_at);
         let owner = &self.owner;
-        let id = self.write_ahead(|tx| {
+        let (id, uuid) = self.write_ahead(|tx| {
+            let uuid = uuid_v7(tx, attempt.started_at)?;
             tx.prepare_cached(
-                "INSERT INTO deliveries (uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
+                "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
                      success, status, created_at, attempt_count, owner_host, owner_pid, owner_started, lease_until, event)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'pending', ?11, 1, ?12, ?13, ?14, ?15, ?16)",
+                 VALUES (1 + max(coalesce((SELECT max(id) FROM deliveries), 0),
+                                 (SELECT seq FROM sqlite_sequence WHERE name = 'deliveries')),
+                     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'pending', ?11, 1, ?12, ?13, ?14, ?15, ?16)",
             )?
             .execute(params![
                 uuid,
@@ -43,7 +45,7 @@ impl Store for Journal {
             ])?;
             let id = tx.last_insert_rowid();
             insert_attempt(tx, id, 1, attempt)?;
-            Ok(id)
+            Ok((id, uuid))
         })?;
         Ok(Delivery {
             id,
@@ -233,8 +235,8 @@ fn insert_attempt(tx: &Transaction<'_>, id: i64, number: u32, attempt: &NewAttem
     Ok(())
 }
 
-fn uuid_v7(now: UnixMs) -> String {
-    let ms = now.0.unsigned_abs();
-    let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
-    Uuid::new_v7(Timestamp::from_unix(NoContext, ms / 1000, nanos)).to_string()
+/// Its random part is of SQLite's making, which the system has given its seed already.
+fn uuid_v7(tx: &Transaction<'_>, now: UnixMs) -> rusqlite::Result<String> {
+    let random = tx.prepare_cached("SELECT randomblob(10)")?.query_row([], |row| row.get(0))?;
+    Ok(Builder::from_unix_timestamp_millis(now.0.unsigned_abs(), &random).into_uuid().to_string())
 }

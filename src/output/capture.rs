@@ -216,7 +216,7 @@ mod tests {
 
     fn ui(terminal: bool) -> Ui {
         let manner = Manner { color: crate::output::Color::Never, ..Manner::default() };
-        Ui::new(Terminals { stdout: terminal, stderr: terminal }, manner)
+        Ui::new(Terminals::from(terminal), manner)
     }
 
     fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {

@@ -80,8 +80,7 @@ pub struct Ui {
     out: RefCell<BufWriter<Stdout>>,
     terminals: Terminals,
     manner: Manner,
-    out_colors: bool,
-    err_colors: bool,
+    colors_welcome: bool,
     passing_shown: Cell<bool>,
 }
 
@@ -120,14 +119,8 @@ impl Ui {
     pub fn new(terminals: Terminals, manner: Manner) -> Ui {
         // Asked of the environment only: whether the streams are terminals is known already.
         let colors_welcome = !anstyle_query::no_color() && anstyle_query::term_supports_color();
-        let colors = |is_terminal: bool| match manner.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => is_terminal && colors_welcome,
-        };
         Ui {
-            out_colors: colors(terminals.stdout),
-            err_colors: colors(terminals.stderr),
+            colors_welcome,
             out: RefCell::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
             terminals,
             manner,
@@ -142,12 +135,20 @@ impl Ui {
 
     /// Whether a question can be put: stdin and stderr are terminals.
     pub fn can_ask(&self) -> bool {
-        self.terminals.stderr && !self.manner.structured && io::stdin().is_terminal()
+        self.terminals.stderr() && !self.manner.structured && io::stdin().is_terminal()
     }
 
     /// Whether stdout has colours.
     pub fn has_colors(&self) -> bool {
-        self.out_colors
+        self.colors(Terminals::stdout)
+    }
+
+    fn colors(&self, is_terminal: impl FnOnce(&Terminals) -> bool) -> bool {
+        match self.manner.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => self.colors_welcome && is_terminal(&self.terminals),
+        }
     }
 
     /// A line of data.
@@ -177,12 +178,12 @@ impl Ui {
 
     /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
     pub fn outside<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.terminals.stdout { sanitize::visible(text) } else { Cow::Borrowed(text) }
+        if self.terminals.stdout() { sanitize::visible(text) } else { Cow::Borrowed(text) }
     }
 
     /// As [`Ui::outside`], for bytes: on a terminal they become text.
     pub fn outside_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        if !self.terminals.stdout {
+        if !self.terminals.stdout() {
             return Cow::Borrowed(bytes);
         }
         let text = String::from_utf8_lossy(bytes);
@@ -191,7 +192,7 @@ impl Ui {
 
     /// A word in its tone, if stdout has colours.
     pub fn toned(&self, tone: Tone, text: &str) -> String {
-        paint(self.out_colors, tone, text)
+        paint(self.has_colors(), tone, text)
     }
 
     /// Talk: what is happening.
@@ -244,7 +245,7 @@ impl Ui {
 
     /// Text for stderr as it is laid out: help and usage errors of clap, which quote the command line.
     pub fn usage(&self, text: &str) {
-        let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
+        let text = if self.terminals.stderr() { sanitize::visible(text) } else { Cow::Borrowed(text) };
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
@@ -255,7 +256,7 @@ impl Ui {
 
     /// What is happening just now, on one line of a terminal that the next word overwrites.
     pub fn passing(&self, text: &str) {
-        let can_overwrite = self.terminals.stderr && anstyle_query::term_supports_color();
+        let can_overwrite = self.terminals.stderr() && anstyle_query::term_supports_color();
         if can_overwrite && !self.manner.quiet && !self.manner.structured {
             let mut err = io::stderr().lock();
             let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
@@ -281,8 +282,8 @@ impl Ui {
         // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
         let _ = self.out.borrow_mut().flush();
         self.clear_passing();
-        let text = if self.terminals.stderr { sanitize::visible(text) } else { Cow::Borrowed(text) };
-        let line = format!("{}{text}\n", paint(self.err_colors, tone, label));
+        let text = if self.terminals.stderr() { sanitize::visible(text) } else { Cow::Borrowed(text) };
+        let line = format!("{}{text}\n", paint(self.colors(Terminals::stderr), tone, label));
         let _ = io::stderr().write_all(line.as_bytes());
     }
 

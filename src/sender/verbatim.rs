@@ -23,11 +23,12 @@ impl Relay for Sender {
 }
 
 fn as_it_came(answer: Collected) -> Exchanged {
+    let Collected { received: answer, end } = answer;
     let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
     let mut body = answer.body;
     let long = body.len() > ANSWER_BODY_KEPT;
     body.truncate(ANSWER_BODY_KEPT);
-    let cut = match answer.end {
+    let cut = match end {
         BodyEnd::Broken(words) => Some(words),
         _ if long => Some(format!("is longer than {} MiB", ANSWER_BODY_KEPT / 1024 / 1024)),
         BodyEnd::Whole | BodyEnd::Kept => None,

@@ -80,7 +80,7 @@ fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
 
 #[test]
 fn a_fire_is_sparing_with_the_system() {
-    // The first makes the journal; every second one moves the log into it. A release build needs some five calls less.
+    // The first makes the journal; every second one moves the log into it. A release build needs a few calls less.
     const MOST: usize = 300;
     const FIRES: usize = 22;
     let mut least = [usize::MAX; FIRES];

@@ -97,6 +97,7 @@ fn an_opened_journal_gives_room_back_syncs_each_commit_and_refuses_orphans() {
             journal.conn.query_row(&format!("SELECT * FROM pragma_{name}"), [], |row| row.get(0)).unwrap()
         };
         assert_eq!(pragma("auto_vacuum"), 2, "round {round}");
+        assert_eq!(pragma("page_size"), 16 * 1024, "round {round}");
         assert_eq!(pragma("synchronous"), 2, "round {round}");
         assert_eq!(pragma("foreign_keys"), 1, "round {round}");
         assert_eq!(pragma("user_version"), VERSION, "round {round}");
@@ -151,6 +152,26 @@ fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
         path.display()
     );
     assert_eq!(words, expected);
+}
+
+#[test]
+fn what_only_the_log_says_to_be_newer_is_refused_before_anything_is_read_or_written() {
+    let bench = Bench::new();
+    let id = accept(&bench.open(1), T0).id;
+    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let newer = bench.raw();
+    newer.pragma_update(None, "user_version", VERSION + 1).unwrap();
+    let log = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
+    assert!(!log.is_empty(), "the newer version is in the log alone");
+
+    let refused = |result: Result<(), StoreError>| {
+        let error = result.expect_err("a refusal");
+        assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+    };
+    refused(bench.open(2).interrupt(id));
+    refused(bench.open(2).delivery(id).map(drop));
+    refused(bench.open(2).count(&Query::all(None)).map(drop));
+    assert!(log == std::fs::read(beside(&bench.path(), "-wal")).unwrap(), "nothing was written");
 }
 
 #[test]
@@ -261,7 +282,11 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
             "INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
                  status, created_at, event)
              VALUES (7, 'u', 'account', 'created', 'https://example.com/', '[]', '[]', 5, 60000, '200', 'failed', 1, x'3c');
-             INSERT INTO attempts (delivery_id, number, started_at, insecure) VALUES (7, 1, 1, 0)",
+             INSERT INTO attempts (delivery_id, number, started_at, insecure) VALUES (7, 1, 1, 0);
+             INSERT INTO deliveries SELECT 9, uuid, type, action, endpoint, url, params, headers, retries,
+                 retry_interval_ms, success, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind,
+                 error_status, error_message, owner_host, owner_pid, owner_started, lease_until, event FROM deliveries;
+             DELETE FROM deliveries WHERE id = 9",
         )
         .unwrap();
         drop(old);
@@ -273,5 +298,15 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         assert!(journal.check().unwrap().problems.is_empty(), "{version}");
         let now: i64 = bench.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(now, VERSION, "{version}");
+        // The one that was deleted before counts as well, also where AUTOINCREMENT wrote that down.
+        assert_eq!(accept(&journal, T0).id, 10, "{version}");
+        let tables = "SELECT sql FROM sqlite_schema WHERE name = 'deliveries'";
+        let (old, new): (String, String) = {
+            let fresh = Bench::new();
+            drop(fresh.open(1));
+            let sql = |bench: &Bench| bench.raw().query_row(tables, [], |row| row.get(0)).unwrap();
+            (sql(&bench), sql(&fresh))
+        };
+        assert_eq!(old, new, "{version}");
     }
 }
