@@ -80,8 +80,9 @@ fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
 
 #[test]
 fn a_fire_is_sparing_with_the_system() {
-    // The first makes the journal; every second one moves the log into it. A release build needs a few calls less.
-    const MOST: usize = 300;
+    // The first makes the journal; every second one moves the log into it. What is published, 300, is of a release build;
+    // one for debugging asks a little more.
+    const MOST: usize = if cfg!(debug_assertions) { 312 } else { 300 };
     const FIRES: usize = 22;
     let mut least = [usize::MAX; FIRES];
     for _ in 0..3 {
