@@ -7,6 +7,8 @@ mod captures;
 mod checkpoint;
 mod create;
 mod error;
+mod flusher;
+mod keeper;
 mod open;
 mod pages;
 mod query;
@@ -25,8 +27,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use captures::CaptureKeeper;
 use checkpoint::Log;
+pub use keeper::CaptureKeeper;
 pub use open::LOCK_TIMEOUT;
 use open::Opened;
 pub use pages::Below;
