@@ -1,7 +1,8 @@
 //! The journal: one SQLite file that knows every delivery before its request leaves.
 //!
 //! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
-//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk.
+//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk; captures, which
+//! come by the thousands, are only safe from the death of the process (see `keeper`).
 
 mod captures;
 mod checkpoint;

@@ -115,10 +115,11 @@ impl<'a> Live<'a> {
 
     fn show_one(&self, caught: &Caught, body: &Body) -> Result<(), Failure> {
         let ui = &self.ctx.ui;
-        Ok(match self.format {
-            ListenFormat::Text => ui.line(&capture::line(ui, caught, &self.mask))?,
-            ListenFormat::Ndjson => ui.line(&json::compact(&CaptureView::new(caught, &self.mask).with_body(body)))?,
-        })
+        let line = match self.format {
+            ListenFormat::Text => capture::line(ui, caught, &self.mask),
+            ListenFormat::Ndjson => json::compact(&CaptureView::new(caught, &self.mask).with_body(body)),
+        };
+        Ok(ui.line(&line)?)
     }
 
     /// Shows captures that are in the journal, as far as they still are.

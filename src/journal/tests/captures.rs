@@ -58,7 +58,7 @@ fn a_capture_comes_back_as_it_was_given() {
     let journal = bench.open(2);
     assert_eq!(*kept, Kept::new(1, "inbox", event.clone(), given.clone(), chunked.clone()));
     let expected = Caught { id: 1, bin: "inbox".to_owned(), event, body_size: EVENT.len() as u64, capture: given };
-    assert_eq!(journal.captures(&CaptureQuery::default()).unwrap(), [expected.clone()]);
+    assert_eq!(journal.captures(&CaptureQuery::default()).unwrap(), std::slice::from_ref(&expected));
     assert_eq!(journal.capture(1).unwrap(), Some((expected, chunked)));
     assert_eq!(journal.capture(2).unwrap(), None);
     assert_eq!(journal.newest_capture().unwrap(), 1);
