@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -114,25 +114,30 @@ fn measure_nginx(nginx: &str, wrk: &str, folder: &Path, load: &Path) -> Result<f
     requests_per_second(wrk, &format!("http://127.0.0.1:{port}/hook"), load)
 }
 
-/// `hookfire listen` on a fresh journal, with its URL.
+/// `hookfire listen` on a fresh journal, as it is without options, with its URL. It prints a line for each request.
 fn listen(folder: &Path, args: &[&str]) -> Result<(Running, String), Failure> {
     let journal = folder.join(format!("{}.db", fs::read_dir(folder)?.count()));
+    let ready = journal.with_extension("url");
     let mut child = Command::new(env!("CARGO_BIN_EXE_hookfire"))
-        .args(["listen", "--port", "0", "-o", "ndjson"])
+        .args(["listen", "--port", "0", "--ready-file"])
+        .arg(&ready)
         .args(args)
         .arg("--journal")
         .arg(&journal)
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()?;
-    let stdout = child.stdout.take().ok_or("stdout is piped")?;
+    let mut stdout = child.stdout.take().ok_or("stdout is piped")?;
     let running = Running(child);
-    let mut lines = BufReader::new(stdout);
-    let mut ready = String::new();
-    lines.read_line(&mut ready)?;
     // Whoever listens is to print as it would in a pipeline that keeps up.
-    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-    let url = ready.split('"').find(|part| part.starts_with("http://")).ok_or("no ready line")?.to_owned();
-    Ok((running, url))
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    for _ in 0..1_000 {
+        if let Ok(url) = fs::read_to_string(&ready) {
+            return Ok((running, url.trim().to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err("the listener did not get ready within ten seconds".into())
 }
 
 fn measure_listen(wrk: &str, folder: &Path, load: &Path) -> Result<f64, Failure> {
@@ -150,10 +155,13 @@ fn memory_after_captures(wrk: &str, folder: &Path, load: &Path) -> Result<f64, F
     };
     let before = resident()?;
     let mut caught = 0.0;
-    while caught < CAPTURES as f64 {
+    for _ in 0..10 {
+        if caught >= CAPTURES as f64 {
+            return Ok(resident()? - before);
+        }
         caught += 4.0 * requests_per_second(wrk, &format!("{url}/hook"), load)?;
     }
-    Ok(resident()? - before)
+    Err(format!("only {caught} captures in ten rounds").into())
 }
 
 fn median(values: &mut [f64]) -> f64 {

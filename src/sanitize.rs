@@ -18,6 +18,10 @@ pub fn visible_line(text: &str) -> Cow<'_, str> {
 /// As [`visible`], for JSON text: the escapes are JSON's own, so that it still means the same.
 pub fn visible_json(text: String) -> String {
     let hide = |c: char| is_deceptive(c) && c != '\n';
+    // Nearly always, and told much faster by the byte.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text;
+    }
     if !text.chars().any(hide) {
         return text;
     }

@@ -33,7 +33,7 @@ impl Bell {
     }
 
     /// A capture was kept, or not.
-    pub(super) fn kept(&self, result: &Result<Kept, Arc<StoreError>>) {
+    pub(super) fn kept(&self, result: &Result<Arc<Kept>, Arc<StoreError>>) {
         match result {
             Ok(kept) => self.live.captured(kept),
             Err(error) => self.note_failure(error),

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::exchange::{Ending, Exchange, Shared};
 use super::front::LIVE_HEAD;
+use super::head_timer::HeadTimer;
 use super::recording::Recording;
 use super::seats::Seat;
 use super::server::Stop;
@@ -74,7 +75,7 @@ pub(super) async fn serve(
     });
     let mut connection = http1::Builder::new()
         // Without a timer hyper has no head deadline at all.
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(limits.head_deadline)
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes.max(HYPER_MIN_BUFFER))

@@ -23,6 +23,7 @@ use super::demanded::Demanded;
 use super::forward::{self, Forwarded, Forwarder};
 use super::front::FrontDoor;
 use super::live::Subscription;
+use super::returns::Returns;
 use super::route;
 use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub limits: Limits,
     pub keeper: Arc<dyn Keeper>,
     pub bell: Arc<Bell>,
+    pub returns: Arc<Returns>,
     pub forwarder: Option<Forwarder>,
     pub front: Option<FrontDoor>,
     pub tls: Option<Tls>,
@@ -52,13 +54,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
-    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<Kept> {
+    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<Arc<Kept>> {
         let (report, kept) = oneshot::channel();
-        let bell = Arc::clone(&self.bell);
-        let done = move |result: Result<Kept, _>| {
+        let (bell, returns) = (Arc::clone(&self.bell), Arc::clone(&self.returns));
+        let done = move |result: Result<Arc<Kept>, _>| {
             bell.kept(&result);
-            // Nobody waits any more when the client went away.
-            let _ = report.send(result.ok());
+            returns.send(report, result.ok());
         };
         self.keeper.keep(capture, body, Box::new(done));
         kept.await.ok().flatten()

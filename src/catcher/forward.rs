@@ -59,14 +59,14 @@ pub(super) async fn forward(shared: &Rc<Shared>, capture: Capture, body: Body, a
 /// `None` if the request could not be kept.
 async fn relay(shared: &Shared, capture: Capture, body: Body, arrival: Arrival) -> Option<Forwarded> {
     let forwarder = shared.forwarder.as_ref()?;
-    let kept = shared.keep(capture.clone(), body.clone()).await?;
+    let kept = shared.keep(capture, body).await?;
     let place = Arc::clone(&forwarder.places).acquire_owned().await.ok()?;
     let (upstream, keeper, bell) =
         (Arc::clone(&forwarder.upstream), Arc::clone(&shared.keeper), Arc::clone(&shared.bell));
     let (note, noted) = oneshot::channel();
     // Recorded from that thread, which finishes what it has begun even if the catcher stops meanwhile.
     let answered = tokio::task::spawn_blocking(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| upstream.relay(&capture, &body)))
+        let result = catch_unwind(AssertUnwindSafe(|| upstream.relay(&kept.caught.capture, &kept.body)))
             .unwrap_or_else(|_| Err("hookfire itself failed".to_owned()))
             .and_then(with_a_final_status);
         drop(place);
@@ -83,7 +83,7 @@ async fn relay(shared: &Shared, capture: Capture, body: Body, arrival: Arrival) 
             bell.amended(&result);
             let _ = note.send(());
         };
-        keeper.amend(kept.id, record, Box::new(done));
+        keeper.amend(kept.caught.id, record, Box::new(done));
         answer
     });
     let answer = answered.await.ok()?;

@@ -66,7 +66,7 @@ impl Live {
     pub(super) fn captured(&self, kept: &Kept) {
         if self.has_subscribers() {
             // Without a receiver after all, nobody misses it.
-            let _ = self.events.send(Event::Captured { id: kept.id, bin: kept.bin.as_str().into() });
+            let _ = self.events.send(Event::Captured { id: kept.caught.id, bin: kept.caught.bin.as_str().into() });
         }
     }
 

@@ -17,10 +17,12 @@ mod forward;
 mod framing;
 mod front;
 mod guard;
+mod head_timer;
 mod live;
 mod page;
 mod raw_head;
 mod recording;
+mod returns;
 mod route;
 mod script;
 mod seats;
@@ -225,6 +227,7 @@ impl Parts {
             limits: setup.limits,
             keeper: setup.keeper,
             bell: self.bell,
+            returns: Arc::default(),
             forwarder: setup.upstream.map(Forwarder::new),
             front: self.front,
             tls: setup.tls,

@@ -12,12 +12,15 @@ const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];
 
 /// The document that a body carries: of a form with a field `params[xml]` that field, else the body as it is.
 pub fn carried(body: &[u8]) -> Cow<'_, [u8]> {
+    // A document is no form.
+    if body.trim_ascii_start().starts_with(b"<") {
+        return Cow::Borrowed(body);
+    }
     let value = body.split(|byte| *byte == b'&').find_map(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
         FIELD.iter().any(|field| name.eq_ignore_ascii_case(field)).then_some(value)
     });
-    // A document never looks like that field: it begins with `<`, and what follows its first `&` is no such name.
     value.map_or(Cow::Borrowed(body), |value| Cow::Owned(safe_url::form_decoded(value).into_bytes()))
 }
 

@@ -1,149 +1,41 @@
-//! Captures and bins: kept by the catcher's thousands a second, read by people one by one.
+//! Captures and bins as people read and delete them. How captures are kept: see `keeper`.
 //!
-//! Which bin a capture goes to is decided in the transaction that keeps it, so that a bin made a moment ago by anybody
-//! counts.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Invariant: no id of a capture is given out twice, whatever was deleted.
 
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::Journal;
 use super::upkeep::give_room_back;
-use super::writer::Writer;
 use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Fields};
-use crate::event::{self, Event};
-use crate::store::{CaptureQuery, Done, Keeper, Kept, Order, StoreError};
+use crate::store::{CaptureQuery, Order, StoreError};
 use crate::time::UnixMs;
-
-/// How long a request waits for a lock that another process holds before it is answered 503.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
      answer_status, answer_duration_ms, answer_note, body_size, head";
 
-/// Keeps captures on a thread of its own; captures that come at once share a commit. When dropped, it first keeps what it
-/// was given.
-pub struct CaptureKeeper {
-    writer: Writer,
-    policy: Arc<Policy>,
-}
+/// A bin, its captures counted: over an index, and only when somebody asks.
+const BIN: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
 
-struct Policy {
-    default_bin: String,
-    keep_per_bin: u32,
-}
-
-impl CaptureKeeper {
-    /// A keeper that files what names no bin in `default_bin`, and keeps the newest `keep_per_bin` of each bin.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the system gives no thread or the lock's timeout cannot be set.
-    pub fn start(mut journal: Journal, default_bin: &str, keep_per_bin: u32) -> Result<CaptureKeeper, StoreError> {
-        journal.set_lock_timeout(LOCK_TIMEOUT)?;
-        let path = journal.path().to_owned();
-        let writer = Writer::start(journal).map_err(|source| StoreError::Io {
-            doing: "start a thread that writes to",
-            path,
-            source,
-        })?;
-        let policy = Policy { default_bin: default_bin.to_owned(), keep_per_bin: keep_per_bin.max(1) };
-        Ok(CaptureKeeper { writer, policy: Arc::new(policy) })
-    }
-}
-
-impl Keeper for CaptureKeeper {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>) {
-        // Here and not on the writer's thread, which others wait for.
-        let event = event_name(&body.bytes);
-        let policy = Arc::clone(&self.policy);
-        self.writer.write(move |tx| insert(tx, &capture, &body, event, &policy), done);
-    }
-
-    fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
-        let work = move |tx: &Transaction<'_>| {
-            tx.prepare_cached(
-                "UPDATE captures SET answer_status = ?2, answer_duration_ms = ?3, answer_note = ?4 WHERE id = ?1",
-            )?
-            .execute(params![id, answer.status, whole(answer.duration_ms), answer.note])?;
-            Ok(())
-        };
-        self.writer.write(work, done);
-    }
-}
-
-/// The type and action of a body that carries an event. That it carries none is no error: anything may be caught.
-fn event_name(body: &[u8]) -> Option<EventName> {
-    let event = Event::from_document(event::carried(body).into_owned()).ok()?;
-    Some(EventName { event_type: event.event_type().to_owned(), action: event.action().to_owned() })
-}
-
-fn insert(
-    tx: &Transaction<'_>,
-    capture: &Capture,
-    body: &Body,
-    event: Option<EventName>,
-    policy: &Policy,
-) -> rusqlite::Result<Kept> {
-    let (bin_id, bin, count) = bin_for(tx, capture.path(), &policy.default_bin, capture.received_at)?;
-    tx.prepare_cached(
-        "INSERT INTO captures (bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok, answer_status,
-             answer_duration_ms, answer_note, body_size, head, body, wire_body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    )?
-    .execute(params![
-        bin_id,
-        capture.received_at.0,
-        capture.remote_addr.to_string(),
-        capture.method(),
-        event.as_ref().map(|event| &event.event_type),
-        event.as_ref().map(|event| &event.action),
-        capture.malformed,
-        capture.secret_ok,
-        capture.answer.status,
-        whole(capture.answer.duration_ms),
-        capture.answer.note,
-        body.bytes.len() as i64,
-        capture.head,
-        body.bytes,
-        body.wire,
-    ])?;
-    let id = tx.last_insert_rowid();
-    let surplus = (count + 1).saturating_sub(i64::from(policy.keep_per_bin));
-    if surplus > 0 {
-        tx.prepare_cached(
-            "DELETE FROM captures WHERE id IN (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
-        )?
-        .execute([bin_id, surplus])?;
-    }
-    Ok(Kept { id, bin, event })
-}
-
-/// The bin that the path's first segment names, else the default one, made if need be: its id, name, and how many captures
-/// it has.
-fn bin_for(tx: &Transaction<'_>, path: &str, default_bin: &str, now: UnixMs) -> rusqlite::Result<(i64, String, i64)> {
-    let named = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
-    let find = || {
-        tx.prepare_cached(
-            "SELECT id, name, request_count FROM bins WHERE name IN (?1, ?2) ORDER BY name = ?1 DESC LIMIT 1",
-        )?
-        .query_row([named, default_bin], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()
-    };
-    if let Some(found) = find()? {
-        return Ok(found);
-    }
-    insert_bin(tx, default_bin, false, now)?;
-    find()?.ok_or(rusqlite::Error::QueryReturnedNoRows)
-}
-
-fn insert_bin(tx: &Transaction<'_>, name: &str, private: bool, now: UnixMs) -> rusqlite::Result<()> {
+pub(super) fn insert_bin(tx: &Transaction<'_>, name: &str, private: bool, now: UnixMs) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO bins (name, private, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
     )?
     .execute(params![name, private, now.0])?;
     Ok(())
+}
+
+/// To be called before anything is deleted that might be the newest capture.
+fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let newest = newest_id(tx)?;
+    tx.execute("UPDATE capture_ids SET newest_deleted = ?1 WHERE newest_deleted < ?1", [newest])?;
+    Ok(())
+}
+
+/// The greatest id that a capture has or had.
+pub(super) fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let sql = "SELECT max(newest_deleted, (SELECT coalesce(max(id), 0) FROM captures)) FROM capture_ids";
+    tx.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 impl Journal {
@@ -184,6 +76,7 @@ impl Journal {
     /// [`StoreError`]; then none is deleted.
     pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, StoreError> {
         self.write_and_checkpoint(|tx| {
+            remember_newest(tx)?;
             let mut statement = tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
             let deleted =
                 ids.iter().try_fold(0, |deleted, id| Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?))?;
@@ -198,6 +91,7 @@ impl Journal {
     /// [`StoreError`]; then none is deleted.
     pub fn clear_bin(&self, name: &str) -> Result<usize, StoreError> {
         self.write_and_checkpoint(|tx| {
+            remember_newest(tx)?;
             let deleted =
                 tx.execute("DELETE FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1)", [name])?;
             give_room_back(tx)?;
@@ -210,8 +104,8 @@ impl Journal {
     /// # Errors
     /// [`StoreError`].
     pub fn bins(&self) -> Result<Vec<Bin>, StoreError> {
-        let sql = "SELECT name, private, created_at, request_count FROM bins ORDER BY name";
-        self.read(|conn| conn.prepare_cached(sql)?.query_map([], bin)?.collect())
+        let sql = format!("SELECT {BIN} FROM bins ORDER BY name");
+        self.read(|conn| conn.prepare_cached(&sql)?.query_map([], bin)?.collect())
     }
 
     /// The bin of that name, if there is one.
@@ -219,8 +113,8 @@ impl Journal {
     /// # Errors
     /// [`StoreError`].
     pub fn bin(&self, name: &str) -> Result<Option<Bin>, StoreError> {
-        let sql = "SELECT name, private, created_at, request_count FROM bins WHERE name = ?1";
-        self.read(|conn| conn.prepare_cached(sql)?.query_row([name], bin).optional())
+        let sql = format!("SELECT {BIN} FROM bins WHERE name = ?1");
+        self.read(|conn| conn.prepare_cached(&sql)?.query_row([name], bin).optional())
     }
 
     /// Makes a bin; one that is there already is left as it is. Returns the one that is there now.
@@ -230,7 +124,7 @@ impl Journal {
     pub fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, StoreError> {
         self.write(|tx| {
             insert_bin(tx, name, private, now)?;
-            tx.query_row("SELECT name, private, created_at, request_count FROM bins WHERE name = ?1", [name], bin)
+            tx.query_row(&format!("SELECT {BIN} FROM bins WHERE name = ?1"), [name], bin)
         })
     }
 }
@@ -303,9 +197,4 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
         created_at: UnixMs(row.get(2)?),
         request_count: row.get::<_, i64>(3)?.unsigned_abs(),
     })
-}
-
-/// As SQLite counts.
-fn whole(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }

@@ -138,6 +138,16 @@ impl Journal {
         self.sync(&self.log.path)
     }
 
+    /// The WAL's file.
+    pub(super) fn log_path(&self) -> &Path {
+        &self.log.path
+    }
+
+    /// Moves what it can of the WAL into the main file without waiting for anybody, nor keeping anybody waiting.
+    pub(super) fn checkpoint_passively(&self) -> Result<(), StoreError> {
+        self.read(|conn| conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
+    }
+
     fn sync(&self, path: &Path) -> Result<(), StoreError> {
         let synced = File::open(path).and_then(|file| file.sync_all());
         synced.map_err(|source| StoreError::Io { doing: "sync", path: path.to_owned(), source })

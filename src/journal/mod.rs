@@ -1,12 +1,15 @@
 //! The journal: one SQLite file that knows every delivery before its request leaves.
 //!
 //! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
-//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk.
+//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk; captures, which
+//! come by the thousands, are only safe from the death of the process (see `keeper`).
 
 mod captures;
 mod checkpoint;
 mod create;
 mod error;
+mod flusher;
+mod keeper;
 mod open;
 mod pages;
 mod query;
@@ -25,8 +28,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use captures::CaptureKeeper;
 use checkpoint::Log;
+pub use keeper::CaptureKeeper;
 pub use open::LOCK_TIMEOUT;
 use open::{Identity, Opened};
 pub use pages::Below;

@@ -73,20 +73,21 @@ pub const MIGRATIONS: &[&str] = &[
     ",
     // 2: captures and their bins.
     //
-    // `request_count` is kept by triggers, so that no way of deleting can forget it: the catcher reads it with each request
-    // to know whether the oldest one must go. `head` and `body` come last, as `event` does above: a list reads no body.
+    // The catcher writes thousands a second, so that each row is to touch few pages: nothing is counted that can be counted
+    // when somebody asks, and ids are given out by the writer. No id is given out twice: `newest_deleted` remembers the
+    // greatest of those that were deleted when there was no greater one left. `head` and `body` come last, as `event` does
+    // above: a list reads no body.
     "
     CREATE TABLE bins (
-        id            INTEGER PRIMARY KEY,
-        name          TEXT NOT NULL UNIQUE,
-        private       INTEGER NOT NULL,
-        created_at    INTEGER NOT NULL,
-        request_count INTEGER NOT NULL DEFAULT 0
+        id         INTEGER PRIMARY KEY,
+        name       TEXT NOT NULL UNIQUE,
+        private    INTEGER NOT NULL,
+        created_at INTEGER NOT NULL
     ) STRICT;
 
     CREATE TABLE captures (
-        id                 INTEGER PRIMARY KEY AUTOINCREMENT,
-        bin_id             INTEGER NOT NULL REFERENCES bins (id) ON DELETE CASCADE,
+        id                 INTEGER PRIMARY KEY,
+        bin_id             INTEGER NOT NULL REFERENCES bins (id),
         received_at        INTEGER NOT NULL,
         remote_addr        TEXT NOT NULL,
         method             TEXT NOT NULL,
@@ -103,15 +104,11 @@ pub const MIGRATIONS: &[&str] = &[
         wire_body          BLOB
     ) STRICT;
 
-    -- A bin's captures in their order: its list, and which one is the oldest.
-    CREATE INDEX captures_bin ON captures (bin_id, id);
+    -- A bin's captures in the order of their ids, which every index ends with: its list, its count, and its oldest.
+    CREATE INDEX captures_bin ON captures (bin_id);
 
-    CREATE TRIGGER capture_kept AFTER INSERT ON captures BEGIN
-        UPDATE bins SET request_count = request_count + 1 WHERE id = NEW.bin_id;
-    END;
-    CREATE TRIGGER capture_gone AFTER DELETE ON captures BEGIN
-        UPDATE bins SET request_count = request_count - 1 WHERE id = OLD.bin_id;
-    END;
+    CREATE TABLE capture_ids (newest_deleted INTEGER NOT NULL) STRICT;
+    INSERT INTO capture_ids VALUES (0);
     ",
     // 3: a delivery without AUTOINCREMENT, which writes the highest id down with every one: a page more each time.
     //

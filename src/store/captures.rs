@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::StoreError;
-use crate::capture::{Answer, Body, Capture, EventName, INBOX};
+use crate::capture::{Answer, Body, Capture, Caught, EventName, INBOX};
 use crate::time::UnixMs;
 
-/// A capture that is committed.
+/// A capture that is committed, given back to whom it concerns, so that nobody has to copy it or to read it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Its id.
-    pub id: i64,
-    /// The bin it went to.
-    pub bin: String,
-    /// The type and action, if its body is an event.
-    pub event: Option<EventName>,
+    /// The capture, with its id, its bin, and what event its body is.
+    pub caught: Caught,
+    /// Its body.
+    pub body: Body,
+}
+
+impl Kept {
+    /// What was kept under this id, in this bin.
+    pub fn new(id: i64, bin: &str, event: Option<EventName>, capture: Capture, body: Body) -> Kept {
+        let body_size = body.bytes.len() as u64;
+        Kept { caught: Caught { id, bin: bin.to_owned(), event, body_size, capture }, body }
+    }
 }
 
 /// Called, on whatever thread, as soon as it is known what became of a write. Many writes may share one commit, and so
@@ -26,7 +32,7 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<StoreError>>) + Send>;
 pub trait Keeper: Send + Sync {
     /// Keeps a capture in the bin that its path names; returns at once. `done` is called when it is committed, or cannot
     /// be: then it must not be acknowledged.
-    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>);
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>);
 
     /// Replaces the answer of a capture that is kept, where it was not known before; returns at once.
     fn amend(&self, id: i64, answer: Answer, done: Done<()>);
@@ -34,8 +40,9 @@ pub trait Keeper: Send + Sync {
 
 /// Keeps nothing itself: hands captures on, in their order, to whoever has the other end.
 impl Keeper for Sender<(Capture, Body)> {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>) {
-        let kept = self.send((capture, body)).map(|()| Kept { id: 0, bin: INBOX.to_owned(), event: None });
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+        let sent = self.send((capture.clone(), body.clone()));
+        let kept = sent.map(|()| Arc::new(Kept::new(0, INBOX, None, capture, body)));
         done(kept.map_err(|_| Arc::new(nobody_takes_them())));
     }
 

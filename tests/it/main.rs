@@ -9,6 +9,7 @@ mod expect;
 mod failed;
 mod hostile;
 mod listen;
+mod load;
 mod main_job;
 mod output;
 mod page;

@@ -180,14 +180,14 @@ struct Fickle {
 }
 
 impl Keeper for Fickle {
-    fn keep(&self, _: capture::Capture, _: capture::Body, done: Done<Kept>) {
+    fn keep(&self, capture: capture::Capture, body: capture::Body, done: Done<Arc<Kept>>) {
         if *self.broken.lock().unwrap() {
             let error = StoreError::Unusable { path: "journal.db".into(), problem: "is locked".to_owned() };
             return done(Err(Arc::new(error)));
         }
         let mut kept = self.kept.lock().unwrap();
         *kept += 1;
-        done(Ok(Kept { id: *kept, bin: "inbox".to_owned(), event: None }));
+        done(Ok(Arc::new(Kept::new(*kept, "inbox", None, capture, body))));
     }
 
     fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}

@@ -22,12 +22,12 @@ struct Notebook {
 }
 
 impl Keeper for Notebook {
-    fn keep(&self, capture: Capture, _: Body, done: Done<Kept>) {
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
         if *self.broken.lock().unwrap() {
             return done(Err(Arc::new(StoreError::Unusable { path: "x".into(), problem: "is full".to_owned() })));
         }
-        self.told.send(Told::Keep { target: capture.fields.target, status: capture.answer.status }).unwrap();
-        done(Ok(Kept { id: 7, bin: "inbox".to_owned(), event: None }));
+        self.told.send(Told::Keep { target: capture.fields.target.clone(), status: capture.answer.status }).unwrap();
+        done(Ok(Arc::new(Kept::new(7, "inbox", None, capture, body))));
     }
 
     fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {

@@ -65,8 +65,8 @@ fn a_change_that_is_no_capture_is_told() {
 struct LongWinded(String);
 
 impl Keeper for LongWinded {
-    fn keep(&self, _: Capture, _: Body, done: Done<Kept>) {
-        done(Ok(Kept { id: 1, bin: self.0.clone(), event: None }));
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+        done(Ok(Arc::new(Kept::new(1, &self.0, None, capture, body))));
     }
 
     fn amend(&self, _: i64, _: capture::Answer, done: Done<()>) {

@@ -35,12 +35,11 @@ impl<K: Keeper> Telling<K> {
 }
 
 impl<K: Keeper> Keeper for Telling<K> {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>) {
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
         let tell = self.tell.clone();
-        let (seen, seen_body) = (capture.clone(), body.clone());
-        let kept = move |result: Result<Kept, Arc<StoreError>>| {
+        let kept = move |result: Result<Arc<Kept>, Arc<StoreError>>| {
             let arrival = match &result {
-                Ok(kept) => Arrival::Kept(Box::new(caught(kept.clone(), seen, &seen_body)), seen_body),
+                Ok(kept) => Arrival::Kept(Box::new(kept.caught.clone()), kept.body.clone()),
                 Err(reason) => Arrival::NotKept(Arc::clone(reason)),
             };
             // Before it is answered: whoever sent it may end, and with it the wait. Nobody listens after the wait.
@@ -53,11 +52,6 @@ impl<K: Keeper> Keeper for Telling<K> {
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
         self.keeper.amend(id, answer, done);
     }
-}
-
-fn caught(kept: Kept, capture: Capture, body: &Body) -> Caught {
-    let Kept { id, bin, event } = kept;
-    Caught { id, bin, event, body_size: body.bytes.len() as u64, capture }
 }
 
 impl Arrivals for Told {

@@ -1,39 +1,120 @@
 //! From the keeper to the screen: which captures are this listener's own, and when each can be shown.
 //!
-//! Deliberately passes on ids alone: what they are of is in the journal by then, so that a slow reader of stdout costs a few
-//! bytes a capture, and holds up nobody.
+//! What was kept is passed on itself, as long as whoever shows it keeps up; then only its id, under which the journal has
+//! it, and of ids that follow each other only the first and the last. So a slow reader of stdout costs little memory, and
+//! holds up nobody.
 //!
-//! Invariant: an id is passed on once, after its capture is committed and its answer known.
+//! Invariant: a capture is passed on once, after it is committed and its answer known.
 
-use std::sync::mpsc::Sender;
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::capture::{Answer, Body, Capture};
 use crate::journal::CaptureKeeper;
 use crate::store::{Done, Keeper, Kept};
 
-/// Keeps captures in the journal, and passes on their ids.
+/// Bytes of captures that may wait to be shown.
+const WAITING_BYTES: usize = 2 * 1024 * 1024;
+
+/// About what a capture takes beside its head, which is there twice, and its body.
+const OWN_BYTES: usize = 1024;
+
+/// Captures to be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// One, at hand.
+    Kept(Arc<Kept>),
+    /// Those with these ids, to be read in the journal.
+    Ids(RangeInclusive<i64>),
+}
+
+/// What waits to be shown, in its order.
+#[derive(Debug, Default)]
+pub struct Announcements {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Announced>,
+    bytes: usize,
+    /// Whether somebody waits for it to fill.
+    awaited: bool,
+}
+
+impl Announcements {
+    /// What has come since this was last asked, as soon as there is something; nothing if nothing comes for so long.
+    pub fn take(&self, patience: Duration) -> VecDeque<Announced> {
+        let mut queue = self.queue();
+        if queue.waiting.is_empty() && !patience.is_zero() {
+            queue.awaited = true;
+            let waited = self.filled.wait_timeout_while(queue, patience, |queue| queue.waiting.is_empty());
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue.awaited = false;
+        }
+        queue.bytes = 0;
+        std::mem::take(&mut queue.waiting)
+    }
+
+    fn add_kept(&self, kept: &Arc<Kept>) {
+        let bytes = OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.as_sent().len() + kept.body.bytes.len();
+        let mut queue = self.queue();
+        if queue.bytes + bytes > WAITING_BYTES {
+            return self.add_to(queue, kept.caught.id);
+        }
+        queue.bytes += bytes;
+        queue.waiting.push_back(Announced::Kept(Arc::clone(kept)));
+        self.tell(&queue);
+    }
+
+    fn add_id(&self, id: i64) {
+        self.add_to(self.queue(), id);
+    }
+
+    fn add_to(&self, mut queue: MutexGuard<'_, Queue>, id: i64) {
+        match queue.waiting.back_mut() {
+            Some(Announced::Ids(ids)) if ids.end() + 1 == id => *ids = *ids.start()..=id,
+            _ => queue.waiting.push_back(Announced::Ids(id..=id)),
+        }
+        self.tell(&queue);
+    }
+
+    fn tell(&self, queue: &Queue) {
+        if queue.awaited {
+            self.filled.notify_one();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps captures in the journal, and passes them on.
 pub struct Announcer {
     keeper: CaptureKeeper,
-    ids: Sender<i64>,
+    announcements: Arc<Announcements>,
     /// Answers come from elsewhere, and are known only after the capture is kept.
     forwards: bool,
 }
 
 impl Announcer {
-    /// Passes on to `ids` what `keeper` keeps.
-    pub fn new(keeper: CaptureKeeper, ids: Sender<i64>, forwards: bool) -> Announcer {
-        Announcer { keeper, ids, forwards }
+    /// Passes on to `announcements` what `keeper` keeps.
+    pub fn new(keeper: CaptureKeeper, announcements: Arc<Announcements>, forwards: bool) -> Announcer {
+        Announcer { keeper, announcements, forwards }
     }
 }
 
 impl Keeper for Announcer {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Kept>) {
+    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
         let unanswered = self.forwards && !capture.malformed && capture.answer.status.is_none();
-        let ids = self.ids.clone();
-        let announced = move |result: Result<Kept, _>| {
+        let announcements = Arc::clone(&self.announcements);
+        let announced = move |result: Result<Arc<Kept>, _>| {
             if let (Ok(kept), false) = (&result, unanswered) {
-                // Nobody listens any more when the program is ending.
-                let _ = ids.send(kept.id);
+                announcements.add_kept(kept);
             }
             done(result);
         };
@@ -41,12 +122,50 @@ impl Keeper for Announcer {
     }
 
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
-        let ids = self.ids.clone();
+        let announcements = Arc::clone(&self.announcements);
         let announced = move |result: Result<(), _>| {
             // Shown even if it could not be amended: it was caught.
-            let _ = ids.send(id);
+            announcements.add_id(id);
             done(result);
         };
         self.keeper.amend(id, answer, Box::new(announced));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMs;
+
+    fn kept(id: i64, body: usize) -> Arc<Kept> {
+        let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        Arc::new(Kept::new(id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None }))
+    }
+
+    #[test]
+    fn beyond_a_bound_only_ids_wait_and_the_order_stays() {
+        let announcements = Announcements::default();
+        let large = WAITING_BYTES / 4;
+        (1..=9).for_each(|id| announcements.add_kept(&kept(id, large)));
+        announcements.add_id(20);
+        announcements.add_kept(&kept(10, 1));
+        let taken: Vec<Announced> = announcements.take(Duration::ZERO).into();
+        let expected = [Announced::Kept(kept(1, large)), Announced::Ids(2..=9), Announced::Ids(20..=20)];
+        assert_eq!(taken[..3], expected);
+        assert_eq!(taken[3..], [Announced::Kept(kept(10, 1))]);
+        announcements.add_kept(&kept(11, large));
+        assert_eq!(announcements.take(Duration::ZERO), [Announced::Kept(kept(11, large))], "there is room again");
+        assert!(announcements.take(Duration::ZERO).is_empty());
+    }
+
+    #[test]
+    fn who_waits_is_told() {
+        let announcements = Arc::new(Announcements::default());
+        let waiting = {
+            let announcements = Arc::clone(&announcements);
+            std::thread::spawn(move || announcements.take(Duration::from_secs(20)))
+        };
+        announcements.add_id(7);
+        assert_eq!(waiting.join().unwrap(), [Announced::Ids(7..=7)]);
     }
 }

@@ -1,14 +1,14 @@
 //! What comes, as it comes: lines on stdout until the listener is to end.
 //!
-//! Deliberately reads from the journal what it shows: what was printed can be looked at again, and a reader that lags
-//! behind costs no memory.
+//! Deliberately holds up nobody: of what comes faster than it can be shown, the journal is asked later.
 
-use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use super::announce::{Announced, Announcements};
 use super::args::{EndingArgs, ListenFormat};
-use crate::capture::Mask;
+use crate::capture::{Body, Caught, Mask};
 use crate::catcher::Catcher;
 use crate::cmd::context::Context;
 use crate::failure::Failure;
@@ -22,7 +22,11 @@ use crate::time::Clock as _;
 /// How soon an end that was asked for is noticed when nothing comes.
 const GRAIN: Duration = Duration::from_millis(50);
 /// The most captures that are read at once.
-const BATCH: usize = 256;
+const BATCH: i64 = 256;
+/// From so many captures at once on, they come faster than anybody reads.
+const MANY: usize = 8;
+/// How long the next are then collected, to be written together.
+const COLLECTING: Duration = Duration::from_millis(5);
 /// The shortest time from one complaint about the journal to the next.
 const COMPLAINT: Duration = Duration::from_secs(1);
 
@@ -34,7 +38,7 @@ pub struct Live<'a> {
     format: ListenFormat,
     shown: u64,
     /// Captures that were pruned before they could be shown.
-    missed: usize,
+    missed: u64,
     refused: u64,
     complained: Option<Instant>,
 }
@@ -49,24 +53,26 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn until_end(&mut self, ending: &EndingArgs, catcher: &Catcher, ids: &Receiver<i64>) -> Result<(), Failure> {
+    pub fn until_end(
+        &mut self,
+        ending: &EndingArgs,
+        catcher: &Catcher,
+        announcements: &Announcements,
+    ) -> Result<(), Failure> {
         let deadline = ending.for_.map(|duration| Instant::now() + duration);
         loop {
             let left = deadline.map_or(GRAIN, |deadline| deadline.saturating_duration_since(Instant::now()).min(GRAIN));
-            match ids.recv_timeout(left) {
-                Ok(first) => {
-                    let batch: Vec<i64> = std::iter::once(first).chain(ids.try_iter().take(BATCH - 1)).collect();
-                    self.show(&batch)?;
-                    self.ctx.ui.flush()?;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
+            let announced = announcements.take(left);
+            let many = announced.len() >= MANY;
+            self.show(announced)?;
             self.complain(catcher);
             let enough = ending.exit_after.is_some_and(|enough| self.shown >= enough);
             let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if enough || over || self.ctx.clock.interrupted() {
                 return Ok(());
+            }
+            if many {
+                std::thread::sleep(COLLECTING);
             }
         }
     }
@@ -75,12 +81,10 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn finish(&mut self, ids: &Receiver<i64>) -> Result<(), Failure> {
-        let rest: Vec<i64> = ids.try_iter().collect();
-        rest.chunks(BATCH).try_for_each(|batch| self.show(batch))?;
-        self.ctx.ui.flush()?;
+    pub fn finish(&mut self, announcements: &Announcements) -> Result<(), Failure> {
+        self.show(announcements.take(Duration::ZERO))?;
         if self.missed > 0 {
-            let captures = text::count(self.missed, "capture", "captures");
+            let captures = text::count(self.missed as usize, "capture", "captures");
             self.ctx.ui.warning(&format!(
                 "{captures} made room for newer ones before they could be shown; `--keep` keeps more"
             ));
@@ -93,39 +97,56 @@ impl<'a> Live<'a> {
         self.shown
     }
 
-    fn show(&mut self, batch: &[i64]) -> Result<(), Failure> {
-        let found = match self.format {
-            ListenFormat::Text => self.show_lines(batch)?,
-            ListenFormat::Ndjson => self.show_objects(batch)?,
-        };
-        self.shown += batch.len() as u64;
-        self.missed += batch.len() - found;
-        Ok(())
-    }
-
-    fn show_lines(&self, batch: &[i64]) -> Result<usize, Failure> {
-        let (Some(first), Some(last)) = (batch.iter().min(), batch.iter().max()) else { return Ok(0) };
-        let query = CaptureQuery { after: Some(first - 1), before: Some(last + 1), ..CaptureQuery::default() };
-        // Another listener may use the same journal.
-        let own: HashSet<i64> = batch.iter().copied().collect();
-        let mut found = 0;
-        for caught in self.journal.captures(&query)?.iter().filter(|caught| own.contains(&caught.id)) {
-            found += 1;
-            self.ctx.ui.line(&capture::line(self.ctx.ui, caught, &self.mask))?;
+    fn show(&mut self, announced: VecDeque<Announced>) -> Result<(), Failure> {
+        if announced.is_empty() {
+            return Ok(());
         }
-        Ok(found)
-    }
-
-    fn show_objects(&self, batch: &[i64]) -> Result<usize, Failure> {
-        let mut found = 0;
-        for id in batch {
-            if let Some((caught, body)) = self.journal.capture(*id)? {
-                found += 1;
-                let view = CaptureView::new(&caught, &self.mask).with_body(&body);
-                self.ctx.ui.line(&json::compact(&view))?;
+        for announced in announced {
+            match announced {
+                Announced::Kept(kept) => {
+                    self.show_one(&kept.caught, &kept.body)?;
+                    self.shown += 1;
+                }
+                Announced::Ids(ids) => self.show_ids(ids)?,
             }
         }
-        Ok(found)
+        Ok(self.ctx.ui.flush()?)
+    }
+
+    fn show_one(&self, caught: &Caught, body: &Body) -> Result<(), Failure> {
+        let ui = self.ctx.ui;
+        let line = match self.format {
+            ListenFormat::Text => capture::line(ui, caught, &self.mask),
+            ListenFormat::Ndjson => json::compact(&CaptureView::new(caught, &self.mask).with_body(body)),
+        };
+        Ok(ui.line(&line)?)
+    }
+
+    /// Shows captures that are in the journal, as far as they still are.
+    fn show_ids(&mut self, ids: RangeInclusive<i64>) -> Result<(), Failure> {
+        let (first, last) = ids.into_inner();
+        let mut after = first - 1;
+        while after < last {
+            let before = (after + BATCH).min(last) + 1;
+            let query = CaptureQuery { after: Some(after), before: Some(before), ..CaptureQuery::default() };
+            let wanted = (before - after - 1).unsigned_abs();
+            let mut found = 0;
+            for caught in self.journal.captures(&query)? {
+                let body = match self.format {
+                    ListenFormat::Text => Body::default(),
+                    ListenFormat::Ndjson => match self.journal.capture(caught.id)? {
+                        Some((_, body)) => body,
+                        None => continue,
+                    },
+                };
+                found += 1;
+                self.show_one(&caught, &body)?;
+            }
+            self.shown += wanted;
+            self.missed += wanted - found;
+            after = before - 1;
+        }
+        Ok(())
     }
 
     /// Says, now and then, that requests are turned away because they cannot be kept.

@@ -12,7 +12,6 @@ mod plan;
 mod ready;
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 
 use super::context::Context;
 use crate::catcher::{Access, Catcher, Front, Setup};
@@ -21,7 +20,7 @@ use crate::failure::{Failure, Kind};
 use crate::journal::CaptureKeeper;
 use crate::time::{Clock as _, compact};
 use crate::upstream::Upstream;
-use announce::Announcer;
+use announce::{Announcements, Announcer};
 pub use args::ListenArgs;
 use banner::Place;
 use desk::ListenDesk;
@@ -41,8 +40,8 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.journal()?;
     let shown_path = journal.path().display().to_string();
     ctx.catch_interrupts()?;
-    let (announced, ids) = mpsc::channel();
-    let mut catcher = start(args, ctx, &plan, announced)?;
+    let announcements = Arc::new(Announcements::default());
+    let mut catcher = start(args, ctx, &plan, &announcements)?;
     let place = Place::new(catcher.url(), catcher.addr().port(), plan.token.as_ref());
     let _ready_file = args.ending.ready_file.as_deref().map(|path| ReadyFile::write(path, &place.url)).transpose()?;
     banner::show(args, ctx, &plan, &place, &shown_path)?;
@@ -50,9 +49,9 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         open_page(ctx, &place.page);
     }
     let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
-    live.until_end(&args.ending, &catcher, &ids)?;
+    live.until_end(&args.ending, &catcher, &announcements)?;
     catcher.stop();
-    live.finish(&ids)?;
+    live.finish(&announcements)?;
     match (args.ending.exit_after, args.ending.for_) {
         (Some(wanted), Some(duration)) if live.caught() < wanted && !ctx.clock.interrupted() => {
             let (caught, duration) = (live.caught(), compact(duration));
@@ -63,7 +62,12 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 }
 
 /// A catcher at work, with bins to catch into. Its address is taken before anything is written.
-fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i64>) -> Result<Catcher, Failure> {
+fn start(
+    args: &ListenArgs,
+    ctx: &Context<'_>,
+    plan: &Plan,
+    announcements: &Arc<Announcements>,
+) -> Result<Catcher, Failure> {
     let journal = ctx.journal()?;
     for bin in &plan.bins {
         journal.create_bin(bin, false, ctx.now())?;
@@ -82,7 +86,7 @@ fn start(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, announced: Sender<i6
         access: plan.token.clone().map_or(Access::Loopback, Access::Token),
         allow_origin: args.answers.allow_origin.clone(),
     };
-    let keeper = Arc::new(Announcer::new(keeper, announced, plan.forwarder.is_some()));
+    let keeper = Arc::new(Announcer::new(keeper, Arc::clone(announcements), plan.forwarder.is_some()));
     let setup = Setup {
         limits: plan.limits,
         response_body: args.answers.response_body.clone().map(String::into_bytes),

@@ -30,14 +30,14 @@ fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
     CaptureKeeper::start(bench.open_fast(1), "inbox", keep_per_bin).unwrap()
 }
 
-fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<Kept>> {
+fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<Arc<Kept>>> {
     let (report, kept) = mpsc::channel();
     keeper.keep(capture, body, Box::new(move |result| report.send(result).unwrap()));
     kept
 }
 
-fn keep(keeper: &CaptureKeeper, target: &str) -> Kept {
-    give(keeper, request(target), body(EVENT)).recv_timeout(PATIENCE).unwrap().unwrap()
+fn keep(keeper: &CaptureKeeper, target: &str) -> Caught {
+    give(keeper, request(target), body(EVENT)).recv_timeout(PATIENCE).unwrap().unwrap().caught.clone()
 }
 
 fn targets(journal: &Journal, query: &CaptureQuery) -> Vec<String> {
@@ -54,9 +54,9 @@ fn a_capture_comes_back_as_it_was_given() {
     let chunked = Body { bytes: EVENT.to_vec(), wire: Some(b"as chunks".to_vec()) };
     let kept = give(&keeper, given.clone(), chunked.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
     let event = Some(EventName { event_type: "account".to_owned(), action: "created".to_owned() });
-    assert_eq!(kept, Kept { id: 1, bin: "inbox".to_owned(), event: event.clone() });
 
     let journal = bench.open(2);
+    assert_eq!(*kept, Kept::new(1, "inbox", event.clone(), given.clone(), chunked.clone()));
     let expected = Caught { id: 1, bin: "inbox".to_owned(), event, body_size: EVENT.len() as u64, capture: given };
     assert_eq!(journal.captures(&CaptureQuery::default()).unwrap(), std::slice::from_ref(&expected));
     assert_eq!(journal.capture(1).unwrap(), Some((expected, chunked)));
@@ -69,8 +69,8 @@ fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
     let bench = Bench::new();
     let form = body(b"params%5Bxml%5D=%3Cevent%3E%3Ctype%3Euser%3C/type%3E%3Caction%3Edeleted%3C/action%3E%3Cobject%3E%3Cuser/%3E%3C/object%3E%3C/event%3E");
     let kept = give(&keeper(&bench, 10), request("/"), form.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
-    assert_eq!(kept.event, Some(EventName { event_type: "user".to_owned(), action: "deleted".to_owned() }));
-    assert_eq!(bench.open(2).capture(kept.id).unwrap().unwrap().1, form);
+    assert_eq!(kept.caught.event, Some(EventName { event_type: "user".to_owned(), action: "deleted".to_owned() }));
+    assert_eq!(bench.open(2).capture(kept.caught.id).unwrap().unwrap().1, form);
 }
 
 #[test]
@@ -129,6 +129,37 @@ fn each_bin_keeps_its_newest() {
     drop(keeper);
     keep(&CaptureKeeper::start(bench.open(1), "inbox", 1).unwrap(), "/last");
     assert_eq!(targets(&journal, &CaptureQuery::default()), ["/quiet/0", "/last"]);
+}
+
+#[test]
+fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
+    let bench = Bench::new();
+    let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
+    let id = |keeper: &CaptureKeeper| keep(keeper, "/").id;
+    assert_eq!((id(&keeper), id(&keeper)), (1, 2));
+    journal.delete_captures(&[2]).unwrap();
+    assert_eq!(id(&keeper), 3);
+    journal.clear_bin("inbox").unwrap();
+    drop(keeper);
+    let [one, other] = [1, 3].map(|who| CaptureKeeper::start(bench.open(who), "inbox", 10).unwrap());
+    assert_eq!([&one, &other, &other, &one].map(id), [4, 5, 6, 7], "two listeners on one journal");
+}
+
+#[test]
+fn of_many_that_are_kept_the_surplus_is_gone_when_nothing_more_comes() {
+    let bench = Bench::new();
+    let journal = bench.open(2);
+    let keeper = keeper(&bench, 640);
+    let waiting: Vec<_> = (0..900).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
+    waiting.into_iter().for_each(|kept| drop(kept.recv_timeout(PATIENCE).unwrap().unwrap()));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let count = || journal.bin("inbox").unwrap().unwrap().request_count;
+    assert!(count() <= 650, "a sixty-fourth at most");
+    while count() > 640 {
+        assert!(std::time::Instant::now() < deadline, "{} are there", count());
+        std::thread::yield_now();
+    }
+    assert_eq!(targets(&journal, &CaptureQuery { limit: Some(1), ..CaptureQuery::default() }), ["/260"]);
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! `hookfire listen` under load: killed in the middle of it, and sent more than anybody should.
+//!
+//! That silent crowds delay nobody is held where no process has to be started: see the catcher's own tests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{Listener, TestEnv};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Acknowledged requests after which the process is killed.
+const ACKNOWLEDGED: usize = 20_000;
+const CLIENTS: usize = 16;
+
+#[test]
+fn killed_under_load_all_that_was_answered_is_stored() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &["--keep", "1000000"]);
+    let answered = AtomicUsize::new(0);
+    let acknowledged: Vec<usize> = std::thread::scope(|scope| {
+        let streams: Vec<TcpStream> = (0..CLIENTS).map(|_| listener.connect()).collect();
+        let clients: Vec<_> = streams
+            .into_iter()
+            .enumerate()
+            .map(|(client, stream)| {
+                let answered = &answered;
+                scope.spawn(move || send_until_it_dies(client, stream, answered))
+            })
+            .collect();
+        let deadline = Instant::now() + PATIENCE;
+        while answered.load(Ordering::Relaxed) < ACKNOWLEDGED && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        listener.process().kill9();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(answered.load(Ordering::Relaxed) >= ACKNOWLEDGED, "{answered:?} in {PATIENCE:?}");
+
+    let listed = env.hookfire(["captured", "list", "-o", "ndjson"]).deadline(PATIENCE).run().assert_code(0);
+    let mut stored = vec![0_usize; CLIENTS];
+    for line in listed.ndjson() {
+        let (client, number) = line["path"].as_str().unwrap()[1..].split_once('/').unwrap();
+        let client: usize = client.parse().unwrap();
+        // Newest first: the first one seen of a client is its last.
+        stored[client] = stored[client].max(number.parse::<usize>().unwrap());
+    }
+    let count: usize = listed.ndjson().len();
+    for (client, (acknowledged, stored)) in acknowledged.iter().zip(&stored).enumerate() {
+        // The one that was not answered may be stored as well.
+        assert!(
+            (*acknowledged..=acknowledged + 1).contains(stored),
+            "{client}: {acknowledged} answered, {stored} stored"
+        );
+    }
+    assert_eq!(count, stored.iter().sum::<usize>(), "none is missing before a client's last");
+}
+
+/// Sends one numbered request after the other, and gives how many were answered.
+fn send_until_it_dies(client: usize, mut stream: TcpStream, answered: &AtomicUsize) -> usize {
+    let mut buffer = [0; 4096];
+    for number in 1.. {
+        let request = format!("POST /{client}/{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+        let (mut head, sent) = (Vec::new(), stream.write_all(request.as_bytes()));
+        while sent.is_ok() && !head.ends_with(b"\r\n\r\nok") {
+            match stream.read(&mut buffer) {
+                Ok(read) if read > 0 => head.extend_from_slice(&buffer[..read]),
+                _ => break,
+            }
+        }
+        if !head.starts_with(b"HTTP/1.1 200 ") || !head.ends_with(b"ok") {
+            return number - 1;
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    0
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_huge_body_and_a_million_headers_cost_little_memory() {
+    const HEADERS: usize = 1_000_000;
+    const BODY: usize = 100 * 1024 * 1024;
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    let pid = listener.process().pid();
+    let kilobytes = |what: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    assert_eq!(listener.get("/warm").status, 200);
+    let idle = kilobytes("VmRSS:");
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY}\r\n\r\n");
+    assert_eq!(pour(&listener, &head, &[b'x'; 65_536], BODY / 65_536), "413");
+    let chunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = [&b"10000\r\n"[..], &[b'x'; 65_536], b"\r\n"].concat();
+    assert_eq!(pour(&listener, chunks, &chunk, BODY / 65_536), "413");
+    assert_eq!(pour(&listener, "GET / HTTP/1.1\r\n", &b"X-A: b\r\n".repeat(1_000), HEADERS / 1_000), "431");
+    let peak = kilobytes("VmHWM:");
+    assert!(peak <= idle + 16 * 1024, "{peak} kB, after {idle} kB");
+    listener.stop();
+}
+
+/// Sends a beginning and then so many pieces, as far as they are taken; gives the answer's status.
+fn pour(listener: &Listener, beginning: &str, piece: &[u8], pieces: usize) -> String {
+    let mut stream = listener.connect();
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut sent = writer.write_all(beginning.as_bytes());
+            for _ in 0..pieces {
+                sent = sent.and_then(|()| writer.write_all(piece));
+            }
+        });
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        while answer.len() < 12 {
+            let read = stream.read(&mut buffer).expect("an answer comes in time");
+            assert!(read > 0, "closed without an answer");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    })
+}
