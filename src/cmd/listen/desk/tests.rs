@@ -11,6 +11,7 @@ use super::*;
 use crate::capture::{Answer, Body, Capture, INBOX};
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::HostProcesses;
+use crate::event::Wire;
 use crate::journal::CaptureKeeper;
 use crate::rule::Rule;
 use crate::store::{Keeper as _, NewAttempt, NewDelivery, Next, Store as _};
@@ -60,6 +61,7 @@ impl Office {
             event: EVENT,
             endpoint: None,
             target: &target,
+            wire: Wire::Xml,
             rule: &Rule::default(),
         };
         let now = self.desk.now();
