@@ -83,7 +83,7 @@ fn word(view: &EventView) -> String {
 fn view(board: &Switchboard, (event_type, action): (&'static str, &'static str), source: Source) -> EventView {
     let decision = board.decide(event_type, action, source);
     let reason = match decision {
-        Ok(Fired::All) => "every event is".to_owned(),
+        Ok(Fired::All) => "`events` is not set: every event is fired".to_owned(),
         Ok(Fired::Picked(pick)) => format!("`events` has `{}`", pick.as_str()),
         Err(switch) => switch.in_words(&format!("`{}`", switch.as_str()), event_type, action),
     };

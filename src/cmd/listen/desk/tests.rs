@@ -188,6 +188,17 @@ fn captures_are_listed_page_by_page_and_filtered() {
 }
 
 #[test]
+fn the_event_in_a_form_is_laid_out_and_named_as_a_plain_one_is() {
+    let office = Office::new();
+    let form = crate::event::Wire::Form.body(EVENT);
+    office.catch(&[("POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded", &form)]);
+    let one = office.page("captures/1");
+    assert_eq!((&one["language"], &one["capture"]["type"]), (&json!("xml"), &json!("application")));
+    assert!(one["pretty"].as_str().unwrap().contains("\n  <type>application</type>\n"), "{one}");
+    assert!(one["raw"].as_str().unwrap().ends_with(std::str::from_utf8(&form).unwrap()), "raw is what came");
+}
+
+#[test]
 fn a_capture_hides_its_secrets_until_asked() {
     let office = Office::new();
     office.catch(&[("POST /h?token=canary&a=1 HTTP/1.1\nAuthorization: Bearer canary\nX: 1", EVENT)]);
