@@ -74,7 +74,7 @@ impl<W: Write> CsvList<W> {
 ///
 /// # Errors
 /// The writer's.
-pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
+pub fn rows(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {

@@ -8,7 +8,8 @@ use crate::cmd::context::Context;
 use crate::event::catalogue;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{OutputError, csv, json, table};
+use crate::output::csv::rows;
+use crate::output::{OutputError, json, table};
 use crate::settings;
 use crate::switchboard::{Fired, Source, Switchboard};
 
@@ -54,20 +55,17 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let name = args.endpoint.as_ref().filter(|name| !name.is_empty()).or(config.default_endpoint.as_ref());
     let endpoint = name.map(|name| settings::endpoint(name, config)).transpose()?;
     let board = settings::switchboard(endpoint.map(|(_, endpoint)| endpoint));
-    let views = catalogue::EVENTS.iter().map(|pair| view(&board, *pair, args.origin.source()));
+    let mut views = catalogue::EVENTS.iter().map(|pair| view(&board, *pair, args.origin.source()));
     match args.output.format() {
         Format::Text => {
             if let Some((name, _)) = endpoint {
                 ctx.ui.status(&format!("the switches of endpoint `{name}`"));
             }
-            let row = |view: EventView| vec![view.r#type.to_owned(), view.action.to_owned(), word(&view), view.reason];
             ctx.ui.line(&table::plain(ctx.ui, &["TYPE", "ACTION", "SWITCH", "WHY"], views.map(row)))?;
         }
-        Format::Ndjson => views.map(|view| ctx.ui.line(&json::compact(&view))).collect::<Result<(), _>>()?,
+        Format::Ndjson => views.try_for_each(|view| ctx.ui.line(&json::compact(&view)))?,
         Format::Csv => {
-            let row = |view: EventView| vec![view.r#type.to_owned(), view.action.to_owned(), word(&view), view.reason];
-            let text =
-                csv::table(&["type", "action", "switch", "reason"], views.map(row)).map_err(OutputError::from)?;
+            let text = rows(&["type", "action", "switch", "reason"], views.map(row)).map_err(OutputError::from)?;
             ctx.ui.data(|out| out.write_all(&text))?;
         }
         _ => ctx.ui.line(&json::pretty(&views.collect::<Vec<_>>()))?,
@@ -76,8 +74,9 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-fn word(view: &EventView) -> String {
-    if view.fired { "fired" } else { "ignored" }.to_owned()
+fn row(view: EventView) -> Vec<String> {
+    let word = if view.fired { "fired" } else { "ignored" };
+    vec![view.r#type.to_owned(), view.action.to_owned(), word.to_owned(), view.reason]
 }
 
 fn view(board: &Switchboard, (event_type, action): (&'static str, &'static str), source: Source) -> EventView {
