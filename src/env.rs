@@ -33,7 +33,7 @@ impl Environment {
     pub fn seed(self) -> u64 {
         use std::hash::{BuildHasher as _, RandomState};
         // The standard library's only source of chance, and good enough for ids of samples.
-        RandomState::new().hash_one(std::process::id())
+        RandomState::new().hash_one(())
     }
 
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
