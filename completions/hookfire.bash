@@ -25,6 +25,9 @@ _hookfire() {
             hookfire,demo)
                 cmd="hookfire__subcmd__demo"
                 ;;
+            hookfire,events)
+                cmd="hookfire__subcmd__events"
+                ;;
             hookfire,expect)
                 cmd="hookfire__subcmd__expect"
                 ;;
@@ -112,6 +115,24 @@ _hookfire() {
             hookfire__subcmd__config__subcmd__help,show)
                 cmd="hookfire__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            hookfire__subcmd__events,help)
+                cmd="hookfire__subcmd__events__subcmd__help"
+                ;;
+            hookfire__subcmd__events,list)
+                cmd="hookfire__subcmd__events__subcmd__list"
+                ;;
+            hookfire__subcmd__events,show)
+                cmd="hookfire__subcmd__events__subcmd__show"
+                ;;
+            hookfire__subcmd__events__subcmd__help,help)
+                cmd="hookfire__subcmd__events__subcmd__help__subcmd__help"
+                ;;
+            hookfire__subcmd__events__subcmd__help,list)
+                cmd="hookfire__subcmd__events__subcmd__help__subcmd__list"
+                ;;
+            hookfire__subcmd__events__subcmd__help,show)
+                cmd="hookfire__subcmd__events__subcmd__help__subcmd__show"
+                ;;
             hookfire__subcmd__failed,delete)
                 cmd="hookfire__subcmd__failed__subcmd__delete"
                 ;;
@@ -163,6 +184,9 @@ _hookfire() {
             hookfire__subcmd__help,demo)
                 cmd="hookfire__subcmd__help__subcmd__demo"
                 ;;
+            hookfire__subcmd__help,events)
+                cmd="hookfire__subcmd__help__subcmd__events"
+                ;;
             hookfire__subcmd__help,expect)
                 cmd="hookfire__subcmd__help__subcmd__expect"
                 ;;
@@ -213,6 +237,12 @@ _hookfire() {
                 ;;
             hookfire__subcmd__help__subcmd__config,show)
                 cmd="hookfire__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            hookfire__subcmd__help__subcmd__events,list)
+                cmd="hookfire__subcmd__help__subcmd__events__subcmd__list"
+                ;;
+            hookfire__subcmd__help__subcmd__events,show)
+                cmd="hookfire__subcmd__help__subcmd__events__subcmd__show"
                 ;;
             hookfire__subcmd__help__subcmd__failed,delete)
                 cmd="hookfire__subcmd__help__subcmd__failed__subcmd__delete"
@@ -287,7 +317,7 @@ _hookfire() {
 
     case "${cmd}" in
         hookfire)
-            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version fire failed retry captured journal listen ping config expect demo generate help"
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version fire failed retry captured journal listen ping events config expect demo generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1128,7 +1158,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__config__subcmd__show)
-            opts="-e -H -o -q -v -h -V --endpoint --url --secret --param --header --retries --retry-interval --success --timeout --connect-timeout --cacert --cert --key --insecure --proxy --output --config --journal --quiet --verbose --color --help --version"
+            opts="-e -H -o -q -v -h -V --endpoint --url --secret --param --header --retries --retry-interval --success --timeout --connect-timeout --cacert --cert --key --insecure --proxy --wire --compat --origin --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1249,6 +1279,18 @@ _hookfire() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --wire)
+                    COMPREPLY=($(compgen -W "xml form" -- "${cur}"))
+                    return 0
+                    ;;
+                --compat)
+                    COMPREPLY=($(compgen -W "documented porta" -- "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -W "developer-portal admin-portal" -- "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
                     return 0
@@ -1305,6 +1347,252 @@ _hookfire() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events)
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__help)
+            opts="list show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__list)
+            opts="-e -o -q -v -h -V --endpoint --origin --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --endpoint)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -W "developer-portal admin-portal" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__events__subcmd__show)
+            opts="-o -q -v -h -V --auth-mode --seed --compat --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --auth-mode)
+                    COMPREPLY=($(compgen -W "user-key app-id oauth" -- "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compat)
+                    COMPREPLY=($(compgen -W "documented porta" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson xml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson xml" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -1887,7 +2175,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__fire)
-            opts="-e -H -o -q -v -h -V --object --event --set --endpoint --url --secret --param --header --retries --retry-interval --success --no-retry --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
+            opts="-e -H -o -q -v -h -V --object --event --set --auth-mode --seed --wire --compat --endpoint --url --secret --param --header --origin --force --retries --retry-interval --success --no-retry --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1928,6 +2216,22 @@ _hookfire() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --auth-mode)
+                    COMPREPLY=($(compgen -W "user-key app-id oauth" -- "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wire)
+                    COMPREPLY=($(compgen -W "xml form" -- "${cur}"))
+                    return 0
+                    ;;
+                --compat)
+                    COMPREPLY=($(compgen -W "documented porta" -- "${cur}"))
                     return 0
                     ;;
                 --endpoint)
@@ -1974,6 +2278,10 @@ _hookfire() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -W "developer-portal admin-portal" -- "${cur}"))
                     return 0
                     ;;
                 --retries)
@@ -2295,7 +2603,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help)
-            opts="fire failed retry captured journal listen ping config expect demo generate help"
+            opts="fire failed retry captured journal listen ping events config expect demo generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2451,6 +2759,48 @@ _hookfire() {
         hookfire__subcmd__help__subcmd__demo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__events)
+            opts="list show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__events__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__events__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2938,7 +3288,7 @@ _hookfire() {
             fi
             case "${prev}" in
                 --status)
-                    COMPREPLY=($(compgen -W "pending delivered failed interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "pending delivered failed interrupted ignored" -- "${cur}"))
                     return 0
                     ;;
                 --limit)
@@ -3104,7 +3454,7 @@ _hookfire() {
                     return 0
                     ;;
                 --status)
-                    COMPREPLY=($(compgen -W "delivered failed interrupted" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "delivered failed interrupted ignored" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -40,6 +40,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'Lis
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
@@ -48,11 +49,21 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print t
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A whole event document from this file (- = stdin), sent byte for byte' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
+app-id\t''
+oauth\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]' -r -f -a "xml\t''
+form\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+admin-portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
@@ -70,6 +81,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l journal -d 'U
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always, also into a pipe'
 never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send it even if a switch of the endpoint says no'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'One attempt only, as --retries 0'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Print the request and the rule; send and write down nothing'
@@ -343,7 +355,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fis
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l status -d 'Only deliveries of this status' -r -f -a "pending\t''
 delivered\t''
 failed\t''
-interrupted\t''"
+interrupted\t''
+ignored\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
@@ -410,7 +423,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete what was delivered (or failed) at or before this time: an age such as 30d, or a time' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Deliveries of this status' -r -f -a "delivered\t'Delivered'
 failed\t'Failed after all attempts'
-interrupted\t'Left behind by a process'"
+interrupted\t'Left behind by a process'
+ignored\t'Never sent: the switchboard said no'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s o -l output -d 'How to print' -r -f -a "text\t''
 json\t''
 ndjson\t''"
@@ -496,6 +510,56 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Show the built-in sample of an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'The endpoint whose switches count [default: the configuration\'s `default_endpoint`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+admin-portal\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''
+csv\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
+app-id\t''
+oauth\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+porta\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''
+xml\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the built-in sample of an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -532,6 +596,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l key -d 'The client certificate\'s key (PEM)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l wire -d 'The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]' -r -f -a "xml\t''
+form\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+porta\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+admin-portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
 json\t''
 ndjson\t''"
@@ -625,18 +695,19 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write a man page for each command'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'
@@ -650,6 +721,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "prune" -d 'Delete old deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a configuration file with every key explained'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every setting in force with where it comes from'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the configuration\'s file name'

@@ -84,7 +84,7 @@ mod tests {
                     let expected = format!("HOOKFIRE_{}", long.to_ascii_uppercase().replace('-', "_"));
                     assert_eq!(env.to_string_lossy(), expected, "{}", command.get_name());
                 }
-                if ["all", "yes", "dry-run", "type", "action", "since", "before", "http-status", "error"]
+                if ["all", "yes", "force", "dry-run", "type", "action", "since", "before", "http-status", "error"]
                     .contains(&long)
                 {
                     assert_eq!(arg.get_env(), None, "{} --{long}", command.get_name());

@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
+use crate::event::{Compat, Wire};
 use crate::rule::StatusRanges;
 use crate::secret::{Secret, SecretSource, header_is_secret};
+use crate::switchboard::Pick;
 use crate::target::{Named, Target, Value};
 use crate::text;
 use crate::time::{parse_duration, parse_timeout};
@@ -58,6 +60,16 @@ pub struct Endpoint {
     pub insecure: Option<bool>,
     /// `proxy`
     pub proxy: Option<Secret>,
+    /// `active`
+    pub active: Option<bool>,
+    /// `provider_actions`
+    pub provider_actions: Option<bool>,
+    /// `events`
+    pub events: Option<Vec<Pick>>,
+    /// `wire`
+    pub wire: Option<Wire>,
+    /// `compat`
+    pub compat: Option<Compat>,
 }
 
 /// A configuration that cannot be used.
@@ -111,6 +123,11 @@ struct RawEndpoint {
     key: Option<PathBuf>,
     insecure: Option<bool>,
     proxy: Option<String>,
+    active: Option<bool>,
+    provider_actions: Option<bool>,
+    events: Option<Vec<Spanned<String>>>,
+    wire: Option<Spanned<String>>,
+    compat: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -275,6 +292,15 @@ impl Place<'_> {
             key: raw.key.map(|path| folder.join(path)),
             insecure: raw.insecure,
             proxy: raw.proxy.map(Secret::new),
+            active: raw.active,
+            provider_actions: raw.provider_actions,
+            events: raw
+                .events
+                .map(|names| names.into_iter().map(|name| self.read(&name, str::parse)).collect())
+                .transpose()?,
+            wire: self.parsed(raw.wire, |word| one_of(word, Wire::ALL.map(|wire| (wire.as_str(), wire))))?,
+            compat: self
+                .parsed(raw.compat, |word| one_of(word, Compat::ALL.map(|compat| (compat.as_str(), compat))))?,
         })
     }
 
@@ -283,8 +309,22 @@ impl Place<'_> {
         raw: Option<Spanned<String>>,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, ConfigError> {
-        raw.map(|raw| parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))).transpose()
+        raw.map(|raw| self.read(&raw, parse)).transpose()
     }
+
+    fn read<T, E: fmt::Display>(
+        &self,
+        raw: &Spanned<String>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, ConfigError> {
+        parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))
+    }
+}
+
+/// What a word of a fixed set stands for.
+fn one_of<T: Copy, const N: usize>(word: &str, known: [(&str, T); N]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    found.ok_or_else(|| format!("`{word}` is none of {}", text::listed(known.iter().map(|(name, _)| *name))))
 }
 
 /// What makes a secret none; the flag `--secret` refuses the same.

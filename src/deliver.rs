@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::delivery::{AttemptError, Delivery, LastError, Outcome, Status};
+use crate::event::Wire;
 use crate::rule::Rule;
 use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
 use crate::target::Resolved;
@@ -24,6 +25,8 @@ pub struct Shipment {
     pub transport: Rc<dyn Transport>,
     /// Where to, with every secret in place.
     pub resolved: Resolved,
+    /// How the request carries the event.
+    pub wire: Wire,
     /// By which rule.
     pub rule: Rule,
     /// Whether certificates go unchecked.
@@ -153,7 +156,7 @@ impl Courier<'_> {
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<(), DeliverError> {
-        let request = event_request(&delivery.uuid, event, &shipment.resolved);
+        let request = event_request(&delivery.uuid, event, shipment);
         let (id, allowed) = (delivery.id, shipment.rule.attempts());
         for made in 1.. {
             observer.attempting(delivery);
@@ -236,13 +239,14 @@ fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: U
 }
 
 /// The request that carries an event.
-pub fn event_request(uuid: &str, event: &[u8], resolved: &Resolved) -> Request {
-    Request { body: Some(event.to_vec()), target: resolved.clone(), headers: event_headers(uuid) }
+fn event_request(uuid: &str, event: &[u8], shipment: &Shipment) -> Request {
+    let Shipment { resolved, wire, .. } = shipment;
+    Request { body: Some(wire.body(event).into_owned()), target: resolved.clone(), headers: event_headers(uuid, *wire) }
 }
 
 /// The headers that every delivery carries.
-pub fn event_headers(uuid: &str) -> Vec<(&'static str, String)> {
-    vec![("content-type", "application/xml".to_owned()), ("webhook-id", uuid.to_owned())]
+pub fn event_headers(uuid: &str, wire: Wire) -> Vec<(&'static str, String)> {
+    vec![("content-type", wire.content_type().to_owned()), ("webhook-id", uuid.to_owned())]
 }
 
 #[cfg(test)]

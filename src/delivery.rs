@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use crate::event::Wire;
 use crate::rule::Rule;
+use crate::switchboard::Switch;
 use crate::target::Target;
 use crate::time::UnixMs;
 
@@ -20,11 +22,14 @@ pub enum Status {
     Failed,
     /// Its process died or was stopped; nobody works on it.
     Interrupted,
+    /// The endpoint's switchboard said no: it was never sent.
+    Ignored,
 }
 
 impl Status {
     /// Every status, in the order of a delivery's life.
-    pub const ALL: [Status; 4] = [Status::Pending, Status::Delivered, Status::Failed, Status::Interrupted];
+    pub const ALL: [Status; 5] =
+        [Status::Pending, Status::Delivered, Status::Failed, Status::Interrupted, Status::Ignored];
 
     /// The word for it, in the journal and in every output.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +38,7 @@ impl Status {
             Status::Delivered => "delivered",
             Status::Failed => "failed",
             Status::Interrupted => "interrupted",
+            Status::Ignored => "ignored",
         }
     }
 
@@ -172,10 +178,14 @@ pub struct Delivery {
     pub endpoint: Option<String>,
     /// Where it goes.
     pub target: Target,
+    /// How its request carries the event.
+    pub wire: Wire,
     /// The rule it was accepted under.
     pub rule: Rule,
     /// What became of it so far.
     pub status: Status,
+    /// The switch that said no, if one did.
+    pub ignored_by: Option<Switch>,
     /// When it was accepted.
     pub created_at: UnixMs,
     /// When it was delivered, or failed last.

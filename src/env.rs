@@ -29,6 +29,13 @@ impl Environment {
         std::env::current_dir().unwrap_or_default()
     }
 
+    /// A number that nobody foresees, another one each time.
+    pub fn seed(self) -> u64 {
+        use std::hash::{BuildHasher as _, RandomState};
+        // The standard library's only source of chance, and good enough for ids of samples.
+        RandomState::new().hash_one(())
+    }
+
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
     pub fn state_folder(self) -> Option<PathBuf> {
         let strategy = etcetera::choose_base_strategy().ok()?;

@@ -47,7 +47,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Done.code(),
         name: "done",
-        when: "all that was asked happened; also an empty list, a closed pipe",
+        when: "all that was asked happened; also an empty list, an ignored event, a closed pipe",
     },
     ExitCode {
         code: Exit::Error.code(),

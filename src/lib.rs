@@ -9,7 +9,7 @@
 //! | 4 presentation | `output` |
 //! | 3 use cases | `deliver`, `expect`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `target`, `transport`, `upstream` |
+//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
@@ -38,6 +38,7 @@ mod secret;
 mod sender;
 mod settings;
 mod store;
+mod switchboard;
 mod target;
 mod text;
 mod time;

@@ -219,16 +219,31 @@ fn decode(text: &str) -> String {
 /// A name or a value of a query or form, decoded: `+` is a space, `%41` an `A`, and what is not UTF-8 U+FFFD, as receivers
 /// do it.
 pub fn form_decoded(part: &[u8]) -> String {
-    // Read as a name without a value; what would end a name does not end a part.
-    let mut whole = Vec::with_capacity(part.len());
-    for byte in part {
-        match byte {
-            b'=' => whole.extend_from_slice(b"%3D"),
-            b'&' => whole.extend_from_slice(b"%26"),
-            byte => whole.push(*byte),
+    String::from_utf8_lossy(&form_decoded_bytes(part)).into_owned()
+}
+
+/// A part of a form decoded as [`form_decoded`] does it, but for what is not UTF-8, which is kept as it is.
+pub fn form_decoded_bytes(part: &[u8]) -> Vec<u8> {
+    let hex = |at: usize| part.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(part.len());
+    let mut at = 0;
+    while let Some(byte) = part.get(at) {
+        at += 1;
+        match (byte, hex(at), hex(at + 1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', ..) => decoded.push(b' '),
+            (byte, ..) => decoded.push(*byte),
         }
     }
-    url::form_urlencoded::parse(&whole).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    decoded
+}
+
+/// Bytes as a part of a form.
+pub fn form_encoded(bytes: &[u8]) -> String {
+    url::form_urlencoded::byte_serialize(bytes).collect()
 }
 
 /// The pairs of a query that others wrote, decoded as a form, in order; a word that stands alone is a name without value.
@@ -238,7 +253,7 @@ pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
 
 /// `name=value` for a query, percent-encoded as a form does it; the value alone where the name is empty.
 pub fn encode_pair(name: &str, value: &str) -> String {
-    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let encode = |text: &str| form_encoded(text.as_bytes());
     if name.is_empty() { encode(value) } else { format!("{}={}", encode(name), encode(value)) }
 }
 

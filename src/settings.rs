@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::cmd::args::{ExtraArgs, GlobalArgs, RuleArgs, TargetArgs, TransportArgs};
+use crate::cmd::args::{ExtraArgs, GlobalArgs, RuleArgs, TargetArgs, TransportArgs, WireArgs};
 use crate::config::{self, Config, Endpoint};
 use crate::env::Environment;
+use crate::event::{Compat, Wire};
 use crate::failure::{Failure, Kind};
 use crate::rule::Rule;
 use crate::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
 use crate::sender::TransportOptions;
+use crate::switchboard::Switchboard;
 use crate::target::{Named, Target};
 use crate::text;
 
@@ -290,6 +292,24 @@ pub fn rule(args: &RuleArgs, endpoint: Option<&Endpoint>) -> Rule {
         retries: args.retries.or(endpoint.and_then(|e| e.retries)).unwrap_or(default.retries),
         interval: args.retry_interval.or(endpoint.and_then(|e| e.retry_interval)).unwrap_or(default.interval),
         success: args.success.clone().or(endpoint.and_then(|e| e.success.clone())).unwrap_or(default.success),
+    }
+}
+
+/// How a request carries the event, and in which order the event has its fields.
+pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (Wire, Compat) {
+    let wire = args.wire.map(|wire| wire.0).or(endpoint.and_then(|e| e.wire));
+    let compat = args.compat.map(|compat| compat.0).or(endpoint.and_then(|e| e.compat));
+    (wire.unwrap_or_default(), compat.unwrap_or_default())
+}
+
+/// The switchboard in force.
+pub fn switchboard(endpoint: Option<&Endpoint>) -> Switchboard {
+    let default = Switchboard::default();
+    let Some(endpoint) = endpoint else { return default };
+    Switchboard {
+        active: endpoint.active.unwrap_or(default.active),
+        provider_actions: endpoint.provider_actions.unwrap_or(default.provider_actions),
+        events: endpoint.events.clone(),
     }
 }
 

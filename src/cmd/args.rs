@@ -11,12 +11,14 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::context::Context;
 use crate::delivery::{ErrorKind, Status};
-use crate::event::catalogue;
+use crate::event::samples::AuthMode;
+use crate::event::{Compat, Wire, catalogue};
 use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::output::Color;
 use crate::rule::StatusRanges;
 use crate::settings;
+use crate::switchboard::Source;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
@@ -118,6 +120,36 @@ pub struct TransportArgs {
     /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY", hide_env_values = true)]
     pub proxy: Option<String>,
+}
+
+/// How an event is put into a request.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Event")]
+pub struct WireArgs {
+    /// The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]
+    #[arg(long, value_name = "FORM", value_enum, env = "HOOKFIRE_WIRE", hide_env_values = true)]
+    pub wire: Option<WireArg>,
+    /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
+    /// has it [default: documented]
+    #[arg(long, value_name = "ORDER", value_enum, env = "HOOKFIRE_COMPAT", hide_env_values = true)]
+    pub compat: Option<CompatArg>,
+}
+
+/// Who did what happened.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Switchboard")]
+pub struct OriginArgs {
+    /// Where it was done; what is done in the admin portal is fired only if the endpoint's `provider_actions` is on
+    /// [default: developer-portal]
+    #[arg(long, value_name = "PORTAL", value_enum, env = "HOOKFIRE_ORIGIN", hide_env_values = true)]
+    origin: Option<SourceArg>,
+}
+
+impl OriginArgs {
+    /// Where it was done.
+    pub fn source(&self) -> Source {
+        self.origin.map(|origin| origin.0).unwrap_or_default()
+    }
 }
 
 /// The one filter grammar. Times stay text here, so that an unreadable one is told in our words.
@@ -247,6 +279,10 @@ macro_rules! word_option {
 
 word_option!(ErrorKindArg, ErrorKind, "An error kind as an option's value.");
 word_option!(StatusArg, Status, "A status as an option's value.");
+word_option!(AuthModeArg, AuthMode, "A mode of authentication as an option's value.");
+word_option!(CompatArg, Compat, "An order of fields as an option's value.");
+word_option!(SourceArg, Source, "A portal as an option's value.");
+word_option!(WireArg, Wire, "A form of body as an option's value.");
 
 /// A status that nobody works on any more, as an option's value.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -257,6 +293,8 @@ pub enum FinishedStatusArg {
     Failed,
     /// Left behind by a process.
     Interrupted,
+    /// Never sent: the switchboard said no.
+    Ignored,
 }
 
 impl FinishedStatusArg {
@@ -266,6 +304,7 @@ impl FinishedStatusArg {
             FinishedStatusArg::Delivered => Status::Delivered,
             FinishedStatusArg::Failed => Status::Failed,
             FinishedStatusArg::Interrupted => Status::Interrupted,
+            FinishedStatusArg::Ignored => Status::Ignored,
         }
     }
 }

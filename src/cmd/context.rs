@@ -10,6 +10,7 @@ use crate::cmd::args::GlobalArgs;
 use crate::config::Config;
 use crate::deliver::Shipment;
 use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::event::Wire;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::Ui;
@@ -138,6 +139,7 @@ impl<'a> Context<'a> {
         Ok(Shipment {
             transport: self.sender(target, options)?,
             resolved,
+            wire: Wire::default(),
             rule,
             insecure: options.insecure && target.base.is_https(),
             sent_to,

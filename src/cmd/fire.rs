@@ -6,22 +6,20 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::args::{Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
+use super::args::{Format, OriginArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
 use super::context::{Context, request_head};
 use super::report;
-use crate::deliver::{Courier, event_headers};
-use crate::event::samples::{SampleContext, sample};
-use crate::event::{Event, Object, catalogue, pretty};
+use super::sample::SampleArgs;
+use crate::deliver::{Courier, Shipment, event_headers};
+use crate::event::{Compat, Event, Object, pretty};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::output::human::Narrator;
 use crate::output::json;
-use crate::rule::Rule;
-use crate::settings::{self, Origin};
-use crate::store::NewDelivery;
-use crate::target::Target;
-use crate::text;
-use crate::time::{UnixMs, compact, rfc3339_seconds};
+use crate::settings::{self, Chosen, Origin};
+use crate::store::{NewDelivery, Store as _};
+use crate::switchboard::Switch;
+use crate::time::compact;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +31,8 @@ Examples:
     $ hookfire fire user updated -e staging --object user.xml --secret t=@env:TOKEN
   Send a whole event document byte for byte, read from stdin:
     $ hookfire fire --event - -e staging
+  As an old 3scale sends it: action before type, in a form:
+    $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
   See what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
@@ -43,6 +43,9 @@ Examples:
 /// where `hookfire retry` sends it again.
 ///
 /// Every delivery carries its uuid as the header `webhook-id`, the same over all retries.
+///
+/// An endpoint's switches (`active`, `provider_actions`, `events`) are 3scale's own: what they say no to is not sent but written
+/// down as `ignored`, and the exit code is 0.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FireArgs {
@@ -66,7 +69,16 @@ pub struct FireArgs {
     #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
     #[command(flatten)]
+    sample: SampleArgs,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    origin: OriginArgs,
+    /// Send it even if a switch of the endpoint says no
+    #[arg(long, help_heading = "Switchboard")]
+    force: bool,
     #[command(flatten)]
     rule: RuleArgs,
     /// One attempt only, as --retries 0
@@ -96,33 +108,48 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         rule.retries = 0;
     }
     let options = settings::transport(&args.transport, ctx.matches, endpoint);
-    let event = event(args, ctx.now())?;
-    let shipment = ctx.shipment(&chosen.target, rule.clone(), &options, None)?;
-    if args.dry_run {
-        return dry_run(ctx, &event, &chosen.target, &rule, args.output.format());
-    }
-    ctx.warn_of_exposure(&chosen.target, &options);
-    // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
-    let journal = ManuallyDrop::new(ctx.journal()?);
-    ctx.catch_interrupts()?;
-    let courier = Courier { store: &*journal, clock: &ctx.clock };
+    let (wire, compat) = settings::form(&args.wire, endpoint);
+    let event = event(args, ctx, compat)?;
     let new = NewDelivery {
         event_type: event.event_type(),
         action: event.action(),
         event: event.bytes(),
         endpoint: chosen.endpoint.map(|(name, _)| name),
         target: &chosen.target,
+        wire,
         rule: &rule,
     };
+    let board = settings::switchboard(endpoint);
+    let decision = board.decide(event.event_type(), event.action(), args.origin.source());
+    if let Some(switch) = decision.err().filter(|_| !args.force) {
+        let words = ignored_words(ctx, &chosen, &event, switch)?;
+        if args.dry_run {
+            return dry_run_of_ignored(ctx, switch, &words, args.output.format());
+        }
+        return ignore(ctx, &new, switch, &words, args.output.format());
+    }
+    let shipment = Shipment { wire, ..ctx.shipment(&chosen.target, rule.clone(), &options, None)? };
+    if args.dry_run {
+        return dry_run(ctx, &new, args.output.format());
+    }
+    ctx.warn_of_exposure(&chosen.target, &options);
+    // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
+    let journal = ManuallyDrop::new(ctx.journal()?);
+    ctx.catch_interrupts()?;
+    let courier = Courier { store: &*journal, clock: &ctx.clock };
     let mut narrator = Narrator { ui: ctx.ui, terse: false };
-    ctx.ui.detail(1, || request_head("POST", &chosen.target, &event_headers("(the delivery's uuid)")));
+    ctx.ui.detail(1, || request_head("POST", &chosen.target, &event_headers("(the delivery's uuid)", wire)));
     ctx.ui.detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
     let delivery = courier.fire(&new, &shipment, &mut narrator)?;
     report::single(ctx, &journal, &delivery, args.output.format())
 }
 
-fn event(args: &FireArgs, now: UnixMs) -> Result<Event, Failure> {
+fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Failure> {
     if let Some(path) = &args.event {
+        args.sample.refuse_beside(ctx, "--event")?;
+        if Origin::of(ctx.matches, "compat") == Origin::Flag {
+            return Err(Failure::usage("`--compat` cannot order the fields of `--event`, which is sent byte for byte"));
+        }
         let document = read(path)?;
         return Event::from_document(document).map_err(|e| in_file(e, "event", path));
     }
@@ -130,8 +157,11 @@ fn event(args: &FireArgs, now: UnixMs) -> Result<Event, Failure> {
         return Err(Failure::usage("TYPE and ACTION, or `--event FILE`, say which event to send"));
     };
     let mut object = match &args.object {
-        Some(path) => Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?,
-        None => sample_object(event_type, action, now)?,
+        Some(path) => {
+            args.sample.refuse_beside(ctx, "--object")?;
+            Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
+        }
+        None => args.sample.object(ctx, event_type, action)?,
     };
     for change in &args.set {
         let (path, value) = change
@@ -139,7 +169,7 @@ fn event(args: &FireArgs, now: UnixMs) -> Result<Event, Failure> {
             .ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))?;
         object.set(path, value)?;
     }
-    Ok(Event::build(event_type, action, &object)?)
+    Ok(Event::build(event_type, action, &object, compat)?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -157,47 +187,70 @@ fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure 
     Failure::from_error(Kind::Usage, error.into().context(format!("the {what} in {name} cannot be sent")))
 }
 
-fn sample_object(event_type: &str, action: &str, now: UnixMs) -> Result<Object, Failure> {
-    // Another id for each second, so that two samples are two accounts.
-    let id = now.0.unsigned_abs() / 1000 % 1_000_000_000;
-    if let Some(object) = sample(event_type, action, &SampleContext { now: rfc3339_seconds(now), id }) {
-        return Ok(object);
-    }
-    let failure = Failure::usage(format!("there is no built-in sample for `{event_type}` `{action}`"));
-    let failure = match near_event(event_type, action) {
-        Some((near_type, near_action)) => failure.hint(format!("did you mean `{near_type} {near_action}`?")),
-        None => failure,
+/// Writes down that a switch said no, and says which.
+fn ignore(
+    ctx: &Context<'_>,
+    new: &NewDelivery<'_>,
+    switch: Switch,
+    words: &str,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let journal = ctx.journal()?;
+    let delivery = journal.ignore(new, switch, ctx.now())?;
+    let exit = report::single(ctx, &journal, &delivery, format)?;
+    ctx.ui.status(words);
+    Ok(exit)
+}
+
+/// Which switch said no, and what to do about it.
+fn ignored_words(ctx: &Context<'_>, chosen: &Chosen<'_>, event: &Event, switch: Switch) -> Result<String, Failure> {
+    let (event_type, action) = (event.event_type(), event.action());
+    let (of, change) = match chosen.endpoint {
+        Some((name, _)) => {
+            let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+            (format!("of endpoint `{name}`"), format!("change it in `{}`", path.display()))
+        }
+        None => ("of a bare URL".to_owned(), "name an endpoint where it is on".to_owned()),
     };
-    Err(failure.hint("any type and action can be sent with an object: `--object FILE`"))
+    let stands = switch.in_words(&format!("`{}` {of}", switch.as_str()), event_type, action);
+    Ok(format!("{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"))
 }
 
-/// The documented event that was most likely meant.
-fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
-    let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
-    Some((near_type, text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?))
-}
-
-fn dry_run(ctx: &Context<'_>, event: &Event, target: &Target, rule: &Rule, format: Format) -> Result<Exit, Failure> {
-    let headers = event_headers("(made when it is sent)");
+fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<Exit, Failure> {
+    let NewDelivery { target, rule, wire, .. } = *new;
+    let headers = event_headers("(made when it is sent)", wire);
     let head = request_head("POST", target, &headers);
+    let body = wire.body(new.event);
     if format == Format::Text {
         ctx.ui.status(&format!("nothing is sent; {}", rule.in_words()));
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
-        ctx.ui.data(|out| out.write_all(ctx.ui.outside_bytes(event.bytes()).as_ref()))?;
-        if !event.bytes().ends_with(b"\n") {
+        ctx.ui.data(|out| out.write_all(ctx.ui.outside_bytes(&body).as_ref()))?;
+        if !body.ends_with(b"\n") {
             ctx.ui.line("")?;
         }
     } else {
         let headers: Vec<(&str, &str)> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
-        let body = std::str::from_utf8(event.bytes()).map(str::to_owned).or_else(|_| pretty(event.bytes()))?;
+        let body = std::str::from_utf8(&body).map(str::to_owned).or_else(|_| pretty(new.event))?;
         let view = serde_json::json!({
             "dry_run": true,
+            "ignored_by": null,
             "request": { "method": "POST", "url": target.to_string(), "headers": headers, "body": body },
             "rule": {
                 "success": rule.success.to_string(), "retries": rule.retries,
                 "retry_interval": compact(rule.interval),
             },
         });
+        ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+fn dry_run_of_ignored(ctx: &Context<'_>, switch: Switch, words: &str, format: Format) -> Result<Exit, Failure> {
+    if format == Format::Text {
+        ctx.ui.status(&format!("nothing would be sent; {words}"));
+    } else {
+        let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
         ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
     }
     ctx.ui.flush()?;

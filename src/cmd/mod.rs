@@ -8,6 +8,7 @@ pub mod captured;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod events;
 mod expect;
 pub mod failed;
 pub mod fire;
@@ -18,6 +19,7 @@ pub mod listen;
 pub mod ping;
 mod report;
 pub mod retry;
+mod sample;
 mod scope;
 
 use clap::Subcommand;
@@ -40,6 +42,8 @@ pub enum Command {
     Listen(listen::ListenArgs),
     Ping(ping::PingArgs),
     #[command(subcommand)]
+    Events(events::EventsCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     Expect(expect::ExpectArgs),
     Demo(demo::DemoArgs),
@@ -61,6 +65,7 @@ impl Command {
             Command::Journal(command) => command.run(ctx),
             Command::Listen(args) => listen::run(&args, ctx),
             Command::Ping(args) => ping::run(&args, ctx),
+            Command::Events(command) => command.run(ctx),
             Command::Config(command) => command.run(ctx),
             Command::Expect(args) => expect::run(&args, ctx),
             Command::Demo(args) => demo::run(&args, ctx),

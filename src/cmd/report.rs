@@ -16,7 +16,7 @@ pub fn exit_of(delivery: &Delivery) -> Exit {
 
 fn kind_of(delivery: &Delivery) -> Option<Kind> {
     match (delivery.status, delivery.last_error.as_ref().map(|error| error.kind)) {
-        (Status::Delivered, _) => None,
+        (Status::Delivered | Status::Ignored, _) => None,
         (Status::Interrupted, _) => Some(Kind::Interrupted),
         (Status::Failed, Some(ErrorKind::Status)) => Some(Kind::Refused),
         (Status::Failed, _) => Some(Kind::Unreachable),

@@ -342,8 +342,11 @@ impl Dispatch for Retry<'_> {
         if sent_to.is_some() {
             self.tell_left_behind(delivery, &target);
         }
+        // As it was sent the first time, unless it goes to where another form is asked for.
+        let there = self.elsewhere.as_ref().and_then(|chosen| chosen.endpoint?.1.wire);
+        let wire = there.unwrap_or(delivery.wire);
         let shipment = self.ctx.shipment(&target, self.rule(delivery), &options, sent_to);
-        shipment.map_err(|failure| match &delivery.endpoint {
+        shipment.map(|shipment| Shipment { wire, ..shipment }).map_err(|failure| match &delivery.endpoint {
             Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(
                 "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",
                 delivery.id

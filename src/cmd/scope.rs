@@ -94,6 +94,7 @@ pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::deliv
         Some(delivery) => {
             let state = match delivery.status {
                 Status::Pending => "is being sent right now",
+                Status::Ignored => "was ignored, as the switchboard said",
                 _ => "was delivered",
             };
             Err(Failure::new(crate::failure::Kind::NotFound, format!("#{id} {state}; it is not in the failed list"))

@@ -26,6 +26,11 @@ fn every_key_of_an_endpoint_is_read() {
         key = "client.key"
         insecure = true
         proxy = "http://proxy:3128"
+        active = false
+        provider_actions = true
+        events = ["application.created", "account.*"]
+        wire = "form"
+        compat = "porta"
         "#,
     )
     .unwrap();
@@ -41,6 +46,10 @@ fn every_key_of_an_endpoint_is_read() {
     assert_eq!((staging.retries, staging.retry_interval.map(compact).as_deref()), (Some(2), Some("90s")));
     assert_eq!(staging.cacert.as_deref(), Some(Path::new("/etc/hookfire/ca.pem")));
     assert_eq!(staging.cert.as_deref(), Some(Path::new("/abs/client.pem")));
+    assert_eq!((staging.active, staging.provider_actions), (Some(false), Some(true)));
+    let events: Vec<&str> = staging.events.iter().flatten().map(Pick::as_str).collect();
+    assert_eq!(events, ["application.created", "account.*"]);
+    assert_eq!((staging.wire, staging.compat), (Some(Wire::Form), Some(Compat::Porta)));
 }
 
 #[test]
@@ -66,6 +75,22 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
         (
             "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",
             "/etc/hookfire/config.toml:3: unknown key `en`; did you mean `env`?",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nevents = [\n  'account.*',\n  'user.creatd',\n]",
+            "/etc/hookfire/config.toml:5: `user.creatd` is no event that 3scale documents; did you mean `user.created`?",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nwire = 'json'",
+            "/etc/hookfire/config.toml:3: `json` is none of `xml` and `form`",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\ncompat = 'portal'",
+            "/etc/hookfire/config.toml:3: `portal` is none of `documented` and `porta`",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nactiv = false",
+            "/etc/hookfire/config.toml:3: unknown key `activ`; did you mean `active`?",
         ),
         (
             "[endpoints.'a b']\nurl = 'https://h/'",

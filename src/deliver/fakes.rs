@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use super::{Attempted, Courier, Observer, Shipment};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
+use crate::event::Wire;
 use crate::rule::Rule;
 use crate::secret::{Redactor, Secret};
 use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::switchboard::Switch;
 use crate::target::{Resolved, Target};
 use crate::time::{Clock, UnixMs, Woken};
 use crate::transport::{Answer, NoResponse, Request, Response, Transport};
@@ -111,7 +113,15 @@ impl World {
             redactor: Redactor::default(),
         };
         let transport: Rc<dyn Transport> = Rc::new(FakeTransport(Rc::clone(self)));
-        Shipment { transport, resolved, rule: rule.clone(), insecure: false, sent_to: None, timeout: TIMEOUT }
+        Shipment {
+            transport,
+            resolved,
+            wire: Wire::Xml,
+            rule: rule.clone(),
+            insecure: false,
+            sent_to: None,
+            timeout: TIMEOUT,
+        }
     }
 
     /// A delivery that failed earlier.
@@ -123,8 +133,10 @@ impl World {
             action: "created".to_owned(),
             endpoint: None,
             target: Target::from_url("https://example.com/").unwrap(),
+            wire: Wire::Xml,
             rule: Rule::default(),
             status,
+            ignored_by: None,
             created_at: T0,
             finished_at: None,
             next_attempt_at: None,
@@ -202,6 +214,10 @@ impl Store for World {
         self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until });
         self.commit_attempt(1, 1);
         Ok(delivery)
+    }
+
+    fn ignore(&self, _: &NewDelivery<'_>, _: Switch, _: UnixMs) -> Result<Delivery, StoreError> {
+        unreachable!("who sends ignores nothing")
     }
 
     fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {

@@ -16,8 +16,15 @@ fn rule(retries: u32, seconds: u64) -> Rule {
 
 fn fire_told(world: &Rc<World>, rule: &Rule, listener: &mut dyn Observer) -> Result<Delivery, DeliverError> {
     let target = Target::from_url("https://example.com/").unwrap();
-    let new =
-        NewDelivery { event_type: "account", action: "created", event: EVENT, endpoint: None, target: &target, rule };
+    let new = NewDelivery {
+        event_type: "account",
+        action: "created",
+        event: EVENT,
+        endpoint: None,
+        target: &target,
+        wire: Wire::Xml,
+        rule,
+    };
     world.courier().fire(&new, &world.shipment(rule), listener)
 }
 

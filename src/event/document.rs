@@ -22,27 +22,48 @@ pub struct Event {
     bytes: Vec<u8>,
 }
 
+/// Whose order the envelope's fields stand in. Receivers read by name; some only think they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// The manual's: type before action.
+    #[default]
+    Documented,
+    /// The running system's: action before type.
+    Porta,
+}
+
+impl Compat {
+    /// Both, the default first.
+    pub const ALL: [Compat; 2] = [Compat::Documented, Compat::Porta];
+
+    /// The word for it on the command line and in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compat::Documented => "documented",
+            Compat::Porta => "porta",
+        }
+    }
+}
+
 impl Event {
-    /// Builds the documented envelope, in UTF-8, around the object as it is.
+    /// Builds the envelope, in UTF-8, around the object as it is.
     ///
     /// # Errors
     /// [`EventError::NotAName`] for a type or an action that is not one or more of `A-Z a-z 0-9 _ .
     /// -`. The pair need not be a [documented](super::catalogue::EVENTS) one.
-    pub fn build(event_type: &str, action: &str, object: &Object) -> Result<Event, EventError> {
+    pub fn build(event_type: &str, action: &str, object: &Object, compat: Compat) -> Result<Event, EventError> {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
+        let [first, second] = match compat {
+            Compat::Documented => [("type", event_type), ("action", action)],
+            Compat::Porta => [("action", action), ("type", event_type)],
+        };
+        let line = |(name, value)| format!("<{name}>{value}</{name}>");
         let document = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
-<event>
-  <type>{event_type}</type>
-  \
-             <action>{action}</action>
-  <object>
-    {object}
-  </object>
-</event>
-"
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  {}\n  {}\n  <object>\n    {object}\n  </object>\n</event>\n",
+            line(first),
+            line(second),
         );
         Ok(Event { event_type: event_type.to_owned(), action: action.to_owned(), bytes: document.into_bytes() })
     }
@@ -214,7 +235,7 @@ mod tests {
     #[test]
     fn builds_the_documented_envelope() {
         let object = Object::parse(b"<?xml version='1.0'?><user>\r\n <id>1</id></user>\n").unwrap();
-        let event = Event::build("user", "created", &object).unwrap();
+        let event = Event::build("user", "created", &object, Compat::Documented).unwrap();
         let expected = [
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  <type>user</type>\n",
             "  <action>created</action>\n  <object>\n    <user>\r\n <id>1</id></user>\n",
@@ -227,14 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn the_running_systems_order_has_the_action_first() {
+        let object = Object::parse(b"<user/>").unwrap();
+        let event = Event::build("user", "created", &object, Compat::Porta).unwrap();
+        let text = str::from_utf8(event.bytes()).unwrap();
+        assert!(text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"), "{text}");
+        assert_eq!(Event::from_document(event.bytes().to_vec()), Ok(event));
+    }
+
+    #[test]
     fn builds_with_plain_names_only() {
         let object = Object::parse(b"<user/>").unwrap();
         for bad in ["", " ", "a b", "a<b", "é", "a\n"] {
-            assert!(Event::build(bad, "created", &object).is_err(), "{bad}");
-            assert!(Event::build("user", bad, &object).is_err(), "{bad}");
+            assert!(Event::build(bad, "created", &object, Compat::Porta).is_err(), "{bad}");
+            assert!(Event::build("user", bad, &object, Compat::Porta).is_err(), "{bad}");
         }
         assert_eq!(
-            Event::build("user", "a/b", &object).unwrap_err().to_string(),
+            Event::build("user", "a/b", &object, Compat::Documented).unwrap_err().to_string(),
             "the action `a/b` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
         );
     }

@@ -48,13 +48,13 @@ mod tree;
 mod wire;
 
 pub use chars::{escape_attribute_lossy, escape_text_lossy};
-pub use document::Event;
+pub use document::{Compat, Event};
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
 pub use selector::{Found, Selector, Step};
 pub use tree::{Element, Node, tree};
-pub use wire::carried;
+pub use wire::{Wire, carried};
 
 /// How many elements deep an object may be nested, its root element counted as the first.
 ///

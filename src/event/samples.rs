@@ -1,52 +1,123 @@
 //! Sample objects for the documented events, so that a first event needs no file.
 //!
-//! Deliberately no randomness and no clock: the same context gives the same bytes.
+//! Deliberately no clock and no randomness of its own: the same context gives the same bytes; who wants another object
+//! gives another seed.
 //!
-//! Invariant: fields stand in the order in which 3scale sends them, and ids agree with each other
-//! over all samples of one context: the user's and the application's account is the account of the
-//! account's sample.
+//! Invariant: fields stand in the order in which 3scale sends them, and a document does not contradict itself: the user's
+//! account is the account around it, nothing was updated before it was created, and no two things have one id.
 
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::catalogue;
 use super::chars::escape_text_lossy;
 use super::object::Object;
+use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
 
 /// `<event>` and `<object>`, in which the sample will stand.
 const LEVELS_ABOVE: usize = 2;
 
+const DAY_S: u64 = 86_400;
+
 /// What samples are made from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SampleContext {
-    /// The objects' times, as they shall be written: `2026-11-20T10:00:00Z`.
-    pub now: String,
-    /// The account's id; the other ids follow from it.
-    pub id: u64,
+    /// When it happens: the time of what the event is about.
+    pub now: UnixMs,
+    /// Where ids, keys and earlier times come from.
+    pub seed: u64,
+    /// How an application authenticates; none for what the action implies.
+    pub mode: Option<AuthMode>,
 }
 
-/// A sample object for a documented event, indented as it will stand in the event; none for any other pair.
+/// How an application authenticates, and so which fields it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// One `user_key`.
+    UserKey,
+    /// An `application_id` and keys.
+    AppId,
+    /// As [`AuthMode::AppId`], with a `redirect_url`.
+    Oauth,
+}
+
+impl AuthMode {
+    /// Every mode, the one of a sample first.
+    pub const ALL: [AuthMode; 3] = [AuthMode::UserKey, AuthMode::AppId, AuthMode::Oauth];
+
+    /// The word for it on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthMode::UserKey => "user-key",
+            AuthMode::AppId => "app-id",
+            AuthMode::Oauth => "oauth",
+        }
+    }
+}
+
+/// Why there is no sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSample {
+    /// The event is not documented.
+    Unknown,
+    /// Only applications authenticate.
+    NoModes,
+    /// The event does not happen to applications of the mode that was asked for.
+    OtherMode(AuthMode),
+}
+
+impl SampleContext {
+    /// The context that a seed alone decides: the same time, whenever it is asked.
+    pub fn seeded(seed: u64, mode: Option<AuthMode>) -> SampleContext {
+        // 2026-01-01T00:00:00Z, and some second of the year after it.
+        let into_year = Duration::from_secs(Draw(seed).nth(0) % (365 * DAY_S));
+        SampleContext { now: UnixMs(1_767_225_600_000).plus(into_year), seed, mode }
+    }
+}
+
+/// A sample object for a documented event, indented as it will stand in the event.
 ///
-/// A deleted object has lost what belongs to it. Applications are in API key mode, but for the events about the keys of
-/// App ID mode.
-pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Option<Object> {
-    let ids = Ids::of(cx);
+/// A deleted object has lost what belongs to it.
+///
+/// # Errors
+/// [`NoSample`], for any other event and for a mode of authentication that does not go with it.
+pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Object, NoSample> {
+    if !catalogue::EVENTS.contains(&(event_type, action)) {
+        return Err(NoSample::Unknown);
+    }
+    if cx.mode.is_some() && event_type != "application" {
+        return Err(NoSample::NoModes);
+    }
+    let facts = Facts::of(cx, action);
+    let extent = if action == "deleted" { Extent::Deleted } else { Extent::Whole };
     let mut xml = Xml::default();
     match (event_type, action) {
-        ("account", "created") => xml.account(cx, &ids, "created", "pending"),
-        ("account", "updated" | "plan_changed") => xml.account(cx, &ids, "approved", "active"),
-        ("account", "deleted") => xml.deleted_account(cx, &ids),
-        ("user", "created") => xml.user(cx, &ids, "pending", Extent::Whole),
-        ("user", "updated") => xml.user(cx, &ids, "active", Extent::Whole),
-        ("user", "deleted") => xml.user(cx, &ids, "active", Extent::Deleted),
-        ("application", "suspended") => xml.application(cx, &ids, "suspended", Mode::ApiKey, Extent::Whole),
-        ("application", "created" | "updated" | "plan_changed" | "user_key_updated") => {
-            xml.application(cx, &ids, "live", Mode::ApiKey, Extent::Whole);
-        }
-        ("application", "deleted") => xml.application(cx, &ids, "live", Mode::ApiKey, Extent::Deleted),
-        ("application", "key_created") => xml.application(cx, &ids, "live", Mode::AppId { keys: 2 }, Extent::Whole),
-        ("application", "key_updated" | "key_deleted") => {
-            xml.application(cx, &ids, "live", Mode::AppId { keys: 1 }, Extent::Whole);
-        }
-        _ => return None,
+        ("account", "created") => xml.account(&facts, "created", "pending", extent),
+        ("account", _) => xml.account(&facts, "approved", "active", extent),
+        ("user", "created") => xml.user(&facts, "pending", extent),
+        ("user", _) => xml.user(&facts, "active", extent),
+        (_, "suspended") => xml.application(&facts, "suspended", mode(action, cx.mode)?, extent),
+        _ => xml.application(&facts, "live", mode(action, cx.mode)?, extent),
     }
-    Some(Object::from_text(&xml.text).expect("fixed tags, closed in order, around escaped text"))
+    Ok(Object::from_text(&xml.text).expect("fixed tags, closed in order, around escaped text"))
+}
+
+/// The mode of the application that an action is about: keys come and go in App ID mode, the user key changes in its own.
+fn mode(action: &str, asked: Option<AuthMode>) -> Result<Mode, NoSample> {
+    let keys = if action == "key_created" { 2 } else { 1 };
+    match (action, asked) {
+        ("user_key_updated", Some(AuthMode::AppId | AuthMode::Oauth)) => Err(NoSample::OtherMode(AuthMode::UserKey)),
+        ("key_created" | "key_updated" | "key_deleted", Some(AuthMode::UserKey)) => {
+            Err(NoSample::OtherMode(AuthMode::AppId))
+        }
+        ("key_created" | "key_updated" | "key_deleted", None) | (_, Some(AuthMode::AppId)) => {
+            Ok(Mode::AppId { keys, redirect: false })
+        }
+        (_, Some(AuthMode::Oauth)) => Ok(Mode::AppId { keys, redirect: true }),
+        (_, None | Some(AuthMode::UserKey)) => Ok(Mode::UserKey),
+    }
 }
 
 /// How much of an object is left.
@@ -56,43 +127,76 @@ enum Extent {
     Deleted,
 }
 
-/// How an application authenticates.
+/// What an application authenticates with.
 #[derive(Clone, Copy)]
 enum Mode {
-    ApiKey,
-    AppId { keys: u64 },
+    UserKey,
+    AppId { keys: u64, redirect: bool },
 }
 
-/// The ids of one context, all different, so that a receiver that mixes them up is found out.
-struct Ids {
+/// Numbers from a seed, each as good as drawn by chance: SplitMix64.
+struct Draw(u64);
+
+impl Draw {
+    fn nth(&self, n: u64) -> u64 {
+        let mut z = self.0.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// The id of the `n`th thing of a document: none is that of another, so that a receiver that mixes them up is found out.
+    fn id(&self, n: u64) -> u64 {
+        self.nth(n) % 10_000_000 * 8 + n
+    }
+
+    /// 32 hexadecimal digits.
+    fn key(&self, n: u64) -> String {
+        format!("{:016x}{:016x}", self.nth(2 * n), self.nth(2 * n + 1))
+    }
+}
+
+/// What all objects of one document agree on.
+struct Facts {
     account: u64,
     user: u64,
     application: u64,
     service: u64,
     account_plan: u64,
     application_plan: u64,
+    created_at: String,
+    updated_at: String,
+    /// When the application had its first traffic; empty while it had none.
+    first_traffic_at: String,
+    user_key: String,
+    provider_key: String,
+    application_id: String,
+    keys: Draw,
 }
 
-impl Ids {
-    fn of(cx: &SampleContext) -> Ids {
-        // Wrapping: a sample is wanted for the last id too.
-        let nth = |n| cx.id.wrapping_add(n);
-        Ids {
-            account: cx.id,
-            user: nth(1),
-            application: nth(2),
-            service: nth(3),
-            account_plan: nth(4),
-            application_plan: nth(5),
+impl Facts {
+    fn of(cx: &SampleContext, action: &str) -> Facts {
+        let draw = Draw(cx.seed);
+        // What has just been created was never updated, and nobody has used it yet.
+        let fresh = action == "created";
+        let age = if fresh { 0 } else { DAY_S + draw.nth(20) % (300 * DAY_S) };
+        let earlier = |by_s| rfc3339_seconds(UnixMs(cx.now.0 - duration_ms(Duration::from_secs(by_s))));
+        Facts {
+            account: draw.id(1),
+            user: draw.id(2),
+            application: draw.id(3),
+            service: draw.id(4),
+            account_plan: draw.id(5),
+            application_plan: draw.id(6),
+            created_at: earlier(age),
+            updated_at: rfc3339_seconds(cx.now),
+            first_traffic_at: if fresh { String::new() } else { earlier(age / 2) },
+            user_key: draw.key(30),
+            provider_key: draw.key(31),
+            application_id: draw.key(32)[..8].to_owned(),
+            keys: draw,
         }
     }
-}
-
-/// 32 hexadecimal digits that look like a key, and are the same every time.
-fn key_from(id: u64) -> String {
-    // The golden ratio in 128 bits spreads small numbers over all digits.
-    const GOLDEN: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
-    format!("{:032x}", u128::from(id).wrapping_add(1).wrapping_mul(GOLDEN))
 }
 
 /// Writes elements, one to a line.
@@ -103,35 +207,30 @@ struct Xml {
 }
 
 impl Xml {
-    fn account(&mut self, cx: &SampleContext, ids: &Ids, state: &str, user_state: &str) {
+    fn account(&mut self, facts: &Facts, state: &str, user_state: &str, extent: Extent) {
         self.open("account", "");
-        self.times(cx, ids.account);
+        self.times(facts, facts.account);
         self.field("state", state);
-        self.field("org_name", "Acme Logistics");
-        self.empty("extra_fields");
-        self.field("monthly_billing_enabled", "true");
-        self.field("monthly_charging_enabled", "true");
-        self.field("credit_card_stored", "false");
-        self.open("plans", "");
-        self.plan(ids.account_plan, "Default", "account_plan", None);
-        self.close("plans");
-        self.open("users", "");
-        self.user(cx, ids, user_state, Extent::Whole);
-        self.close("users");
+        if extent == Extent::Whole {
+            self.field("org_name", "Acme Logistics");
+            self.empty("extra_fields");
+            self.field("monthly_billing_enabled", "true");
+            self.field("monthly_charging_enabled", "true");
+            self.field("credit_card_stored", "false");
+            self.open("plans", "");
+            self.plan(facts.account_plan, "Default", "account_plan", None);
+            self.close("plans");
+            self.open("users", "");
+            self.user(facts, user_state, Extent::Whole);
+            self.close("users");
+        }
         self.close("account");
     }
 
-    fn deleted_account(&mut self, cx: &SampleContext, ids: &Ids) {
-        self.open("account", "");
-        self.times(cx, ids.account);
-        self.field("state", "approved");
-        self.close("account");
-    }
-
-    fn user(&mut self, cx: &SampleContext, ids: &Ids, state: &str, extent: Extent) {
+    fn user(&mut self, facts: &Facts, state: &str, extent: Extent) {
         self.open("user", "");
-        self.times(cx, ids.user);
-        self.field("account_id", &ids.account.to_string());
+        self.times(facts, facts.user);
+        self.field("account_id", &facts.account.to_string());
         self.field("state", state);
         self.field("role", "admin");
         if extent == Extent::Whole {
@@ -144,27 +243,32 @@ impl Xml {
         self.close("user");
     }
 
-    fn application(&mut self, cx: &SampleContext, ids: &Ids, state: &str, mode: Mode, extent: Extent) {
+    fn application(&mut self, facts: &Facts, state: &str, mode: Mode, extent: Extent) {
         self.open("application", "");
-        self.times(cx, ids.application);
+        self.times(facts, facts.application);
         self.field("state", state);
-        self.field("user_account_id", &ids.account.to_string());
-        self.empty("first_traffic_at");
-        self.empty("first_daily_traffic_at");
-        self.field("service_id", &ids.service.to_string());
+        self.field("user_account_id", &facts.account.to_string());
+        self.field("first_traffic_at", &facts.first_traffic_at);
+        self.field("first_daily_traffic_at", &facts.first_traffic_at);
+        self.field("service_id", &facts.service.to_string());
         match mode {
-            Mode::ApiKey => {
-                self.field("user_key", &key_from(ids.application));
-                self.field("provider_verification_key", &key_from(ids.service));
+            Mode::UserKey => {
+                self.field("user_key", &facts.user_key);
+                self.field("provider_verification_key", &facts.provider_key);
             }
-            Mode::AppId { keys } => {
-                self.field("application_id", &key_from(ids.application)[..8]);
-                self.open("keys", "");
-                (0..keys).for_each(|nth| self.field("key", &key_from(ids.account_plan.wrapping_add(nth))));
-                self.close("keys");
+            Mode::AppId { keys, redirect } => {
+                self.field("application_id", &facts.application_id);
+                if redirect {
+                    self.field("redirect_url", "https://app.acme.example/callback");
+                }
+                if extent == Extent::Whole {
+                    self.open("keys", "");
+                    (0..keys).for_each(|nth| self.field("key", &facts.keys.key(40 + nth)));
+                    self.close("keys");
+                }
             }
         }
-        self.plan(ids.application_plan, "Basic", "application_plan", Some(ids.service));
+        self.plan(facts.application_plan, "Basic", "application_plan", Some(facts.service));
         if extent == Extent::Whole {
             self.field("name", "Parcel tracker");
             self.field("description", "Shows customers where their parcels are");
@@ -193,13 +297,17 @@ impl Xml {
     }
 
     /// The three fields that every object begins with.
-    fn times(&mut self, cx: &SampleContext, id: u64) {
+    fn times(&mut self, facts: &Facts, id: u64) {
         self.field("id", &id.to_string());
-        self.field("created_at", &cx.now);
-        self.field("updated_at", &cx.now);
+        self.field("created_at", &facts.created_at);
+        self.field("updated_at", &facts.updated_at);
     }
 
+    /// A value that there is none of is an empty element.
     fn field(&mut self, name: &str, value: &str) {
+        if value.is_empty() {
+            return self.empty(name);
+        }
         let value = escape_text_lossy(value);
         self.line(&format!("<{name}>{value}</{name}>"));
     }
@@ -225,119 +333,5 @@ impl Xml {
             self.text.push_str(&"  ".repeat(LEVELS_ABOVE + self.depth));
         }
         self.text.push_str(markup);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Event, catalogue};
-    use super::*;
-
-    fn context() -> SampleContext {
-        SampleContext { now: "2026-11-20T10:00:00Z".to_owned(), id: 6 }
-    }
-
-    fn fields(event_type: &str, action: &str) -> Vec<String> {
-        let object = sample(event_type, action, &context()).unwrap();
-        let document = roxmltree::Document::parse(object.as_str()).unwrap();
-        let children = document.root_element().children().filter(roxmltree::Node::is_element);
-        children.map(|child| child.tag_name().name().to_owned()).collect()
-    }
-
-    #[test]
-    fn a_deleted_object_has_lost_what_belongs_to_it() {
-        assert_eq!(fields("account", "deleted"), ["id", "created_at", "updated_at", "state"]);
-        assert_eq!(fields("user", "deleted"), ["id", "created_at", "updated_at", "account_id", "state", "role"]);
-        let application = fields("application", "deleted");
-        assert_eq!(application.last().map(String::as_str), Some("plan"));
-        assert!(application.contains(&"user_key".to_owned()));
-    }
-
-    #[test]
-    fn key_events_are_about_applications_with_keys() {
-        for (action, keys) in [("key_created", 2), ("key_updated", 1), ("key_deleted", 1)] {
-            let names = fields("application", action);
-            let mode: Vec<&str> = names.iter().map(String::as_str).skip(8).take(3).collect();
-            assert_eq!(mode, ["application_id", "keys", "plan"], "{action}");
-            let object = sample("application", action, &context()).unwrap();
-            assert_eq!(object.as_str().matches("<key>").count(), keys, "{action}");
-        }
-    }
-
-    #[test]
-    fn every_documented_event_has_a_sample_of_its_type_and_no_other_has() {
-        let sampled = catalogue::EVENTS.iter().map(|(event_type, action)| {
-            (event_type, action, sample(event_type, action, &context()).expect("a sample"))
-        });
-        for (event_type, action, object) in sampled {
-            assert_eq!(object.root_name(), *event_type);
-            assert!(Event::build(event_type, action, &object).is_ok());
-        }
-        assert_eq!(sample("service", "created", &context()), None);
-    }
-
-    #[test]
-    fn the_event_reads_well() {
-        let object = sample("user", "created", &context()).unwrap();
-        let event = Event::build("user", "created", &object).unwrap();
-        let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
-<event>
-  <type>user</type>
-  <action>created</action>
-  <object>
-    <user>
-      <id>7</id>
-      <created_at>2026-11-20T10:00:00Z</created_at>
-      <updated_at>2026-11-20T10:00:00Z</updated_at>
-      <account_id>6</account_id>
-      <state>pending</state>
-      <role>admin</role>
-      <username>jane.doe</username>
-      <email>jane.doe@acme.example</email>
-      <first_name>Jane</first_name>
-      <last_name>Doe</last_name>
-      <extra_fields/>
-    </user>
-  </object>
-</event>
-"#;
-        assert_eq!(str::from_utf8(event.bytes()).unwrap(), expected);
-    }
-
-    #[test]
-    fn every_sample_is_already_pretty() {
-        for (event_type, action) in catalogue::EVENTS {
-            if let Some(object) = sample(event_type, action, &context()) {
-                let event = Event::build(event_type, action, &object).unwrap().bytes().to_vec();
-                assert_eq!(super::super::pretty(&event).unwrap() + "\n", String::from_utf8(event).unwrap());
-            }
-        }
-    }
-
-    #[test]
-    fn ids_agree_over_samples() {
-        let text = |event_type, path: &str| {
-            let object = sample(event_type, "updated", &context()).unwrap();
-            let tree = roxmltree::Document::parse(object.as_str()).unwrap();
-            let mut node = tree.root_element();
-            for step in path.split('/') {
-                node = node.children().find(|child| child.has_tag_name(step)).unwrap();
-            }
-            node.text().unwrap().to_owned()
-        };
-        let account = text("account", "id");
-        assert_eq!(account, "6");
-        assert_eq!(text("account", "users/user/account_id"), account);
-        assert_eq!(text("user", "account_id"), account);
-        assert_eq!(text("application", "user_account_id"), account);
-        assert_eq!(text("account", "users/user/id"), text("user", "id"));
-        assert_eq!(text("application", "plan/service_id"), text("application", "service_id"));
-        assert_eq!(text("application", "user_key").len(), 32);
-    }
-
-    #[test]
-    fn any_context_gives_a_well_formed_sample() {
-        let odd = SampleContext { now: "<now>\0&".to_owned(), id: u64::MAX };
-        assert!(sample("application", "created", &odd).is_some());
     }
 }

@@ -1,14 +1,56 @@
-//! The document in a body as it came: the body itself, or the field `params[xml]` of a form.
+//! The two forms in which 3scale has posted events: the document itself, and a form with it in a field.
 //!
-//! 3scale has posted events in both forms. Deliberately does not ask for a `Content-Type`: clients that post XML say
-//! `application/x-www-form-urlencoded` of it often enough.
+//! Reading deliberately does not ask for a `Content-Type`: clients that post XML say `application/x-www-form-urlencoded` of
+//! it often enough. Invariant: what [`Wire::body`] makes of a document, [`carried`] gives back byte for byte.
 
 use std::borrow::Cow;
 
 use crate::safe_url;
 
-/// The field that holds the document.
+/// The field that holds the document, as it is written, and as a form's own rules would have it.
 const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];
+
+/// How a request carries an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// The body is the document.
+    #[default]
+    Xml,
+    /// The body is a form whose field `params[xml]` is the document.
+    Form,
+}
+
+impl Wire {
+    /// Both, the default first.
+    pub const ALL: [Wire; 2] = [Wire::Xml, Wire::Form];
+
+    /// The word for it on the command line, in the configuration and in every output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Wire::Xml => "xml",
+            Wire::Form => "form",
+        }
+    }
+
+    /// What the request says of its body.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Wire::Xml => "application/xml",
+            Wire::Form => "application/x-www-form-urlencoded",
+        }
+    }
+
+    /// The body that carries a document.
+    pub fn body(self, document: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Wire::Xml => Cow::Borrowed(document),
+            Wire::Form => {
+                let value = safe_url::form_encoded(document);
+                Cow::Owned([FIELD[0], b"=", value.as_bytes()].concat())
+            }
+        }
+    }
+}
 
 /// The document that a body carries: of a form with a field `params[xml]` that field, else the body as it is.
 pub fn carried(body: &[u8]) -> Cow<'_, [u8]> {
@@ -21,12 +63,13 @@ pub fn carried(body: &[u8]) -> Cow<'_, [u8]> {
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
         FIELD.iter().any(|field| name.eq_ignore_ascii_case(field)).then_some(value)
     });
-    value.map_or(Cow::Borrowed(body), |value| Cow::Owned(safe_url::form_decoded(value).into_bytes()))
+    value.map_or(Cow::Borrowed(body), |value| Cow::Owned(safe_url::form_decoded_bytes(value)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_form_and_the_plain_body_carry_the_same_document() {
@@ -39,9 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn a_document_goes_out_as_it_is_or_as_the_one_field_of_a_form() {
+        let document = "<a>é +&</a>\n".as_bytes();
+        assert_eq!(&*Wire::Xml.body(document), document);
+        assert_eq!(&*Wire::Form.body(document), b"params[xml]=%3Ca%3E%C3%A9+%2B%26%3C%2Fa%3E%0A");
+    }
+
+    #[test]
     fn anything_else_is_left_as_it_is() {
         for body in [&b""[..], b"a=1&b=2", b"params[xml]", b"\xff\x00", b"{\"params[xml]\":\"=\"}", b"xparams[xml]=1"] {
             assert_eq!(&*carried(body), body);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_form_carries_is_the_document_byte_for_byte(document: Vec<u8>) {
+            let body = Wire::Form.body(&document);
+            prop_assert_eq!(&*carried(&body), &document[..]);
         }
     }
 }

@@ -74,6 +74,14 @@ impl Journal {
         Ok(value)
     }
 
+    /// As [`Journal::write`], for the only commit about a delivery, which no request follows.
+    pub(super) fn write_alone<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        if self.log.found.get() == Found::New { self.write_ahead(run) } else { self.write_outcome(run) }
+    }
+
     /// A commit of the first attempt in a new journal, synced here, once. SQLite would first sync the log's beginning alone,
     /// so that nothing of an earlier log is taken for its continuation, and there was no earlier one; and later the folder
     /// again.

@@ -47,7 +47,7 @@ impl Journal {
     }
 
     /// What became of the deliveries accepted since `since`, by stretches of `stretch_ms`; of the newest
-    /// [`COUNTED_AT_MOST`] only.
+    /// [`COUNTED_AT_MOST`] only. Nothing was to become of what was ignored.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -10,15 +10,18 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
+use crate::event::Wire;
 use crate::rule::Rule;
 use crate::safe_url::BaseUrl;
 use crate::secret::SecretSource;
+use crate::switchboard::Switch;
 use crate::target::{Named, Target, Value};
 use crate::time::UnixMs;
 
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
-     success, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message";
+     success, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
+     form, ignored_by";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -75,8 +78,13 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             params: text(row, 6, kept)?,
             headers: text(row, 7, kept)?,
         },
+        wire: if row.get(19)? { Wire::Form } else { Wire::Xml },
         rule: Rule { retries: row.get(8)?, interval: milliseconds(row.get(9)?), success: text(row, 10, str::parse)? },
         status: status(row, 11)?,
+        ignored_by: match row.get::<_, Option<String>>(20)? {
+            None => None,
+            Some(_) => Some(text(row, 20, |name| Switch::from_name(name).ok_or(UnknownWord))?),
+        },
         created_at: UnixMs(row.get(12)?),
         finished_at: row.get::<_, Option<i64>>(13)?.map(UnixMs),
         next_attempt_at: row.get::<_, Option<i64>>(14)?.map(UnixMs),

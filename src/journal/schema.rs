@@ -126,6 +126,14 @@ pub const MIGRATIONS: &[&str] = &[
         UPDATE sqlite_sequence SET seq = OLD.id WHERE name = 'deliveries' AND seq < OLD.id;
     END;
     ",
+    // 4: how a delivery's request carries the event, and which switch said no to one that was never sent.
+    //
+    // They stand behind `event`, where a value of its own would make SQLite walk the document to read it. NULL, 0 and 1 have
+    // no bytes in a row, so that nothing is walked but for what was ignored.
+    "
+    ALTER TABLE deliveries ADD COLUMN form INTEGER NOT NULL DEFAULT 0 CHECK (form IN (0, 1));
+    ALTER TABLE deliveries ADD COLUMN ignored_by TEXT;
+    ",
 ];
 
 /// Brings the tables from version `found` to [`VERSION`], within a transaction of the caller's.

@@ -10,58 +10,25 @@ use uuid::Builder;
 
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Outcome, Status};
-use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::event::Wire;
+use crate::store::{Begun, NewAttempt, NewDelivery, Next, ProcessId, Store, StoreError, Turn};
+use crate::switchboard::Switch;
 use crate::time::{UnixMs, duration_ms};
 
 impl Store for Journal {
     fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
-        let owner = &self.owner;
-        let (id, uuid) = self.write_ahead(|tx| {
-            let uuid = uuid_v7(tx, attempt.started_at)?;
-            tx.prepare_cached(
-                "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
-                     success, status, created_at, attempt_count, owner_host, owner_pid, owner_started, lease_until, event)
-                 VALUES (1 + max(coalesce((SELECT max(id) FROM deliveries), 0),
-                                 (SELECT seq FROM sqlite_sequence WHERE name = 'deliveries')),
-                     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'pending', ?11, 1, ?12, ?13, ?14, ?15, ?16)",
-            )?
-            .execute(params![
-                uuid,
-                new.event_type,
-                new.action,
-                new.endpoint,
-                new.target.base.as_str(),
-                rows::kept_json(&new.target.params),
-                rows::kept_json(&new.target.headers),
-                new.rule.retries,
-                duration_ms(new.rule.interval),
-                new.rule.success.to_string(),
-                attempt.started_at.0,
-                owner.host,
-                owner.pid,
-                owner.started,
-                attempt.lease_until.0,
-                new.event,
-            ])?;
-            let id = tx.last_insert_rowid();
-            insert_attempt(tx, id, 1, attempt)?;
-            Ok((id, uuid))
+        let mut delivery = Delivery { attempt_count: 1, ..accepted(new, attempt.started_at) };
+        self.write_ahead(|tx| {
+            insert_delivery(tx, &mut delivery, new.event, Some((&self.owner, attempt.lease_until)))?;
+            insert_attempt(tx, delivery.id, 1, attempt)
         })?;
-        Ok(Delivery {
-            id,
-            uuid,
-            event_type: new.event_type.to_owned(),
-            action: new.action.to_owned(),
-            endpoint: new.endpoint.map(str::to_owned),
-            target: new.target.clone(),
-            rule: new.rule.clone(),
-            status: Status::Pending,
-            created_at: attempt.started_at,
-            finished_at: None,
-            next_attempt_at: None,
-            attempt_count: 1,
-            last_error: None,
-        })
+        Ok(delivery)
+    }
+
+    fn ignore(&self, new: &NewDelivery<'_>, by: Switch, now: UnixMs) -> Result<Delivery, StoreError> {
+        let mut delivery = Delivery { status: Status::Ignored, ignored_by: Some(by), ..accepted(new, now) };
+        self.write_alone(|tx| insert_delivery(tx, &mut delivery, new.event, None))?;
+        Ok(delivery)
     }
 
     fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
@@ -225,6 +192,70 @@ pub(super) fn interrupt_sql(condition: &str) -> String {
                                                   WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1))
          WHERE {condition}"
     )
+}
+
+/// A delivery as it is accepted, before the journal has given it its ids.
+fn accepted(new: &NewDelivery<'_>, now: UnixMs) -> Delivery {
+    Delivery {
+        id: 0,
+        uuid: String::new(),
+        event_type: new.event_type.to_owned(),
+        action: new.action.to_owned(),
+        endpoint: new.endpoint.map(str::to_owned),
+        target: new.target.clone(),
+        wire: new.wire,
+        rule: new.rule.clone(),
+        status: Status::Pending,
+        ignored_by: None,
+        created_at: now,
+        finished_at: None,
+        next_attempt_at: None,
+        attempt_count: 0,
+        last_error: None,
+    }
+}
+
+/// Writes a new delivery down, leased to a process or to none, under ids of its own.
+fn insert_delivery(
+    tx: &Transaction<'_>,
+    delivery: &mut Delivery,
+    event: &[u8],
+    lease: Option<(&ProcessId, UnixMs)>,
+) -> rusqlite::Result<()> {
+    delivery.uuid = uuid_v7(tx, delivery.created_at)?;
+    let owner = lease.map(|(owner, _)| owner);
+    tx.prepare_cached(
+        "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
+             success, status, created_at, attempt_count, owner_host, owner_pid, owner_started, lease_until, event,
+             form, ignored_by)
+         VALUES (1 + max(coalesce((SELECT max(id) FROM deliveries), 0),
+                         (SELECT seq FROM sqlite_sequence WHERE name = 'deliveries')),
+             ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+    )?
+    .execute(params![
+        delivery.uuid,
+        delivery.event_type,
+        delivery.action,
+        delivery.endpoint,
+        delivery.target.base.as_str(),
+        rows::kept_json(&delivery.target.params),
+        rows::kept_json(&delivery.target.headers),
+        delivery.rule.retries,
+        duration_ms(delivery.rule.interval),
+        delivery.rule.success.to_string(),
+        delivery.status.as_str(),
+        delivery.created_at.0,
+        delivery.attempt_count,
+        owner.map(|owner| &owner.host),
+        owner.map(|owner| owner.pid),
+        owner.map(|owner| owner.started),
+        lease.map(|(_, until)| until.0),
+        event,
+        delivery.wire == Wire::Form,
+        delivery.ignored_by.map(Switch::as_str),
+    ])?;
+    delivery.id = tx.last_insert_rowid();
+    Ok(())
 }
 
 fn insert_attempt(tx: &Transaction<'_>, id: i64, number: u32, attempt: &NewAttempt<'_>) -> rusqlite::Result<()> {

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use super::Journal;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
+use crate::event::Wire;
 use crate::rule::Rule;
 use crate::store::{Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
 use crate::target::Target;
@@ -118,6 +119,7 @@ fn accept_event(journal: &Journal, started_at: UnixMs, event: &[u8]) -> Delivery
         event,
         endpoint: None,
         target: &target,
+        wire: Wire::Xml,
         rule: &Rule::default(),
     };
     journal.accept(&new, &attempt(started_at)).unwrap()

@@ -52,12 +52,13 @@ pub enum Verdict {
     Different(Kind, Vec<Difference>),
 }
 
-/// Compares two bodies: by meaning if both are XML or both are JSON, else byte by byte.
+/// Compares two bodies: by meaning if both are XML, plain or in a form, or both are JSON, else byte by byte.
 pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
     if a == b {
         return Verdict::SameBytes;
     }
-    let (kind, differences) = if let (Ok(a), Ok(b)) = (event::tree(a), event::tree(b)) {
+    let (kind, differences) = if let (Ok(a), Ok(b)) = (event::tree(&event::carried(a)), event::tree(&event::carried(b)))
+    {
         (Kind::Xml, xml::differences(&a, &b))
     } else if let (Some(a), Some(b)) = (json::Json::read(a), json::Json::read(b)) {
         (Kind::Json, json::differences(&a, &b))
@@ -67,9 +68,10 @@ pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
     if differences.is_empty() { Verdict::SameMeaning(kind) } else { Verdict::Different(kind, differences) }
 }
 
-/// XML and JSON laid out over several lines, no value of it changed; none for anything else.
+/// XML (also that which a form carries) and JSON laid out over several lines, no value of it changed; none for anything
+/// else.
 pub fn laid_out(body: &[u8]) -> Option<String> {
-    event::pretty(body).ok().or_else(|| Some(json::Json::read(body)?.laid_out()))
+    event::pretty(&event::carried(body)).ok().or_else(|| Some(json::Json::read(body)?.laid_out()))
 }
 
 fn first_byte(a: &[u8], b: &[u8]) -> Difference {
@@ -95,6 +97,9 @@ mod tests {
     fn bodies_are_told_by_what_they_are() {
         assert_eq!(compare(b"x", b"x"), Verdict::SameBytes);
         assert_eq!(compare(b"<a/>", b"<a></a>"), Verdict::SameMeaning(Kind::Xml));
+        assert_eq!(compare(b"<a/>", b"params[xml]=%3Ca/%3E"), Verdict::SameMeaning(Kind::Xml));
+        assert_eq!(laid_out(b"params%5Bxml%5D=%3Ca%3E+%3Cb/%3E%3C/a%3E").as_deref(), Some("<a>\n  <b/>\n</a>"));
+        assert_eq!(laid_out(b"xml=%3Ca/%3E"), None);
         assert_eq!(compare(b"[1]", b"[ 1.0 ]"), Verdict::SameMeaning(Kind::Json));
         assert!(matches!(compare(b"<a/>", b"[]"), Verdict::Different(Kind::Bytes, _)));
     }

@@ -70,6 +70,19 @@ impl<W: Write> CsvList<W> {
     }
 }
 
+/// Any rows under any header.
+///
+/// # Errors
+/// The writer's.
+pub fn rows(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row.into_iter().map(inert))?;
+    }
+    writer.into_inner().map_err(csv::IntoInnerError::into_error)
+}
+
 const CAPTURE_COLUMNS: [&str; 13] = [
     "id",
     "bin",

@@ -17,14 +17,24 @@ pub fn headline(delivery: &Delivery) -> String {
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
 pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
-    let tone = if delivery.status == Status::Delivered { Tone::Good } else { Tone::Bad };
-    let status = ui.toned(tone, delivery.status.as_str());
+    let status = ui.toned(tone(delivery.status), delivery.status.as_str());
+    if delivery.status == Status::Ignored {
+        return format!("#{} {status}", delivery.id);
+    }
     let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
     let reason = match &delivery.last_error {
         Some(error) if delivery.status != Status::Delivered => format!(": {}", error.message),
         _ => String::new(),
     };
     format!("#{} {status}, {attempts}{}", delivery.id, ui.outside(&reason))
+}
+
+fn tone(status: Status) -> Tone {
+    match status {
+        Status::Delivered => Tone::Good,
+        Status::Ignored => Tone::Faint,
+        Status::Pending | Status::Failed | Status::Interrupted => Tone::Bad,
+    }
 }
 
 /// `503 Service Unavailable (12 ms), next in 60s`
@@ -89,18 +99,27 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
     let mut page = String::new();
     let title = format!("#{} {}.{}", delivery.id, delivery.event_type, delivery.action);
     let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.outside(&title)));
-    let tone = if delivery.status == Status::Delivered { Tone::Good } else { Tone::Bad };
     let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
     let attempts_made = count(delivery.attempt_count as usize, "attempt", "attempts");
     let mut field = |name: &str, value: String| {
         let _ = writeln!(page, "{} {value}", ui.toned(Tone::Faint, &format!("{name:<9}")));
     };
-    field("status", format!("{}, {attempts_made}", ui.toned(tone, delivery.status.as_str())));
+    let status = ui.toned(tone(delivery.status), delivery.status.as_str());
+    field(
+        "status",
+        match delivery.ignored_by {
+            Some(switch) => format!("{status}, as the switch `{}` said", switch.as_str()),
+            None => format!("{status}, {attempts_made}"),
+        },
+    );
     if let Some(endpoint) = &delivery.endpoint {
         field("endpoint", endpoint.clone());
     }
     field("url", ui.outside(&delivery.target.to_string()).into_owned());
     field("uuid", delivery.uuid.clone());
+    if delivery.wire != event::Wire::Xml {
+        field("wire", delivery.wire.as_str().to_owned());
+    }
     field("rule", delivery.rule.in_words());
     field("accepted", when(delivery.created_at));
     if let Some(finished) = delivery.finished_at {
@@ -109,7 +128,9 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
     if let Some(next) = delivery.next_attempt_at {
         field("next", local(next));
     }
-    let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));
+    if !attempts.is_empty() {
+        let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));
+    }
     for attempt in attempts {
         page.push_str(&timeline_line(ui, attempt));
     }

@@ -8,6 +8,7 @@ use super::Report;
 use crate::delivery::{Attempt, Delivery};
 use crate::sanitize::visible_json;
 use crate::secret::Redactor;
+use crate::switchboard::Switch;
 use crate::time::{duration_ms, rfc3339};
 
 /// A delivery as every command prints it; lists leave `attempts` out.
@@ -19,7 +20,9 @@ pub struct DeliveryView {
     action: String,
     endpoint: Option<String>,
     url: String,
+    wire: &'static str,
     status: &'static str,
+    ignored_by: Option<&'static str>,
     created_at: String,
     finished_at: Option<String>,
     next_attempt_at: Option<String>,
@@ -68,7 +71,9 @@ impl DeliveryView {
             action: delivery.action.clone(),
             endpoint: delivery.endpoint.clone(),
             url: delivery.target.to_string(),
+            wire: delivery.wire.as_str(),
             status: delivery.status.as_str(),
+            ignored_by: delivery.ignored_by.map(Switch::as_str),
             created_at: rfc3339(delivery.created_at),
             finished_at: delivery.finished_at.map(rfc3339),
             next_attempt_at: delivery.next_attempt_at.map(rfc3339),

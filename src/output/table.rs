@@ -30,6 +30,9 @@ const COLUMNS: [Column; 8] = [
         from_width: 0,
         // What went wrong before it was delivered is history.
         cell: |d, _| {
+            if let Some(switch) = d.ignored_by {
+                return format!("the switch `{}` said no", switch.as_str());
+            }
             let error = d.last_error.as_ref().filter(|_| d.status != Status::Delivered);
             let words = error.map(|error| error.message.clone()).unwrap_or_default();
             let stopped = d.status == Status::Interrupted && error.is_some_and(|e| e.kind != ErrorKind::Interrupted);

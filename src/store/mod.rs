@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::delivery::{Delivery, Outcome};
+use crate::event::Wire;
 use crate::rule::Rule;
+use crate::switchboard::Switch;
 use crate::target::Target;
 use crate::time::UnixMs;
 
@@ -28,6 +30,8 @@ pub struct NewDelivery<'a> {
     pub endpoint: Option<&'a str>,
     /// Where it goes.
     pub target: &'a Target,
+    /// How its request carries the event.
+    pub wire: Wire,
     /// The rule it is sent by.
     pub rule: &'a Rule,
 }
@@ -100,6 +104,12 @@ pub trait Store {
     /// # Errors
     /// [`StoreError`]; then nothing was written and nothing may be sent.
     fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError>;
+
+    /// Writes down a delivery that a switch keeps from being sent, and that is that.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was written.
+    fn ignore(&self, new: &NewDelivery<'_>, by: Switch, now: UnixMs) -> Result<Delivery, StoreError>;
 
     /// Writes down that another attempt begins.
     ///

@@ -5,6 +5,7 @@ mod captured;
 mod concurrency;
 mod config;
 mod crash;
+mod events;
 mod expect;
 mod failed;
 mod hostile;

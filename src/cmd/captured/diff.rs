@@ -9,6 +9,7 @@ use crate::capture::Mask;
 use crate::cmd::args::{Format, ReportOutput, id};
 use crate::cmd::context::Context;
 use crate::deliver::event_headers;
+use crate::event;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
@@ -115,8 +116,12 @@ struct Side {
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
-    let a = Side::read(journal.as_ref(), args.a, &mask)?;
-    let b = Side::read(journal.as_ref(), args.b, &mask)?;
+    let mut a = Side::read(journal.as_ref(), args.a, &mask)?;
+    let mut b = Side::read(journal.as_ref(), args.b, &mask)?;
+    // A delivery's event is compared with the event that came, whatever carried it.
+    if [args.a, args.b].iter().any(|side| matches!(side, SideId::Delivery(_))) {
+        [&mut a, &mut b].into_iter().for_each(|side| side.body = event::carried(&side.body).into_owned());
+    }
     let verdict = compare(&a.body, &b.body);
     let request = request_differences(&a, &b);
     let exit = if matches!(verdict, Verdict::Different(..)) { Exit::Error } else { Exit::Done };
@@ -166,7 +171,7 @@ impl Side {
         let target = &delivery.target;
         let own = target.headers.iter().map(|header| (header.name.to_ascii_lowercase(), part(header)));
         let replaced = |name: &str| target.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-        let standard = event_headers(&delivery.uuid).into_iter().filter(|(name, _)| !replaced(name));
+        let standard = event_headers(&delivery.uuid, delivery.wire).into_iter().filter(|(name, _)| !replaced(name));
         let standard =
             standard.map(|(name, value)| (name.to_owned(), Part { shown: value.clone(), known: Some(value) }));
         Ok(Side {

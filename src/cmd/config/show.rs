@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::cmd::args::{Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs};
+use crate::cmd::args::{Format, OriginArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
 use crate::cmd::context::Context;
 use crate::config::{Config, Endpoint};
 use crate::exit::Exit;
@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::output::{json, table};
 use crate::secret::MASK;
 use crate::settings::{self, Origin};
+use crate::switchboard::{Pick, Switchboard};
 use crate::target::{Target, Value};
 use crate::time::compact;
 
@@ -34,6 +35,10 @@ pub struct ConfigShowArgs {
     rule: RuleArgs,
     #[command(flatten)]
     transport: TransportArgs,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    origin: OriginArgs,
     #[command(flatten)]
     output: ReportOutput,
 }
@@ -109,10 +114,28 @@ fn settings(args: &ConfigShowArgs, ctx: &Context<'_>, config: &Config) -> Result
     // A proxy's URL may hold a password.
     let proxy = options.proxy.map(|proxy| crate::safe_url::shown(proxy.expose()));
     add("proxy", proxy, from("proxy", |e| e.proxy.is_some()));
+    let (wire, compat) = settings::form(&args.wire, endpoint);
+    add("wire", Some(wire.as_str().to_owned()), from("wire", |e| e.wire.is_some()));
+    add("compat", Some(compat.as_str().to_owned()), from("compat", |e| e.compat.is_some()));
+    add("origin", Some(args.origin.source().as_str().to_owned()), of("origin"));
+    let board = settings::switchboard(endpoint);
+    let in_file = |set: fn(&Endpoint) -> bool| if endpoint.is_some_and(set) { Origin::File } else { Origin::Default };
+    add("active", Some(board.active.to_string()), in_file(|e| e.active.is_some()));
+    add("provider_actions", Some(board.provider_actions.to_string()), in_file(|e| e.provider_actions.is_some()));
+    add("events", Some(events(&board)), in_file(|e| e.events.is_some()));
     for (name, endpoint) in &config.endpoints {
         add(&format!("endpoints.{name}"), Some(described(&endpoint.target)), Origin::File);
     }
     Ok(shown)
+}
+
+/// The events that are fired.
+fn events(board: &Switchboard) -> String {
+    match &board.events {
+        None => "all".to_owned(),
+        Some(picks) if picks.is_empty() => "none".to_owned(),
+        Some(picks) => picks.iter().map(Pick::as_str).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The URL, and where each of its secrets comes from.

@@ -95,6 +95,7 @@ fn write(journal: &Journal, row: &Row) {
         event: b"<event/>",
         endpoint: row.endpoint,
         target: &target,
+        wire: Wire::Xml,
         rule: &Rule::default(),
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;

@@ -294,6 +294,7 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         let journal = bench.open(1);
         let delivery = journal.delivery(7).unwrap().unwrap();
         assert_eq!((delivery.event_type.as_str(), journal.attempts(7).unwrap().len()), ("account", 1), "{version}");
+        assert_eq!((delivery.wire, delivery.ignored_by), (Wire::Xml, None), "{version}");
         assert_eq!(journal.newest_capture().unwrap(), 0, "{version}");
         assert!(journal.check().unwrap().problems.is_empty(), "{version}");
         let now: i64 = bench.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::delivery::{LastError, Status};
+use crate::filter::Filter;
+use crate::journal::Query;
 use crate::secret::{Secret, SecretSource};
 use crate::store::{Begun, Next, Turn};
+use crate::switchboard::Switch;
 use crate::target::{Named, Value};
 
 const CANARY: &str = "CANARY-5f1c0ffee";
@@ -32,6 +35,7 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
         event,
         endpoint: Some("prod"),
         target: &target,
+        wire: Wire::Form,
         rule: &rule,
     };
     let first = NewAttempt { insecure: true, sent_to: Some("http://127.0.0.1:9/?a=***"), ..attempt(T0) };
@@ -53,8 +57,10 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
         action: "it's".to_owned(),
         endpoint: Some("prod".to_owned()),
         target: kept,
+        wire: Wire::Form,
         rule,
         status: Status::Pending,
+        ignored_by: None,
         created_at: T0,
         finished_at: None,
         next_attempt_at: None,
@@ -84,6 +90,7 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
         event: b"<event>MARKER-IN-THE-EVENT</event>",
         endpoint: None,
         target: &target,
+        wire: Wire::Xml,
         rule: &Rule::default(),
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
@@ -227,4 +234,35 @@ fn what_a_method_wrote_is_one_commit() {
     assert_eq!(commits(&|| journal.finish_attempt(1, 2, Duration::ZERO, &refusal(500), again).unwrap()), 1);
     assert_eq!(commits(&|| journal.interrupt(1).unwrap()), 1);
     assert_eq!(commits(&|| assert_eq!(journal.delete_ids(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
+}
+
+#[test]
+fn what_a_switch_said_no_to_is_written_down_with_the_switch_and_nobody_works_on_it() {
+    let bench = Bench::new();
+    let target = full_target();
+    let new = NewDelivery {
+        event_type: "user",
+        action: "created",
+        event: b"<event/>",
+        endpoint: Some("prod"),
+        target: &target,
+        wire: Wire::Form,
+        rule: &Rule::default(),
+    };
+    // In a new journal, in one with an empty log, and in one with a long one.
+    for (nth, switch) in (1..).zip(Switch::ALL.into_iter().chain(Switch::ALL)) {
+        let ignored = bench.open(1).ignore(&new, switch, T0).unwrap();
+        assert_eq!((ignored.id, ignored.status, ignored.ignored_by), (nth, Status::Ignored, Some(switch)));
+        let journal = bench.open(2);
+        let kept = journal.delivery(nth).unwrap().unwrap();
+        assert_eq!((kept.status, kept.ignored_by, kept.wire), (Status::Ignored, Some(switch), Wire::Form));
+        assert_eq!((kept.attempt_count, kept.finished_at, kept.created_at), (0, None, T0));
+        assert_eq!((journal.event(nth).unwrap(), journal.attempts(nth).unwrap()), (b"<event/>".to_vec(), vec![]));
+        assert_eq!(journal.release_dead(T0.plus(LEASE * 1000)).unwrap(), 0);
+        assert!(journal.ids(&Query::failed(Filter::default())).unwrap().is_empty());
+        assert_eq!(journal.count(&Query::all(Some(Status::Ignored))).unwrap(), usize::try_from(nth).unwrap());
+        assert!(journal.outcomes(T0, 1000).unwrap().counts.is_empty(), "nothing came of it");
+        let turn = Turn::Failed { attempts: 0 };
+        assert_eq!(journal.begin_attempt(nth, turn, &attempt(T0)).unwrap(), Begun::Taken);
+    }
 }

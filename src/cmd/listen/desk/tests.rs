@@ -11,6 +11,7 @@ use super::*;
 use crate::capture::{Answer, Body, Capture, INBOX};
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::HostProcesses;
+use crate::event::Wire;
 use crate::journal::CaptureKeeper;
 use crate::rule::Rule;
 use crate::store::{Keeper as _, NewAttempt, NewDelivery, Next, Store as _};
@@ -60,6 +61,7 @@ impl Office {
             event: EVENT,
             endpoint: None,
             target: &target,
+            wire: Wire::Xml,
             rule: &Rule::default(),
         };
         let now = self.desk.now();
@@ -183,6 +185,17 @@ fn captures_are_listed_page_by_page_and_filtered() {
     assert!(filtered("findme").is_empty(), "a masked value cannot be guessed by filtering");
     assert!(office.page("captures?bin=other")["captures"].as_array().unwrap().is_empty());
     assert_eq!(ids(&office.page("captures?limit=1&q=post")["captures"]), [5]);
+}
+
+#[test]
+fn the_event_in_a_form_is_laid_out_and_named_as_a_plain_one_is() {
+    let office = Office::new();
+    let form = crate::event::Wire::Form.body(EVENT);
+    office.catch(&[("POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded", &form)]);
+    let one = office.page("captures/1");
+    assert_eq!((&one["language"], &one["capture"]["type"]), (&json!("xml"), &json!("application")));
+    assert!(one["pretty"].as_str().unwrap().contains("\n  <type>application</type>\n"), "{one}");
+    assert!(one["raw"].as_str().unwrap().ends_with(std::str::from_utf8(&form).unwrap()), "raw is what came");
 }
 
 #[test]
