@@ -270,6 +270,19 @@ fn the_tenants_list_is_shown_and_deleted_from() {
 }
 
 #[test]
+fn a_tenant_that_answers_in_json_is_understood() {
+    let event = "<event><action>created</action><type>account</type><object><account/></object></event>";
+    let failure =
+        json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "Timeout", "url": "http://h/", "event": event });
+    let list = json!({ "webhooks-failures": [{ "webhooks-failure": failure }] }).to_string();
+    let tenant = Server::script(vec![respond(200).body(list)]);
+    let env = TestEnv::new();
+    let args = ["portal", "failed", "list", "-o", "ndjson", "--portal-url", &tenant.url()];
+    let listed = env.hookfire(args).env("HOOKFIRE_PORTAL_TOKEN", TOKEN).run().assert_code(0);
+    assert_eq!((&listed.json()["uuid"], &listed.json()["error"]["kind"]), (&json!("id-1"), &json!("timeout")));
+}
+
+#[test]
 fn objects_are_shown_and_fired() {
     let account = "<?xml version=\"1.0\"?><account><id>42</id><org_name>Acme</org_name></account>";
     let tenant = Server::script(vec![
