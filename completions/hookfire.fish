@@ -34,12 +34,13 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Say 
 complete -c hookfire -n "__fish_hookfire_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show and delete failed deliveries'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
@@ -47,6 +48,8 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'See a w
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-object -d 'The object of this id, as the 3scale tenant has it; TYPE says whether account, user or application' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-account -d 'The account that --portal-object belongs to: needed for a user' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A whole event document from this file (- = stdin), sent byte for byte' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
@@ -57,6 +60,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'The 
 form\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
 porta\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
@@ -89,19 +94,20 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always, also into a pipe'
 never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "list" -d 'List failed deliveries, oldest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "delete" -d 'Delete failed deliveries from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "list" -d 'List failed deliveries, oldest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "delete" -d 'Delete failed deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
@@ -175,9 +181,22 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete failed deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l url -d 'Send to this URL instead' -r -f
@@ -453,6 +472,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-he
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-secret -d 'Answer 403 unless this is in the query; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Send each request on to this URL and answer what it answers' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Let pages of this origin call RequestBin\'s API: an origin, or *' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-portal-token -d 'The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body; more is answered 413' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head; more is answered 431' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408' -r
@@ -478,6 +498,7 @@ always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Show secret values in what is printed'
@@ -510,6 +531,99 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the tenant\'s failed deliveries, oldest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, delivered or not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l max -d 'Send at most so many' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Send no more once so many in a row have failed' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s e -l endpoint -d 'Send to this endpoint instead' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l url -d 'Send to this URL instead' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l key -d 'The client certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted; change nothing, here or there'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l account -d 'The account it belongs to: needed for a user' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l key -d 'The client certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhooks: where they go, and which events'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -695,22 +809,24 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print the completions of a shell'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write a man page for each command'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "failed" -d 'List, show and delete failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "failed" -d 'List, show, delete and import failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "list" -d 'List captured requests, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
@@ -721,6 +837,10 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "prune" -d 'Delete old deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a configuration file with every key explained'

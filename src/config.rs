@@ -31,6 +31,8 @@ pub struct Config {
     pub default_endpoint: Option<String>,
     /// The endpoints, by name.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The 3scale tenant whose API is asked.
+    pub portal: Option<Portal>,
     /// What is allowed but unwise.
     pub warnings: Vec<String>,
 }
@@ -72,6 +74,17 @@ pub struct Endpoint {
     pub compat: Option<Compat>,
 }
 
+/// A 3scale tenant.
+#[derive(Debug)]
+pub struct Portal {
+    /// Its URL and the connection to it; nothing else of an endpoint.
+    pub endpoint: Endpoint,
+    /// `token`
+    pub token: Option<SecretSource>,
+    /// `parameter`
+    pub parameter: Option<String>,
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -101,6 +114,52 @@ struct RawConfig {
     default_endpoint: Option<Spanned<String>>,
     #[serde(default)]
     endpoints: BTreeMap<Spanned<String>, RawEndpoint>,
+    portal: Option<RawPortal>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPortal {
+    url: Spanned<String>,
+    token: Option<RawSecret>,
+    parameter: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    connect_timeout: Option<Spanned<String>>,
+    cacert: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    insecure: Option<bool>,
+    proxy: Option<String>,
+}
+
+impl RawPortal {
+    /// What it has in common with an endpoint.
+    fn endpoint(self) -> RawEndpoint {
+        let RawPortal { url, timeout, connect_timeout, cacert, cert, key, insecure, proxy, .. } = self;
+        let (secrets, params, headers) = Default::default();
+        let (retry, success) = Default::default();
+        let (active, provider_actions, events, wire, compat) = Default::default();
+        RawEndpoint {
+            url,
+            secrets,
+            params,
+            headers,
+            retry,
+            success,
+            timeout,
+            connect_timeout,
+            cacert,
+            cert,
+            key,
+            insecure,
+            proxy,
+            active,
+            provider_actions,
+            events,
+            wire,
+            compat,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -216,14 +275,17 @@ impl Config {
             return Err(at.error(name.span(), problem));
         }
         let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
-        Ok(Config { default_endpoint, endpoints, warnings: Vec::new() })
+        let portal = raw.portal.map(|portal| at.portal(portal)).transpose()?;
+        Ok(Config { default_endpoint, endpoints, portal, warnings: Vec::new() })
     }
 
     fn has_literal_secret(&self) -> bool {
-        self.endpoints.values().any(|endpoint| {
-            let named = endpoint.target.params.iter().chain(&endpoint.target.headers);
-            named.into_iter().any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
-        })
+        let token = self.portal.as_ref().and_then(|portal| portal.token.as_ref());
+        matches!(token, Some(SecretSource::Literal(_)))
+            || self.endpoints.values().any(|endpoint| {
+                let named = endpoint.target.params.iter().chain(&endpoint.target.headers);
+                named.into_iter().any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
+            })
     }
 }
 
@@ -302,6 +364,27 @@ impl Place<'_> {
             compat: self
                 .parsed(raw.compat, |word| one_of(word, Compat::ALL.map(|compat| (compat.as_str(), compat))))?,
         })
+    }
+
+    fn portal(&self, mut raw: RawPortal) -> Result<Portal, ConfigError> {
+        let (url, token) = (raw.url.span(), raw.token.take().map(|token| token.0));
+        if let Some(problem) = token.as_ref().and_then(|token| secret_problem("token", token)) {
+            return Err(self.error(url, problem.replace("a secret of this endpoint", "the portal's `token`")));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let parameter = raw.parameter.take();
+        if let Some(name) =
+            parameter.as_ref().filter(|name| !name.get_ref().bytes().all(plain) || name.get_ref().is_empty())
+        {
+            return Err(self.error(name.span(), "`parameter` is a name such as access_token or provider_key"));
+        }
+        let endpoint = self.endpoint(raw.endpoint())?;
+        if !endpoint.target.params.is_empty() {
+            return Err(self.error(url, "the portal's `url` has a query; what it asks for is given as `token`"));
+        }
+        let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
+        let token = token.map(|token| token.anchored(path.parent().unwrap_or(Path::new(""))));
+        Ok(Portal { endpoint, token, parameter: parameter.map(Spanned::into_inner) })
     }
 
     fn parsed<T, E: fmt::Display>(

@@ -4,10 +4,12 @@
 
 use crate::config::ConfigError;
 use crate::deliver::DeliverError;
+use crate::delivery::ErrorKind;
 use crate::event::EventError;
 use crate::exit::Exit;
 use crate::expect::WatchError;
 use crate::output::{OutputError, Report, Ui};
+use crate::portal::{PortalError, Reason};
 use crate::secret::SecretError;
 use crate::sender::ClientError;
 use crate::store::StoreError;
@@ -257,5 +259,32 @@ impl From<MissingSecret> for Failure {
             _ => format!("give it with `{}`", error.flag()),
         };
         Failure::from_error(Kind::Secret, error).hint(hint)
+    }
+}
+
+impl From<PortalError> for Failure {
+    fn from(error: PortalError) -> Failure {
+        let address = "see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net";
+        let (kind, hints) = match &error.reason {
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Interrupted => (Kind::Interrupted, vec![]),
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Timeout => {
+                (Kind::Unreachable, vec!["a long list takes its time: wait for it with `--timeout 5m`"])
+            }
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Tls => {
+                (Kind::Unreachable, vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"])
+            }
+            Reason::NoAnswer { .. } => (Kind::Unreachable, vec![address]),
+            Reason::Token { .. } => (
+                Kind::Error,
+                vec![
+                    "make one for the Account Management API, with read and write access, in the portal's account settings",
+                    "an older tenant takes a provider key: set `parameter = \"provider_key\"` in `[portal]`",
+                ],
+            ),
+            Reason::NotFound => (Kind::Error, vec!["there is no such object, or no such API at this address"]),
+            Reason::Html { .. } | Reason::Redirect { .. } => (Kind::Error, vec![address]),
+            Reason::Status { .. } => (Kind::Error, vec![]),
+        };
+        hints.into_iter().fold(Failure::from_error(kind, error), Failure::hint)
     }
 }

@@ -8,8 +8,8 @@
 //! | 5 commands | `cmd`, `settings`, `failure` |
 //! | 4 presentation | `output` |
 //! | 3 use cases | `deliver`, `expect`, `recover`, `replay` |
-//! | 2 adapters | `env`, `config`, `journal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `transport`, `upstream` |
+//! | 2 adapters | `env`, `config`, `journal`, `portal`, `sender`, `catcher` |
+//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `tenant`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
@@ -29,6 +29,7 @@ mod filter;
 mod journal;
 mod meaning;
 mod output;
+mod portal;
 mod recover;
 mod replay;
 mod rule;
@@ -40,6 +41,7 @@ mod settings;
 mod store;
 mod switchboard;
 mod target;
+mod tenant;
 mod text;
 mod time;
 mod transport;

@@ -3,6 +3,8 @@
 //! Prints nothing. What a delivery needs to be sent is prepared by the caller, delivery by delivery, so that one secret
 //! that cannot be had does not hold up the others.
 
+pub mod tenant;
+
 use crate::deliver::{Courier, DeliverError, Observer, Shipment};
 use crate::delivery::Delivery;
 use crate::store::Seen;
@@ -40,6 +42,11 @@ pub trait Dispatch {
     /// # Errors
     /// When the caller cannot report it; this ends the retry.
     fn done(&mut self, retried: &Retried) -> Result<(), Self::Error>;
+
+    /// Whether no more are to be sent, for instance because one after the other fails.
+    fn enough(&self) -> bool {
+        false
+    }
 }
 
 /// Sends the deliveries of these ids again, in this order, until one ends it or the user interrupts.
@@ -50,7 +57,7 @@ pub trait Dispatch {
 /// What [`Dispatch::done`] returned, or an error of the journal between two deliveries.
 pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D) -> Result<(), D::Error> {
     for &Seen { id, attempts } in seen {
-        if courier.clock.interrupted() {
+        if courier.clock.interrupted() || dispatch.enough() {
             return Ok(());
         }
         let delivery = match courier.store.delivery(id).map_err(DeliverError::from)? {

@@ -103,6 +103,19 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
     Err(unreadable())
 }
 
+/// Reads a time as 3scale writes it in its lists: `2026-11-20 10:00:00 UTC`, RFC 3339, both with fractions or without;
+/// none for anything else. Milliseconds of grain.
+pub fn parse_list_time(text: &str) -> Option<UnixMs> {
+    let text = text.trim();
+    parse_clock_time(text.strip_suffix(" +0000").unwrap_or(text))
+}
+
+/// Reads the `Date` of an HTTP answer.
+pub fn parse_http_date(text: &str) -> Option<UnixMs> {
+    let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    Some(UnixMs(zoned.timestamp().as_millisecond()))
+}
+
 fn parse_clock_time(text: &str) -> Option<UnixMs> {
     if !text.contains(':') {
         return None;
@@ -245,6 +258,29 @@ mod tests {
         assert_eq!(from("15m"), "2026-11-21T09:45:00.123Z");
         assert_eq!(from("7d"), "2026-11-14T10:00:00.123Z");
         assert_eq!(from("1d12h"), "2026-11-19T22:00:00.123Z");
+    }
+
+    #[test]
+    fn times_of_3scales_lists_are_read_and_nothing_else() {
+        let read = |text| parse_list_time(text).map(rfc3339);
+        for text in [
+            "2026-11-20 10:00:00 UTC",
+            " 2026-11-20T10:00:00Z\n",
+            "2026-11-20T11:00:00+01:00",
+            "2026-11-20 10:00:00 +0000",
+            "2026-11-20 10:00:00",
+        ] {
+            assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.000Z"), "{text}");
+        }
+        for text in ["2026-11-20 10:00:00.345 UTC", "2026-11-20T10:00:00.345678Z"] {
+            assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.345Z"), "{text}");
+        }
+        for text in ["", "now", "15m", "2026-11-20", "yesterday", "2026-13-20 10:00:00 UTC"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let date = parse_http_date("Fri, 20 Nov 2026 10:00:00 GMT").map(rfc3339);
+        assert_eq!(date.as_deref(), Some("2026-11-20T10:00:00.000Z"));
+        assert_eq!(parse_http_date("soon"), None);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Exchange {
         if let Some(front) = &self.shared.front
             && !conflicting
             && !self.misplaced
-            && let Some(route) = route::reserved(request.method(), request.uri())
+            && let Some(route) = route::reserved(request.method(), request.uri(), front.as_tenant)
         {
             self.tape.borrow_mut().waive();
             // Boxed, as what is rare would make the future of every request larger.

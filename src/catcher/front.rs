@@ -35,6 +35,7 @@ pub(super) struct FrontDoor {
     pub desk: Arc<dyn Desk>,
     pub page: &'static str,
     pub guard: Guard,
+    pub as_tenant: bool,
     pub random: &'static dyn SecureRandom,
 }
 
@@ -51,6 +52,7 @@ impl Exchange {
             Route::Live => Area::Live,
             Route::Data(_) => Area::Data,
             Route::Api(_) => Area::Api,
+            Route::Tenant(_) => Area::Tenant,
         };
         let unread = !request.body().is_end_stream();
         let method = request.method().clone();
@@ -71,7 +73,7 @@ impl Exchange {
                 true => return Err(NotAnswered),
                 false => answer::refusing(503, "too many pages are watching already", unread),
             },
-            (Ok(_), Route::Data(path) | Route::Api(path)) => {
+            (Ok(_), Route::Data(path) | Route::Api(path) | Route::Tenant(path)) => {
                 let shown = self.call(front, path, request).await;
                 return Ok(self.send(front.dressed(shown, area)));
             }
@@ -167,7 +169,9 @@ fn replied(reply: Reply) -> Answer {
 fn allowed_in(area: Area) -> &'static [Method] {
     match area {
         Area::Page | Area::Live => &[Method::GET, Method::HEAD],
-        Area::Data | Area::Api => &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE],
+        Area::Data | Area::Api | Area::Tenant => {
+            &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE]
+        }
     }
 }
 

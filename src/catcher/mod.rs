@@ -206,10 +206,10 @@ impl Parts {
         let dress = Dress::new(setup.response_body.take(), &setup.response_headers)?;
         let front = match setup.front.take() {
             None => None,
-            Some(Front { desk, page, access, allow_origin }) => {
+            Some(Front { desk, page, access, allow_origin, as_tenant }) => {
                 let (page_token, over_tls) = (random_token()?, setup.tls.is_some());
                 let guard = Guard { access, page_token, bound, over_tls, allow_origin };
-                Some(FrontDoor { desk, page, guard, random: token::source() })
+                Some(FrontDoor { desk, page, guard, as_tenant, random: token::source() })
             }
         };
         Ok(Parts { setup, dress, front, bell })

@@ -25,13 +25,15 @@ pub(super) enum Route {
     Data(Vec<String>),
     /// RequestBin's API; the path's segments, decoded.
     Api(Vec<String>),
+    /// A stand-in for a 3scale tenant; the path's segments, decoded.
+    Tenant(Vec<String>),
     /// Nothing that there is.
     Nothing,
 }
 
 /// What the request asks for, if its path is reserved; `None` if it is to be caught.
-pub(super) fn reserved(method: &Method, uri: &Uri) -> Option<Route> {
-    own(uri.path()).or_else(|| {
+pub(super) fn reserved(method: &Method, uri: &Uri, as_tenant: bool) -> Option<Route> {
+    own(uri.path()).or_else(|| as_tenant.then(|| tenant(uri.path())).flatten()).or_else(|| {
         let inspects = method == Method::GET && uri.query().is_some_and(asks_to_inspect);
         inspects.then_some(Route::Page)
     })
@@ -66,6 +68,18 @@ fn own(path: &str) -> Option<Route> {
     })
 }
 
+/// A path of a tenant's API that has to do with webhooks.
+fn tenant(path: &str) -> Option<Route> {
+    let path = path.strip_prefix('/')?;
+    let segments: Vec<String> =
+        path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
+    let named: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match named.as_slice() {
+        ["admin", "api", "webhooks", _] | ["admin", "api", "webhooks.json"] => Some(Route::Tenant(segments)),
+        _ => None,
+    }
+}
+
 /// Whether `inspect` is among the query's names, without a value.
 fn asks_to_inspect(query: &str) -> bool {
     query.split('&').any(|pair| pair == "inspect")
@@ -76,7 +90,7 @@ mod tests {
     use super::*;
 
     fn get(uri: &str) -> Option<Route> {
-        reserved(&Method::GET, &uri.parse().unwrap())
+        reserved(&Method::GET, &uri.parse().unwrap(), false)
     }
 
     fn segments(path: &[&str]) -> Vec<String> {
@@ -106,6 +120,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tenants_paths_are_only_those_of_one_that_stands_in() {
+        for (path, own) in [
+            ("/admin/api/webhooks/failures.xml?time=x", true),
+            ("/admin/api/webhooks/failures%2Ejson", true),
+            ("/admin/api/webhooks.json", true),
+            ("/admin/api/webhooks", false),
+            ("/admin/api/accounts/1.xml", false),
+        ] {
+            let found = reserved(&Method::DELETE, &path.parse().unwrap(), true);
+            assert_eq!(matches!(found, Some(Route::Tenant(_))), own, "{path}");
+            assert_eq!(get(path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn everything_else_is_caught() {
         for path in [
             "/",
@@ -123,10 +152,10 @@ mod tests {
         ] {
             assert_eq!(get(path), None, "{path}");
         }
-        assert_eq!(reserved(&Method::POST, &"/bin?inspect".parse().unwrap()), None);
-        assert_eq!(reserved(&Method::CONNECT, &"host:443".parse().unwrap()), None);
+        assert_eq!(reserved(&Method::POST, &"/bin?inspect".parse().unwrap(), false), None);
+        assert_eq!(reserved(&Method::CONNECT, &"host:443".parse().unwrap(), false), None);
         assert_eq!(
-            reserved(&Method::POST, &"/api/v1/bins".parse().unwrap()),
+            reserved(&Method::POST, &"/api/v1/bins".parse().unwrap(), false),
             Some(Route::Api(segments(&["api", "v1", "bins"])))
         );
     }

@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 
 use super::args::{Format, OriginArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
 use super::context::{Context, request_head};
+use super::portal::{self, PortalArgs};
 use super::report;
 use super::sample::SampleArgs;
 use crate::deliver::{Courier, Shipment, event_headers};
@@ -29,6 +30,8 @@ Examples:
     $ hookfire fire account created -e staging --set org_name=Acme --set state=pending
   Send the object that 3scale's API returned, with a secret from the environment:
     $ hookfire fire user updated -e staging --object user.xml --secret t=@env:TOKEN
+  Send an account as the 3scale tenant has it:
+    $ hookfire fire account updated -e staging --portal-object 42
   Send a whole event document byte for byte, read from stdin:
     $ hookfire fire --event - -e staging
   As an old 3scale sends it: action before type, in a form:
@@ -62,6 +65,12 @@ pub struct FireArgs {
     /// The object's XML from this file (- = stdin), instead of the built-in sample
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
     object: Option<PathBuf>,
+    /// The object of this id, as the 3scale tenant has it; TYPE says whether account, user or application
+    #[arg(long, value_name = "ID", help_heading = "Event", conflicts_with_all = ["event", "object"])]
+    portal_object: Option<u64>,
+    /// The account that --portal-object belongs to: needed for a user
+    #[arg(long, value_name = "ID", help_heading = "Event", requires = "portal_object")]
+    portal_account: Option<u64>,
     /// A whole event document from this file (- = stdin), sent byte for byte
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
     event: Option<PathBuf>,
@@ -72,6 +81,8 @@ pub struct FireArgs {
     sample: SampleArgs,
     #[command(flatten)]
     wire: WireArgs,
+    #[command(flatten)]
+    portal: PortalArgs,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -156,12 +167,16 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Fa
     let (Some(event_type), Some(action)) = (&args.event_type, &args.action) else {
         return Err(Failure::usage("TYPE and ACTION, or `--event FILE`, say which event to send"));
     };
-    let mut object = match &args.object {
-        Some(path) => {
+    let mut object = match (&args.object, args.portal_object) {
+        (None, Some(id)) => {
+            args.sample.refuse_beside(ctx, "--portal-object")?;
+            portal::fetch(event_type, id, args.portal_account, (&args.portal, &args.transport), ctx)?
+        }
+        (Some(path), _) => {
             args.sample.refuse_beside(ctx, "--object")?;
             Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
         }
-        None => args.sample.object(ctx, event_type, action)?,
+        (None, None) => args.sample.object(ctx, event_type, action)?,
     };
     for change in &args.set {
         let (path, value) = change

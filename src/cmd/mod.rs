@@ -13,10 +13,12 @@ mod expect;
 pub mod failed;
 pub mod fire;
 pub mod generate;
+mod intake;
 pub mod journal;
 mod list;
 pub mod listen;
 pub mod ping;
+pub mod portal;
 mod report;
 pub mod retry;
 mod sample;
@@ -42,6 +44,8 @@ pub enum Command {
     Listen(listen::ListenArgs),
     Ping(ping::PingArgs),
     #[command(subcommand)]
+    Portal(portal::PortalCommand),
+    #[command(subcommand)]
     Events(events::EventsCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -65,6 +69,7 @@ impl Command {
             Command::Journal(command) => command.run(ctx),
             Command::Listen(args) => listen::run(&args, ctx),
             Command::Ping(args) => ping::run(&args, ctx),
+            Command::Portal(command) => command.run(ctx),
             Command::Events(command) => command.run(ctx),
             Command::Config(command) => command.run(ctx),
             Command::Expect(args) => expect::run(&args, ctx),

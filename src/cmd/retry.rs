@@ -78,6 +78,52 @@ pub struct RetryArgs {
     output: ReportOutput,
 }
 
+impl RetryArgs {
+    /// What another command than `hookfire retry` sends by: where, by which rule, and how.
+    pub(super) fn elsewhere(
+        (endpoint, url, extras): (Option<String>, Option<String>, ExtraArgs),
+        rule: RuleArgs,
+        transport: TransportArgs,
+        output: ReportOutput,
+    ) -> RetryArgs {
+        let (ids, filter) = Default::default();
+        RetryArgs { ids, all: true, endpoint, url, extras, filter, rule, transport, dry_run: false, output }
+    }
+
+    /// Where everything goes, if not to where it was meant for.
+    pub(super) fn elsewhere_of<'a>(&self, ctx: &'a Context<'_>) -> Result<Option<Chosen<'a>>, Failure> {
+        if self.url.is_none() && (self.endpoint.is_none() || !self.all && self.ids.is_empty()) {
+            return Ok(None);
+        }
+        let target = TargetArgs { endpoint: self.endpoint.clone(), url: self.url.clone(), extras: self.extras.clone() };
+        settings::chosen(&target, ctx.matches, ctx.config()?, &ctx.env).map(Some)
+    }
+}
+
+/// Sends these again, and adds to `resent` what came of them. One that no configured endpoint is for goes to the one of
+/// `urls` that is its own, query included. Ends early when `stop_after` in a row have failed.
+///
+/// # Errors
+/// What kept it from sending at all.
+pub(super) fn resend(
+    ctx: &Context<'_>,
+    args: &RetryArgs,
+    journal: &Journal,
+    seen: &[Seen],
+    urls: &[Target],
+    stop_after: Option<usize>,
+    resent: &mut Resent,
+) -> Result<(), Failure> {
+    let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
+    let silent = args.output.format() == Format::Json;
+    let mut retry =
+        Retry { urls, stop_after, silent, ..Retry::new(ctx, args, args.elsewhere_of(ctx)?, secrets, journal) };
+    std::mem::swap(&mut retry.tally, resent);
+    let ended = recover::retry(&Courier { store: journal, clock: &ctx.clock }, seen, &mut retry);
+    std::mem::swap(&mut retry.tally, resent);
+    ended
+}
+
 /// Runs `hookfire retry`.
 ///
 /// # Errors
@@ -91,9 +137,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let narrowed = filter != Filter::default();
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let scope = Scope::settle(&ids, filter, args.all, "hookfire retry")?;
-    let config = ctx.config()?;
-    let target = TargetArgs { endpoint: args.endpoint.clone(), url: args.url.clone(), extras: args.extras.clone() };
-    let elsewhere = elsewhere.then(|| settings::chosen(&target, ctx.matches, config, &ctx.env)).transpose()?;
+    let elsewhere = args.elsewhere_of(ctx)?;
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_ref())?;
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
@@ -106,21 +150,12 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
         refuse_strange_secrets(&secrets, &journal, &seen)?;
     }
-    let mut retry = Retry {
-        ctx,
-        args,
-        elsewhere,
-        secrets,
-        journal: &journal,
-        format: args.output.format(),
-        array: json::Array::default(),
-        named: !scope.is_bulk(),
-        told: HashSet::new(),
-        tally: Tally::default(),
-    };
+    let named = !scope.is_bulk();
+    let retry = Retry { named, ..Retry::new(ctx, args, elsewhere, secrets, &journal) };
     if args.dry_run {
         return retry.dry_run(&seen);
     }
+    let mut retry = retry;
     ctx.catch_interrupts()?;
     let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &seen, &mut retry);
     retry.finish(ended, seen.len())
@@ -164,40 +199,82 @@ struct Retry<'a> {
     named: bool,
     /// Warnings that were given: in a bulk, once is enough.
     told: HashSet<String>,
-    tally: Tally,
+    /// URLs with their secrets, for deliveries that lost theirs.
+    urls: &'a [Target],
+    /// So many failures in a row are enough.
+    stop_after: Option<usize>,
+    /// The caller says in one document what came of all.
+    silent: bool,
+    tally: Resent,
 }
 
+/// What came of a bulk so far.
 #[derive(Default)]
-struct Tally {
-    delivered: usize,
-    failed: usize,
-    not_sent: usize,
-    skipped: usize,
+pub(super) struct Resent {
+    /// Delivered.
+    pub delivered: usize,
+    /// Sent, and failed again.
+    pub failed: usize,
+    /// Could not be sent.
+    pub not_sent: usize,
+    /// Another process has them.
+    pub skipped: usize,
+    /// Failures since the last success.
+    in_a_row: usize,
     /// The worst so far.
-    exit: Exit,
+    pub exit: Exit,
     /// The first failure that kept a delivery from being sent, to be told at the end where stderr takes one object only.
-    first_failure: Option<Failure>,
+    pub first_failure: Option<Failure>,
     /// The first result that could not be written to stdout: sending goes on without it.
     unreported: Option<Failure>,
 }
 
-impl Tally {
+impl Resent {
+    /// All that were seen to.
+    pub fn total(&self) -> usize {
+        self.delivered + self.failed + self.not_sent + self.skipped
+    }
+
     /// `2 delivered, 1 failed`
     fn in_words(&self, asked: usize) -> String {
-        let seen_to = self.delivered + self.failed + self.not_sent + self.skipped;
         let parts = [
             (self.delivered, "delivered"),
             (self.failed, "failed"),
             (self.not_sent, "not sent"),
             (self.skipped, "skipped"),
-            (asked.saturating_sub(seen_to), "not tried"),
+            (asked.saturating_sub(self.total()), "not tried"),
         ];
         let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
         parts.collect::<Vec<_>>().join(", ")
     }
 }
 
-impl Retry<'_> {
+impl<'a> Retry<'a> {
+    /// A run that has sent nothing yet.
+    fn new(
+        ctx: &'a Context<'a>,
+        args: &'a RetryArgs,
+        elsewhere: Option<Chosen<'a>>,
+        secrets: Vec<(String, SecretSource)>,
+        journal: &'a Journal,
+    ) -> Retry<'a> {
+        Retry {
+            ctx,
+            args,
+            elsewhere,
+            secrets,
+            journal,
+            format: args.output.format(),
+            array: json::Array::default(),
+            named: false,
+            told: HashSet::new(),
+            urls: &[],
+            stop_after: None,
+            silent: false,
+            tally: Resent::default(),
+        }
+    }
+
     /// Where a delivery goes now, and the options to connect with.
     fn target(&self, delivery: &Delivery) -> Result<Target, Failure> {
         let mut target = match &self.elsewhere {
@@ -207,6 +284,8 @@ impl Retry<'_> {
         // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
         if let Some(endpoint) = self.configured(delivery) {
             target.refresh_secrets(&endpoint.target);
+        } else if let Some(whole) = self.urls.iter().rev().find(|whole| is_same_place(whole, &target)) {
+            target.refresh_secrets(whole);
         }
         for param in &mut target.params {
             if let Some((_, source)) = self.secrets.iter().find(|(name, _)| *name == param.name) {
@@ -327,6 +406,12 @@ impl Retry<'_> {
     }
 }
 
+/// Whether both are one URL but for the values of the query.
+fn is_same_place(one: &Target, other: &Target) -> bool {
+    let names = |target: &Target| target.params.iter().map(|param| param.name.clone()).collect::<Vec<_>>();
+    one.base == other.base && names(one) == names(other)
+}
+
 impl Dispatch for Retry<'_> {
     type Error = Failure;
 
@@ -377,7 +462,10 @@ impl Dispatch for Retry<'_> {
 
     fn done(&mut self, retried: &Retried) -> Result<(), Failure> {
         match retried {
-            Retried::NotSent => self.tally.not_sent += 1,
+            Retried::NotSent => {
+                self.tally.not_sent += 1;
+                self.tally.in_a_row += 1;
+            }
             Retried::Skipped(id) => {
                 self.tally.skipped += 1;
                 if self.named {
@@ -387,15 +475,25 @@ impl Dispatch for Retry<'_> {
             }
             Retried::Sent(delivery) => {
                 match delivery.status {
-                    Status::Delivered => self.tally.delivered += 1,
-                    _ => self.tally.failed += 1,
+                    Status::Delivered => {
+                        self.tally.delivered += 1;
+                        self.tally.in_a_row = 0;
+                    }
+                    _ => {
+                        self.tally.failed += 1;
+                        self.tally.in_a_row += 1;
+                    }
                 }
                 self.tally.exit = self.tally.exit.worst(exit_of(delivery));
-                if self.tally.unreported.is_none() {
+                if self.tally.unreported.is_none() && !self.silent {
                     self.tally.unreported = self.print(delivery).err();
                 }
             }
         }
         Ok(())
+    }
+
+    fn enough(&self) -> bool {
+        self.stop_after.is_some_and(|most| self.tally.in_a_row >= most)
     }
 }

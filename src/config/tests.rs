@@ -170,10 +170,37 @@ fn the_template_is_valid_with_every_comment_sign_taken_away() {
     let mut seen = Vec::new();
     let lines = TEMPLATE.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| {
         let key = line.split([' ', '=']).next().unwrap_or_default().to_owned();
+        if line.starts_with('[') {
+            // Each table has its own keys.
+            seen.clear();
+        }
         let setting = line.starts_with('[') || line.contains(" = ") && !seen.contains(&key);
         seen.push(key);
         setting
     });
     let uncommented: Vec<&str> = lines.collect();
     assert_eq!(parse(&uncommented.join("\n")).map(|config| config.endpoints.len()), Ok(1), "{uncommented:#?}");
+}
+
+#[test]
+fn a_portal_has_a_url_without_a_query_and_a_token_that_is_a_secret() {
+    let config =
+        parse("[portal]\nurl = \"https://acme-admin.example\"\ntoken = { env = \"T\" }\ntimeout = \"5s\"\n").unwrap();
+    let portal = config.portal.unwrap();
+    assert_eq!(portal.endpoint.target.base.as_str(), "https://acme-admin.example/");
+    assert_eq!(portal.endpoint.timeout, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(portal.token.and_then(|token| token.reference()).as_deref(), Some("@env:T"));
+    for (line, problem) in [
+        (
+            "url = \"https://h/?access_token=CANARY\"",
+            "2: the portal's `url` has a query; what it asks for is given as `token`",
+        ),
+        ("url = \"https://h/\"\nparameter = \"a b\"", "3: `parameter` is a name such as access_token or provider_key"),
+        ("url = \"https://h/\"\ntoken = \"\"", "2: the portal's `token` is empty"),
+        ("url = \"https://h/\"\ntokne = \"CANARY\"", "3: unknown key `tokne`; did you mean `token`?"),
+    ] {
+        let error = parse(&format!("[portal]\n{line}\n")).unwrap_err().to_string();
+        assert!(error.ends_with(problem), "{error}");
+        assert!(!error.contains("CANARY"), "{error}");
+    }
 }

@@ -62,6 +62,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, EventError> {
     Ok(Decoded { text, actual })
 }
 
+/// Why a document that begins like this cannot be read piece by piece as UTF-8; none if it can.
+pub(super) fn unreadable_byte_by_byte(start: &[u8]) -> Option<String> {
+    let actual = match proven(start) {
+        Some((actual, _)) => actual,
+        None => Encoding::for_label(declared_label(start)?.as_bytes())?,
+    };
+    let ascii = declared_label(start).is_some_and(|label| label.to_ascii_lowercase().contains("ascii"));
+    (actual != UTF_8 && !ascii).then(|| format!("it is in {}; lists are read in UTF-8 only", actual.name()))
+}
+
 fn is_utf16(encoding: &'static Encoding) -> bool {
     encoding == UTF_16LE || encoding == UTF_16BE
 }

@@ -1,10 +1,12 @@
 //! The failed list in 3scale's own form, the `<webhooks-failures>` document that its API returns.
 //!
-//! Deliberately a stream: a list of any length takes the memory of one event. The caller has masked
-//! the URLs; what is written here is written as given.
+//! Deliberately a stream, in both directions: a list of any length takes the memory of one event. The
+//! caller has masked the URLs; what is written here is written as given.
 //!
 //! Invariant: between two calls the output is well-formed but for the end tag, which
 //! [`FailuresWriter::finish`] writes; an entry with a damaged event leaves no trace.
+
+mod reader;
 
 use std::io::{self, Write};
 
@@ -13,6 +15,8 @@ use super::chars::escape_text_lossy;
 use super::encoding::decode;
 use super::error::EventError;
 use super::scan::root_element;
+
+pub use reader::{Entry, FailuresReader, ListError};
 
 /// One failed delivery.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ mod checkpoint;
 mod create;
 mod error;
 mod flusher;
+mod import;
 mod keeper;
 mod open;
 mod pages;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use checkpoint::Log;
+pub use import::Import;
 pub use keeper::CaptureKeeper;
 pub use open::LOCK_TIMEOUT;
 use open::{Identity, Opened};

@@ -134,6 +134,19 @@ pub const MIGRATIONS: &[&str] = &[
     ALTER TABLE deliveries ADD COLUMN form INTEGER NOT NULL DEFAULT 0 CHECK (form IN (0, 1));
     ALTER TABLE deliveries ADD COLUMN ignored_by TEXT;
     ",
+    // 5: which deliveries were imported, by the uuid that they had elsewhere: no two can have the same.
+    //
+    // A table of its own, since an index over all deliveries would cost each accepted one a page. What this journal itself
+    // accepted has uuids made anew, of which there are no two.
+    "
+    CREATE TABLE imported (
+        uuid        TEXT PRIMARY KEY,
+        delivery_id INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+
+    -- What a deletion takes with it.
+    CREATE INDEX imported_delivery ON imported (delivery_id);
+    ",
 ];
 
 /// Brings the tables from version `found` to [`VERSION`], within a transaction of the caller's.

@@ -35,7 +35,7 @@ const PAGE: &str = "<script nonce=\"{{nonce}}\">token='{{token}}'</script><style
 
 pub(super) fn front(clerk: &Arc<Clerk>) -> Front {
     let desk = Arc::clone(clerk) as Arc<dyn Desk>;
-    Front { desk, page: PAGE, access: Access::Loopback, allow_origin: None }
+    Front { desk, page: PAGE, access: Access::Loopback, allow_origin: None, as_tenant: false }
 }
 
 pub(super) fn catcher_with_front(clerk: &Arc<Clerk>, choose: impl FnOnce(&mut Front)) -> TestCatcher {

@@ -126,6 +126,11 @@ fn settings(args: &ConfigShowArgs, ctx: &Context<'_>, config: &Config) -> Result
     for (name, endpoint) in &config.endpoints {
         add(&format!("endpoints.{name}"), Some(described(&endpoint.target)), Origin::File);
     }
+    if let Some(portal) = &config.portal {
+        let token = portal.token.as_ref().map(|token| token.reference().unwrap_or_else(|| MASK.to_owned()));
+        let token = token.map_or(String::new(), |token| format!(" (token from {token})"));
+        add("portal", Some(format!("{}{token}", portal.endpoint.target)), Origin::File);
+    }
     Ok(shown)
 }
 

@@ -21,7 +21,9 @@ Examples:
   Watch what goes to an application:
     $ hookfire listen --forward-to http://127.0.0.1:3000
   Like a RequestBin: a bin of its own under /orders
-    $ hookfire listen --bin inbox --bin orders";
+    $ hookfire listen --bin inbox --bin orders
+  Try the recovery of a tenant's failed deliveries, with the journal's own for the tenant's:
+    $ hookfire listen --emulate-portal --require-portal-token @env:TOKEN";
 
 /// Catch webhooks: any method, any path, kept byte for byte before they are answered
 ///
@@ -46,6 +48,8 @@ pub struct ListenArgs {
     pub bin: Vec<String>,
     #[command(flatten)]
     pub answers: AnswerArgs,
+    #[command(flatten)]
+    pub portal: EmulateArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -105,6 +109,18 @@ pub struct AnswerArgs {
     /// Let pages of this origin call RequestBin's API: an origin, or *
     #[arg(long, value_name = "ORIGIN", env = "HOOKFIRE_ALLOW_ORIGIN", hide_env_values = true, value_hint = ValueHint::Url)]
     pub allow_origin: Option<String>,
+}
+
+/// Standing in for a tenant.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Tenant")]
+pub struct EmulateArgs {
+    /// Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks
+    #[arg(long)]
+    pub emulate_portal: bool,
+    /// The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]
+    #[arg(long, value_name = "TOKEN", requires = "emulate_portal", env = "HOOKFIRE_REQUIRE_PORTAL_TOKEN", hide_env_values = true, value_hint = ValueHint::Other)]
+    pub require_portal_token: Option<String>,
 }
 
 /// How much a client may send, and how much is kept.

@@ -79,12 +79,14 @@ fn start(
         config: ctx.globals.config.as_deref(),
         default_bin: plan.bins[0].clone(),
         mask: plan.mask.clone(),
+        portal_token: plan.portal_token.clone(),
     })?;
     let front = Front {
         desk: Arc::new(desk),
         page: desk::PAGE,
         access: plan.token.clone().map_or(Access::Loopback, Access::Token),
         allow_origin: args.answers.allow_origin.clone(),
+        as_tenant: args.portal.emulate_portal,
     };
     let keeper = Arc::new(Announcer::new(keeper, Arc::clone(announcements), plan.forwarder.is_some()));
     let setup = Setup {

@@ -10,7 +10,7 @@ use crate::catcher::{Limits, Script, Tls, random_token};
 use crate::cmd::address::DEFAULT_PORT;
 use crate::cmd::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretSource};
 use crate::settings;
 use crate::text;
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub tls: Option<Tls>,
     /// What page and API ask for.
     pub token: Option<Secret>,
+    /// What the stand-in for a tenant asks for.
+    pub portal_token: Option<Secret>,
 }
 
 impl Plan {
@@ -69,6 +71,7 @@ impl Plan {
             limits: limits(args),
             tls,
             token,
+            portal_token: portal_token(args, addr, ctx)?,
         })
     }
 }
@@ -85,6 +88,21 @@ fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
         ));
     }
     Ok(addr)
+}
+
+fn portal_token(args: &ListenArgs, addr: SocketAddr, ctx: &Context<'_>) -> Result<Option<Secret>, Failure> {
+    let text = args.portal.require_portal_token.as_deref().filter(|text| !text.is_empty());
+    let Some(text) = text else {
+        return match args.portal.emulate_portal && !addr.ip().is_loopback() {
+            false => Ok(None),
+            true => Err(Failure::usage("a tenant that other machines reach asks for a token")
+                .hint("give one with `--require-portal-token @env:VARIABLE`")),
+        };
+    };
+    let token = SecretSource::parse(text).anchored(&ctx.env.folder()).resolve(&ctx.env);
+    token.map(Some).map_err(|e| {
+        Failure::from_error(Kind::Error, anyhow::Error::from(e).context("no usable value for the portal's token"))
+    })
 }
 
 fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {

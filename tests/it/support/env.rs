@@ -65,6 +65,11 @@ impl TestEnv {
         Invocation::new(env!("CARGO_BIN_EXE_hookfire").as_ref(), &self.work_dir(), &self.variables).args(args)
     }
 
+    /// A line of shell in this world.
+    pub fn shell(&self, line: &str) -> Invocation {
+        Invocation::new("sh".as_ref(), &self.work_dir(), &self.variables).args(["-c", line])
+    }
+
     /// `script`, which gives the program with these arguments a terminal, and copies to stdout what the terminal gets.
     pub fn hookfire_on_terminal(&self, args: &[&str]) -> Invocation {
         let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(args);

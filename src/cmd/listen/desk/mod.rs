@@ -1,5 +1,7 @@
 //! The desk of `listen`: what its page shows and does, and RequestBin's API, answered from the journal.
 //!
+//! Asked to, it stands in for a 3scale tenant as well.
+//!
 //! Deliberately no HTTP and no guard: who may call at all was the catcher's business. What sends something is left to
 //! another run of this program (see `itself`), so that the page and the command line never differ.
 //!
@@ -10,6 +12,7 @@ mod captures;
 mod deliveries;
 mod itself;
 mod requestbin;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::capture::Mask;
 use crate::desk::{Call, Desk, Reply};
@@ -25,6 +29,7 @@ use crate::env::SystemClock;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
 use crate::output::{Report, json};
+use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::time::{Clock as _, UnixMs};
 use itself::Itself;
@@ -45,6 +50,8 @@ pub struct Options<'a> {
     pub default_bin: String,
     /// What of captures is hidden until asked for.
     pub mask: Mask,
+    /// What the stand-in for a tenant asks for.
+    pub portal_token: Option<Secret>,
 }
 
 /// A desk that answers from the journal.
@@ -53,6 +60,9 @@ pub struct ListenDesk {
     itself: Itself,
     default_bin: String,
     mask: Mask,
+    portal_token: Option<Secret>,
+    /// As the stand-in for a tenant was told.
+    switchboard: Mutex<Map<String, Value>>,
     clock: SystemClock,
 }
 
@@ -62,11 +72,12 @@ impl ListenDesk {
     /// # Errors
     /// When the system does not say which file this program is.
     pub fn new(options: Options<'_>) -> Result<ListenDesk, Failure> {
-        let Options { journal, config, default_bin, mask } = options;
+        let Options { journal, config, default_bin, mask, portal_token } = options;
         let itself = Itself::on(journal.path(), config).map_err(|e| {
             Failure::from_error(Kind::Error, anyhow::Error::from(e).context("cannot find this program's own file"))
         })?;
-        Ok(ListenDesk { journal: Mutex::new(journal), itself, default_bin, mask, clock: SystemClock::default() })
+        let (journal, switchboard, clock) = (Mutex::new(journal), Mutex::default(), SystemClock::default());
+        Ok(ListenDesk { journal, itself, default_bin, mask, portal_token, switchboard, clock })
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
@@ -106,6 +117,8 @@ impl Desk for ListenDesk {
                 requestbin::answer(self, call, rest).unwrap_or_else(|failure| requestbin::failed(&failure))
             }
             ["_hookfire", "api", rest @ ..] => self.page_data(call, rest).unwrap_or_else(|failure| failed(&failure)),
+            ["admin", "api", "webhooks", rest @ ..] => tenant::answer(self, call, rest),
+            ["admin", "api", "webhooks.json"] => tenant::answer(self, call, &[]),
             _ => failed(&no_such_call(call)),
         }
     }

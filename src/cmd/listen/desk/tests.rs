@@ -33,6 +33,7 @@ impl Office {
             config: None,
             default_bin: INBOX.to_owned(),
             mask: Mask { names: ["token".to_owned()].into(), ..Mask::default() },
+            portal_token: None,
         };
         Office { desk: ListenDesk::new(options).unwrap(), folder }
     }

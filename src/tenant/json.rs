@@ -1,0 +1,128 @@
+//! The list of failures as JSON: `{"webhooks-failures":[{"webhooks-failure":{…}}, …]}`, element by element.
+
+use std::io::BufRead;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::error::Category;
+
+use super::{Broken, Failed, ListError, Place, Texts, broken, read};
+
+/// Takes each element; false to end the reading.
+type Take<'t> = &'t mut dyn FnMut(Value) -> bool;
+
+/// Reads a list, and stops at `visit`'s first error.
+pub(super) fn each<E>(
+    input: &mut dyn BufRead,
+    visit: &mut dyn FnMut(Result<Failed, Broken>) -> Result<(), E>,
+) -> Result<Result<(), E>, ListError> {
+    let mut number = 0;
+    let mut stopped = None;
+    let mut take = |element: Value| {
+        number += 1;
+        let place = Place { number, line: None };
+        stopped = visit(texts(place, element).and_then(|texts| read(place, texts))).err();
+        stopped.is_none()
+    };
+    let mut json = serde_json::Deserializer::from_reader(input);
+    let list = Document(&mut take).deserialize(&mut json);
+    let ended = list.and_then(|()| json.end());
+    match (stopped, ended) {
+        (Some(e), _) => Ok(Err(e)),
+        (None, Ok(())) => Ok(Ok(())),
+        (None, Err(e)) => Err(match e.classify() {
+            Category::Io => ListError::Io(e.into()),
+            Category::Eof => ListError::Cut,
+            Category::Data => ListError::Other(format!("not a list of failures: {}", place(&e))),
+            Category::Syntax => ListError::Other(format!("not JSON: {}", place(&e))),
+        }),
+    }
+}
+
+/// Where the error is. Its own words may quote what stands there.
+fn place(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}
+
+/// The texts of one element, with its wrapping or without.
+fn texts(place: Place, element: Value) -> Result<Texts, Broken> {
+    let Value::Object(mut fields) = element else {
+        return Err(broken(place, None, None, "it is no object"));
+    };
+    if let Some(Value::Object(inner)) = fields.remove("webhooks-failure") {
+        fields = inner;
+    }
+    let mut text = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (id, time, error, url) = (text("id"), text("time"), text("error"), text("url"));
+    Ok(Texts { id, time, error, url, event: text("event").map(String::into_bytes) })
+}
+
+/// The whole: an object with the list in it, or the list alone.
+struct Document<'t>(Take<'t>);
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of failures")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut found = false;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "webhooks-failures" {
+                found = true;
+                map.next_value_seed(List(&mut *self.0))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        if found { Ok(()) } else { Err(A::Error::custom("no list")) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        List(self.0).visit_seq(list)
+    }
+}
+
+struct List<'t>(Take<'t>);
+
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(element) = list.next_element()? {
+            if !(self.0)(element) {
+                return Err(A::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}

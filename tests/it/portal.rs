@@ -1,0 +1,377 @@
+//! A tenant's failed deliveries: listed, recovered whatever comes in between, deleted; its objects and its switchboard.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{Listener, Server, TestEnv, close, forever, hang, repeat, respond};
+
+const TOKEN: &str = "canary-token-3f9a51";
+const SECRET: &str = "canary-secret-77be02";
+
+fn entry(n: usize, second: usize, url: &str) -> String {
+    format!(
+        "<webhooks-failure><id>id-{n}</id><time>2020-01-01 10:00:{second:02} UTC</time><error>503 Service Unavailable</error>\
+         <url>{url}</url><event><action>created</action><type>account</type><object><account><id>{n}</id></account></object>\
+         </event></webhooks-failure>\n"
+    )
+}
+
+fn list(entries: impl IntoIterator<Item = String>) -> String {
+    format!("<webhooks-failures>\n{}</webhooks-failures>\n", entries.into_iter().collect::<String>())
+}
+
+/// A tenant with failures for `endpoint`, each in its second, and whoever recovers them.
+struct Story {
+    tenant: TestEnv,
+    listener: Listener,
+    env: TestEnv,
+    endpoint: Server,
+}
+
+impl Story {
+    fn new(endpoint: Server, seconds: &[usize]) -> Story {
+        let mut tenant = TestEnv::new();
+        tenant.set("TENANT_TOKEN", TOKEN);
+        let listener = Listener::start(&tenant, &["--emulate-portal", "--require-portal-token", "@env:TENANT_TOKEN"]);
+        let mut env = TestEnv::new();
+        env.set("THREESCALE_TOKEN", TOKEN);
+        env.set("HOOK_TOKEN", SECRET);
+        env.write_config(&format!(
+            "[endpoints.hook]\nurl = \"{}/hook\"\nsecrets = {{ token = {{ env = \"HOOK_TOKEN\" }} }}\n\
+             [portal]\nurl = \"{}\"\ntoken = {{ env = \"THREESCALE_TOKEN\" }}\n",
+            endpoint.url(),
+            listener.url()
+        ));
+        let story = Story { tenant, listener, env, endpoint };
+        story.fail((1..).zip(seconds.iter().copied()));
+        story
+    }
+
+    /// Has more fail on the tenant.
+    fn fail(&self, failures: impl IntoIterator<Item = (usize, usize)>) {
+        let url = format!("{}/hook?token=old", self.endpoint.url());
+        let list = list(failures.into_iter().map(|(n, second)| entry(n, second, &url)));
+        self.tenant.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
+    }
+
+    /// What the tenant still has.
+    fn left(&self) -> Vec<String> {
+        let listed = self.tenant.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+        listed.as_array().unwrap().iter().map(|delivery| delivery["uuid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// How often the endpoint got each.
+    fn received(&self) -> BTreeMap<String, usize> {
+        let mut received = BTreeMap::new();
+        for request in self.endpoint.requests() {
+            *received.entry(request.header("webhook-id").unwrap().to_owned()).or_default() += 1;
+        }
+        received
+    }
+}
+
+fn last_line(outcome: &crate::support::Outcome) -> &str {
+    outcome.stdout().lines().last().unwrap_or_default()
+}
+
+#[test]
+fn what_failed_is_delivered_and_deleted_up_to_the_first_that_still_fails() {
+    let endpoint = Server::script(vec![repeat(200, 29), respond(503), repeat(200, 20), respond(200)]);
+    let seconds: Vec<usize> = (1..=50).collect();
+    let story = Story::new(endpoint, &seconds);
+    let dry = story.env.hookfire(["portal", "recover", "--dry-run"]).run().assert_code(0);
+    assert!(dry.stderr().contains("50 would be sent, and if all are delivered, 50 deleted there"), "{dry}");
+    assert!(!story.env.journal_path().exists());
+
+    let first = story.env.hookfire(["portal", "recover"]).run().assert_code(3);
+    assert_eq!(last_line(&first), "recovered 49, still failing 1; deleted on the tenant 29, left there 21");
+    assert_eq!((story.left().len(), story.left()[0].as_str()), (21, "id-30"));
+
+    let second = story.env.hookfire(["portal", "recover", "-o", "json"]).run().assert_code(0);
+    let report = json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0 });
+    assert_eq!(second.json(), report);
+    assert_eq!(story.left(), Vec::<String>::new());
+    let third = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert_eq!(third.stderr(), "the tenant has no failed deliveries\n");
+
+    let received = story.received();
+    assert_eq!(received.len(), 50);
+    assert!(received.iter().all(|(id, times)| *times == if id == "id-30" { 2 } else { 1 }), "{received:?}");
+    assert!(story.endpoint.requests().iter().all(|request| request.target == format!("/hook?token={SECRET}")));
+    for canary in [TOKEN, SECRET] {
+        story.env.assert_nowhere(canary, &[&dry, &first, &second, &third]);
+    }
+}
+
+#[test]
+fn what_shares_its_second_with_one_that_still_fails_stays_and_is_not_sent_again() {
+    let endpoint = Server::script(vec![repeat(200, 2), respond(503), repeat(200, 2), respond(200)]);
+    let story = Story::new(endpoint, &[1, 2, 2, 2, 3]);
+    let first = story.env.hookfire(["portal", "recover"]).run().assert_code(3);
+    assert_eq!(last_line(&first), "recovered 4, still failing 1; deleted on the tenant 1, left there 4");
+    let second = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert_eq!(last_line(&second), "recovered 1, still failing 0; deleted on the tenant 4, left there 0");
+    assert_eq!(story.endpoint.requests().len(), 6);
+}
+
+#[test]
+fn what_fails_while_others_are_recovered_stays_whatever_its_time() {
+    for (second, left) in [(5, vec!["id-9"]), (1, vec!["id-1", "id-9"])] {
+        let endpoint = Server::script(vec![respond(200).held(), forever(200)]);
+        let story = Story::new(endpoint, &[1]);
+        let running = story.env.hookfire(["portal", "recover"]).spawn();
+        story.endpoint.wait_for_requests(1);
+        story.fail([(9, second)]);
+        story.endpoint.release();
+        running.wait().assert_code(0);
+        assert_eq!(story.left(), left, "the new one failed in second {second}");
+        story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+        assert_eq!(story.left(), Vec::<String>::new());
+        assert_eq!(story.received(), BTreeMap::from([("id-1".to_owned(), 1), ("id-9".to_owned(), 1)]));
+    }
+}
+
+#[test]
+fn a_second_that_is_not_over_on_the_tenant_is_waited_for() {
+    let endpoint = Server::script(vec![respond(200)]);
+    let failures = list([entry(1, 7, &format!("{}/hook", endpoint.url()))]);
+    let at = |second: u32| {
+        let date = format!("Wed, 01 Jan 2020 10:00:{second:02} GMT");
+        respond(200).header("Date", &date).body(failures.as_str())
+    };
+    // Listed while it failed, listed again after it was sent, and once more when that second is over.
+    let tenant = Server::script(vec![at(7), at(7), at(8), respond(200)]);
+    let env = TestEnv::new();
+    let recover =
+        env.hookfire(["portal", "recover", "--portal-url", &tenant.url()]).env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let outcome = recover.run().assert_code(0);
+    assert_eq!(last_line(&outcome), "recovered 1, still failing 0; deleted on the tenant 1, left there 0");
+    let methods: Vec<String> = tenant.requests().iter().map(|request| request.method.clone()).collect();
+    assert_eq!(methods, ["GET", "GET", "GET", "DELETE"]);
+    assert!(tenant.requests()[3].target.contains("time=2020-01-01+10%3A00%3A07+UTC&"));
+}
+
+#[test]
+fn killed_in_the_middle_it_goes_on_and_sends_nothing_twice_but_what_hung() {
+    let endpoint = Server::script(vec![repeat(200, 3), hang(), repeat(200, 7)]);
+    let story = Story::new(endpoint, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let mut running = story.env.hookfire(["portal", "recover"]).spawn();
+    story.endpoint.wait_for_requests(4);
+    running.kill9();
+    drop(running);
+    assert_eq!(story.left().len(), 10, "nothing is deleted before all is known");
+    let shown =
+        story.env.hookfire(["failed", "list", "--error", "interrupted", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(shown[0]["uuid"], "id-4");
+    let again = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert_eq!(last_line(&again), "recovered 7, still failing 0; deleted on the tenant 10, left there 0");
+    let received = story.received();
+    assert_eq!(received.len(), 10);
+    assert!(received.iter().all(|(id, times)| *times == if id == "id-4" { 2 } else { 1 }), "{received:?}");
+}
+
+#[test]
+fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
+    let endpoint = Server::script(vec![respond(200), repeat(503, 2), forever(200)]);
+    let story = Story::new(endpoint, &[1, 2, 3, 4, 5]);
+    let one = story.env.hookfire(["portal", "recover", "--max", "1"]).run().assert_code(0);
+    assert_eq!(last_line(&one), "recovered 1, still failing 0; deleted on the tenant 1, left there 4");
+    let stopped = story.env.hookfire(["portal", "recover", "--stop-after", "2"]).run().assert_code(3);
+    assert_eq!(last_line(&stopped), "recovered 0, still failing 2; deleted on the tenant 0, left there 4");
+    story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert_eq!(story.endpoint.requests().len(), 7);
+}
+
+#[test]
+fn a_url_that_is_no_endpoints_is_used_with_its_secret_which_is_kept_nowhere() {
+    let endpoint = Server::script(vec![respond(200)]);
+    let url = format!("{}/hook?token={SECRET}", endpoint.url());
+    let failures =
+        list([entry(1, 1, &url), "<webhooks-failure><id>x</webhooks-failure>".to_owned(), entry(2, 5, "ftp://x/")]);
+    let tenant = Server::script(vec![respond(200).body(failures.as_str()).times(2)]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let outcome = env.hookfire(["portal", "recover", "-vv"]).run().assert_code(0);
+    // The one without a time may be as old as the one before it.
+    assert_eq!(last_line(&outcome), "recovered 1, still failing 0; deleted on the tenant 0, left there 3");
+    assert!(outcome.stderr().contains("left on the tenant: failure 2 (line 3)"), "{outcome}");
+    assert_eq!(endpoint.requests()[0].target, format!("/hook?token={SECRET}"));
+    for canary in [TOKEN, SECRET] {
+        env.assert_nowhere(canary, &[&outcome]);
+    }
+}
+
+#[test]
+fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
+    let page = format!("<!DOCTYPE html><p>{TOKEN}</p>");
+    for (step, code, words) in [
+        (respond(403).body(TOKEN), 1, "403 Forbidden: the tenant does not take the token"),
+        (respond(404), 1, "no such API at this address"),
+        (respond(422).body(format!("bad {TOKEN}")), 1, "422 Unprocessable Entity: bad ***"),
+        (respond(200).body(page.as_str()), 1, "a page for a browser"),
+        (respond(302).header("Location", &format!("/login?back={TOKEN}")), 1, "the tenant points to `/login?back=***`"),
+        (respond(200).body("{\"webhooks-failures\":"), 1, "breaks off"),
+        (close(), 4, "no answer"),
+        (hang(), 4, "--timeout 5m"),
+    ] {
+        let tenant = Server::script(vec![step]);
+        let env = TestEnv::new();
+        let list = env.hookfire(["portal", "failed", "list", "--timeout", "2s", "--portal-url", &tenant.url()]);
+        let outcome = list.env("HOOKFIRE_PORTAL_TOKEN", TOKEN).run().assert_code(code);
+        assert!(outcome.stderr().contains(words), "{words}: {outcome}");
+        env.assert_nowhere(TOKEN, &[&outcome]);
+    }
+    let env = TestEnv::new();
+    env.hookfire(["portal", "failed", "list"]).run().assert_code(2);
+    let no_token =
+        env.hookfire(["portal", "failed", "list", "--portal-url", "http://127.0.0.1:1"]).run().assert_code(1);
+    assert!(no_token.stderr().contains("HOOKFIRE_PORTAL_TOKEN"), "{no_token}");
+}
+
+#[test]
+fn a_token_of_the_configuration_goes_to_no_other_tenant() {
+    let env = TestEnv::new();
+    env.write_config(&format!("[portal]\nurl = \"http://127.0.0.1:1\"\ntoken = \"{TOKEN}\"\n"));
+    let elsewhere =
+        env.hookfire(["portal", "failed", "list", "--portal-url", "http://127.0.0.1:2"]).run().assert_code(1);
+    assert!(elsewhere.stderr().contains("no token for the tenant"), "{elsewhere}");
+    let shown = env.hookfire(["config", "show"]).run().assert_code(0);
+    assert!(shown.stdout().contains("token from ***"), "{shown}");
+    env.assert_nowhere(TOKEN, &[&elsewhere, &shown]);
+}
+
+#[test]
+fn the_tenants_list_is_shown_and_deleted_from() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
+    let listed = story.env.hookfire(["portal", "failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let first = &listed[0];
+    assert_eq!((&first["uuid"], &first["time"]), (&json!("id-1"), &json!("2020-01-01T10:00:01.000Z")));
+    assert!(first["url"].as_str().unwrap().ends_with("/hook?token=***"), "{first}");
+    let xml = story.env.hookfire(["portal", "failed", "list", "-o", "xml"]).run().assert_code(0);
+    assert_eq!(
+        roxmltree::Document::parse(xml.stdout()).unwrap().root_element().children().filter(|n| n.is_element()).count(),
+        3
+    );
+
+    story.env.hookfire(["portal", "failed", "delete"]).run().assert_code(2);
+    story.env.hookfire(["portal", "failed", "delete", "--all"]).run().assert_code(2);
+    story.env.hookfire(["portal", "failed", "delete", "--before", "someday", "--yes"]).run().assert_code(2);
+    let before = ["portal", "failed", "delete", "--before", "2020-01-01 10:00:02"];
+    let dry = story.env.hookfire(before).arg("--dry-run").run().assert_code(0);
+    assert!(dry.stderr().contains("2 failed deliveries on the tenant would be deleted"), "{dry}");
+    assert_eq!(story.left().len(), 3);
+    let deleted = story.env.hookfire(before).arg("--yes").run().assert_code(0);
+    assert_eq!(deleted.stdout(), "deleted 2 failed deliveries on the tenant\n");
+    assert_eq!(story.left(), ["id-3"]);
+    story.env.hookfire(["portal", "failed", "delete", "--all", "--yes"]).run().assert_code(0);
+    assert_eq!(story.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_tenant_that_answers_in_json_is_understood() {
+    let event = "<event><action>created</action><type>account</type><object><account/></object></event>";
+    let failure =
+        json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "Timeout", "url": "http://h/", "event": event });
+    let list = json!({ "webhooks-failures": [{ "webhooks-failure": failure }] }).to_string();
+    let tenant = Server::script(vec![respond(200).body(list)]);
+    let env = TestEnv::new();
+    let args = ["portal", "failed", "list", "-o", "ndjson", "--portal-url", &tenant.url()];
+    let listed = env.hookfire(args).env("HOOKFIRE_PORTAL_TOKEN", TOKEN).run().assert_code(0);
+    assert_eq!((&listed.json()["uuid"], &listed.json()["error"]["kind"]), (&json!("id-1"), &json!("timeout")));
+}
+
+#[test]
+fn objects_are_shown_and_fired() {
+    let account = "<?xml version=\"1.0\"?><account><id>42</id><org_name>Acme</org_name></account>";
+    let tenant = Server::script(vec![
+        respond(200).body(account),
+        respond(404),
+        respond(200).body("<user/>"),
+        respond(200).body(account),
+    ]);
+    let endpoint = Server::script(vec![respond(200)]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let shown = env.hookfire(["portal", "object", "account", "42"]).run().assert_code(0);
+    assert_eq!(shown.stdout(), format!("{account}\n"));
+    env.hookfire(["portal", "object", "application", "9"]).run().assert_code(5);
+    env.hookfire(["portal", "object", "user", "7"]).run().assert_code(2);
+    env.hookfire(["portal", "object", "user", "7", "--account", "42"]).run().assert_code(0);
+    let args =
+        ["fire", "account", "updated", "--portal-object", "42", "--set", "org_name=New", "--url", &endpoint.url()];
+    let fired = env.hookfire(args).run().assert_code(0);
+    let body = String::from_utf8(endpoint.requests()[0].body.clone()).unwrap();
+    assert!(body.contains("<account><id>42</id><org_name>New</org_name></account>"), "{body}");
+    let asked: Vec<String> = tenant.requests().iter().map(|request| request.target.clone()).collect();
+    let token = format!("access_token={TOKEN}");
+    assert_eq!(
+        asked,
+        [
+            format!("/admin/api/accounts/42.xml?{token}"),
+            format!("/admin/api/applications/find.xml?application_id=9&{token}"),
+            format!("/admin/api/accounts/42/users/7.xml?{token}"),
+            format!("/admin/api/accounts/42.xml?{token}"),
+        ]
+    );
+    env.assert_nowhere(TOKEN, &[&shown, &fired]);
+}
+
+#[test]
+fn the_switchboard_is_set_and_shown_without_its_secret() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
+    let set = |args: &[&str]| story.env.hookfire(["portal", "webhooks", "set"]).args(args).run();
+    let outcome =
+        set(&["-e", "hook", "--active", "on", "--event", "account.created=on", "--event", "user.*=off", "-o", "json"]);
+    let webhook = &outcome.json()["webhook"];
+    assert_eq!((&webhook["active"], &webhook["account_created_on"]), (&json!(true), &json!(true)));
+    assert_eq!((&webhook["user_deleted_on"], &webhook["provider_actions"]), (&json!(false), &Value::Null));
+    assert!(webhook["url"].as_str().unwrap().ends_with("/hook?token=***"), "{outcome}");
+    story.env.assert_nowhere(SECRET, &[&outcome]);
+    assert!(set(&["--active", "off"]).assert_code(0).stdout().contains("off"));
+    set(&[]).assert_code(2);
+    let mistyped = set(&["--event", "account.craeted=on"]).assert_code(2);
+    assert!(mistyped.stderr().contains("did you mean `account.created`?"), "{mistyped}");
+    set(&["--url", &format!("http://h/{}", "x".repeat(255))]).assert_code(2);
+}
+
+#[test]
+fn the_stand_in_answers_as_the_tenant_does() {
+    let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
+    let token = format!("access_token={TOKEN}");
+    let host = format!("Host: 127.0.0.1:{}", story.listener.port());
+    let ask = |method: &str, target: &str| story.listener.send(format!("{method} {target} HTTP/1.1\r\n{host}\r\n\r\n"));
+    let failures = "/admin/api/webhooks/failures";
+    assert_eq!(ask("GET", &format!("{failures}.xml")).status, 403);
+    assert_eq!(ask("GET", &format!("{failures}.xml?access_token=wrong")).status, 403);
+    let listed = ask("GET", &format!("{failures}.json?{token}")).json();
+    assert_eq!(listed["webhooks-failures"][2]["webhooks-failure"]["time"], "2020-01-01 10:00:03 UTC");
+    assert_eq!(ask("DELETE", &format!("{failures}.xml?time=soon&{token}")).status, 400);
+    assert_eq!(story.left().len(), 3);
+    let deleted = ask("DELETE", &format!("{failures}.xml?time=2020-01-01T10:00:02Z&{token}"));
+    assert_eq!((deleted.status, deleted.body.len()), (200, 0));
+    assert_eq!(story.left(), ["id-3"]);
+    let put = |body: &str| {
+        let length = body.len();
+        story
+            .listener
+            .send(format!("PUT /admin/api/webhooks.json HTTP/1.1\r\n{host}\r\nContent-Length: {length}\r\n\r\n{body}"))
+    };
+    assert_eq!(put(&format!("{token}&url=ftp%3A%2F%2Fh")).status, 422);
+    assert_eq!(put("active=true").status, 403);
+    assert_eq!(put(&format!("{token}&active=true")).json(), json!({ "webhook": { "active": true } }));
+    assert_eq!(story.listener.inbox(), Vec::<Value>::new(), "none of it is caught");
+
+    let env = TestEnv::new();
+    let plain = Listener::start(&env, &[]);
+    assert_eq!(
+        plain.get("/admin/api/webhooks/failures.xml").status,
+        200,
+        "without the option it is a path as any other"
+    );
+    assert_eq!(plain.inbox().len(), 1);
+    let exposed = env.hookfire(["listen", "0.0.0.0:0", "--expose", "--emulate-portal"]).run().assert_code(2);
+    assert!(exposed.stderr().contains("--require-portal-token"), "{exposed}");
+}

@@ -1,0 +1,169 @@
+//! Lists of a tenant's failures, taken into the journal: round trips, broken ones, long ones, and their secrets.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, TestEnv, forever};
+
+const CANARY: &str = "canary-5f1d0c77";
+
+fn event(n: usize) -> String {
+    format!(
+        "<event><action>created</action><type>account</type><object><account><id>{n}</id></account></object></event>"
+    )
+}
+
+fn entry(n: usize, time: &str) -> String {
+    format!(
+        "<webhooks-failure><id>id-{n}</id><time>{time}</time><error>503 Service Unavailable</error>\
+         <url>http://127.0.0.1:1/3scale?token={CANARY}</url>{}</webhooks-failure>\n",
+        event(n)
+    )
+}
+
+fn failed(env: &TestEnv) -> Vec<Value> {
+    env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json().as_array().unwrap().clone()
+}
+
+#[test]
+fn what_failed_in_one_journal_is_delivered_from_another() {
+    let (here, there) = (TestEnv::new(), TestEnv::new());
+    let down = Server::script(vec![forever(503)]);
+    let kinds = [("account", "created"), ("user", "updated"), ("application", "key_created"), ("account", "deleted")];
+    let mut fired = Vec::new();
+    for n in 0..20 {
+        let (event_type, action) = kinds[n % kinds.len()];
+        here.hookfire(["fire", event_type, action, "--no-retry", "--url", &down.url()]).run().assert_code(3);
+        fired.push(down.requests()[n].body.clone());
+    }
+    let list = here.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    there.write_file("failures.xml", list.stdout());
+    let outcome = there.hookfire(["failed", "import", "failures.xml"]).run().assert_code(0);
+    assert_eq!(outcome.stdout(), "imported 20 failed deliveries\n");
+    let again = there.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    assert_eq!(again.stdout(), list.stdout(), "the same ids, times, errors and events");
+    let twice = there.hookfire(["failed", "import", "-", "-o", "json"]).stdin(list.stdout()).run().assert_code(0);
+    assert_eq!(twice.json(), json!({ "imported": 0, "known": 20, "broken": 0, "problems": [] }));
+
+    let up = Server::script(vec![forever(200)]);
+    there.hookfire(["retry", "--all", "--url", &up.url()]).run().assert_code(0);
+    let mut received = up.requests();
+    assert_eq!(received.len(), 20);
+    assert_eq!(failed(&there), Vec::<Value>::new());
+    // Of failures of one millisecond any may come first.
+    received.sort_by_key(|request| request.header("webhook-id").map(str::to_owned));
+    let mut sent = down.requests();
+    sent.sort_by_key(|request| request.header("webhook-id").map(str::to_owned));
+    for (received, sent) in received.iter().zip(&sent) {
+        let from_root = |body: &[u8]| {
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            text[text.find("<event").unwrap()..].to_owned()
+        };
+        assert_eq!(received.header("webhook-id"), sent.header("webhook-id"));
+        assert_eq!(from_root(&received.body), from_root(&sent.body));
+    }
+    let known = there.hookfire(["failed", "import", "failures.xml"]).run().assert_code(0);
+    assert_eq!(
+        known.stdout(),
+        "imported 0 failed deliveries, 20 already known\n",
+        "what was delivered is not taken anew"
+    );
+}
+
+#[test]
+fn what_is_broken_is_named_and_the_good_ones_go_in() {
+    let env = TestEnv::new();
+    let broken = "<webhooks-failure><id>x</di></webhooks-failure>\n";
+    let list = format!(
+        "<webhooks-failures>\n{}{broken}{}{}</webhooks-failures>",
+        entry(1, "2026-11-20 10:00:00 UTC"),
+        entry(2, "last night"),
+        entry(3, "2026-11-20T10:00:01.250Z")
+    );
+    let outcome = env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(2);
+    assert_eq!(outcome.stdout(), "imported 2 failed deliveries\n");
+    for words in [
+        "failure 2 (line 3): ",
+        "failure 3 (line 4), id `id-2`: its `time` cannot be read",
+        "2 failures of the list are broken",
+    ] {
+        assert!(outcome.stderr().contains(words), "{outcome}");
+    }
+    let list = failed(&env);
+    assert_eq!(list[0]["finished_at"], "2026-11-20T10:00:00.000Z");
+    assert_eq!(list[1]["finished_at"], "2026-11-20T10:00:01.250Z");
+    assert_eq!(
+        list[1]["last_error"],
+        json!({ "kind": "status", "http_status": 503, "message": "503 Service Unavailable" })
+    );
+    assert_eq!((&list[1]["uuid"], &list[1]["attempt_count"]), (&json!("id-3"), &json!(1)));
+
+    let cut = format!("<webhooks-failures>{}<webhooks-failure>", entry(4, "2026-11-20T10:00:02Z"));
+    let outcome = env.hookfire(["failed", "import", "-"]).stdin(cut).run().assert_code(2);
+    assert!(outcome.stderr().contains("breaks off before its end"), "{outcome}");
+    assert_eq!(failed(&env).len(), 3, "what came whole is kept");
+    for (text, words) in [("<html></html>", "not a list of failures"), ("no", "neither XML nor JSON"), ("", "is empty")]
+    {
+        let outcome = env.hookfire(["failed", "import", "-"]).stdin(text).run().assert_code(2);
+        assert!(outcome.stderr().contains(words), "{outcome}");
+    }
+    env.hookfire(["failed", "import", "nowhere.xml"]).run().assert_code(1);
+}
+
+#[test]
+fn json_is_read_as_3scale_writes_it() {
+    let env = TestEnv::new();
+    let entry = |n: usize| {
+        json!({ "webhooks-failure": { "id": format!("id-{n}"), "time": "2026-11-20 10:00:00 UTC", "error": "Timeout",
+            "url": "http://127.0.0.1:1/", "event": format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{}", event(n)) } })
+    };
+    let list = json!({ "webhooks-failures": [entry(1), { "webhooks-failure": { "id": "id-9" } }, entry(2)] });
+    let outcome = env.hookfire(["failed", "import", "-", "-o", "json"]).stdin(list.to_string()).run().assert_code(2);
+    let report: Value = serde_json::from_str(outcome.stdout()).unwrap();
+    assert_eq!((&report["imported"], &report["broken"]), (&json!(2), &json!(1)), "{outcome}");
+    assert_eq!(report["problems"][0]["uuid"], "id-9");
+    assert_eq!(failed(&env)[0]["last_error"]["kind"], "timeout");
+}
+
+#[test]
+fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_are_kept() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(200)]);
+    let list = format!("<webhooks-failures>{}</webhooks-failures>", entry(1, "2026-11-20 10:00:00 UTC"))
+        .replace("http://127.0.0.1:1/3scale", &format!("{}/3scale", server.url().trim_end_matches('/')))
+        .replace("503 Service Unavailable", &format!("Timeout at /3scale?token={CANARY}"));
+    env.write_config(&format!(
+        "[endpoints.staging]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"HOOK_TOKEN\" }} }}\n",
+        server.url().trim_end_matches('/')
+    ));
+    let imported = env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
+    let shown = env.hookfire(["failed", "show", "1"]).run().assert_code(0);
+    assert_eq!(failed(&env)[0]["endpoint"], "staging");
+    let without = env.hookfire(["retry", "--all"]).run().assert_code(1);
+    assert!(without.stderr().contains("HOOK_TOKEN"), "{without}");
+    let retried = env.hookfire(["retry", "--all"]).env("HOOK_TOKEN", "new-value-of-the-secret").run().assert_code(0);
+    assert_eq!(server.requests()[0].target, "/3scale?token=new-value-of-the-secret");
+    env.assert_nowhere(CANARY, &[&imported, &shown, &without, &retried]);
+}
+
+#[test]
+fn a_list_of_a_hundred_thousand_is_taken_in_little_memory() {
+    const FAILURES: usize = 100_000;
+    let env = TestEnv::new();
+    let mut list = String::from("<webhooks-failures>\n");
+    let padding = format!("{}</account>", "<x>0123456789</x>".repeat(30));
+    for n in 0..FAILURES {
+        let entry = entry(n, "2026-11-20 10:00:00 UTC").replace("</account>", &padding);
+        let _ = write!(list, "{entry}");
+    }
+    assert!(list.len() > 70_000_000);
+    list.push_str("</webhooks-failures>\n");
+    env.write_file("failures.xml", &list);
+    // The list itself would not fit.
+    let limited = format!("ulimit -v 64000; exec '{}' failed import failures.xml", env!("CARGO_BIN_EXE_hookfire"));
+    let outcome = env.shell(&limited).deadline(std::time::Duration::from_secs(120)).run().assert_code(0);
+    assert_eq!(outcome.stdout(), format!("imported {FAILURES} failed deliveries\n"));
+    let listed = env.hookfire(["failed", "list", "--limit", "1"]).run().assert_code(0);
+    assert!(listed.stderr().contains("1 of 100000 shown"), "{listed}");
+}
