@@ -3,6 +3,7 @@
 mod captures;
 mod checkpoint;
 mod damage;
+mod import;
 mod leases;
 mod lists;
 mod machine;

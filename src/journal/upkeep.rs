@@ -116,6 +116,7 @@ impl Journal {
         })?;
         problems.extend(orphans.into_iter().map(|(table, rows)| match table.as_str() {
             "attempts" => format!("{rows} attempts belong to no delivery"),
+            "imported" => format!("{rows} uuids of imported deliveries belong to no delivery"),
             _ => format!("{rows} {table} belong to no bin"),
         }));
         let counts = Status::ALL
