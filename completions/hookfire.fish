@@ -60,7 +60,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'The 
 form\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
 porta\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r -f
@@ -564,7 +564,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
@@ -590,7 +590,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l account -d 'The account it belongs to: needed for a user' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The tenant\'s admin portal, such as https://acme-admin.3scale.net [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r

@@ -27,7 +27,7 @@ const TOKEN: &str = "HOOKFIRE_PORTAL_TOKEN";
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Tenant")]
 pub struct PortalArgs {
-    /// The tenant's admin portal, such as https://acme-admin.3scale.net [default: the configuration's `portal.url`]
+    /// The tenant's admin portal, such as `https://acme-admin.3scale.net` [default: the configuration's `portal.url`]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PORTAL_URL", hide_env_values = true, value_hint = ValueHint::Url)]
     pub portal_url: Option<String>,
     /// The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration's `portal.token`]
