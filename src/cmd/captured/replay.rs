@@ -92,10 +92,6 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         destination.replay_of = Some(*id);
         let mut one = prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
         one.request.redactor.add(&ctx.proxy_credentials(&options));
-        if one.respelled {
-            let shown = &one.shown_url;
-            ctx.ui.warning(&format!("#{id} has a target that no URL can carry as it came; it goes to {shown}"));
-        }
         ctx.ui.detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
         prepared.push((caught, body, one));
     }
@@ -117,6 +113,8 @@ fn refused(error: ReplayError, id: i64) -> Failure {
                 .hint("if that host may have them, say so with `--send-credentials`"),
             ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
                 .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
+            ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
+                .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
             ReplayError::Partial => Failure::from_error(Kind::Usage, error)
                 .hint(format!("`hookfire captured show {id} --raw` has the bytes that came")),
         };
