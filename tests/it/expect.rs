@@ -290,6 +290,16 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
             assert!(outcome.json()[0]["body"].as_str().unwrap().contains("<username>***</username>"), "{outcome}");
         }
     }
+    // Nor is it shown by whoever looks later, who knows nothing of what was expected.
+    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0);
+    assert_eq!(list.ndjson().len(), 5);
+    for capture in list.ndjson() {
+        let query = capture["query"].as_array().unwrap();
+        assert!(query.is_empty() && capture["secret_ok"] == false || query[0][1] == "***", "{capture}");
+        let shown = env.hookfire(["captured", "show", &capture["id"].to_string()]).run().assert_code(0);
+        let head = shown.stdout().split("\n\n").next().unwrap();
+        assert!(!head.contains("canary") && !head.contains("c0ffee"), "{shown}");
+    }
     let outcome = env.hookfire(["expect", "--secret", "token=@env:CANARY"]).run().assert_code(1);
     assert!(outcome.stderr().contains("`CANARY` is not set"), "{outcome}");
     let outcome = env.hookfire(["expect", "--secret", "canary", "--header", "canary"]).run().assert_code(2);

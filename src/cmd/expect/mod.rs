@@ -161,7 +161,7 @@ fn listening(
     }
     let journal = ctx.journal()?;
     journal.create_bin(BIN, false, ctx.now())?;
-    let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?);
+    let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?, watch.expectation.clone());
     let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper))).map_err(|e| {
         Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
     })?;
