@@ -95,7 +95,7 @@ impl ListenDesk {
         match (call.method.as_str(), path) {
             ("GET", ["version"]) => self.version(),
             ("GET", ["bins"]) => captures::bins(self),
-            ("DELETE", ["bins", name, "captures"]) => captures::clear(self, name),
+            ("DELETE", ["bins", name, "captures"]) => captures::clear(self, call, name),
             ("GET", ["outcomes"]) => deliveries::outcomes(self, call),
             (_, ["captures", rest @ ..]) => captures::answer(self, call, rest),
             (_, ["deliveries", rest @ ..]) => deliveries::answer(self, call, rest),
