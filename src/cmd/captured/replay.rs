@@ -5,7 +5,7 @@ use std::rc::Rc;
 use clap::{Args, ValueHint};
 
 use super::selection::whole;
-use crate::capture::{Body, Caught, header_text, is_credential};
+use crate::capture::{Body, Caught, header_text, is_hidden};
 use crate::cmd::args::{CaptureId, Format, ReportOutput, TransportArgs};
 use crate::cmd::context::Context;
 use crate::cmd::report::tls_hint;
@@ -210,7 +210,7 @@ impl Run<'_> {
         let headers = one.request.headers.iter();
         headers
             .map(|(name, value)| {
-                let hide = is_credential(name) || own_secret(name);
+                let hide = is_hidden(name, value) || own_secret(name);
                 (name.clone(), if hide { MASK.to_owned() } else { header_text(value) })
             })
             .collect()
@@ -264,7 +264,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
     let none = exchange.result.as_ref().err();
     let headers = answer.map(|answer| {
         let shown = |(name, value): &(String, Vec<u8>)| {
-            let hidden = is_credential(name);
+            let hidden = is_hidden(name, value);
             (name.clone(), if hidden { MASK.to_owned() } else { redactor.redact(&header_text(value)) })
         };
         answer.headers.iter().map(shown).collect::<Vec<_>>()
