@@ -257,6 +257,32 @@ fn three_scales_old_form_counts_as_the_event_in_it() {
 }
 
 #[test]
+fn what_a_command_leaves_behind_ends_with_expect() {
+    let env = TestEnv::new();
+    for line in [
+        "sleep 47 & echo $! > below",
+        "(trap '' TERM; echo begun > begun; while :; do sleep 0.1; done) & echo $! > below; until test -e begun; do :; done",
+    ] {
+        let line = format!("{line}; {HOOKFIRE} fire user created -q; exit 0");
+        // Whoever reads its stderr to the end would wait for them.
+        expect_of_shell(&env, &[], &line).deadline(Duration::from_secs(20)).run().assert_code(0);
+        let pid = std::fs::read_to_string(env.work_dir().join("below")).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(status.is_empty() || status.contains(") Z "), "{line}: {status}");
+    }
+}
+
+#[test]
+fn a_command_beside_a_watched_bin_has_no_url_to_send_to() {
+    let env = TestEnv::new();
+    let line = "test -z \"${HOOKFIRE_EXPECT_URL+set}\"";
+    let outcome = env
+        .hookfire(["expect", "--bin", "none", "--count", "0", "--within", "100ms", "--", "sh", "-c", line])
+        .env("HOOKFIRE_EXPECT_URL", "");
+    outcome.run().assert_code(0);
+}
+
+#[test]
 fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
     let env = TestEnv::new();
     let canary = "canary-c0ffee+/=x";
