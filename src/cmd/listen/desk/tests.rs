@@ -227,6 +227,15 @@ fn a_capture_hides_its_secrets_until_asked() {
 }
 
 #[test]
+fn a_page_can_tell_a_listener_from_the_next_one() {
+    let office = Office::new();
+    let said = office.reply("GET", "/_hookfire/api/instance", "");
+    assert_eq!((said.0, &said), (200, &office.reply("GET", "/_hookfire/api/instance", "")));
+    std::thread::sleep(Duration::from_millis(2));
+    assert_ne!(said, Office::new().reply("GET", "/_hookfire/api/instance", ""));
+}
+
+#[test]
 fn captures_are_deleted_one_by_one_and_by_bin() {
     let office = Office::new();
     office.catch(&[("POST /1 HTTP/1.1", b""), ("POST /2 HTTP/1.1", b""), ("POST /3 HTTP/1.1", b"")]);
