@@ -50,7 +50,7 @@ pub struct CapturedReplayArgs {
     #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
     ids: Vec<CaptureId>,
     /// Where to send; every value in its query counts as secret
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target", required_unless_present = "endpoint")]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
@@ -75,7 +75,10 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         // The option wins over the variable of the other.
         (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
         (Some(url), None) => settings::from_url(url)?,
-        (None, None) => return Err(Failure::usage("`--to URL` or `--endpoint NAME` says where to send")),
+        (None, None) => {
+            return Err(Failure::usage("nothing says where to send")
+                .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
+        }
     };
     let options = settings::transport(&args.transport, ctx.matches, chosen.endpoint.map(|(_, endpoint)| endpoint));
     let mut destination = Destination {
