@@ -218,7 +218,13 @@ fn after_a_restart_at_the_same_address_the_page_can_still_act() {
     listener.stop();
     let mut again = env.hookfire(["listen", "--port", &port, "-o", "ndjson"]).spawn();
     again.wait_for_stdout_line("\"ready\"");
-    browser.wait_for("window.ofTheFirst === undefined && document.querySelector('#live').innerText === 'Live'");
+    // Asked again and again from here: what waits in the page ends with it.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while browser.script("return window.ofTheFirst === undefined") != true {
+        assert!(std::time::Instant::now() < limit, "the page is still the first listener's");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    browser.wait_for_text("#live", "Live");
     wait_for_rows(&browser, 1);
     browser.click("#delete");
     browser.click("#confirm");
