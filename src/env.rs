@@ -227,15 +227,38 @@ pub enum Ending {
 /// # Errors
 /// The system's, such as that there is no such process any more.
 pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Result<()> {
-    use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+    use rustix::process::{Signal, kill_process, kill_process_group};
     let signal = match ending {
         Ending::Asked => Signal::TERM,
         Ending::Forced => Signal::KILL,
     };
-    let no_such = std::io::Error::from(rustix::io::Errno::SRCH);
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(no_such)?;
+    let pid = process_id(pid)?;
     let sent = if with_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
     Ok(sent?)
+}
+
+/// The exit code of a child that has ended, as a shell tells it: 128 and the signal's number for one that a signal ended.
+/// The child is not waited for: its id, and its group's, stay its own.
+///
+/// # Errors
+/// The system's, such as that there is no such child.
+pub fn exit_code(pid: u32) -> std::io::Result<Option<i32>> {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(process_id(pid)?), options)?;
+    Ok(status
+        .map(|status| status.exit_status().or(status.terminating_signal().map(|signal| signal + 128)).unwrap_or(1)))
+}
+
+/// Whether anything is left of the process group that this process led.
+pub fn group_is_left(pid: u32) -> bool {
+    let left = process_id(pid).and_then(|pid| Ok(rustix::process::test_kill_process_group(pid)?));
+    left.is_ok()
+}
+
+fn process_id(pid: u32) -> std::io::Result<rustix::process::Pid> {
+    let no_such = std::io::Error::from(rustix::io::Errno::SRCH);
+    i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or(no_such)
 }
 
 #[cfg(test)]

@@ -148,13 +148,13 @@ impl<'a> Portal<'a> {
         form: Option<String>,
     ) -> Result<Answered, PortalError> {
         let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
-        let (shown, _) = self.base.with_target(&path, None);
+        let shown = self.base.with_path(&path, None);
         let mut pairs: Vec<String> = query.iter().map(|(name, value)| encode_pair(name, value)).collect();
         if form.is_none() {
             pairs.push(encode_pair(&self.parameter, self.token.expose()));
         }
         let query = (!pairs.is_empty()).then(|| pairs.join("&"));
-        let (url, _) = self.base.with_target(&path, query.as_deref());
+        let url = self.base.with_path(&path, query.as_deref());
         let mut headers = vec![("user-agent", concat!("hookfire/", env!("CARGO_PKG_VERSION")))];
         headers.extend(form.is_some().then_some(("content-type", "application/x-www-form-urlencoded")));
         let request = Verbatim {

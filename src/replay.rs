@@ -50,6 +50,9 @@ pub enum ReplayError {
     /// Nothing in it says which path to ask for.
     #[error("its target `{0}` has no path, and neither has the URL to send it to")]
     NoPath(String),
+    /// No request can ask for its path and query as they came.
+    #[error("its target cannot be sent as it came: a `#` in it would end it")]
+    Unsendable,
     /// Credentials for one host are none of another's business.
     #[error("it carries {} for {}, not for `{there}`", crate::text::listed(.names.iter().map(String::as_str)), .came_for.as_deref().map_or_else(|| "a host that it does not name".to_owned(), |host| format!("`{host}`")))]
     Credentials {
@@ -72,8 +75,6 @@ pub struct Prepared {
     pub request: Verbatim,
     /// Its URL as it may be shown.
     pub shown_url: String,
-    /// Whether the path or query cannot be sent quite as they came.
-    pub respelled: bool,
 }
 
 /// Makes the request that a capture is to be sent on as.
@@ -94,7 +95,7 @@ pub fn prepare(
     }
     let target = &destination.target;
     let resolved = target.resolve(variables)?;
-    let (url, respelled) = url(capture, target, resolved.url.expose())?;
+    let url = url(capture, target, resolved.url.expose())?;
     let mut headers = end_to_end(capture);
     headers.retain(|(name, _)| !resolved.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
     if !destination.send_credentials {
@@ -115,7 +116,7 @@ pub fn prepare(
         body: (has_body || !body.bytes.is_empty()).then(|| body.bytes.clone()),
         redactor,
     };
-    Ok(Prepared { request, shown_url: shown(capture, target, &destination.mask, &url), respelled })
+    Ok(Prepared { request, shown_url: shown(capture, target, &destination.mask, &url) })
 }
 
 /// Sends it.
@@ -123,20 +124,16 @@ pub fn replay(relay: &dyn Relay, prepared: &Prepared) -> Exchange {
     relay.exchange(&prepared.request)
 }
 
-/// The URL, and whether anything of the capture had to be spelled otherwise in it.
-fn url(capture: &Capture, target: &Target, own: &str) -> Result<(String, bool), ReplayError> {
+/// The URL.
+fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayError> {
     let own_query = own.split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
     let query = own_query.or(capture.query());
-    if own_path != "/" {
-        let (url, changed) = target.base.with_target(own_path, query);
-        return Ok((url.into(), changed));
+    let path = if own_path == "/" { capture.path() } else { own_path };
+    if !path.starts_with('/') {
+        return Err(ReplayError::NoPath(path.to_owned()));
     }
-    if !capture.path().starts_with('/') {
-        return Err(ReplayError::NoPath(capture.path().to_owned()));
-    }
-    let (url, changed) = target.base.with_target(capture.path(), query);
-    Ok((url.into(), changed))
+    target.base.with_target(path, query).map(String::from).ok_or(ReplayError::Unsendable)
 }
 
 /// The URL with the secrets of either side masked.
@@ -231,7 +228,7 @@ mod tests {
         ] {
             let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n\r\n");
             let prepared = prepared(head.as_bytes(), &to(to_url)).unwrap();
-            assert_eq!((prepared.request.url.expose(), prepared.respelled), (sent, false), "{target} {to_url}");
+            assert_eq!(prepared.request.url.expose(), sent, "{target} {to_url}");
             assert!(!prepared.shown_url.contains("secret"), "{}", prepared.shown_url);
             assert_eq!(
                 prepared.request.redactor.redact("secret"),
@@ -243,9 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_no_url_can_carry_is_said_to_be_respelled() {
-        let prepared = prepared(b"GET /a/../b HTTP/1.1\r\n\r\n", &to("http://h")).unwrap();
-        assert_eq!((prepared.request.url.expose(), prepared.respelled), ("http://h/b", true));
+    fn a_target_is_sent_as_it_came_or_not_at_all() {
+        for target in ["/a/../b", "/a\\b?q={'x':1}"] {
+            let sent = prepared(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), &to("http://h")).unwrap();
+            assert_eq!(sent.request.url.expose(), format!("http://h{target}"));
+        }
+        let none = prepared(b"GET /a?b#c HTTP/1.1\r\n\r\n", &to("http://h"));
+        assert!(matches!(none, Err(ReplayError::Unsendable)));
     }
 
     #[test]

@@ -9,20 +9,22 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::Capture;
-use crate::safe_url::decoded_pairs;
-use crate::secret::{MASK, Secret, credentials_in_header};
+use crate::safe_url::{self, decoded_pairs, form_decoded};
+use crate::secret::{MASK, Secret, credentials_in_header, header_is_secret};
 
-/// Headers that are credentials by their definition.
+/// Headers that are credentials by their definition, and for one host only.
 const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 /// Decides what is hidden.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
-    /// Query parameters that are secret wherever they appear, by decoded name.
+    /// Query parameters that are secret wherever they appear, by decoded name in whatever case.
     pub names: BTreeSet<String>,
     /// Those that the catcher asks for. None if that is not known: of a capture that was asked for a secret every query
     /// value is hidden then.
     pub required: Option<BTreeSet<String>>,
+    /// Values that are hidden wherever they stand in a query, whatever the parameter is called.
+    pub values: Vec<Secret>,
     /// Hide nothing.
     pub reveal: bool,
 }
@@ -67,8 +69,17 @@ impl Mask {
 
     /// A header's value, or what stands for it.
     pub fn header<'a>(&self, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
-        let hide = !self.reveal && is_credential(name);
-        if hide { Cow::Borrowed(MASK.as_bytes()) } else { Cow::Borrowed(value) }
+        if self.reveal {
+            return Cow::Borrowed(value);
+        }
+        if is_hidden(name, value) {
+            return Cow::Borrowed(MASK.as_bytes());
+        }
+        // The address of a page, which may have been opened with a token in it.
+        if name.eq_ignore_ascii_case("referer") && value.contains(&b'?') {
+            return Cow::Owned(safe_url::masked(&header_text(value)).into_bytes());
+        }
+        Cow::Borrowed(value)
     }
 
     /// The headers in order, their values as text: UTF-8, or else Latin-1, which every byte is.
@@ -88,7 +99,7 @@ impl Mask {
         let open = Mask { reveal: true, ..Mask::default() };
         let pairs = open.query(capture).into_iter().zip(self.query(capture)).filter(|(came, shown)| came != shown);
         let in_query = pairs.map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
-        let headers = capture.fields.headers.iter().filter(|(name, _)| !self.reveal && is_credential(name));
+        let headers = capture.fields.headers.iter().filter(|(name, value)| !self.reveal && is_hidden(name, value));
         let in_headers = headers.map(|(_, value)| Secret::new(header_text(value)));
         let mut values: Vec<Secret> = in_query.chain(in_headers).collect();
         let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();
@@ -96,13 +107,26 @@ impl Mask {
         values
     }
 
+    fn holds_secret(&self, text: &str) -> bool {
+        self.values.iter().any(|secret| !secret.expose().is_empty() && text.contains(secret.expose()))
+    }
+
     fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
         // Whoever asked for a secret may have been given a wrong one, and that may be right elsewhere.
         let asked = capture.secret_ok.is_some();
         let anything = asked && self.required.is_none();
-        let named = self.names.contains(name) || asked && self.required.iter().flatten().any(|n| n == name);
+        // Whoever writes `TOKEN=` means it all the same.
+        let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
+        let named = self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
         match part.contains('=') {
             _ if self.reveal || part.is_empty() => Hidden::Nothing,
+            _ if self.holds_secret(name) => Hidden::Word,
+            true if part
+                .split_once('=')
+                .is_some_and(|(_, value)| self.holds_secret(&form_decoded(value.as_bytes()))) =>
+            {
+                Hidden::Value
+            }
             true if anything || named => Hidden::Value,
             false if anything => Hidden::Word,
             _ => Hidden::Nothing,
@@ -111,12 +135,18 @@ impl Mask {
 }
 
 enum Hidden {
+    /// It is shown.
     Nothing,
     Value,
     Word,
 }
 
-/// Whether a header is a credential by its definition.
+/// Whether a header's value is hidden: one that carries a credential, by its name or its look.
+pub fn is_hidden(name: &str, value: &[u8]) -> bool {
+    header_is_secret(name, &header_text(value))
+}
+
+/// Whether a header is a credential by its definition, such as a browser sends to the host alone that it has it from.
 pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
@@ -151,6 +181,31 @@ mod tests {
         let pairs = mask.query(&capture);
         let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("a", "1"), ("token", "***"), ("token", ""), ("token", "***"), ("b", "x y")]);
+    }
+
+    #[test]
+    fn a_names_case_does_not_count_and_a_known_value_is_hidden_under_any_name() {
+        let capture = capture("/h?TOKEN=a&Token=b&t=s%65cret&s=xsecretx&secret&secret=1&secre=t");
+        let mask = Mask { values: vec![Secret::new("secret"), Secret::new("")], ..naming("token") };
+        assert_eq!(mask.target(&capture), "/h?TOKEN=***&Token=***&t=***&s=***&***&***&secre=t");
+        let hidden: Vec<Secret> = mask.hidden_values(&capture);
+        assert!(hidden.contains(&Secret::new("xsecretx")));
+    }
+
+    #[test]
+    fn headers_are_hidden_by_the_rule_of_all_outputs_and_an_address_in_one_keeps_its_query() {
+        for (name, value, shown) in [
+            ("X-Api-Key", "k", "***"),
+            ("X-Hub-Signature-256", "sha256=1", "***"),
+            ("X-Custom", "Bearer k", "***"),
+            ("X-Source", "ci", "ci"),
+            ("Referer", "https://h/p?token=k&a", "https://h/p?token=***&***"),
+            ("referer", "https://h/p", "https://h/p"),
+        ] {
+            assert_eq!(header_text(&Mask::default().header(name, value.as_bytes())), shown, "{name}");
+            let open = Mask { reveal: true, ..Mask::default() };
+            assert_eq!(header_text(&open.header(name, value.as_bytes())), value, "{name}");
+        }
     }
 
     #[test]

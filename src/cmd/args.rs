@@ -4,6 +4,7 @@
 //! parse. What the options mean, and what wins over what, is settled there too.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -391,3 +392,11 @@ output_option!(ReportOutput, ReportFormat, "`--output` of a command that reports
 output_option!(ListOutput, ListFormat, "`--output` of a list.", Text, Json, Ndjson, Csv);
 output_option!(FailedOutput, FailedFormat, "`--output` of the failed list.", Text, Json, Ndjson, Csv, Xml);
 output_option!(PageOutput, PageFormat, "`--output` of one delivery with its event.", Text, Json, Ndjson, Xml);
+
+/// Reads a number that cannot be 0.
+///
+/// # Errors
+/// In words, what it must be.
+pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| "it must be a whole number, 1 or more".to_owned())
+}

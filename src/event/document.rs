@@ -92,6 +92,21 @@ impl Event {
         Ok(Event { event_type, action, bytes })
     }
 
+    /// Type and action of a document that others sent, whatever its object is: none, empty, or several.
+    ///
+    /// None if it is not well-formed, its root is not `event`, or one of the two is missing, empty or there twice.
+    pub fn names(document: &[u8]) -> Option<(String, String)> {
+        let decoded = decode(document).ok()?;
+        let mut envelope = Envelope::default();
+        for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH).ok()? {
+            match envelope.read(token.ok()?) {
+                Err(_) if envelope.current != Field::Object => return None,
+                _ => {}
+            }
+        }
+        envelope.names().ok()
+    }
+
     /// What the event is about: `account`, `user`, `application`, or whatever its author wrote.
     pub fn event_type(&self) -> &str {
         &self.event_type
@@ -204,11 +219,16 @@ impl Envelope {
     }
 
     /// The type and the action.
+    fn names(self) -> Result<(String, String), String> {
+        Ok((field_value("type", self.event_type)?, field_value("action", self.action)?))
+    }
+
+    /// The type and the action of an event that is whole.
     fn finish(self) -> Result<(String, String), String> {
-        let event_type = field_value("type", self.event_type)?;
-        let action = field_value("action", self.action)?;
-        match self.objects {
-            Some(1) => Ok((event_type, action)),
+        let objects = self.objects;
+        let names = self.names()?;
+        match objects {
+            Some(1) => Ok(names),
             Some(0) => Err("its `object` has no element in it".to_owned()),
             Some(count) => Err(format!("its `object` has {count} elements in it, not one")),
             None => Err("it has no `object`".to_owned()),
@@ -231,6 +251,35 @@ fn field_value(name: &str, text: Option<String>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_event_is_called_does_not_depend_on_its_object() {
+        let names = |inside: &str| Event::names(format!("<event>{inside}</event>").as_bytes());
+        let called = |event_type: &str, action: &str| Some((event_type.to_owned(), action.to_owned()));
+        for object in [
+            "",
+            "<object/>",
+            "<object> </object>",
+            "<object>text</object>",
+            "<object><a/><b/></object>",
+            "<object/><object/>",
+        ] {
+            let inside = format!("{object}<type> application </type><action>created</action>");
+            assert_eq!(names(&inside), called("application", "created"), "{inside}");
+        }
+        for inside in [
+            "<type>a</type>",
+            "<type>a</type><action/>",
+            "<type>a</type><type>b</type><action>c</action>",
+            "<type><a/></type><action>c</action>",
+            "<object><type>a</type><action>b</action></object>",
+            "<type>a</type><action>c</action><object>",
+        ] {
+            assert_eq!(names(inside), None, "{inside}");
+        }
+        assert_eq!(Event::names(b"<other><type>a</type><action>b</action></other>"), None);
+        assert_eq!(Event::names(b"type=a&action=b"), None);
+    }
 
     #[test]
     fn builds_the_documented_envelope() {

@@ -63,6 +63,12 @@ impl Expectation {
         unmet
     }
 
+    /// Whether the query has the secrets that are expected; none if none are.
+    pub fn secrets_are_right(&self, capture: &Capture) -> Option<bool> {
+        let right = |(name, value): &(String, Secret)| wrong_secret(name, value, capture).is_none();
+        (!self.secrets.is_empty()).then(|| self.secrets.iter().all(right))
+    }
+
     /// The values that no output may show.
     pub fn secret_values(&self) -> impl Iterator<Item = &Secret> {
         let headers = self.headers.iter().filter(|header| !header.public).map(|header| &header.value);

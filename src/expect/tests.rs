@@ -18,8 +18,8 @@ fn caught(id: i64, head: &str, body: &str) -> (Box<Caught>, Body) {
     let mut capture =
         Capture::new(UnixMs(id), SocketAddr::from(([127, 0, 0, 1], 1)), format!("{head}\r\n\r\n").into_bytes());
     capture.malformed = false;
-    let event = Event::from_document(event::carried(body.as_bytes()).into_owned()).ok();
-    let event = event.map(|e| EventName { event_type: e.event_type().to_owned(), action: e.action().to_owned() });
+    let event = Event::names(&event::carried(body.as_bytes()));
+    let event = event.map(|(event_type, action)| EventName { event_type, action });
     let caught = Caught { id, bin: "expect".into(), event, body_size: body.len() as u64, capture };
     (Box::new(caught), Body { bytes: body.into(), wire: None })
 }

@@ -85,15 +85,16 @@ impl Journal {
         })
     }
 
-    /// Deletes all captures of a bin, which stays; returns how many there were.
+    /// Deletes the captures of a bin up to the one with this id, and leaves the bin; returns how many there were. What came
+    /// later was not seen by whoever asked.
     ///
     /// # Errors
     /// [`StoreError`]; then none is deleted.
-    pub fn clear_bin(&self, name: &str) -> Result<usize, StoreError> {
+    pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, StoreError> {
         self.write_and_checkpoint(|tx| {
             remember_newest(tx)?;
-            let deleted =
-                tx.execute("DELETE FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1)", [name])?;
+            let sql = "DELETE FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1) AND id <= ?2";
+            let deleted = tx.execute(sql, rusqlite::params![name, until])?;
             give_room_back(tx)?;
             Ok(deleted)
         })

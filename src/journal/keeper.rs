@@ -69,10 +69,10 @@ impl Keeper for CaptureKeeper {
     }
 }
 
-/// The type and action of a body that carries an event. That it carries none is no error: anything may be caught.
+/// The type and action of a body that carries an event, be its object what it may. That it carries none is no error: anything may be caught.
 fn event_name(body: &[u8]) -> Option<EventName> {
-    let event = Event::from_document(event::carried(body).into_owned()).ok()?;
-    Some(EventName { event_type: event.event_type().to_owned(), action: event.action().to_owned() })
+    let (event_type, action) = Event::names(&event::carried(body))?;
+    Some(EventName { event_type, action })
 }
 
 /// Something to be written, and whom to tell.

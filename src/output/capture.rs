@@ -2,14 +2,14 @@
 //!
 //! What is secret is masked; what came from outside is made visible where it goes to a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Tone, Ui, table};
-use crate::capture::{Body, Capture, Caught, Mask, header_text, is_credential};
+use crate::capture::{Body, Capture, Caught, Mask, header_text};
 use crate::meaning;
 use crate::sanitize::visible_line;
-use crate::secret::MASK;
 use crate::text::count;
 use crate::time::{UnixMs, ago, local, measured};
 use crate::transport::status_words;
@@ -162,9 +162,12 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
         match line.split_once(':') {
             _ if mask.reveal => shown.push_str(line),
             _ if number == 0 => shown.push_str(&line.replacen(&capture.fields.target, &mask.target(capture), 1)),
-            Some((name, _)) if is_credential(name.trim()) => {
-                let _ = write!(shown, "{name}: {MASK}");
-            }
+            Some((name, value)) => match mask.header(name.trim(), value.trim().as_bytes()) {
+                Cow::Borrowed(same) if same == value.trim().as_bytes() => shown.push_str(line),
+                hidden => {
+                    let _ = write!(shown, "{name}: {}", header_text(&hidden));
+                }
+            },
             _ => shown.push_str(line),
         }
         shown.push('\n');

@@ -11,6 +11,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::{BodyEnd, Collected, Sender};
+use crate::safe_url::as_written;
 use crate::transport::{ANSWER_BODY_KEPT, Exchange, Exchanged, Relay, Verbatim};
 
 impl Relay for Sender {
@@ -37,7 +38,11 @@ fn as_it_came(answer: Collected) -> Exchanged {
 }
 
 fn wire_request(request: &Verbatim) -> Result<WireRequest, String> {
-    let url = Url::parse(request.url.expose()).map_err(|e| format!("the URL cannot be sent to: {e}"))?;
+    let url = request.url.expose();
+    let url = match as_written(url) {
+        Some(url) => url,
+        None => Url::parse(url).map_err(|e| format!("the URL cannot be sent to: {e}"))?,
+    };
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| format!("`{}` cannot be sent as a method", request.method))?;
     let mut headers = HeaderMap::with_capacity(request.headers.len());
@@ -136,6 +141,26 @@ mod tests {
         let host = url.strip_prefix("http://").unwrap();
         let came = String::from_utf8(served.join().unwrap()).unwrap();
         assert_eq!(came, format!("GET / HTTP/1.1\r\naccept: */*\r\nhost: {host}\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_target_is_not_respelled_on_the_way() {
+        for target in [
+            "/a%2Fb/../c",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a\\b",
+            "/a\"b",
+            "/a{b}",
+            "//b?",
+            "/?q={'x':1}",
+            "/caf\u{e9}?q=\u{20ac}",
+        ] {
+            let (url, served) = serve(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
+            assert!(send(&request(&format!("{url}{target}"))).result.is_ok(), "{target}");
+            let came = String::from_utf8(served.join().unwrap()).unwrap();
+            assert_eq!(came.lines().next(), Some(format!("GET {target} HTTP/1.1").as_str()));
+        }
     }
 
     #[test]

@@ -265,6 +265,23 @@ fn a_replay_is_the_request_that_came() {
 }
 
 #[test]
+fn a_replay_that_cannot_be_is_refused_in_words() {
+    let env = TestEnv::new();
+    catch(&env, &[], &[post("/a?b#c", "", "x")]);
+    let server = Server::script(vec![]);
+    let refused = captured(&env, &["replay", "1", "--to", &server.url()]).assert_code(2);
+    assert!(refused.stderr().contains("its target cannot be sent as it came"), "{refused}");
+    assert!(server.requests().is_empty());
+    let refused = captured(&env, &["replay", "1"]).assert_code(2);
+    let hint = "hint: `--to URL` names an address, `-e NAME` an endpoint of the configuration\n";
+    assert_eq!(refused.stderr(), format!("error: nothing says where to send\n{hint}"));
+    for limit in ["0", "x"] {
+        let refused = captured(&env, &["list", "--limit", limit]).assert_code(2);
+        assert!(refused.stderr().contains("it must be a whole number, 1 or more"), "{refused}");
+    }
+}
+
+#[test]
 fn captured_credentials_go_nowhere_else_unasked_and_nothing_is_sent_by_half() {
     let env = TestEnv::new();
     let secret = format!("Authorization: Bearer {CANARY}\r\n");
@@ -338,13 +355,20 @@ fn where_to_send_may_come_by_a_variable_and_an_option_wins() {
 }
 
 #[test]
-fn a_path_that_cannot_be_sent_as_it_came_is_told() {
+fn a_path_arrives_as_it_came_however_a_url_would_spell_it() {
     let env = TestEnv::new();
-    catch(&env, &[], &["GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n"]);
-    let server = Server::script(vec![respond(200)]);
-    let outcome = captured(&env, &["replay", "1", "--to", &server.url()]).assert_code(0);
-    let warning = format!("warning: #1 has a target that no URL can carry as it came; it goes to {}/b\n", server.url());
-    assert_eq!(outcome.stderr(), warning);
+    let targets =
+        ["/a%2Fb/../c", "/a/./b", "/a/%2e%2e/b", "/a\\b", "/a\"b", "/a{b}?q={'x':1}", "/caf\u{e9}?q=\u{20ac}"];
+    let requests: Vec<String> =
+        targets.iter().map(|target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+    catch(&env, &[], &requests);
+    let server = Server::script(vec![respond(200).times(targets.len())]);
+    for id in 1..=targets.len() {
+        let outcome = captured(&env, &["replay", &id.to_string(), "--to", &server.url()]).assert_code(0);
+        assert_eq!(outcome.stderr(), "");
+    }
+    let received: Vec<String> = server.requests().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(received, targets);
 }
 
 #[test]

@@ -257,6 +257,32 @@ fn three_scales_old_form_counts_as_the_event_in_it() {
 }
 
 #[test]
+fn what_a_command_leaves_behind_ends_with_expect() {
+    let env = TestEnv::new();
+    for line in [
+        "sleep 47 & echo $! > below",
+        "(trap '' TERM; echo begun > begun; while :; do sleep 0.1; done) & echo $! > below; until test -e begun; do :; done",
+    ] {
+        let line = format!("{line}; {HOOKFIRE} fire user created -q; exit 0");
+        // Whoever reads its stderr to the end would wait for them.
+        expect_of_shell(&env, &[], &line).deadline(Duration::from_secs(20)).run().assert_code(0);
+        let pid = std::fs::read_to_string(env.work_dir().join("below")).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(status.is_empty() || status.contains(") Z "), "{line}: {status}");
+    }
+}
+
+#[test]
+fn a_command_beside_a_watched_bin_has_no_url_to_send_to() {
+    let env = TestEnv::new();
+    let line = "test -z \"${HOOKFIRE_EXPECT_URL+set}\"";
+    let outcome = env
+        .hookfire(["expect", "--bin", "none", "--count", "0", "--within", "100ms", "--", "sh", "-c", line])
+        .env("HOOKFIRE_EXPECT_URL", "");
+    outcome.run().assert_code(0);
+}
+
+#[test]
 fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
     let env = TestEnv::new();
     let canary = "canary-c0ffee+/=x";
@@ -289,6 +315,16 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
         if (format, code) == ("json", 0) {
             assert!(outcome.json()[0]["body"].as_str().unwrap().contains("<username>***</username>"), "{outcome}");
         }
+    }
+    // Nor is it shown by whoever looks later, who knows nothing of what was expected.
+    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0);
+    assert_eq!(list.ndjson().len(), 5);
+    for capture in list.ndjson() {
+        let query = capture["query"].as_array().unwrap();
+        assert!(query.is_empty() && capture["secret_ok"] == false || query[0][1] == "***", "{capture}");
+        let shown = env.hookfire(["captured", "show", &capture["id"].to_string()]).run().assert_code(0);
+        let head = shown.stdout().split("\n\n").next().unwrap();
+        assert!(!head.contains("canary") && !head.contains("c0ffee"), "{shown}");
     }
     let outcome = env.hookfire(["expect", "--secret", "token=@env:CANARY"]).run().assert_code(1);
     assert!(outcome.stderr().contains("`CANARY` is not set"), "{outcome}");

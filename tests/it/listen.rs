@@ -121,12 +121,14 @@ fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
     let env = TestEnv::new();
     let upstream = Server::script(vec![respond(207).header("X-From", "upstream").body("from upstream")]);
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
-    let sent =
-        "PUT /a%2Fb?x=1 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
+    let sent = "PUT /a%2Fb/../c{d}?x='\\' HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
     let answer = listener.send(sent);
     assert_eq!((answer.status, answer.text(), answer.header("x-from")), (207, "from upstream", Some("upstream")));
     let request = &upstream.requests()[0];
-    assert_eq!((request.method.as_str(), request.target.as_str(), &*request.body), ("PUT", "/a%2Fb?x=1", &b"abc"[..]));
+    assert_eq!(
+        (request.method.as_str(), request.target.as_str(), &*request.body),
+        ("PUT", "/a%2Fb/../c{d}?x='\\'", &b"abc"[..])
+    );
     assert_eq!((request.header("x-a"), request.header("x-hop")), (Some("1"), None));
     drop(upstream);
     assert_eq!(listener.get("/").status, 502);

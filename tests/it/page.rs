@@ -168,7 +168,7 @@ fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
     open(&browser, &listener, "");
     browser.wait_for_text("#detail h2", "POST /three");
     browser.click("#delete");
-    browser.wait_for("document.activeElement.innerText === 'Keep'");
+    browser.wait_for("document.activeElement.innerText === 'Cancel'");
     browser.keys(ESCAPE);
     browser.wait_for("!document.querySelector('#dialog').open");
     assert_eq!(listener.inbox().len(), 3);
@@ -179,9 +179,60 @@ fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
     assert_eq!(listener.inbox().len(), 2);
     browser.click("#clear");
     browser.wait_for_text("#dialog", "2 captures");
+    listener.get("/while-the-question-is-open");
     browser.click("#confirm");
-    browser.wait_for_text("#detail", "Waiting for the first request");
-    assert_eq!(listener.inbox().len(), 0);
+    browser.wait_for_text("#detail h2", "GET /while-the-question-is-open");
+    assert_eq!(listener.inbox().len(), 1);
+}
+
+#[test]
+fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
+    let env = TestEnv::new();
+    let [listener, other] = [(); 2].map(|()| Listener::start(&env, &[]));
+    let Some(browser) = Browser::start() else { return };
+    // It asks once for the one that is gone.
+    let browser = browser.lenient();
+    open(&browser, &listener, "");
+    listener.get("/own");
+    wait_for_rows(&browser, 1);
+    other.get("/others");
+    wait_for_rows(&browser, 2);
+    browser.click("#list [role=option]");
+    browser.wait_for_text("#detail h2", "GET /others");
+    env.hookfire(["captured", "delete", "1", "2"]).run().assert_code(0);
+    wait_for_rows(&browser, 0);
+    browser.wait_for_text("#detail", "there is no capture #2");
+}
+
+#[test]
+fn after_a_restart_at_the_same_address_the_page_can_still_act() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    let browser = browser.lenient();
+    listener.get("/one");
+    open(&browser, &listener, "");
+    wait_for_rows(&browser, 1);
+    browser.script("window.ofTheFirst = true");
+    let port = listener.port().to_string();
+    listener.stop();
+    let mut again = env.hookfire(["listen", "--port", &port, "-o", "ndjson"]).spawn();
+    again.wait_for_stdout_line("\"ready\"");
+    // Asked again and again from here: what waits in the page ends with it.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while browser.script("return window.ofTheFirst === undefined") != true {
+        assert!(std::time::Instant::now() < limit, "the page is still the first listener's");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    browser.wait_for_text("#live", "Live");
+    wait_for_rows(&browser, 1);
+    browser.click("#delete");
+    browser.click("#confirm");
+    wait_for_rows(&browser, 0);
+    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0);
+    assert!(list.ndjson().is_empty(), "{list}");
+    again.terminate();
+    again.wait().assert_code(0);
 }
 
 #[test]

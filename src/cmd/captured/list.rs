@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
-use crate::cmd::args::{Format, ListOutput};
+use crate::cmd::args::{Format, ListOutput, at_least_one};
 use crate::cmd::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedListArgs {
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU32>)]
     limit: Option<NonZeroU32>,
     #[command(flatten)]
     filter: CaptureFilterArgs,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use clap::{Args, ValueHint};
 
 use super::selection::whole;
-use crate::capture::{Body, Caught, header_text, is_credential};
+use crate::capture::{Body, Caught, header_text, is_hidden};
 use crate::cmd::args::{CaptureId, Format, ReportOutput, TransportArgs};
 use crate::cmd::context::Context;
 use crate::cmd::report::tls_hint;
@@ -50,7 +50,7 @@ pub struct CapturedReplayArgs {
     #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
     ids: Vec<CaptureId>,
     /// Where to send; every value in its query counts as secret
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target", required_unless_present = "endpoint")]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
@@ -75,7 +75,10 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         // The option wins over the variable of the other.
         (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
         (Some(url), None) => settings::from_url(url)?,
-        (None, None) => return Err(Failure::usage("`--to URL` or `--endpoint NAME` says where to send")),
+        (None, None) => {
+            return Err(Failure::usage("nothing says where to send")
+                .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
+        }
     };
     let options = settings::transport(&args.transport, ctx.matches, chosen.endpoint.map(|(_, endpoint)| endpoint));
     let mut destination = Destination {
@@ -92,10 +95,6 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         destination.replay_of = Some(*id);
         let mut one = prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
         one.request.redactor.add(&ctx.proxy_credentials(&options));
-        if one.respelled {
-            let shown = &one.shown_url;
-            ctx.ui.warning(&format!("#{id} has a target that no URL can carry as it came; it goes to {shown}"));
-        }
         ctx.ui.detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
         prepared.push((caught, body, one));
     }
@@ -117,6 +116,8 @@ fn refused(error: ReplayError, id: i64) -> Failure {
                 .hint("if that host may have them, say so with `--send-credentials`"),
             ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
                 .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
+            ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
+                .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
             ReplayError::Partial => Failure::from_error(Kind::Usage, error)
                 .hint(format!("`hookfire captured show {id} --raw` has the bytes that came")),
         };
@@ -212,7 +213,7 @@ impl Run<'_> {
         let headers = one.request.headers.iter();
         headers
             .map(|(name, value)| {
-                let hide = is_credential(name) || own_secret(name);
+                let hide = is_hidden(name, value) || own_secret(name);
                 (name.clone(), if hide { MASK.to_owned() } else { header_text(value) })
             })
             .collect()
@@ -266,7 +267,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
     let none = exchange.result.as_ref().err();
     let headers = answer.map(|answer| {
         let shown = |(name, value): &(String, Vec<u8>)| {
-            let hidden = is_credential(name);
+            let hidden = is_hidden(name, value);
             (name.clone(), if hidden { MASK.to_owned() } else { redactor.redact(&header_text(value)) })
         };
         answer.headers.iter().map(shown).collect::<Vec<_>>()

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::capture::{Answer, Body, Capture, Caught};
-use crate::expect::{Arrival, Arrivals};
+use crate::expect::{Arrival, Arrivals, Expectation};
 use crate::journal::Journal;
 use crate::store::{CaptureQuery, Done, Keeper, Kept, StoreError};
 
@@ -20,6 +20,7 @@ const PAGE: u32 = 100;
 /// Has another keeper keep captures, and tells of each as soon as it is kept.
 pub struct Telling<K> {
     keeper: K,
+    expectation: Expectation,
     tell: Sender<Arrival>,
 }
 
@@ -27,15 +28,17 @@ pub struct Telling<K> {
 pub struct Told(Receiver<Arrival>);
 
 impl<K: Keeper> Telling<K> {
-    /// A keeper like `keeper`, and what it tells.
-    pub fn new(keeper: K) -> (Telling<K>, Told) {
+    /// A keeper like `keeper` for what may be the expected one, and what it tells.
+    pub fn new(keeper: K, expectation: Expectation) -> (Telling<K>, Told) {
         let (tell, told) = channel();
-        (Telling { keeper, tell }, Told(told))
+        (Telling { keeper, expectation, tell }, Told(told))
     }
 }
 
 impl<K: Keeper> Keeper for Telling<K> {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+    fn keep(&self, mut capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+        // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
+        capture.secret_ok = self.expectation.secrets_are_right(&capture);
         let tell = self.tell.clone();
         let kept = move |result: Result<Arc<Kept>, Arc<StoreError>>| {
             let arrival = match &result {

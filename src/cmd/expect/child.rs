@@ -2,19 +2,20 @@
 //!
 //! Its stdin is ours; its stdout goes to our stderr, since our stdout is for captures. Where stdin is a terminal it stays in
 //! our process group, so that it may read from there and gets the terminal's own Ctrl-C; elsewhere it gets a group of its
-//! own, and is signalled with everything in it.
+//! own, and is signalled with everything in it, also with what it left behind when it ended.
 //!
-//! Invariant: it does not outlive this value; a process that has been waited for is never signalled.
+//! Invariant: it does not outlive this value; a process that has been waited for is never signalled, and its group only as
+//! long as something is left of it.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _};
 use std::num::NonZeroU8;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{self, ExitStatus, Stdio};
+use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::env::{Ending, end_process};
+use crate::env::{Ending, end_process, exit_code, group_is_left};
 use crate::exit::Exit;
 use crate::expect::Command;
 use crate::failure::{Failure, Kind};
@@ -30,6 +31,7 @@ pub struct Child {
     process: process::Child,
     own_group: bool,
     code: Option<u8>,
+    over: bool,
 }
 
 impl Child {
@@ -41,6 +43,8 @@ impl Child {
         let Some((program, arguments)) = words.split_first() else { return Ok(None) };
         let mut command = process::Command::new(program);
         command.args(arguments).stdout(Stdio::from(io::stderr()));
+        // That of an expect around this one is none of ours.
+        command.env_remove("HOOKFIRE_EXPECT_URL");
         if let Some(url) = url {
             // A variable for the endpoint beside one for the URL would leave a `hookfire fire` without either.
             command.env("HOOKFIRE_EXPECT_URL", url).env("HOOKFIRE_URL", url).env_remove("HOOKFIRE_ENDPOINT");
@@ -50,27 +54,38 @@ impl Child {
             command.process_group(0);
         }
         match command.spawn() {
-            Ok(process) => Ok(Some(Child { process, own_group, code: None })),
+            Ok(process) => Ok(Some(Child { process, own_group, code: None, over: false })),
             Err(error) => Err(cannot_run(Path::new(program), error)),
         }
     }
 
-    /// Ends it if it has not ended: SIGTERM, and SIGKILL if that is not heeded. Whether there was something to end.
+    /// Ends it if it has not ended, and what it left in a group of its own: SIGTERM, and SIGKILL if that is not heeded.
+    /// Whether it was still running.
     pub fn stop(&mut self) -> bool {
-        if !self.is_running() {
+        if std::mem::replace(&mut self.over, true) {
             return false;
         }
-        self.signal(Ending::Asked);
+        let was_running = self.is_running();
+        if was_running || self.own_group {
+            self.signal(Ending::Asked);
+        }
         let limit = Instant::now() + GRACE;
         while self.is_running() && Instant::now() < limit {
             std::thread::sleep(GLANCE);
         }
         if self.is_running() {
             self.signal(Ending::Forced);
-            // Nothing is left of it that could refuse.
-            let _ = self.process.wait();
         }
-        true
+        // Nothing is left of it that could refuse.
+        let _ = self.process.wait();
+        let is_left = || self.own_group && group_is_left(self.process.id());
+        while is_left() && Instant::now() < limit {
+            std::thread::sleep(GLANCE);
+        }
+        if is_left() {
+            self.signal(Ending::Forced);
+        }
+        was_running
     }
 
     fn is_running(&mut self) -> bool {
@@ -87,7 +102,8 @@ impl Child {
 impl Command for Child {
     fn ended(&mut self) -> io::Result<Option<u8>> {
         if self.code.is_none() {
-            self.code = self.process.try_wait()?.map(code_of);
+            // Codes are a byte wide; whatever is not is no success.
+            self.code = exit_code(self.process.id())?.map(|code| u8::try_from(code).unwrap_or(u8::MAX));
         }
         Ok(self.code)
     }
@@ -97,13 +113,6 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// The exit code as a shell tells it: 128 and the signal's number for a process that a signal ended.
-fn code_of(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| signal + 128)).unwrap_or(1);
-    // Codes are a byte wide; whatever is not is no success.
-    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 fn cannot_run(program: &Path, error: io::Error) -> Failure {

@@ -66,7 +66,8 @@ Examples:
 ///
 /// COMMAND's exit code is kept: if it fails, expect ends at once with that code, whatever came. If it ends well the webhook
 /// may still come later. What still runs when the time is up is ended (SIGTERM, SIGKILL two seconds later), and the exit
-/// code is 7. COMMAND reads expect's stdin; what it prints goes to stderr, since stdout is for captures.
+/// code is 7. What COMMAND left running in the background is ended in the same way when expect ends, unless stdin is
+/// a terminal, whose process group it is in then. COMMAND reads expect's stdin; what it prints goes to stderr, since stdout is for captures.
 ///
 /// What comes is kept in the bin `expect` of the journal. A request that is malformed meets nothing.
 #[derive(Args, Debug)]
@@ -161,7 +162,7 @@ fn listening(
     }
     let journal = ctx.journal()?;
     journal.create_bin(BIN, false, ctx.now())?;
-    let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?);
+    let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?, watch.expectation.clone());
     let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper))).map_err(|e| {
         Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
     })?;

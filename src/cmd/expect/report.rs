@@ -78,6 +78,8 @@ impl<'a> Report<'a> {
     /// # Errors
     /// When stdout cannot be written: then nobody learns the address.
     pub fn listening(&mut self, url: &str, port: u16, alone: bool) -> Result<(), Failure> {
+        // What is kept is marked as asked for these, and for no others.
+        self.mask.required = Some(self.mask.names.clone());
         self.ctx.ui.status(&format!("listening on {url} for {}: {}", self.asked(), compact(self.within)));
         if alone && self.format == Format::Ndjson {
             let ready = serde_json::json!({ "event": "ready", "url": url, "port": port });

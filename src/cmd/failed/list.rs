@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::cmd::args::{FailedOutput, Format, ListFilterArgs};
+use crate::cmd::args::{FailedOutput, Format, ListFilterArgs, at_least_one};
 use crate::cmd::context::Context;
 use crate::cmd::list::{self, Words};
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedListArgs {
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]
     filter: ListFilterArgs,

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::cmd::args::{Format, ListFilterArgs, ListOutput, StatusArg};
+use crate::cmd::args::{Format, ListFilterArgs, ListOutput, StatusArg, at_least_one};
 use crate::cmd::context::Context;
 use crate::cmd::list::{self, Words};
 use crate::exit::Exit;
@@ -33,7 +33,7 @@ pub struct JournalListArgs {
     #[arg(long, value_name = "STATUS", value_enum)]
     status: Option<StatusArg>,
     /// At most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]
     filter: ListFilterArgs,

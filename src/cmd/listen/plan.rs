@@ -54,6 +54,7 @@ impl Plan {
         let script = args.answers.respond.parse::<Script>();
         let require_secret = required(&args.answers.require_secret, ctx)?;
         let mut mask = ctx.mask(args.reveal)?;
+        mask.values = require_secret.iter().map(|(_, value)| value.clone()).collect();
         mask.required = Some(require_secret.iter().map(|(name, _)| name.clone()).collect());
         let tls = match (&args.tls.tls_cert, &args.tls.tls_key) {
             (Some(cert), Some(key)) => Some(Tls::load(cert, key).map_err(|e| Failure::from_error(Kind::Error, e))?),

@@ -108,7 +108,14 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     assert_eq!(counts(&journal), [("inbox".to_owned(), 5), ("orders".to_owned(), 4)]);
     assert_eq!(journal.create_bin("orders", false, at(9)).unwrap().request_count, 4, "it stays as it is");
 
-    assert_eq!(journal.clear_bin("orders").unwrap(), 4);
+    let newest = journal.newest_capture().unwrap();
+    keep(&keeper, "/orders/later");
+    assert_eq!(journal.clear_bin("orders", newest).unwrap(), 4, "what came later stays");
+    assert_eq!(
+        targets(&journal, &CaptureQuery { bin: Some("orders".into()), ..CaptureQuery::default() }),
+        ["/orders/later"]
+    );
+    assert_eq!(journal.clear_bin("orders", i64::MAX).unwrap(), 1);
     assert_eq!(journal.delete_captures(&[1, 1, 99]).unwrap(), 1);
     assert_eq!(counts(&journal), [("inbox".to_owned(), 4), ("orders".to_owned(), 0)]);
     assert_eq!(journal.bin("orders").unwrap().unwrap().created_at, at(1));
@@ -139,7 +146,7 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     assert_eq!((id(&keeper), id(&keeper)), (1, 2));
     journal.delete_captures(&[2]).unwrap();
     assert_eq!(id(&keeper), 3);
-    journal.clear_bin("inbox").unwrap();
+    journal.clear_bin("inbox", i64::MAX).unwrap();
     drop(keeper);
     let [one, other] = [1, 3].map(|who| CaptureKeeper::start(bench.open(who), "inbox", 10).unwrap());
     assert_eq!([&one, &other, &other, &one].map(id), [4, 5, 6, 7], "two listeners on one journal");

@@ -20,18 +20,23 @@ const STEP: u32 = 500;
 
 /// All bins, the default one among them before anything is in it.
 pub(super) fn bins(desk: &ListenDesk) -> Result<Reply, Failure> {
-    let bins = desk.read(|journal| journal.bins())?;
+    // The newest first: what comes in between is counted at most, and never deleted for it.
+    let (newest, bins) = desk.read(|journal| Ok((journal.newest_capture()?, journal.bins()?)))?;
     let view =
         |name: &str, count: u64| json!({ "name": name, "request_count": count, "default": name == desk.default_bin });
     let mut views: Vec<Value> = bins.iter().map(|bin| view(&bin.name, bin.request_count)).collect();
     if !bins.iter().any(|bin| bin.name == desk.default_bin) {
         views.insert(0, view(&desk.default_bin, 0));
     }
-    Ok(json_reply(200, &json!({ "bins": views })))
+    Ok(json_reply(200, &json!({ "bins": views, "newest": newest })))
 }
 
-pub(super) fn clear(desk: &ListenDesk, bin: &str) -> Result<Reply, Failure> {
-    let deleted = desk.read(|journal| journal.clear_bin(bin))?;
+/// Deletes what a bin held when its captures were counted, which `until` says.
+pub(super) fn clear(desk: &ListenDesk, call: &Call, bin: &str) -> Result<Reply, Failure> {
+    let Some(until) = call.parameter("until").map(number).transpose()? else {
+        return Err(Failure::usage("`until` says the newest capture that is to go; without it nothing is deleted"));
+    };
+    let deleted = desk.read(|journal| journal.clear_bin(bin, until))?;
     Ok(json_reply(200, &json!({ "deleted": deleted })))
 }
 

@@ -64,6 +64,8 @@ pub struct ListenDesk {
     /// As the stand-in for a tenant was told.
     switchboard: Mutex<Map<String, Value>>,
     clock: SystemClock,
+    /// What tells this desk from the one before it at the same address.
+    instance: String,
 }
 
 impl ListenDesk {
@@ -77,7 +79,8 @@ impl ListenDesk {
             Failure::from_error(Kind::Error, anyhow::Error::from(e).context("cannot find this program's own file"))
         })?;
         let (journal, switchboard, clock) = (Mutex::new(journal), Mutex::default(), SystemClock::default());
-        Ok(ListenDesk { journal, itself, default_bin, mask, portal_token, switchboard, clock })
+        let instance = format!("{:x}.{:x}", clock.now().0, std::process::id());
+        Ok(ListenDesk { journal, itself, default_bin, mask, portal_token, switchboard, clock, instance })
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
@@ -94,8 +97,9 @@ impl ListenDesk {
     fn page_data(&self, call: &Call, path: &[&str]) -> Result<Reply, Failure> {
         match (call.method.as_str(), path) {
             ("GET", ["version"]) => self.version(),
+            ("GET", ["instance"]) => Ok(text_reply(self.instance.clone())),
             ("GET", ["bins"]) => captures::bins(self),
-            ("DELETE", ["bins", name, "captures"]) => captures::clear(self, name),
+            ("DELETE", ["bins", name, "captures"]) => captures::clear(self, call, name),
             ("GET", ["outcomes"]) => deliveries::outcomes(self, call),
             (_, ["captures", rest @ ..]) => captures::answer(self, call, rest),
             (_, ["deliveries", rest @ ..]) => deliveries::answer(self, call, rest),

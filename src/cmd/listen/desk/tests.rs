@@ -164,7 +164,10 @@ fn one_answer_has_only_so_many_bytes_of_requests() {
 #[test]
 fn captures_are_listed_page_by_page_and_filtered() {
     let office = Office::new();
-    assert_eq!(office.page("bins"), json!({ "bins": [{ "name": "inbox", "request_count": 0, "default": true }] }));
+    assert_eq!(
+        office.page("bins"),
+        json!({ "bins": [{ "name": "inbox", "request_count": 0, "default": true }], "newest": 0 })
+    );
     let heads: Vec<String> =
         (1..=5).map(|n| format!("POST /p{n}?token=findme HTTP/1.1\nContent-Type: text/x{n}")).collect();
     let requests: Vec<(&str, &[u8])> = heads.iter().map(|head| (head.as_str(), &b"hi"[..])).collect();
@@ -224,6 +227,15 @@ fn a_capture_hides_its_secrets_until_asked() {
 }
 
 #[test]
+fn a_page_can_tell_a_listener_from_the_next_one() {
+    let office = Office::new();
+    let said = office.reply("GET", "/_hookfire/api/instance", "");
+    assert_eq!((said.0, &said), (200, &office.reply("GET", "/_hookfire/api/instance", "")));
+    std::thread::sleep(Duration::from_millis(2));
+    assert_ne!(said, Office::new().reply("GET", "/_hookfire/api/instance", ""));
+}
+
+#[test]
 fn captures_are_deleted_one_by_one_and_by_bin() {
     let office = Office::new();
     office.catch(&[("POST /1 HTTP/1.1", b""), ("POST /2 HTTP/1.1", b""), ("POST /3 HTTP/1.1", b"")]);
@@ -231,8 +243,12 @@ fn captures_are_deleted_one_by_one_and_by_bin() {
     assert_eq!(office.json("DELETE", "/_hookfire/api/captures/2", ""), (200, json!({ "deleted": 1 })));
     assert_ne!(office.reply("GET", "/_hookfire/api/version", "").1, before);
     assert_eq!(office.json("GET", "/_hookfire/api/captures/2", "").0, 404);
-    assert_eq!(office.json("DELETE", "/_hookfire/api/bins/inbox/captures", ""), (200, json!({ "deleted": 2 })));
-    assert_eq!(office.page("captures")["captures"], json!([]));
+    let newest = office.page("bins")["newest"].as_i64().unwrap();
+    office.catch(&[("POST /while-the-dialog-is-open HTTP/1.1", b"")]);
+    assert_eq!(office.json("DELETE", "/_hookfire/api/bins/inbox/captures", "").0, 400, "nobody said how many");
+    let clear = format!("/_hookfire/api/bins/inbox/captures?until={newest}");
+    assert_eq!(office.json("DELETE", &clear, ""), (200, json!({ "deleted": 2 })));
+    assert_eq!(ids(&office.page("captures")["captures"]), [4]);
 }
 
 #[test]
