@@ -271,7 +271,7 @@ impl Exchange {
             let _ = self.stop.clone().race(sleep(step.delay)).await;
         }
         let ending = match step.action {
-            Action::Status(status) => return Ok(self.send(answer::scripted(status, &self.shared.dress))),
+            Action::Status(status) => return Ok(self.send(self.scripted(status))),
             Action::Timeout => Ending::Hold,
             Action::Reset => Ending::Reset,
         };
@@ -283,8 +283,19 @@ impl Exchange {
     async fn forward(&self, capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
         Ok(match forward::forward(&self.shared, capture, body, arrival).await {
             Forwarded::NotKept => self.unavailable(),
-            Forwarded::Answered(answer) => self.send(answer),
+            Forwarded::Answered(answer) => self.send(self.beside_the_page(answer)),
         })
+    }
+
+    fn scripted(&self, status: u16) -> answer::Answer {
+        let dress = &self.shared.dress;
+        let answer = answer::scripted(status, dress);
+        if dress.is_plain() { answer } else { self.beside_the_page(answer) }
+    }
+
+    /// An answer that others have written, which must not get at the page, if there is one.
+    fn beside_the_page(&self, answer: answer::Answer) -> answer::Answer {
+        if self.shared.front.is_some() { answer::kept_apart(answer) } else { answer }
     }
 
     /// Sends an answer on its way.

@@ -2,7 +2,8 @@
 //!
 //! Against a page that calls itself by a name which resolves to this machine (DNS rebinding) stands the check of the Host;
 //! against one that sends here what its visitor never asked for (CSRF) stand the Origin and the page's own token; against
-//! strangers, where the catcher listens beyond this machine, stands the token that was printed at its start.
+//! one that would read the page to have that token stands that browsers get it to show it to people, and for nothing else;
+//! against strangers, where the catcher listens beyond this machine, stands the token that was printed at its start.
 //!
 //! Deliberately reads no body and answers nothing itself.
 //!
@@ -61,10 +62,13 @@ impl Guard {
         let origin = headers.get(ORIGIN).map(hyper::header::HeaderValue::as_bytes);
         let foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
         let allowed = area == Area::Api && self.allows(origin);
-        let cross_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
         // A link on another site may lead to the page; its script or form may lead nowhere.
-        if !allowed && (foreign || cross_site && area != Area::Page) {
+        if !allowed && (foreign || from_elsewhere && area != Area::Page) {
             return refused(403, "other sites may not ask here");
+        }
+        if area == Area::Page && !is_to_be_looked_at(headers) {
+            return refused(403, "the page is to be looked at: no script may read it, and no other page may frame it");
         }
         if allowed && request.method() == Method::OPTIONS && headers.contains_key("access-control-request-method") {
             return Ok(Admitted::Preflight);
@@ -150,6 +154,12 @@ fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
     let origin = String::from_utf8_lossy(origin);
     let (Some((_, host)), Some(asked)) = (origin.split_once("://"), headers.get(HOST)) else { return false };
     asked.as_bytes().eq_ignore_ascii_case(host.as_bytes())
+}
+
+/// Whether a browser would show the answer as a page of its own. What is no browser does not say, and may read it.
+fn is_to_be_looked_at(headers: &HeaderMap) -> bool {
+    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -255,12 +265,35 @@ mod tests {
             for other in ["http://evil.example", "null", "http://localhost:3000", "http://localhost"] {
                 assert_eq!(from(&closed, area, "POST", "origin", other), 403, "{area:?} {other}");
             }
-            let link = from(&closed, area, "GET", "sec-fetch-site", "cross-site");
-            assert_eq!(link, if area == Area::Page { 0 } else { 403 }, "{area:?}");
+            for elsewhere in ["cross-site", "same-site"] {
+                let link = from(&closed, area, "GET", "sec-fetch-site", elsewhere);
+                assert_eq!(link, if area == Area::Page { 0 } else { 403 }, "{area:?} {elsewhere}");
+            }
+            for here in ["same-origin", "none"] {
+                assert_eq!(from(&closed, area, "GET", "sec-fetch-site", here), 0, "{area:?} {here}");
+            }
             let allowed = if area == Area::Api { 0 } else { 403 };
             assert_eq!(from(&opened, area, "POST", "origin", "http://app.example"), allowed, "{area:?}");
             assert_eq!(from(&opened, area, "POST", "origin", "http://evil.example"), 403, "{area:?}");
             assert_eq!(from(&to_all, area, "POST", "origin", "http://evil.example"), allowed, "{area:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_gets_the_page_to_show_it_and_for_nothing_else() {
+        let guard = guard(Access::Loopback, None);
+        let page = |dest: &str, mode: &str| {
+            let headers = [("host", "localhost"), ("sec-fetch-dest", dest), ("sec-fetch-mode", mode)];
+            asked(&guard, Area::Page, "GET", "/_hookfire/", &headers)
+        };
+        assert_eq!(page("document", "navigate"), 0);
+        for (dest, mode) in
+            [("iframe", "navigate"), ("object", "navigate"), ("empty", "cors"), ("empty", "same-origin")]
+        {
+            assert_eq!(page(dest, mode), 403, "{dest} {mode}");
+        }
+        for told in [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "no-cors")] {
+            assert_eq!(asked(&guard, Area::Page, "GET", "/", &[("host", "localhost"), told]), 403, "{told:?}");
         }
     }
 

@@ -63,6 +63,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(|_| {})
+    }
+
+    fn with(choose: impl FnOnce(&mut Setup)) -> Stage {
         let (tell, told) = mpsc::sync_channel(99);
         let (see, seen) = mpsc::sync_channel(99);
         let (answers, given) = mpsc::channel();
@@ -70,6 +74,7 @@ impl Stage {
         let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::clone(&keeper) as Arc<dyn Keeper>);
         setup.upstream = Some(Arc::new(RealReceiver { seen: see, answers: Mutex::new(given) }));
         setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
+        choose(&mut setup);
         Stage { catcher: Catcher::bind(setup).unwrap(), keeper, told, seen, answers: Some(answers) }
     }
 
@@ -134,6 +139,16 @@ fn the_receivers_answer_is_recorded_and_then_given() {
     for hop in ["x-hop", "chunked", "keep-alive", "99"] {
         assert!(!String::from_utf8_lossy(head).contains(hop), "{hop}");
     }
+}
+
+#[test]
+fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
+    let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
+    let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.answer(relayed(200, &[("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts")], "<html>"));
+    let policies: Vec<String> = client.answer().headers.into_iter().filter(|line| line.contains("policy")).collect();
+    let expected = ["sandbox allow-same-origin allow-scripts", "sandbox allow-scripts allow-forms"];
+    assert_eq!(policies, expected.map(|policy| format!("content-security-policy: {policy}")));
 }
 
 #[test]

@@ -100,6 +100,9 @@ pub struct AnswerArgs {
     #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_REQUIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
     pub require_secret: Vec<String>,
     /// Send each request on to this URL and answer what it answers
+    ///
+    /// A page among its answers runs in a browser with an origin of its own (Content-Security-Policy: sandbox), so that
+    /// it cannot use hookfire's page, which has the same address.
     #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", hide_env_values = true, value_hint = ValueHint::Url)]
     pub forward_to: Option<String>,
     /// Let pages of this origin call RequestBin's API: an origin, or *
