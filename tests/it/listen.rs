@@ -1,6 +1,6 @@
 //! `hookfire listen`: what is caught, what is answered, how it begins and how it ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use crate::support::{Listener, Server, TestEnv, read_answer, respond};
@@ -163,6 +163,48 @@ fn a_locked_journal_is_503_and_then_it_recovers() {
     assert!(outcome.stderr().contains("503") && outcome.stderr().contains("locked"), "{outcome}");
     let paths: Vec<_> = outcome.ndjson()[1..].iter().map(|capture| capture["path"].clone()).collect();
     assert_eq!(paths, ["/before", "/after"]);
+}
+
+#[test]
+fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut client = listener.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").unwrap();
+    // The go-ahead says that the request is being served.
+    let mut go_ahead = [0; 25];
+    client.read_exact(&mut go_ahead).unwrap();
+    assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"x").unwrap();
+    listener.process().terminate();
+    assert_eq!(read_answer(&mut client).status, 503);
+    drop(lock);
+    let outcome = listener.wait();
+    assert!(outcome.stderr().contains("1 request not kept"), "{outcome}");
+}
+
+#[test]
+fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--exit-after", "1", "--respond", "202@1500ms"]);
+    let started = std::time::Instant::now();
+    assert_eq!(listener.get("/").status, 202);
+    assert!(started.elapsed() >= std::time::Duration::from_millis(1500), "{:?}", started.elapsed());
+    assert_eq!(listener.wait().ndjson().len(), 2);
+
+    let listener = Listener::start(&env, &["--respond", "202@1m"]);
+    let mut client = listener.connect();
+    client.write_all(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let caught = || env.hookfire(["captured", "list", "-o", "json"]).run().json().as_array().unwrap().len() == 2;
+    let bound = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !caught() {
+        assert!(std::time::Instant::now() < bound, "it is not caught");
+    }
+    assert_eq!(listener.stop().ndjson().len(), 2, "it is shown once");
+    let shown = env.hookfire(["captured", "show", "2", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(shown["answer"]["status"], serde_json::Value::Null, "{shown}");
 }
 
 #[test]

@@ -213,6 +213,22 @@ fn the_stop_does_not_wait_for_the_receiver() {
 }
 
 #[test]
+fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
+    for script in ["200@1m", "reset@1m"] {
+        let mut stage = Stage::with(|setup| {
+            setup.upstream = None;
+            setup.script = script.parse().unwrap();
+        });
+        let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        stage.catcher.stop();
+        assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()), "{script}");
+        let note = Some("stopped before its answer was due".to_owned());
+        assert_eq!(stage.told(), Told::Amend { id: 7, status: None, note });
+    }
+}
+
+#[test]
 fn a_receiver_that_panics_is_a_failure_like_any_other() {
     let mut stage = Stage::new();
     // Its channel is gone, which it answers with a panic.

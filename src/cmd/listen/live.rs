@@ -81,8 +81,11 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn finish(&mut self, announcements: &Announcements) -> Result<(), Failure> {
+    pub fn finish(&mut self, catcher: &Catcher, announcements: &Announcements) -> Result<(), Failure> {
         self.show(announcements.take(Duration::ZERO))?;
+        // Nobody is told later.
+        self.complained = None;
+        self.complain(catcher);
         if self.missed > 0 {
             let captures = text::count(self.missed as usize, "capture", "captures");
             self.ctx.ui.warning(&format!(

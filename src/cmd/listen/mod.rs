@@ -50,8 +50,12 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
     live.until_end(&args.ending, &catcher, &announcements)?;
-    catcher.stop();
-    live.finish(&announcements)?;
+    if ctx.clock.interrupted() {
+        catcher.stop();
+    } else {
+        catcher.finish(|| ctx.clock.interrupted());
+    }
+    live.finish(&catcher, &announcements)?;
     match (args.ending.exit_after, args.ending.for_) {
         (Some(wanted), Some(duration)) if live.caught() < wanted && !ctx.clock.interrupted() => {
             let (caught, duration) = (live.caught(), compact(duration));
