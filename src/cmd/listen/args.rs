@@ -138,7 +138,7 @@ pub struct EndingArgs {
     /// End after N requests
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub exit_after: Option<u64>,
-    /// End after this long
+    /// End after this long; with --exit-after, the exit code is 7 if fewer came
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout)]
     pub for_: Option<Duration>,
     /// Write the URL to this file as soon as requests are taken; removed at the end
