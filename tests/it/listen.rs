@@ -259,6 +259,9 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
         "{outcome}"
     );
     assert!(lines[0].contains("200"), "{outcome}");
+    let (time, rest) = lines[0].split_at(8);
+    let digits: Vec<usize> = time.split(':').filter(|part| part.parse::<u8>().is_ok()).map(str::len).collect();
+    assert!(digits == [2, 2, 2] && rest.starts_with(" #1 "), "it begins with the time: {outcome}");
 }
 
 #[test]
@@ -281,6 +284,25 @@ fn what_cannot_be_is_refused_in_words() {
     refused(&["--forward-to", "ftp://x"], 2, "ftp");
     refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
     refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
+    for answer in
+        [&["--respond", "200"][..], &["--response-body", "x"], &["--response-header", "A: b"], &["--status-in-path"]]
+    {
+        refused(&[answer, &["--forward-to", "http://127.0.0.1:1"]].concat(), 2, answer[0]);
+    }
+    for origin in
+        ["null", "localhost:3000", "http://", "http://x/", "http://a b", "http://x:", "http://x:99999", "http://u@x"]
+    {
+        refused(&["--allow-origin", origin], 2, "an origin is like");
+    }
+    for itself in ["http://127.0.0.1:4711/x", "http://localhost:4711", "http://0.0.0.0:4711"] {
+        refused(&["4711", "--forward-to", itself], 2, "leads back");
+    }
     assert!(!env.journal_path().exists(), "what is wrong with the command line is found before anything is made");
+    for framing in ["Content-Length: 9", "Connection: x"] {
+        refused(&["--port", "0", "--response-header", framing], 2, "cannot be chosen");
+    }
+    for unwritable in ["A: b\rc", "A: b\nc", "A b: c"] {
+        refused(&["--port", "0", "--response-header", unwritable], 2, "is not a header to answer with");
+    }
     refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
 }
