@@ -11,6 +11,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Request};
 
@@ -88,6 +90,7 @@ impl Guard {
     fn cookie_for<B>(&self, area: Area, request: &Request<B>, token: &Secret) -> Result<Option<String>, Refused> {
         let name = self.cookie_name();
         if bearer(request.headers()).is_some_and(|sent| token.is(sent))
+            || password(request.headers()).is_some_and(|sent| token.is(&sent))
             || cookies(request.headers(), &name).any(|sent| token.is(sent))
         {
             return Ok(None);
@@ -99,7 +102,15 @@ impl Guard {
             let value = token.expose();
             return Ok(Some(format!("{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}")));
         }
-        refused(401, "this asks for the token that was printed when hookfire started")
+        // Whoever writes such a URL has the token, and needs nothing else: a client of RequestBin knows no headers.
+        if matches!(area, Area::Api | Area::Data) && in_query {
+            return Ok(None);
+        }
+        refused(
+            401,
+            "this asks for the token that was printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
+             `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST",
+        )
     }
 
     /// Browsers keep one cookie of a name for all ports of a host.
@@ -165,6 +176,14 @@ fn is_to_be_looked_at(headers: &HeaderMap) -> bool {
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// The password of HTTP Basic, which clients make of `http://x:PASSWORD@HOST`.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let (scheme, sent) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Basic ".len())?;
+    let decoded = STANDARD.decode(sent.trim_ascii()).ok().filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some(decoded[colon + 1..].to_vec())
 }
 
 /// The values of all cookies of that name.
@@ -306,11 +325,15 @@ mod tests {
         for area in [Area::Page, Area::Live, Area::Data, Area::Api] {
             assert_eq!(with(area, "/", "accept", "*/*"), 401, "{area:?}");
             assert_eq!(with(area, "/", "authorization", "Bearer let-me-in"), 0, "{area:?}");
+            let basic = |pair: &str| with(area, "/", "authorization", &format!("Basic {}", STANDARD.encode(pair)));
+            assert_eq!([basic("x:let-me-in"), basic(":let-me-in")], [0, 0], "{area:?}");
+            assert_eq!([basic("let-me-in:x"), basic("let-me-in"), basic("x:let")], [401; 3], "{area:?}");
             assert_eq!(with(area, "/", "authorization", "Basic let-me-in"), 401, "{area:?}");
             assert_eq!(with(area, "/", "cookie", "a=b; hookfire_8080=let-me-in"), 0, "{area:?}");
             assert_eq!(with(area, "/", "cookie", "hookfire_8081=let-me-in; hookfire_8080=x"), 401, "{area:?}");
             let in_query = with(area, "/?token=let-me-in", "accept", "*/*");
-            assert_eq!(in_query, if area == Area::Page { 0 } else { 401 }, "{area:?}");
+            assert_eq!(in_query, if area == Area::Live { 401 } else { 0 }, "{area:?}");
+            assert_eq!(with(area, "/?token=let-me", "accept", "*/*"), 401, "{area:?}");
         }
         let request = Request::builder().uri("/_hookfire/?token=let-me-in").body(()).unwrap();
         let cookie = "hookfire_8080=let-me-in; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();
