@@ -208,6 +208,15 @@ fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
 }
 
 #[test]
+fn the_token_is_said_though_quiet_was_asked_for() {
+    let env = TestEnv::new();
+    let args = ["listen", "0.0.0.0:0", "--expose", "-q", "--for", "100ms"];
+    let outcome = env.hookfire(args).run().assert_code(0);
+    assert!(outcome.stderr().starts_with("page:") && outcome.stderr().contains("?token="), "{outcome}");
+    assert_eq!(outcome.stderr().lines().count(), 1, "{outcome}");
+}
+
+#[test]
 fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
     let env = TestEnv::new();
     let file = env.write_file("url", "stale");
