@@ -479,7 +479,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeou
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Connections at a time' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N of each bin' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End after this long' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End after this long; with --exit-after, the exit code is 7 if fewer came' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file as soon as requests are taken; removed at the end' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Speak https with this certificate (PEM)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-key -d 'The certificate\'s key (PEM)' -r -F

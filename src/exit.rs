@@ -78,7 +78,7 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Unmet.code(),
         name: "unmet",
-        when: "`expect`: the time ran out, or what came did not match",
+        when: "`expect`: the time ran out, or what came did not match; `listen --for D --exit-after N`: fewer than N came",
     },
     ExitCode {
         code: Exit::Interrupted.code(),

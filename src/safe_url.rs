@@ -101,6 +101,11 @@ impl BaseUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// The port, also where it is the scheme's own.
+    pub fn port(&self) -> Option<u16> {
+        self.0.port_or_known_default()
+    }
+
     /// Whether the host is this machine: `localhost`, `*.localhost`, `127.0.0.0/8`, `::1`.
     pub fn is_loopback(&self) -> bool {
         match self.0.host() {

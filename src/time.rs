@@ -196,6 +196,11 @@ pub fn local(point: UnixMs) -> String {
     zoned.strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
 }
 
+/// `11:00:00`: the user's own time of the day.
+pub fn local_clock(point: UnixMs) -> String {
+    timestamp(point).to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// `2m ago`, `3d ago`, `just now`: how long ago, in its largest unit.
 pub fn ago(point: UnixMs, now: UnixMs) -> String {
     let seconds = now.since(point).as_secs();

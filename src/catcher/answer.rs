@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::tape::Tape;
@@ -81,6 +81,11 @@ pub enum HeaderError {
 }
 
 impl Dress {
+    /// Whether answers say nothing that was chosen on the command line, but their status.
+    pub(super) fn is_plain(&self) -> bool {
+        self.body.is_none() && self.headers.is_empty()
+    }
+
     /// Takes a body, if any, instead of `ok`, and headers beside or instead of the `Content-Type`.
     pub(super) fn new(body: Option<Vec<u8>>, headers: &[(String, String)]) -> Result<Dress, HeaderError> {
         let mut dress = Dress { body: body.map(Bytes::from), headers: HeaderMap::new() };
@@ -127,6 +132,14 @@ pub(super) fn scripted(status: u16, dress: &Dress) -> Answer {
         headers.extend(dress.headers.clone());
     }
     response
+}
+
+/// Keeps an answer that a browser might show as a page apart from hookfire's own page, which has the same address: what runs
+/// in it has an origin of its own, to which nothing here answers. A policy that the answer has already still holds.
+pub(super) fn kept_apart(mut answer: Answer) -> Answer {
+    let apart = HeaderValue::from_static("sandbox allow-scripts allow-forms");
+    answer.headers_mut().append(CONTENT_SECURITY_POLICY, apart);
+    answer
 }
 
 /// An answer with `status` that says why, in words; with `close`, the connection ends after it.

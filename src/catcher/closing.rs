@@ -37,7 +37,7 @@ pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop)
         }
     };
     // Too slow or stopped: then it is closed as it is.
-    let _ = stop.race(timeout(LINGER, parting)).await;
+    let _ = stop.race_if_stopped(timeout(LINGER, parting)).await;
 }
 
 /// Writes `last_words` to somebody who sends nothing, and closes without waiting for anything.
@@ -57,7 +57,7 @@ pub(super) async fn close(stream: Wire) {
 pub(super) async fn hold(mut stream: Wire, seat: &Seat, stop: &mut Stop) {
     seat.wait();
     let held = async { while discard_some(&mut stream).await {} };
-    let _ = stop.race(seat.race(held, || true)).await;
+    let _ = stop.race_if_stopped(seat.race(held, || true)).await;
 }
 
 /// Closes with a TCP reset; the client sees "connection reset by peer".

@@ -27,9 +27,13 @@ use super::tape::{Arrival, Tape};
 use super::{answer, closing};
 use crate::capture::{Body, Capture};
 
-/// How long a request that is being served when the catcher stops may take. Less than the catcher's own bound, so that
-/// what is cut off is still handed over.
+/// How long a request that is being served when the catcher stops may take, and one that is still being read when it
+/// finishes. Less than the catcher's own bound, so that what is cut off is still handed over.
 const DRAIN: Duration = Duration::from_millis(900);
+
+/// How much longer where something is being kept, so that its client learns whether it was: as long as the journal's lock
+/// is waited for. With [`DRAIN`] still less than the catcher's bound.
+const KEEPING_DRAIN: Duration = Duration::from_millis(2_000);
 
 /// hyper panics on a smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8192;
@@ -42,7 +46,7 @@ enum Ended {
     ForOthers,
 }
 
-/// Serves one connection until it ends, or until the catcher stops and what is being answered is answered.
+/// Serves one connection until it ends, or until the catcher ends and what is being answered is answered.
 pub(super) async fn serve(
     stream: TcpStream,
     remote_addr: SocketAddr,
@@ -90,11 +94,35 @@ pub(super) async fn serve(
         None if tape.borrow().is_reading() => Ended::ByTheStop,
         None => {
             Pin::new(&mut connection).graceful_shutdown();
-            timeout(DRAIN, &mut connection).await.map_or(Ended::ByTheStop, Ended::ByItself)
+            drain(&mut connection, &exchange, &mut stop).await
         }
     };
     let stream = connection.into_parts().io.into_inner().into_stream();
     close(&exchange, stream, ended, &mut stop).await;
+}
+
+/// Lets the request that is being served be answered: when its answer is due while the catcher finishes, and soon once it is
+/// stopped. One that has not come whole is not waited for either way.
+async fn drain(
+    mut connection: impl Future<Output = Result<(), hyper::Error>> + Unpin,
+    exchange: &Exchange,
+    stop: &mut Stop,
+) -> Ended {
+    let finishing = async {
+        match timeout(DRAIN, &mut connection).await {
+            Ok(ended) => Some(ended),
+            Err(_) if exchange.tape.borrow().is_given() => Some((&mut connection).await),
+            Err(_) => None,
+        }
+    };
+    if let Some(ended) = stop.race_if_stopped(finishing).await {
+        return ended.map_or(Ended::ByTheStop, Ended::ByItself);
+    }
+    let mut drained = timeout(DRAIN, &mut connection).await;
+    if drained.is_err() && exchange.shared.is_keeping() {
+        drained = timeout(KEEPING_DRAIN, &mut connection).await;
+    }
+    drained.map_or(Ended::ByTheStop, Ended::ByItself)
 }
 
 /// The stream of HTTP, out of TLS where that is spoken. `None` if it could not be opened; what was read of it is kept.

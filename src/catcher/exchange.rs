@@ -31,7 +31,7 @@ use super::server::Stop;
 use super::setup::Limits;
 use super::tape::{Arrival, Tape};
 use super::tls::Tls;
-use crate::capture::{Body, Capture};
+use crate::capture::{self, Body, Capture};
 use crate::store::{Keeper, Kept};
 
 /// What all connections of a catcher have in common.
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub demanded: Demanded,
     pub limits: Limits,
     pub keeper: Arc<dyn Keeper>,
+    /// How many captures are being kept.
+    pub keeping: Cell<usize>,
     pub bell: Arc<Bell>,
     pub returns: Arc<Returns>,
     pub forwarder: Option<Forwarder>,
@@ -55,6 +57,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
     pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<Arc<Kept>> {
+        let _keeping = Keeping::new(&self.keeping);
         let (report, kept) = oneshot::channel();
         let (bell, returns) = (Arc::clone(&self.bell), Arc::clone(&self.returns));
         let done = move |result: Result<Arc<Kept>, _>| {
@@ -63,6 +66,25 @@ impl Shared {
         };
         self.keeper.keep(capture, body, Box::new(done));
         kept.await.ok().flatten()
+    }
+
+    /// Whether a capture is being kept, so that somebody is about to be answered.
+    pub(super) fn is_keeping(&self) -> bool {
+        self.keeping.get() > 0
+    }
+
+    /// Has it recorded that a request which was kept was not answered as planned.
+    async fn record(&self, id: i64, answer: capture::Answer) {
+        let (report, recorded) = oneshot::channel();
+        let bell = Arc::clone(&self.bell);
+        let done = move |result: Result<(), _>| {
+            bell.amended(&result);
+            // The connection may have been cut meanwhile.
+            let _ = report.send(());
+        };
+        self.keeper.amend(id, answer, Box::new(done));
+        // If it cannot be recorded, there is nobody who could be told but by the bell.
+        let _ = recorded.await;
     }
 
     fn next_step(&self, path: &str) -> Step {
@@ -74,6 +96,22 @@ impl Shared {
         let index = self.steps.get();
         self.steps.set(index.saturating_add(1));
         self.script.step(index)
+    }
+}
+
+/// Counts a capture as being kept for as long as this is waited for.
+struct Keeping<'a>(&'a Cell<usize>);
+
+impl<'a> Keeping<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -263,15 +301,18 @@ impl Exchange {
             capture.answer.status = Some(status);
         }
         capture.answer.duration_ms = arrival.took().saturating_add(millis(step.delay));
-        if self.shared.keep(capture, body).await.is_none() {
+        let Some(kept) = self.shared.keep(capture, body).await else {
             return Ok(self.unavailable());
-        }
-        if !step.delay.is_zero() {
-            // Who stops the catcher does not wait for it; the client then gets early what is on the record.
-            let _ = self.stop.clone().race(sleep(step.delay)).await;
+        };
+        if !step.delay.is_zero() && self.stop.clone().race_if_stopped(sleep(step.delay)).await.is_none() {
+            // To answer before it is due would be another receiver's behaviour than the one asked for.
+            let note = Some("stopped before its answer was due".to_owned());
+            let answer = capture::Answer { status: None, duration_ms: arrival.took(), note };
+            self.shared.record(kept.caught.id, answer).await;
+            return Err(NotAnswered);
         }
         let ending = match step.action {
-            Action::Status(status) => return Ok(self.send(answer::scripted(status, &self.shared.dress))),
+            Action::Status(status) => return Ok(self.send(self.scripted(status))),
             Action::Timeout => Ending::Hold,
             Action::Reset => Ending::Reset,
         };
@@ -283,8 +324,19 @@ impl Exchange {
     async fn forward(&self, capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
         Ok(match forward::forward(&self.shared, capture, body, arrival).await {
             Forwarded::NotKept => self.unavailable(),
-            Forwarded::Answered(answer) => self.send(answer),
+            Forwarded::Answered(answer) => self.send(self.beside_the_page(answer)),
         })
+    }
+
+    fn scripted(&self, status: u16) -> answer::Answer {
+        let dress = &self.shared.dress;
+        let answer = answer::scripted(status, dress);
+        if dress.is_plain() { answer } else { self.beside_the_page(answer) }
+    }
+
+    /// An answer that others have written, which must not get at the page, if there is one.
+    fn beside_the_page(&self, answer: answer::Answer) -> answer::Answer {
+        if self.shared.front.is_some() { answer::kept_apart(answer) } else { answer }
     }
 
     /// Sends an answer on its way.

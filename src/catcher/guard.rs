@@ -2,7 +2,8 @@
 //!
 //! Against a page that calls itself by a name which resolves to this machine (DNS rebinding) stands the check of the Host;
 //! against one that sends here what its visitor never asked for (CSRF) stand the Origin and the page's own token; against
-//! strangers, where the catcher listens beyond this machine, stands the token that was printed at its start.
+//! one that would read the page to have that token stands that browsers get it to show it to people, and for nothing else;
+//! against strangers, where the catcher listens beyond this machine, stands the token that was printed at its start.
 //!
 //! Deliberately reads no body and answers nothing itself.
 //!
@@ -10,6 +11,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, ORIGIN};
 use hyper::{Method, Request};
 
@@ -63,10 +66,13 @@ impl Guard {
         let origin = headers.get(ORIGIN).map(hyper::header::HeaderValue::as_bytes);
         let foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
         let allowed = area == Area::Api && self.allows(origin);
-        let cross_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
         // A link on another site may lead to the page; its script or form may lead nowhere.
-        if !allowed && (foreign || cross_site && area != Area::Page) {
+        if !allowed && (foreign || from_elsewhere && area != Area::Page) {
             return refused(403, "other sites may not ask here");
+        }
+        if area == Area::Page && !is_to_be_looked_at(headers) {
+            return refused(403, "the page is to be looked at: no script may read it, and no other page may frame it");
         }
         if allowed && request.method() == Method::OPTIONS && headers.contains_key("access-control-request-method") {
             return Ok(Admitted::Preflight);
@@ -87,6 +93,7 @@ impl Guard {
     fn cookie_for<B>(&self, area: Area, request: &Request<B>, token: &Secret) -> Result<Option<String>, Refused> {
         let name = self.cookie_name();
         if bearer(request.headers()).is_some_and(|sent| token.is(sent))
+            || password(request.headers()).is_some_and(|sent| token.is(&sent))
             || cookies(request.headers(), &name).any(|sent| token.is(sent))
         {
             return Ok(None);
@@ -98,7 +105,15 @@ impl Guard {
             let value = token.expose();
             return Ok(Some(format!("{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}")));
         }
-        refused(401, "this asks for the token that was printed when hookfire started")
+        // Whoever writes such a URL has the token, and needs nothing else: a client of RequestBin knows no headers.
+        if matches!(area, Area::Api | Area::Data) && in_query {
+            return Ok(None);
+        }
+        refused(
+            401,
+            "this asks for the token that was printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
+             `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST",
+        )
     }
 
     /// Browsers keep one cookie of a name for all ports of a host.
@@ -155,9 +170,23 @@ fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
     asked.as_bytes().eq_ignore_ascii_case(host.as_bytes())
 }
 
+/// Whether a browser would show the answer as a page of its own. What is no browser does not say, and may read it.
+fn is_to_be_looked_at(headers: &HeaderMap) -> bool {
+    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// The password of HTTP Basic, which clients make of `http://x:PASSWORD@HOST`.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let (scheme, sent) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Basic ".len())?;
+    let decoded = STANDARD.decode(sent.trim_ascii()).ok().filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some(decoded[colon + 1..].to_vec())
 }
 
 /// The values of all cookies of that name.
@@ -258,12 +287,35 @@ mod tests {
             for other in ["http://evil.example", "null", "http://localhost:3000", "http://localhost"] {
                 assert_eq!(from(&closed, area, "POST", "origin", other), 403, "{area:?} {other}");
             }
-            let link = from(&closed, area, "GET", "sec-fetch-site", "cross-site");
-            assert_eq!(link, if area == Area::Page { 0 } else { 403 }, "{area:?}");
+            for elsewhere in ["cross-site", "same-site"] {
+                let link = from(&closed, area, "GET", "sec-fetch-site", elsewhere);
+                assert_eq!(link, if area == Area::Page { 0 } else { 403 }, "{area:?} {elsewhere}");
+            }
+            for here in ["same-origin", "none"] {
+                assert_eq!(from(&closed, area, "GET", "sec-fetch-site", here), 0, "{area:?} {here}");
+            }
             let allowed = if area == Area::Api { 0 } else { 403 };
             assert_eq!(from(&opened, area, "POST", "origin", "http://app.example"), allowed, "{area:?}");
             assert_eq!(from(&opened, area, "POST", "origin", "http://evil.example"), 403, "{area:?}");
             assert_eq!(from(&to_all, area, "POST", "origin", "http://evil.example"), allowed, "{area:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_gets_the_page_to_show_it_and_for_nothing_else() {
+        let guard = guard(Access::Loopback, None);
+        let page = |dest: &str, mode: &str| {
+            let headers = [("host", "localhost"), ("sec-fetch-dest", dest), ("sec-fetch-mode", mode)];
+            asked(&guard, Area::Page, "GET", "/_hookfire/", &headers)
+        };
+        assert_eq!(page("document", "navigate"), 0);
+        for (dest, mode) in
+            [("iframe", "navigate"), ("object", "navigate"), ("empty", "cors"), ("empty", "same-origin")]
+        {
+            assert_eq!(page(dest, mode), 403, "{dest} {mode}");
+        }
+        for told in [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "no-cors")] {
+            assert_eq!(asked(&guard, Area::Page, "GET", "/", &[("host", "localhost"), told]), 403, "{told:?}");
         }
     }
 
@@ -276,11 +328,15 @@ mod tests {
         for area in [Area::Page, Area::Live, Area::Data, Area::Api] {
             assert_eq!(with(area, "/", "accept", "*/*"), 401, "{area:?}");
             assert_eq!(with(area, "/", "authorization", "Bearer let-me-in"), 0, "{area:?}");
+            let basic = |pair: &str| with(area, "/", "authorization", &format!("Basic {}", STANDARD.encode(pair)));
+            assert_eq!([basic("x:let-me-in"), basic(":let-me-in")], [0, 0], "{area:?}");
+            assert_eq!([basic("let-me-in:x"), basic("let-me-in"), basic("x:let")], [401; 3], "{area:?}");
             assert_eq!(with(area, "/", "authorization", "Basic let-me-in"), 401, "{area:?}");
             assert_eq!(with(area, "/", "cookie", "a=b; hookfire_8080=let-me-in"), 0, "{area:?}");
             assert_eq!(with(area, "/", "cookie", "hookfire_8081=let-me-in; hookfire_8080=x"), 401, "{area:?}");
             let in_query = with(area, "/?token=let-me-in", "accept", "*/*");
-            assert_eq!(in_query, if area == Area::Page { 0 } else { 401 }, "{area:?}");
+            assert_eq!(in_query, if area == Area::Live { 401 } else { 0 }, "{area:?}");
+            assert_eq!(with(area, "/?token=let-me", "accept", "*/*"), 401, "{area:?}");
         }
         let request = Request::builder().uri("/_hookfire/?token=let-me-in").body(()).unwrap();
         let cookie = "hookfire_8080=let-me-in; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();

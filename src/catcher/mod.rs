@@ -39,7 +39,8 @@ use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ use exchange::Shared;
 use forward::Forwarder;
 use front::FrontDoor;
 use guard::Guard;
+use server::Phase;
 
 #[cfg(doc)]
 use crate::store::Keeper;
@@ -72,6 +74,9 @@ const BACKLOG: u32 = 4096;
 /// How long the stop waits for the desk and the upstream to finish. What they are still at then, they finish while the
 /// process lives.
 const BLOCKING_DRAIN: Duration = Duration::from_millis(100);
+
+/// How soon an interrupt is noticed while it is finished.
+const INTERRUPT_GRAIN: Duration = Duration::from_millis(20);
 
 /// Why a catcher could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +106,9 @@ pub struct Catcher {
     addr: SocketAddr,
     scheme: &'static str,
     bell: Arc<Bell>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+    /// Closed when the thread is about to end.
+    ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -129,12 +136,16 @@ impl Catcher {
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let bell = Arc::new(Bell::new(setup.doorbell.clone()));
         let parts = Parts::new(setup, addr, Arc::clone(&bell))?;
-        let (stop, stopped) = watch::channel(false);
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let (ends, ended) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("catcher".to_owned())
-            .spawn(move || run(runtime, listener, parts, stopped))
+            .spawn(move || {
+                run(runtime, listener, parts, phases);
+                drop(ends);
+            })
             .map_err(CatcherError::Start)?;
-        Ok(Self { addr, scheme, bell, stop, thread: Some(thread) })
+        Ok(Self { addr, scheme, bell, phase, ended: Mutex::new(ended), thread: Some(thread) })
     }
 
     /// What could not be kept so far.
@@ -163,11 +174,21 @@ impl Catcher {
         format!("{}://{addr}", self.scheme)
     }
 
-    /// Stops: listens no more, lets what is being answered be answered, for at most a second, closes the idle
-    /// connections and ends the thread. A request that is cut off by this is kept as malformed and unanswered.
-    /// To stop twice does nothing.
+    /// Ends by itself: listens no more, closes the idle connections, and waits until every request that was taken has had
+    /// what the script says: its answer after its delay, or silence until its client hangs up. As soon as `interrupted`
+    /// says so, it is stopped instead.
+    pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
+        self.phase.send_replace(Phase::Finishing);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while !interrupted() && ended.recv_timeout(INTERRUPT_GRAIN) == Err(RecvTimeoutError::Timeout) {}
+        self.stop();
+    }
+
+    /// Stops: listens no more, lets what is being answered be answered, closes the idle connections and ends the thread.
+    /// That takes a second, three where the journal is locked. A request that is cut off by this is kept as malformed and
+    /// unanswered; one whose answer is not due yet gets none, and that is recorded. To stop twice does nothing.
     pub fn stop(&mut self) {
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Stopping);
         if let Some(thread) = self.thread.take() {
             // If it panicked, it has stopped as well; the panic was reported when it happened.
             let _ = thread.join();
@@ -226,6 +247,7 @@ impl Parts {
             demanded: demanded::Demanded(setup.require_secret),
             limits: setup.limits,
             keeper: setup.keeper,
+            keeping: Cell::new(0),
             bell: self.bell,
             returns: Arc::default(),
             forwarder: setup.upstream.map(Forwarder::new),
@@ -237,9 +259,9 @@ impl Parts {
 }
 
 /// The catcher's thread.
-fn run(runtime: Runtime, listener: TcpListener, parts: Parts, stopped: watch::Receiver<bool>) {
+fn run(runtime: Runtime, listener: TcpListener, parts: Parts, phases: watch::Receiver<Phase>) {
     let shared = Rc::new(parts.into_shared());
-    let serving = server::run(listener, shared, server::Stop::new(stopped));
+    let serving = server::run(listener, shared, server::Stop::new(phases));
     LocalSet::new().block_on(&runtime, serving);
     runtime.shutdown_timeout(BLOCKING_DRAIN);
 }

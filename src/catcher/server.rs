@@ -25,27 +25,47 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the silent are asked to make room, as long as there is none.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long open connections may take to end after the stop.
-const DRAIN: Duration = Duration::from_secs(1);
+/// How long open connections may take to end after the stop: longer than they take by themselves, and than the journal's
+/// lock is waited for.
+const DRAIN: Duration = Duration::from_secs(3);
 
-/// The word that the catcher stops, as its connections hear it.
+/// How far a catcher is on the way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    /// Nothing new is taken; what was taken gets the answer it is due, when it is due.
+    Finishing,
+    /// Nothing is waited for but what is nearly done.
+    Stopping,
+}
+
+/// The word that the catcher ends, as its connections hear it.
 #[derive(Clone)]
-pub(super) struct Stop(watch::Receiver<bool>);
+pub(super) struct Stop(watch::Receiver<Phase>);
 
 impl Stop {
-    /// Hears the stop when `true` is sent, or when the sender is gone.
-    pub(super) fn new(receiver: watch::Receiver<bool>) -> Self {
+    /// Hears of the phases that are sent, and of the last when the sender is gone.
+    pub(super) fn new(receiver: watch::Receiver<Phase>) -> Self {
         Self(receiver)
     }
 
     fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() > Phase::Serving
     }
 
-    /// What `future` gives, or `None` if the stop comes first. On a draw the future wins.
+    /// What `future` gives, or `None` if the catcher begins to end before. On a draw the future wins.
     pub(super) async fn race<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        self.race_against(Phase::Finishing, future).await
+    }
+
+    /// What `future` gives, or `None` if the catcher is stopped before: to be finished is no reason to give up.
+    pub(super) async fn race_if_stopped<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        self.race_against(Phase::Stopping, future).await
+    }
+
+    async fn race_against<F: Future>(&mut self, phase: Phase, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        let mut stopped = pin!(self.0.wait_for(|&asked| asked));
+        let mut stopped = pin!(self.0.wait_for(|now| *now >= phase));
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -56,7 +76,8 @@ impl Stop {
     }
 }
 
-/// Accepts and serves connections until `stop`, then lets them end, for at most [`DRAIN`]. Must run in a `LocalSet`.
+/// Accepts and serves connections until `stop`, then lets them end: as long as that takes while it is finishing, and for at
+/// most [`DRAIN`] once it is stopped. Must run in a `LocalSet`.
 pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Stop) {
     let all = shared.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(all as usize));
@@ -87,7 +108,9 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     // From now on clients are refused instead of waiting for nobody.
     drop(listener);
     // Having all permits means that no connection is left.
-    let _ = timeout(DRAIN, permits.acquire_many(all)).await;
+    if stop.race_if_stopped(permits.acquire_many(all)).await.is_none() {
+        let _ = timeout(DRAIN, permits.acquire_many(all)).await;
+    }
 }
 
 /// A permit for one more connection. When there is none, the silent make room, and several at a time: those who leave

@@ -125,6 +125,11 @@ impl Tape {
         Some((std::mem::take(&mut message.head), std::mem::take(&mut message.wire_body)))
     }
 
+    /// Whether the message being served has come whole, and was handed over or is not to be.
+    pub(super) fn is_given(&self) -> bool {
+        self.given
+    }
+
     /// The message being served is no capture, and is not handed over.
     pub(super) fn waive(&mut self) {
         self.given = true;

@@ -195,11 +195,21 @@ impl Ui {
         paint(self.has_colors(), tone, text)
     }
 
+    /// Whether quiet was asked for.
+    pub fn is_quiet(&self) -> bool {
+        self.manner.quiet
+    }
+
     /// Talk: what is happening.
     pub fn status(&self, text: &str) {
         if !self.manner.quiet && !self.manner.structured {
             self.talk("", Tone::Strong, text);
         }
+    }
+
+    /// Talk without which what was started could not be used: said even where quiet was asked for.
+    pub fn needed(&self, text: &str) {
+        self.talk("", Tone::Strong, text);
     }
 
     /// Talk for `-v` (level 1) and `-vv` (level 2); shown with structured output too, since it was asked for.

@@ -1,6 +1,6 @@
 //! `hookfire listen`: what is caught, what is answered, how it begins and how it ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use crate::support::{Listener, Server, TestEnv, read_answer, respond};
@@ -168,6 +168,57 @@ fn a_locked_journal_is_503_and_then_it_recovers() {
 }
 
 #[test]
+fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut client = listener.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").unwrap();
+    // The go-ahead says that the request is being served.
+    let mut go_ahead = [0; 25];
+    client.read_exact(&mut go_ahead).unwrap();
+    assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"x").unwrap();
+    listener.process().terminate();
+    assert_eq!(read_answer(&mut client).status, 503);
+    drop(lock);
+    let outcome = listener.wait();
+    assert!(outcome.stderr().contains("1 request not kept"), "{outcome}");
+}
+
+#[test]
+fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--exit-after", "1", "--respond", "202@1500ms"]);
+    let started = std::time::Instant::now();
+    assert_eq!(listener.get("/").status, 202);
+    assert!(started.elapsed() >= std::time::Duration::from_millis(1500), "{:?}", started.elapsed());
+    assert_eq!(listener.wait().ndjson().len(), 2);
+
+    let listener = Listener::start(&env, &["--respond", "202@1m"]);
+    let mut client = listener.connect();
+    client.write_all(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let caught = || env.hookfire(["captured", "list", "-o", "json"]).run().json().as_array().unwrap().len() == 2;
+    let bound = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !caught() {
+        assert!(std::time::Instant::now() < bound, "it is not caught");
+    }
+    assert_eq!(listener.stop().ndjson().len(), 2, "it is shown once");
+    let shown = env.hookfire(["captured", "show", "2", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(shown["answer"]["status"], serde_json::Value::Null, "{shown}");
+}
+
+#[test]
+fn the_token_is_said_though_quiet_was_asked_for() {
+    let env = TestEnv::new();
+    let args = ["listen", "0.0.0.0:0", "--expose", "-q", "--for", "100ms"];
+    let outcome = env.hookfire(args).run().assert_code(0);
+    assert!(outcome.stderr().starts_with("page:") && outcome.stderr().contains("?token="), "{outcome}");
+    assert_eq!(outcome.stderr().lines().count(), 1, "{outcome}");
+}
+
+#[test]
 fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
     let env = TestEnv::new();
     let file = env.write_file("url", "stale");
@@ -219,6 +270,9 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
         "{outcome}"
     );
     assert!(lines[0].contains("200"), "{outcome}");
+    let (time, rest) = lines[0].split_at(8);
+    let digits: Vec<usize> = time.split(':').filter(|part| part.parse::<u8>().is_ok()).map(str::len).collect();
+    assert!(digits == [2, 2, 2] && rest.starts_with(" #1 "), "it begins with the time: {outcome}");
 }
 
 #[test]
@@ -241,6 +295,25 @@ fn what_cannot_be_is_refused_in_words() {
     refused(&["--forward-to", "ftp://x"], 2, "ftp");
     refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
     refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
+    for answer in
+        [&["--respond", "200"][..], &["--response-body", "x"], &["--response-header", "A: b"], &["--status-in-path"]]
+    {
+        refused(&[answer, &["--forward-to", "http://127.0.0.1:1"]].concat(), 2, answer[0]);
+    }
+    for origin in
+        ["null", "localhost:3000", "http://", "http://x/", "http://a b", "http://x:", "http://x:99999", "http://u@x"]
+    {
+        refused(&["--allow-origin", origin], 2, "an origin is like");
+    }
+    for itself in ["http://127.0.0.1:4711/x", "http://localhost:4711", "http://0.0.0.0:4711"] {
+        refused(&["4711", "--forward-to", itself], 2, "leads back");
+    }
     assert!(!env.journal_path().exists(), "what is wrong with the command line is found before anything is made");
+    for framing in ["Content-Length: 9", "Connection: x"] {
+        refused(&["--port", "0", "--response-header", framing], 2, "cannot be chosen");
+    }
+    for unwritable in ["A: b\rc", "A: b\nc", "A b: c"] {
+        refused(&["--port", "0", "--response-header", unwritable], 2, "is not a header to answer with");
+    }
     refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
 }

@@ -188,6 +188,48 @@ fn another_site_cannot_change_anything() {
 }
 
 #[test]
+fn a_page_that_is_forwarded_cannot_use_the_page_it_shares_an_address_with() {
+    let steal = "<title>thief</title><body><script>
+        const seen = [];
+        const said = (what, value) => seen.push(what + ':' + value);
+        const token = html => (html.match(/[0-9a-f]{32}/) || ['none'])[0];
+        (async () => {
+          for (const url of ['/_hookfire/', '/x?inspect', '/_hookfire/api/captures'])
+            await fetch(url).then(r => r.text()).then(text => said(url, token(text)), () => said(url, 'refused'));
+          await fetch('/_hookfire/api/captures/1', { method: 'DELETE', headers: { 'X-Hookfire-Token': 'x' } })
+            .then(r => said('delete', r.status), () => said('delete', 'refused'));
+          await fetch('/api/v1/bins').then(r => said('api', r.status), () => said('api', 'refused'));
+          try { const other = window.open('/_hookfire/'); said('open', other ? other.document.title : 'refused'); }
+          catch { said('open', 'refused'); }
+          const frame = document.createElement('iframe');
+          frame.src = '/_hookfire/';
+          frame.onload = () => {
+            let inside; try { inside = token(frame.contentDocument.documentElement.outerHTML); } catch { inside = 'refused'; }
+            said('frame', inside); document.title = 'done'; window.seen = seen;
+          };
+          document.body.append(frame);
+        })();
+        </script>";
+    let upstream =
+        Server::script(vec![respond(200).header("Content-Type", "text/html; charset=utf-8").body(steal)]).lenient();
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
+    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
+    browser.open(&format!("{}/app", listener.url()));
+    browser.wait_for("document.title === 'done'");
+    let seen = browser.script("return window.seen");
+    let seen: Vec<&str> = seen.as_array().unwrap().iter().filter_map(|said| said.as_str()).collect();
+    assert_eq!(seen.len(), 7, "{seen:?}");
+    for said in &seen {
+        assert!(said.ends_with(":refused"), "{seen:?}");
+    }
+    assert!(listener.inbox().iter().any(|capture| capture["path"] == "/app"), "nothing was deleted");
+    // To look at it oneself is as ever.
+    browser.open(&format!("{}/_hookfire/", listener.url()));
+    browser.wait_for_text("#live", "Live");
+}
+
+#[test]
 fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_address() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);

@@ -72,17 +72,6 @@ fn a_delayed_answer_is_kept_first_with_the_time_it_will_take() {
 }
 
 #[test]
-fn the_stop_ends_a_delay_with_the_answer_that_was_kept() {
-    let mut catcher = catcher("202@30s");
-    let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, Some(202));
-    let started = Instant::now();
-    catcher.stop();
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
-    assert_eq!(client.answer().status, 202);
-}
-
-#[test]
 fn a_status_in_the_path_is_answered_and_uses_no_step() {
     let catcher = catcher_set_up("500,200", |setup| setup.status_in_path = true);
     let mut client = Client::connect(&catcher);

@@ -63,6 +63,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(|_| {})
+    }
+
+    fn with(choose: impl FnOnce(&mut Setup)) -> Stage {
         let (tell, told) = mpsc::sync_channel(99);
         let (see, seen) = mpsc::sync_channel(99);
         let (answers, given) = mpsc::channel();
@@ -70,6 +74,7 @@ impl Stage {
         let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::clone(&keeper) as Arc<dyn Keeper>);
         setup.upstream = Some(Arc::new(RealReceiver { seen: see, answers: Mutex::new(given) }));
         setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
+        choose(&mut setup);
         Stage { catcher: Catcher::bind(setup).unwrap(), keeper, told, seen, answers: Some(answers) }
     }
 
@@ -137,6 +142,16 @@ fn the_receivers_answer_is_recorded_and_then_given() {
 }
 
 #[test]
+fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
+    let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
+    let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.answer(relayed(200, &[("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts")], "<html>"));
+    let policies: Vec<String> = client.answer().headers.into_iter().filter(|line| line.contains("policy")).collect();
+    let expected = ["sandbox allow-same-origin allow-scripts", "sandbox allow-scripts allow-forms"];
+    assert_eq!(policies, expected.map(|policy| format!("content-security-policy: {policy}")));
+}
+
+#[test]
 fn a_receiver_that_fails_is_502_in_words_and_recorded() {
     let stage = Stage::new();
     let mut client = Client::connect(&stage.catcher);
@@ -195,6 +210,22 @@ fn the_stop_does_not_wait_for_the_receiver() {
     stage.answer(relayed(200, &[], ""));
     assert!(matches!(stage.told(), Told::Keep { .. }));
     assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+}
+
+#[test]
+fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
+    for script in ["200@1m", "reset@1m"] {
+        let mut stage = Stage::with(|setup| {
+            setup.upstream = None;
+            setup.script = script.parse().unwrap();
+        });
+        let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        stage.catcher.stop();
+        assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()), "{script}");
+        let note = Some("stopped before its answer was due".to_owned());
+        assert_eq!(stage.told(), Told::Amend { id: 7, status: None, note });
+    }
 }
 
 #[test]

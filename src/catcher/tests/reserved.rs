@@ -218,6 +218,29 @@ fn another_origin_is_let_into_the_api_if_asked_for() {
 }
 
 #[test]
+fn what_others_have_written_is_kept_apart_from_the_page() {
+    let apart = Some("sandbox allow-scripts allow-forms");
+    let policy = |choose: &dyn Fn(&mut Setup)| {
+        let catcher = catcher_set_up("200", |setup| choose(setup));
+        ask(&catcher, "GET /", "").header("content-security-policy").map(str::to_owned)
+    };
+    let front = || Some(front(&Arc::default()));
+    assert_eq!(policy(&|setup| setup.front = front()), None, "its own words need none");
+    let html = |setup: &mut Setup| setup.response_headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
+    assert_eq!(policy(&html), None, "there is no page");
+    let with_header = policy(&|setup| {
+        html(setup);
+        setup.front = front();
+    });
+    assert_eq!(with_header.as_deref(), apart);
+    let with_body = policy(&|setup| {
+        setup.response_body = Some(b"<script>".to_vec());
+        setup.front = front();
+    });
+    assert_eq!(with_body.as_deref(), apart);
+}
+
+#[test]
 fn a_malformed_request_for_a_reserved_path_is_kept() {
     let catcher = catcher_with_front(&Arc::default(), |_| {});
     let head =

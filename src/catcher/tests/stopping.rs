@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use super::super::CatcherError;
 use super::*;
+use crate::capture;
+use crate::store::{Done, Keeper, Kept, StoreError};
 
 fn stop_promptly(catcher: &mut Catcher) {
     let started = Instant::now();
@@ -104,4 +106,76 @@ fn connections_beyond_the_limit_wait_while_the_others_are_served() {
     assert_eq!([served.target.as_str(), waited.target.as_str()], ["/1", "/2"]);
     assert!(waited.received_at_ms - served.received_at_ms >= 99, "the second is read after the first is answered");
     stop_promptly(&mut catcher);
+}
+
+/// Keeps nothing, and says so late, as a locked journal does.
+struct Locked(Duration);
+
+impl Keeper for Locked {
+    fn keep(&self, _: Capture, _: Body, done: Done<Arc<Kept>>) {
+        let patience = self.0;
+        std::thread::spawn(move || {
+            std::thread::sleep(patience);
+            done(Err(Arc::new(StoreError::Unusable { path: "x".into(), problem: "is locked".to_owned() })));
+        });
+    }
+
+    fn amend(&self, _: i64, _: capture::Answer, done: Done<()>) {
+        done(Ok(()));
+    }
+}
+
+#[test]
+fn stop_lets_a_client_know_that_its_request_could_not_be_kept() {
+    let locked = Arc::new(Locked(Duration::from_millis(1_800)));
+    let mut catcher = Catcher::bind(Setup::new(ANY_PORT, "200".parse().unwrap(), locked)).unwrap();
+    let mut client = Client::sending(&catcher, "POST / HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    // The go-ahead says that the request is being served.
+    assert_eq!(client.answer().status, 100);
+    client.send("x");
+    catcher.stop();
+    assert_eq!(client.answer().status, 503);
+    assert_eq!(catcher.failed_keeps().count, 1);
+}
+
+#[test]
+fn finish_gives_each_answer_when_it_is_due() {
+    let mut catcher = catcher("202@1200ms");
+    let started = Instant::now();
+    let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+    caught(&catcher);
+    let mut idle = Client::connect(&catcher);
+    catcher.finish(|| false);
+    assert!(started.elapsed() >= Duration::from_millis(1_200), "{:?}", started.elapsed());
+    assert_eq!(client.answer().status, 202);
+    assert!(idle.until_closed().is_ok_and(|rest| rest.is_empty()));
+    assert!(TcpStream::connect(catcher.addr()).is_err());
+}
+
+#[test]
+fn finish_waits_for_whom_is_not_to_be_answered_until_they_hang_up() {
+    let mut catcher = catcher("timeout");
+    let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+    caught(&catcher);
+    std::thread::scope(|scope| {
+        let finishing = scope.spawn(|| catcher.finish(|| false));
+        client.0.get_ref().set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let waited = client.until_closed().unwrap_err().kind();
+        assert!(matches!(waited, std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{waited:?}");
+        drop(client);
+        finishing.join().unwrap();
+    });
+}
+
+#[test]
+fn an_interrupt_ends_the_finish() {
+    for script in ["200@1m", "timeout"] {
+        let mut catcher = catcher(script);
+        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+        caught(&catcher);
+        let started = Instant::now();
+        catcher.finish(|| started.elapsed() > Duration::from_millis(50));
+        assert!(started.elapsed() < Duration::from_millis(800), "{script}: {:?}", started.elapsed());
+        assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()), "{script}: not answered early");
+    }
 }

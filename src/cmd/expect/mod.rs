@@ -31,7 +31,7 @@ use crate::failure::{Failure, Kind};
 use crate::journal::CaptureKeeper;
 use crate::settings::Origin;
 use crate::store::CaptureQuery;
-use crate::time::{Edge, parse_duration, parse_time};
+use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of what `expect` catches itself.
 const BIN: &str = "expect";
@@ -170,8 +170,12 @@ fn listening(
     report.listening(&url, catcher.addr().port(), args.command.is_empty())?;
     let child = Child::start(&args.command, Some(&url))?;
     let waited = wait(watch, &mut told, child, report);
-    // Before anything is said: what is being answered now is still answered.
-    catcher.stop();
+    // Before anything is said: what was taken is still answered as it is due. Who was ended, waits for no answer.
+    if ctx.clock.interrupted() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+        catcher.stop();
+    } else {
+        catcher.finish(|| ctx.clock.interrupted());
+    }
     report.judge(waited?)
 }
 

@@ -122,6 +122,10 @@ impl Keeper for Announcer {
     }
 
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
+        if !self.forwards {
+            // It was shown when it was kept.
+            return self.keeper.amend(id, answer, done);
+        }
         let announcements = Arc::clone(&self.announcements);
         let announced = move |result: Result<(), _>| {
             // Shown even if it could not be amended: it was caught.

@@ -104,6 +104,9 @@ pub struct AnswerArgs {
     #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_REQUIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
     pub require_secret: Vec<String>,
     /// Send each request on to this URL and answer what it answers
+    ///
+    /// A page among its answers runs in a browser with an origin of its own (Content-Security-Policy: sandbox), so that
+    /// it cannot use hookfire's page, which has the same address.
     #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", hide_env_values = true, value_hint = ValueHint::Url)]
     pub forward_to: Option<String>,
     /// Let pages of this origin call RequestBin's API: an origin, or *
@@ -151,7 +154,7 @@ pub struct EndingArgs {
     /// End after N requests
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub exit_after: Option<u64>,
-    /// End after this long
+    /// End after this long; with --exit-after, the exit code is 7 if fewer came
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout)]
     pub for_: Option<Duration>,
     /// Write the URL to this file as soon as requests are taken; removed at the end

@@ -52,9 +52,14 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
         Some(forwarder) => format!("what {} answers", crate::upstream::Upstream::name(forwarder.as_ref())),
         None => args.answers.respond.clone(),
     };
+    let page_line = format!("  page:    {page}");
+    if plan.token.is_some() && ctx.ui.is_quiet() {
+        // The token stands nowhere else.
+        ctx.ui.needed(page_line.trim_start());
+    }
     let lines = [
         format!("listening on {url}{whom}"),
-        format!("  page:    {page}"),
+        page_line,
         format!("  bins:    {}", bins.collect::<Vec<_>>().join(", ")),
         format!("  answers: {answers}"),
         format!("  limits:  {}", limits_in_words(&plan.limits, args.limits.keep)),

@@ -8,6 +8,7 @@ use crate::cmd::context::Context;
 use crate::env::Environment;
 use crate::failure::Failure;
 use crate::replay::{Destination, prepare, replay};
+use crate::safe_url::BaseUrl;
 use crate::sender::Sender;
 use crate::settings;
 use crate::transport::Relay;
@@ -36,6 +37,13 @@ impl Forwarder {
         // It stands in for the receiver: what came for the one is for the other.
         let destination = Destination { target, send_credentials: true, replay_of: None, mask: Mask::default() };
         Ok(Some(Forwarder { name, destination, relay, env: Environment }))
+    }
+}
+
+impl Forwarder {
+    /// The receiver's URL, without its query.
+    pub fn base(&self) -> &BaseUrl {
+        &self.destination.target.base
     }
 }
 

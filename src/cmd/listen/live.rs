@@ -14,10 +14,10 @@ use crate::cmd::context::Context;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::capture_json::CaptureView;
-use crate::output::{capture, json};
+use crate::output::{Tone, capture, json};
 use crate::store::CaptureQuery;
 use crate::text;
-use crate::time::Clock as _;
+use crate::time::{Clock as _, local_clock};
 
 /// How soon an end that was asked for is noticed when nothing comes.
 const GRAIN: Duration = Duration::from_millis(50);
@@ -81,8 +81,11 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn finish(&mut self, announcements: &Announcements) -> Result<(), Failure> {
+    pub fn finish(&mut self, catcher: &Catcher, announcements: &Announcements) -> Result<(), Failure> {
         self.show(announcements.take(Duration::ZERO))?;
+        // Nobody is told later.
+        self.complained = None;
+        self.complain(catcher);
         if self.missed > 0 {
             let captures = text::count(self.missed as usize, "capture", "captures");
             self.ctx.ui.warning(&format!(
@@ -116,7 +119,10 @@ impl<'a> Live<'a> {
     fn show_one(&self, caught: &Caught, body: &Body) -> Result<(), Failure> {
         let ui = self.ctx.ui;
         let line = match self.format {
-            ListenFormat::Text => capture::line(ui, caught, &self.mask),
+            ListenFormat::Text => {
+                let at = ui.toned(Tone::Faint, &local_clock(caught.capture.received_at));
+                format!("{at} {}", capture::line(ui, caught, &self.mask))
+            }
             ListenFormat::Ndjson => json::compact(&CaptureView::new(caught, &self.mask).with_body(body)),
         };
         Ok(ui.line(&line)?)

@@ -14,7 +14,7 @@ mod ready;
 use std::sync::Arc;
 
 use super::context::Context;
-use crate::catcher::{Access, Catcher, Front, Setup};
+use crate::catcher::{Access, Catcher, CatcherError, Front, Setup};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::CaptureKeeper;
@@ -50,8 +50,12 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
     live.until_end(&args.ending, &catcher, &announcements)?;
-    catcher.stop();
-    live.finish(&announcements)?;
+    if ctx.clock.interrupted() {
+        catcher.stop();
+    } else {
+        catcher.finish(|| ctx.clock.interrupted());
+    }
+    live.finish(&catcher, &announcements)?;
     match (args.ending.exit_after, args.ending.for_) {
         (Some(wanted), Some(duration)) if live.caught() < wanted && !ctx.clock.interrupted() => {
             let (caught, duration) = (live.caught(), compact(duration));
@@ -85,7 +89,7 @@ fn start(
         desk: Arc::new(desk),
         page: desk::PAGE,
         access: plan.token.clone().map_or(Access::Loopback, Access::Token),
-        allow_origin: args.answers.allow_origin.clone(),
+        allow_origin: plan.allow_origin.clone(),
         as_tenant: args.portal.emulate_portal,
     };
     let keeper = Arc::new(Announcer::new(keeper, Arc::clone(announcements), plan.forwarder.is_some()));
@@ -100,7 +104,10 @@ fn start(
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };
-    Catcher::bind(setup).map_err(|e| Failure::from_error(Kind::Error, e))
+    Catcher::bind(setup).map_err(|e| {
+        let kind = if matches!(e, CatcherError::Header(_)) { Kind::Usage } else { Kind::Error };
+        Failure::from_error(kind, e)
+    })
 }
 
 fn open_page(ctx: &Context<'_>, page: &str) {

@@ -1,6 +1,6 @@
 //! The options of `listen`, decided: everything that can be wrong with them is found before anything is bound or made.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::args::ListenArgs;
@@ -11,8 +11,9 @@ use crate::cmd::address::DEFAULT_PORT;
 use crate::cmd::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::secret::{Secret, SecretSource};
-use crate::settings;
+use crate::settings::{self, Origin};
 use crate::text;
+use crate::upstream::Upstream as _;
 
 /// What the listener is to be.
 pub struct Plan {
@@ -30,6 +31,8 @@ pub struct Plan {
     pub mask: Mask,
     /// Where requests go on to.
     pub forwarder: Option<Arc<Forwarder>>,
+    /// Whose scripts may use RequestBin's API: an origin in lower case, or `*`.
+    pub allow_origin: Option<String>,
     /// How much is taken.
     pub limits: Limits,
     /// Its certificate.
@@ -47,6 +50,11 @@ impl Plan {
     /// When an option cannot be, or a secret cannot be had.
     pub fn of(args: &ListenArgs, ctx: &Context<'_>) -> Result<Plan, Failure> {
         let addr = addr(args)?;
+        let forwarder = Forwarder::of(args, ctx)?.map(Arc::new);
+        if let Some(forwarder) = &forwarder {
+            only_the_receiver_answers(ctx)?;
+            leads_elsewhere(addr, forwarder)?;
+        }
         let token = (!addr.ip().is_loopback())
             .then(random_token)
             .transpose()
@@ -68,7 +76,8 @@ impl Plan {
             response_headers: args.answers.response_header.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
             require_secret,
             mask,
-            forwarder: Forwarder::of(args, ctx)?.map(Arc::new),
+            forwarder,
+            allow_origin: args.answers.allow_origin.as_deref().map(origin).transpose()?.flatten(),
             limits: limits(args),
             tls,
             token,
@@ -104,6 +113,62 @@ fn portal_token(args: &ListenArgs, addr: SocketAddr, ctx: &Context<'_>) -> Resul
     token.map(Some).map_err(|e| {
         Failure::from_error(Kind::Error, anyhow::Error::from(e).context("no usable value for the portal's token"))
     })
+}
+
+/// What says what to answer has no say where the receiver answers. Of the environment it may be there for another run.
+fn only_the_receiver_answers(ctx: &Context<'_>) -> Result<(), Failure> {
+    const ANSWERS: [(&str, &str); 4] = [
+        ("respond", "--respond"),
+        ("response_body", "--response-body"),
+        ("response_header", "--response-header"),
+        ("status_in_path", "--status-in-path"),
+    ];
+    match ANSWERS.iter().find(|(id, _)| Origin::of(ctx.matches, id) == Origin::Flag) {
+        Some((_, flag)) => Err(Failure::usage(format!("`{flag}` and `--forward-to` both say what to answer"))
+            .hint("with `--forward-to` it is what the receiver answers")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what would come back here for ever, as far as the address tells.
+fn leads_elsewhere(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
+    let base = forwarder.base();
+    let here = match base.host().trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => {
+            ip == addr.ip()
+                || ip.is_unspecified() && addr.ip().is_loopback()
+                || ip.is_loopback() && addr.ip().is_unspecified()
+        }
+        Err(_) => base.is_loopback() && (addr.ip().is_loopback() || addr.ip().is_unspecified()),
+    };
+    if here && base.port() == Some(addr.port()) {
+        let words = format!("`--forward-to {}` leads back to this listener", forwarder.name());
+        return Err(Failure::usage(words).hint("name the receiver's own port, or listen on another with `--port N`"));
+    }
+    Ok(())
+}
+
+/// An origin in the form in which browsers say theirs; none where nothing is written.
+fn origin(text: &str) -> Result<Option<String>, Failure> {
+    if text.is_empty() || text == "*" {
+        return Ok((!text.is_empty()).then(|| text.to_owned()));
+    }
+    let refused = || {
+        Failure::usage(format!("`--allow-origin {text}`: an origin is like http://localhost:3000, without a path"))
+            .hint("`*` lets pages of every origin in")
+    };
+    let (scheme, host) = text.split_once("://").ok_or_else(refused)?;
+    let named = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let (name, port) = named.map_or((host, None), |(name, port)| (name, Some(port)));
+    let good_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let good_name = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    };
+    let good_port =
+        port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
+    if good_scheme && good_name && good_port { Ok(Some(text.to_ascii_lowercase())) } else { Err(refused()) }
 }
 
 fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {
