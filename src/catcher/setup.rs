@@ -73,7 +73,7 @@ pub struct Front {
     pub access: Access,
     /// The other origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
     pub allow_origin: Option<String>,
-    /// Whether the desk stands in for a 3scale tenant: `/admin/api/webhooks…` is then its, and asks for a token of its own.
+    /// Whether the desk stands in for a 3scale tenant: `/admin/…` is then its, and asks for a token of its own.
     pub as_tenant: bool,
 }
 

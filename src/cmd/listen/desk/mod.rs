@@ -123,6 +123,7 @@ impl Desk for ListenDesk {
             ["_hookfire", "api", rest @ ..] => self.page_data(call, rest).unwrap_or_else(|failure| failed(&failure)),
             ["admin", "api", "webhooks", rest @ ..] => tenant::answer(self, call, rest),
             ["admin", "api", "webhooks.json"] => tenant::answer(self, call, &[]),
+            ["admin", ..] => tenant::answer(self, call, &path),
             _ => failed(&no_such_call(call)),
         }
     }

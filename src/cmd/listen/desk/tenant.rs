@@ -27,7 +27,7 @@ const TOKEN: [&str; 2] = ["access_token", "provider_key"];
 /// The most characters of a URL.
 const LONGEST_URL: usize = 255;
 
-/// Answers a call below `/admin/api/webhooks`.
+/// Answers a call of the tenant's API; `path` is what follows `/admin/api/webhooks`, else all of it, which nothing answers.
 pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Reply {
     let fields = fields(call);
     let given = fields.iter().find(|(name, _)| TOKEN.contains(&name.as_str()));
