@@ -498,7 +498,7 @@ always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks; nothing below /admin is caught'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Show secret values in what is printed'

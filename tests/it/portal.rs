@@ -362,6 +362,8 @@ fn the_stand_in_answers_as_the_tenant_does() {
     assert_eq!(put(&format!("{token}&url=ftp%3A%2F%2Fh")).status, 422);
     assert_eq!(put("active=true").status, 403);
     assert_eq!(put(&format!("{token}&active=true")).json(), json!({ "webhook": { "active": true } }));
+    assert_eq!(ask("GET", &format!("/admin/api/accounts/1.xml?{token}")).status, 404);
+    assert_eq!(ask("GET", &format!("/admin/admin/api/webhooks.json?{token}")).status, 404);
     assert_eq!(story.listener.inbox(), Vec::<Value>::new(), "none of it is caught");
 
     let env = TestEnv::new();

@@ -118,7 +118,8 @@ pub struct AnswerArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Tenant")]
 pub struct EmulateArgs {
-    /// Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks
+    /// Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard
+    /// below /admin/api/webhooks; nothing below /admin is caught
     #[arg(long)]
     pub emulate_portal: bool,
     /// The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]
