@@ -283,6 +283,10 @@ impl From<PortalError> for Failure {
             ),
             Reason::NotFound => (Kind::Error, vec!["there is no such object, or no such API at this address"]),
             Reason::Html { .. } | Reason::Redirect { .. } => (Kind::Error, vec![address]),
+            Reason::Status { status, .. } if status.starts_with("422") => (
+                Kind::Error,
+                vec!["the tenant refuses a value: what it says names the field; nothing was changed there"],
+            ),
             Reason::Status { .. } => (Kind::Error, vec![]),
         };
         hints.into_iter().fold(Failure::from_error(kind, error), Failure::hint)

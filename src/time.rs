@@ -103,11 +103,17 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
     Err(unreadable())
 }
 
-/// Reads a time as 3scale writes it in its lists: `2026-11-20 10:00:00 UTC`, RFC 3339, both with fractions or without;
+/// Reads a time as 3scale writes it in its lists: `2026-11-20 10:00:00 UTC`, `… -0500`, RFC 3339, all with fractions or without;
 /// none for anything else. Milliseconds of grain.
 pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     let text = text.trim();
-    parse_clock_time(text.strip_suffix(" +0000").unwrap_or(text))
+    let offset = text.rsplit_once(' ').filter(|(_, offset)| {
+        offset.len() == 5 && offset.starts_with(['+', '-']) && offset[1..].bytes().all(|byte| byte.is_ascii_digit())
+    });
+    match offset {
+        Some((clock, offset)) => parse_clock_time(&format!("{clock}{}:{}", &offset[..3], &offset[3..])),
+        None => parse_clock_time(text),
+    }
 }
 
 /// Reads the `Date` of an HTTP answer.
@@ -273,6 +279,7 @@ mod tests {
             " 2026-11-20T10:00:00Z\n",
             "2026-11-20T11:00:00+01:00",
             "2026-11-20 10:00:00 +0000",
+            "2026-11-20 05:00:00 -0500",
             "2026-11-20 10:00:00",
         ] {
             assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.000Z"), "{text}");
@@ -280,7 +287,8 @@ mod tests {
         for text in ["2026-11-20 10:00:00.345 UTC", "2026-11-20T10:00:00.345678Z"] {
             assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.345Z"), "{text}");
         }
-        for text in ["", "now", "15m", "2026-11-20", "yesterday", "2026-13-20 10:00:00 UTC"] {
+        for text in ["", "now", "15m", "2026-11-20", "yesterday", "2026-13-20 10:00:00 UTC", "2026-11-20 10:00:00 -050"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
         let date = parse_http_date("Fri, 20 Nov 2026 10:00:00 GMT").map(rfc3339);

@@ -100,7 +100,7 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
         *wire == Wire::Form,
     ])?;
     let id = tx.last_insert_rowid();
-    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id) VALUES (?1, ?2)")?.execute(params![uuid, id])?;
+    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id) VALUES (?1, ?2)")?.execute(params![key(uuid), id])?;
     tx.prepare_cached(
         "INSERT INTO attempts (delivery_id, number, started_at, insecure, http_status, error_kind, error_message, note)
          VALUES (?1, 1, ?2, 0, ?3, ?4, ?5, ?6)",
@@ -109,8 +109,14 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
+/// What a uuid is found by: its hexadecimal digits are the same in either case.
+fn key(uuid: &str) -> String {
+    uuid.to_ascii_lowercase()
+}
+
 /// The id of the delivery of this uuid.
 fn find(conn: &Connection, uuid: &str) -> rusqlite::Result<Option<i64>> {
+    let uuid = &key(uuid);
     let imported = conn
         .prepare_cached("SELECT delivery_id FROM imported WHERE uuid = ?1")?
         .query_row([uuid], |row| row.get(0))

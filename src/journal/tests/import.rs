@@ -33,6 +33,7 @@ fn each_is_taken_once_until_it_is_deleted() {
     let journal = bench.open_fast(1);
     assert_eq!(import(&journal, &["a", "b", "a"]), [true, true, false]);
     assert_eq!(import(&bench.open_fast(2), &["b", "c"]), [false, true]);
+    assert_eq!(import(&journal, &["B"]), [false], "the same digits in the other case");
     let delivery = journal.of_uuid("b").unwrap().unwrap();
     assert_eq!((delivery.status, delivery.wire, delivery.attempt_count), (Status::Failed, Wire::Form, 1));
     assert_eq!((delivery.finished_at, delivery.last_error.unwrap().http_status), (Some(T0), Some(503)));
@@ -48,7 +49,7 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     let own = accept(&journal, T0);
-    assert_eq!(import(&journal, &[&own.uuid, "a"]), [false, true]);
+    assert_eq!(import(&journal, &[&own.uuid, &own.uuid.to_uppercase(), "a"]), [false, false, true]);
     assert_eq!(journal.of_uuid(&own.uuid).unwrap().unwrap().id, own.id);
     assert!(accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id, "ids go on");
 }
