@@ -6,6 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,15 +37,7 @@ impl Browser {
             return None;
         }
         let profile = tempfile::Builder::new().prefix("hookfire-browser-").tempdir().expect("a temporary folder");
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .envs(["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, profile.path())))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let port = port_of(&mut driver);
+        let (driver, port) = driver(profile.path());
         let mut browser = Browser { driver, port, session: String::new(), lenient: false, _profile: profile };
         // Neither the sandbox nor shared memory is there for root in a container; the pages are our own.
         let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en-US"];
@@ -190,16 +183,39 @@ impl Drop for Browser {
     }
 }
 
-/// Reads from the driver's own words which port it has.
-fn port_of(driver: &mut Child) -> u16 {
+/// Starts chromedriver and gives the port it has chosen. It wants the same port number for IPv4 and IPv6, chooses by the
+/// one and ends when the other is taken, as happens on a busy machine; then another is started.
+fn driver(home: &Path) -> (Child, u16) {
+    let mut words = String::new();
+    for _ in 0..20 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .envs(["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, home)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        if let Some(port) = port_of(&mut driver, &mut words) {
+            return (driver, port);
+        }
+        let status = driver.wait().expect("chromedriver has ended");
+        words.push_str(&format!("[{status}]\n"));
+    }
+    panic!("chromedriver never listened:\n{words}");
+}
+
+/// Reads from the driver's own words which port it has; none if it ends before it has one. Adds to `words` what it said.
+fn port_of(driver: &mut Child, words: &mut String) -> Option<u16> {
     let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
-    let mut line = String::new();
     loop {
-        line.clear();
-        assert!(lines.read_line(&mut line).expect("text") > 0, "chromedriver ended before it listened");
-        if let Some(port) = line.trim_end().strip_suffix('.').and_then(|line| line.rsplit_once("on port ")) {
+        let start = words.len();
+        if lines.read_line(words).expect("text") == 0 {
+            return None;
+        }
+        if let Some(port) = words[start..].trim_end().strip_suffix('.').and_then(|line| line.rsplit_once("on port ")) {
             // What it says from here on nobody needs, and it does not say much.
-            return port.1.parse().expect("a port");
+            return Some(port.1.parse().expect("a port"));
         }
     }
 }
