@@ -277,6 +277,9 @@ _hookfire() {
             hookfire__subcmd__help__subcmd__journal,check)
                 cmd="hookfire__subcmd__help__subcmd__journal__subcmd__check"
                 ;;
+            hookfire__subcmd__help__subcmd__journal,export)
+                cmd="hookfire__subcmd__help__subcmd__journal__subcmd__export"
+                ;;
             hookfire__subcmd__help__subcmd__journal,list)
                 cmd="hookfire__subcmd__help__subcmd__journal__subcmd__list"
                 ;;
@@ -313,6 +316,9 @@ _hookfire() {
             hookfire__subcmd__journal,check)
                 cmd="hookfire__subcmd__journal__subcmd__check"
                 ;;
+            hookfire__subcmd__journal,export)
+                cmd="hookfire__subcmd__journal__subcmd__export"
+                ;;
             hookfire__subcmd__journal,help)
                 cmd="hookfire__subcmd__journal__subcmd__help"
                 ;;
@@ -330,6 +336,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__journal__subcmd__help,check)
                 cmd="hookfire__subcmd__journal__subcmd__help__subcmd__check"
+                ;;
+            hookfire__subcmd__journal__subcmd__help,export)
+                cmd="hookfire__subcmd__journal__subcmd__help__subcmd__export"
                 ;;
             hookfire__subcmd__journal__subcmd__help,help)
                 cmd="hookfire__subcmd__journal__subcmd__help__subcmd__help"
@@ -3169,7 +3178,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__journal)
-            opts="list show path check prune"
+            opts="list show path check prune export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3183,6 +3192,20 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__journal__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__journal__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3407,7 +3430,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__journal)
-            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show path check prune help"
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show path check prune export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3510,8 +3533,64 @@ _hookfire() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookfire__subcmd__journal__subcmd__export)
+            opts="-o -q -v -h -V --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookfire__subcmd__journal__subcmd__help)
-            opts="list show path check prune help"
+            opts="list show path check prune export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3525,6 +3604,20 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__journal__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__journal__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("signal_hook", &["env.rs"]),
     ("strsim", &["text.rs"]),
     ("subtle", &["secret.rs"]),
-    ("tempfile", &["cmd/demo.rs", "cmd/expect/", "cmd/listen/"]),
+    ("tempfile", &["cmd/demo.rs", "cmd/expect/", "cmd/listen/", "journal/copy.rs"]),
     ("terminal_size", &["env.rs"]),
     ("thiserror", &[""]),
     ("tokio", &["catcher/"]),

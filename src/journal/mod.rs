@@ -6,6 +6,7 @@
 
 mod captures;
 mod checkpoint;
+mod copy;
 mod create;
 mod error;
 mod flusher;

@@ -110,7 +110,7 @@ fn log_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
     Ok(log.into())
 }
 
-fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
+pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Io { doing, path: path.to_owned(), source }
 }
 

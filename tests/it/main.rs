@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod events;
 mod expect;
+mod export;
 mod failed;
 mod hostile;
 mod listen;

@@ -1,6 +1,7 @@
 //! `hookfire journal`: everything that was ever sent, and the file it is in.
 
 mod check;
+mod export;
 mod list;
 mod path;
 mod prune;
@@ -12,7 +13,7 @@ use super::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Look into the journal, check it, and keep it small
+/// Look into the journal, check it, copy it, and keep it small
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire journal list\n  $ hookfire journal show 42\n  $ hookfire journal prune --older-than 30d"
@@ -23,6 +24,7 @@ pub enum JournalCommand {
     Path(path::JournalPathArgs),
     Check(check::JournalCheckArgs),
     Prune(prune::JournalPruneArgs),
+    Export(export::JournalExportArgs),
 }
 
 impl JournalCommand {
@@ -37,6 +39,7 @@ impl JournalCommand {
             JournalCommand::Path(args) => path::run(&args, ctx),
             JournalCommand::Check(args) => check::run(&args, ctx),
             JournalCommand::Prune(args) => prune::run(&args, ctx),
+            JournalCommand::Export(args) => export::run(&args, ctx),
         }
     }
 }

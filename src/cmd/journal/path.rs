@@ -13,9 +13,7 @@ use crate::settings;
 ///
 /// The file need not exist yet; the first delivery makes it.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  Back the journal up:\n    $ sqlite3 \"$(hookfire journal path)\" '.backup journal.bak'"
-)]
+#[command(after_help = "Examples:\n  See how large it is:\n    $ du -h \"$(hookfire journal path)\"")]
 pub struct JournalPathArgs {}
 
 pub(super) fn run(_: &JournalPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
