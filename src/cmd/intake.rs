@@ -70,6 +70,7 @@ impl<'a> Intake<'a> {
             .map(|(failed, Place { endpoint, rule, wire })| Import {
                 uuid: &failed.uuid,
                 failed_at: failed.at,
+                told_time: &failed.time,
                 error: &failed.error,
                 event: &failed.event,
                 endpoint: *endpoint,

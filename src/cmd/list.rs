@@ -2,6 +2,8 @@
 
 pub mod deletion;
 
+use std::io::ErrorKind;
+
 use super::args::Format;
 use super::context::Context;
 use crate::delivery::Delivery;
@@ -12,6 +14,7 @@ use crate::output::failures_xml::FailuresXml;
 use crate::output::json::{self, DeliveryView};
 use crate::output::{OutputError, table};
 use crate::store::Store as _;
+use crate::time::failures_list_time;
 
 /// What a list is called.
 pub struct Words<'a> {
@@ -38,24 +41,27 @@ pub fn print(
             each(journal, query, |delivery, _| Ok(ctx.ui.line(&json::compact(&DeliveryView::new(&delivery)))?))
         }
         Format::Csv => {
-            let mut buffer = Vec::new();
-            let mut list = CsvList::new(&mut buffer).map_err(OutputError::from)?;
+            let mut list = CsvList::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
             each(journal, query, |delivery, _| Ok(list.push(&delivery).map_err(OutputError::from)?))?;
-            list.finish().map_err(OutputError::from)?;
-            Ok(ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&buffer)))?)
+            Ok(list.finish().map_err(OutputError::from)?)
         }
-        Format::Xml => {
-            let mut buffer = Vec::new();
-            let mut list = FailuresXml::new(&mut buffer).map_err(OutputError::from)?;
-            each(journal, query, |delivery, journal| {
-                let event = journal.event(delivery.id)?;
-                list.push(&delivery, &event).map_err(|e| Failure::from_error(Kind::Journal, e))
-            })?;
-            list.finish().map_err(OutputError::from)?;
-            Ok(ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&buffer)))?)
-        }
+        Format::Xml => xml(ctx, journal, query),
     }?;
     Ok(ctx.ui.flush()?)
+}
+
+fn xml(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
+    let mut list = FailuresXml::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
+    each(journal, query, |delivery, journal| {
+        let event = journal.event(delivery.id)?;
+        // Whoever compares it with the list that it came from finds the same.
+        let time = journal.told_time(&delivery)?.unwrap_or_else(|| failures_list_time(delivery.decided_at()));
+        list.push(&delivery, &time, &event).map_err(|e| match e.kind() {
+            ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
+            _ => OutputError::from(e).into(),
+        })
+    })?;
+    Ok(list.finish().map_err(OutputError::from)?)
 }
 
 fn each(

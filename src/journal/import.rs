@@ -26,6 +26,8 @@ pub struct Import<'a> {
     pub uuid: &'a str,
     /// When it failed last.
     pub failed_at: UnixMs,
+    /// The same in the words of the list.
+    pub told_time: &'a str,
     /// Why.
     pub error: &'a LastError,
     /// The event.
@@ -54,6 +56,21 @@ impl Journal {
         Ok(taken)
     }
 
+    /// When an imported delivery failed, in the words of its list; none if it was tried again since, or never imported.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, StoreError> {
+        if delivery.attempt_count > 1 {
+            return Ok(None);
+        }
+        self.read(|conn| {
+            conn.prepare_cached("SELECT told_time FROM imported WHERE delivery_id = ?1")?
+                .query_row([delivery.id], |row| row.get(0))
+                .optional()
+        })
+    }
+
     /// The delivery of this uuid.
     ///
     /// # Errors
@@ -70,7 +87,7 @@ impl Journal {
 }
 
 fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
-    let Import { uuid, failed_at, error, event, endpoint, target, wire, rule } = import;
+    let Import { uuid, failed_at, told_time, error, event, endpoint, target, wire, rule } = import;
     if find(tx, uuid)?.is_some() {
         return Ok(false);
     }
@@ -100,7 +117,11 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
         *wire == Wire::Form,
     ])?;
     let id = tx.last_insert_rowid();
-    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id) VALUES (?1, ?2)")?.execute(params![key(uuid), id])?;
+    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id, told_time) VALUES (?1, ?2, ?3)")?.execute(params![
+        key(uuid),
+        id,
+        told_time
+    ])?;
     tx.prepare_cached(
         "INSERT INTO attempts (delivery_id, number, started_at, insecure, http_status, error_kind, error_message, note)
          VALUES (?1, 1, ?2, 0, ?3, ?4, ?5, ?6)",

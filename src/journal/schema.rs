@@ -134,14 +134,16 @@ pub const MIGRATIONS: &[&str] = &[
     ALTER TABLE deliveries ADD COLUMN form INTEGER NOT NULL DEFAULT 0 CHECK (form IN (0, 1));
     ALTER TABLE deliveries ADD COLUMN ignored_by TEXT;
     ",
-    // 5: which deliveries were imported, by the uuid that they had elsewhere: no two can have the same.
+    // 5: which deliveries were imported, by the uuid that they had elsewhere: no two can have the same. `told_time` is when
+    // they failed, in the words of their list, which may say it to the second or with an offset.
     //
     // A table of its own, since an index over all deliveries would cost each accepted one a page. What this journal itself
     // accepted has uuids made anew, of which there are no two.
     "
     CREATE TABLE imported (
         uuid        TEXT PRIMARY KEY,
-        delivery_id INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE
+        delivery_id INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+        told_time   TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 
     -- What a deletion takes with it.

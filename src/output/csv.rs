@@ -32,7 +32,7 @@ impl<W: Write> CsvList<W> {
     /// The writer's.
     pub fn new(out: W) -> io::Result<CsvList<W>> {
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(COLUMNS)?;
+        writer.write_record(COLUMNS).map_err(io_error)?;
         Ok(CsvList(writer))
     }
 
@@ -57,7 +57,7 @@ impl<W: Write> CsvList<W> {
             error.and_then(|e| e.http_status).map(|status| status.to_string()).unwrap_or_default(),
             error.map(|e| e.message.clone()).unwrap_or_default(),
         ];
-        self.0.write_record(cells.map(inert))?;
+        self.0.write_record(cells.map(inert)).map_err(io_error)?;
         Ok(())
     }
 
@@ -67,6 +67,14 @@ impl<W: Write> CsvList<W> {
     /// The writer's.
     pub fn finish(mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// The writer's own error, of which a reader that went away is to be told apart: wrapped, it is of no kind.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(e) => e,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -109,7 +117,7 @@ impl<W: Write> CaptureCsv<W> {
     /// The writer's.
     pub fn new(out: W) -> io::Result<CaptureCsv<W>> {
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(CAPTURE_COLUMNS)?;
+        writer.write_record(CAPTURE_COLUMNS).map_err(io_error)?;
         Ok(CaptureCsv(writer))
     }
 
@@ -135,7 +143,7 @@ impl<W: Write> CaptureCsv<W> {
             capture.answer.status.map(|status| status.to_string()).unwrap_or_default(),
             capture.answer.duration_ms.to_string(),
         ];
-        self.0.write_record(cells.map(inert))?;
+        self.0.write_record(cells.map(inert)).map_err(io_error)?;
         Ok(())
     }
 

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use crate::delivery::Delivery;
 use crate::event::failures::{Failure, FailuresWriter};
-use crate::time::failures_list_time;
 
 /// Writes failures as they come.
 pub struct FailuresXml<W: Write>(FailuresWriter<W>);
@@ -18,14 +17,14 @@ impl<W: Write> FailuresXml<W> {
         FailuresWriter::new(out).map(FailuresXml)
     }
 
-    /// Adds a delivery with its event.
+    /// Adds a delivery with the time of its last failure, as it shall be written, and its event.
     ///
     /// # Errors
     /// The writer's, or that the event is damaged.
-    pub fn push(&mut self, delivery: &Delivery, event: &[u8]) -> io::Result<()> {
+    pub fn push(&mut self, delivery: &Delivery, time: &str, event: &[u8]) -> io::Result<()> {
         self.0.push(&Failure {
             id: &delivery.uuid,
-            time: &failures_list_time(delivery.decided_at()),
+            time,
             error: delivery.last_error.as_ref().map_or("interrupted", |error| &error.message),
             url: &delivery.target.to_string(),
             event,

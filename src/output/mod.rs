@@ -84,6 +84,39 @@ pub struct Ui {
     passing_shown: Cell<bool>,
 }
 
+/// Writes bytes from outside to stdout: untouched, or on a terminal line by line and made visible, since a piece may end
+/// within a character. What stands behind the last line break comes with [`Write::flush`].
+pub struct OutsideWriter<'a> {
+    ui: &'a Ui,
+    line: Vec<u8>,
+}
+
+impl OutsideWriter<'_> {
+    fn show(&mut self, length: usize) -> io::Result<()> {
+        let lines: Vec<u8> = self.line.drain(..length).collect();
+        self.ui.data(|out| out.write_all(&self.ui.outside_bytes(&lines))).map_err(|OutputError(e)| e)
+    }
+}
+
+impl Write for OutsideWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.ui.terminals.stdout() {
+            self.line.extend_from_slice(bytes);
+            if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
+                self.show(end + 1)?;
+            }
+        } else {
+            self.ui.data(|out| out.write_all(bytes)).map_err(|OutputError(e)| e)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.show(self.line.len())?;
+        self.ui.flush().map_err(|OutputError(e)| e)
+    }
+}
+
 /// What a word is, for its colour.
 #[derive(Clone, Copy, Debug)]
 pub enum Tone {
@@ -188,6 +221,11 @@ impl Ui {
         }
         let text = String::from_utf8_lossy(bytes);
         Cow::Owned(sanitize::visible(&text).into_owned().into_bytes())
+    }
+
+    /// Where documents from outside are written piece by piece, as stdout may have them.
+    pub fn outside_writer(&self) -> OutsideWriter<'_> {
+        OutsideWriter { ui: self, line: Vec::new() }
     }
 
     /// A word in its tone, if stdout has colours.

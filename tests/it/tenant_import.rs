@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, TestEnv, forever};
+use crate::support::{Server, TestEnv, forever, respond};
 
 const CANARY: &str = "canary-5f1d0c77";
 
@@ -68,6 +68,59 @@ fn what_failed_in_one_journal_is_delivered_from_another() {
         known.stdout(),
         "imported 0 failed deliveries, 20 already known\n",
         "what was delivered is not taken anew"
+    );
+}
+
+#[test]
+fn a_list_is_given_back_with_the_ids_times_errors_and_events_that_it_came_with() {
+    const TIMES: [&str; 8] = [
+        "2026-11-20 10:00:00 UTC",
+        "2026-11-20T10:00:01Z",
+        "2026-11-20 10:00:02.250 UTC",
+        "2026-11-20T10:00:02.345678Z",
+        "2026-11-20T12:00:03+02:00",
+        "2026-11-20T12:00:03.5+02:00",
+        "2026-11-20 05:00:04 -0500",
+        "2026-11-20 10:00:05",
+    ];
+    let texts = |xml: &str| {
+        let document = roxmltree::Document::parse(xml).unwrap();
+        let failures = document.root_element().children().filter(|node| node.is_element());
+        let failures = failures.map(|failure| {
+            let text = |name: &str| {
+                let found = failure.children().find(|node| node.has_tag_name(name)).unwrap();
+                if name == "event" {
+                    xml[found.range()].to_owned()
+                } else {
+                    found.text().unwrap_or_default().to_owned()
+                }
+            };
+            ["id", "time", "error", "event"].map(text)
+        });
+        failures.collect::<Vec<_>>()
+    };
+    let entries: String = (1..).zip(TIMES).map(|(n, time)| entry(n, time)).collect();
+    let list = format!("<webhooks-failures>{entries}</webhooks-failures>")
+        .replacen("503 Service Unavailable", "Net::ReadTimeout &lt;\u{e9}&gt; &amp; so on", 1)
+        .replacen("503 Service Unavailable", "", 1);
+    let env = TestEnv::new();
+    env.hookfire(["failed", "import", "-"]).stdin(list.as_str()).run().assert_code(0);
+    let given = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    assert_eq!(texts(given.stdout()), texts(&list));
+    let other = TestEnv::new();
+    other.hookfire(["failed", "import", "-"]).stdin(given.stdout()).run().assert_code(0);
+    let again = other.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    assert_eq!(again.stdout(), given.stdout());
+
+    // What has failed here since has another time.
+    let down = Server::script(vec![respond(503)]);
+    env.hookfire(["retry", "3", "--url", &down.url()]).run().assert_code(3);
+    let tried = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    let (tried, last) = (texts(tried.stdout()), TIMES.len() - 1);
+    assert_eq!(tried[last][0], "id-3");
+    assert!(
+        tried[last][1] > tried[0][1] && tried[last][1].ends_with(" UTC") && !tried[last][1].contains('.'),
+        "{tried:?}"
     );
 }
 
@@ -148,7 +201,7 @@ fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_a
 }
 
 #[test]
-fn a_list_of_a_hundred_thousand_is_taken_in_little_memory() {
+fn a_list_of_a_hundred_thousand_is_taken_and_given_in_little_memory() {
     const FAILURES: usize = 100_000;
     let env = TestEnv::new();
     let mut list = String::from("<webhooks-failures>\n");
@@ -161,9 +214,24 @@ fn a_list_of_a_hundred_thousand_is_taken_in_little_memory() {
     list.push_str("</webhooks-failures>\n");
     env.write_file("failures.xml", &list);
     // The list itself would not fit.
-    let limited = format!("ulimit -v 64000; exec '{}' failed import failures.xml", env!("CARGO_BIN_EXE_hookfire"));
-    let outcome = env.shell(&limited).deadline(std::time::Duration::from_secs(120)).run().assert_code(0);
+    let program = env!("CARGO_BIN_EXE_hookfire");
+    let limited = |rest: &str| {
+        let line = format!("ulimit -v 64000; '{program}' failed {rest}");
+        env.shell(&line).deadline(std::time::Duration::from_secs(240)).run().assert_code(0)
+    };
+    let outcome = limited("import failures.xml");
     assert_eq!(outcome.stdout(), format!("imported {FAILURES} failed deliveries\n"));
+    limited("list -o xml > given.xml");
+    let given = std::fs::read_to_string(env.work_dir().join("given.xml")).unwrap();
+    assert_eq!(given.matches("<webhooks-failure>").count(), FAILURES);
+    assert!(given.ends_with("</webhooks-failures>\n"));
+    assert_eq!(limited("list -o csv | wc -l").stdout().trim(), (FAILURES + 1).to_string());
+    // A reader that has enough is no error, and ends the work.
+    for format in ["xml", "csv", "json", "ndjson"] {
+        let line = format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");
+        let outcome = env.shell(&line).deadline(std::time::Duration::from_secs(60)).run().assert_code(0);
+        assert_eq!(outcome.stderr(), "code 0\n", "{format}");
+    }
     let listed = env.hookfire(["failed", "list", "--limit", "1"]).run().assert_code(0);
     assert!(listed.stderr().contains("1 of 100000 shown"), "{listed}");
 }

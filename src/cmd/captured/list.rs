@@ -61,11 +61,9 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             ctx.ui.line(array.end())?;
         }
         Format::Csv => {
-            let mut buffer = Vec::new();
-            let mut list = CaptureCsv::new(&mut buffer).map_err(OutputError::from)?;
+            let mut list = CaptureCsv::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
             each(&query, &mut |caught| Ok(list.push(&caught, &mask).map_err(OutputError::from)?))?;
             list.finish().map_err(OutputError::from)?;
-            ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&buffer)))?;
         }
         Format::Ndjson | Format::Xml => {
             each(&query, &mut |caught| Ok(ctx.ui.line(&json::compact(&CaptureView::new(&caught, &mask)))?))?;

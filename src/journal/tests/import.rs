@@ -17,6 +17,7 @@ fn import(journal: &Journal, uuids: &[&str]) -> Vec<bool> {
     let imports = uuids.iter().map(|&uuid| Import {
         uuid,
         failed_at: T0,
+        told_time: "then",
         error: &error,
         event: &event,
         endpoint: None,

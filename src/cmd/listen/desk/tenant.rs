@@ -73,7 +73,8 @@ fn list_in_xml(desk: &ListenDesk) -> Result<Reply, Failure> {
         journal.release_dead(desk.now())?;
         journal.each(&all_failed(None), |delivery| {
             let event = journal.event(delivery.id)?;
-            list.push(&delivery, &event).map_err(|e| Failure::from_error(Kind::Journal, e))
+            list.push(&delivery, &failures_list_time(delivery.decided_at()), &event)
+                .map_err(|e| Failure::from_error(Kind::Journal, e))
         })
     })??;
     list.finish().map_err(OutputError::from)?;
