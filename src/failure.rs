@@ -268,7 +268,7 @@ impl From<PortalError> for Failure {
         let (kind, hints) = match &error.reason {
             Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Interrupted => (Kind::Interrupted, vec![]),
             Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Timeout => {
-                (Kind::Unreachable, vec!["a long list takes its time: wait for it with `--timeout 5m`"])
+                (Kind::Unreachable, vec!["wait longer with `--timeout 5m`: a long list takes its time"])
             }
             Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Tls => {
                 (Kind::Unreachable, vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"])
@@ -281,7 +281,12 @@ impl From<PortalError> for Failure {
                     "an older tenant takes a provider key: set `parameter = \"provider_key\"` in `[portal]`",
                 ],
             ),
-            Reason::NotFound => (Kind::Error, vec!["there is no such object, or no such API at this address"]),
+            Reason::NotFound => (Kind::Error, vec!["there is no such API at this address", address]),
+            Reason::Html { status } | Reason::Status { status, .. }
+                if status.starts_with('5') || status.starts_with("429") =>
+            {
+                (Kind::Error, vec!["the tenant cannot answer at the moment: try again later"])
+            }
             Reason::Html { .. } | Reason::Redirect { .. } => (Kind::Error, vec![address]),
             Reason::Status { status, .. } if status.starts_with("422") => (
                 Kind::Error,

@@ -8,6 +8,7 @@
 use crate::delivery::AttemptError;
 use crate::safe_url::{BaseUrl, encode_pair, masked};
 use crate::secret::{Redactor, Secret};
+use crate::tenant;
 use crate::time::{UnixMs, parse_http_date};
 use crate::transport::{Exchanged, Relay, Verbatim, status_words};
 
@@ -49,7 +50,7 @@ pub struct PortalError {
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// No answer. A change may have been made all the same.
-    #[error("no answer: {}{}", .error.message, if *.maybe_received { " (it may have been done all the same)" } else { "" })]
+    #[error("{}{}", .error.message, if *.maybe_received { " (it may have been done all the same)" } else { "" })]
     NoAnswer {
         /// Why.
         error: AttemptError,
@@ -57,10 +58,12 @@ pub enum Reason {
         maybe_received: bool,
     },
     /// 401 or 403.
-    #[error("{status}: the tenant does not take the token")]
+    #[error("{status}: the tenant does not take the token{said}")]
     Token {
         /// The status in words.
         status: String,
+        /// What the tenant said, masked, with what joins it.
+        said: String,
     },
     /// 404.
     #[error("404 Not Found")]
@@ -72,12 +75,12 @@ pub enum Reason {
         status: String,
     },
     /// A redirect.
-    #[error("{status}: the tenant points to `{to}`")]
+    #[error("{status}: the tenant points {}", .to.as_ref().map_or_else(|| "elsewhere and does not say where".to_owned(), |to| format!("to `{to}`")))]
     Redirect {
         /// The status in words.
         status: String,
-        /// Where to, masked.
-        to: String,
+        /// Where to, masked, if it says so.
+        to: Option<String>,
     },
     /// Any other status.
     #[error("{status}{said}")]
@@ -188,10 +191,11 @@ impl<'a> Portal<'a> {
                 Ok(Answered { body: answer.body, cut: answer.cut, date })
             }
             300..=399 => {
-                let to = self.redact(&masked(&header("location").unwrap_or_default()));
-                Err(Reason::Redirect { status, to })
+                let to = header("location").filter(|to| !to.trim().is_empty());
+                Err(Reason::Redirect { status, to: to.map(|to| self.redact(&masked(&to))) })
             }
-            401 | 403 => Err(Reason::Token { status }),
+            401 | 403 if html => Err(Reason::Token { status, said: String::new() }),
+            401 | 403 => Err(Reason::Token { status, said: self.said(&answer.body) }),
             404 if !html => Err(Reason::NotFound),
             _ if html => Err(Reason::Html { status }),
             _ => Err(Reason::Status { status, said: self.said(&answer.body) }),
@@ -200,7 +204,7 @@ impl<'a> Portal<'a> {
 
     /// The beginning of what was said, in one line.
     fn said(&self, body: &[u8]) -> String {
-        let text = self.redactor.redact(&String::from_utf8_lossy(body));
+        let text = self.redactor.redact(&tenant::words(body));
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         match words.char_indices().nth(SAID) {
             _ if words.is_empty() => String::new(),

@@ -77,12 +77,22 @@ fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
 #[test]
 fn whatever_else_comes_is_told_in_words_without_the_token() {
     for (answer, words) in [
-        (Ok((403, "", "bad TOKEN")), "403 Forbidden: the tenant does not take the token"),
+        (Ok((403, "", "")), "403 Forbidden: the tenant does not take the token"),
+        (Ok((403, "", "<html>TOKEN")), "403 Forbidden: the tenant does not take the token"),
+        (
+            Ok((403, "", "{\"error\":\"TOKEN may only read\"}")),
+            "403 Forbidden: the tenant does not take the token: *** may only read",
+        ),
         (Ok((404, "", "")), "404 Not Found"),
         (
-            Ok((422, "", "{\"errors\":{\"url\":[\"TOKEN is\n invalid\"]}}")),
-            "422 Unprocessable Entity: {\"errors\":{\"url\":[\"*** is invalid\"]}}",
+            Ok((422, "", "{\"errors\":{\"url\":[\"TOKEN is\\n invalid\",\"is too long\"],\"base\":[\"no\"]}}")),
+            "422 Unprocessable Entity: url *** is invalid; url is too long; no",
         ),
+        (
+            Ok((422, "", "<?xml version=\"1.0\"?><errors><error>Url &lt;x&gt;</error><error>no</error></errors>")),
+            "422 Unprocessable Entity: Url <x>; no",
+        ),
+        (Ok((422, "", "TOKEN is\n { bad")), "422 Unprocessable Entity: *** is { bad"),
         (Ok((500, "", "")), "500 Internal Server Error"),
         (Ok((200, "", " <!DOCTYPE html><p>TOKEN")), "200 OK, and a page for a browser instead of data"),
         (Ok((404, "", "<html><p>TOKEN")), "404 Not Found, and a page for a browser instead of data"),
@@ -90,7 +100,9 @@ fn whatever_else_comes_is_told_in_words_without_the_token() {
             Ok((302, "location: https://h/login?back=TOKEN", "")),
             "302 Found: the tenant points to `https://h/login?back=***`",
         ),
-        (Err(ErrorKind::Timeout), "no answer: no answer within 30s (it may have been done all the same)"),
+        (Ok((302, "location: ", "")), "302 Found: the tenant points elsewhere and does not say where"),
+        (Ok((302, "", "")), "302 Found: the tenant points elsewhere and does not say where"),
+        (Err(ErrorKind::Timeout), "no answer within 30s (it may have been done all the same)"),
     ] {
         let tenant = tenant(answer);
         let error = portal(&tenant).delete_failures(None).unwrap_err().to_string();

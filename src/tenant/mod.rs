@@ -6,6 +6,7 @@
 //! Invariant: one failure of the list is in memory at a time, and what is wrong with one does not hide the next.
 
 mod json;
+mod words;
 
 use std::io::{self, BufRead};
 
@@ -16,6 +17,8 @@ use crate::safe_url::BaseUrl;
 use crate::secret::{Redactor, Secret, SecretSource};
 use crate::target::{Named, Target};
 use crate::time::{UnixMs, parse_list_time};
+
+pub use words::words;
 
 /// A failed delivery as a tenant tells of it.
 #[derive(Debug)]

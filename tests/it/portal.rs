@@ -208,12 +208,15 @@ fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
     let page = format!("<!DOCTYPE html><p>{TOKEN}</p>");
     for (step, code, words) in [
         (respond(403).body(TOKEN), 1, "403 Forbidden: the tenant does not take the token"),
+        (respond(403).body("{\"error\":\"may only read\"}"), 1, "does not take the token: may only read"),
         (respond(404), 1, "no such API at this address"),
+        (respond(503).body(page.as_str()), 1, "try again later"),
+        (respond(302), 1, "the tenant points elsewhere and does not say where"),
         (respond(422).body(format!("bad {TOKEN}")), 1, "422 Unprocessable Entity: bad ***"),
         (respond(200).body(page.as_str()), 1, "a page for a browser"),
         (respond(302).header("Location", &format!("/login?back={TOKEN}")), 1, "the tenant points to `/login?back=***`"),
         (respond(200).body("{\"webhooks-failures\":"), 1, "breaks off"),
-        (close(), 4, "no answer"),
+        (close(), 4, "closed before an answer came"),
         (hang(), 4, "--timeout 5m"),
     ] {
         let tenant = Server::script(vec![step]);
@@ -335,6 +338,32 @@ fn the_switchboard_is_set_and_shown_without_its_secret() {
     let mistyped = set(&["--event", "account.craeted=on"]).assert_code(2);
     assert!(mistyped.stderr().contains("did you mean `account.created`?"), "{mistyped}");
     set(&["--url", &format!("http://h/{}", "x".repeat(255))]).assert_code(2);
+}
+
+#[test]
+fn a_switchboard_in_xml_is_read_as_one_in_json_is() {
+    let xml = format!(
+        "<?xml version=\"1.0\"?><webhook><url>https://h/?token={SECRET}</url><active>true</active>\
+        <provider_actions>false</provider_actions></webhook>"
+    );
+    let json = json!({ "webhook": { "url": format!("https://h/?token={SECRET}"), "active": true, "provider_actions": false } });
+    let answers = [xml, json.to_string()].map(|body| respond(200).body(body).times(2));
+    let tenant = Server::script(answers.into());
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    for _ in 0..2 {
+        let set = ["portal", "webhooks", "set", "--active", "on"];
+        let text = env.hookfire(set).run().assert_code(0);
+        let rows: Vec<Vec<&str>> = text.stdout().lines().map(|line| line.split_whitespace().collect()).collect();
+        let shown =
+            [["SETTING", "NOW"], ["url", "https://h/?token=***"], ["active", "on"], ["provider_actions", "off"]];
+        assert_eq!(rows, shown);
+        let structured = env.hookfire(set).args(["-o", "json"]).run().assert_code(0);
+        let masked = json!({ "url": "https://h/?token=***", "active": true, "provider_actions": false });
+        assert_eq!(structured.json(), json!({ "webhook": masked }));
+        env.assert_nowhere(SECRET, &[&text, &structured]);
+    }
 }
 
 #[test]

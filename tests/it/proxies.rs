@@ -1,6 +1,7 @@
 //! Proxies, from a flag or the environment: used for other machines, never for this one.
 
 use crate::support::{Server, TestEnv, closed_port, respond};
+use crate::tls::server::{Authority, Manner, TlsServer, Tunnel};
 
 const OTHER_MACHINE: &str = "http://hooks.example.com/hook";
 
@@ -142,4 +143,53 @@ fn what_is_no_proxys_url_is_refused_before_anything_happens() {
         assert!(outcome.stderr().contains("proxy"), "{outcome}");
         assert!(!env.journal_path().exists(), "{outcome}");
     }
+}
+
+const TENANT: &str = "acme-admin.example.com";
+const TOKEN: &str = "canary-token-5c0e71";
+
+#[test]
+fn a_tenant_is_asked_through_a_tunnel_and_its_proxy_sees_no_token() {
+    let authority = Authority::new();
+    let body = Some("<webhooks-failures/>");
+    let tenant = TlsServer::start(&authority.sign(&[TENANT]), &Manner { body, ..Manner::default() });
+    let tunnel = Tunnel::to(&tenant);
+    let mut env = TestEnv::new();
+    env.write_file("ca.pem", &authority.pem);
+    env.set("HOOKFIRE_PORTAL_URL", format!("https://{TENANT}"));
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let list = ["portal", "failed", "list", "--cacert", "ca.pem", "-vv"];
+    let named = env.hookfire(list).args(["--proxy", &tunnel.url()]).run().assert_code(0);
+    assert!(!named.stderr().contains("warning"), "{named}");
+    let found = env.hookfire(list).env("HTTPS_PROXY", tunnel.url()).run().assert_code(0);
+    assert_eq!(tenant.requests(), 2);
+    let asked = format!("GET /admin/api/webhooks/failures.xml?access_token={TOKEN} HTTP/1.1\r\n");
+    assert!(tenant.last_head().starts_with(&asked), "{}", tenant.last_head());
+    let set = ["portal", "webhooks", "set", "--cacert", "ca.pem", "--active", "on", "--proxy", &tunnel.url()];
+    let set = env.hookfire(set).run().assert_code(0);
+    assert!(tenant.last_head().starts_with("PUT /admin/api/webhooks.json HTTP/1.1\r\n"), "{}", tenant.last_head());
+
+    let seen = tunnel.seen();
+    assert_eq!(seen.matches(&format!("CONNECT {TENANT}:443 HTTP/1.1\r\n")).count(), 3, "{seen}");
+    for secret in [TOKEN, "access_token", "/admin/api"] {
+        assert!(!seen.contains(secret), "the proxy saw `{secret}`");
+    }
+    env.assert_nowhere(TOKEN, &[&named, &found, &set]);
+}
+
+#[test]
+fn a_tenant_that_is_asked_over_plain_http_through_a_proxy_is_worth_a_warning() {
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", format!("http://{TENANT}"));
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let proxy =
+        Server::script(vec![respond(200).body("<webhooks-failures/>"), respond(407).body(format!("no: {TOKEN}"))]);
+    let listed = env.hookfire(["portal", "failed", "list", "--proxy", &proxy.url()]).run().assert_code(0);
+    let words = format!("warning: secrets go to `{TENANT}` over plain http, where others can read them; use https");
+    assert!(listed.stderr().contains(&words), "{listed}");
+    let refused = env.hookfire(["portal", "recover"]).env("HTTP_PROXY", proxy.url()).run().assert_code(1);
+    assert!(refused.stderr().contains("407 Proxy Authentication Required: no: ***"), "{refused}");
+    let asked = format!("http://{TENANT}/admin/api/webhooks/failures.xml?access_token={TOKEN}");
+    assert!(proxy.requests().iter().all(|request| request.target == asked), "{:?}", proxy.requests());
+    env.assert_nowhere(TOKEN, &[&listed, &refused]);
 }

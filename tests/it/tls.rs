@@ -1,6 +1,6 @@
 //! TLS: whom hookfire trusts, what it says when it does not, and that it never falls back.
 
-mod server;
+pub mod server;
 
 use std::io::Write;
 use std::net::TcpListener;

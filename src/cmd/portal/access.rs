@@ -86,8 +86,8 @@ impl Access {
 }
 
 fn base(url: &str) -> Result<BaseUrl, Failure> {
-    let parsed =
-        BaseUrl::parse(url).map_err(|e| Failure::from_error(Kind::Usage, e).about("the portal's URL".to_owned()));
+    let parsed = BaseUrl::parse(url)
+        .map_err(|e| Failure::from_error(Kind::Usage, e).about("the portal's URL cannot be used".to_owned()));
     let (base, query) = parsed?;
     if !query.is_empty() {
         return Err(Failure::usage("the portal's URL has a query; no parameter of it is needed")

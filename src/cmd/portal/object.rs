@@ -102,7 +102,8 @@ fn ask(
     };
     let access = Access::of(portal, transport, ctx)?;
     let answered = access.portal().object(&path, &query).map_err(|e| match e.reason {
-        Reason::NotFound => Failure { kind: Kind::NotFound, ..Failure::from(e) },
+        Reason::NotFound => Failure::from_error(Kind::NotFound, e)
+            .hint("the tenant has no such object; its id is in the address of its page in the admin portal"),
         _ => e.into(),
     })?;
     if let Some(cut) = answered.cut {

@@ -189,7 +189,12 @@ fn webhook(body: &[u8]) -> Map<String, Value> {
         };
     }
     let Ok(root) = event::tree(body) else { return Map::new() };
-    root.elements().map(|element| (element.name.clone(), Value::from(element.text()))).collect()
+    let value = |text: String| match text.trim() {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => Value::from(text),
+    };
+    root.elements().map(|element| (element.name.clone(), value(element.text()))).collect()
 }
 
 fn worded(value: &Value) -> String {

@@ -1,10 +1,11 @@
-//! A TLS endpoint on loopback with certificates of its own making, which answers every request with 200.
+//! A TLS endpoint on loopback with certificates of its own making, which answers every request with 200, and a proxy that
+//! tunnels to it.
 //!
 //! One connection after the other, each with one request. Does not judge: what came of handshakes is for the test to see
 //! in [`TlsServer::requests`]. Invariant: dropping it ends its thread.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -83,6 +84,87 @@ pub struct Manner<'a> {
     pub versions: Option<&'static [&'static SupportedProtocolVersion]>,
     /// Sends plain bytes into the encrypted stream instead of an answer.
     pub breaks_off: bool,
+    /// The body of its answers, instead of `ok`.
+    pub body: Option<&'static str>,
+}
+
+/// A proxy that tunnels every connection to one server, whatever name it is asked for, and keeps what it could read.
+pub struct Tunnel {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+    stopping: Arc<AtomicBool>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Tunnel {
+    pub fn to(server: &TlsServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        let address = listener.local_addr().expect("the port just bound");
+        let (seen, stopping) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let acceptor = std::thread::spawn({
+            let (seen, stopping, server) = (Arc::clone(&seen), Arc::clone(&stopping), server.address);
+            move || {
+                for client in listener.incoming().flatten() {
+                    if stopping.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    // An error ends this tunnel, and the client says so.
+                    let _ = tunnel(client, server, &seen);
+                }
+            }
+        });
+        Self { address, seen, stopping, acceptor: Some(acceptor) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every byte that went through it, in either direction, as text.
+    pub fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().expect("a lock")).into_owned()
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(self.address));
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.join().ok();
+        }
+    }
+}
+
+fn tunnel(mut client: TcpStream, server: SocketAddr, seen: &Mutex<Vec<u8>>) -> std::io::Result<()> {
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    seen.lock().expect("a lock").extend(head);
+    let mut server = TcpStream::connect(server)?;
+    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let (mut to_server, mut from_client) = (server.try_clone()?, client.try_clone()?);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pass_on(&mut from_client, &mut to_server, seen));
+        pass_on(&mut server, &mut client, seen);
+    });
+    Ok(())
+}
+
+/// Passes on until one side ends, and then ends the other.
+fn pass_on(from: &mut TcpStream, to: &mut TcpStream, seen: &Mutex<Vec<u8>>) {
+    let mut piece = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        seen.lock().expect("a lock").extend(&piece[..read]);
+        if to.write_all(&piece[..read]).is_err() {
+            break;
+        }
+    }
+    to.shutdown(Shutdown::Both).ok();
 }
 
 pub struct TlsServer {
@@ -116,7 +198,7 @@ impl TlsServer {
         let address = listener.local_addr().expect("the port just bound");
         let (requests, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let last_head = Arc::new(Mutex::new(String::new()));
-        let breaks_off = manner.breaks_off;
+        let (breaks_off, body) = (manner.breaks_off, manner.body.unwrap_or("ok"));
         let acceptor = std::thread::spawn({
             let (requests, stopping, config) = (Arc::clone(&requests), Arc::clone(&stopping), Arc::new(config));
             let last_head = Arc::clone(&last_head);
@@ -126,7 +208,7 @@ impl TlsServer {
                         break;
                     }
                     // An error is the client's business: it is what these tests are about.
-                    if let Ok(head) = serve(stream, &config, breaks_off, &requests) {
+                    if let Ok(head) = serve(stream, &config, (breaks_off, body), &requests) {
                         *last_head.lock().expect("a lock") = head;
                     }
                 }
@@ -167,7 +249,7 @@ impl Drop for TlsServer {
 fn serve(
     stream: TcpStream,
     config: &Arc<ServerConfig>,
-    breaks_off: bool,
+    (breaks_off, body): (bool, &str),
     requests: &AtomicUsize,
 ) -> std::io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -194,7 +276,7 @@ fn serve(
         stream.sock.write_all(b"this is not TLS any more, and no more than a broken pipe's worth of words\r\n")?;
         return Ok(head);
     }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")?;
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())?;
     stream.conn.send_close_notify();
     stream.flush()?;
     Ok(head)
