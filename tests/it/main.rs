@@ -18,6 +18,7 @@ mod page;
 mod page_guards;
 mod portal;
 mod proxies;
+mod recovery;
 mod request;
 mod requestbin;
 mod secrets;
