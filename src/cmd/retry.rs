@@ -140,10 +140,11 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let elsewhere = args.elsewhere_of(ctx)?;
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_ref())?;
+    if seen.is_empty() && narrowed {
+        hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
+        scope.hint_at_others(ctx, journal.as_ref())?;
+    }
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
-        if narrowed {
-            hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
-        }
         return nothing_to_send(ctx, args.output.format());
     };
     let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;

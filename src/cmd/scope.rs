@@ -31,6 +31,25 @@ impl Scope {
         matches!(self, Scope::Failed(_))
     }
 
+    /// Says how the rest of the failed list gets to an endpoint that nothing in it is meant for: what was imported is meant
+    /// for none.
+    ///
+    /// # Errors
+    /// When the journal or the configuration cannot be read.
+    pub fn hint_at_others(&self, ctx: &Context<'_>, journal: Option<&Journal>) -> Result<(), Failure> {
+        let (Scope::Failed(filter), Some(journal)) = (self, journal) else { return Ok(()) };
+        let Some(name) = &filter.endpoint else { return Ok(()) };
+        let only_endpoint = *filter == Filter { endpoint: filter.endpoint.clone(), ..Filter::default() };
+        let others = journal.count(&Query::failed(Filter::default()))?;
+        if only_endpoint && others > 0 && ctx.config()?.endpoints.contains_key(name) {
+            let (are, them) = if others == 1 { ("is", "it") } else { ("are", "them") };
+            ctx.ui.hint(&format!(
+                "{others} in the failed list {are} not meant for `{name}`; `hookfire retry --all --endpoint {name}` sends {them} there"
+            ));
+        }
+        Ok(())
+    }
+
     /// The deliveries, oldest failure first for a filter, as they were typed otherwise.
     ///
     /// # Errors

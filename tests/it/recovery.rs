@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 use serde_json::json;
 
-use crate::support::{Listener, Server, TestEnv, forever, hang, repeat, respond};
+use crate::support::{Listener, Server, TestEnv, forever, hang, raw, repeat, respond};
 
 pub const TOKEN: &str = "canary-token-3f9a51";
 pub const SECRET: &str = "canary-secret-77be02";
@@ -247,6 +247,38 @@ fn killed_while_the_tenant_deletes_it_sends_nothing_again_whether_that_was_done_
         }
         assert_eq!(endpoint.requests().len(), 1);
     }
+}
+
+#[test]
+fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way() {
+    let endpoint = Server::script(vec![forever(200)]);
+    let url = format!("{}/hook", endpoint.url());
+    let part = |failures: &[(usize, usize)]| {
+        let whole = list(failures.iter().map(|&(n, second)| entry(n, second, &url)));
+        let body = whole.trim_end().trim_end_matches("</webhooks-failures>");
+        raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", whole.len()))
+    };
+    let (first, second) = ([(1, 1), (2, 2), (3, 3)], [(3, 3), (4, 4), (5, 5)]);
+    let tenant = Server::script(vec![
+        part(&first),
+        part(&first),
+        respond(200),
+        part(&second),
+        part(&second),
+        respond(200),
+        // It says that it has deleted, and has not.
+        part(&second),
+        part(&second),
+    ]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let outcome = env.hookfire(["portal", "recover"]).run().assert_code(0);
+    assert_eq!(last_line(&outcome), "recovered 5, still failing 0; deleted on the tenant 4, left there 3");
+    assert!(outcome.stderr().contains("lists the same failures still"), "{outcome}");
+    assert_eq!(endpoint.requests().len(), 5);
+    let deleted: Vec<bool> = tenant.requests().iter().map(|request| request.method == "DELETE").collect();
+    assert_eq!(deleted, [false, false, true, false, false, true, false, false]);
 }
 
 #[test]

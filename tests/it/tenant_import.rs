@@ -201,6 +201,24 @@ fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_a
 }
 
 #[test]
+fn what_was_meant_for_no_endpoint_is_sent_to_one_when_it_is_named_with_all() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(200)]);
+    env.write_config(&format!("[endpoints.staging]\nurl = \"{}/other\"\n", server.url()));
+    let list = format!("<webhooks-failures>{}</webhooks-failures>", entry(1, "2026-11-20 10:00:00 UTC"));
+    env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
+    let narrowed = env.hookfire(["retry", "--endpoint", "staging"]).run().assert_code(0);
+    let hint =
+        "1 in the failed list is not meant for `staging`; `hookfire retry --all --endpoint staging` sends it there";
+    assert!(narrowed.stderr().contains(hint), "{narrowed}");
+    assert_eq!(server.requests().len(), 0);
+    env.hookfire(["retry", "--all", "--endpoint", "staging"]).run().assert_code(0);
+    assert_eq!(server.requests()[0].target, "/other");
+    let empty = env.hookfire(["retry", "--endpoint", "staging"]).run().assert_code(0);
+    assert_eq!(empty.stderr(), "nothing to send again\n");
+}
+
+#[test]
 fn a_list_of_a_hundred_thousand_is_taken_and_given_in_little_memory() {
     const FAILURES: usize = 100_000;
     let env = TestEnv::new();

@@ -99,6 +99,8 @@ impl PortalRecoverArgs {
 struct Done {
     resent: Resent,
     deleted: usize,
+    /// Up to this time, as the tenant wrote it.
+    deleted_to: Option<String>,
     left: usize,
 }
 
@@ -186,6 +188,10 @@ fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut 
     }
     done.left = listing.failures.len();
     let Some(deletable) = listing.deletable(&delivered(journal, &listing)?) else { return Ok(0) };
+    if done.deleted_to.as_ref() == Some(&deletable.time) {
+        ctx.ui.warning("the tenant said that it had deleted, and lists the same failures still");
+        return Ok(0);
+    }
     if ctx.clock.interrupted() {
         return Ok(0);
     }
@@ -194,6 +200,7 @@ fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut 
     })?;
     done.deleted += deletable.count;
     done.left -= deletable.count;
+    done.deleted_to = Some(deletable.time);
     Ok(deletable.count)
 }
 
