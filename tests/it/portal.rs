@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::recovery::{SECRET, Story, TOKEN};
-use crate::support::{Listener, Server, TestEnv, close, forever, hang, respond};
+use crate::recovery::{SECRET, Story, TOKEN, entry, list};
+use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond};
 
 #[test]
 fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
@@ -72,6 +72,25 @@ fn the_tenants_list_is_shown_and_deleted_from() {
     assert_eq!(story.left(), ["id-3"]);
     story.env.hookfire(["portal", "failed", "delete", "--all", "--yes"]).run().assert_code(0);
     assert_eq!(story.left(), Vec::<String>::new());
+}
+
+#[test]
+fn of_a_list_that_is_too_long_more_is_deleted_than_was_read_and_that_is_said() {
+    let whole = list([entry(1, 1, "http://h/"), entry(2, 2, "http://h/"), entry(3, 3, "http://h/")]);
+    let body = whole.trim_end().trim_end_matches("</webhooks-failures>");
+    let cut = || raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", whole.len()));
+    let tenant = Server::script(vec![cut(), cut(), cut(), respond(200)]);
+    let mut env = TestEnv::new();
+    env.set("HOOKFIRE_PORTAL_URL", tenant.url());
+    env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let delete = |args: &[&str]| env.hookfire(["portal", "failed", "delete"]).args(args).run().assert_code(0);
+    let all = delete(&["--all", "--dry-run"]);
+    assert!(all.stderr().contains("3 failed deliveries and more on the tenant would be deleted"), "{all}");
+    let before = ["--before", "2020-01-01 10:00:02"];
+    let some = delete(&[&before[..], &["--dry-run", "-o", "json"]].concat());
+    assert_eq!(some.json(), json!({ "would_delete": 2, "and_more": false }), "what was not read is later");
+    let deleted = delete(&["--all", "--yes"]);
+    assert_eq!(deleted.stdout(), "deleted 3 failed deliveries and more on the tenant\n");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::support::{Listener, Server, TestEnv, forever, hang, raw, repeat, resp
 pub const TOKEN: &str = "canary-token-3f9a51";
 pub const SECRET: &str = "canary-secret-77be02";
 
-fn entry(n: usize, second: usize, url: &str) -> String {
+pub fn entry(n: usize, second: usize, url: &str) -> String {
     format!(
         "<webhooks-failure><id>id-{n}</id><time>2020-01-01 10:00:{second:02} UTC</time><error>503 Service Unavailable</error>\
          <url>{url}</url><event><action>created</action><type>account</type><object><account><id>{n}</id></account></object>\
@@ -20,7 +20,7 @@ fn entry(n: usize, second: usize, url: &str) -> String {
     )
 }
 
-fn list(entries: impl IntoIterator<Item = String>) -> String {
+pub fn list(entries: impl IntoIterator<Item = String>) -> String {
     format!("<webhooks-failures>\n{}</webhooks-failures>\n", entries.into_iter().collect::<String>())
 }
 

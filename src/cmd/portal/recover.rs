@@ -242,21 +242,21 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
 fn dry_run(args: &PortalRecoverArgs, ctx: &Context<'_>, portal: &Portal<'_>) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
     let plan = args.retry().elsewhere_of(ctx)?;
-    let (mut known, mut lines) = (Vec::new(), Vec::new());
+    let (mut known, mut lines) = (HashSet::new(), Vec::new());
     let most = args.max.map_or(usize::MAX, NonZeroUsize::get);
     let listing = listing::read(ctx, portal, true, |failed| {
         let here = journal.as_ref().map(|journal| journal.of_uuid(&failed.uuid)).transpose()?.flatten();
         if here.is_some_and(|delivery| delivery.status == Status::Delivered) {
-            known.push(failed.uuid);
+            known.insert(failed.uuid);
         } else if lines.len() < most {
             let to: &Target = plan.as_ref().map_or(&failed.target, |chosen| &chosen.target);
             let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
             lines.push((failed.uuid.clone(), event, to.to_string()));
-            known.push(failed.uuid);
+            known.insert(failed.uuid);
         }
         Ok(())
     })?;
-    let would_delete = listing.deletable(|uuid| known.iter().any(|known| known == uuid)).map_or(0, |found| found.count);
+    let would_delete = listing.deletable(|uuid| known.contains(uuid)).map_or(0, |found| found.count);
     if args.output.format() == Format::Text {
         for (uuid, event, to) in &lines {
             ctx.ui.line(&ctx.ui.outside(&format!("would send {uuid} {event} → {to}")))?;

@@ -59,12 +59,15 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
     let doomed = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
     let number = listing.failures.iter().filter(|listed| doomed(listed.at)).count();
+    // Of a list that is too long for one answer the tenant deletes what was not read as well.
+    let more = listing.cut && listing.failures.last().is_some_and(|listed| doomed(listed.at));
     let what = count(number, "failed delivery", "failed deliveries");
+    let what = if more { format!("{what} and more") } else { what };
     let text = args.output.format() == Format::Text;
     if args.dry_run {
         match text {
             true => ctx.ui.status(&format!("{what} on the tenant would be deleted (--dry-run)")),
-            false => ctx.ui.line(&json::compact(&serde_json::json!({ "would_delete": number })))?,
+            false => ctx.ui.line(&json::compact(&serde_json::json!({ "would_delete": number, "and_more": more })))?,
         }
         ctx.ui.flush()?;
         return Ok(Exit::Done);
@@ -78,7 +81,7 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     }
     match text {
         true => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
-        false => ctx.ui.line(&json::compact(&serde_json::json!({ "deleted": number })))?,
+        false => ctx.ui.line(&json::compact(&serde_json::json!({ "deleted": number, "and_more": more })))?,
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
