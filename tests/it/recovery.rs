@@ -92,7 +92,8 @@ fn what_failed_is_delivered_and_deleted_up_to_the_first_that_still_fails() {
     assert_eq!((story.left().len(), story.left()[0].as_str()), (21, "id-30"));
 
     let second = story.env.hookfire(["portal", "recover", "-o", "json"]).run().assert_code(0);
-    let report = json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0 });
+    let report =
+        json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0, "and_more": false });
     assert_eq!(second.json(), report);
     assert_eq!(story.left(), Vec::<String>::new());
     let third = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
@@ -274,7 +275,7 @@ fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way
     env.set("HOOKFIRE_PORTAL_URL", tenant.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let outcome = env.hookfire(["portal", "recover"]).run().assert_code(0);
-    assert_eq!(last_line(&outcome), "recovered 5, still failing 0; deleted on the tenant 4, left there 3");
+    assert_eq!(last_line(&outcome), "recovered 5, still failing 0; deleted on the tenant 4, left there 3 and more");
     assert!(outcome.stderr().contains("lists the same failures still"), "{outcome}");
     assert_eq!(endpoint.requests().len(), 5);
     let deleted: Vec<bool> = tenant.requests().iter().map(|request| request.method == "DELETE").collect();

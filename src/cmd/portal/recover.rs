@@ -101,7 +101,10 @@ struct Done {
     deleted: usize,
     /// Up to this time, as the tenant wrote it.
     deleted_to: Option<String>,
+    /// Of what was read of the list.
     left: usize,
+    /// The list goes on beyond that.
+    and_more: bool,
 }
 
 pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
@@ -146,7 +149,7 @@ fn rounds(
             intake.take(failed)
         })?;
         intake.finish()?;
-        done.left = listing.failures.len();
+        (done.left, done.and_more) = (listing.failures.len(), listing.cut);
         let mut seen = to_send(journal, &listing)?;
         let sent_before = done.resent.total();
         let room = args.max.map_or(usize::MAX, NonZeroUsize::get).saturating_sub(sent_before);
@@ -186,7 +189,7 @@ fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut 
         ctx.clock.wait(NEXT_SECOND);
         listing = listing::read(ctx, portal, false, |_| Ok(()))?;
     }
-    done.left = listing.failures.len();
+    (done.left, done.and_more) = (listing.failures.len(), listing.cut);
     let Some(deletable) = listing.deletable(&delivered(journal, &listing)?) else { return Ok(0) };
     if done.deleted_to.as_ref() == Some(&deletable.time) {
         ctx.ui.warning("the tenant said that it had deleted, and lists the same failures still");
@@ -227,11 +230,12 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
             words.push_str(&format!(", skipped {skipped}"));
         }
         let (deleted, left) = (done.deleted, done.left);
-        ctx.ui.line(&format!("{words}; deleted on the tenant {deleted}, left there {left}"))?;
+        let more = if done.and_more { " and more" } else { "" };
+        ctx.ui.line(&format!("{words}; deleted on the tenant {deleted}, left there {left}{more}"))?;
     } else {
         let view = json!({
             "recovered": delivered, "still_failing": failed + not_sent, "skipped": skipped,
-            "deleted": done.deleted, "left": done.left,
+            "deleted": done.deleted, "left": done.left, "and_more": done.and_more,
         });
         ctx.ui.line(&output::json::compact(&view))?;
     }
