@@ -292,6 +292,10 @@ fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
     assert_eq!(last_line(&stopped), "recovered 0, still failing 2; deleted on the tenant 0, left there 4");
     story.env.hookfire(["portal", "recover"]).run().assert_code(0);
     assert_eq!(story.endpoint.requests().len(), 7);
+    for option in ["--max", "--stop-after"] {
+        let none = story.env.hookfire(["portal", "recover", option, "0"]).run().assert_code(2);
+        assert!(none.stderr().contains("1 or more"), "{none}");
+    }
 }
 
 #[test]

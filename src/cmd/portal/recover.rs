@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::access::{Access, PortalArgs};
 use super::listing;
-use crate::cmd::args::{ExtraArgs, Format, ReportOutput, RuleArgs, TransportArgs};
+use crate::cmd::args::{ExtraArgs, Format, ReportOutput, RuleArgs, TransportArgs, at_least_one};
 use crate::cmd::context::Context;
 use crate::cmd::intake::Intake;
 use crate::cmd::retry::{self, Resent, RetryArgs};
@@ -59,10 +59,10 @@ pub struct PortalRecoverArgs {
     #[arg(long)]
     dry_run: bool,
     /// Send at most so many
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     max: Option<NonZeroUsize>,
     /// Send no more once so many in a row have failed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     stop_after: Option<NonZeroUsize>,
     /// Send to this endpoint instead
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]

@@ -176,7 +176,7 @@ fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let failure = Failure::usage(format!("3scale has no switch for `{wanted}`"));
     Err(match text::nearest(&wanted, words.iter().map(String::as_str)) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure,
+        None => failure.hint("`hookfire events list` shows those that it has"),
     })
 }
 
