@@ -32,8 +32,8 @@ pub(super) fn is_ncname(name: &str) -> bool {
 
 /// `QName`: `local` or `prefix:local`.
 pub(super) fn is_qname(name: &str) -> bool {
-    match name.split_once(':') {
-        Some((prefix, local)) => is_ncname(prefix) && is_ncname(local),
+    match name.bytes().position(|byte| byte == b':') {
+        Some(colon) => is_ncname(&name[..colon]) && is_ncname(&name[colon + 1..]),
         None => is_ncname(name),
     }
 }

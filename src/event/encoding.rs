@@ -103,10 +103,8 @@ fn known(label: &str) -> Result<&'static Encoding, EventError> {
 /// The web reads ASCII as windows-1252 too; a receiver's XML parser does not.
 fn refuse_high_bytes_in_ascii(label: &str, bytes: &[u8]) -> Result<(), EventError> {
     let ascii = ["us-ascii", "ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
-    match bytes.iter().position(|byte| !byte.is_ascii()) {
-        Some(offset) if ascii => Err(EventError::Undecodable { encoding: "US-ASCII", offset }),
-        _ => Ok(()),
-    }
+    let offset = if ascii { bytes.iter().position(|byte| !byte.is_ascii()) } else { None };
+    offset.map_or(Ok(()), |offset| Err(EventError::Undecodable { encoding: "US-ASCII", offset }))
 }
 
 /// The text after the first `mark` bytes.

@@ -34,8 +34,8 @@ impl<'a> Namespaces<'a> {
         for attribute in attributes {
             self.declare(attribute)?;
         }
-        if let Some((prefix, _)) = name.split_once(':') {
-            self.resolve(prefix, at)?;
+        if let Some(colon) = name.bytes().position(|byte| byte == b':') {
+            self.resolve(&name[..colon], at)?;
         }
         self.refuse_repeated(attributes)?;
         Ok(mark)

@@ -83,7 +83,7 @@ impl<'a> Scanner<'a> {
         // Once, up front: then no place in a document can be forgotten.
         let plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
         // Nearly always it is plain, and that is told much faster by the byte.
-        let is_plain = text.bytes().all(plain);
+        let is_plain = text.bytes().fold(true, |all, byte| all & plain(byte));
         let mut unusual = if is_plain { "" } else { text }.char_indices();
         if let Some((at, c)) = unusual.find(|&(_, c)| !is_xml_char(c)) {
             let problem = format!("the character U+{:04X} is not allowed in XML 1.0", u32::from(c));
@@ -174,7 +174,9 @@ impl<'a> Scanner<'a> {
             let first = raw.find(|c| !is_space(c)).unwrap_or(0);
             self.require_root(start + first)?;
         }
-        match raw.find("]]>") {
+        // Looking for the one byte first, which is hardly ever there.
+        let bracket = raw.bytes().position(|byte| byte == b']');
+        match bracket.and_then(|from| Some(from + raw[from..].find("]]>")?)) {
             Some(at) => Err(Fault::new(start + at, "`]]>` in text: write `]]&gt;`")),
             None => Ok(Kind::Text(raw)),
         }

@@ -34,6 +34,9 @@ pub(super) struct Attribute<'a> {
 /// Anything but `S Name Eq Quoted` repeated, a `<` or a bad reference in a value, a name twice.
 pub(super) fn attributes(text: &str, span: Range<usize>) -> Result<Vec<Attribute<'_>>, Fault> {
     let mut attributes = Vec::new();
+    if span.is_empty() {
+        return Ok(attributes);
+    }
     let mut at = span.start;
     loop {
         let next = skip_space(text, at, span.end);
