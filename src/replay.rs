@@ -148,7 +148,7 @@ fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
 
 /// The headers that are for the receiver at the end, in order.
 fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
-    let headers = &capture.fields.headers;
+    let headers = capture.head.headers();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
     let named: Vec<String> = connection
         .flat_map(|(_, value)| {
@@ -159,7 +159,8 @@ fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
         let name = name.to_ascii_lowercase();
         OF_ONE_HOP.contains(&name.as_str()) || name.starts_with("proxy-") || named.contains(&name)
     };
-    headers.iter().filter(|(name, _)| !of_one_hop(name)).cloned().collect()
+    let through = headers.iter().filter(|(name, _)| !of_one_hop(name));
+    through.map(|&(name, value)| (name.to_owned(), value.to_vec())).collect()
 }
 
 fn trimmed(word: &str) -> String {

@@ -47,9 +47,9 @@ impl Mask {
 
     /// The request target as it came, but for the values that are hidden.
     pub fn target(&self, capture: &Capture) -> String {
-        let target = &capture.fields.target;
+        let target = capture.head.target();
         let Some((before, query)) = target.split_once('?') else {
-            return target.clone();
+            return target.to_owned();
         };
         let parts: Vec<Cow<'_, str>> = query
             .split('&')
@@ -84,14 +84,14 @@ impl Mask {
 
     /// The headers in order, their values as text: UTF-8, or else Latin-1, which every byte is.
     pub fn headers(&self, capture: &Capture) -> Vec<(String, String)> {
-        let headers = capture.fields.headers.iter();
-        headers.map(|(name, value)| (name.clone(), header_text(&self.header(name, value)))).collect()
+        let headers = capture.head.headers().into_iter();
+        headers.map(|(name, value)| (name.to_owned(), header_text(&self.header(name, value)))).collect()
     }
 
     /// Whether anything of this capture is hidden.
     pub fn hides(&self, capture: &Capture) -> bool {
-        let header_hidden = |(name, value): &(String, Vec<u8>)| *self.header(name, value) != value[..];
-        self.target(capture) != capture.fields.target || capture.fields.headers.iter().any(header_hidden)
+        let header_hidden = |(name, value): (&str, &[u8])| *self.header(name, value) != *value;
+        self.target(capture) != capture.head.target() || capture.head.headers().into_iter().any(header_hidden)
     }
 
     /// The values that are hidden, decoded: what must not be shown where they come back.
@@ -99,7 +99,7 @@ impl Mask {
         let open = Mask { reveal: true, ..Mask::default() };
         let pairs = open.query(capture).into_iter().zip(self.query(capture)).filter(|(came, shown)| came != shown);
         let in_query = pairs.map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
-        let headers = capture.fields.headers.iter().filter(|(name, value)| !self.reveal && is_hidden(name, value));
+        let headers = capture.head.headers().into_iter().filter(|(name, value)| !self.reveal && is_hidden(name, value));
         let in_headers = headers.map(|(_, value)| Secret::new(header_text(value)));
         let mut values: Vec<Secret> = in_query.chain(in_headers).collect();
         let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();

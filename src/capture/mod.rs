@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use crate::time::UnixMs;
 
-pub use head::{Fields, MAX_HEADERS};
+pub use head::{Head, MAX_HEADERS};
 pub use mask::{Mask, header_text, is_credential, is_hidden};
 
 /// The bin of requests whose path names no other.
@@ -28,9 +28,7 @@ pub struct Capture {
     pub remote_addr: SocketAddr,
     /// The raw bytes of the head, final blank line included. For a request refused before its head was accepted: all that
     /// was read of it, its body included.
-    pub head: Vec<u8>,
-    /// What `head` says.
-    pub fields: Fields,
+    pub head: Head,
     /// Whether the request was not taken in whole: refused, broken off, too slow, or longer than the limits.
     pub malformed: bool,
     /// Whether it carried the secret that the catcher asks for; none if it asks for none.
@@ -71,30 +69,30 @@ impl Body {
 impl Capture {
     /// A capture of these bytes, so far malformed and unanswered.
     pub fn new(received_at: UnixMs, remote_addr: SocketAddr, head: Vec<u8>) -> Capture {
-        let fields = Fields::read(&head);
-        Capture { received_at, remote_addr, head, fields, malformed: true, secret_ok: None, answer: Answer::default() }
+        let (head, answer) = (Head::read(head), Answer::default());
+        Capture { received_at, remote_addr, head, malformed: true, secret_ok: None, answer }
     }
 
     /// The method as it came; empty when unreadable.
     pub fn method(&self) -> &str {
-        &self.fields.method
+        self.head.method()
     }
 
     /// The path in the target: `/hook` of `/hook?a=1`, also of `http://host/hook?a=1`. The forms without a path (`*`,
     /// and `CONNECT`'s `host:port`) are given back as they came.
     pub fn path(&self) -> &str {
-        path_of(&self.fields.target)
+        path_of(self.head.target())
     }
 
     /// The raw query in the target, without its question mark; none if it has none.
     pub fn query(&self) -> Option<&str> {
-        self.fields.target.split_once('?').map(|(_, query)| query)
+        self.head.target().split_once('?').map(|(_, query)| query)
     }
 
     /// The value of the last header of that name, in whatever case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let named = self.fields.headers.iter().rev().find(|(given, _)| given.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_slice())
+        let named = self.head.headers().into_iter().rev().find(|(given, _)| given.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
     }
 }
 
@@ -154,7 +152,7 @@ impl fmt::Debug for Capture {
             .field("remote_addr", &self.remote_addr)
             .field("method", &self.method())
             .field("path", &self.path())
-            .field("headers", &self.fields.headers.len())
+            .field("headers", &self.head.headers().len())
             .field("head_bytes", &self.head.len())
             .field("malformed", &self.malformed)
             .field("answer", &self.answer)

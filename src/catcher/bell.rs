@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::Live;
-use crate::store::{Kept, StoreError};
+use crate::store::{Batch, StoreError};
 
 /// What could not be kept so far, and was therefore answered 503.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +32,11 @@ impl Bell {
         Self { doorbell, live: Live::new(), failed: Mutex::default() }
     }
 
-    /// A capture was kept, or not.
-    pub(super) fn kept(&self, result: &Result<Arc<Kept>, Arc<StoreError>>) {
+    /// So many captures were kept, or not.
+    pub(super) fn kept(&self, result: &Result<Batch, Arc<StoreError>>, count: usize) {
         match result {
-            Ok(kept) => self.live.captured(kept),
-            Err(error) => self.note_failure(error),
+            Ok(batch) => self.live.captured(batch),
+            Err(error) => self.note_failure(error, count),
         }
         self.ring();
     }
@@ -45,7 +45,7 @@ impl Bell {
     pub(super) fn amended(&self, result: &Result<(), Arc<StoreError>>) {
         match result {
             Ok(()) => self.live.changed(),
-            Err(error) => self.note_failure(error),
+            Err(error) => self.note_failure(error, 1),
         }
         self.ring();
     }
@@ -54,9 +54,9 @@ impl Bell {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note_failure(&self, error: &Arc<StoreError>) {
+    fn note_failure(&self, error: &Arc<StoreError>, count: usize) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.count += 1;
+        failed.count += count as u64;
         failed.last = Some(Arc::clone(error));
     }
 

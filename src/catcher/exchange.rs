@@ -19,11 +19,11 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::{self, Dress, Sent};
 use super::bell::Bell;
+use super::courier::Courier;
 use super::demanded::Demanded;
 use super::forward::{self, Forwarded, Forwarder};
 use super::front::FrontDoor;
 use super::live::Subscription;
-use super::returns::Returns;
 use super::route;
 use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
@@ -32,7 +32,7 @@ use super::setup::Limits;
 use super::tape::{Arrival, Tape};
 use super::tls::Tls;
 use crate::capture::{self, Body, Capture};
-use crate::store::{Keeper, Kept};
+use crate::store::{Keeper, OneKept};
 
 /// What all connections of a catcher have in common.
 pub(super) struct Shared {
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     /// How many captures are being kept.
     pub keeping: Cell<usize>,
     pub bell: Arc<Bell>,
-    pub returns: Arc<Returns>,
+    pub courier: Courier,
     pub forwarder: Option<Forwarder>,
     pub front: Option<FrontDoor>,
     pub tls: Option<Tls>,
@@ -56,16 +56,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
-    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<Arc<Kept>> {
+    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<OneKept> {
         let _keeping = Keeping::new(&self.keeping);
-        let (report, kept) = oneshot::channel();
-        let (bell, returns) = (Arc::clone(&self.bell), Arc::clone(&self.returns));
-        let done = move |result: Result<Arc<Kept>, _>| {
-            bell.kept(&result);
-            returns.send(report, result.ok());
-        };
-        self.keeper.keep(capture, body, Box::new(done));
-        kept.await.ok().flatten()
+        self.courier.keep(capture, body).await
     }
 
     /// Whether a capture is being kept, so that somebody is about to be answered.

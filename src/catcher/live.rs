@@ -63,10 +63,12 @@ impl Live {
         }
     }
 
-    pub(super) fn captured(&self, kept: &Kept) {
+    pub(super) fn captured(&self, batch: &[Kept]) {
         if self.has_subscribers() {
-            // Without a receiver after all, nobody misses it.
-            let _ = self.events.send(Event::Captured { id: kept.caught.id, bin: kept.caught.bin.as_str().into() });
+            for Kept { caught, .. } in batch {
+                // Without a receiver after all, nobody misses it.
+                let _ = self.events.send(Event::Captured { id: caught.id, bin: caught.bin.as_str().into() });
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod answer;
 mod bell;
 mod closing;
 mod connection;
+mod courier;
 mod demanded;
 mod exchange;
 mod forward;
@@ -22,7 +23,6 @@ mod live;
 mod page;
 mod raw_head;
 mod recording;
-mod returns;
 mod route;
 mod script;
 mod seats;
@@ -51,6 +51,7 @@ use tokio::task::LocalSet;
 
 use answer::Dress;
 use bell::Bell;
+use courier::Courier;
 use exchange::Shared;
 use forward::Forwarder;
 use front::FrontDoor;
@@ -246,10 +247,10 @@ impl Parts {
             status_in_path: setup.status_in_path,
             demanded: demanded::Demanded(setup.require_secret),
             limits: setup.limits,
+            courier: Courier::new(Arc::clone(&setup.keeper), Arc::clone(&self.bell)),
             keeper: setup.keeper,
             keeping: Cell::new(0),
             bell: self.bell,
-            returns: Arc::default(),
             forwarder: setup.upstream.map(Forwarder::new),
             front: self.front,
             tls: setup.tls,

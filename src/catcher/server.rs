@@ -81,7 +81,8 @@ impl Stop {
 pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Stop) {
     let all = shared.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(all as usize));
-    tokio::task::spawn_local(Arc::clone(&shared.returns).hand_over());
+    let courier = Rc::clone(&shared);
+    tokio::task::spawn_local(async move { courier.courier.run().await });
     // Asked at each turn, since the race is for the listener as long as clients keep coming.
     while !stop.is_asked() {
         let Some(accepted) = stop.race(listener.accept()).await else {

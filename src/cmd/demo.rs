@@ -112,7 +112,7 @@ fn hookfire(ctx: &Context<'_>, folder: &Path, command: &str, expected: Exit) -> 
 fn summary(capture: &Capture) -> String {
     let id = String::from_utf8_lossy(capture.header("webhook-id").unwrap_or_default());
     let answer = capture.answer.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    format!("{} {}  webhook-id: {id}  answered {answer}", capture.method(), masked(&capture.fields.target))
+    format!("{} {}  webhook-id: {id}  answered {answer}", capture.method(), masked(capture.head.target()))
 }
 
 fn check(received: &[(Capture, Body)]) -> Result<Exit, Failure> {

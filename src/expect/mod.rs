@@ -127,8 +127,9 @@ impl fmt::Display for Expectation {
 impl ExpectedHeader {
     fn wrong_in(&self, capture: &Capture) -> Option<String> {
         let name = quoted(&self.name);
-        let named = capture.fields.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(&self.name));
-        let values: Vec<&[u8]> = named.map(|(_, value)| value.as_slice()).collect();
+        let headers = capture.head.headers().into_iter();
+        let named = headers.filter(|(given, _)| given.eq_ignore_ascii_case(&self.name));
+        let values: Vec<&[u8]> = named.map(|(_, value)| value).collect();
         if values.iter().any(|value| self.value.is(value)) {
             return None;
         }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::Journal;
 use super::upkeep::give_room_back;
-use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Fields};
+use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Head};
 use crate::store::{CaptureQuery, Order, StoreError};
 use crate::time::UnixMs;
 
@@ -165,7 +165,7 @@ fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
     let remote_addr: String = row.get(3)?;
     let remote_addr =
         remote_addr.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(e)))?;
-    let head: Vec<u8> = row.get(12)?;
+    let head = Head::read(row.get(12)?);
     let event = match (row.get(4)?, row.get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),
         _ => None,
@@ -178,7 +178,6 @@ fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
         capture: Capture {
             received_at: UnixMs(row.get(2)?),
             remote_addr,
-            fields: Fields::read(&head),
             head,
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,

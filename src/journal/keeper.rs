@@ -8,17 +8,19 @@
 //! (those of deliveries are): that wait alone would allow a few hundred groups a second.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 use super::Journal;
 use super::captures::{insert_bin, newest_id};
 use super::writer::{Scribe, Writer};
 use crate::capture::{Answer, Body, Capture, EventName};
 use crate::event::{self, Event};
-use crate::store::{Done, Keeper, Kept, StoreError};
+use crate::store::{Batch, Done, Keeper, Kept, StoreError};
 use crate::time::UnixMs;
 
 /// How long a request waits for a lock that another process holds before it is answered 503.
@@ -41,12 +43,17 @@ impl CaptureKeeper {
     /// [`StoreError`] if the system gives no thread or the connection cannot be set up.
     pub fn start(mut journal: Journal, default_bin: &str, keep_per_bin: u32) -> Result<CaptureKeeper, StoreError> {
         journal.set_lock_timeout(LOCK_TIMEOUT)?;
-        journal.read(|conn| conn.pragma_update(None, "synchronous", "NORMAL"))?;
+        journal.read(|conn| {
+            conn.pragma_update(None, "synchronous", "NORMAL")?;
+            // A bin is looked for in the transaction that puts a capture into it.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)
+        })?;
         let path = journal.path().to_owned();
         let filing = Filing {
             default_bin: default_bin.to_owned(),
             keep_per_bin: i64::from(keep_per_bin.max(1)),
             known: Known::default(),
+            remote_addr: String::new(),
         };
         Writer::start(journal, filing).map(CaptureKeeper).map_err(|source| StoreError::Io {
             doing: "start a thread that writes to",
@@ -57,11 +64,13 @@ impl CaptureKeeper {
 }
 
 impl Keeper for CaptureKeeper {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         // Here and not on the writer's thread, which others wait for.
-        let event = event_name(&body.bytes);
-        let kept = Kept::new(0, "", event, capture, body);
-        self.0.write(Job::Keep(Box::new(kept), done));
+        let named = captures.into_iter().map(|(capture, body)| {
+            let event = event_name(&body.bytes);
+            Kept::new(0, "", event, capture, body)
+        });
+        self.0.write(Job::Keep(named.collect(), done));
     }
 
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
@@ -77,16 +86,24 @@ fn event_name(body: &[u8]) -> Option<EventName> {
 
 /// Something to be written, and whom to tell.
 enum Job {
-    /// What is to be kept; its id and its bin are filled in when it is written.
-    Keep(Box<Kept>, Done<Arc<Kept>>),
+    /// What is to be kept; ids and bins are filled in when it is written.
+    Keep(Vec<Kept>, Done<Batch>),
     Amend(i64, Answer, Done<()>),
 }
+
+/// A capture, whole.
+const INSERT: &str = "
+    INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
+        answer_status, answer_duration_ms, answer_note, body_size, head, body, wire_body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 /// Writes captures where they belong.
 struct Filing {
     default_bin: String,
     keep_per_bin: i64,
     known: Known,
+    /// Room to write an address in.
+    remote_addr: String,
 }
 
 /// What was read of the journal, and what of it this writer has changed since.
@@ -109,9 +126,10 @@ impl Scribe for Filing {
 
     fn write(&mut self, tx: &Transaction<'_>, group: &mut [Job]) -> rusqlite::Result<()> {
         self.look_around(tx)?;
+        let mut insert = tx.prepare_cached(INSERT)?;
         for job in group.iter_mut() {
             match job {
-                Job::Keep(kept, _) => self.insert(tx, kept)?,
+                Job::Keep(batch, _) => batch.iter_mut().try_for_each(|kept| self.insert(tx, &mut insert, kept))?,
                 Job::Amend(id, answer, _) => amend(tx, *id, answer)?,
             }
         }
@@ -125,7 +143,7 @@ impl Scribe for Filing {
         }
         for job in group {
             match job {
-                Job::Keep(kept, done) => done(outcome.clone().map(|()| Arc::from(kept))),
+                Job::Keep(batch, done) => done(outcome.clone().map(|()| Arc::new(batch))),
                 Job::Amend(_, _, done) => done(outcome.clone()),
             }
         }
@@ -146,22 +164,21 @@ impl Filing {
         Ok(())
     }
 
-    fn insert(&mut self, tx: &Transaction<'_>, kept: &mut Kept) -> rusqlite::Result<()> {
+    /// Writes one down, by the statement [`INSERT`].
+    fn insert(&mut self, tx: &Transaction<'_>, insert: &mut Statement<'_>, kept: &mut Kept) -> rusqlite::Result<()> {
         let caught = &mut kept.caught;
         let (bin_id, bin) = self.bin_for(tx, caught.capture.path(), caught.capture.received_at)?;
         caught.bin = bin;
         caught.id = self.known.newest_id + 1;
         let (capture, event) = (&caught.capture, caught.event.as_ref());
-        tx.prepare_cached(
-            "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
-                 answer_status, answer_duration_ms, answer_note, body_size, head, body, wire_body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-        )?
-        .execute(params![
+        self.remote_addr.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(self.remote_addr, "{}", capture.remote_addr);
+        insert.execute(params![
             caught.id,
             bin_id,
             capture.received_at.0,
-            capture.remote_addr.to_string(),
+            self.remote_addr,
             capture.method(),
             event.map(|event| &event.event_type),
             event.map(|event| &event.action),
@@ -171,7 +188,7 @@ impl Filing {
             whole(capture.answer.duration_ms),
             capture.answer.note,
             kept.body.bytes.len() as i64,
-            capture.head,
+            &*capture.head,
             kept.body.bytes,
             kept.body.wire,
         ])?;

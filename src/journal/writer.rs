@@ -95,18 +95,13 @@ struct Writing<S> {
 
 impl<S: Scribe> Writing<S> {
     fn run(mut self, waiting: &Receiver<S::Job>) {
-        let (mut idle, mut many) = (false, false);
+        let mut idle = false;
         loop {
             let patience = if self.scribe.has_more() { PAUSE } else { IDLE };
             match waiting.recv_timeout(patience) {
                 Ok(first) => {
                     idle = false;
-                    if many {
-                        // Whoever brings the others may need this processor.
-                        std::thread::yield_now();
-                    }
                     let group: Vec<S::Job> = std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1)).collect();
-                    many = group.len() > 1;
                     self.commit(group);
                     self.move_some();
                 }

@@ -131,7 +131,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
 
 /// Request line and headers as they came, what is secret masked.
 pub fn head(capture: &Capture, mask: &Mask) -> String {
-    if capture.fields.headers.is_empty() {
+    if capture.head.headers().is_empty() {
         return unread_head(capture, mask);
     }
     let mut head = format!("{} {} {}\n", capture.method(), mask.target(capture), version(capture));
@@ -161,7 +161,7 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
     for (number, line) in text.lines().enumerate() {
         match line.split_once(':') {
             _ if mask.reveal => shown.push_str(line),
-            _ if number == 0 => shown.push_str(&line.replacen(&capture.fields.target, &mask.target(capture), 1)),
+            _ if number == 0 => shown.push_str(&line.replacen(capture.head.target(), &mask.target(capture), 1)),
             Some((name, value)) => match mask.header(name.trim(), value.trim().as_bytes()) {
                 Cow::Borrowed(same) if same == value.trim().as_bytes() => shown.push_str(line),
                 hidden => {

@@ -147,7 +147,7 @@ fn url(capture: &Capture, mask: &Mask) -> String {
 }
 
 fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
-    let headers = capture.fields.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+    let headers = capture.head.headers().into_iter();
     headers.filter(|(name, _)| !MADE_BY_TOOLS.iter().any(|made| made.eq_ignore_ascii_case(name)))
 }
 

@@ -60,7 +60,7 @@ impl RequestView {
         let content_type = capture.header("content-type").map(header_text).unwrap_or_default();
         let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
         let shown = BodyView::new(&body.bytes);
-        let headers = capture.fields.headers.iter().map(|(name, value)| (title_case(name), header_text(value)));
+        let headers = capture.head.headers().into_iter().map(|(name, value)| (title_case(name), header_text(value)));
         RequestView {
             id: caught.id.to_string(),
             time: capture.received_at.0 as f64 / 1000.0,

@@ -1,5 +1,6 @@
 //! Captures as the catcher and the readers of captures see them: kept before they are answered, read later.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -24,15 +25,46 @@ impl Kept {
     }
 }
 
+/// Captures that share a commit, in the order in which they were given. Those who are concerned hold them together: to take
+/// them apart would cost more than to keep them.
+pub type Batch = Arc<Vec<Kept>>;
+
+/// One capture of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneKept {
+    batch: Batch,
+    at: usize,
+}
+
+impl OneKept {
+    /// Each of a batch.
+    pub fn each(batch: &Batch) -> impl Iterator<Item = OneKept> {
+        (0..batch.len()).map(|at| OneKept { batch: Arc::clone(batch), at })
+    }
+
+    /// The one at this place in a batch, if there is one.
+    pub fn at(batch: &Batch, at: usize) -> Option<OneKept> {
+        (at < batch.len()).then(|| OneKept { batch: Arc::clone(batch), at })
+    }
+}
+
+impl Deref for OneKept {
+    type Target = Kept;
+
+    fn deref(&self) -> &Kept {
+        &self.batch[self.at]
+    }
+}
+
 /// Called, on whatever thread, as soon as it is known what became of a write. Many writes may share one commit, and so
 /// one failure.
 pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<StoreError>>) + Send>;
 
 /// Keeps captures.
 pub trait Keeper: Send + Sync {
-    /// Keeps a capture in the bin that its path names; returns at once. `done` is called when it is committed, or cannot
-    /// be: then it must not be acknowledged.
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>);
+    /// Keeps captures in the bins that their paths name; returns at once. `done` is called when all of them are committed,
+    /// or none can be: then none must be acknowledged.
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>);
 
     /// Replaces the answer of a capture that is kept, where it was not known before; returns at once.
     fn amend(&self, id: i64, answer: Answer, done: Done<()>);
@@ -40,10 +72,12 @@ pub trait Keeper: Send + Sync {
 
 /// Keeps nothing itself: hands captures on, in their order, to whoever has the other end.
 impl Keeper for Sender<(Capture, Body)> {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
-        let sent = self.send((capture.clone(), body.clone()));
-        let kept = sent.map(|()| Arc::new(Kept::new(0, INBOX, None, capture, body)));
-        done(kept.map_err(|_| Arc::new(nobody_takes_them())));
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        let sent = captures.into_iter().map(|(capture, body)| {
+            self.send((capture.clone(), body.clone())).map_err(|_| Arc::new(nobody_takes_them()))?;
+            Ok(Kept::new(0, INBOX, None, capture, body))
+        });
+        done(sent.collect::<Result<_, _>>().map(Arc::new));
     }
 
     fn amend(&self, _: i64, _: Answer, done: Done<()>) {

@@ -15,7 +15,7 @@ use crate::switchboard::Switch;
 use crate::target::Target;
 use crate::time::UnixMs;
 
-pub use captures::{CaptureQuery, Done, Keeper, Kept, Order};
+pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
 
 /// A delivery about to be accepted.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::super::{CatcherError, HeaderError};
 use super::*;
 use crate::capture;
 use crate::secret::Secret;
-use crate::store::{Done, Keeper, Kept, StoreError};
+use crate::store::{Batch, Done, Keeper, StoreError};
 
 #[test]
 fn the_script_is_followed_over_all_connections() {
@@ -169,14 +169,16 @@ struct Fickle {
 }
 
 impl Keeper for Fickle {
-    fn keep(&self, capture: capture::Capture, body: capture::Body, done: Done<Arc<Kept>>) {
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         if *self.broken.lock().unwrap() {
             let error = StoreError::Unusable { path: "journal.db".into(), problem: "is locked".to_owned() };
             return done(Err(Arc::new(error)));
         }
         let mut kept = self.kept.lock().unwrap();
-        *kept += 1;
-        done(Ok(Arc::new(Kept::new(*kept, "inbox", None, capture, body))));
+        done(Ok(batch(captures, "inbox", || {
+            *kept += 1;
+            *kept
+        })));
     }
 
     fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}

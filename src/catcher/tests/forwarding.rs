@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::secret::Secret;
-use crate::store::{Done, Keeper, Kept, StoreError};
+use crate::store::{Batch, Done, Keeper, StoreError};
 use crate::upstream::{Relayed, Upstream};
 
 /// What the keeper was told, in its order.
@@ -22,12 +22,16 @@ struct Notebook {
 }
 
 impl Keeper for Notebook {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         if *self.broken.lock().unwrap() {
             return done(Err(Arc::new(StoreError::Unusable { path: "x".into(), problem: "is full".to_owned() })));
         }
-        self.told.send(Told::Keep { target: capture.fields.target.clone(), status: capture.answer.status }).unwrap();
-        done(Ok(Arc::new(Kept::new(7, "inbox", None, capture, body))));
+        for (capture, _) in &captures {
+            self.told
+                .send(Told::Keep { target: capture.head.target().to_owned(), status: capture.answer.status })
+                .unwrap();
+        }
+        done(Ok(batch(captures, "inbox", || 7)));
     }
 
     fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {

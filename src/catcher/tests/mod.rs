@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::{Catcher, Limits, Setup};
 use crate::capture::{Body, Capture};
+use crate::store::{Batch, Kept};
 
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,10 +72,10 @@ struct Seen {
 impl From<(Capture, Body)> for Seen {
     fn from((capture, body): (Capture, Body)) -> Seen {
         Seen {
-            method: capture.fields.method,
-            target: capture.fields.target,
-            headers: capture.fields.headers,
-            head: capture.head,
+            method: capture.head.method().to_owned(),
+            target: capture.head.target().to_owned(),
+            headers: capture.head.headers().into_iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect(),
+            head: capture.head.to_vec(),
             body: body.bytes,
             wire: body.wire,
             malformed: capture.malformed,
@@ -105,6 +106,12 @@ fn catcher(script: &str) -> TestCatcher {
 
 fn caught(catcher: &TestCatcher) -> Seen {
     catcher.kept.recv_timeout(PATIENCE).map(Seen::from).unwrap()
+}
+
+/// Captures as if they were committed.
+fn batch(captures: Vec<(Capture, Body)>, bin: &str, mut next_id: impl FnMut() -> i64) -> Batch {
+    let kept = captures.into_iter().map(|(capture, body)| Kept::new(next_id(), bin, None, capture, body));
+    Arc::new(kept.collect())
 }
 
 struct Client(BufReader<TcpStream>);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::CatcherError;
 use super::*;
 use crate::capture;
-use crate::store::{Done, Keeper, Kept, StoreError};
+use crate::store::{Batch, Done, Keeper, StoreError};
 
 fn stop_promptly(catcher: &mut Catcher) {
     let started = Instant::now();
@@ -112,7 +112,7 @@ fn connections_beyond_the_limit_wait_while_the_others_are_served() {
 struct Locked(Duration);
 
 impl Keeper for Locked {
-    fn keep(&self, _: Capture, _: Body, done: Done<Arc<Kept>>) {
+    fn keep(&self, _: Vec<(Capture, Body)>, done: Done<Batch>) {
         let patience = self.0;
         std::thread::spawn(move || {
             std::thread::sleep(patience);

@@ -3,7 +3,7 @@
 use super::reserved::{Clerk, catcher_with_front, front};
 use super::*;
 use crate::capture;
-use crate::store::{Done, Keeper, Kept};
+use crate::store::{Batch, Done, Keeper};
 
 fn watching(catcher: &Catcher) -> Client {
     let mut client = Client::sending(catcher, "GET /_hookfire/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -65,8 +65,8 @@ fn a_change_that_is_no_capture_is_told() {
 struct LongWinded(String);
 
 impl Keeper for LongWinded {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
-        done(Ok(Arc::new(Kept::new(1, &self.0, None, capture, body))));
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        done(Ok(batch(captures, &self.0, || 1)));
     }
 
     fn amend(&self, _: i64, _: capture::Answer, done: Done<()>) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::capture::{Answer, Body, Capture, Caught};
 use crate::expect::{Arrival, Arrivals, Expectation};
 use crate::journal::Journal;
-use crate::store::{CaptureQuery, Done, Keeper, Kept, StoreError};
+use crate::store::{Batch, CaptureQuery, Done, Keeper, StoreError};
 
 /// How often a bin is looked into.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -36,20 +36,24 @@ impl<K: Keeper> Telling<K> {
 }
 
 impl<K: Keeper> Keeper for Telling<K> {
-    fn keep(&self, mut capture: Capture, body: Body, done: Done<Arc<Kept>>) {
-        // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
-        capture.secret_ok = self.expectation.secrets_are_right(&capture);
-        let tell = self.tell.clone();
-        let kept = move |result: Result<Arc<Kept>, Arc<StoreError>>| {
-            let arrival = match &result {
-                Ok(kept) => Arrival::Kept(Box::new(kept.caught.clone()), kept.body.clone()),
-                Err(reason) => Arrival::NotKept(Arc::clone(reason)),
-            };
-            // Before it is answered: whoever sent it may end, and with it the wait. Nobody listens after the wait.
-            let _ = tell.send(arrival);
+    fn keep(&self, mut captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        for (capture, _) in &mut captures {
+            // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
+            capture.secret_ok = self.expectation.secrets_are_right(capture);
+        }
+        let (tell, count) = (self.tell.clone(), captures.len());
+        let kept = move |result: Result<Batch, Arc<StoreError>>| {
+            for at in 0..count {
+                let arrival = match &result {
+                    Ok(batch) => Arrival::Kept(Box::new(batch[at].caught.clone()), batch[at].body.clone()),
+                    Err(reason) => Arrival::NotKept(Arc::clone(reason)),
+                };
+                // Before it is answered: whoever sent it may end, and with it the wait. Nobody listens after the wait.
+                let _ = tell.send(arrival);
+            }
             done(result);
         };
-        self.keeper.keep(capture, body, Box::new(kept));
+        self.keeper.keep(captures, Box::new(kept));
     }
 
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::capture::{Answer, Body, Capture};
 use crate::journal::CaptureKeeper;
-use crate::store::{Done, Keeper, Kept};
+use crate::store::{Batch, Done, Keeper, OneKept};
 
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
@@ -25,7 +25,7 @@ const OWN_BYTES: usize = 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Announced {
     /// One, at hand.
-    Kept(Arc<Kept>),
+    Kept(OneKept),
     /// Those with these ids, to be read in the journal.
     Ids(RangeInclusive<i64>),
 }
@@ -45,6 +45,24 @@ struct Queue {
     awaited: bool,
 }
 
+impl Queue {
+    fn add_kept(&mut self, kept: OneKept) {
+        let bytes = OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.as_sent().len() + kept.body.bytes.len();
+        if self.bytes + bytes > WAITING_BYTES {
+            return self.add_id(kept.caught.id);
+        }
+        self.bytes += bytes;
+        self.waiting.push_back(Announced::Kept(kept));
+    }
+
+    fn add_id(&mut self, id: i64) {
+        match self.waiting.back_mut() {
+            Some(Announced::Ids(ids)) if ids.end() + 1 == id => *ids = *ids.start()..=id,
+            _ => self.waiting.push_back(Announced::Ids(id..=id)),
+        }
+    }
+}
+
 impl Announcements {
     /// What has come since this was last asked, as soon as there is something; nothing if nothing comes for so long.
     pub fn take(&self, patience: Duration) -> VecDeque<Announced> {
@@ -59,30 +77,17 @@ impl Announcements {
         std::mem::take(&mut queue.waiting)
     }
 
-    fn add_kept(&self, kept: &Arc<Kept>) {
-        let bytes = OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.as_sent().len() + kept.body.bytes.len();
-        let mut queue = self.queue();
-        if queue.bytes + bytes > WAITING_BYTES {
-            return self.add_to(queue, kept.caught.id);
-        }
-        queue.bytes += bytes;
-        queue.waiting.push_back(Announced::Kept(Arc::clone(kept)));
-        self.tell(&queue);
+    fn add_kept(&self, kept: impl Iterator<Item = OneKept>) {
+        self.add(|queue| kept.for_each(|kept| queue.add_kept(kept)));
     }
 
     fn add_id(&self, id: i64) {
-        self.add_to(self.queue(), id);
+        self.add(|queue| queue.add_id(id));
     }
 
-    fn add_to(&self, mut queue: MutexGuard<'_, Queue>, id: i64) {
-        match queue.waiting.back_mut() {
-            Some(Announced::Ids(ids)) if ids.end() + 1 == id => *ids = *ids.start()..=id,
-            _ => queue.waiting.push_back(Announced::Ids(id..=id)),
-        }
-        self.tell(&queue);
-    }
-
-    fn tell(&self, queue: &Queue) {
+    fn add(&self, add: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue();
+        add(&mut queue);
         if queue.awaited {
             self.filled.notify_one();
         }
@@ -109,16 +114,16 @@ impl Announcer {
 }
 
 impl Keeper for Announcer {
-    fn keep(&self, capture: Capture, body: Body, done: Done<Arc<Kept>>) {
-        let unanswered = self.forwards && !capture.malformed && capture.answer.status.is_none();
-        let announcements = Arc::clone(&self.announcements);
-        let announced = move |result: Result<Arc<Kept>, _>| {
-            if let (Ok(kept), false) = (&result, unanswered) {
-                announcements.add_kept(kept);
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        let (announcements, forwards) = (Arc::clone(&self.announcements), self.forwards);
+        let announced = move |result: Result<Batch, _>| {
+            if let Ok(batch) = &result {
+                let unanswered = |capture: &Capture| forwards && !capture.malformed && capture.answer.status.is_none();
+                announcements.add_kept(OneKept::each(batch).filter(|kept| !unanswered(&kept.caught.capture)));
             }
             done(result);
         };
-        self.keeper.keep(capture, body, Box::new(announced));
+        self.keeper.keep(captures, Box::new(announced));
     }
 
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
@@ -139,25 +144,27 @@ impl Keeper for Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Kept;
     use crate::time::UnixMs;
 
-    fn kept(id: i64, body: usize) -> Arc<Kept> {
+    fn kept(id: i64, body: usize) -> OneKept {
         let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"GET / HTTP/1.1\r\n\r\n".to_vec());
-        Arc::new(Kept::new(id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None }))
+        let kept = Kept::new(id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None });
+        OneKept::at(&Arc::new(vec![kept]), 0).unwrap()
     }
 
     #[test]
     fn beyond_a_bound_only_ids_wait_and_the_order_stays() {
         let announcements = Announcements::default();
         let large = WAITING_BYTES / 4;
-        (1..=9).for_each(|id| announcements.add_kept(&kept(id, large)));
+        announcements.add_kept((1..=9).map(|id| kept(id, large)));
         announcements.add_id(20);
-        announcements.add_kept(&kept(10, 1));
+        announcements.add_kept([kept(10, 1)].into_iter());
         let taken: Vec<Announced> = announcements.take(Duration::ZERO).into();
         let expected = [Announced::Kept(kept(1, large)), Announced::Ids(2..=9), Announced::Ids(20..=20)];
         assert_eq!(taken[..3], expected);
         assert_eq!(taken[3..], [Announced::Kept(kept(10, 1))]);
-        announcements.add_kept(&kept(11, large));
+        announcements.add_kept([kept(11, large)].into_iter());
         assert_eq!(announcements.take(Duration::ZERO), [Announced::Kept(kept(11, large))], "there is room again");
         assert!(announcements.take(Duration::ZERO).is_empty());
     }

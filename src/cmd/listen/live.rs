@@ -36,6 +36,8 @@ pub struct Live<'a> {
     journal: Journal,
     mask: Mask,
     format: ListenFormat,
+    /// The second that was told last, and how: many come within one.
+    clock: (Option<i64>, String),
     shown: u64,
     /// Captures that were pruned before they could be shown.
     missed: u64,
@@ -46,7 +48,17 @@ pub struct Live<'a> {
 impl<'a> Live<'a> {
     /// Nothing shown yet.
     pub fn new(ctx: &'a Context<'a>, journal: Journal, mask: Mask, format: ListenFormat) -> Live<'a> {
-        Live { ctx, journal, mask, format, shown: 0, missed: 0, refused: 0, complained: None }
+        Live {
+            ctx,
+            journal,
+            mask,
+            format,
+            clock: (None, String::new()),
+            shown: 0,
+            missed: 0,
+            refused: 0,
+            complained: None,
+        }
     }
 
     /// Shows what comes until Ctrl-C, or what the options ask for.
@@ -116,12 +128,16 @@ impl<'a> Live<'a> {
         Ok(self.ctx.ui.flush()?)
     }
 
-    fn show_one(&self, caught: &Caught, body: &Body) -> Result<(), Failure> {
+    fn show_one(&mut self, caught: &Caught, body: &Body) -> Result<(), Failure> {
         let ui = self.ctx.ui;
         let line = match self.format {
             ListenFormat::Text => {
-                let at = ui.toned(Tone::Faint, &local_clock(caught.capture.received_at));
-                format!("{at} {}", capture::line(ui, caught, &self.mask))
+                let second = caught.capture.received_at.0.div_euclid(1000);
+                if self.clock.0 != Some(second) {
+                    self.clock =
+                        (Some(second), ui.toned(Tone::Faint, &local_clock(caught.capture.received_at)).to_string());
+                }
+                format!("{} {}", self.clock.1, capture::line(ui, caught, &self.mask))
             }
             ListenFormat::Ndjson => json::compact(&CaptureView::new(caught, &self.mask).with_body(body)),
         };

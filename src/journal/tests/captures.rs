@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::capture::{Answer, Body, Capture, Caught, EventName};
+use crate::capture::{Answer, Body, Capture, Caught, EventName, Head};
 use crate::journal::CaptureKeeper;
-use crate::store::{CaptureQuery, Keeper, Kept, Order, StoreError};
+use crate::store::{Batch, CaptureQuery, Keeper, Kept, OneKept, Order, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] = b"<event><type>account</type><action>created</action><object><account/></object></event>";
@@ -30,9 +30,10 @@ fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
     CaptureKeeper::start(bench.open_fast(1), "inbox", keep_per_bin).unwrap()
 }
 
-fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<Arc<Kept>>> {
+fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<OneKept>> {
     let (report, kept) = mpsc::channel();
-    keeper.keep(capture, body, Box::new(move |result| report.send(result).unwrap()));
+    let one = |batch: Batch| OneKept::at(&batch, 0).unwrap();
+    keeper.keep(vec![(capture, body)], Box::new(move |result| report.send(result.map(one)).unwrap()));
     kept
 }
 
@@ -41,7 +42,7 @@ fn keep(keeper: &CaptureKeeper, target: &str) -> Caught {
 }
 
 fn targets(journal: &Journal, query: &CaptureQuery) -> Vec<String> {
-    journal.captures(query).unwrap().into_iter().map(|caught| caught.capture.fields.target).collect()
+    journal.captures(query).unwrap().into_iter().map(|caught| caught.capture.head.target().to_owned()).collect()
 }
 
 #[test]
@@ -177,8 +178,7 @@ fn queries_narrow_order_and_page() {
     ["/1", "/b/2", "/3"].iter().for_each(|target| drop(keep(&keeper, target)));
     let mut late = request("/4");
     late.received_at = at(60);
-    late.fields = Capture::new(T0, late.remote_addr, b"GET /4 HTTP/1.0\r\n\r\n".to_vec()).fields;
-    late.head = b"GET /4 HTTP/1.0\r\n\r\n".to_vec();
+    late.head = Head::read(b"GET /4 HTTP/1.0\r\n\r\n".to_vec());
     give(&keeper, late, Body::default()).recv_timeout(PATIENCE).unwrap().unwrap();
 
     let all = CaptureQuery::default;

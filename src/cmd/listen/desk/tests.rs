@@ -48,7 +48,7 @@ impl Office {
             capture.answer = Answer { status: Some(200), duration_ms: 1, note: None };
             let (done, kept) = mpsc::channel();
             let body = Body { bytes: body.to_vec(), wire: None };
-            keeper.keep(capture, body, Box::new(move |kept| done.send(kept).unwrap()));
+            keeper.keep(vec![(capture, body)], Box::new(move |kept| done.send(kept).unwrap()));
             kept.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
         }
     }
