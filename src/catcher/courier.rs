@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -92,7 +93,8 @@ impl Courier {
             // Nobody waits any more when the catcher has ended.
             let _ = report.send(result.ok());
         };
-        self.keeper.keep(captures, Box::new(done));
+        // Whatever was in a batch, there is a next one; of this one `done` is dropped, and nothing acknowledged.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.keeper.keep(captures, Box::new(done))));
         Some((ticket, back))
     }
 }
@@ -122,5 +124,122 @@ impl Ticket {
     fn settle(&self, outcome: Outcome) {
         *self.outcome.borrow_mut() = Some(outcome);
         self.waiting.take().into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::sync::Mutex;
+
+    use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+
+    use super::*;
+    use crate::capture;
+    use crate::store::{Done, Kept};
+    use crate::time::UnixMs;
+
+    /// Holds what it is given, until it is told to acknowledge it; what is for `/panic` it does not survive.
+    #[derive(Default)]
+    struct Held(Mutex<Vec<(Batch, Done<Batch>)>>);
+
+    impl Held {
+        fn batches(&self) -> Vec<usize> {
+            self.0.lock().unwrap().iter().map(|(batch, _)| batch.len()).collect()
+        }
+
+        fn acknowledge(&self) {
+            let held = std::mem::take(&mut *self.0.lock().unwrap());
+            held.into_iter().for_each(|(batch, done)| done(Ok(batch)));
+        }
+    }
+
+    impl Keeper for Held {
+        fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+            assert!(captures.iter().all(|(capture, _)| capture.path() != "/panic"));
+            let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "inbox", None, capture, body));
+            self.0.lock().unwrap().push((Arc::new(kept.collect()), done));
+        }
+
+        fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}
+    }
+
+    fn on_one_thread(test: impl Future) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        LocalSet::new().block_on(&runtime, test);
+    }
+
+    fn courier(keeper: &Arc<Held>) -> Rc<Courier> {
+        let courier = Rc::new(Courier::new(Arc::clone(keeper) as Arc<dyn Keeper>, Arc::new(Bell::new(None))));
+        let running = Rc::clone(&courier);
+        spawn_local(async move { running.run().await });
+        courier
+    }
+
+    fn keep(courier: &Rc<Courier>, path: &str) -> JoinHandle<Option<String>> {
+        let head = format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes();
+        let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head);
+        let courier = Rc::clone(courier);
+        spawn_local(async move {
+            let kept = courier.keep(capture, Body::default()).await;
+            kept.map(|kept| kept.caught.capture.path().to_owned())
+        })
+    }
+
+    /// Until everybody has done what can be done.
+    async fn all_rest() {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    }
+
+    #[test]
+    fn what_comes_while_others_are_being_kept_is_kept_together() {
+        on_one_thread(async {
+            let keeper = Arc::new(Held::default());
+            let courier = courier(&keeper);
+            let first = keep(&courier, "/first");
+            all_rest().await;
+            assert_eq!(keeper.batches(), [1], "alone, and at once");
+            let others = ["/0", "/1", "/2"].map(|path| (path, keep(&courier, path)));
+            all_rest().await;
+            assert_eq!(keeper.batches(), [1]);
+            keeper.acknowledge();
+            assert_eq!(first.await.unwrap().as_deref(), Some("/first"));
+            assert_eq!(keeper.batches(), [3]);
+            assert!(others.iter().all(|(_, other)| !other.is_finished()), "not acknowledged yet");
+            keeper.acknowledge();
+            for (path, other) in others {
+                assert_eq!(other.await.unwrap().as_deref(), Some(path), "each its own");
+            }
+            assert!(keeper.batches().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_keeper_that_panics_over_one_batch_gets_the_next() {
+        on_one_thread(async {
+            let keeper = Arc::new(Held::default());
+            let courier = courier(&keeper);
+            assert_eq!(keep(&courier, "/panic").await.unwrap(), None);
+            let next = keep(&courier, "/next");
+            all_rest().await;
+            keeper.acknowledge();
+            assert_eq!(next.await.unwrap().as_deref(), Some("/next"));
+        });
+    }
+
+    #[test]
+    fn what_was_collected_is_handed_over_at_the_end() {
+        let keeper = Arc::new(Held::default());
+        on_one_thread(async {
+            let courier = courier(&keeper);
+            keep(&courier, "/under-way");
+            all_rest().await;
+            keep(&courier, "/collected");
+            keep(&courier, "/as-well");
+            all_rest().await;
+        });
+        assert_eq!(keeper.batches(), [1, 2]);
     }
 }

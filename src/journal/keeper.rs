@@ -32,8 +32,8 @@ const MOST_SURPLUS: i64 = 512;
 /// This part of the number to be kept may be surplus, for as long. So of less than 64 there is never any.
 const SURPLUS_PART: i64 = 64;
 
-/// Keeps captures on a thread of its own. When dropped, it first keeps what it was given.
-pub struct CaptureKeeper(Writer<Job>);
+/// Keeps captures. When dropped, it first keeps what it was given.
+pub struct CaptureKeeper(Writer<Filing>);
 
 impl CaptureKeeper {
     /// A keeper that files what names no bin in `default_bin`, and keeps the newest `keep_per_bin` of each bin; while

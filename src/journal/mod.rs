@@ -113,8 +113,27 @@ impl Journal {
     }
 
     fn write<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.write_in(self.begin()?, run)
+    }
+
+    fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
-        let tx = begun.map_err(|e| self.error(e))?;
+        begun.map_err(|e| self.error(e))
+    }
+
+    /// As [`Journal::begin`], but waits for nobody.
+    fn begin_at_once(&self) -> Result<Transaction<'_>, StoreError> {
+        self.configure(|conn| conn.busy_timeout(Duration::ZERO))?;
+        let begun = self.begin();
+        self.configure(|conn| conn.busy_timeout(self.timeout))?;
+        begun
+    }
+
+    fn write_in<T>(
+        &self,
+        tx: Transaction<'_>,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         self.refuse_newer()?;
         let committed = || {
             let value = run(&tx)?;

@@ -1,10 +1,14 @@
-//! One thread that writes for many: what is waiting when it comes around shares one transaction.
+//! Writing for many: who brings something to be written writes it, as long as nobody has to be waited for.
+//!
+//! While another process has the journal locked, or the WAL is moved, it is left to a thread that waits: what waits when that
+//! comes around shares one transaction. To have that thread write everything would cost a request more than its share of the
+//! commit: two threads woken, on two processors that others want as well.
 //!
 //! Deliberately knows nothing of what is written: see [`Scribe`]. A group stands and falls together: what fails one write, a
 //! full disk or a lock, would fail the others as well.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,35 +50,58 @@ pub trait Scribe: Send + 'static {
     fn has_more(&self) -> bool;
 }
 
-/// Writes to a journal on a thread of its own. When dropped, it first finishes what it was given.
-pub struct Writer<J> {
-    jobs: Option<Sender<J>>,
+/// Writes to a journal. When dropped, it first finishes what it was given.
+pub struct Writer<S: Scribe> {
+    writing: Arc<Mutex<Writing<S>>>,
+    tasks: Option<Sender<Task<S::Job>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<J: Send + 'static> Writer<J> {
-    /// Starts the thread, which owns `journal` from now on.
+/// What is left to the thread.
+enum Task<J> {
+    Write(J),
+    /// The WAL has grown long.
+    Move,
+}
+
+impl<S: Scribe> Writer<S> {
+    /// A writer that owns `journal` from now on, and waits for a lock for as long as that one would.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(journal: Journal, scribe: impl Scribe<Job = J>) -> std::io::Result<Writer<J>> {
-        let (jobs, waiting) = mpsc::channel();
+    pub fn start(journal: Journal, scribe: S) -> std::io::Result<Writer<S>> {
+        let (tasks, waiting) = mpsc::channel();
         let flusher = Flusher::start(journal.log_path().to_owned())?;
-        let run = move || Writing { journal, scribe, flusher, moved_at: 0, flushed_at: 0 }.run(&waiting);
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
-        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
+        let writing = Writing { journal, scribe, flusher, moved_at: 0, flushed_at: 0, unmoved: false, recent: false };
+        let writing = Arc::new(Mutex::new(writing));
+        let patient = Patient { writing: Arc::clone(&writing) };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || patient.run(&waiting))?;
+        Ok(Writer { writing, tasks: Some(tasks), thread: Some(thread) })
     }
 
-    /// Has `job` written in the next transaction.
-    pub fn write(&self, job: J) {
+    /// Has `job` written: at once, or in the next transaction after what is waited for.
+    pub fn write(&self, job: S::Job) {
+        let mut writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return self.leave(Task::Write(job)),
+        };
+        match writing.commit_unless_locked(vec![job]) {
+            Ok(()) if writing.is_long() => self.leave(Task::Move),
+            Ok(()) => {}
+            Err(group) => group.into_iter().for_each(|job| self.leave(Task::Write(job))),
+        }
+    }
+
+    fn leave(&self, task: Task<S::Job>) {
         // The thread ends only after this is dropped, or by a panic, which was told; whoever waits is then dropped uncalled.
-        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        let _ = self.tasks.as_ref().map(|tasks| tasks.send(task));
     }
 }
 
-impl<J> Drop for Writer<J> {
+impl<S: Scribe> Drop for Writer<S> {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.tasks = None;
         if let Some(thread) = self.thread.take() {
             // If it panicked, it has ended as well; the panic was told when it happened.
             let _ = thread.join();
@@ -82,7 +109,46 @@ impl<J> Drop for Writer<J> {
     }
 }
 
-/// The writer's thread.
+/// The thread that may wait.
+struct Patient<S: Scribe> {
+    writing: Arc<Mutex<Writing<S>>>,
+}
+
+impl<S: Scribe> Patient<S> {
+    fn run(self, waiting: &Receiver<Task<S::Job>>) {
+        let mut patience = IDLE;
+        loop {
+            let first = waiting.recv_timeout(patience);
+            let mut writing = self.writing();
+            match first {
+                Ok(first) => {
+                    let tasks = std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1));
+                    writing.commit(tasks.filter_map(Task::job).collect());
+                    writing.move_some();
+                }
+                Err(RecvTimeoutError::Timeout) => writing.pause(),
+                Err(RecvTimeoutError::Disconnected) => return writing.end(),
+            }
+            patience = if writing.scribe.has_more() { PAUSE } else { IDLE };
+        }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing<S>> {
+        // Whoever panicked has left a transaction that was rolled back.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J> Task<J> {
+    fn job(self) -> Option<J> {
+        match self {
+            Task::Write(job) => Some(job),
+            Task::Move => None,
+        }
+    }
+}
+
+/// What is written to, by whoever holds it.
 struct Writing<S> {
     journal: Journal,
     scribe: S,
@@ -91,60 +157,75 @@ struct Writing<S> {
     moved_at: i32,
     /// How long the WAL was when it was last to be synced.
     flushed_at: i32,
+    /// Whether something was written since the WAL was last moved whole.
+    unmoved: bool,
+    /// Whether something was written since the last pause.
+    recent: bool,
 }
 
 impl<S: Scribe> Writing<S> {
-    fn run(mut self, waiting: &Receiver<S::Job>) {
-        let mut idle = false;
-        loop {
-            let patience = if self.scribe.has_more() { PAUSE } else { IDLE };
-            match waiting.recv_timeout(patience) {
-                Ok(first) => {
-                    idle = false;
-                    let group: Vec<S::Job> = std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1)).collect();
-                    self.commit(group);
-                    self.move_some();
-                }
-                // What cannot be done now is tried again with the next group.
-                Err(RecvTimeoutError::Timeout) if self.scribe.has_more() => self.commit(Vec::new()),
-                Err(RecvTimeoutError::Timeout) if idle => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    idle = true;
-                    self.move_all();
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    if self.scribe.has_more() {
-                        self.commit(Vec::new());
-                    }
-                    return self.move_all();
-                }
-            }
+    /// Gives the group back if another process has the lock.
+    fn commit_unless_locked(&mut self, mut group: Vec<S::Job>) -> Result<(), Vec<S::Job>> {
+        let begun = self.journal.begin_at_once();
+        if matches!(begun, Err(StoreError::Locked { .. })) {
+            return Err(group);
         }
+        let written = begun.and_then(|tx| self.journal.write_in(tx, |tx| self.scribe.write(tx, &mut group)));
+        self.settle(group, written);
+        Ok(())
     }
 
     fn commit(&mut self, mut group: Vec<S::Job>) {
-        let written = self
-            .journal
-            .write(|tx| self.scribe.write(tx, &mut group))
-            .and_then(|()| self.journal.refuse_lost_file())
-            .map_err(Arc::new);
+        if !group.is_empty() || self.scribe.has_more() {
+            let written = self.journal.write(|tx| self.scribe.write(tx, &mut group));
+            self.settle(group, written);
+        }
+    }
+
+    fn settle(&mut self, group: Vec<S::Job>, written: Result<(), StoreError>) {
+        (self.unmoved, self.recent) = (true, true);
+        let written = written.and_then(|()| self.journal.refuse_lost_file()).map_err(Arc::new);
         self.scribe.settle(group, written);
     }
 
-    /// Moves a long WAL, so that it can begin anew. Nothing depends on it: what cannot be moved now stays in the WAL, where
-    /// it is safe, and is moved another time.
-    fn move_some(&mut self) {
+    /// For a while, nothing was left to the thread.
+    fn pause(&mut self) {
+        if std::mem::take(&mut self.recent) {
+            return;
+        }
+        if self.scribe.has_more() {
+            // What cannot be done now is tried again with the next group.
+            self.commit(Vec::new());
+        } else if std::mem::take(&mut self.unmoved) {
+            self.move_all();
+        }
+    }
+
+    fn end(&mut self) {
+        self.commit(Vec::new());
+        self.move_all();
+    }
+
+    /// Whether there is something to be done about the WAL; has it synced if that is all.
+    fn is_long(&mut self) -> bool {
         let pages = self.journal.wal_pages();
         if pages < self.flushed_at {
             // It has begun anew.
             (self.moved_at, self.flushed_at) = (0, 0);
         }
-        if pages - self.moved_at >= CHECKPOINT_PAGES {
-            (self.moved_at, self.flushed_at) = (pages, pages);
-            let _ = self.journal.checkpoint_passively();
-        } else if pages - self.flushed_at >= FLUSH_PAGES {
+        if pages - self.flushed_at >= FLUSH_PAGES {
             self.flushed_at = pages;
             self.flusher.ask();
+        }
+        pages - self.moved_at >= CHECKPOINT_PAGES
+    }
+
+    /// Moves a long WAL, so that it can begin anew. Nothing depends on it: what cannot be moved now stays in the WAL, where
+    /// it is safe, and is moved another time.
+    fn move_some(&mut self) {
+        if self.is_long() {
+            self.moved_at = self.journal.wal_pages();
+            let _ = self.journal.checkpoint_passively();
         }
     }
 
