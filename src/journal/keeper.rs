@@ -46,7 +46,9 @@ impl CaptureKeeper {
         journal.read(|conn| {
             conn.pragma_update(None, "synchronous", "NORMAL")?;
             // A bin is looked for in the transaction that puts a capture into it.
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+            // Else a statement with another limit than last time would be prepared anew.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         })?;
         let path = journal.path().to_owned();
         let filing = Filing {
