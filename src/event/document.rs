@@ -242,7 +242,8 @@ fn field_value(name: &str, text: Option<String>) -> Result<String, String> {
     if value.is_empty() {
         return Err(format!("its `{name}` is empty"));
     }
-    match value.chars().find(|&c| !is_printable(c)) {
+    let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    match if plain { None } else { value.chars().find(|&c| !is_printable(c)) } {
         Some(c) => Err(format!("its `{name}` has the unprintable character U+{:04X}", u32::from(c))),
         None => Ok(value.to_owned()),
     }

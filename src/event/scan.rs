@@ -148,7 +148,8 @@ impl<'a> Scanner<'a> {
         }
         let inside = at + 1..span.end - if empty { "/>".len() } else { ">".len() };
         let tag = &self.text[inside.clone()];
-        let name = &tag[..tag.find(|c| is_space(c) || c == '/').unwrap_or(tag.len())];
+        let name_ends = |byte: u8| is_space(char::from(byte)) || byte == b'/';
+        let name = &tag[..tag.bytes().position(name_ends).unwrap_or(tag.len())];
         if !is_qname(name) {
             return Err(Fault::new(at, format!("`{}` is not an element name", shown(name))));
         }

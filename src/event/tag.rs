@@ -56,7 +56,8 @@ pub(super) fn attributes(text: &str, span: Range<usize>) -> Result<Vec<Attribute
 
 fn attribute(text: &str, span: Range<usize>) -> Result<Attribute<'_>, Fault> {
     let tail = &text[span.clone()];
-    let name = &tail[..tail.find(|c| is_space(c) || c == '=').unwrap_or(tail.len())];
+    let name_ends = |byte: u8| is_space(char::from(byte)) || byte == b'=';
+    let name = &tail[..tail.bytes().position(name_ends).unwrap_or(tail.len())];
     if !is_qname(name) {
         return Err(Fault::new(span.start, format!("`{}` is not an attribute name", shown(name))));
     }
@@ -73,7 +74,7 @@ fn attribute(text: &str, span: Range<usize>) -> Result<Attribute<'_>, Fault> {
         return Err(Fault::new(open, format!("the value of `{}` has no closing quote", shown(name))));
     };
     let value = &text[start..start + length];
-    if let Some(bracket) = value.find('<') {
+    if let Some(bracket) = value.bytes().position(|byte| byte == b'<') {
         return Err(Fault::new(start + bracket, "`<` in an attribute value"));
     }
     normalized(value).map_err(|fault| Fault { at: start + fault.at, ..fault })?;
@@ -95,7 +96,7 @@ fn refuse_repeated(attributes: &[Attribute<'_>]) -> Result<(), Fault> {
 /// # Errors
 /// A reference that is not closed or not [allowed](reference()); its offset is relative to `value`.
 pub(super) fn normalized(value: &str) -> Result<Cow<'_, str>, Fault> {
-    if !value.contains(['&', '\t', '\n', '\r']) {
+    if !value.bytes().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r')) {
         return Ok(Cow::Borrowed(value));
     }
     let mut plain = String::with_capacity(value.len());
@@ -145,7 +146,8 @@ pub(super) fn reference(name: &str) -> Result<char, String> {
 }
 
 fn skip_space(text: &str, from: usize, to: usize) -> usize {
-    to - text[from..to].trim_start_matches(is_space).len()
+    let space = text[from..to].bytes().position(|byte| !is_space(char::from(byte)));
+    space.map_or(to, |length| from + length)
 }
 
 #[cfg(test)]
