@@ -8,7 +8,7 @@
 //! full disk or a lock, would fail the others as well.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ impl<S: Scribe> Writer<S> {
         let flusher = Flusher::start(journal.log_path().to_owned())?;
         let writing = Writing { journal, scribe, flusher, moved_at: 0, flushed_at: 0, unmoved: false, recent: false };
         let writing = Arc::new(Mutex::new(writing));
-        let patient = Patient { writing: Arc::clone(&writing) };
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || patient.run(&waiting))?;
+        let shared = Arc::clone(&writing);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || wait(&shared, &waiting))?;
         Ok(Writer { writing, tasks: Some(tasks), thread: Some(thread) })
     }
 
@@ -87,7 +87,7 @@ impl<S: Scribe> Writer<S> {
             Err(TryLockError::WouldBlock) => return self.leave(Task::Write(job)),
         };
         match writing.commit_unless_locked(vec![job]) {
-            Ok(()) if writing.is_long() => self.leave(Task::Move),
+            Ok(()) if writing.tend_wal() => self.leave(Task::Move),
             Ok(()) => {}
             Err(group) => group.into_iter().for_each(|job| self.leave(Task::Write(job))),
         }
@@ -109,33 +109,23 @@ impl<S: Scribe> Drop for Writer<S> {
     }
 }
 
-/// The thread that may wait.
-struct Patient<S: Scribe> {
-    writing: Arc<Mutex<Writing<S>>>,
-}
-
-impl<S: Scribe> Patient<S> {
-    fn run(self, waiting: &Receiver<Task<S::Job>>) {
-        let mut patience = IDLE;
-        loop {
-            let first = waiting.recv_timeout(patience);
-            let mut writing = self.writing();
-            match first {
-                Ok(first) => {
-                    let tasks = std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1));
-                    writing.commit(tasks.filter_map(Task::job).collect());
-                    writing.move_some();
-                }
-                Err(RecvTimeoutError::Timeout) => writing.pause(),
-                Err(RecvTimeoutError::Disconnected) => return writing.end(),
-            }
-            patience = if writing.scribe.has_more() { PAUSE } else { IDLE };
-        }
-    }
-
-    fn writing(&self) -> MutexGuard<'_, Writing<S>> {
+/// The thread: does what is left to it, and in pauses what was put off.
+fn wait<S: Scribe>(writing: &Mutex<Writing<S>>, waiting: &Receiver<Task<S::Job>>) {
+    let mut patience = IDLE;
+    loop {
+        let first = waiting.recv_timeout(patience);
         // Whoever panicked has left a transaction that was rolled back.
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match first {
+            Ok(first) => {
+                let tasks = std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1));
+                writing.commit(tasks.filter_map(Task::job).collect());
+                writing.move_some();
+            }
+            Err(RecvTimeoutError::Timeout) => writing.pause(),
+            Err(RecvTimeoutError::Disconnected) => return writing.end(),
+        }
+        patience = if writing.scribe.has_more() { PAUSE } else { IDLE };
     }
 }
 
@@ -206,8 +196,8 @@ impl<S: Scribe> Writing<S> {
         self.move_all();
     }
 
-    /// Whether there is something to be done about the WAL; has it synced if that is all.
-    fn is_long(&mut self) -> bool {
+    /// Has a growing WAL synced on the side; whether it is so long that it is to be moved.
+    fn tend_wal(&mut self) -> bool {
         let pages = self.journal.wal_pages();
         if pages < self.flushed_at {
             // It has begun anew.
@@ -223,7 +213,7 @@ impl<S: Scribe> Writing<S> {
     /// Moves a long WAL, so that it can begin anew. Nothing depends on it: what cannot be moved now stays in the WAL, where
     /// it is safe, and is moved another time.
     fn move_some(&mut self) {
-        if self.is_long() {
+        if self.tend_wal() {
             self.moved_at = self.journal.wal_pages();
             let _ = self.journal.checkpoint_passively();
         }

@@ -62,8 +62,8 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<StoreError>>) + Send>;
 
 /// Keeps captures.
 pub trait Keeper: Send + Sync {
-    /// Keeps captures in the bins that their paths name; returns at once. `done` is called when all of them are committed,
-    /// or none can be: then none must be acknowledged.
+    /// Keeps captures in the bins that their paths name; waits for nobody else. `done` is called, before this returns or
+    /// later, when all of them are committed, or none can be: then none must be acknowledged.
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>);
 
     /// Replaces the answer of a capture that is kept, where it was not known before; returns at once.
