@@ -12,9 +12,6 @@ use super::Capture;
 use crate::safe_url::{self, decoded_pairs, form_decoded};
 use crate::secret::{MASK, Secret, credentials_in_header, header_is_secret};
 
-/// Headers that are credentials by their definition, and for one host only.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-
 /// Decides what is hidden.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
@@ -141,14 +138,20 @@ enum Hidden {
     Word,
 }
 
+/// The names of the headers that carry a credential, each once: what is hidden is not sent to another host unasked either.
+pub fn credentials(headers: &[(String, Vec<u8>)]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in headers.iter().filter(|(name, value)| is_hidden(name, value)) {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// Whether a header's value is hidden: one that carries a credential, by its name or its look.
 pub fn is_hidden(name: &str, value: &[u8]) -> bool {
     header_is_secret(name, &header_text(value))
-}
-
-/// Whether a header is a credential by its definition, such as a browser sends to the host alone that it has it from.
-pub fn is_credential(name: &str) -> bool {
-    CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
 /// A header's value as text: UTF-8, or else Latin-1, which every byte is.

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use crate::time::UnixMs;
 
 pub use head::{Fields, MAX_HEADERS};
-pub use mask::{Mask, header_text, is_credential, is_hidden};
+pub use mask::{Mask, credentials, header_text, is_hidden};
 
 /// The bin of requests whose path names no other.
 pub const INBOX: &str = "inbox";

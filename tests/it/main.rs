@@ -11,6 +11,7 @@ mod export;
 mod failed;
 mod hostile;
 mod listen;
+mod listen_limits;
 mod load;
 mod main_job;
 mod output;

@@ -40,9 +40,9 @@ Examples:
 /// `hookfire-replay-of: ID` is added. On the wire header names are in lower case with repeats together, and a request
 /// without Accept gets `Accept: */*`. Nothing is written to the journal.
 ///
-/// Captured Authorization and Cookie headers go only to the host that they came for, whatever its port, unless
-/// --send-credentials is given; without it nothing is sent (exit code 2). The exit code says what came: 0 every answer was
-/// a success (2xx), 3 another status, 4 no answer.
+/// Captured headers that look like a credential (Authorization, Cookie, X-Api-Key: those whose values are shown as ***) go
+/// only to the host that they came for, whatever its port, unless --send-credentials is given; without it nothing is sent
+/// (exit code 2). The exit code says what came: 0 every answer was a success (2xx), 3 another status, 4 no answer.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedReplayArgs {
@@ -55,7 +55,7 @@ pub struct CapturedReplayArgs {
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
-    /// Send captured Authorization and Cookie headers to another host than they came for
+    /// Send captured credentials to another host than they came for
     #[arg(long, help_heading = "Target")]
     send_credentials: bool,
     #[command(flatten)]

@@ -169,12 +169,15 @@ fn listening(
     let url = catcher.url();
     report.listening(&url, catcher.addr().port(), args.command.is_empty())?;
     let child = Child::start(&args.command, Some(&url))?;
+    let deadline = ctx.now().plus(args.within);
     let waited = wait(watch, &mut told, child, report);
-    // Before anything is said: what was taken is still answered as it is due. Who was ended, waits for no answer.
-    if ctx.clock.interrupted() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+    // Before anything is said: what was taken is still answered as it is due, as far as the time allows. Who was ended, waits
+    // for no answer.
+    let over = || ctx.clock.interrupted() || ctx.now() >= deadline;
+    if over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
         catcher.stop();
     } else {
-        catcher.finish(|| ctx.clock.interrupted());
+        catcher.finish(over);
     }
     report.judge(waited?)
 }

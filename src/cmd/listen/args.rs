@@ -152,7 +152,7 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "In scripts")]
 pub struct EndingArgs {
-    /// End after N requests
+    /// End after N requests, and print so many; what comes at the same time is answered and kept as well
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub exit_after: Option<u64>,
     /// End after this long; with --exit-after, the exit code is 7 if fewer came

@@ -48,7 +48,7 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if args.ending.open {
         open_page(ctx, &place.page);
     }
-    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
+    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output, args.ending.exit_after);
     live.until_end(&args.ending, &catcher, &announcements)?;
     if ctx.clock.interrupted() {
         catcher.stop();

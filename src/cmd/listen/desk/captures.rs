@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ListenDesk, body, json_reply, number, text_reply};
-use crate::capture::{Body, Caught, Mask};
+use crate::capture::{Body, Caught, Mask, credentials};
 use crate::desk::{Call, Reply};
 use crate::failure::{Failure, Kind};
 use crate::meaning;
@@ -132,6 +132,7 @@ fn one(desk: &ListenDesk, id: i64, mask: &Mask) -> Result<Reply, Failure> {
     let view = json!({
         "capture": CaptureView::new(&caught, mask).with_body(&body),
         "hidden": mask.hides(&caught.capture),
+        "credentials": credentials(&caught.capture.fields.headers),
         "pretty": pretty, "language": language,
         "raw": shown_head + &String::from_utf8_lossy(body.as_sent()),
     });
