@@ -271,8 +271,11 @@ mod tests {
         assert!(prepared(head, &to("https://hooks.example:9/")).is_ok());
         let told = prepared(head, &Destination { send_credentials: true, ..to("http://other/") }).unwrap();
         assert_eq!(told.request.headers.len(), 3);
-        for (header, stays) in [("X-Api-Key: k", true), ("X-Auth-Token: t", true), ("X: Bearer b", true), ("X: b", false)] {
-            let sent = prepared(format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n").as_bytes(), &to("http://other/"));
+        for (header, stays) in
+            [("X-Api-Key: k", true), ("X-Auth-Token: t", true), ("X: Bearer b", true), ("X: b", false)]
+        {
+            let sent =
+                prepared(format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n").as_bytes(), &to("http://other/"));
             assert_eq!(sent.is_err(), stays, "{header}");
         }
         assert!(matches!(

@@ -5,9 +5,12 @@
 //!
 //! Invariant: every text and byte string it gives stands in the head, in that order.
 
-/// How many headers are read of a head: as many as the catcher takes, above which it answers 431. It is hyper's own number,
-/// which hyper holds room for without asking the system: with 256, a request cost a third more.
-pub const MAX_HEADERS: usize = 100;
+/// How many headers the catcher takes of a head unless it is told otherwise. It is hyper's own number, which hyper holds room
+/// for without asking the system: with 256, a request cost a third more.
+pub const USUAL_HEADERS: usize = 100;
+
+/// The most headers that are read of a head. Each takes more memory than its bytes, and lists hold many heads.
+pub const MOST_HEADERS: usize = 1_000;
 
 /// What a head says, as it says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,10 +27,22 @@ pub struct Fields {
 impl Fields {
     /// The fields of the head that `bytes` begin with; those that cannot be read are empty.
     pub fn read(bytes: &[u8]) -> Fields {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        let whole = matches!(request.parse(bytes), Ok(httparse::Status::Complete(_)));
-        Fields {
+        let mut usual = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+        let (fields, too_many) = Fields::read_with(bytes, &mut usual);
+        if !too_many {
+            return fields;
+        }
+        // As many as there can be: there is a line for each.
+        let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+        Fields::read_with(bytes, &mut vec![httparse::EMPTY_HEADER; lines.min(MOST_HEADERS)]).0
+    }
+
+    /// Also whether there are more headers than there is room for.
+    fn read_with<'a>(bytes: &'a [u8], room: &mut [httparse::Header<'a>]) -> (Fields, bool) {
+        let mut request = httparse::Request::new(room);
+        let parsed = request.parse(bytes);
+        let whole = matches!(parsed, Ok(httparse::Status::Complete(_)));
+        let fields = Fields {
             method: request.method.unwrap_or_default().to_owned(),
             target: request.path.unwrap_or_default().to_owned(),
             // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
@@ -36,7 +51,8 @@ impl Fields {
             } else {
                 Vec::new()
             },
-        }
+        };
+        (fields, parsed == Err(httparse::Error::TooManyHeaders))
     }
 }
 
@@ -50,6 +66,15 @@ mod tests {
         assert_eq!((head.method.as_str(), head.target.as_str()), ("pOsT", "/a?b"));
         let headers: Vec<(&str, &[u8])> = head.headers.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
         assert_eq!(headers, [("X-B", &b"1"[..]), ("x-a", b"caf\xe9"), ("X-b", b"2")]);
+    }
+
+    #[test]
+    fn many_headers_are_read_as_far_as_there_may_be() {
+        for (headers, read) in [(100, 100), (101, 101), (MOST_HEADERS, MOST_HEADERS), (MOST_HEADERS + 1, 0)] {
+            let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
+            let fields = Fields::read(head.as_bytes());
+            assert_eq!((fields.target.as_str(), fields.headers.len()), ("/x", read));
+        }
     }
 
     #[test]

@@ -9,9 +9,11 @@
 
 mod answer;
 mod bell;
+mod budget;
 mod closing;
 mod connection;
 mod demanded;
+mod diagnosis;
 mod exchange;
 mod forward;
 mod framing;
@@ -246,6 +248,7 @@ impl Parts {
             status_in_path: setup.status_in_path,
             demanded: demanded::Demanded(setup.require_secret),
             limits: setup.limits,
+            budget: budget::Budget::new(setup.limits.buffered_bytes),
             keeper: setup.keeper,
             keeping: Cell::new(0),
             bell: self.bell,

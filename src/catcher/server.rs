@@ -82,6 +82,7 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     let all = shared.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(all as usize));
     tokio::task::spawn_local(Arc::clone(&shared.returns).hand_over());
+    tokio::task::spawn_local(Rc::clone(&shared.budget).watch());
     // Asked at each turn, since the race is for the listener as long as clients keep coming.
     while !stop.is_asked() {
         let Some(accepted) = stop.race(listener.accept()).await else {

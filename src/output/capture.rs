@@ -25,6 +25,11 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
+    if let Some(note) = &caught.capture.answer.note
+        && caught.capture.malformed
+    {
+        let _ = write!(line, ": {}", ui.outside(note));
+    }
     line
 }
 
@@ -109,7 +114,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     field("from", &capture.remote_addr.to_string());
     field("received", &format!("{} ({})", local(capture.received_at), ago(capture.received_at, now)));
     field("answer", &answer(ui, capture));
-    if let Some(note) = &capture.answer.note {
+    if let Some(note) = capture.answer.note.as_ref().filter(|_| !capture.malformed) {
         field("", &ui.outside(note));
     }
     match capture.secret_ok {
@@ -118,7 +123,9 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
         None => {}
     }
     if capture.malformed {
-        field("malformed", &ui.toned(Tone::Warning, "not taken in whole: refused, broken off, too slow or too long"));
+        let why =
+            capture.answer.note.as_deref().unwrap_or("not taken in whole: refused, broken off, too slow or too long");
+        field("malformed", &ui.toned(Tone::Warning, &ui.outside(why)));
     }
     let _ = write!(page, "\n{}", ui.outside(&head(capture, mask)));
     // Of what was refused nobody knows whether it had a body; a head that could not be read holds all that came.

@@ -64,10 +64,7 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
         // The token stands nowhere else.
         ctx.ui.needed(page_line.trim_start());
     }
-    let lines = [
-        format!("listening on {url}{whom}"),
-        page_line,
-    ];
+    let lines = [format!("listening on {url}{whom}"), page_line];
     let rest = [
         format!("  bins:    {}", bins.collect::<Vec<_>>().join(", ")),
         format!("  answers: {answers}"),

@@ -198,7 +198,9 @@ fn limits(args: &ListenArgs) -> Limits {
     let default = Limits::default();
     Limits {
         head_bytes: bytes(given.max_head),
+        headers: given.max_headers as usize,
         body_bytes: bytes(given.max_body),
+        buffered_bytes: bytes(given.max_buffered),
         connections: given.max_connections.unwrap_or(default.connections),
         head_deadline: given.read_timeout,
         body_deadline: given.read_timeout,
@@ -208,10 +210,12 @@ fn limits(args: &ListenArgs) -> Limits {
 /// The limits in words, as the banner states them.
 pub fn limits_in_words(limits: &Limits, keep: u32) -> String {
     format!(
-        "head {}, body {}, {} for each, {} connections; the newest {keep} of a bin are kept",
+        "head {}, {}, body {}, {} for each, {}, {} buffered; the newest {keep} of a bin are kept",
         text::size(limits.head_bytes as u64),
+        text::count(limits.headers, "header", "headers"),
         text::size(limits.body_bytes as u64),
         crate::time::compact(limits.head_deadline),
-        limits.connections,
+        text::count(limits.connections as usize, "connection", "connections"),
+        text::size(limits.buffered_bytes as u64),
     )
 }
