@@ -260,7 +260,9 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
         env.hookfire(["fire", "account", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
     }
     let outcome = running.wait().assert_code(0);
-    for limit in ["64 KiB", "1 MiB", "30s", "10000"] {
+    for limit in
+        ["head 64 KiB", "100 headers", "body 1 MiB", "30s", "512 connections", "4 MiB buffered", "newest 10000"]
+    {
         assert!(outcome.stderr().contains(limit), "{limit}: {outcome}");
     }
     let lines: Vec<&str> = outcome.stdout().lines().collect();
