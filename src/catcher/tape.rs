@@ -39,6 +39,8 @@ pub(super) struct Message {
     /// Whether more of the body came than is kept.
     pub cut: bool,
     pub chunked: bool,
+    /// Bytes that the body is said to have; the most there can be where nothing says.
+    announced: usize,
     pub arrival: Arrival,
     /// See [`super::framing::Announced::conflicting`].
     pub conflicting: bool,
@@ -292,18 +294,15 @@ impl Tape {
         let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         head.drain(..blank);
         self.at_line_start = false;
-        // All of an announced body at once, as growing would copy it again and again; memory that nothing comes for is
-        // not touched.
-        let most = self.limits.body_bytes;
-        let room = match announced.body {
-            BodyKind::Length(length) => usize::try_from(length).map_or(most, |n| n.min(most)),
-            BodyKind::Chunked => 0,
-        };
         self.weight += head.len();
         self.messages.push_back(Message {
             weight: head.len(),
             head,
-            wire_body: Vec::with_capacity(room),
+            wire_body: Vec::new(),
+            announced: match announced.body {
+                BodyKind::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+                BodyKind::Chunked => usize::MAX,
+            },
             cut: false,
             chunked: matches!(announced.body, BodyKind::Chunked),
             arrival: self.open_since.take().unwrap_or_else(Arrival::now),
@@ -320,10 +319,12 @@ impl Tape {
         // There is none if the message was answered before its body had come, as with 413.
         if let Some(message) = self.messages.back_mut() {
             let framing = if message.chunked { FRAMING } else { 0 };
-            let before = message.wire_body.len();
-            message.cut |= !keep(&mut message.wire_body, bytes, self.limits.body_bytes.saturating_add(framing));
+            let before = message.wire_body.capacity();
+            let most = self.limits.body_bytes.saturating_add(framing);
+            make_room(&mut message.wire_body, bytes.len(), most.min(message.announced));
+            message.cut |= !keep(&mut message.wire_body, bytes, most);
             // A chunked body is kept decoded, too.
-            let more = (message.wire_body.len() - before) * if message.chunked { 2 } else { 1 };
+            let more = (message.wire_body.capacity() - before) * if message.chunked { 2 } else { 1 };
             message.weight += more;
             self.weight += more;
         }
@@ -358,6 +359,16 @@ impl Tape {
             self.reckon();
         }
         ended
+    }
+}
+
+/// Makes room in `body` for `more` bytes, but never for more than `most`: twice as much as there was where it does not suffice,
+/// as to grow by little would copy it again and again. All at once would be memory that is held for nothing where nothing comes.
+fn make_room(body: &mut Vec<u8>, more: usize, most: usize) {
+    let wanted = body.len().saturating_add(more).min(most);
+    if body.capacity() < wanted {
+        let room = wanted.max(body.capacity().saturating_mul(2)).min(most);
+        body.reserve_exact(room - body.len());
     }
 }
 
@@ -442,7 +453,8 @@ mod tests {
     #[test]
     fn what_is_on_it_weighs_until_it_is_kept_or_answered() {
         let mut tape = taped(&[POST, CHUNKED, b"GET /half"].concat(), 7);
-        let (first, second) = (POST.len() - 2, 48 + 2 * (CHUNKED.len() - 48));
+        let chunked = taped(CHUNKED, 7).messages[0].wire_body.capacity();
+        let (first, second) = (POST.len() - 2, 48 + 2 * chunked);
         assert_eq!(tape.weight, first + second);
         tape.serve();
         tape.hand_over();

@@ -272,7 +272,8 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
         };
         answer.headers.iter().map(shown).collect::<Vec<_>>()
     });
-    let kept = answer.map(|answer| kept_body(&redactor.redact_bytes(&answer.body)));
+    let redacted = answer.map(|answer| redactor.redact_bytes(&answer.body));
+    let kept = redacted.as_deref().map(kept_body);
     let cut = answer.and_then(|answer| answer.cut.as_ref()).map(|words| format!("the response body {words}"));
     serde_json::json!({
         "id": caught.id, "method": one.request.method, "url": one.shown_url,
@@ -290,7 +291,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
 }
 
 /// The beginning of a body, not cut inside a character.
-fn kept_body(body: &[u8]) -> BodyView {
+fn kept_body(body: &[u8]) -> BodyView<'_> {
     let kept = &body[..body.len().min(RESPONSE_BODY_KEPT)];
     match std::str::from_utf8(kept) {
         Err(e) if e.error_len().is_none() && kept.len() < body.len() => BodyView::new(&kept[..e.valid_up_to()]),
