@@ -55,7 +55,10 @@ fn what_is_malformed_says_why_wherever_it_is_shown() {
     let shown = env.hookfire(["captured", "show", "1"]).run().assert_code(0);
     assert!(shown.stdout().contains(&format!("malformed {why}")), "{shown}");
     let json = env.hookfire(["captured", "show", "1", "-o", "json"]).run().json();
-    assert_eq!(json["answer"], serde_json::json!({ "status": 400, "duration_ms": json["answer"]["duration_ms"], "note": why }));
+    assert_eq!(
+        json["answer"],
+        serde_json::json!({ "status": 400, "duration_ms": json["answer"]["duration_ms"], "note": why })
+    );
 }
 
 #[test]

@@ -11,24 +11,31 @@ use crate::store::{Done, Keeper, Kept};
 const HALF_HEAD: &str = "GET /half HTTP/1.1\r\nA:";
 const HALF_BODY: &str = "POST /stalled HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
 
+/// How long the middle one of fifty clients waits for its answer.
+fn median_wait(catcher: &TestCatcher) -> Duration {
+    let wait = || {
+        let started = Instant::now();
+        assert_eq!(Client::sending(catcher, "GET /whole HTTP/1.1\r\n\r\n").answer().status, 200);
+        started.elapsed()
+    };
+    let mut waits: Vec<Duration> = std::iter::repeat_with(wait).take(50).collect();
+    waits.sort();
+    waits[25]
+}
+
 #[test]
 fn more_half_requests_than_seats_do_not_delay_others() {
     let catcher = catcher("200");
+    let alone = median_wait(&catcher);
     let heads: Vec<Client> = (0..400).map(|_| Client::sending(&catcher, HALF_HEAD)).collect();
     let bodies: Vec<Client> = (0..200).map(|_| Client::sending(&catcher, HALF_BODY)).collect();
-    for _ in 0..50 {
-        let started = Instant::now();
-        let mut client = Client::sending(&catcher, "GET /whole HTTP/1.1\r\n\r\n");
-        assert_eq!(client.answer().status, 200);
-        let took = started.elapsed();
-
-        // On a machine that does nothing else, it takes a millisecond.
-        assert!(took < Duration::from_millis(500), "{took:?}");
-    }
+    let crowded = median_wait(&catcher);
+    // The middle one of many: a busy machine delays some, a crowd that is in the way all of them.
+    assert!(crowded < alone + Duration::from_millis(50), "{alone:?} alone, {crowded:?} in the crowd");
     drop((heads, bodies));
     let captures: Vec<Seen> =
-        std::iter::from_fn(|| catcher.kept.recv_timeout(PATIENCE).ok().map(Seen::from)).take(650).collect();
-    assert_eq!(captures.iter().filter(|capture| !capture.malformed).count(), 50);
+        std::iter::from_fn(|| catcher.kept.recv_timeout(PATIENCE).ok().map(Seen::from)).take(700).collect();
+    assert_eq!(captures.iter().filter(|capture| !capture.malformed).count(), 100);
     // Whether their seats were wanted or they went away: what was sent is kept.
     for (target, sent) in [("/half", HALF_HEAD), ("/stalled", HALF_BODY)] {
         let halves: Vec<&Seen> =
