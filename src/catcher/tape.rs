@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn what_is_on_it_weighs_until_it_is_kept_or_answered() {
         let mut tape = taped(&[POST, CHUNKED, b"GET /half"].concat(), 7);
-        let chunked = taped(CHUNKED, 7).messages[0].wire_body.capacity();
+        let chunked = tape.messages[1].wire_body.capacity();
         let (first, second) = (POST.len() - 2, 48 + 2 * chunked);
         assert_eq!(tape.weight, first + second);
         tape.serve();
