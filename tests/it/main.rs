@@ -10,6 +10,8 @@ mod expect;
 mod export;
 mod failed;
 mod hostile;
+mod judge;
+mod killed;
 mod listen;
 mod listen_limits;
 mod load;

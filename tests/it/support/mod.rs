@@ -20,6 +20,7 @@ mod received;
 mod redact;
 mod script;
 mod server;
+pub mod strace;
 
 #[allow(unused_imports, reason = "the toolbox's one door, the same reason: a name stays while no story needs it")]
 pub use self::{
