@@ -9,6 +9,7 @@ mod events;
 mod expect;
 mod export;
 mod failed;
+mod failing_disk;
 mod hostile;
 mod judge;
 mod killed;
