@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::support::{Received, Server, TestEnv};
 
-/// How many processes are killed at a time. They wait for the disk more than they work.
-const LANES: usize = 4;
+/// How much is done at a time: most of it is waiting, for the disk or a time limit.
+const LANES: usize = 6;
 
 /// What a journal says after something happened to its last writer.
 pub struct Facts {

@@ -10,6 +10,7 @@ mod expect;
 mod export;
 mod failed;
 mod failing_disk;
+mod faults;
 mod hostile;
 mod judge;
 mod killed;
