@@ -21,6 +21,7 @@ mod main_job;
 mod output;
 mod page;
 mod page_guards;
+mod places;
 mod portal;
 mod proxies;
 mod recovery;

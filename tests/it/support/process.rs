@@ -148,6 +148,20 @@ impl Running {
         self.signal(Signal::TERM);
     }
 
+    /// SIGSTOP: it does nothing until it is [resumed](Running::resume). Returns when it has stopped.
+    pub fn suspend(&mut self) {
+        self.signal(Signal::STOP);
+        if self.status.is_none() {
+            let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped).expect("a child process that stops");
+        }
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Waits until the process has ended and both streams are closed.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
