@@ -18,6 +18,8 @@ mod exchange;
 mod forward;
 mod framing;
 mod front;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod head_timer;
 mod live;
