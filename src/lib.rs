@@ -10,7 +10,7 @@
 //! | 3 use cases | `deliver`, `expect`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `portal`, `sender`, `catcher` |
 //! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `tenant`, `transport`, `upstream` |
-//! | 0 leaves | `exit`, `fuzz` (for tests), `safe_url`, `sanitize`, `secret`, `text`, `time` |
+//! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
 mod capture;
 mod catcher;

@@ -184,8 +184,8 @@ fn a_disk_that_is_full_takes_nothing_that_was_sent_with_it() {
         let known: Value = serde_json::from_str(&read("list")).expect("a list");
         let mut received = requests.iter().filter(|request| request.target == format!("/{at}"));
         let mine = received.next().map(|request| {
-            let known = known.as_array().expect("a list").iter();
-            let mine = known.filter(|delivery| delivery["uuid"].as_str() == request.header("webhook-id")).last();
+            let mut known = known.as_array().expect("a list").iter();
+            let mine = known.find(|delivery| delivery["uuid"].as_str() == request.header("webhook-id"));
             mine.unwrap_or_else(|| panic!("it was sent, and the journal does not know it; {told}"))["status"].clone()
         });
         match (mine.as_ref().and_then(Value::as_str), ended) {
