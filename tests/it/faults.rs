@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::judge::in_lanes;
+use crate::support::strace::can_inject;
 use crate::support::{
     NeverAccepting, Outcome, Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, early,
     early_then_close, endless_headers, forever, half_status_line, hang, hang_before_read, head_then_cut_body,
@@ -326,6 +327,27 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
 fn run(env: &TestEnv, args: &[&str]) -> Outcome {
     let line = format!("ulimit -d {MEMORY_KIB}; exec \"$0\" \"$@\"");
     env.program("sh").args(["-c", &line, env!("CARGO_BIN_EXE_hookfire")]).args(args).run()
+}
+
+/// The system's refusal to wait is something that the client's runtime does not expect.
+#[test]
+fn a_panic_in_the_middle_of_an_attempt_tells_no_secret_and_loses_no_delivery() {
+    if !can_inject() {
+        return;
+    }
+    let (mut env, server) = (TestEnv::new(), Server::script(vec![]).lenient());
+    env.set("TOKEN", CANARY);
+    let url = format!("{}/hook?token={}", server.url(), form_encoded());
+    let strace =
+        ["-f", "-o", "/dev/null", "-e", "inject=epoll_wait:error=EINVAL:when=1", env!("CARGO_BIN_EXE_hookfire")];
+    let fire = ["fire", "account", "created", "--no-retry", "-vv", "-H", "Authorization: @env:TOKEN", "--url", &url];
+    let outcome = env.program("strace").args(strace).args(fire).run().assert_code(4);
+    assert!(outcome.stderr().contains("hookfire has a bug: it panicked at "), "{outcome}");
+    env.assert_nowhere(CANARY, &[&outcome]);
+    let failed = env.hookfire(["failed", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    let attempt = &failed["attempts"][0];
+    let said = (&attempt["error"]["kind"], &attempt["maybe_received"]);
+    assert_eq!(said, (&"protocol".into(), &true.into()), "{failed:#}");
 }
 
 #[test]
