@@ -338,8 +338,14 @@ fn a_panic_in_the_middle_of_an_attempt_tells_no_secret_and_loses_no_delivery() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![]).lenient());
     env.set("TOKEN", CANARY);
     let url = format!("{}/hook?token={}", server.url(), form_encoded());
-    let strace =
-        ["-f", "-o", "/dev/null", "-e", "inject=epoll_wait:error=EINVAL:when=1", env!("CARGO_BIN_EXE_hookfire")];
+    let strace = [
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=?epoll_wait,?epoll_pwait:error=EINVAL:when=1",
+        env!("CARGO_BIN_EXE_hookfire"),
+    ];
     let fire = ["fire", "account", "created", "--no-retry", "-vv", "-H", "Authorization: @env:TOKEN", "--url", &url];
     let outcome = env.program("strace").args(strace).args(fire).run().assert_code(4);
     assert!(outcome.stderr().contains("hookfire has a bug: it panicked at "), "{outcome}");
