@@ -2,7 +2,7 @@
 //! body ends.
 
 use super::raw_head::{Standing, standing};
-use crate::capture::Fields;
+use crate::capture::{Fields, USUAL_HEADERS};
 use crate::fuzz::fuzz;
 
 const SEEDS: &[&[u8]] = &[
@@ -50,7 +50,7 @@ fn fuzzed_heads_of_requests() {
     fuzz(SEEDS, WORDS, |input| {
         let mut ended = None;
         for end in 1..=input.len() {
-            match (standing(&input[..end]), ended) {
+            match (standing(&input[..end], USUAL_HEADERS), ended) {
                 (Standing::Unfinished, None) => {}
                 (Standing::Unfinished, Some(at)) => panic!("it ended at {at}, and is unfinished at {end}"),
                 (Standing::Whole(_), None) => {
