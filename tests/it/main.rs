@@ -16,6 +16,7 @@ mod judge;
 mod killed;
 mod listen;
 mod listen_limits;
+mod listen_secrets;
 mod load;
 mod main_job;
 mod output;
