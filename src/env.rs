@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -105,9 +105,16 @@ pub fn terminal_width() -> Option<u16> {
 }
 
 /// The system's clock, and the user's wish to stop.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SystemClock {
+    started: Instant,
     interrupted: Arc<AtomicBool>,
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock { started: Instant::now(), interrupted: Arc::default() }
+    }
 }
 
 /// How soon a wait notices Ctrl-C.
@@ -140,13 +147,17 @@ impl Clock for SystemClock {
         UnixMs(crate::time::duration_ms(since_epoch))
     }
 
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn wait(&self, duration: Duration) -> Woken {
-        let end = std::time::Instant::now() + duration;
+        let end = Instant::now() + duration;
         loop {
             if self.interrupted() {
                 return Woken::Interrupted;
             }
-            let left = end.saturating_duration_since(std::time::Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Woken::Elapsed;
             }
