@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod events;
 mod expect;
+mod expect_load;
 mod export;
 mod failed;
 mod failing_disk;

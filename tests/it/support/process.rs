@@ -120,6 +120,15 @@ impl Running {
         self.child.id()
     }
 
+    /// What the system says of its memory, such as `VmHWM:`, the most that it has had.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn kilobytes(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the system says so");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         if self.status.is_none() {
