@@ -3984,7 +3984,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__listen)
-            opts="-o -q -v -h -V --port --expose --bin --respond --response-body --response-header --status-in-path --require-secret --forward-to --allow-origin --emulate-portal --require-portal-token --max-body --max-head --read-timeout --max-connections --keep --exit-after --for --ready-file --open --tls-cert --tls-key --timeout --connect-timeout --cacert --cert --key --insecure --proxy --reveal --output --config --journal --quiet --verbose --color --help --version"
+            opts="-o -q -v -h -V --port --expose --bin --respond --response-body --response-header --status-in-path --require-secret --forward-to --allow-origin --emulate-portal --require-portal-token --max-body --max-head --max-headers --max-buffered --read-timeout --max-connections --keep --exit-after --for --ready-file --open --tls-cert --tls-key --timeout --connect-timeout --cacert --cert --key --insecure --proxy --reveal --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4049,6 +4049,14 @@ _hookfire() {
                     return 0
                     ;;
                 --max-head)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-headers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-buffered)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

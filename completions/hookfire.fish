@@ -331,7 +331,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always, also into a pipe'
 never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured Authorization and Cookie headers to another host than they came for'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host than they came for'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent; send nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -487,12 +487,14 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-sec
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Send each request on to this URL and answer what it answers' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Let pages of this origin call RequestBin\'s API: an origin, or *' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-portal-token -d 'The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body; more is answered 413' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body; more is answered 413, at once where its length is told before' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head; more is answered 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-headers -d 'The most headers of a head; more is answered 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-buffered -d 'The most bytes of requests in memory until they are kept, beyond 8 KiB of each connection' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Connections at a time' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N of each bin' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests, and print so many; what comes at the same time is answered and kept as well' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End after this long; with --exit-after, the exit code is 7 if fewer came' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file as soon as requests are taken; removed at the end' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Speak https with this certificate (PEM)' -r -F

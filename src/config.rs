@@ -477,4 +477,6 @@ fn readable_by_others(path: &Path) -> bool {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -6,10 +6,11 @@ use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -104,9 +105,16 @@ pub fn terminal_width() -> Option<u16> {
 }
 
 /// The system's clock, and the user's wish to stop.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SystemClock {
+    started: Instant,
     interrupted: Arc<AtomicBool>,
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock { started: Instant::now(), interrupted: Arc::default() }
+    }
 }
 
 /// How soon a wait notices Ctrl-C.
@@ -139,13 +147,17 @@ impl Clock for SystemClock {
         UnixMs(crate::time::duration_ms(since_epoch))
     }
 
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn wait(&self, duration: Duration) -> Woken {
-        let end = std::time::Instant::now() + duration;
+        let end = Instant::now() + duration;
         loop {
             if self.interrupted() {
                 return Woken::Interrupted;
             }
-            let left = end.saturating_duration_since(std::time::Instant::now());
+            let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Woken::Elapsed;
             }
@@ -211,6 +223,28 @@ impl Processes for HostProcesses {
             Some(_) => Liveness::Alive,
         }
     }
+}
+
+/// The name that this machine has for itself, where others may know it too; none if it has none but `localhost`.
+pub fn host_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // What is no name of a host would be no URL either.
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    (plain && !name.is_empty() && !name.eq_ignore_ascii_case("localhost")).then_some(name)
+}
+
+/// The address of this machine by which it goes out to others, of the same kind as `like`; none if it goes nowhere. Nothing is
+/// sent to find it out.
+pub fn outward_address(like: IpAddr) -> Option<IpAddr> {
+    // Addresses for documentation, which are nobody's: the way to them is the way to anywhere.
+    let (any, nobody): (IpAddr, IpAddr) = match like {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((nobody, 9)).ok()?;
+    let found = socket.local_addr().ok()?.ip();
+    (!found.is_loopback() && !found.is_unspecified()).then_some(found)
 }
 
 /// How a process is to end.

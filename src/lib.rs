@@ -26,6 +26,8 @@ mod exit;
 mod expect;
 mod failure;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod journal;
 mod meaning;
 mod output;

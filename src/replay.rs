@@ -6,7 +6,7 @@
 //! Invariant: method, path, query, headers and body go out as they came, but for what is about one connection only
 //! (hop-by-hop headers, framing) and what the destination says of its own. Nothing that came in part is sent at all.
 
-use crate::capture::{Body, Capture, Mask, is_credential};
+use crate::capture::{Body, Capture, Mask, credentials};
 use crate::safe_url;
 use crate::secret::{Secret, Variables};
 use crate::target::{MissingSecret, Target};
@@ -168,12 +168,8 @@ fn trimmed(word: &str) -> String {
 }
 
 fn refuse_credentials(capture: &Capture, headers: &[(String, Vec<u8>)], target: &Target) -> Result<(), ReplayError> {
-    let mut names: Vec<String> = Vec::new();
-    for (name, _) in headers.iter().filter(|(name, _)| is_credential(name)) {
-        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            names.push(name.clone());
-        }
-    }
+    let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+    let names: Vec<String> = credentials(pairs).into_iter().map(str::to_owned).collect();
     let came_for = capture.header("host").map(|host| host_without_port(&String::from_utf8_lossy(host)));
     let there = target.base.host().to_owned();
     if names.is_empty() || came_for.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(&there)) {
@@ -277,6 +273,13 @@ mod tests {
         assert!(prepared(head, &to("https://hooks.example:9/")).is_ok());
         let told = prepared(head, &Destination { send_credentials: true, ..to("http://other/") }).unwrap();
         assert_eq!(told.request.headers.len(), 3);
+        for (header, stays) in
+            [("X-Api-Key: k", true), ("X-Auth-Token: t", true), ("X: Bearer b", true), ("X: b", false)]
+        {
+            let sent =
+                prepared(format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n").as_bytes(), &to("http://other/"));
+            assert_eq!(sent.is_err(), stays, "{header}");
+        }
         assert!(matches!(
             prepared(b"GET / HTTP/1.0\r\nCookie: a\r\n\r\n", &to("http://other/")),
             Err(ReplayError::Credentials { came_for: None, .. })

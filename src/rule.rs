@@ -116,6 +116,8 @@ impl fmt::Display for StatusRanges {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,6 +148,33 @@ mod tests {
         }
         for text in ["", "20", "2000", "600", "207-200", "6xx", "200,,201", "+20", "x", "200-"] {
             assert!(text.parse::<StatusRanges>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_statuses_meant_are_those_of_each_part(parts in prop::collection::vec((100..600u16, 0..60u16), 1..8)) {
+            let part = |(from, more): &(u16, u16)| (*from, (from + more).min(599));
+            let text: Vec<String> = parts.iter().map(part).map(|(from, to)| match to - from {
+                0 => from.to_string(),
+                99 if from % 100 == 0 => format!("{}xx", from / 100),
+                _ => format!("{from}-{to}"),
+            }).collect();
+            let ranges: StatusRanges = text.join(",").parse().unwrap();
+            for status in 0..=700 {
+                let meant = parts.iter().map(part).any(|(from, to)| (from..=to).contains(&status));
+                prop_assert_eq!(ranges.contains(status), meant, "{} of {:?}", status, text);
+            }
+            prop_assert_eq!(ranges.to_string().parse(), Ok(ranges));
+        }
+
+        #[test]
+        fn any_text_is_read_as_statuses_of_http_or_refused(text in prop_oneof![any::<String>(), "[0-9x, -]{0,12}"]) {
+            if let Ok(ranges) = text.parse::<StatusRanges>() {
+                let within = |range: &RangeInclusive<u16>| !range.is_empty() && *range.start() >= 100 && *range.end() <= 599;
+                prop_assert!(!ranges.ranges().is_empty() && ranges.ranges().iter().all(within), "{:?}", text);
+                prop_assert_eq!(ranges.to_string().parse(), Ok(ranges));
+            }
         }
     }
 }

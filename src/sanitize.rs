@@ -113,6 +113,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_text_in_json_is_the_same_text_and_hides_nothing(text in any::<String>()) {
+            let json = visible_json(serde_json::to_string(&text).unwrap());
+            prop_assert!(json.chars().all(|c| !is_deceptive(c)), "{:?}", json);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+
+        #[test]
         fn nothing_deceptive_comes_out(text in any::<String>()) {
             let shown = visible_line(&text);
             prop_assert!(shown.chars().all(|c| !is_deceptive(c)));

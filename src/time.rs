@@ -40,8 +40,10 @@ pub enum Woken {
 
 /// The program's clock: the real one, or a test's.
 pub trait Clock {
-    /// The time now.
+    /// The time now, which somebody may set while the program runs.
     fn now(&self) -> UnixMs;
+    /// How long this clock has run: for deadlines, which do not move when the time is set.
+    fn elapsed(&self) -> Duration;
     /// Waits for `duration`, or until the user interrupts.
     fn wait(&self, duration: Duration) -> Woken;
     /// Whether the user has interrupted.

@@ -8,9 +8,12 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
-/// How many headers are read of a head: as many as the catcher takes, above which it answers 431. It is hyper's own number,
-/// which hyper holds room for without asking the system: with 256, a request cost a third more.
-pub const MAX_HEADERS: usize = 100;
+/// How many headers the catcher takes of a head unless it is told otherwise. It is hyper's own number, which hyper holds room
+/// for without asking the system: with 256, a request cost a third more.
+pub const USUAL_HEADERS: usize = 100;
+
+/// The most headers that are read of a head. Each takes more memory than its bytes, and lists hold many heads.
+pub const MOST_HEADERS: usize = 1_000;
 
 /// The bytes of a head, and where in them it says what. Headers are looked for when somebody asks for them: most requests
 /// come and go without that.
@@ -49,13 +52,24 @@ impl Head {
     /// Names in their own case, values' bytes without the white space around them, in order, repeats kept. Empty when
     /// unreadable.
     pub fn headers(&self) -> Vec<(&str, &[u8])> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
-        match request.parse(&self.bytes) {
-            Ok(httparse::Status::Complete(_)) => request.headers.iter().map(|h| (h.name, h.value)).collect(),
-            _ => Vec::new(),
+        match self.headers_in(&mut [httparse::EMPTY_HEADER; USUAL_HEADERS]) {
+            Err(httparse::Error::TooManyHeaders) => {
+                // As many as there can be: there is a line for each.
+                let lines = self.bytes.iter().filter(|&&byte| byte == b'\n').count();
+                self.headers_in(&mut vec![httparse::EMPTY_HEADER; lines.min(MOST_HEADERS)]).unwrap_or_default()
+            }
+            headers => headers.unwrap_or_default(),
         }
+    }
+
+    fn headers_in<'a>(
+        &'a self,
+        room: &mut [httparse::Header<'a>],
+    ) -> Result<Vec<(&'a str, &'a [u8])>, httparse::Error> {
+        let mut request = httparse::Request::new(room);
+        // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
+        let whole = request.parse(&self.bytes)?.is_complete();
+        Ok(if whole { request.headers.iter().map(|h| (h.name, h.value)).collect() } else { Vec::new() })
     }
 
     fn text(&self, place: &Range<usize>) -> &str {
@@ -89,6 +103,15 @@ mod tests {
         let head = Head::read(b"\r\npOsT /a?b HTTP/1.1\r\nX-B: 1\r\nx-a:  caf\xe9 \r\nX-b: 2\r\n\r\n".to_vec());
         assert_eq!((head.method(), head.target()), ("pOsT", "/a?b"));
         assert_eq!(head.headers(), [("X-B", &b"1"[..]), ("x-a", b"caf\xe9"), ("X-b", b"2")]);
+    }
+
+    #[test]
+    fn many_headers_are_read_as_far_as_there_may_be() {
+        for (headers, read) in [(100, 100), (101, 101), (MOST_HEADERS, MOST_HEADERS), (MOST_HEADERS + 1, 0)] {
+            let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
+            let head = Head::read(head.into_bytes());
+            assert_eq!((head.target(), head.headers().len()), ("/x", read));
+        }
     }
 
     #[test]

@@ -10,10 +10,7 @@ use std::collections::BTreeSet;
 
 use super::Capture;
 use crate::safe_url::{self, decoded_pairs, form_decoded};
-use crate::secret::{MASK, Secret, credentials_in_header, header_is_secret};
-
-/// Headers that are credentials by their definition, and for one host only.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+use crate::secret::{MASK, Redactor, Secret, credentials_in_header, header_is_secret};
 
 /// Decides what is hidden.
 #[derive(Clone, Debug, Default)]
@@ -51,20 +48,52 @@ impl Mask {
         let Some((before, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        let parts: Vec<Cow<'_, str>> = query
-            .split('&')
-            .map(|part| {
-                let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
-                match self.hidden(capture, part, &name) {
-                    Hidden::Nothing => Cow::Borrowed(part),
-                    Hidden::Value => {
-                        Cow::Owned(format!("{}={MASK}", part.split_once('=').map_or(part, |(name, _)| name)))
-                    }
-                    Hidden::Word => Cow::Borrowed(MASK),
-                }
-            })
-            .collect();
+        let parts: Vec<Cow<'_, str>> = query.split('&').map(|part| self.part(capture, part)).collect();
         format!("{before}?{}", parts.join("&"))
+    }
+
+    /// What stands between two `&` of a query, or what is shown of it.
+    fn part<'a>(&self, capture: &Capture, part: &'a str) -> Cow<'a, str> {
+        let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
+        match self.hidden(capture, part, &name) {
+            Hidden::Nothing => Cow::Borrowed(part),
+            Hidden::Value => Cow::Owned(format!("{}={MASK}", part.split_once('=').map_or(part, |(name, _)| name))),
+            Hidden::Word => Cow::Borrowed(MASK),
+        }
+    }
+
+    /// A head in which nobody knows what is what, since no header could be read, and perhaps no target. It is shown as it
+    /// came, but for the values of what looks like a header that is hidden, or like a query, wherever it stands.
+    pub fn unread_head(&self, capture: &Capture) -> Vec<u8> {
+        if self.reveal {
+            return capture.head.to_vec();
+        }
+        let lines = capture.head.split(|byte| *byte == b'\n').map(|line| self.unread_line(capture, line));
+        // A value that is known needs nothing around it to be told by.
+        Redactor::new(&self.values).redact_bytes(&lines.collect::<Vec<_>>().join(&b'\n'))
+    }
+
+    fn unread_line(&self, capture: &Capture, line: &[u8]) -> Vec<u8> {
+        if let Some(colon) = line.iter().position(|byte| *byte == b':') {
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let shown = self.header(header_text(name).trim(), value);
+            if *shown != *value {
+                let end: &[u8] = if line.ends_with(b"\r") { b"\r" } else { b"" };
+                return [name, b": ", &shown, end].concat();
+            }
+        }
+        let words = line.split_inclusive(u8::is_ascii_whitespace).map(|word| {
+            let Some(mark) = word.iter().position(|byte| *byte == b'?') else { return word.to_vec() };
+            let (before, query) = word.split_at(mark + 1);
+            let (query, blank) = query.split_at(query.trim_ascii_end().len());
+            let parts = query.split(|byte| *byte == b'&').map(|part| {
+                let text = String::from_utf8_lossy(part);
+                let shown = self.part(capture, &text);
+                if *shown == *text { part.to_vec() } else { shown.into_owned().into_bytes() }
+            });
+            [before, &parts.collect::<Vec<_>>().join(&b'&'), blank].concat()
+        });
+        words.collect::<Vec<_>>().concat()
     }
 
     /// A header's value, or what stands for it.
@@ -90,8 +119,10 @@ impl Mask {
 
     /// Whether anything of this capture is hidden.
     pub fn hides(&self, capture: &Capture) -> bool {
-        let header_hidden = |(name, value): (&str, &[u8])| *self.header(name, value) != *value;
-        self.target(capture) != capture.head.target() || capture.head.headers().into_iter().any(header_hidden)
+        let headers = capture.head.headers();
+        self.target(capture) != capture.head.target()
+            || headers.is_empty() && self.unread_head(capture) != *capture.head
+            || headers.into_iter().any(|(name, value)| *self.header(name, value) != *value)
     }
 
     /// The values that are hidden, decoded: what must not be shown where they come back.
@@ -141,14 +172,20 @@ enum Hidden {
     Word,
 }
 
+/// The names of the headers that carry a credential, each once: what is hidden is not sent to another host unasked either.
+pub fn credentials<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in headers.into_iter().filter(|(name, value)| is_hidden(name, value)) {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// Whether a header's value is hidden: one that carries a credential, by its name or its look.
 pub fn is_hidden(name: &str, value: &[u8]) -> bool {
     header_is_secret(name, &header_text(value))
-}
-
-/// Whether a header is a credential by its definition, such as a browser sends to the host alone that it has it from.
-pub fn is_credential(name: &str) -> bool {
-    CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
 /// A header's value as text: UTF-8, or else Latin-1, which every byte is.
@@ -217,6 +254,35 @@ mod tests {
         assert_eq!(Mask::default().query(&capture)[1], ("***".to_owned(), String::new()));
         let knowing = Mask { required: Some(BTreeSet::from(["b".to_owned()])), ..Mask::default() };
         assert_eq!(knowing.target(&capture), "/h?a=1&word&&b=***");
+    }
+
+    #[test]
+    fn of_a_head_that_cannot_be_read_nothing_is_shown_that_a_good_one_would_hide() {
+        let broken = |head: &[u8]| {
+            let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
+            capture.secret_ok = Some(false);
+            capture
+        };
+        for head in [
+            &b"G<T /hook?token=canary&a=canary HTTP/1.1\r\nHost: h\r\n\r\n"[..],
+            b"GET /1?token=canary HTTP/1.1\r\n\r\nGET http://h/2?a&token=canary HTTP/1.1\r\n\r\n",
+            b"GET /hook HTTP/1.1\r\nX-Api-Key: canary\r\nno header\r\n\r\n",
+            b"\x16\x03GET /hook?token=canary\xff HTTP/1.1\r\n",
+            b"hook?canary",
+        ] {
+            let capture = broken(head);
+            let shown = String::from_utf8_lossy(&Mask::default().unread_head(&capture)).into_owned();
+            assert!(!shown.contains("canary") && shown.contains("***"), "{shown:?}");
+            assert!(Mask::default().hides(&capture), "{shown:?}");
+            let open = Mask { reveal: true, ..Mask::default() };
+            assert!(open.unread_head(&capture) == head && !open.hides(&capture));
+        }
+        let head = b"G<T /hook?token=canary&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry";
+        let knowing = Mask { required: Some(["token".to_owned()].into()), ..Mask::default() };
+        let shown = |mask: &Mask| String::from_utf8(mask.unread_head(&broken(head))).unwrap();
+        assert_eq!(shown(&knowing), "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry");
+        let mask = Mask { values: vec![Secret::new("canary")], ..knowing };
+        assert_eq!(shown(&mask), "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\n***");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 
 use crate::time::UnixMs;
 
-pub use head::{Head, MAX_HEADERS};
-pub use mask::{Mask, header_text, is_credential, is_hidden};
+pub use head::{Head, MOST_HEADERS, USUAL_HEADERS};
+pub use mask::{Mask, credentials, header_text, is_hidden};
 
 /// The bin of requests whose path names no other.
 pub const INBOX: &str = "inbox";
@@ -45,7 +45,7 @@ pub struct Answer {
     /// Milliseconds from the first byte of the request until its answer leaves.
     pub duration_ms: u64,
     /// Where the answer comes from, if not from the catcher itself: the upstream that the request was forwarded to, or why
-    /// that failed.
+    /// that failed. Why there was none. Of a malformed request: what was wrong with it.
     pub note: Option<String>,
 }
 

@@ -18,7 +18,7 @@ use super::server::Stop;
 use super::stream::Wire;
 
 /// How long a client that was refused may pause before it is taken to be done.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long it may take to stop sending and read why. Some clients send a whole body before they look for an answer.
 const LINGER: Duration = Duration::from_secs(30);
@@ -82,7 +82,7 @@ async fn shut_down(stream: &mut Wire) -> bool {
 }
 
 /// Reads and forgets; false when the client has closed its side or the connection has failed.
-pub(super) async fn discard_some(stream: &mut Wire) -> bool {
+pub(super) async fn discard_some(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     // Read by polling, which yields to the other connections when a client sends without pause; `try_read` would not.
     let read = poll_fn(|cx| {
         // On the stack, and not in the future: every connection's would be larger by it from its beginning on.

@@ -4,7 +4,7 @@
 //!
 //! Invariant: what is read and neither answered nor shown something is handed over, as one malformed capture.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::exchange::{Ending, Exchange, Shared};
+use super::exchange::{Ending, Exchange, SILENT, Shared};
 use super::front::LIVE_HEAD;
 use super::head_timer::HeadTimer;
 use super::recording::Recording;
@@ -24,8 +24,8 @@ use super::seats::Seat;
 use super::server::Stop;
 use super::stream::{Tap, Wire};
 use super::tape::{Arrival, Tape};
-use super::{answer, closing};
-use crate::capture::{Body, Capture};
+use super::{answer, closing, diagnosis};
+use crate::capture::{Body, Capture, USUAL_HEADERS};
 
 /// How long a request that is being served when the catcher stops may take, and one that is still being read when it
 /// finishes. Less than the catcher's own bound, so that what is cut off is still handed over.
@@ -60,7 +60,7 @@ pub(super) async fn serve(
         return;
     };
     let limits = shared.limits;
-    let tape = Rc::new(RefCell::new(Tape::new(limits.head_bytes, limits.body_bytes)));
+    let tape = Rc::new(RefCell::new(Tape::new(limits, shared.budget.share(&seat))));
     let exchange = Rc::new(Exchange {
         misplaced: shared.tls.is_some() && matches!(stream, Wire::Plain(_)),
         shared,
@@ -68,6 +68,7 @@ pub(super) async fn serve(
         seat: Rc::clone(&seat),
         remote_addr,
         ending: RefCell::new(Ending::Close),
+        answering: Cell::new(None),
         stop: stop.clone(),
     });
     let service = service_fn({
@@ -77,7 +78,12 @@ pub(super) async fn serve(
             async move { exchange.answer(request).await }
         }
     });
-    let mut connection = http1::Builder::new()
+    let mut http = http1::Builder::new();
+    if limits.headers != USUAL_HEADERS {
+        // Only then: it costs an allocation with each request.
+        http.max_headers(limits.headers);
+    }
+    let mut connection = http
         // Without a timer hyper has no head deadline at all.
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_deadline)
@@ -97,8 +103,26 @@ pub(super) async fn serve(
             drain(&mut connection, &exchange, &mut stop).await
         }
     };
-    let stream = connection.into_parts().io.into_inner().into_stream();
-    close(&exchange, stream, ended, &mut stop).await;
+    let mut recording = connection.into_parts().io.into_inner();
+    if matches!(ended, Ended::ByItself(Err(_))) {
+        exchange.record_unsent().await;
+    }
+    if tape.borrow().is_within_refused_head() {
+        complete_head(&exchange, &mut recording, &mut stop).await;
+    }
+    close(&exchange, recording.into_stream(), ended, &mut stop).await;
+}
+
+/// Reads the rest of a head that was refused before it was whole, for the capture to have it: as far as it may be long, and as
+/// long as its client goes on sending.
+async fn complete_head(exchange: &Exchange, recording: &mut Recording, stop: &mut Stop) {
+    let reading = async {
+        while exchange.tape.borrow().is_within_refused_head()
+            && timeout(closing::PAUSE, closing::discard_some(recording)).await.unwrap_or(false)
+        {}
+    };
+    let bounded = timeout(exchange.shared.limits.head_deadline, reading);
+    let _ = stop.race(exchange.seat.race(bounded, || true)).await;
 }
 
 /// Lets the request that is being served be answered: when its answer is due while the catcher finishes, and soon once it is
@@ -144,6 +168,7 @@ async fn open(
     if opened.is_none() && !bytes.is_empty() {
         let mut capture = Capture::new(arrival.received_at, remote_addr, bytes);
         capture.answer.duration_ms = arrival.took();
+        capture.answer.note = Some("TLS could not be agreed on with its client".to_owned());
         // There is nobody who could be told that it was not kept.
         let _ = shared.keep(capture, Body::default()).await;
     }
@@ -157,10 +182,12 @@ async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop)
     let mut refused = None;
     if let Some((bytes, arrival)) = rest {
         let mut capture = exchange.capture(bytes, arrival);
-        capture.answer.status = refusal(exchange, ended);
+        let (status, why) = refusal(exchange, ended, &capture.head);
+        capture.answer.status = status;
+        capture.answer.note = Some(why);
         capture.answer.duration_ms = arrival.took();
-        let status = capture.answer.status;
         let kept = exchange.shared.keep(capture, Body::default()).await.is_some();
+        exchange.tape.borrow_mut().release();
         refused = status.map(|status| if kept { status } else { 503 });
     }
     let last_words = refused.map(answer::refusal).unwrap_or_default();
@@ -175,21 +202,28 @@ async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop)
     }
 }
 
-/// The status for bytes that were not served: what hyper refused them with, and where it says nothing and the client may
-/// still be listening, what it could have said.
-fn refusal(exchange: &Exchange, ended: Ended) -> Option<u16> {
-    match ended {
-        Ended::ForOthers => Some(408),
-        // Stopped, or bytes after a last request.
-        Ended::ByTheStop | Ended::ByItself(Ok(())) => None,
-        Ended::ByItself(Err(error)) => exchange.tape.borrow().refusal().or({
-            if error.is_timeout() {
-                Some(408)
-            } else if error.is_parse() || error.is_incomplete_message() {
-                Some(400)
-            } else {
-                None
-            }
-        }),
-    }
+/// The status for bytes that were not served, and why they were not: what hyper refused them with, and where it says nothing
+/// and the client may still be listening, what it could have said.
+fn refusal(exchange: &Exchange, ended: Ended, bytes: &[u8]) -> (Option<u16>, String) {
+    let limits = &exchange.shared.limits;
+    let error = match ended {
+        Ended::ForOthers => return (Some(408), SILENT.to_owned()),
+        Ended::ByTheStop => return (None, "the listener ended before it was whole".to_owned()),
+        Ended::ByItself(Ok(())) => return (None, "it came after its connection's last request".to_owned()),
+        Ended::ByItself(Err(error)) => error,
+    };
+    let status = exchange.tape.borrow().refusal().or({
+        if error.is_timeout() {
+            Some(408)
+        } else if error.is_parse() || error.is_incomplete_message() {
+            Some(400)
+        } else {
+            None
+        }
+    });
+    let why = match status {
+        Some(status) => diagnosis::of_head(bytes, status, limits),
+        None => "its client ended the connection before it was whole".to_owned(),
+    };
+    (status, why)
 }

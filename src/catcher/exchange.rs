@@ -13,12 +13,12 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::EXPECT;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::answer::{self, Dress, Sent};
 use super::bell::Bell;
+use super::budget::Budget;
 use super::courier::Courier;
 use super::demanded::Demanded;
 use super::forward::{self, Forwarded, Forwarder};
@@ -29,10 +29,12 @@ use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
 use super::server::Stop;
 use super::setup::Limits;
-use super::tape::{Arrival, Tape};
+use super::tape::{Arrival, FRAMING, Tape};
 use super::tls::Tls;
 use crate::capture::{self, Body, Capture};
 use crate::store::{Keeper, OneKept};
+use crate::text::size;
+use crate::time::compact;
 
 /// What all connections of a catcher have in common.
 pub(super) struct Shared {
@@ -43,6 +45,7 @@ pub(super) struct Shared {
     pub status_in_path: bool,
     pub demanded: Demanded,
     pub limits: Limits,
+    pub budget: Rc<Budget>,
     pub keeper: Arc<dyn Keeper>,
     /// How many captures are being kept.
     pub keeping: Cell<usize>,
@@ -121,13 +124,26 @@ pub(super) enum Ending {
     Live(Box<Subscription>),
 }
 
+/// Why somebody who made room for others is refused.
+pub(super) const SILENT: &str = "its client was silent while others wanted its place";
+
 /// Why a request whose head was fine is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     TooLarge,
+    /// Too many bytes of chunk sizes and trailers.
+    TooMuchFraming,
     TooSlow,
-    /// The body broke off, its chunks are no chunks, or its length is told in two ways.
+    /// The client was silent, and others wanted its place.
+    Silent,
+    /// There was no memory for it in time.
+    NoRoom,
+    /// The connection ended within the body.
+    BrokenOff,
+    /// The chunks are no chunks.
     Broken,
+    /// The head tells the body's length in two ways.
+    Conflicting,
     /// HTTP where TLS is spoken.
     NotTls,
     /// Without a secret that is demanded, or with a wrong one.
@@ -137,11 +153,28 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn status(self) -> u16 {
         match self {
-            Self::TooLarge => 413,
-            Self::TooSlow => 408,
-            Self::Broken | Self::NotTls => 400,
+            Self::TooLarge | Self::TooMuchFraming => 413,
+            Self::TooSlow | Self::Silent => 408,
+            Self::NoRoom => 503,
+            Self::BrokenOff | Self::Broken | Self::Conflicting | Self::NotTls => 400,
             Self::WrongSecret => 403,
         }
+    }
+
+    /// Why, for whoever looks at the capture; none where the capture says so itself.
+    fn why(self, limits: &Limits) -> Option<String> {
+        Some(match self {
+            Self::TooLarge => format!("its body is longer than {}", size(limits.body_bytes as u64)),
+            Self::TooMuchFraming => format!("its chunk sizes and trailers are longer than {}", size(FRAMING as u64)),
+            Self::TooSlow => format!("its body was not whole within {}", compact(limits.body_deadline)),
+            Self::Silent => SILENT.to_owned(),
+            Self::NoRoom => format!("others took all {} that may be buffered", size(limits.buffered_bytes as u64)),
+            Self::BrokenOff => "its client ended the connection before the body was whole".to_owned(),
+            Self::Broken => "its chunks cannot be read as such".to_owned(),
+            Self::Conflicting => "it has both a Content-Length and a Transfer-Encoding".to_owned(),
+            Self::NotTls => "it is plain HTTP, and this port speaks TLS".to_owned(),
+            Self::WrongSecret => return None,
+        })
     }
 
     pub(super) fn words(self) -> &'static str {
@@ -169,6 +202,8 @@ pub(super) struct Exchange {
     pub seat: Rc<Seat>,
     pub remote_addr: SocketAddr,
     pub ending: RefCell<Ending>,
+    /// The capture that is being answered by the script, with its status.
+    pub answering: Cell<Option<(i64, u16)>>,
     /// Whether this is a plain connection where TLS is spoken.
     pub misplaced: bool,
     pub stop: Stop,
@@ -196,7 +231,7 @@ impl Exchange {
             return Err(NotAnswered);
         };
         let fault = fault
-            .or(conflicting.then_some(Fault::Broken))
+            .or(conflicting.then_some(Fault::Conflicting))
             .or(self.misplaced.then_some(Fault::NotTls))
             .or((capture.secret_ok == Some(false)).then_some(Fault::WrongSecret));
         capture.malformed = fault.is_some_and(Fault::is_malformed);
@@ -219,22 +254,22 @@ impl Exchange {
     /// The request's decoded body as far as it is not on the tape, and what was wrong with it.
     async fn read_body(&self, request: Request<Incoming>) -> (Vec<u8>, Option<Fault>) {
         let limits = self.shared.limits;
-        let expects_continue = request.headers().contains_key(EXPECT);
         let mut body = request.into_body();
         let mut decoded = Vec::new();
         if body.is_end_stream() {
             self.seat.work();
             return (decoded, None);
         }
-        if expects_continue && body.size_hint().lower() > limits.body_bytes as u64 {
-            // Reading on would tell the client to go ahead.
+        if body.size_hint().lower() > limits.body_bytes as u64 {
+            // At once: reading on would tell a client that asks whether it may go ahead that it may.
+            self.seat.work();
             return (decoded, Some(Fault::TooLarge));
         }
         let chunked = self.tape.borrow().served().is_some_and(|message| message.chunked);
         let reading = read(&mut body, limits.body_bytes, chunked.then_some(&mut decoded));
         let fault = self.in_time(reading).await;
         let cut = self.tape.borrow().served().is_some_and(|message| message.cut);
-        (decoded, fault.or(cut.then_some(Fault::TooLarge)))
+        (decoded, fault.or(cut.then_some(Fault::TooMuchFraming)))
     }
 
     /// What `reading` a body gives, within the deadline and while nobody else wants the seat of a silent client.
@@ -242,10 +277,11 @@ impl Exchange {
         let deadline = self.shared.limits.body_deadline;
         let Some(read) = self.seat.race(timeout(deadline, reading), || true).await else {
             *self.ending.borrow_mut() = Ending::Part;
-            return Some(Fault::TooSlow);
+            return Some(Fault::Silent);
         };
         self.seat.work();
-        read.unwrap_or(Some(Fault::TooSlow))
+        let late = || if self.tape.borrow().waits_for_room() { Fault::NoRoom } else { Fault::TooSlow };
+        read.unwrap_or_else(|_| Some(late()))
     }
 
     /// The request being served, whose body was read, off the tape.
@@ -253,7 +289,7 @@ impl Exchange {
         let mut tape = self.tape.borrow_mut();
         let chunked = tape.served()?.chunked;
         let (head, wire) = tape.hand_over()?;
-        let body = if chunked && fault != Some(Fault::Broken) {
+        let body = if chunked && !matches!(fault, Some(Fault::Broken | Fault::BrokenOff)) {
             Body { bytes: decoded, wire: Some(wire) }
         } else {
             Body { bytes: wire, wire: None }
@@ -277,11 +313,14 @@ impl Exchange {
     ) -> Result<Sent, NotAnswered> {
         capture.answer.status = Some(fault.status());
         capture.answer.duration_ms = arrival.took();
+        capture.answer.note = fault.why(&self.shared.limits);
         let ends = fault.is_malformed();
         if ends {
             self.linger();
         }
-        if self.shared.keep(capture, body).await.is_none() {
+        let kept = self.shared.keep(capture, body).await;
+        self.tape.borrow_mut().release();
+        if kept.is_none() {
             return Ok(self.unavailable());
         }
         Ok(self.send(answer::refusing(fault.status(), fault.words(), ends)))
@@ -294,7 +333,9 @@ impl Exchange {
             capture.answer.status = Some(status);
         }
         capture.answer.duration_ms = arrival.took().saturating_add(millis(step.delay));
-        let Some(kept) = self.shared.keep(capture, body).await else {
+        let kept = self.shared.keep(capture, body).await;
+        self.tape.borrow_mut().release();
+        let Some(kept) = kept else {
             return Ok(self.unavailable());
         };
         if !step.delay.is_zero() && self.stop.clone().race_if_stopped(sleep(step.delay)).await.is_none() {
@@ -305,7 +346,11 @@ impl Exchange {
             return Err(NotAnswered);
         }
         let ending = match step.action {
-            Action::Status(status) => return Ok(self.send(self.scripted(status))),
+            Action::Status(status) => {
+                let sent = self.send(self.scripted(status));
+                self.answering.set(Some((kept.caught.id, status)));
+                return Ok(sent);
+            }
             Action::Timeout => Ending::Hold,
             Action::Reset => Ending::Reset,
         };
@@ -332,8 +377,19 @@ impl Exchange {
         if self.shared.front.is_some() { answer::kept_apart(answer) } else { answer }
     }
 
+    /// Records that the answer which was on its way has not left, if that is so: its client has closed the connection.
+    pub(super) async fn record_unsent(&self) {
+        let unsent = self.tape.borrow().is_answering();
+        if let Some((id, status)) = self.answering.take().filter(|_| unsent) {
+            let note = format!("its client was gone before it could be answered {status}");
+            let (status, duration_ms) = (None, self.tape.borrow().served().map_or(0, |message| message.arrival.took()));
+            self.shared.record(id, capture::Answer { status, duration_ms, note: Some(note) }).await;
+        }
+    }
+
     /// Sends an answer on its way.
     pub(super) fn send(&self, answer: answer::Answer) -> Sent {
+        self.answering.set(None);
         answer::send(answer, &self.tape)
     }
 
@@ -356,8 +412,9 @@ impl Exchange {
 pub(super) async fn read(body: &mut Incoming, limit: usize, mut kept: Option<&mut Vec<u8>>) -> Option<Fault> {
     let mut room = limit;
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Some(Fault::Broken);
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Some(broken(&error)),
         };
         let data = frame.into_data().unwrap_or_default();
         if let Some(kept) = &mut kept {
@@ -369,6 +426,14 @@ pub(super) async fn read(body: &mut Incoming, limit: usize, mut kept: Option<&mu
         };
     }
     None
+}
+
+/// Whether a body broke off or was none.
+fn broken(error: &hyper::Error) -> Fault {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let within_chunks = source
+        .is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData));
+    if within_chunks { Fault::Broken } else { Fault::BrokenOff }
 }
 
 impl Arrival {

@@ -9,14 +9,18 @@
 
 mod answer;
 mod bell;
+mod budget;
 mod closing;
 mod connection;
 mod courier;
 mod demanded;
+mod diagnosis;
 mod exchange;
 mod forward;
 mod framing;
 mod front;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod head_timer;
 mod live;
@@ -247,6 +251,7 @@ impl Parts {
             status_in_path: setup.status_in_path,
             demanded: demanded::Demanded(setup.require_secret),
             limits: setup.limits,
+            budget: budget::Budget::new(setup.limits.buffered_bytes),
             courier: Courier::new(Arc::clone(&setup.keeper), Arc::clone(&self.bell)),
             keeper: setup.keeper,
             keeping: Cell::new(0),

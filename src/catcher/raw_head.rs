@@ -2,8 +2,10 @@
 //!
 //! Deliberately refuses nothing: whether the head is good HTTP is hyper's verdict.
 
+use std::borrow::Cow;
+
 use super::framing::{self, Announced};
-use crate::capture::MAX_HEADERS;
+use crate::capture::USUAL_HEADERS;
 
 /// How the head at the start of `bytes` stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,10 +18,23 @@ pub(super) enum Standing {
     Unreadable,
 }
 
-/// Whether the head that `bytes` ends with is whole.
-pub(super) fn standing(bytes: &[u8]) -> Standing {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
+/// Whether the head that `bytes` ends with is whole, where one may have as many as `most` headers.
+pub(super) fn standing(bytes: &[u8], most: usize) -> Standing {
+    let mut usual = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+    match usual.get_mut(..most) {
+        Some(room) => standing_in(bytes, room),
+        None => standing_in(bytes, &mut vec![httparse::EMPTY_HEADER; most]),
+    }
+}
+
+/// The target in the first line of a head that cannot be read; what is no text is replaced.
+pub(super) fn unread_target(bytes: &[u8]) -> Cow<'_, str> {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    String::from_utf8_lossy(line.split(|&byte| byte == b' ').nth(1).unwrap_or_default())
+}
+
+fn standing_in<'a>(bytes: &'a [u8], room: &mut [httparse::Header<'a>]) -> Standing {
+    let mut request = httparse::Request::new(room);
     match request.parse(bytes) {
         Ok(httparse::Status::Partial) => Standing::Unfinished,
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {
@@ -33,6 +48,19 @@ pub(super) fn standing(bytes: &[u8]) -> Standing {
 mod tests {
     use super::super::framing::BodyKind;
     use super::*;
+
+    fn standing(bytes: &[u8]) -> Standing {
+        super::standing(bytes, USUAL_HEADERS)
+    }
+
+    #[test]
+    fn as_many_headers_as_there_may_be_are_read() {
+        for most in [3, 300] {
+            let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
+            assert!(matches!(super::standing(head(most).as_bytes(), most), Standing::Whole(_)), "{most}");
+            assert_eq!(super::standing(head(most + 1).as_bytes(), most), Standing::Unreadable, "{most}");
+        }
+    }
 
     #[test]
     fn standing_of_heads() {

@@ -1,6 +1,6 @@
 //! The recording: a stream under hyper that puts on a tape what is read, as it comes.
 //!
-//! Deliberately changes nothing of what hyper reads. Of what it writes, only hyper's own refusals are held back and
+//! Deliberately changes nothing of what hyper reads, but reads nothing while there is no memory for it. Of what it writes, only hyper's own refusals are held back and
 //! noted, so that the connection's owner can hand the capture over *before* the client reads its 400.
 //!
 //! Invariant: hyper reads no byte that is not on the tape.
@@ -39,6 +39,7 @@ impl Recording {
 
 impl AsyncRead for Recording {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.tape.borrow_mut().poll_room(cx));
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.tape.borrow_mut().record(&buf.filled()[before..]);

@@ -39,6 +39,11 @@ impl Seat {
         }
     }
 
+    /// For now nothing is heard of the client because nobody listens.
+    pub(super) fn pause(&self) {
+        self.waiting_since.set(None);
+    }
+
     /// From now on the client waits for us. If it was asked to leave just before it spoke, it may stay.
     pub(super) fn work(&self) {
         self.waiting_since.set(None);
@@ -70,7 +75,7 @@ impl Seat {
         .await
     }
 
-    fn ask_to_leave(&self) {
+    pub(super) fn ask_to_leave(&self) {
         self.asked_to_leave.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -103,24 +108,29 @@ impl Seats {
     pub(super) fn make_room(&self, wanted: usize) {
         let taken = self.0.borrow();
         let leaving = taken.iter().filter(|seat| seat.is_asked()).count();
-        let now = Instant::now();
-        let silent = |seat: &Rc<Seat>| {
-            let since = seat.waiting_since.get().filter(|_| !seat.is_asked())?;
-            (now.duration_since(since) >= STALLED).then(|| (since, Rc::clone(seat)))
-        };
-        let mut stalled: Vec<(Instant, Rc<Seat>)> = taken.iter().filter_map(silent).collect();
-        stalled.sort_by_key(|(since, _)| *since);
-        for (_, seat) in stalled.iter().take(wanted.saturating_sub(leaving)) {
+        for seat in stalled(taken.iter()).iter().take(wanted.saturating_sub(leaving)) {
             seat.ask_to_leave();
         }
     }
 }
 
+/// Those who have been silent for [`STALLED`] and are not asked to leave yet, the longest silent first.
+pub(super) fn stalled<'a>(seats: impl Iterator<Item = &'a Rc<Seat>>) -> Vec<Rc<Seat>> {
+    let now = Instant::now();
+    let silent = |seat: &Rc<Seat>| {
+        let since = seat.waiting_since.get().filter(|_| !seat.is_asked())?;
+        (now.duration_since(since) >= STALLED).then(|| (since, Rc::clone(seat)))
+    };
+    let mut stalled: Vec<(Instant, Rc<Seat>)> = seats.filter_map(silent).collect();
+    stalled.sort_by_key(|(since, _)| *since);
+    stalled.into_iter().map(|(_, seat)| seat).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn silent_for(seats: &Seats, millis: u64) -> Rc<Seat> {
+    pub(in super::super) fn silent_for(seats: &Seats, millis: u64) -> Rc<Seat> {
         let seat = seats.take();
         seat.waiting_since.set(Instant::now().checked_sub(Duration::from_millis(millis)));
         seat

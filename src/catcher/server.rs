@@ -83,6 +83,7 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     let permits = Arc::new(Semaphore::new(all as usize));
     let courier = Rc::clone(&shared);
     tokio::task::spawn_local(async move { courier.courier.run().await });
+    tokio::task::spawn_local(Rc::clone(&shared.budget).watch());
     // Asked at each turn, since the race is for the listener as long as clients keep coming.
     while !stop.is_asked() {
         let Some(accepted) = stop.race(listener.accept()).await else {

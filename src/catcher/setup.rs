@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Script;
 use super::tls::Tls;
+use crate::capture::USUAL_HEADERS;
 use crate::desk::Desk;
 use crate::secret::Secret;
 use crate::store::Keeper;
@@ -89,11 +90,17 @@ pub enum Access {
 /// How much a client may send and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a head, its request line and blank line included. More is answered 431, as are more headers than
-    /// [`crate::capture::MAX_HEADERS`].
+    /// Bytes of a head, its request line and blank line included. More is answered 431.
     pub head_bytes: usize,
-    /// Bytes of a body, decoded. More is answered 413, and the capture keeps this many.
+    /// Headers of a head, at most [`crate::capture::MOST_HEADERS`]. More is answered 431, and the capture keeps the head.
+    pub headers: usize,
+    /// Bytes of a body, decoded. More is answered 413: at once where a length says so, and the capture keeps what has come;
+    /// else when so many have come, which are kept.
     pub body_bytes: usize,
+    /// Bytes of heads and bodies that may be in memory at a time and are not kept yet, beyond the first 8 KiB of each
+    /// connection and of the one that has been at it for the longest. Further ones are not read until there is room; a client
+    /// that has fallen silent makes room, and one that has waited for as long as its body may take is answered 503.
+    pub buffered_bytes: usize,
     /// Connections at a time, at least 1. For a further one the connection whose client has been silent for the longest
     /// makes room; where none is silent, it waits.
     pub connections: u32,
@@ -105,11 +112,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 KiB of head, 1 MiB of body, 512 connections, 30 seconds for each head and each body.
+    /// 64 KiB of head with 100 headers, 1 MiB of body, 4 MiB of them in memory, 512 connections, 30 seconds for each head and
+    /// each body.
     fn default() -> Self {
         Self {
             head_bytes: 64 * 1024,
+            headers: USUAL_HEADERS,
             body_bytes: 1024 * 1024,
+            buffered_bytes: 4 * 1024 * 1024,
             connections: 512,
             head_deadline: Duration::from_secs(30),
             body_deadline: Duration::from_secs(30),

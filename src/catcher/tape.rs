@@ -6,10 +6,13 @@
 //! order in which it came; and each request hyper hands out is the oldest that is not finished.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::budget::Share;
 use super::framing::{BodyKind, ChunkWalk};
 use super::raw_head::{self, Standing};
+use super::setup::Limits;
 use crate::time::{UnixMs, duration_ms};
 
 /// When the first byte of a request was read.
@@ -36,9 +39,13 @@ pub(super) struct Message {
     /// Whether more of the body came than is kept.
     pub cut: bool,
     pub chunked: bool,
+    /// Bytes that the body is said to have; the most there can be where nothing says.
+    announced: usize,
     pub arrival: Arrival,
     /// See [`super::framing::Announced::conflicting`].
     pub conflicting: bool,
+    /// What it takes in memory, wherever its bytes are by now.
+    weight: usize,
 }
 
 /// Bytes of chunk sizes, extensions and trailers that are kept beside a chunked body's own. Of a body with more of them
@@ -70,8 +77,10 @@ enum Turn {
 /// The bytes of one connection that are not yet answered.
 #[derive(Debug)]
 pub(super) struct Tape {
-    head_limit: usize,
-    body_limit: usize,
+    limits: Limits,
+    share: Share,
+    /// What all messages take in memory.
+    weight: usize,
     place: Place,
     turn: Turn,
     /// Whether the oldest message was handed over, or is not to be.
@@ -89,11 +98,13 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    /// A tape for a connection nothing was read from, keeping at most this many bytes of each head and body.
-    pub(super) fn new(head_limit: usize, body_limit: usize) -> Self {
+    /// A tape for a connection nothing was read from, keeping as much of each head and body as the limits say, and reckoning
+    /// what it keeps to its share of the memory.
+    pub(super) fn new(limits: Limits, share: Share) -> Self {
         Self {
-            head_limit,
-            body_limit,
+            limits,
+            share,
+            weight: 0,
             place: Place::Head,
             turn: Turn::Reading,
             given: false,
@@ -125,6 +136,31 @@ impl Tape {
         Some((std::mem::take(&mut message.head), std::mem::take(&mut message.wire_body)))
     }
 
+    /// What was handed over is now no longer in memory on account of this connection.
+    pub(super) fn release(&mut self) {
+        if let Some(message) = self.messages.front_mut() {
+            self.weight -= std::mem::take(&mut message.weight);
+        } else {
+            // What was never a message was handed over as the rest.
+            self.weight = 0;
+        }
+        self.reckon();
+    }
+
+    /// Ready as soon as there is memory for more.
+    pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.share.poll_room(cx)
+    }
+
+    /// Whether nothing is read because there is no memory for more.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.share.waits()
+    }
+
+    fn reckon(&mut self) {
+        self.share.hold(self.weight + self.open.len());
+    }
+
     /// Whether the message being served has come whole, and was handed over or is not to be.
     pub(super) fn is_given(&self) -> bool {
         self.given
@@ -151,6 +187,11 @@ impl Tape {
         self.turn == Turn::Reading
     }
 
+    /// Whether an answer is on its way that hyper has not written to its end.
+    pub(super) fn is_answering(&self) -> bool {
+        self.turn == Turn::Answering
+    }
+
     /// Notes that what was read is refused with `status`; the first refusal counts.
     pub(super) fn refuse(&mut self, status: u16) {
         self.refusal.get_or_insert(status);
@@ -163,6 +204,8 @@ impl Tape {
 
     /// Takes what was read and never handed over, with its arrival; `None` if that is nothing but blank lines.
     pub(super) fn take_rest(&mut self) -> Option<(Vec<u8>, Arrival)> {
+        // Still in memory until it is kept.
+        self.weight += self.open.len();
         let rest = self.messages.drain(..).skip(usize::from(self.given));
         let mut since = None;
         let mut bytes = Vec::new();
@@ -183,7 +226,8 @@ impl Tape {
             let used = match &mut self.place {
                 Place::Head => self.record_head(bytes),
                 Place::Lost => {
-                    keep(&mut self.open, bytes, self.head_limit.saturating_add(self.body_limit));
+                    let most = self.limits.head_bytes.saturating_add(self.limits.body_bytes);
+                    keep(&mut self.open, bytes, most);
                     bytes.len()
                 }
                 Place::Length(left) => {
@@ -201,6 +245,12 @@ impl Tape {
             };
             bytes = &bytes[used..];
         }
+        self.reckon();
+    }
+
+    /// Whether hyper has refused a head before all of it had come.
+    pub(super) fn is_within_refused_head(&self) -> bool {
+        self.refusal == Some(431) && matches!(self.place, Place::Head) && !self.open.is_empty()
     }
 
     /// Adds to the open head as far as its next empty line; gives how many bytes that took.
@@ -221,7 +271,7 @@ impl Tape {
             }
         }
         self.open.extend_from_slice(&bytes[..used]);
-        if self.open.len() > self.head_limit {
+        if self.open.len() > self.limits.head_bytes {
             self.place = Place::Lost;
         } else if empty_line {
             self.end_head();
@@ -231,7 +281,7 @@ impl Tape {
 
     /// Makes a message of the open head, if the empty line just read was the end of one.
     fn end_head(&mut self) {
-        let announced = match raw_head::standing(&self.open) {
+        let announced = match raw_head::standing(&self.open, self.limits.headers) {
             // The blank lines some clients send before a request.
             Standing::Unfinished => return,
             Standing::Unreadable => {
@@ -244,15 +294,15 @@ impl Tape {
         let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         head.drain(..blank);
         self.at_line_start = false;
-        // All of an announced body at once, as growing would copy it again and again; memory that nothing comes for is
-        // not touched.
-        let room = match announced.body {
-            BodyKind::Length(length) => usize::try_from(length).map_or(self.body_limit, |n| n.min(self.body_limit)),
-            BodyKind::Chunked => 0,
-        };
+        self.weight += head.len();
         self.messages.push_back(Message {
+            weight: head.len(),
             head,
-            wire_body: Vec::with_capacity(room),
+            wire_body: Vec::new(),
+            announced: match announced.body {
+                BodyKind::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+                BodyKind::Chunked => usize::MAX,
+            },
             cut: false,
             chunked: matches!(announced.body, BodyKind::Chunked),
             arrival: self.open_since.take().unwrap_or_else(Arrival::now),
@@ -269,7 +319,14 @@ impl Tape {
         // There is none if the message was answered before its body had come, as with 413.
         if let Some(message) = self.messages.back_mut() {
             let framing = if message.chunked { FRAMING } else { 0 };
-            message.cut |= !keep(&mut message.wire_body, bytes, self.body_limit.saturating_add(framing));
+            let before = message.wire_body.capacity();
+            let most = self.limits.body_bytes.saturating_add(framing);
+            make_room(&mut message.wire_body, bytes.len(), most.min(message.announced));
+            message.cut |= !keep(&mut message.wire_body, bytes, most);
+            // A chunked body is kept decoded, too.
+            let more = (message.wire_body.capacity() - before) * if message.chunked { 2 } else { 1 };
+            message.weight += more;
+            self.weight += more;
         }
         if ended {
             self.place = Place::Head;
@@ -298,9 +355,20 @@ impl Tape {
         if ended {
             self.turn = Turn::Reading;
             self.given = false;
-            self.messages.pop_front();
+            self.weight -= self.messages.pop_front().map_or(0, |message| message.weight);
+            self.reckon();
         }
         ended
+    }
+}
+
+/// Makes room in `body` for `more` bytes, but never for more than `most`: twice as much as there was where it does not suffice,
+/// as to grow by little would copy it again and again. All at once would be memory that is held for nothing where nothing comes.
+fn make_room(body: &mut Vec<u8>, more: usize, most: usize) {
+    let wanted = body.len().saturating_add(more).min(most);
+    if body.capacity() < wanted {
+        let room = wanted.max(body.capacity().saturating_mul(2)).min(most);
+        body.reserve_exact(room - body.len());
     }
 }
 
@@ -313,6 +381,8 @@ fn keep(to: &mut Vec<u8>, bytes: &[u8], limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
+    use super::super::seats::Seats;
     use super::*;
 
     const POST: &[u8] = b"\r\nPOST /1 HTTP/1.1\r\ncontent-LENGTH: 3\r\n\r\nabc";
@@ -320,7 +390,8 @@ mod tests {
     const BARE: &[u8] = b"GET /3 HTTP/1.0\nA: b\n\n";
 
     fn taped(wire: &[u8], piece: usize) -> Tape {
-        let mut tape = Tape::new(64, 8);
+        let limits = Limits { head_bytes: 64, body_bytes: 8, ..Limits::default() };
+        let mut tape = Tape::new(limits, Budget::new(usize::MAX).share(&Seats::default().take()));
         wire.chunks(piece).for_each(|bytes| tape.record(bytes));
         tape
     }
@@ -377,6 +448,25 @@ mod tests {
         assert_eq!(rest, [&POST[2..], b"GET"].concat());
         assert!(tape.take_rest().is_none());
         assert!(taped(b"\r\n\r\n", 1).take_rest().is_none(), "blank lines are nothing");
+    }
+
+    #[test]
+    fn what_is_on_it_weighs_until_it_is_kept_or_answered() {
+        let mut tape = taped(&[POST, CHUNKED, b"GET /half"].concat(), 7);
+        let chunked = tape.messages[1].wire_body.capacity();
+        let (first, second) = (POST.len() - 2, 48 + 2 * chunked);
+        assert_eq!(tape.weight, first + second);
+        tape.serve();
+        tape.hand_over();
+        assert_eq!(tape.weight, first + second, "it is somewhere");
+        tape.release();
+        tape.answer();
+        tape.answered();
+        tape.flushed();
+        assert_eq!(tape.weight, second);
+        tape.take_rest();
+        tape.release();
+        assert_eq!(tape.weight, 0);
     }
 
     #[test]

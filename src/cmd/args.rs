@@ -400,3 +400,6 @@ output_option!(PageOutput, PageFormat, "`--output` of one delivery with its even
 pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     text.trim().parse().map_err(|_| "it must be a whole number, 1 or more".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,6 +190,10 @@ impl Clock for World {
         self.now.get()
     }
 
+    fn elapsed(&self) -> Duration {
+        self.now.get().since(T0)
+    }
+
     fn wait(&self, duration: Duration) -> Woken {
         let end = self.now.get().plus(duration);
         let woken = self.interrupt_at.get().filter(|at| *at <= end).map(|at| at.max(self.now.get()));

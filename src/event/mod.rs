@@ -32,6 +32,8 @@ mod encoding;
 mod error;
 pub mod failures;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod laws;
 mod namespaces;
 mod object;

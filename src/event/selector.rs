@@ -1,8 +1,8 @@
 //! Looking into a document that came: the values at `object/account/org_name`, or at `//email` anywhere.
 //!
 //! The paths are those of `--set` ([`Path`]), read more generously: an element without an index is any of that name, the
-//! root's own name may stand in front, and `//` begins anywhere. One pass over the tokens follows every step at once, so
-//! that no document, however wide, takes longer than it is long. JSON is not this file's business, but a [`Selector`]
+//! root's own name may stand in front, and `//` begins anywhere. One pass over the tokens follows every step of every
+//! selector at once, so that no document, however wide, takes longer than it is long. JSON is not this file's business, but a [`Selector`]
 //! shows its steps to whoever follows them there.
 //!
 //! Deliberately no XPath: no wildcards, axes or predicates.
@@ -84,29 +84,19 @@ impl Selector {
         self.anywhere
     }
 
-    /// Everything in the document that it selects, in the document's order.
+    /// For each of the selectors everything in the document that it selects, in the document's order.
     ///
     /// # Errors
     /// When the document is not well-formed XML, as [`EventError`] has it.
-    pub fn find(&self, document: &[u8]) -> Result<Vec<Found>, EventError> {
+    pub fn find(selectors: &[&Selector], document: &[u8]) -> Result<Vec<Vec<Found>>, EventError> {
         let decoded = decode(document)?;
-        let mut search = Search { selector: self, open: Vec::new(), found: Vec::new() };
+        let searches = selectors.iter().map(|selector| Search { selector, open: Vec::new(), found: Vec::new() });
+        let mut searches: Vec<Search<'_>> = searches.collect();
         for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
-            match token?.kind {
-                Kind::Open { name, attributes, empty } => {
-                    search.enter(name, &attributes);
-                    if empty {
-                        search.leave();
-                    }
-                }
-                Kind::Close => search.leave(),
-                Kind::Text(text) => search.text(&text.replace("\r\n", "\n").replace('\r', "\n")),
-                Kind::CData(text) => search.text(text),
-                Kind::Reference(c) => search.text(c.encode_utf8(&mut [0; 4])),
-                Kind::Declaration | Kind::Aside => {}
-            }
+            let kind = token?.kind;
+            searches.iter_mut().for_each(|search| search.look_at(&kind));
         }
-        Ok(search.found)
+        Ok(searches.into_iter().map(|search| search.found).collect())
     }
 }
 
@@ -127,6 +117,22 @@ struct Level {
 }
 
 impl Search<'_> {
+    fn look_at(&mut self, token: &Kind<'_>) {
+        match token {
+            Kind::Open { name, attributes, empty } => {
+                self.enter(name, attributes);
+                if *empty {
+                    self.leave();
+                }
+            }
+            Kind::Close => self.leave(),
+            Kind::Text(text) if text.contains('\r') => self.text(&text.replace("\r\n", "\n").replace('\r', "\n")),
+            Kind::Text(text) | Kind::CData(text) => self.text(text),
+            Kind::Reference(c) => self.text(c.encode_utf8(&mut [0; 4])),
+            Kind::Declaration | Kind::Aside => {}
+        }
+    }
+
     fn enter(&mut self, name: &str, attributes: &[Attribute<'_>]) {
         let steps = &self.selector.steps;
         let depth = self.open.len();
@@ -193,8 +199,12 @@ mod tests {
         <org_name>A &amp; <![CDATA[<B>]]></org_name><users><user><email>a@x</email></user>\
         <user role=\"admin\"><email>b@x</email></user></users><empty/></account></object></event>";
 
+    fn find(path: &str, document: &str) -> Result<Vec<Found>, EventError> {
+        Selector::find(&[&Selector::parse(path).unwrap()], document.as_bytes()).map(|mut found| found.remove(0))
+    }
+
     fn found(path: &str) -> Vec<String> {
-        let found = Selector::parse(path).unwrap().find(DOCUMENT.as_bytes()).unwrap();
+        let found = find(path, DOCUMENT).unwrap();
         let shown = |found| match found {
             Found::Text(text) => text,
             Found::Elements => "(elements)".to_owned(),
@@ -236,10 +246,18 @@ mod tests {
 
     #[test]
     fn ways_that_overlap_are_all_followed() {
-        let find = |path: &str, document: &str| Selector::parse(path).unwrap().find(document.as_bytes()).unwrap().len();
+        let find = |path: &str, document: &str| find(path, document).unwrap().len();
         assert_eq!(find("//a/a/b", "<a><a><a><b/></a></a><b/></a>"), 1);
         assert_eq!(find("//a/b", "<a><a><b/><b/></a><b/></a>"), 3);
         assert_eq!(find("a/b", "<a><a><b/></a><b/></a>"), 2, "from the root and below it");
+    }
+
+    #[test]
+    fn several_are_found_in_one_pass_each_its_own() {
+        let selectors = ["//email", "type", "//nothing"].map(|path| Selector::parse(path).unwrap());
+        let found = Selector::find(&selectors.each_ref(), DOCUMENT.as_bytes()).unwrap();
+        let text = |text: &str| Found::Text(text.to_owned());
+        assert_eq!(found, [vec![text("a@x"), text("b@x")], vec![text("account")], vec![]]);
     }
 
     #[test]
@@ -247,16 +265,15 @@ mod tests {
         for path in ["", "//", "a//b", "/", "//*", "a[0]"] {
             assert!(Selector::parse(path).is_err(), "{path}");
         }
-        let selector = Selector::parse("a").unwrap();
-        assert!(selector.find(b"{\"a\":1}").is_err());
-        assert!(selector.find(b"<a><a>").is_err());
+        assert!(find("a", "{\"a\":1}").is_err());
+        assert!(find("a", "<a><a>").is_err());
     }
 
     #[test]
     fn a_wide_document_takes_no_longer_than_it_is_long() {
         let document = format!("<a>{}</a>", "<b><c/></b>".repeat(50_000));
         let begun = std::time::Instant::now();
-        assert_eq!(Selector::parse("//b/c").unwrap().find(document.as_bytes()).unwrap().len(), 50_000);
+        assert_eq!(find("//b/c", &document).unwrap().len(), 50_000);
         assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }

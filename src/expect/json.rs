@@ -11,22 +11,23 @@ pub fn looks_like(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Everything in the body that the selector means.
+/// Everything in the body that each selector means.
 ///
 /// # Errors
 /// When it is not JSON, in words.
-pub fn find(selector: &Selector, body: &[u8]) -> Result<Vec<Found>, String> {
+pub fn find(selectors: &[&Selector], body: &[u8]) -> Result<Vec<Vec<Found>>, String> {
     let root: Value = serde_json::from_slice(body).map_err(|e| format!("not JSON: {e}"))?;
+    Ok(selectors.iter().map(|selector| find_in(&root, selector)).collect())
+}
+
+fn find_in(root: &Value, selector: &Selector) -> Vec<Found> {
     let mut found = Vec::new();
-    if selector.is_attribute() {
-        return Ok(found);
+    match (selector.is_attribute(), selector.is_anywhere()) {
+        (true, _) => {}
+        (false, true) => anywhere(root, selector.steps(), &mut found),
+        (false, false) => follow(root, selector.steps(), &mut found),
     }
-    if selector.is_anywhere() {
-        anywhere(&root, selector.steps(), &mut found);
-    } else {
-        follow(&root, selector.steps(), &mut found);
-    }
-    Ok(found)
+    found
 }
 
 /// From this value down; serde_json has limited how deep that can be.
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str, body: &str) -> Vec<String> {
-        let found = find(&Selector::parse(path).unwrap(), body.as_bytes()).unwrap();
+        let found = find(&[&Selector::parse(path).unwrap()], body.as_bytes()).unwrap().remove(0);
         let text = |found| match found {
             Found::Text(text) => text,
             Found::Elements => "(object)".to_owned(),
@@ -98,8 +99,8 @@ mod tests {
     #[test]
     fn what_is_not_json_is_said() {
         assert!(looks_like(b" \n[1]") && !looks_like(b"<a/>") && !looks_like(b""));
-        assert!(find(&Selector::parse("a").unwrap(), b"{\"a\":").unwrap_err().starts_with("not JSON: "));
+        assert!(find(&[&Selector::parse("a").unwrap()], b"{\"a\":").unwrap_err().starts_with("not JSON: "));
         let deep = "[".repeat(100_000);
-        assert!(find(&Selector::parse("a").unwrap(), deep.as_bytes()).is_err());
+        assert!(find(&[&Selector::parse("a").unwrap()], deep.as_bytes()).is_err());
     }
 }

@@ -56,11 +56,35 @@ impl Expectation {
         }
         unmet.extend(self.method.as_deref().and_then(|method| wrong_method(method, capture)));
         unmet.extend(self.wrong_event(caught, body));
-        let document = event::carried(&body.bytes);
-        unmet.extend(self.matches.iter().filter_map(|(selector, value)| wrong_field(selector, value, &document)));
+        unmet.extend(self.wrong_fields(&event::carried(&body.bytes)));
         unmet.extend(self.headers.iter().filter_map(|header| header.wrong_in(capture)));
         unmet.extend(self.secrets.iter().filter_map(|(name, value)| wrong_secret(name, value, capture)));
         unmet
+    }
+
+    /// What the document does not say where it should. It is read once, for all of them.
+    fn wrong_fields(&self, document: &[u8]) -> Vec<String> {
+        if self.matches.is_empty() {
+            return Vec::new();
+        }
+        let selectors: Vec<&Selector> = self.matches.iter().map(|(selector, _)| selector).collect();
+        let is_json = json::looks_like(document);
+        let found = match is_json {
+            true => json::find(&selectors, document),
+            false => Selector::find(&selectors, document).map_err(|e| plainly(&e)),
+        };
+        let fields = self.matches.iter();
+        match found {
+            Ok(found) => {
+                let wrong = |((selector, value), found): (&(Selector, String), Vec<Found>)| {
+                    wrong_field(selector, value, &found, is_json)
+                };
+                fields.zip(found).filter_map(wrong).collect()
+            }
+            Err(reason) => {
+                fields.map(|(selector, _)| format!("{} cannot be found: {reason}", quoted(selector.as_str()))).collect()
+            }
+        }
     }
 
     /// Whether the query has the secrets that are expected; none if none are.
@@ -164,14 +188,8 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 
-fn wrong_field(selector: &Selector, expected: &str, document: &[u8]) -> Option<String> {
+fn wrong_field(selector: &Selector, expected: &str, found: &[Found], is_json: bool) -> Option<String> {
     let path = quoted(selector.as_str());
-    let is_json = json::looks_like(document);
-    let found = if is_json { json::find(selector, document) } else { selector.find(document).map_err(|e| plainly(&e)) };
-    let found = match found {
-        Ok(found) => found,
-        Err(reason) => return Some(format!("{path} cannot be found: {reason}")),
-    };
     let fits = |found: &Found| match found {
         Found::Text(text) => text == expected || text.trim() == expected.trim(),
         Found::Elements => false,
@@ -184,7 +202,7 @@ fn wrong_field(selector: &Selector, expected: &str, document: &[u8]) -> Option<S
         (false, true) => "attribute",
         (false, false) => "element",
     };
-    Some(match found.as_slice() {
+    Some(match found {
         [] => format!("no {what} {path}"),
         found => format!("{path} is {}, not {}", values(found), quoted(expected)),
     })

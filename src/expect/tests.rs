@@ -8,25 +8,24 @@ use std::time::Duration;
 
 use super::*;
 use crate::capture::EventName;
-use crate::store::StoreError;
-use crate::time::{Clock, UnixMs, Woken};
+use crate::store::{Kept, OneKept, StoreError};
+use crate::time::{Clock, UnixMs, Woken, duration_ms};
 
 const EVENT: &str = "<event><action>updated</action><type>application</type><object><application><id>7</id>\
     <plan><name> Basic </name></plan><keys><key>a</key><key>b</key></keys></application></object></event>";
 
-fn caught(id: i64, head: &str, body: &str) -> (Box<Caught>, Body) {
+fn caught(id: i64, head: &str, body: &str) -> OneKept {
     let mut capture =
         Capture::new(UnixMs(id), SocketAddr::from(([127, 0, 0, 1], 1)), format!("{head}\r\n\r\n").into_bytes());
     capture.malformed = false;
     let event = Event::names(&event::carried(body.as_bytes()));
     let event = event.map(|(event_type, action)| EventName { event_type, action });
-    let caught = Caught { id, bin: "expect".into(), event, body_size: body.len() as u64, capture };
-    (Box::new(caught), Body { bytes: body.into(), wire: None })
+    Kept::new(id, "expect", event, capture, Body { bytes: body.into(), wire: None }).into()
 }
 
 fn unmet(expectation: &Expectation, head: &str, body: &str) -> Vec<String> {
-    let (caught, body) = caught(1, head, body);
-    expectation.unmet(&caught, &body)
+    let kept = caught(1, head, body);
+    expectation.unmet(&kept.caught, &kept.body)
 }
 
 fn fields(fields: &[(&str, &str)]) -> Expectation {
@@ -137,9 +136,9 @@ fn a_secret_given_twice_must_be_right_twice() {
 
 #[test]
 fn a_malformed_request_meets_nothing() {
-    let (mut caught, body) = caught(1, "GET / HTTP/1.1", "");
-    caught.capture.malformed = true;
-    assert_eq!(Expectation::default().unmet(&caught, &body).len(), 1);
+    let mut kept = Kept::clone(&caught(1, "GET / HTTP/1.1", ""));
+    kept.caught.capture.malformed = true;
+    assert_eq!(Expectation::default().unmet(&kept.caught, &kept.body).len(), 1);
 }
 
 /// Time passes only while something is waited for.
@@ -147,11 +146,16 @@ fn a_malformed_request_meets_nothing() {
 struct Now {
     ms: Cell<i64>,
     interrupt_at: Option<i64>,
+    /// When somebody sets the time of day, and by how much.
+    set: Option<(i64, i64)>,
 }
 
 impl Clock for Now {
     fn now(&self) -> UnixMs {
-        UnixMs(self.ms.get())
+        UnixMs(self.told(self.ms.get()))
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.ms.get().unsigned_abs())
     }
     fn wait(&self, _: Duration) -> Woken {
         Woken::Elapsed
@@ -161,8 +165,15 @@ impl Clock for Now {
     }
 }
 
+impl Now {
+    /// What the time of day is, so many milliseconds after the start.
+    fn told(&self, ms: i64) -> i64 {
+        ms + self.set.filter(|(at, _)| *at <= ms).map_or(0, |(_, by)| by)
+    }
+}
+
 /// What arrives: a capture, or word of one that could not be kept.
-type Plan = Option<(Box<Caught>, Body)>;
+type Plan = Option<OneKept>;
 
 /// Arrivals with the time at which each is known; a capture's id is the time at which it was received.
 struct Planned<'a> {
@@ -172,7 +183,7 @@ struct Planned<'a> {
 
 impl Arrivals for Planned<'_> {
     fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
-        let until = self.now.now().plus(patience).0;
+        let until = self.now.ms.get() + duration_ms(patience);
         if self.left.front().is_none_or(|(at, _)| *at > until) {
             self.now.ms.set(until);
             return Ok(None);
@@ -180,7 +191,7 @@ impl Arrivals for Planned<'_> {
         let Some((at, arrival)) = self.left.pop_front() else { return Ok(None) };
         self.now.ms.set(self.now.ms.get().max(at));
         Ok(Some(match arrival {
-            Some((caught, body)) => Arrival::Kept(caught, body),
+            Some(kept) => Arrival::Kept(kept),
             None => Arrival::NotKept(Arc::new(StoreError::Unusable { path: "x".into(), problem: "y".into() })),
         }))
     }
@@ -208,7 +219,7 @@ impl Observer for Ids {
 fn watched(count: u64, plan: &[(i64, i64, &str)], command: Option<(i64, u8)>, now: Now) -> (End, i64, Vec<i64>, Seen) {
     let expectation = Expectation { method: Some("YES".into()), ..fields(&[]) };
     let arrival = |(received, known, method): &(i64, i64, &str)| {
-        (*known, Some(caught(*received, &format!("{method} / HTTP/1.1"), "")))
+        (*known, Some(caught(now.told(*received), &format!("{method} / HTTP/1.1"), "")))
     };
     let mut arrivals = Planned { now: &now, left: plan.iter().map(arrival).collect() };
     let mut command = command.map(|(at, code)| Ends(&now, at, code));
@@ -238,10 +249,21 @@ fn what_came_in_time_counts_although_it_is_known_late_and_what_came_late_does_no
 }
 
 #[test]
+fn the_time_of_day_may_be_set_meanwhile() {
+    for by in [-3_600_000, 3_600_000] {
+        let set = |at| Now { set: Some((at, by)), ..Now::default() };
+        let (end, at, ids, _) = watched(1, &[(800, 801, "YES")], None, set(400));
+        assert_eq!((end, at, ids.len()), (End::Met, 801, 1), "{by}");
+        let (end, at, ..) = watched(1, &[(990, 1000, "NO"), (1001, 1000, "YES")], None, set(400));
+        assert_eq!((end, at), (End::Unmet, 1000), "neither sooner nor later, {by}");
+    }
+}
+
+#[test]
 fn the_nearest_miss_is_the_one_with_the_fewest_differences_and_the_newest_of_those() {
     let (end, at, _, seen) = watched(2, &[(1, 1, "NO"), (2, 2, "YES"), (3, 3, "NOT")], None, Now::default());
     assert_eq!((end, at, seen.captures, seen.matched), (End::Unmet, 1000, 3, 1));
-    assert_eq!(seen.nearest.unwrap().caught.id, 3);
+    assert_eq!(seen.nearest.unwrap().kept.caught.id, 3);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::Expectation;
 use crate::capture::{Body, Caught};
-use crate::store::StoreError;
-use crate::time::{Clock, UnixMs};
+use crate::store::{OneKept, StoreError};
+use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How soon it is noticed that the command has ended or the user interrupts.
 const GRAIN: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ const GRAIN: Duration = Duration::from_millis(20);
 /// Something that came.
 pub enum Arrival {
     /// A capture that is kept.
-    Kept(Box<Caught>, Body),
+    Kept(OneKept),
     /// A request that could not be kept, and was answered so.
     NotKept(Arc<StoreError>),
 }
@@ -80,7 +80,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Miss {
     /// The capture.
-    pub caught: Box<Caught>,
+    pub kept: OneKept,
     /// In what it differs.
     pub unmet: Vec<String>,
 }
@@ -119,12 +119,12 @@ impl Watch<'_> {
         mut command: Option<&mut dyn Command>,
         observer: &mut dyn Observer,
     ) -> Result<(End, Seen), WatchError> {
-        let deadline = self.clock.now().plus(self.within);
+        let deadline = self.clock.elapsed().saturating_add(self.within);
         let mut seen = Seen::default();
         loop {
-            let left = deadline.since(self.clock.now());
+            let left = deadline.saturating_sub(self.clock.elapsed());
             let arrival = arrivals.next(left.min(GRAIN))?;
-            let quiet = arrival.as_ref().is_none_or(|arrival| arrival.is_after(deadline));
+            let quiet = arrival.as_ref().is_none_or(|arrival| self.is_late(arrival, deadline));
             if let Some(arrival) = arrival.filter(|_| !quiet) {
                 self.take(arrival, &mut seen, observer);
             }
@@ -146,21 +146,29 @@ impl Watch<'_> {
         }
     }
 
+    /// Whether it was received after the deadline. When it was received, the time of day says, which may have been set since
+    /// the wait began: the deadline is at what it says now, less what has passed since.
+    fn is_late(&self, arrival: &Arrival, deadline: Duration) -> bool {
+        let Some(over) = self.clock.elapsed().checked_sub(deadline) else { return false };
+        let ended = UnixMs(self.clock.now().0.saturating_sub(duration_ms(over)));
+        matches!(arrival, Arrival::Kept(kept) if kept.caught.capture.received_at > ended)
+    }
+
     fn take(&self, arrival: Arrival, seen: &mut Seen, observer: &mut dyn Observer) {
-        let (caught, body) = match arrival {
-            Arrival::Kept(caught, body) => (caught, body),
+        let kept = match arrival {
+            Arrival::Kept(kept) => kept,
             Arrival::NotKept(reason) => {
                 seen.not_kept = Some(reason);
                 return;
             }
         };
         seen.captures += 1;
-        let unmet = self.expectation.unmet(&caught, &body);
+        let unmet = self.expectation.unmet(&kept.caught, &kept.body);
         if unmet.is_empty() {
             seen.matched += 1;
-            observer.matched(&caught, &body);
+            observer.matched(&kept.caught, &kept.body);
         } else if seen.nearest.as_ref().is_none_or(|nearest| unmet.len() <= nearest.unmet.len()) {
-            seen.nearest = Some(Miss { caught, unmet });
+            seen.nearest = Some(Miss { kept, unmet });
         }
     }
 
@@ -179,11 +187,5 @@ impl Watch<'_> {
             (false, _, true) => Some(End::Unmet),
             (_, _, false) => None,
         }
-    }
-}
-
-impl Arrival {
-    fn is_after(&self, deadline: UnixMs) -> bool {
-        matches!(self, Arrival::Kept(caught, _) if caught.capture.received_at > deadline)
     }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::Journal;
+use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
 use crate::event::Wire;
 use crate::rule::Rule;
@@ -139,6 +140,30 @@ fn success() -> Outcome {
 fn refusal(status: u16) -> Outcome {
     let error = AttemptError { kind: ErrorKind::Status, message: status.to_string() };
     Outcome { http_status: Some(status), error: Some(error), ..success() }
+}
+
+/// A journal as an older version of the program left it, with the delivery 7, one attempt of it, and 9, which was deleted.
+fn older(version: usize) -> Bench {
+    let bench = Bench::new();
+    let old = bench.raw();
+    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
+    MIGRATIONS[..version].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+    old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    old.pragma_update(None, "user_version", version as i64).unwrap();
+    old.execute_batch(
+        "INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
+             status, created_at, event)
+         VALUES (7, 'u', 'account', 'created', 'https://example.com/', '[]', '[]', 5, 60000, '200', 'failed', 1, x'3c');
+         INSERT INTO attempts (delivery_id, number, started_at, insecure) VALUES (7, 1, 1, 0);
+         INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
+             status, created_at, event)
+         SELECT 9, uuid, type, action, url, params, headers, retries, retry_interval_ms, success, status, created_at,
+             event FROM deliveries;
+         DELETE FROM deliveries WHERE id = 9",
+    )
+    .unwrap();
+    drop(old);
+    bench
 }
 
 /// The frames of a write-ahead log: where each ends, and whether it ends a commit.

@@ -2,7 +2,6 @@
 //!
 //! What is secret is masked; what came from outside is made visible where it goes to a terminal.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -24,6 +23,11 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     let mut line = format!("{}, {size}, {answered}{}", ui.outside(&title(caught, mask)), answer(ui, &caught.capture));
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
+    }
+    if let Some(note) = &caught.capture.answer.note
+        && caught.capture.malformed
+    {
+        let _ = write!(line, ": {}", ui.outside(note));
     }
     line
 }
@@ -109,7 +113,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     field("from", &capture.remote_addr.to_string());
     field("received", &format!("{} ({})", local(capture.received_at), ago(capture.received_at, now)));
     field("answer", &answer(ui, capture));
-    if let Some(note) = &capture.answer.note {
+    if let Some(note) = capture.answer.note.as_ref().filter(|_| !capture.malformed) {
         field("", &ui.outside(note));
     }
     match capture.secret_ok {
@@ -118,7 +122,9 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
         None => {}
     }
     if capture.malformed {
-        field("malformed", &ui.toned(Tone::Warning, "not taken in whole: refused, broken off, too slow or too long"));
+        let why =
+            capture.answer.note.as_deref().unwrap_or("not taken in whole: refused, broken off, too slow or too long");
+        field("malformed", &ui.toned(Tone::Warning, &ui.outside(why)));
     }
     let _ = write!(page, "\n{}", ui.outside(&head(capture, mask)));
     // Of what was refused nobody knows whether it had a body; a head that could not be read holds all that came.
@@ -150,29 +156,12 @@ pub fn version(capture: &Capture) -> String {
 
 /// A head without headers, or one that nobody could read: line by line as far as it is text.
 fn unread_head(capture: &Capture, mask: &Mask) -> String {
-    let text = std::str::from_utf8(&capture.head).ok().filter(|text| {
+    let head = mask.unread_head(capture);
+    let text = std::str::from_utf8(&head).ok().filter(|text| {
         let stray = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
         !capture.method().is_empty() || !text.trim().is_empty() && !text.contains(stray)
     });
-    let Some(text) = text else {
-        return hex(&capture.head);
-    };
-    let mut shown = String::with_capacity(text.len());
-    for (number, line) in text.lines().enumerate() {
-        match line.split_once(':') {
-            _ if mask.reveal => shown.push_str(line),
-            _ if number == 0 => shown.push_str(&line.replacen(capture.head.target(), &mask.target(capture), 1)),
-            Some((name, value)) => match mask.header(name.trim(), value.trim().as_bytes()) {
-                Cow::Borrowed(same) if same == value.trim().as_bytes() => shown.push_str(line),
-                hidden => {
-                    let _ = write!(shown, "{name}: {}", header_text(&hidden));
-                }
-            },
-            _ => shown.push_str(line),
-        }
-        shown.push('\n');
-    }
-    shown
+    text.map_or_else(|| hex(&head), |text| text.lines().flat_map(|line| [line, "\n"]).collect())
 }
 
 fn shown_body(caught: &Caught, body: &Body) -> String {
@@ -289,6 +278,8 @@ mod tests {
         let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
         assert!(shown.ends_with("\n\nGET /x HTTP/1.1\nAuthorization: ***\nbad header"), "{shown}");
         assert!(refused(b"\x16\x03\x01").ends_with("|...|"));
+        let shown = refused(b"\x16GET /?a=b HTTP/1.1");
+        assert!(shown.ends_with("|1.1|") && shown.contains("GET /?a=b"), "nobody asked for a secret: {shown}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The JSON view of a capture: what `listen` streams, and `captured list` and `show` print.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use crate::time::rfc3339;
 
 /// A capture as every command prints it; lists leave the body out.
 #[derive(Debug, Serialize)]
-pub struct CaptureView {
+pub struct CaptureView<'a> {
     event: &'static str,
     id: i64,
     bin: String,
@@ -20,7 +22,7 @@ pub struct CaptureView {
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
     #[serde(flatten)]
-    body: Option<BodyView>,
+    body: Option<BodyView<'a>>,
     body_size: u64,
     r#type: Option<String>,
     action: Option<String>,
@@ -31,8 +33,8 @@ pub struct CaptureView {
 
 /// Bytes as JSON carries them: text where they are, else base64.
 #[derive(Debug, Serialize)]
-pub struct BodyView {
-    body: String,
+pub struct BodyView<'a> {
+    body: Cow<'a, str>,
     body_encoding: &'static str,
 }
 
@@ -44,9 +46,9 @@ struct AnswerView {
     note: Option<String>,
 }
 
-impl CaptureView {
+impl<'a> CaptureView<'a> {
     /// The view for lists.
-    pub fn new(caught: &Caught, mask: &Mask) -> CaptureView {
+    pub fn new(caught: &Caught, mask: &Mask) -> CaptureView<'a> {
         let capture = &caught.capture;
         CaptureView {
             event: "capture",
@@ -74,18 +76,18 @@ impl CaptureView {
 
     /// With its body.
     #[must_use]
-    pub fn with_body(mut self, body: &Body) -> CaptureView {
+    pub fn with_body(mut self, body: &'a Body) -> CaptureView<'a> {
         self.body = Some(BodyView::new(&body.bytes));
         self
     }
 }
 
-impl BodyView {
+impl<'a> BodyView<'a> {
     /// The view of these bytes.
-    pub fn new(bytes: &[u8]) -> BodyView {
+    pub fn new(bytes: &'a [u8]) -> BodyView<'a> {
         match std::str::from_utf8(bytes) {
-            Ok(text) => BodyView { body: text.to_owned(), body_encoding: "utf8" },
-            Err(_) => BodyView { body: STANDARD.encode(bytes), body_encoding: "base64" },
+            Ok(text) => BodyView { body: Cow::Borrowed(text), body_encoding: "utf8" },
+            Err(_) => BodyView { body: Cow::Owned(STANDARD.encode(bytes)), body_encoding: "base64" },
         }
     }
 

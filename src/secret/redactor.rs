@@ -94,9 +94,13 @@ fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
     }
     let mut at = 0;
     for (spelled, &wanted) in value.iter().enumerate() {
+        // Before it is taken for the character that begins an escape, and is one of the value's own.
+        if spelled >= TELLING_PREFIX && is_cut_escape(&tail[at..]) {
+            return true;
+        }
         match match_byte(&tail[at..], wanted) {
             Some(length) => at += length,
-            None => return spelled >= TELLING_PREFIX && is_cut_escape(&tail[at..]),
+            None => return false,
         }
     }
     false
@@ -272,6 +276,13 @@ mod tests {
         assert_eq!(redactor.redact_cut(b"all is well"), b"all is well");
     }
 
+    #[test]
+    fn a_secret_that_looks_escaped_itself_is_masked_where_an_escape_of_it_is_cut_off() {
+        for (value, cut) in [("0aa0%A", "%30%61%61%30%2"), ("0aa0\\A", "0aa0\\u005"), ("0aa0&A", "0aa0&#x2")] {
+            assert_eq!(redactor(&[value]).redact_cut(format!("t={cut}").as_bytes()), b"t=***", "{cut}");
+        }
+    }
+
     fn percent_encoded(value: &str, every: bool) -> String {
         value
             .bytes()
@@ -300,6 +311,36 @@ mod tests {
                     prop_assert!(!masked.contains(core.expose()), "{} stayed in {}", core.expose(), masked);
                 }
                 prop_assert!(masked.contains(MASK));
+            }
+        }
+
+        #[test]
+        fn wherever_a_text_is_cut_no_telling_beginning_of_a_secret_is_left(
+            value in "[!-~ ]{6,20}",
+            ways in prop::collection::vec(0..4u8, 20),
+            before in "[a-z]{0,5}[=?]",
+        ) {
+            let redactor = redactor(&[&value]);
+            let units: Vec<String> = value.bytes().zip(ways).map(|(byte, way)| match way {
+                0 => format!("%{byte:02x}"),
+                1 => format!("%{byte:02X}"),
+                2 if byte == b' ' => "+".to_owned(),
+                // Of what may begin an escape, only the escape is unmistakable.
+                _ if b"%&\\+".contains(&byte) => format!("%{byte:02X}"),
+                _ => char::from(byte).to_string(),
+            }).collect();
+            let whole = format!("{before}{}", units.concat());
+            for cut in before.len()..=whole.len() {
+                let mut end = before.len();
+                let spelled = units.iter().take_while(|unit| { end += unit.len(); end <= cut }).count();
+                let masked = redactor.redact_cut(&whole.as_bytes()[..cut]);
+                // Of an escape that was cut in two, its last digit may be left.
+                let most = before.len() + MASK.len() + 1;
+                let shown = String::from_utf8_lossy(&masked);
+                prop_assert!(
+                    spelled < TELLING_PREFIX || masked.len() <= most && shown.contains(MASK),
+                    "{} became {}", &whole[..cut], shown
+                );
             }
         }
 

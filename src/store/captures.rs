@@ -48,6 +48,13 @@ impl OneKept {
     }
 }
 
+/// In a batch of its own.
+impl From<Kept> for OneKept {
+    fn from(kept: Kept) -> OneKept {
+        OneKept { batch: Arc::new(vec![kept]), at: 0 }
+    }
+}
+
 impl Deref for OneKept {
     type Target = Kept;
 

@@ -116,19 +116,20 @@ pub fn each<E>(
     }
 }
 
-/// The first byte that says something; what says nothing is passed by.
+/// The first byte that says something; what says nothing is passed by, a byte at a time: a pipe gives any piece.
 fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
+    // What is still to come of UTF-8's byte order mark.
+    let mut mark: &[u8] = b"\xEF\xBB\xBF";
     loop {
-        let start = input.fill_buf().map_err(ListError::Io)?;
-        // UTF-8's byte order mark.
-        let mark = if start.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        let blank = mark + start[mark..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let first = start.get(blank).copied();
-        let empty = start.is_empty();
-        input.consume(blank);
-        if first.is_some() || empty {
-            return Ok(first);
+        let Some(&byte) = input.fill_buf().map_err(ListError::Io)?.first() else { return Ok(None) };
+        match mark {
+            [next, rest @ ..] if *next == byte => mark = rest,
+            // Half a mark is none.
+            [_] | [_, _] => return Ok(Some(0xEF)),
+            _ if byte.is_ascii_whitespace() => {}
+            _ => return Ok(Some(byte)),
         }
+        input.consume(1);
     }
 }
 
@@ -225,5 +226,7 @@ fn last_error(message: String) -> LastError {
     LastError { kind: found.map_or(ErrorKind::Protocol, |(kind, _)| *kind), http_status: None, message }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

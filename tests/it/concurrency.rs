@@ -22,7 +22,7 @@ fn sixteen_processes_fire_at_once_into_a_journal_that_does_not_exist() {
 
 #[test]
 fn eight_retries_of_everything_at_once_send_each_delivery_once() {
-    const FAILED: usize = 40;
+    const FAILED: usize = 200;
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, FAILED)]);
     for _ in 0..FAILED {

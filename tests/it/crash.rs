@@ -87,6 +87,58 @@ fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_se
     running.wait().assert_code(130);
 }
 
+/// As if so much time had passed that no sign of life of any holder counts any more.
+fn leases_run_out(env: &TestEnv) {
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    let pending = journal.execute("UPDATE deliveries SET lease_until = 1 WHERE status = 'pending'", []).unwrap();
+    assert_eq!(pending, 1);
+}
+
+#[test]
+fn a_suspended_process_loses_its_delivery_when_its_lease_runs_out_and_sends_nothing_more() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(200)]);
+    let args = ["fire", "account", "created", "--retry-interval", "3s", "--url", &server.url()];
+    let mut running = env.hookfire(args).spawn();
+    running.wait_for_stderr("next in 3s");
+    running.suspend();
+    env.hookfire(["retry", "--all"]).run().assert_code(0);
+    assert_eq!(server.requests().len(), 1, "it lives, and its lease holds");
+    leases_run_out(&env);
+    let retried = env.hookfire(["retry", "--all", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!((&retried[0]["status"], &retried[0]["attempt_count"]), (&"delivered".into(), &2.into()));
+    running.resume();
+    let outcome = running.wait();
+    assert!(outcome.stderr().contains("#1 was taken over by another process"), "{outcome}");
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(server.requests().len(), 2);
+    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!((&shown["status"], &shown["attempt_count"]), (&"delivered".into(), &2.into()), "{shown}");
+}
+
+#[test]
+fn what_a_suspended_process_had_sent_is_recorded_when_it_goes_on() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(200).held(), respond(503)]);
+    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    server.wait_for_requests(1);
+    running.suspend();
+    leases_run_out(&env);
+    let retried = env.hookfire(["retry", "--all", "-o", "json"]).run().assert_code(3).json();
+    let attempts = &retried[0]["attempts"];
+    assert_eq!(attempts[0]["maybe_received"], true, "{retried}");
+    server.release();
+    running.resume();
+    running.wait().assert_code(0);
+    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(shown["status"], "delivered", "{shown}");
+    assert_eq!(
+        (&shown["attempts"][0]["http_status"], &shown["attempts"][1]["http_status"]),
+        (&200.into(), &503.into())
+    );
+    assert_eq!(server.requests()[0].header("webhook-id"), server.requests()[1].header("webhook-id"));
+}
+
 #[test]
 fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
     let env = TestEnv::new();

@@ -446,6 +446,17 @@ fn a_request_that_cannot_be_kept_is_answered_503_and_is_no_mere_miss() {
 }
 
 #[test]
+fn an_answer_that_is_not_due_in_time_is_not_waited_for() {
+    let env = TestEnv::new();
+    for (script, method, code) in [("timeout", "PUT", 7), ("200@1m", "PUT", 7), ("200@1m", "POST", 0)] {
+        let (running, port) = listening(&env, &["--within", "600ms", "--respond", script, "--method", method]);
+        let mut held = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        held.write_all(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        running.wait().assert_code(code);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_before_anything_runs() {
     let env = TestEnv::new();
     for (option, value, words) in [

@@ -224,7 +224,14 @@ fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
     let file = env.write_file("url", "stale");
     let listener = Listener::start(&env, &["--ready-file", "url"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), listener.url());
+    // Another one that finds the port taken, or takes another port, and ends before it.
+    let port = listener.port().to_string();
+    env.hookfire(["listen", "--port", &port, "--ready-file", "url"]).run().assert_code(1);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), listener.url());
+    let other = Listener::start(&env, &["--ready-file", "url"]);
     listener.stop();
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), other.url());
+    other.stop();
     assert!(!file.exists());
 }
 
@@ -260,7 +267,9 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
         env.hookfire(["fire", "account", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
     }
     let outcome = running.wait().assert_code(0);
-    for limit in ["64 KiB", "1 MiB", "30s", "10000"] {
+    for limit in
+        ["head 64 KiB", "100 headers", "body 1 MiB", "30s", "512 connections", "4 MiB buffered", "newest 10000"]
+    {
         assert!(outcome.stderr().contains(limit), "{limit}: {outcome}");
     }
     let lines: Vec<&str> = outcome.stdout().lines().collect();
@@ -290,6 +299,7 @@ fn what_cannot_be_is_refused_in_words() {
     refused(&["--respond", "nonsense"], 2, "`nonsense` is not a step");
     refused(&["--bin", "a/b"], 2, "a bin's name is");
     refused(&["--bin", "api"], 2, "itself answers");
+    refused(&["--emulate-portal", "--bin", "x", "--bin", "admin"], 2, "bin `admin`");
     refused(&["--response-header", "nonsense"], 2, "--response-header");
     refused(&["--require-secret", "token=@env:NOT_SET_AT_ALL"], 1, "NOT_SET_AT_ALL");
     refused(&["--forward-to", "ftp://x"], 2, "ftp");

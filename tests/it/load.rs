@@ -85,22 +85,39 @@ fn a_huge_body_and_a_million_headers_cost_little_memory() {
     const BODY: usize = 100 * 1024 * 1024;
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &[]);
-    let pid = listener.process().pid();
-    let kilobytes = |what: &str| -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    };
     assert_eq!(listener.get("/warm").status, 200);
-    let idle = kilobytes("VmRSS:");
+    let idle = listener.process().kilobytes("VmRSS:");
     let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY}\r\n\r\n");
     assert_eq!(pour(&listener, &head, &[b'x'; 65_536], BODY / 65_536), "413");
     let chunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = [&b"10000\r\n"[..], &[b'x'; 65_536], b"\r\n"].concat();
     assert_eq!(pour(&listener, chunks, &chunk, BODY / 65_536), "413");
     assert_eq!(pour(&listener, "GET / HTTP/1.1\r\n", &b"X-A: b\r\n".repeat(1_000), HEADERS / 1_000), "431");
-    let peak = kilobytes("VmHWM:");
+    let peak = listener.process().kilobytes("VmHWM:");
     assert!(peak <= idle + 16 * 1024, "{peak} kB, after {idle} kB");
+    listener.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn to_look_at_what_is_hostile_costs_little_memory_however_many_do() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    let deep = |siblings: usize| format!("{}{}{}", "<a>".repeat(900), "<b/>".repeat(siblings), "</a>".repeat(900));
+    // Just laid out, too large for it, and six times as large in JSON.
+    for body in [deep(20_000), deep(250_000), "\u{1}".repeat(1_000_000), "\u{1}".repeat(1_000_000)] {
+        assert_eq!(listener.post("/", &body).status, 200);
+    }
+    let idle = listener.process().kilobytes("VmRSS:");
+    let targets = ["_hookfire/api/captures/1", "_hookfire/api/captures/2", "_hookfire/api/captures/3"];
+    let shared = &listener;
+    std::thread::scope(|scope| {
+        for target in targets.iter().chain(&["api/v1/bins/inbox/requests"]).cycle().take(16) {
+            scope.spawn(move || assert_eq!(shared.get(&format!("/{target}")).status, 200, "{target}"));
+        }
+    });
+    let peak = listener.process().kilobytes("VmHWM:");
+    assert!(peak <= idle + 128 * 1024, "{peak} kB, after {idle} kB");
     listener.stop();
 }
 

@@ -291,7 +291,7 @@ fn all_that_failed_is_retried_in_one_go_when_confirmed() {
 #[test]
 fn a_capture_is_sent_again_to_where_the_user_says() {
     let env = TestEnv::new();
-    let endpoint = Server::script(vec![respond(200).body("thanks"), respond(404).body("<h1>no</h1>")]);
+    let endpoint = Server::script(vec![respond(200).body("thanks"), respond(404).body("<h1>no</h1>"), respond(204)]);
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else { return };
     listener
@@ -299,10 +299,17 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     open(&browser, &listener, "");
     browser.click("#send-again");
     browser.wait_for("document.activeElement.id === 'send-to'");
+    let kept = || browser.script("return localStorage.getItem('hookfire.send-to')");
+    browser.keys(&endpoint.url().replace("http://", "http://user:pass@"));
+    browser.keys(ENTER);
+    browser.wait_for_text("#dialog .result", "user or password");
+    browser.script("document.querySelector('#send-to').value = ''");
+    browser.click("#send-to");
     browser.keys(&endpoint.url());
     browser.keys(ENTER);
     browser.wait_for_text("#dialog .result", "--send-credentials");
     assert_eq!(endpoint.requests().len(), 0, "credentials are for the host that they came for");
+    assert_eq!(kept(), Value::Null, "what was refused is not remembered");
     browser.click("#send-credentials");
     browser.click("#dialog [type=submit]");
     browser.wait_for_text("#dialog .result", "answered 200");
@@ -310,6 +317,10 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     browser.click("#dialog [type=submit]");
     browser.wait_for_text("#dialog .result", "answered 404");
     browser.wait_for_text("#dialog .result", "<h1>no</h1>");
+    browser.script("document.querySelector('#send-to').value += '/T0/secret?token=x'");
+    browser.click("#dialog [type=submit]");
+    browser.wait_for_text("#dialog .result", "answered 204");
+    assert_eq!(kept(), endpoint.url(), "neither path nor query");
     let sent = endpoint.requests();
     assert_eq!(
         (sent[0].method.as_str(), sent[0].target.as_str(), &sent[0].body[..]),
@@ -317,4 +328,36 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     );
     assert_eq!(sent[0].header("authorization"), Some("canary"));
     assert_eq!(sent[0].header("x-a"), Some("1"));
+}
+
+#[test]
+fn an_answer_that_comes_later_is_shown_where_one_looks() {
+    let upstream = Server::script(vec![respond(201).held()]);
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
+    let Some(browser) = Browser::start() else { return };
+    open(&browser, &listener, "");
+    std::thread::scope(|scope| {
+        scope.spawn(|| listener.get("/slow"));
+        browser.wait_for_text("#detail .answer", "no answer");
+        upstream.release();
+        browser.wait_for_text("#detail .answer", "201");
+    });
+}
+
+#[test]
+fn of_a_large_body_the_beginning_is_shown_and_the_rest_is_a_link_away() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else { return };
+    listener.post("/", &format!("[{}1]", "1,".repeat(300_000)));
+    open(&browser, &listener, "");
+    browser.wait_for_text("#detail", "the beginning of a large body");
+    let size =
+        browser.wait_for("fetch(document.querySelector('#whole-body').href).then(a => a.text()).then(t => t.length)");
+    assert_eq!(size, 600_003);
+    listener.post("/", "[1]");
+    browser.wait_for("document.querySelectorAll('#list [role=option]').length === 2");
+    browser.click("#list [role=option]");
+    browser.wait_for("document.querySelector('#whole-body') === null");
 }

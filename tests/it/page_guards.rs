@@ -1,6 +1,8 @@
 //! The page against what is hostile, large or narrow: text stays text, lists stay bounded, and no other site can use it.
 
-use crate::support::browser::Browser;
+use serde_json::Value;
+
+use crate::support::browser::{Browser, ENTER};
 use crate::support::{Listener, Server, TestEnv, respond};
 
 const SCRIPT: &str = "<script>window.hacked=1</script>";
@@ -245,4 +247,32 @@ fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_a
     browser.wait_for_text("#detail h2", "POST /kept");
     assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
     assert_eq!(listener.get("/_hookfire/").status, 401);
+}
+
+#[test]
+fn after_a_restart_the_page_of_an_exposed_listener_asks_for_the_new_token() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
+    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
+    let page = |ready: &Value| ready["page"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    browser.open(&page(listener.ready()));
+    browser.wait_for_text("#live", "Live");
+    let port = listener.port().to_string();
+    listener.stop();
+    let mut again = env.hookfire(["listen", "0.0.0.0", "--expose", "--port", &port, "-o", "ndjson"]).spawn();
+    let ready: Value = serde_json::from_str(&again.wait_for_stdout_line("\"ready\"")).unwrap();
+    browser.wait_for_text("#asking", "asks for its token");
+    browser.wait_for_text("#live", "Waiting for the token");
+    browser.click("#asked-token");
+    browser.keys("wrong");
+    browser.keys(ENTER);
+    browser.wait_for_text("#toast", "not its token");
+    browser.script("document.querySelector('#asked-token').value = ''");
+    browser.click("#asked-token");
+    browser.keys(page(&ready).split_once("token=").unwrap().1);
+    browser.keys(ENTER);
+    browser.wait_for_text("#live", "Live");
+    browser.wait_for("document.querySelector('#asking').hidden && !location.href.includes('token=')");
+    again.terminate();
+    again.wait().assert_code(0);
 }

@@ -161,11 +161,12 @@ fn an_answer_larger_than_any_buffer_arrives_and_the_next_request_is_still_caught
     assert_eq!([caught(&catcher).target, caught(&catcher).target], ["/head", "/after"]);
 }
 
-/// Keeps nothing while `broken`, else acknowledges only when told to.
+/// Keeps nothing while `broken`, and tells what is amended.
 #[derive(Default)]
 struct Fickle {
     broken: Mutex<bool>,
     kept: Mutex<i64>,
+    amended: Mutex<Option<mpsc::Sender<(i64, capture::Answer)>>>,
 }
 
 impl Keeper for Fickle {
@@ -181,7 +182,25 @@ impl Keeper for Fickle {
         })));
     }
 
-    fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}
+    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+        if let Some(amended) = &*self.amended.lock().unwrap() {
+            amended.send((id, answer)).unwrap();
+        }
+        done(Ok(()));
+    }
+}
+
+#[test]
+fn an_answer_that_finds_nobody_is_recorded_as_none() {
+    let (amends, amended) = mpsc::channel();
+    let keeper = Arc::new(Fickle { amended: Mutex::new(Some(amends)), ..Fickle::default() });
+    let catcher = Catcher::bind(Setup::new(ANY_PORT, "201@100ms,200".parse().unwrap(), keeper)).unwrap();
+    Client::sending(&catcher, "GET /gone HTTP/1.1\r\n\r\n").reset();
+    let (id, answer) = amended.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((id, answer.status), (1, None));
+    assert_eq!(answer.note.as_deref(), Some("its client was gone before it could be answered 201"));
+    assert_eq!(Client::sending(&catcher, "GET /there HTTP/1.1\r\n\r\n").answer().status, 200);
+    assert!(amended.try_recv().is_err(), "who was answered is not amended");
 }
 
 #[test]

@@ -64,6 +64,8 @@ struct Seen {
     malformed: bool,
     secret_ok: Option<bool>,
     answer_status: Option<u16>,
+    /// What is said of the answer, or why it is malformed.
+    note: Option<String>,
     remote_addr: SocketAddr,
     received_at_ms: i64,
     duration_ms: u64,
@@ -81,6 +83,7 @@ impl From<(Capture, Body)> for Seen {
             malformed: capture.malformed,
             secret_ok: capture.secret_ok,
             answer_status: capture.answer.status,
+            note: capture.answer.note,
             remote_addr: capture.remote_addr,
             received_at_ms: capture.received_at.0,
             duration_ms: capture.answer.duration_ms,

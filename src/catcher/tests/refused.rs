@@ -19,6 +19,7 @@ fn refused(bytes: &[u8], status: u16) -> Seen {
     assert_eq!(client.until_closed().unwrap(), b"");
     assert!(capture.malformed);
     assert_eq!(capture.answer_status, Some(status));
+    assert!(capture.note.is_some(), "it says why");
     assert!(catcher.try_caught().is_err(), "one capture only");
     capture
 }
@@ -75,17 +76,94 @@ fn giant_heads_and_too_many_headers_are_431() {
     let kept = capture.head.len();
     assert!(giant.starts_with(&capture.head), "{kept} bytes");
     assert!((64 << 10..(64 << 10) + (1 << 20)).contains(&kept), "{kept} bytes");
+    assert_eq!(capture.note.as_deref(), Some("its head is longer than 64 KiB"));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
-    assert_eq!(refused(many.as_bytes(), 431).head, many.as_bytes());
+    let capture = refused(many.as_bytes(), 431);
+    assert_eq!((capture.head.as_slice(), capture.headers.len()), (many.as_bytes(), 101));
+    assert_eq!(capture.note.as_deref(), Some("its head has more than 100 headers"));
+}
+
+#[test]
+fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() {
+    for most in [3, 300] {
+        let catcher = catcher_with("200", Limits { headers: most, ..Limits::default() });
+        let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
+        assert_eq!(Client::sending(&catcher, head(most)).answer().status, 200);
+        assert_eq!(caught(&catcher).headers.len(), most);
+        // As it comes in two pieces, hyper has refused it before the second is read.
+        let whole = head(900);
+        let (first, second) = whole.split_at(whole.len() - 100);
+        let mut client = Client::sending(&catcher, first);
+        client.send(second);
+        assert_eq!(client.answer().status, 431);
+        let capture = caught(&catcher);
+        assert_eq!((capture.head.as_slice(), capture.headers.len()), (whole.as_bytes(), 900));
+    }
+}
+
+#[test]
+fn who_sends_half_of_too_many_headers_is_refused_all_the_same() {
+    let catcher = catcher("200");
+    let mut client = Client::sending(&catcher, format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(101)));
+    assert_eq!(client.answer().status, 431);
+    assert!(caught(&catcher).malformed);
+}
+
+#[test]
+fn a_malformed_capture_says_why() {
+    for (sent, status, why) in [
+        (&b"GET /a<b> HTTP/1.1\r\n\r\n"[..], 400, "the character `<`"),
+        (b"GET /caf\xe9 HTTP/1.1\r\n\r\n", 400, "must be percent-encoded"),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400, "is no header"),
+        (
+            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "both a Content-Length",
+        ),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "chunks cannot be read"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413, "longer than 1 MiB"),
+    ] {
+        let capture = refused(sent, status);
+        let note = capture.note.unwrap();
+        assert!(note.contains(why), "{why}: {note}");
+    }
+    let catcher = catcher_with("200", hasty());
+    for (sent, closes, why) in [
+        (&b"GET / HT"[..], true, "before the head was whole"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab", true, "before the body was whole"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", true, "before the body was whole"),
+        (b"GET / HT", false, "its head was not whole within 50ms"),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab", false, "its body was not whole within 50ms"),
+    ] {
+        let client = Client::sending(&catcher, sent);
+        if closes {
+            client.half_close();
+        }
+        let note = caught(&catcher).note.unwrap();
+        assert!(note.contains(why), "{why}: {note}");
+    }
+}
+
+#[test]
+fn a_body_that_is_told_to_be_too_long_is_413_at_once() {
+    let catcher = catcher("200");
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let head = format!("POST / HTTP/1.1\r\n{expect}Content-Length: 5000000\r\n\r\n");
+        let mut client = Client::sending(&catcher, format!("{head}what came"));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.as_str()), (413, "Payload Too Large\n"));
+        let capture = caught(&catcher);
+        assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"what came"[..]));
+        assert!(capture.malformed);
+    }
 }
 
 #[test]
 fn a_body_over_the_limit_is_413_and_kept_as_far_as_the_limit() {
     let catcher = catcher("200");
-    let size = 5 << 20;
-    let head = format!("POST / HTTP/1.1\r\nContent-Length: {size}\r\n\r\n");
-    let mut client = Client::sending(&catcher, &head);
-    client.send(vec![b'x'; size]);
+    let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = Client::sending(&catcher, format!("{head}{:x}\r\n", 5 << 20));
+    client.send(vec![b'x'; 5 << 20]);
     let answer = client.answer();
     assert_eq!((answer.status, answer.body.as_str()), (413, "Payload Too Large\n"));
     let capture = caught(&catcher);

@@ -40,9 +40,9 @@ Examples:
 /// `hookfire-replay-of: ID` is added. On the wire header names are in lower case with repeats together, and a request
 /// without Accept gets `Accept: */*`. Nothing is written to the journal.
 ///
-/// Captured Authorization and Cookie headers go only to the host that they came for, whatever its port, unless
-/// --send-credentials is given; without it nothing is sent (exit code 2). The exit code says what came: 0 every answer was
-/// a success (2xx), 3 another status, 4 no answer.
+/// Captured headers that look like a credential (Authorization, Cookie, X-Api-Key: those whose values are shown as ***) go
+/// only to the host that they came for, whatever its port, unless --send-credentials is given; without it nothing is sent
+/// (exit code 2). The exit code says what came: 0 every answer was a success (2xx), 3 another status, 4 no answer.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedReplayArgs {
@@ -55,7 +55,7 @@ pub struct CapturedReplayArgs {
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
-    /// Send captured Authorization and Cookie headers to another host than they came for
+    /// Send captured credentials to another host than they came for
     #[arg(long, help_heading = "Target")]
     send_credentials: bool,
     #[command(flatten)]
@@ -272,7 +272,8 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
         };
         answer.headers.iter().map(shown).collect::<Vec<_>>()
     });
-    let kept = answer.map(|answer| kept_body(&redactor.redact_bytes(&answer.body)));
+    let redacted = answer.map(|answer| redactor.redact_bytes(&answer.body));
+    let kept = redacted.as_deref().map(kept_body);
     let cut = answer.and_then(|answer| answer.cut.as_ref()).map(|words| format!("the response body {words}"));
     serde_json::json!({
         "id": caught.id, "method": one.request.method, "url": one.shown_url,
@@ -290,7 +291,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
 }
 
 /// The beginning of a body, not cut inside a character.
-fn kept_body(body: &[u8]) -> BodyView {
+fn kept_body(body: &[u8]) -> BodyView<'_> {
     let kept = &body[..body.len().min(RESPONSE_BODY_KEPT)];
     match std::str::from_utf8(kept) {
         Err(e) if e.error_len().is_none() && kept.len() < body.len() => BodyView::new(&kept[..e.valid_up_to()]),

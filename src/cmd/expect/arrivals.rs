@@ -1,15 +1,14 @@
 //! Where the captures come from: a listener of our own, or a bin that another hookfire fills.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::capture::{Answer, Body, Capture, Caught};
 use crate::expect::{Arrival, Arrivals, Expectation};
 use crate::journal::Journal;
-use crate::store::{Batch, CaptureQuery, Done, Keeper, StoreError};
+use crate::store::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, StoreError};
 
 /// How often a bin is looked into.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -17,21 +16,47 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// How many captures of a bin are read at a time, their bodies not included.
 const PAGE: u32 = 100;
 
+/// Bytes of captures that may wait to be judged.
+const WAITING_BYTES: usize = 2 * 1024 * 1024;
+
+/// About what a capture takes beside its head, which is there twice, and its body.
+const OWN_BYTES: usize = 1024;
+
 /// Has another keeper keep captures, and tells of each as soon as it is kept.
+///
+/// Who sends more than can be judged waits for its answers: the keeper is held up until there is room for what it tells. So
+/// little is left to be judged when the time is up.
 pub struct Telling<K> {
     keeper: K,
     expectation: Expectation,
-    tell: Sender<Arrival>,
+    line: Arc<Line>,
 }
 
-/// What a [`Telling`] tells.
-pub struct Told(Receiver<Arrival>);
+/// What a [`Telling`] tells. When dropped, nobody is held up any more.
+pub struct Told(Arc<Line>);
+
+/// What was told and not yet judged.
+#[derive(Default)]
+struct Line {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    arrivals: VecDeque<Arrival>,
+    bytes: usize,
+    /// How many were received, and are not told yet.
+    under_way: usize,
+    is_over: bool,
+}
 
 impl<K: Keeper> Telling<K> {
     /// A keeper like `keeper` for what may be the expected one, and what it tells.
     pub fn new(keeper: K, expectation: Expectation) -> (Telling<K>, Told) {
-        let (tell, told) = channel();
-        (Telling { keeper, expectation, tell }, Told(told))
+        let line = Arc::new(Line::default());
+        (Telling { keeper, expectation, line: Arc::clone(&line) }, Told(line))
     }
 }
 
@@ -41,15 +66,15 @@ impl<K: Keeper> Keeper for Telling<K> {
             // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
             capture.secret_ok = self.expectation.secrets_are_right(capture);
         }
-        let (tell, count) = (self.tell.clone(), captures.len());
+        let places: Vec<Place> = captures.iter().map(|_| Place::take(&self.line)).collect();
         let kept = move |result: Result<Batch, Arc<StoreError>>| {
-            for at in 0..count {
-                let arrival = match &result {
-                    Ok(batch) => Arrival::Kept(Box::new(batch[at].caught.clone()), batch[at].body.clone()),
-                    Err(reason) => Arrival::NotKept(Arc::clone(reason)),
-                };
-                // Before it is answered: whoever sent it may end, and with it the wait. Nobody listens after the wait.
-                let _ = tell.send(arrival);
+            // Before it is answered: whoever sent it may end, and with it the wait.
+            match &result {
+                Ok(batch) => {
+                    let each = OneKept::each(batch).map(Arrival::Kept);
+                    places.into_iter().zip(each).for_each(|(place, kept)| place.fill(kept));
+                }
+                Err(reason) => places.into_iter().for_each(|place| place.fill(Arrival::NotKept(Arc::clone(reason)))),
             }
             done(result);
         };
@@ -61,17 +86,76 @@ impl<K: Keeper> Keeper for Telling<K> {
     }
 }
 
+impl Line {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That of a capture which is being kept, whatever becomes of it.
+struct Place(Arc<Line>);
+
+impl Place {
+    fn take(line: &Arc<Line>) -> Place {
+        line.waiting().under_way += 1;
+        Place(Arc::clone(line))
+    }
+
+    /// Tells this, as soon as there is room for it.
+    fn fill(self, arrival: Arrival) {
+        let Place(line) = &self;
+        let bytes = size(&arrival);
+        let has_no_room = |waiting: &mut Waiting| {
+            !waiting.is_over && !waiting.arrivals.is_empty() && waiting.bytes + bytes > WAITING_BYTES
+        };
+        let waiting = line.emptied.wait_while(line.waiting(), has_no_room);
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        if !waiting.is_over {
+            waiting.bytes += bytes;
+            waiting.arrivals.push_back(arrival);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting().under_way -= 1;
+        self.0.filled.notify_one();
+    }
+}
+
+/// About how much memory it holds.
+fn size(arrival: &Arrival) -> usize {
+    let Arrival::Kept(kept) = arrival else { return OWN_BYTES };
+    OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.bytes.len() + kept.body.wire.as_ref().map_or(0, Vec::len)
+}
+
 impl Arrivals for Told {
     fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
-        match self.0.recv_timeout(patience) {
-            Ok(arrival) => Ok(Some(arrival)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => {
-                // The catcher has gone down, which it has told. The time still has to pass.
-                thread::sleep(patience);
-                Ok(None)
-            }
+        let Told(line) = self;
+        let is_empty = |waiting: &mut Waiting| waiting.arrivals.is_empty();
+        let waited = line.filled.wait_timeout_while(line.waiting(), patience, is_empty);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if patience.is_zero() {
+            // The time is up, and what was received by then counts. It is known soon: the journal's patience is short.
+            let comes = |waiting: &mut Waiting| waiting.arrivals.is_empty() && waiting.under_way > 0;
+            waiting = line.filled.wait_while(waiting, comes).unwrap_or_else(PoisonError::into_inner);
         }
+        let next = waiting.arrivals.pop_front();
+        if let Some(arrival) = &next {
+            waiting.bytes -= size(arrival);
+            line.emptied.notify_all();
+        }
+        Ok(next)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.is_over = true;
+        waiting.arrivals.clear();
+        self.0.emptied.notify_all();
     }
 }
 
@@ -98,7 +182,7 @@ impl<'a> Growing<'a> {
             let Some(next) = self.read.pop_front() else { return Ok(None) };
             // One that was deleted meanwhile is none.
             if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(Arrival::Kept(Box::new(caught), body)));
+                return Ok(Some(Arrival::Kept(Kept { caught, body }.into())));
             }
         }
     }
@@ -111,5 +195,101 @@ impl Arrivals for Growing<'_> {
         }
         thread::sleep(patience.min(GLANCE));
         self.known()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::time::UnixMs;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Two of these have room, and no third.
+    const LARGE: usize = WAITING_BYTES / 2 - 2 * OWN_BYTES;
+
+    /// Gives what it is to keep to whoever has the other end.
+    struct ByHand(mpsc::Sender<ToKeep>);
+
+    type ToKeep = (Vec<(Capture, Body)>, Done<Batch>);
+
+    impl Keeper for ByHand {
+        fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+            self.0.send((captures, done)).unwrap();
+        }
+
+        fn amend(&self, _: i64, _: Answer, _: Done<()>) {}
+    }
+
+    struct Desk {
+        told: Told,
+        to_keep: mpsc::Receiver<ToKeep>,
+        answered: mpsc::Receiver<()>,
+    }
+
+    /// So many large captures, handed to the keeper.
+    fn handed_over(count: usize) -> Desk {
+        let (by_hand, to_keep) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let (telling, told) = Telling::new(ByHand(by_hand), Expectation::default());
+        for name in 0..count {
+            let head = format!("GET /{name} HTTP/1.1\r\n\r\n").into_bytes();
+            let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head);
+            let answer = answer.clone();
+            let done = move |_| answer.send(()).unwrap();
+            let body = Body { bytes: vec![b'x'; LARGE], wire: None };
+            telling.keep(vec![(capture, body)], Box::new(done));
+        }
+        Desk { told, to_keep, answered }
+    }
+
+    /// Keeps all of them, on a thread of its own as the journal does.
+    fn keep(to_keep: mpsc::Receiver<ToKeep>) -> thread::JoinHandle<()> {
+        thread::spawn(move || {
+            for (captures, done) in to_keep {
+                let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
+                done(Ok(Arc::new(kept.collect())));
+            }
+        })
+    }
+
+    fn path(arrival: Option<Arrival>) -> String {
+        let Some(Arrival::Kept(kept)) = arrival else { panic!("nothing is told") };
+        kept.caught.capture.path().to_owned()
+    }
+
+    #[test]
+    fn who_sends_more_than_is_judged_is_held_up_and_nothing_is_left_out() {
+        let Desk { mut told, to_keep, answered } = handed_over(10);
+        let keeping = keep(to_keep);
+        answered.recv_timeout(PATIENCE).unwrap();
+        answered.recv_timeout(PATIENCE).unwrap();
+        assert!(answered.recv_timeout(Duration::from_millis(50)).is_err(), "there is no room for a third");
+        for expected in 0..10 {
+            // As when the time is up: what was received counts.
+            assert_eq!(path(told.next(Duration::ZERO).unwrap()), format!("/{expected}"));
+        }
+        keeping.join().unwrap();
+        assert_eq!(answered.iter().count(), 8);
+        assert!(told.next(Duration::ZERO).unwrap().is_none());
+    }
+
+    #[test]
+    fn when_nobody_judges_any_more_nobody_is_held_up() {
+        let Desk { told, to_keep, answered } = handed_over(10);
+        let keeping = keep(to_keep);
+        answered.recv_timeout(PATIENCE).unwrap();
+        drop(told);
+        keeping.join().unwrap();
+        assert_eq!(answered.iter().count(), 9);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_nobody_keeps() {
+        let Desk { mut told, to_keep, .. } = handed_over(1);
+        assert!(told.next(Duration::from_millis(1)).unwrap().is_none(), "it is under way");
+        drop(to_keep);
+        assert!(told.next(Duration::ZERO).unwrap().is_none(), "it is lost");
     }
 }

@@ -128,14 +128,14 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
             .hint("`--bin` waits for what another hookfire listens to"));
     }
     ctx.catch_interrupts()?;
-    let begun = ctx.now();
+    let begun = ctx.clock.elapsed();
     let ended = match &args.bin {
         Some(bin) => in_bin(args, bin, ctx, &watch, &mut report),
         None => listening(args, ctx, &watch, &mut report),
     };
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
-    let written = junit.write(&report.case(&ended, ctx.now().since(begun)));
+    let written = junit.write(&report.case(&ended, ctx.clock.elapsed().saturating_sub(begun)));
     match (ended, written) {
         (Ok(exit), written) => Failure::after(written, exit),
         (Err(failure), written) => {
@@ -162,19 +162,25 @@ fn listening(
     }
     let journal = ctx.journal()?;
     journal.create_bin(BIN, false, ctx.now())?;
-    let (keeper, mut told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?, watch.expectation.clone());
+    let (keeper, told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?, watch.expectation.clone());
     let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper))).map_err(|e| {
         Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
     })?;
+    // Goes before the catcher does, which waits for what waits here.
+    let mut told = told;
     let url = catcher.url();
     report.listening(&url, catcher.addr().port(), args.command.is_empty())?;
     let child = Child::start(&args.command, Some(&url))?;
+    let deadline = ctx.clock.elapsed().saturating_add(args.within);
     let waited = wait(watch, &mut told, child, report);
-    // Before anything is said: what was taken is still answered as it is due. Who was ended, waits for no answer.
-    if ctx.clock.interrupted() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+    drop(told);
+    // Before anything is said: what was taken is still answered as it is due, as far as the time allows. Who was ended, waits
+    // for no answer.
+    let over = || ctx.clock.interrupted() || ctx.clock.elapsed() >= deadline;
+    if over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
         catcher.stop();
     } else {
-        catcher.finish(|| ctx.clock.interrupted());
+        catcher.finish(over);
     }
     report.judge(waited?)
 }

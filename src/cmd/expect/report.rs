@@ -169,7 +169,8 @@ impl<'a> Report<'a> {
             (matched, count) => format!("{matched} of {count} expected came within {within}: {}", self.expected),
         };
         let failure = Failure::from_error(Kind::Unmet, self.with_miss(words, seen));
-        let shows = seen.nearest.as_ref().map(|miss| format!("`hookfire captured show {}` shows it", miss.caught.id));
+        let shows =
+            seen.nearest.as_ref().map(|miss| format!("`hookfire captured show {}` shows it", miss.kept.caught.id));
         shows.into_iter().chain(std::mem::take(&mut self.hints)).fold(failure, Failure::hint)
     }
 
@@ -179,8 +180,8 @@ impl<'a> Report<'a> {
             return anyhow::Error::msg(words);
         }
         let causes = match &seen.nearest {
-            Some(Miss { caught, unmet }) => {
-                let nearest = format!("the nearest miss is {}", self.title(caught));
+            Some(Miss { kept, unmet }) => {
+                let nearest = format!("the nearest miss is {}", self.title(&kept.caught));
                 std::iter::once(nearest).chain(unmet.iter().map(|words| self.redactor.redact(words))).collect()
             }
             None if seen.captures == 0 => vec!["no request came at all".to_owned()],

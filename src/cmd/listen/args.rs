@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use crate::capture::{MOST_HEADERS, USUAL_HEADERS};
 use crate::cmd::address::{Address, parse_port};
 use crate::cmd::args::TransportArgs;
 use crate::text::parse_size;
@@ -131,12 +132,21 @@ pub struct EmulateArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// The longest body; more is answered 413
+    /// The longest body; more is answered 413, at once where its length is told before
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BODY", hide_env_values = true)]
     pub max_body: u64,
     /// The longest head; more is answered 431
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_head_size, env = "HOOKFIRE_MAX_HEAD", hide_env_values = true)]
     pub max_head: u64,
+    /// The most headers of a head; more is answered 431
+    #[arg(long, value_name = "N", default_value_t = USUAL_HEADERS as u32, value_parser = clap::value_parser!(u32).range(1..=MOST_HEADERS as i64), env = "HOOKFIRE_MAX_HEADERS", hide_env_values = true)]
+    pub max_headers: u32,
+    /// The most bytes of requests in memory until they are kept, beyond 8 KiB of each connection
+    ///
+    /// What comes beyond that waits: clients that have fallen silent make room first (408), and what has waited for as long as
+    /// a body may take is answered 503. The request that has been coming for the longest never waits.
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED", hide_env_values = true)]
+    pub max_buffered: u64,
     /// The longest that a head may take, and then a body; more is answered 408
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout, env = "HOOKFIRE_READ_TIMEOUT", hide_env_values = true)]
     pub read_timeout: Duration,
@@ -152,7 +162,7 @@ pub struct LimitArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "In scripts")]
 pub struct EndingArgs {
-    /// End after N requests
+    /// End after N requests, and print so many; what comes at the same time is answered and kept as well
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub exit_after: Option<u64>,
     /// End after this long; with --exit-after, the exit code is 7 if fewer came

@@ -1,8 +1,11 @@
 //! What is said when it begins to listen: where, what it answers, and what its limits are.
 
+use std::net::SocketAddr;
+
 use super::args::{ListenArgs, ListenFormat};
 use super::plan::{Plan, limits_in_words};
 use crate::cmd::context::Context;
+use crate::env::{host_name, outward_address};
 use crate::failure::Failure;
 use crate::output::json;
 use crate::secret::Secret;
@@ -52,20 +55,36 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
         Some(forwarder) => format!("what {} answers", crate::upstream::Upstream::name(forwarder.as_ref())),
         None => args.answers.respond.clone(),
     };
+    let others = match elsewhere(plan, place).as_slice() {
+        [] => None,
+        urls => Some(format!("  others:  {}", urls.join(" or "))),
+    };
     let page_line = format!("  page:    {page}");
     if plan.token.is_some() && ctx.ui.is_quiet() {
         // The token stands nowhere else.
         ctx.ui.needed(page_line.trim_start());
     }
-    let lines = [
-        format!("listening on {url}{whom}"),
-        page_line,
+    let lines = [format!("listening on {url}{whom}"), page_line];
+    let rest = [
         format!("  bins:    {}", bins.collect::<Vec<_>>().join(", ")),
         format!("  answers: {answers}"),
         format!("  limits:  {}", limits_in_words(&plan.limits, args.limits.keep)),
         format!("  journal: {journal}"),
         "Ctrl-C ends it".to_owned(),
     ];
-    lines.iter().for_each(|line| ctx.ui.status(line));
+    lines.iter().chain(&others).chain(&rest).for_each(|line| ctx.ui.status(line));
     Ok(())
+}
+
+/// The URLs by which other machines may reach it, if any may: by its address, and by its name where they know that.
+fn elsewhere(plan: &Plan, place: &Place) -> Vec<String> {
+    let bound = plan.addr.ip();
+    if bound.is_loopback() {
+        return Vec::new();
+    }
+    let scheme = place.url.split_once("://").map_or("http", |(scheme, _)| scheme);
+    let address = if bound.is_unspecified() { outward_address(bound) } else { None };
+    let by_address = address.map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, place.port)));
+    let by_name = host_name().map(|name| format!("{scheme}://{name}:{}", place.port));
+    by_address.into_iter().chain(by_name).collect()
 }

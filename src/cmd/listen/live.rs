@@ -38,7 +38,11 @@ pub struct Live<'a> {
     format: ListenFormat,
     /// The second that was told last, and how: many come within one.
     clock: (Option<i64>, String),
+    /// As many as are to be shown.
+    wanted: Option<u64>,
     shown: u64,
+    /// What came beside those that were wanted.
+    surplus: u64,
     /// Captures that were pruned before they could be shown.
     missed: u64,
     refused: u64,
@@ -46,15 +50,24 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Nothing shown yet.
-    pub fn new(ctx: &'a Context<'a>, journal: Journal, mask: Mask, format: ListenFormat) -> Live<'a> {
+    /// Nothing shown yet, and `wanted` captures at most to be shown.
+    pub fn new(
+        ctx: &'a Context<'a>,
+        journal: Journal,
+        mask: Mask,
+        format: ListenFormat,
+        wanted: Option<u64>,
+    ) -> Live<'a> {
+        let clock = (None, String::new());
         Live {
             ctx,
             journal,
             mask,
             format,
-            clock: (None, String::new()),
+            clock,
+            wanted,
             shown: 0,
+            surplus: 0,
             missed: 0,
             refused: 0,
             complained: None,
@@ -78,9 +91,8 @@ impl<'a> Live<'a> {
             let many = announced.len() >= MANY;
             self.show(announced)?;
             self.complain(catcher);
-            let enough = ending.exit_after.is_some_and(|enough| self.shown >= enough);
             let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if enough || over || self.ctx.clock.interrupted() {
+            if self.room() == 0 || over || self.ctx.clock.interrupted() {
                 return Ok(());
             }
             if many {
@@ -104,7 +116,16 @@ impl<'a> Live<'a> {
                 "{captures} made room for newer ones before they could be shown; `--keep` keeps more"
             ));
         }
+        if self.surplus > 0 {
+            let requests = text::count(self.surplus as usize, "request", "requests");
+            self.ctx.ui.status(&format!("{requests} more came at the same time, answered and kept as well"));
+        }
         Ok(())
+    }
+
+    /// How many are still to be shown: a client may send another request before the listener has ended.
+    fn room(&self) -> u64 {
+        self.wanted.map_or(u64::MAX, |wanted| wanted.saturating_sub(self.shown))
     }
 
     /// How many were caught, whether they could be shown or not.
@@ -118,6 +139,7 @@ impl<'a> Live<'a> {
         }
         for announced in announced {
             match announced {
+                Announced::Kept(_) if self.room() == 0 => self.surplus += 1,
                 Announced::Kept(kept) => {
                     self.show_one(&kept.caught, &kept.body)?;
                     self.shown += 1;
@@ -146,8 +168,10 @@ impl<'a> Live<'a> {
 
     /// Shows captures that are in the journal, as far as they still are.
     fn show_ids(&mut self, ids: RangeInclusive<i64>) -> Result<(), Failure> {
-        let (first, last) = ids.into_inner();
+        let (first, end) = ids.into_inner();
         let mut after = first - 1;
+        let last = end.min(after.saturating_add_unsigned(self.room()));
+        self.surplus += (end - last).unsigned_abs();
         while after < last {
             let before = (after + BATCH).min(last) + 1;
             let query = CaptureQuery { after: Some(after), before: Some(before), ..CaptureQuery::default() };

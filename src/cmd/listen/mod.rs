@@ -13,6 +13,8 @@ mod ready;
 
 use std::sync::Arc;
 
+use tempfile::TempPath;
+
 use super::context::Context;
 use crate::catcher::{Access, Catcher, CatcherError, Front, Setup};
 use crate::exit::Exit;
@@ -35,7 +37,7 @@ use ready::ReadyFile;
 pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let plan = Plan::of(args, ctx)?;
     if let Some(path) = &args.ending.ready_file {
-        ReadyFile::prepare(path)?;
+        ReadyFile::check(path)?;
     }
     let journal = ctx.journal()?;
     let shown_path = journal.path().display().to_string();
@@ -45,10 +47,8 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let place = Place::new(catcher.url(), catcher.addr().port(), plan.token.as_ref());
     let _ready_file = args.ending.ready_file.as_deref().map(|path| ReadyFile::write(path, &place.url)).transpose()?;
     banner::show(args, ctx, &plan, &place, &shown_path)?;
-    if args.ending.open {
-        open_page(ctx, &place.page);
-    }
-    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output);
+    let _way_to_page = args.ending.open.then(|| open_page(ctx, &plan, &place));
+    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output, args.ending.exit_after);
     live.until_end(&args.ending, &catcher, &announcements)?;
     if ctx.clock.interrupted() {
         catcher.stop();
@@ -82,7 +82,7 @@ fn start(
         journal: ctx.journal()?,
         config: ctx.globals.config.as_deref(),
         default_bin: plan.bins[0].clone(),
-        mask: plan.mask.clone(),
+        mask: plan.page_mask.clone(),
         portal_token: plan.portal_token.clone(),
     })?;
     let front = Front {
@@ -110,8 +110,15 @@ fn start(
     })
 }
 
-fn open_page(ctx: &Context<'_>, page: &str) {
-    if let Err(e) = ready::open_browser(page) {
+/// Opens the page in a browser; gives what must not go as long as the browser may look for it.
+fn open_page(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Option<TempPath> {
+    let page = &place.page;
+    let opened = match &plan.token {
+        Some(_) => ready::open_privately(page).map(Some),
+        None => ready::open(page).map(|()| None),
+    };
+    opened.unwrap_or_else(|e| {
         ctx.ui.warning(&format!("no browser could be opened ({e}); the page is {page}"));
-    }
+        None
+    })
 }

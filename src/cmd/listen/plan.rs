@@ -15,6 +15,9 @@ use crate::settings::{self, Origin};
 use crate::text;
 use crate::upstream::Upstream as _;
 
+/// The first segment of the paths that a stand-in for a tenant keeps to itself.
+const TENANT_ONLY: &str = "admin";
+
 /// What the listener is to be.
 pub struct Plan {
     /// Where it listens.
@@ -27,8 +30,11 @@ pub struct Plan {
     pub response_headers: Vec<(String, String)>,
     /// Query parameters that must have these values.
     pub require_secret: Vec<(String, Secret)>,
-    /// What is hidden where captures are shown.
+    /// What is hidden in what is printed: all that is printed was caught by this listener.
     pub mask: Mask,
+    /// What is hidden on the page until asked for, `--reveal` or not. It shows what others have caught as well, who asked for
+    /// other secrets: which, nobody has written down.
+    pub page_mask: Mask,
     /// Where requests go on to.
     pub forwarder: Option<Arc<Forwarder>>,
     /// Whose scripts may use RequestBin's API: an origin in lower case, or `*`.
@@ -51,6 +57,10 @@ impl Plan {
     pub fn of(args: &ListenArgs, ctx: &Context<'_>) -> Result<Plan, Failure> {
         let addr = addr(args)?;
         let forwarder = Forwarder::of(args, ctx)?.map(Arc::new);
+        if args.portal.emulate_portal && args.bin.iter().any(|bin| bin == TENANT_ONLY) {
+            return Err(Failure::usage(format!("nothing can come to a bin `{TENANT_ONLY}` with `--emulate-portal`"))
+                .hint("everything below /admin is the tenant's then; give the bin another name"));
+        }
         if let Some(forwarder) = &forwarder {
             only_the_receiver_answers(ctx)?;
             leads_elsewhere(addr, forwarder)?;
@@ -61,9 +71,10 @@ impl Plan {
             .map_err(|e| Failure::from_error(Kind::Error, e))?;
         let script = args.answers.respond.parse::<Script>();
         let require_secret = required(&args.answers.require_secret, ctx)?;
-        let mut mask = ctx.mask(args.reveal)?;
-        mask.values = require_secret.iter().map(|(_, value)| value.clone()).collect();
-        mask.required = Some(require_secret.iter().map(|(name, _)| name.clone()).collect());
+        let values = require_secret.iter().map(|(_, value)| value.clone()).collect();
+        let page_mask = Mask { values, ..ctx.mask(false)? };
+        let required = require_secret.iter().map(|(name, _)| name.clone()).collect();
+        let mask = Mask { required: Some(required), reveal: args.reveal, ..page_mask.clone() };
         let tls = match (&args.tls.tls_cert, &args.tls.tls_key) {
             (Some(cert), Some(key)) => Some(Tls::load(cert, key).map_err(|e| Failure::from_error(Kind::Error, e))?),
             _ => None,
@@ -76,6 +87,7 @@ impl Plan {
             response_headers: args.answers.response_header.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
             require_secret,
             mask,
+            page_mask,
             forwarder,
             allow_origin: args.answers.allow_origin.as_deref().map(origin).transpose()?.flatten(),
             limits: limits(args),
@@ -198,7 +210,9 @@ fn limits(args: &ListenArgs) -> Limits {
     let default = Limits::default();
     Limits {
         head_bytes: bytes(given.max_head),
+        headers: given.max_headers as usize,
         body_bytes: bytes(given.max_body),
+        buffered_bytes: bytes(given.max_buffered),
         connections: given.max_connections.unwrap_or(default.connections),
         head_deadline: given.read_timeout,
         body_deadline: given.read_timeout,
@@ -208,10 +222,12 @@ fn limits(args: &ListenArgs) -> Limits {
 /// The limits in words, as the banner states them.
 pub fn limits_in_words(limits: &Limits, keep: u32) -> String {
     format!(
-        "head {}, body {}, {} for each, {} connections; the newest {keep} of a bin are kept",
+        "head {}, {}, body {}, {} for each, {}, {} buffered; the newest {keep} of a bin are kept",
         text::size(limits.head_bytes as u64),
+        text::count(limits.headers, "header", "headers"),
         text::size(limits.body_bytes as u64),
         crate::time::compact(limits.head_deadline),
-        limits.connections,
+        text::count(limits.connections as usize, "connection", "connections"),
+        text::size(limits.buffered_bytes as u64),
     )
 }

@@ -1,10 +1,22 @@
 //! Torn and garbled logs, and first openings that were killed: what is found is always a prefix of what was committed.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::journal::Query;
 use crate::journal::schema::{APPLICATION_ID, VERSION};
 
 const ROWS: i64 = 8;
+
+/// Where the fields of the log's header begin: magic, version, size of a page, checkpoint, two salts, two checksums.
+const LOG_FIELDS: [usize; 8] = [0, 4, 8, 12, 16, 20, 24, 28];
+/// Where those of a frame's header do: page, size after a commit, two salts, two checksums; and two places in its page.
+const FRAME_FIELDS: [usize; 8] = [0, 4, 8, 12, 16, 20, 24, 2024];
+
+/// Where the frames begin, and the last one ends.
+fn frame_starts(wal: &[u8]) -> impl Iterator<Item = usize> {
+    std::iter::once(32).chain(wal_frames(wal).into_iter().map(|(end, _)| end))
+}
 
 /// A journal's file and log as a crash would leave them: nothing moved into the file yet.
 struct Remains {
@@ -61,9 +73,12 @@ fn opens_to(file: &[u8], wal: &[u8], commits: i64, what: &str) {
 fn a_torn_log_opens_to_the_commits_before_the_tear() {
     let remains = Remains::new();
     assert_eq!(remains.commits_before(usize::MAX), ROWS + 1);
-    let ends = wal_frames(&remains.wal).into_iter().filter(|(_, commit)| *commit).map(|(end, _)| end);
-    let mut cuts: Vec<usize> = ends.flat_map(|end| [end - 1, end, end + 1, end + 30]).collect();
-    cuts.extend([0, 1, 31, 32, 33]);
+    let mut cuts: BTreeSet<usize> = LOG_FIELDS.into_iter().chain([1, 31, 33]).collect();
+    for start in frame_starts(&remains.wal) {
+        cuts.extend([start - 1, start, start + 1, start + 23, start + 25]);
+        // In the middle of each field of the frame's header, and of its page.
+        cuts.extend(FRAME_FIELDS.map(|field| start + field + 2));
+    }
     cuts.extend((0..remains.wal.len()).step_by(4093));
     for cut in cuts.into_iter().filter(|cut| *cut <= remains.wal.len()) {
         opens_to(&remains.file, &remains.wal[..cut], remains.commits_before(cut), &format!("cut at {cut}"));
@@ -73,10 +88,8 @@ fn a_torn_log_opens_to_the_commits_before_the_tear() {
 #[test]
 fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
     let remains = Remains::new();
-    let frames = wal_frames(&remains.wal);
-    let mut places: Vec<usize> = (0..32).step_by(5).collect();
-    let starts = frames.iter().map(|(end, _)| *end).step_by(3);
-    places.extend(starts.flat_map(|start| [start, start + 5, start + 9, start + 17, start + 24, start + 2000]));
+    let mut places: BTreeSet<usize> = LOG_FIELDS.into_iter().collect();
+    places.extend(frame_starts(&remains.wal).flat_map(|start| FRAME_FIELDS.map(|field| start + field)));
     for place in places.into_iter().filter(|place| *place < remains.wal.len()) {
         let mut wal = remains.wal.clone();
         wal[place] ^= 0x10;
@@ -98,6 +111,28 @@ fn garbage_after_the_last_commit_of_a_log_changes_nothing() {
     let remains = Remains::new();
     let wal = [&remains.wal[..], &remains.wal[32..5000], b"garbage"].concat();
     opens_to(&remains.file, &wal, ROWS + 1, "frames repeated out of order");
+}
+
+#[test]
+fn an_upgrade_killed_anywhere_leaves_the_older_journal_or_the_newer_one_with_all_that_is_in_it() {
+    let bench = older(1);
+    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let file = std::fs::read(bench.path()).unwrap();
+    drop(bench.open_fast(1));
+    let wal = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
+    assert!(std::fs::read(bench.path()).unwrap() == file && !wal.is_empty(), "all of it is in the log");
+    let mut found = BTreeSet::new();
+    for cut in frame_starts(&wal).flat_map(|start| [start - 1, start, start + 12, start + 100]) {
+        let killed = Bench::new();
+        std::fs::write(killed.path(), &file).unwrap();
+        std::fs::write(beside(&killed.path(), "-wal"), &wal[..cut.min(wal.len())]).unwrap();
+        found.insert(killed.raw().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap());
+        let journal = killed.open_fast(2);
+        assert_eq!((journal.delivery(7).unwrap().is_some(), journal.attempts(7).unwrap().len()), (true, 1), "{cut}");
+        assert!(journal.check().unwrap().problems.is_empty(), "{cut}");
+        assert_eq!(accept(&journal, T0).id, 10, "{cut}");
+    }
+    assert_eq!(found, BTreeSet::from([1, VERSION]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::journal::Query;
-use crate::journal::schema::{APPLICATION_ID, MIGRATIONS, VERSION};
+use crate::journal::schema::{MIGRATIONS, VERSION};
 use crate::store::StoreError;
 
 /// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
@@ -272,26 +272,7 @@ fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
 #[test]
 fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
     for version in 1..MIGRATIONS.len() {
-        let bench = Bench::new();
-        let old = bench.raw();
-        old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
-        MIGRATIONS[..version].iter().for_each(|migration| old.execute_batch(migration).unwrap());
-        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-        old.pragma_update(None, "user_version", version as i64).unwrap();
-        old.execute_batch(
-            "INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
-                 status, created_at, event)
-             VALUES (7, 'u', 'account', 'created', 'https://example.com/', '[]', '[]', 5, 60000, '200', 'failed', 1, x'3c');
-             INSERT INTO attempts (delivery_id, number, started_at, insecure) VALUES (7, 1, 1, 0);
-             INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
-                 status, created_at, event)
-             SELECT 9, uuid, type, action, url, params, headers, retries, retry_interval_ms, success, status, created_at,
-                 event FROM deliveries;
-             DELETE FROM deliveries WHERE id = 9",
-        )
-        .unwrap();
-        drop(old);
-
+        let bench = older(version);
         let journal = bench.open(1);
         let delivery = journal.delivery(7).unwrap().unwrap();
         assert_eq!((delivery.event_type.as_str(), journal.attempts(7).unwrap().len()), ("account", 1), "{version}");

@@ -27,6 +27,13 @@ pub enum Action {
     Reset,
     Hang,
     HangBeforeRead,
+    /// Answers what has not been read, and then closes or stays.
+    Early {
+        answer: Vec<u8>,
+        close: bool,
+    },
+    /// Sends these bytes, and breaks the connection once they must have arrived.
+    RawThenReset(Vec<u8>),
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +44,8 @@ pub struct Answer {
     pub body: Body,
     pub keep_alive: bool,
     pub held: bool,
+    /// How long is waited before each [`PIECE`](super::server::PIECE) of the request is read.
+    pub pace: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -60,11 +69,21 @@ pub enum After {
 }
 
 impl Action {
-    /// Does the step to a connection whose request has been read. An error means that the peer or the server
-    /// went away.
-    pub fn perform(&self, stream: &mut &TcpStream, request: &Received, halt: &Halt) -> io::Result<After> {
+    /// Whether it is done without reading the request, which is then in no list.
+    pub fn comes_before_reading(&self) -> bool {
+        matches!(self, Self::HangBeforeRead | Self::Early { .. })
+    }
+
+    /// How slowly the request is read.
+    pub fn pace(&self) -> Duration {
+        if let Self::Answer(answer) = self { answer.pace } else { Duration::ZERO }
+    }
+
+    /// Does the step to a connection whose request has been read, unless it comes before that. An error means that the
+    /// peer or the server went away.
+    pub fn perform(&self, stream: &mut &TcpStream, request: Option<&Received>, halt: &Halt) -> io::Result<After> {
         match self {
-            Self::Answer(answer) => answer.send(stream, request, halt),
+            Self::Answer(answer) => answer.send(stream, request.expect("it was read"), halt),
             Self::Raw(bytes) => stream.write_all(bytes).map(|()| After::Close),
             Self::DripHead(interval) => {
                 let head = b"HTTP/1.1 200 OK\r\nX-Drip: ".iter().copied();
@@ -78,6 +97,15 @@ impl Action {
             Self::Close => Ok(After::Close),
             Self::Reset => Ok(After::Reset),
             Self::Hang | Self::HangBeforeRead => Ok(halt.hang()),
+            Self::Early { answer, close } => {
+                stream.write_all(answer)?;
+                if *close { Ok(After::Close) } else { Ok(halt.hang()) }
+            }
+            Self::RawThenReset(bytes) => {
+                stream.write_all(bytes)?;
+                halt.pause(Duration::from_millis(50));
+                Ok(After::Reset)
+            }
         }
     }
 }

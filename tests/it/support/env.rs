@@ -65,6 +65,11 @@ impl TestEnv {
         Invocation::new(env!("CARGO_BIN_EXE_hookfire").as_ref(), &self.work_dir(), &self.variables).args(args)
     }
 
+    /// Another program in this world, by its name in `PATH`.
+    pub fn program(&self, name: &str) -> Invocation {
+        Invocation::new(name.as_ref(), &self.work_dir(), &self.variables)
+    }
+
     /// A line of shell in this world.
     pub fn shell(&self, line: &str) -> Invocation {
         Invocation::new("sh".as_ref(), &self.work_dir(), &self.variables).args(["-c", line])

@@ -20,6 +20,7 @@ mod received;
 mod redact;
 mod script;
 mod server;
+pub mod strace;
 
 #[allow(unused_imports, reason = "the toolbox's one door, the same reason: a name stays while no story needs it")]
 pub use self::{
@@ -29,8 +30,9 @@ pub use self::{
     process::{Invocation, Running},
     received::Received,
     script::{
-        Step, chunked_endless, close, drip_body, drip_head, echo, endless_headers, forever, half_status_line, hang,
-        hang_before_read, head_then_cut_body, huge_body, raw, repeat, reset, respond,
+        Step, chunked_endless, close, drip_body, drip_head, early, early_then_close, echo, endless_headers, forever,
+        half_status_line, hang, hang_before_read, head_then_cut_body, huge_body, raw, raw_then_reset, repeat, reset,
+        respond,
     },
     server::{NeverAccepting, Server, closed_port, never_accepting},
 };

@@ -120,6 +120,15 @@ impl Running {
         self.child.id()
     }
 
+    /// What the system says of its memory, such as `VmHWM:`, the most that it has had.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn kilobytes(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the system says so");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         if self.status.is_none() {
@@ -146,6 +155,20 @@ impl Running {
     /// SIGTERM, as `kill` and service managers send it.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: it does nothing until it is [resumed](Running::resume). Returns when it has stopped.
+    pub fn suspend(&mut self) {
+        self.signal(Signal::STOP);
+        if self.status.is_none() {
+            let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped).expect("a child process that stops");
+        }
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
     }
 
     /// Waits until the process has ended and both streams are closed.

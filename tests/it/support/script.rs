@@ -122,9 +122,35 @@ pub fn hang_before_read() -> Step {
     Step::new("hang_before_read()".to_owned(), Action::HangBeforeRead)
 }
 
+/// Sends these bytes as soon as a request begins, reads nothing of it, and stays.
+#[track_caller]
+pub fn early(answer: impl Into<Vec<u8>>) -> Step {
+    Step::new("early(…)".to_owned(), Action::Early { answer: answer.into(), close: false })
+}
+
+/// As [`early`], and closes at once, which breaks the connection of whoever is still writing.
+#[track_caller]
+pub fn early_then_close(answer: impl Into<Vec<u8>>) -> Step {
+    Step::new("early_then_close(…)".to_owned(), Action::Early { answer: answer.into(), close: true })
+}
+
+/// Reads the request, sends these bytes, and breaks the connection (RST).
+#[track_caller]
+pub fn raw_then_reset(bytes: impl Into<Vec<u8>>) -> Step {
+    Step::new("raw_then_reset(…)".to_owned(), Action::RawThenReset(bytes.into()))
+}
+
 #[track_caller]
 fn answer(name: String, status: u16, body: Body) -> Step {
-    let answer = Answer { status, reason: None, headers: Vec::new(), body, keep_alive: false, held: false };
+    let answer = Answer {
+        status,
+        reason: None,
+        headers: Vec::new(),
+        body,
+        keep_alive: false,
+        held: false,
+        pace: Duration::ZERO,
+    };
     Step::new(name, Action::Answer(answer))
 }
 
@@ -183,6 +209,12 @@ impl Step {
     #[track_caller]
     pub fn held(self) -> Self {
         self.change("held", |answer| answer.held = true)
+    }
+
+    /// Reads the request in pieces, and waits so long before each.
+    #[track_caller]
+    pub fn reading_slowly(self, pace: Duration) -> Self {
+        self.change("reading_slowly", |answer| answer.pace = pace)
     }
 
     #[track_caller]

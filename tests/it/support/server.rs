@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,8 @@ use super::received::{Fault, Received, read_request};
 use super::script::Step;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The most that is read of a request at a time.
+pub const PIECE: usize = 64 << 10;
 const ANY_LOOPBACK_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
 /// A running server. Strict when dropped; see [`Server::lenient`].
@@ -252,16 +254,18 @@ fn serve(stream: Arc<TcpStream>, connection: usize, shared: &Shared) {
 }
 
 fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> After {
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::with_capacity(PIECE, Paced { stream, pace: Duration::ZERO });
     loop {
         let request_begins = matches!(stream.peek(&mut [0]), Ok(1));
         if !request_begins {
             return After::Close;
         }
         let action = shared.update(State::take_step);
-        if let Some(Action::HangBeforeRead) = action.as_deref() {
-            return noted(shared.halt.hang(), &format!("connection {connection}"), shared);
+        if let Some(action) = action.as_deref().filter(|action| action.comes_before_reading()) {
+            let after = action.perform(&mut &*stream, None, &shared.halt).unwrap_or(After::Close);
+            return noted(after, &format!("connection {connection}"), shared);
         }
+        reader.get_mut().pace = action.as_deref().map_or(Duration::ZERO, Action::pace);
         let request = match read_request(&mut reader, connection) {
             Ok(request) => request,
             Err(fault) => {
@@ -288,12 +292,25 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
         let (true, 0, Some(action)) = (request.complete, beyond, action) else {
             return After::Close;
         };
-        match action.perform(&mut &*stream, &request, &shared.halt) {
+        match action.perform(&mut &*stream, Some(&request), &shared.halt) {
             Ok(After::KeepAlive) => {}
             Ok(after) => return noted(after, &in_words, shared),
             // The peer left, or the server stops: both are for the test to judge.
             Err(_) => return After::Close,
         }
+    }
+}
+
+/// A connection that is read as slowly as told.
+struct Paced<'a> {
+    stream: &'a TcpStream,
+    pace: Duration,
+}
+
+impl Read for Paced<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        thread::sleep(self.pace);
+        self.stream.read(buffer)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ListenDesk, body, json_reply, number, text_reply};
-use crate::capture::{Body, Caught, Mask};
+use crate::capture::{Body, Caught, Mask, credentials};
 use crate::desk::{Call, Reply};
 use crate::failure::{Failure, Kind};
 use crate::meaning;
@@ -15,6 +15,12 @@ use crate::store::{CaptureQuery, Order};
 
 /// Captures in one answer.
 const MOST: u32 = 500;
+/// What is to be saved, and not to be looked at.
+const BYTES: &str = "application/octet-stream";
+/// Bytes of a body that are shown, and laid out if it has no more. Laid out, a hostile one takes dozens of times as much.
+const SHOWN_BYTES: usize = 256 * 1024;
+/// Bytes of a form that was laid out.
+const LAID_OUT_BYTES: usize = 1024 * 1024;
 /// Captures that are looked at in one step where a filter has to be held against each.
 const STEP: u32 = 500;
 
@@ -43,12 +49,17 @@ pub(super) fn clear(desk: &ListenDesk, call: &Call, bin: &str) -> Result<Reply, 
 /// Answers a call below `/_hookfire/api/captures`.
 pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Result<Reply, Failure> {
     let mask = Mask { reveal: call.parameter("reveal") == Some("1"), ..desk.mask.clone() };
+    let _permit = (call.method == "GET").then(|| desk.looking.acquire());
     match (call.method.as_str(), path) {
         ("GET", []) => list(desk, call),
         ("GET", [id]) => one(desk, number(id)?, &mask),
         ("GET", [id, "curl"]) => {
             let (caught, body) = find(desk, number(id)?)?;
             Ok(text_reply(export::curl(&caught, &body, &mask)))
+        }
+        ("GET", [id, "body"]) => {
+            let (_, body) = find(desk, number(id)?)?;
+            Ok(Reply { status: 200, content_type: BYTES, body: body.bytes })
         }
         ("DELETE", [id]) => {
             let id = number(id)?;
@@ -117,12 +128,15 @@ fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
 
 fn one(desk: &ListenDesk, id: i64, mask: &Mask) -> Result<Reply, Failure> {
     let (caught, body) = find(desk, id)?;
-    let text = std::str::from_utf8(&body.bytes).ok();
-    let pretty = text.and_then(|_| meaning::laid_out(&body.bytes));
+    let is_text = std::str::from_utf8(&body.bytes).is_ok();
+    let (shown, sent) = (beginning(&body.bytes), beginning(body.as_sent()));
+    let whole = shown.len() == body.bytes.len() && sent.len() == body.as_sent().len();
+    let laid_out = if is_text && body.bytes.len() <= SHOWN_BYTES { meaning::laid_out(&body.bytes) } else { None };
+    let pretty = laid_out.filter(|pretty| pretty.len() <= LAID_OUT_BYTES);
     let language = match pretty.as_deref().map(str::trim_start) {
         Some(pretty) if pretty.starts_with('<') => "xml",
         Some(_) => "json",
-        None if text.is_some() => "text",
+        None if is_text => "text",
         None => "binary",
     };
     let shown_head = match String::from_utf8_lossy(&caught.capture.head) {
@@ -130,12 +144,23 @@ fn one(desk: &ListenDesk, id: i64, mask: &Mask) -> Result<Reply, Failure> {
         _ => format!("{}\n", head(&caught.capture, mask)),
     };
     let view = json!({
-        "capture": CaptureView::new(&caught, mask).with_body(&body),
+        "capture": CaptureView::new(&caught, mask).with_body(&Body { bytes: shown.to_vec(), wire: None }),
         "hidden": mask.hides(&caught.capture),
+        "credentials": credentials(caught.capture.head.headers()),
         "pretty": pretty, "language": language,
-        "raw": shown_head + &String::from_utf8_lossy(body.as_sent()),
+        "raw": shown_head + &String::from_utf8_lossy(sent),
+        "whole": whole,
     });
     Ok(json_reply(200, &view))
+}
+
+/// As much as is shown of it, without the half of a character at the end.
+fn beginning(bytes: &[u8]) -> &[u8] {
+    let Some(cut) = bytes.get(..SHOWN_BYTES).filter(|cut| cut.len() < bytes.len()) else { return bytes };
+    match std::str::from_utf8(cut) {
+        Err(e) if e.error_len().is_none() => &cut[..e.valid_up_to()],
+        _ => cut,
+    }
 }
 
 #[derive(Deserialize)]

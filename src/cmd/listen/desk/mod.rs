@@ -12,6 +12,7 @@ mod captures;
 mod deliveries;
 mod itself;
 mod requestbin;
+mod semaphore;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -33,12 +34,16 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::time::{Clock as _, UnixMs};
 use itself::Itself;
+use semaphore::Semaphore;
 
 /// The page: markup, style and script in one, with the markers `{{nonce}}` and `{{token}}`.
 pub const PAGE: &str = include_str!("page.html");
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Calls that look into captures at a time: what an answer is made of takes many times the room of what was caught.
+const LOOKS: usize = 2;
 
 /// What a desk is made of.
 pub struct Options<'a> {
@@ -60,6 +65,7 @@ pub struct ListenDesk {
     itself: Itself,
     default_bin: String,
     mask: Mask,
+    looking: Semaphore,
     portal_token: Option<Secret>,
     /// As the stand-in for a tenant was told.
     switchboard: Mutex<Map<String, Value>>,
@@ -80,7 +86,8 @@ impl ListenDesk {
         })?;
         let (journal, switchboard, clock) = (Mutex::new(journal), Mutex::default(), SystemClock::default());
         let instance = format!("{:x}.{:x}", clock.now().0, std::process::id());
-        Ok(ListenDesk { journal, itself, default_bin, mask, portal_token, switchboard, clock, instance })
+        let looking = Semaphore::new(LOOKS);
+        Ok(ListenDesk { journal, itself, default_bin, mask, looking, portal_token, switchboard, clock, instance })
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.

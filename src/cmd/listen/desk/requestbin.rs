@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use serde_json::Value;
 
-use super::{ListenDesk, json_reply};
+use super::{JSON, ListenDesk, json_reply};
 use crate::capture::Bin;
 use crate::desk::{Call, Reply};
 use crate::failure::Failure;
@@ -17,8 +17,8 @@ use crate::store::{CaptureQuery, Order, StoreError};
 
 /// Requests in one answer, the newest ones.
 const MOST_REQUESTS: usize = 1000;
-/// Bytes of heads and bodies in one answer, the first of them left aside.
-const MOST_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of one answer, unless its first request alone has more.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// Requests looked up at a time.
 const STEP: u32 = 50;
 
@@ -28,6 +28,7 @@ const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// Answers a call below `/api/v1/`.
 pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Result<Reply, Failure> {
     let get = matches!(call.method.as_str(), "GET" | "HEAD");
+    let _permit = get.then(|| desk.looking.acquire());
     match path {
         ["bins"] if call.method == "POST" => create(desk, call),
         ["bins", name] if get => {
@@ -36,7 +37,7 @@ pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Result<Re
         }
         ["bins", name, "requests"] if get => {
             let requests = desk.read(|journal| requests(journal, name))?;
-            Ok(requests.map_or_else(no_bin, |requests| json_reply(200, &requests)))
+            Ok(requests.map_or_else(no_bin, |body| Reply { status: 200, content_type: JSON, body }))
         }
         ["bins", name, "requests", id] if get => one(desk, name, id),
         ["bins"] | ["bins", _] | ["bins", _, "requests"] | ["bins", _, "requests", _] => {
@@ -94,12 +95,12 @@ fn random_name() -> String {
     (0..NAME_LENGTH).map(|_| letter()).collect()
 }
 
-/// The newest requests of a bin, the newest first; none if there is no such bin.
-fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<RequestView>>, StoreError> {
+/// The newest requests of a bin as JSON, the newest first; none if there is no such bin.
+fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(Bin { name, .. }) = journal.bin(name)? else { return Ok(None) };
-    let mut found: Vec<RequestView> = Vec::new();
-    let (mut bytes, mut before) = (0, None);
-    loop {
+    let mut list = Vec::new();
+    let (mut count, mut before) = (0, None);
+    'list: loop {
         let query = CaptureQuery {
             bin: Some(name.clone()),
             before,
@@ -108,19 +109,23 @@ fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<RequestView>>, S
             ..CaptureQuery::default()
         };
         let step = journal.captures(&query)?;
-        let Some(last) = step.last() else { return Ok(Some(found)) };
+        let Some(last) = step.last() else { break };
         before = Some(last.id);
         for caught in &step {
-            bytes += caught.capture.head.len() as u64 + caught.body_size;
-            if found.len() == MOST_REQUESTS || bytes > MOST_BYTES && !found.is_empty() {
-                return Ok(Some(found));
-            }
             // Unless it was deleted meanwhile.
-            if let Some((caught, body)) = journal.capture(caught.id)? {
-                found.push(RequestView::new(&caught, &body));
+            let Some((caught, body)) = journal.capture(caught.id)? else { continue };
+            // Written out at once: what a hostile body takes in JSON, six times as much as it has, shows only then.
+            let request = json::compact(&RequestView::new(&caught, &body));
+            if count == MOST_REQUESTS || count > 0 && list.len() + request.len() > MOST_BYTES {
+                break 'list;
             }
+            list.push(if count == 0 { b'[' } else { b',' });
+            list.extend_from_slice(request.as_bytes());
+            count += 1;
         }
     }
+    list.extend_from_slice(if count == 0 { b"[]" } else { b"]" });
+    Ok(Some(list))
 }
 
 fn one(desk: &ListenDesk, bin: &str, id: &str) -> Result<Reply, Failure> {
@@ -141,5 +146,5 @@ fn one(desk: &ListenDesk, bin: &str, id: &str) -> Result<Reply, Failure> {
 /// What went wrong, in RequestBin's form.
 pub(super) fn failed(failure: &Failure) -> Reply {
     let text = json::compact(&serde_json::json!({ "error": failure.error.to_string() }));
-    Reply { status: super::status_of(failure.kind), content_type: super::JSON, body: text.into_bytes() }
+    Reply { status: super::status_of(failure.kind), content_type: JSON, body: text.into_bytes() }
 }

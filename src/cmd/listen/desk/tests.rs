@@ -162,6 +162,40 @@ fn one_answer_has_only_so_many_bytes_of_requests() {
 }
 
 #[test]
+fn an_answer_is_no_larger_for_what_its_bytes_become_in_json() {
+    let office = Office::new();
+    let hostile = vec![1; 1024 * 1024];
+    let requests: Vec<(&str, &[u8])> = vec![("POST / HTTP/1.1", &hostile); 4];
+    office.catch(&requests);
+    let (_, answer) = office.reply("GET", "/api/v1/bins/inbox/requests", "");
+    let listed: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer.len() < 9 * 1024 * 1024 && listed.as_array().unwrap().len() == 1, "{}", answer.len());
+}
+
+#[test]
+fn of_a_large_body_the_beginning_is_shown_and_all_of_it_can_be_had() {
+    let office = Office::new();
+    let large = format!("<a>{}</a>", "<é/>".repeat(300_000)).into_bytes();
+    let bytes = [&[0xff][..], &large].concat();
+    let deep = [b"<a>".repeat(900), b"<b/>".repeat(60_000), b"</a>".repeat(900)].concat();
+    office.catch(&[("POST /1 HTTP/1.1", &large), ("POST /2 HTTP/1.1", &bytes), ("POST /3 HTTP/1.1", &deep)]);
+    let one = |id: i64| {
+        let (_, answer) = office.reply("GET", &format!("/_hookfire/api/captures/{id}"), "");
+        assert!(answer.len() < 2 * 1024 * 1024, "#{id}: {}", answer.len());
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let (text, binary, deep) = (one(1), one(2), one(3));
+    assert_eq!((&text["whole"], &text["pretty"], &text["language"]), (&json!(false), &Value::Null, &json!("text")));
+    let shown = text["capture"]["body"].as_str().unwrap();
+    assert!(large.starts_with(shown.as_bytes()) && (250_000..=262_144).contains(&shown.len()), "{}", shown.len());
+    assert!(text["raw"].as_str().unwrap().ends_with(shown));
+    assert_eq!(text["capture"]["body_size"], large.len());
+    assert_eq!((&binary["whole"], &binary["capture"]["body_encoding"]), (&json!(false), &json!("base64")));
+    assert_eq!((&deep["whole"], &deep["pretty"]), (&json!(true), &Value::Null), "it would be large");
+    assert_eq!(office.reply("GET", "/_hookfire/api/captures/1/body", "").1.as_bytes(), large);
+}
+
+#[test]
 fn captures_are_listed_page_by_page_and_filtered() {
     let office = Office::new();
     assert_eq!(

@@ -1,0 +1,77 @@
+//! The filter grammar: what is typed is what is meant, in any order, and what cannot be read is refused.
+
+use clap::{Command, FromArgMatches as _};
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::rfc3339;
+
+const NOW: UnixMs = UnixMs(1_795_255_200_000);
+
+/// What these words of a command line come to; none if they are refused.
+fn read(words: &[String]) -> Option<Filter> {
+    let command = ListFilterArgs::augment_args(Command::new("list").no_binary_name(true));
+    let matches = command.try_get_matches_from(words).ok()?;
+    ListFilterArgs::from_arg_matches(&matches).unwrap().filter(NOW).ok()
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let word = || prop::option::of("[a-z_]{1,8}");
+    let time = || prop::option::of((0..4_102_444_800_000i64).prop_map(UnixMs));
+    let statuses = prop::sample::select(vec!["200", "5xx", "200-207,404", "100-599"]);
+    let statuses = prop::option::of(statuses.prop_map(|text| text.parse::<StatusRanges>().unwrap()));
+    let error = prop::option::of(prop::sample::select(ErrorKind::ALL.to_vec()));
+    (word(), word(), word(), time(), time(), statuses, error).prop_map(
+        |(event_type, action, endpoint, since, before, http_status, error)| Filter {
+            event_type,
+            action,
+            endpoint,
+            since,
+            before,
+            http_status,
+            error,
+        },
+    )
+}
+
+/// The options that say this, each with its value.
+fn typed(filter: &Filter) -> Vec<[String; 2]> {
+    let pairs = [
+        ("--type", filter.event_type.clone()),
+        ("--action", filter.action.clone()),
+        ("--endpoint", filter.endpoint.clone()),
+        ("--since", filter.since.map(rfc3339)),
+        ("--before", filter.before.map(rfc3339)),
+        ("--http-status", filter.http_status.as_ref().map(ToString::to_string)),
+        ("--error", filter.error.map(|kind| kind.as_str().to_owned())),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_filter_is_what_was_typed_in_any_order_and_spelling(filter in filter(), turn in 0..7usize, equals: bool) {
+        let mut options = typed(&filter);
+        let turn = turn % options.len().max(1);
+        options.rotate_left(turn);
+        let words: Vec<String> = if equals {
+            options.iter().map(|option| option.join("=")).collect()
+        } else {
+            options.concat()
+        };
+        prop_assert_eq!(read(&words), Some(filter), "{:?}", words);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_never_narrows_to_nothing_or_everything(
+        option in prop::sample::select(vec!["--since", "--before", "--http-status", "--error"]),
+        value in prop_oneof![any::<String>(), "[0-9:TZ+. x,-]{1,24}", "[0-9]{1,3}(ms|s|m|h|d|w)?"],
+    ) {
+        let words = [option.to_owned(), value];
+        if let Some(filter) = read(&words) {
+            prop_assert!(!filter.is_empty(), "{:?} says nothing", words);
+            // What was taken can be typed again, and is the same.
+            prop_assert_eq!(read(&typed(&filter).concat()), Some(filter), "{:?}", words);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Events and objects from anywhere: what is taken is well-formed to another parser too, and stays what it is.
+
+use super::encoding::decode;
+use super::*;
+use crate::fuzz::fuzz;
+
+const SEEDS: &[&[u8]] = &[
+    b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  <type>account</type>\n  <action>created</action>\n  <object>\n    \
+      <account><id>1</id><org_name>A &amp; B</org_name></account>\n  </object>\n</event>\n",
+    b"\xef\xbb\xbf<event a='1'><!-- c --><action>updated</action><type>user</type><object><p:u xmlns:p=\"v\" p:x='&#x41;'>\
+      <![CDATA[ <x> ]] ]]></p:u></object></event>",
+    b"<?xml version='1.0' encoding='ISO-8859-1' standalone='yes'?><event><type>t</type><action>a</action><object><e>\xe9\
+      </e></object></event>",
+    b"\xff\xfe<\0e\0v\0e\0n\0t\0>\0<\0/\0e\0v\0e\0n\0t\0>\0",
+    b"params%5Bxml%5D=%3Cevent%3E%3Ctype%3Et%3C%2Ftype%3E%3Caction%3Ea%3C%2Faction%3E%3Cobject%3E%3Ca%2F%3E%3C%2Fobject%3E\
+      %3C%2Fevent%3E",
+];
+
+const WORDS: &[&str] = &[
+    "<",
+    ">",
+    "/>",
+    "</",
+    "<a>",
+    "</a>",
+    "<event>",
+    "</event>",
+    "<object>",
+    "<type>",
+    "&",
+    "&amp;",
+    "&#0;",
+    "&#x1F;",
+    "&#xD800;",
+    "&x;",
+    "'",
+    "\"",
+    "=",
+    "]]>",
+    "--",
+    "<!--",
+    "-->",
+    "<?",
+    "?>",
+    "<?xml version='1.0'?>",
+    "encoding='UTF-16'",
+    "encoding='windows-1252'",
+    "<![CDATA[",
+    "<!DOCTYPE a [<!ENTITY x 'y'>]>",
+    ":",
+    "xmlns:p=''",
+    " xmlns='u'",
+    " xmlns:xml='u'",
+    "p:",
+    " x='1'",
+    "\0",
+    "\u{1B}",
+    "\u{FFFF}",
+    "\u{FEFF}",
+    "é",
+    "%3C",
+    "+",
+    "&params[xml]=",
+];
+
+#[test]
+fn fuzzed_events_and_objects() {
+    fuzz(SEEDS, WORDS, |input| {
+        let body = carried(input);
+        if let Ok(event) = Event::from_document(body.to_vec()) {
+            assert_eq!(event.bytes(), &*body, "it is sent as it came");
+            let names = Event::names(&body).expect("an event has names");
+            assert_eq!((event.event_type(), event.action()), (names.0.as_str(), names.1.as_str()));
+            let text = decode(&body).expect("it was read").text;
+            assert!(roxmltree::Document::parse(&text).is_ok(), "another parser refuses it");
+            let form = Wire::Form.body(&body);
+            assert_eq!(carried(&form), body, "a form carries it whole");
+            let shown = pretty(&body).expect("it can be laid out");
+            // For people, who see text in no encoding, whatever its declaration says.
+            if decode(shown.as_bytes()).is_ok_and(|decoded| decoded.text == shown) {
+                assert_eq!(pretty(shown.as_bytes()).as_deref(), Ok(&*shown), "laid out is laid out");
+            }
+        }
+        if let Ok(mut object) = Object::parse(&body) {
+            assert!(roxmltree::Document::parse(object.as_str()).is_ok(), "another parser refuses the object");
+            if object.set("org_name", "a<b>&\"'").is_ok() {
+                let changed = Object::parse(object.as_str().as_bytes());
+                assert!(changed.is_ok(), "a change made it {}", object.as_str());
+            }
+        }
+        // Whatever it is, it may have been caught.
+        let _ = (tree(&body), Selector::parse("//a[2]/@x").map(|selector| Selector::find(&[&selector], &body)));
+    });
+}
+
+#[test]
+fn fuzzed_paths_into_documents() {
+    const DOCUMENT: &[u8] = b"<a x='1'><b>1</b><b><c y='2'>2</c></b></a>";
+    let words = &["/", "//", "[", "]", "@", "b[2]", "0", "99999999999999999999", "..", "*", " ", "é", "p:b", "=", "'"];
+    fuzz(&[b"a/b[2]/c", b"//c/@y", b"b[1]", b"/a/b"], words, |input| {
+        let typed = String::from_utf8_lossy(input);
+        if let Ok(selector) = Selector::parse(&typed) {
+            let again = Selector::parse(selector.as_str()).expect("what was read can be read again");
+            let found = |selector| Selector::find(&[selector], DOCUMENT).ok();
+            assert_eq!(found(&selector), found(&again));
+        }
+        let mut object = Object::parse(DOCUMENT).expect("an object");
+        if object.set(&typed, "v").is_ok() {
+            assert!(roxmltree::Document::parse(object.as_str()).is_ok(), "{}", object.as_str());
+        }
+    });
+}

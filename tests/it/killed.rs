@@ -1,0 +1,113 @@
+//! A fire that is killed at each of its system calls: whatever the receiver got, the journal knows, and it is sound.
+//!
+//! The same judge is then shown a sender that writes down after it has sent, and must catch it.
+
+use crate::judge::{Facts, Scene, in_lanes};
+use crate::support::strace::{Point, can_inject, points};
+use crate::support::{Server, TestEnv, forever, needs};
+
+#[test]
+fn a_first_fire_killed_at_any_system_call_loses_nothing() {
+    killed_everywhere(Scene::first);
+}
+
+#[test]
+fn a_fire_that_moves_the_log_killed_at_any_system_call_loses_nothing() {
+    killed_everywhere(Scene::second);
+}
+
+#[test]
+fn a_retry_killed_at_any_system_call_loses_nothing() {
+    killed_everywhere(Scene::retry);
+}
+
+fn killed_everywhere(scene: fn() -> Scene) {
+    if !can_inject() {
+        return;
+    }
+    let (scene, server) = (scene(), Server::script(vec![forever(200)]));
+    let points = calls_of(&scene, &server);
+    assert!(points.len() > 150, "{}: only {} calls from the journal on", scene.name, points.len());
+    assert!(points.iter().any(|point| point.name == "writev" || point.name == "sendto"), "the sending is among them");
+    let deaths = in_lanes(&points, |index, point| {
+        let (env, path) = (scene.world(), format!("/{index}"));
+        let url = format!("{}{path}", server.url());
+        let killed = env.program("strace").args(point.options("signal=KILL")).args(scene.command(&url)).run();
+        let what = format!("{} killed at {} number {}, `{}`", scene.name, point.name, point.number, point.shown);
+        (killed.signal == Some(9), Facts::gather(&env, what, path))
+    });
+
+    let requests = server.requests();
+    let violations: Vec<String> = deaths.iter().flat_map(|(_, facts)| facts.violations(&requests)).collect();
+    assert!(violations.is_empty(), "{} of {} deaths:\n{}", violations.len(), deaths.len(), violations.join("\n"));
+
+    // Each stage of the way was died at, or nothing would be proven.
+    let killed = deaths.iter().filter(|(killed, _)| *killed);
+    assert!(killed.clone().count() * 10 >= deaths.len() * 9, "of {} calls few were met", deaths.len());
+    let stages = killed.map(|(_, facts)| (facts.statuses().last(), facts.received(&requests).next().is_some()));
+    let count = |received: bool, status: &str| {
+        stages.clone().filter(|(last, got)| *got == received && last.map(|(_, status)| status) == Some(status)).count()
+    };
+    assert!(count(false, "interrupted") > 0, "{}: none died between the intent and the request", scene.name);
+    assert!(count(true, "interrupted") > 0, "{}: none died between the request and the outcome", scene.name);
+    assert!(count(true, "delivered") > 0, "{}: none died after the outcome", scene.name);
+}
+
+/// The calls of one undisturbed run, from the first that has to do with the journal on.
+fn calls_of(scene: &Scene, server: &Server) -> Vec<Point> {
+    let (env, trace) = (scene.world(), "trace");
+    let command = scene.command(&format!("{}/undisturbed", server.url()));
+    env.program("strace").args(["-f", "-o", trace]).args(command).run().assert_code(0);
+    let trace = std::fs::read_to_string(env.work_dir().join(trace)).expect("a trace");
+    points(&trace, "journal.db")
+}
+
+/// Sends first and writes down later, as one would with curl and a list of what was sent.
+const SENDS_FIRST: &str =
+    r#"curl -sf -H "webhook-id: $ID" --data-binary @event.xml "$URL" && "$HOOKFIRE" failed import list.xml"#;
+
+#[test]
+fn the_same_judge_catches_a_sender_that_writes_down_after_it_has_sent() {
+    if !can_inject() || !needs("curl", &["--version"]) {
+        return;
+    }
+    let server = Server::script(vec![forever(200)]).lenient();
+    let (whole, calls) = {
+        let (env, script) = sender_that_sends_first(&server, "/whole");
+        let trace = env.program("strace").args(["-f", "-o", "trace", "sh", "-c", &script]).run().assert_code(0);
+        let facts = Facts::gather(&env, trace.command().to_owned(), "/whole".to_owned());
+        (facts, points(&std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace"), "connect("))
+    };
+    assert_eq!(whole.statuses().count(), 1, "left alone, it does write it down");
+    let calls: Vec<Point> = calls.into_iter().step_by(5).take(60).collect();
+    let deaths = in_lanes(&calls, |index, point| {
+        let path = format!("/{index}");
+        let (env, script) = sender_that_sends_first(&server, &path);
+        env.program("strace").args(point.options("signal=KILL")).args(["sh", "-c", &script]).run();
+        Facts::gather(&env, format!("killed at {}", point.shown), path)
+    });
+    let requests = server.requests();
+    let unknown = |facts: &&Facts| facts.violations(&requests).iter().any(|words| words.ends_with("does not know it"));
+    let lost = deaths.iter().filter(unknown).count();
+    assert!(lost > 0, "of {} deaths the judge found none in which anything was lost", deaths.len());
+    assert!(!unknown(&&whole), "and it is not that it finds fault with everything");
+}
+
+/// A world with an event and a list that holds it, and the line that sends the one and imports the other.
+fn sender_that_sends_first(server: &Server, path: &str) -> (TestEnv, String) {
+    const ID: &str = "3d0f2e8a-6c1b-4b5e-9d7a-0123456789ab";
+    let (mut env, event) = (TestEnv::new(), "<event><type>t</type><action>a</action><object><t/></object></event>");
+    let url = format!("{}{path}", server.url());
+    env.write_file("event.xml", event);
+    env.write_file(
+        "list.xml",
+        format!(
+            "<webhooks-failures><webhooks-failure><id>{ID}</id><time>2026-11-20 10:00:00 UTC</time><error>unknown</error>\
+             <url>{url}</url>{event}</webhooks-failure></webhooks-failures>"
+        ),
+    );
+    env.set("ID", ID);
+    env.set("URL", url);
+    env.set("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"));
+    (env, SENDS_FIRST.to_owned())
+}

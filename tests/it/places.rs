@@ -1,0 +1,202 @@
+//! Where a journal cannot be, or cannot grow: a full disk, a folder that cannot be written, no home, a file that is something
+//! else. Nothing is sent then, it is said in words with code 6, and what is there is left as it is.
+//!
+//! What is told apart in a file is tested beside the journal itself; here it is held that a fire stops there.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Server, TestEnv, needs, repeat, respond, skipped};
+
+fn fire(env: &TestEnv, journal: &Path, url: &str) -> Outcome {
+    env.hookfire(["fire", "account", "created", "--no-retry", "--url", url]).env("HOOKFIRE_JOURNAL", journal).run()
+}
+
+/// Everything of a folder: names, and what the files hold.
+fn contents(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let named = entries.map(|entry| {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        (entry.file_name().to_string_lossy().into_owned(), is_file.then(|| fs::read(entry.path()).expect("a file")))
+    });
+    let mut contents: Vec<_> = named.collect();
+    contents.sort();
+    contents
+}
+
+#[test]
+fn nothing_is_sent_for_a_journal_that_is_something_else() {
+    let (env, server) = (TestEnv::new(), Server::script(vec![]));
+    let place = |name: &str| env.work_dir().join(name);
+    fs::create_dir(place("folder")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(place("pipe")).status().unwrap().success());
+    let _listening = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
+    symlink(place("nowhere"), place("dangling")).unwrap();
+    symlink(place("circle"), place("circle")).unwrap();
+    env.write_file("text", "dear diary,\n");
+    symlink(place("text"), place("link to text")).unwrap();
+    let strange = rusqlite::Connection::open(place("database")).unwrap();
+    strange.execute_batch("CREATE TABLE notes (text)").unwrap();
+    drop(strange);
+    let before = contents(&env.work_dir());
+    for (name, word) in [
+        ("folder", "a folder"),
+        ("pipe", "a named pipe"),
+        ("socket", "not a regular file"),
+        ("dangling", "a symbolic link to a file that does not exist"),
+        ("circle", "circle"),
+        ("text", "some other kind of file"),
+        ("link to text", "some other kind of file"),
+        ("database", "another program's SQLite database"),
+        ("text/journal.db", "text"),
+    ] {
+        let outcome = fire(&env, &place(name), &server.url()).assert_code(6);
+        assert!(outcome.stderr().contains(word) && outcome.stderr().contains("hint: "), "{name}: {outcome}");
+    }
+    assert_eq!(contents(&env.work_dir()), before);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn without_a_home_the_users_own_is_taken_or_the_journal_must_be_named() {
+    let env = TestEnv::new();
+    let without = |program: &str, args: &[&str]| {
+        let run = env.program(program).args(args).env_remove("HOME").env_remove("XDG_STATE_HOME");
+        run.env_remove("XDG_CONFIG_HOME").run()
+    };
+    let hookfire = env!("CARGO_BIN_EXE_hookfire");
+    let path = without(hookfire, &["journal", "path"]);
+    let path = path.assert_code(0).stdout().trim_end().to_owned();
+    assert!(path.starts_with('/') && path.ends_with("/.local/state/hookfire/journal.db"), "{path}");
+
+    // Somebody whom the user database does not know.
+    const NOBODY: &[&str] = &["--reuid=54321", "--regid=54321", "--clear-groups"];
+    if !needs("setpriv", &[NOBODY, &[hookfire, "--version"]].concat()) {
+        return;
+    }
+    let server = Server::script(vec![]);
+    let fire = [hookfire, "fire", "account", "created", "--url", &server.url()];
+    let outcome = without("setpriv", &[NOBODY, &fire].concat());
+    assert!(outcome.code.is_some_and(|code| code != 0), "{outcome}");
+    for words in ["no home folder is known", "`--journal FILE` or `HOOKFIRE_JOURNAL`"] {
+        assert!(outcome.stderr().contains(words), "{outcome}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn nothing_is_sent_where_the_journal_cannot_be_written() {
+    const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
+    let hookfire = env!("CARGO_BIN_EXE_hookfire");
+    // What root may not write is written all the same.
+    let root = rustix::process::getuid().is_root();
+    if root && !needs("setpriv", &[NOBODY, &[hookfire, "--version"]].concat()) {
+        return;
+    }
+    let run = |args: &[&str], journal: &Path| {
+        let run = if root { env.program("setpriv").args(NOBODY).arg(hookfire) } else { env.program(hookfire) };
+        run.args(args).env("HOOKFIRE_JOURNAL", journal).run()
+    };
+    let url = server.url();
+    let fire_args = ["fire", "account", "created", "--no-retry", "--url", &url];
+    let (empty, used) = (env.work_dir().join("empty"), env.work_dir().join("used/journal.db"));
+    fs::create_dir(&empty).unwrap();
+    fire(&env, &used, &url).assert_code(0);
+    let private = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    private(env.root(), 0o755);
+    private(&env.work_dir(), 0o755);
+    private(&empty, 0o555);
+    let folder = used.parent().unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        private(&entry.unwrap().path(), 0o444);
+    }
+    for mode in [0o555, 0o000] {
+        private(folder, mode);
+        for journal in [&empty.join("journal.db"), &empty.join("a/b/journal.db"), &used] {
+            let outcome = run(&fire_args, journal).assert_code(6);
+            let said = outcome.stderr();
+            assert!(said.contains("ermission denied") && said.contains("`/"), "{outcome}");
+        }
+    }
+    private(folder, 0o755);
+    assert_eq!((contents(&empty), server.connections()), (vec![], 1));
+    fire(&env, &used, &format!("http://127.0.0.1:{}", crate::support::closed_port())).assert_code(if root {
+        4
+    } else {
+        6
+    });
+}
+
+/// Fires where so many KiB are left on a disk of its own, in a journal that is new or was used before; then, with room again,
+/// tells what became of it, and fires once more.
+const ON_A_SMALL_DISK: &str = r#"
+mount -t tmpfs -o size=2048k none "$DISK" || exit 77
+export HOOKFIRE_JOURNAL="$DISK/state/journal.db"
+for used in 0 1; do for room in $ROOMS; do
+    rm -rf "$DISK"/*
+    at="$used-$room"
+    [ $used = 0 ] || "$HOOKFIRE" fire user created -q --url "$URL/before" > /dev/null
+    dd if=/dev/zero of="$DISK/filler" bs=1k 2> /dev/null
+    truncate -s "-${room}k" "$DISK/filler" 2> /dev/null
+    "$HOOKFIRE" fire account created --no-retry --url "$URL/$at" > "$at.out" 2> "$at.err"; echo $? > "$at.code"
+    rm "$DISK/filler"
+    "$HOOKFIRE" journal check -o json > "$at.check" 2> /dev/null; echo $? > "$at.sound"
+    "$HOOKFIRE" journal list -o json > "$at.list" 2> /dev/null
+    "$HOOKFIRE" fire user created -q --url "$URL/after" > /dev/null; echo $? > "$at.after"
+done; done
+"#;
+
+#[test]
+fn a_disk_that_is_full_takes_nothing_that_was_sent_with_it() {
+    let rooms: Vec<usize> = (0..=20).map(|step| step * 16).collect();
+    let mut env = TestEnv::new();
+    // Private to the commands that run in it, and gone with them.
+    const OWN_MOUNTS: &[&str] = &["--user", "--map-root-user", "--mount"];
+    let own_mounts = if rustix::process::getuid().is_root() { &OWN_MOUNTS[2..] } else { OWN_MOUNTS };
+    if !needs("unshare", &[own_mounts, &["true"]].concat()) {
+        return;
+    }
+    let fires = rooms.len() * 2;
+    let server = Server::script(vec![repeat(200, fires * 3)]).lenient();
+    let disk = env.root().join("disk");
+    fs::create_dir(&disk).unwrap();
+    env.set("DISK", &disk);
+    env.set("URL", server.url());
+    env.set("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"));
+    env.set("ROOMS", rooms.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
+    let ran = env.program("unshare").args(own_mounts).args(["sh", "-c", ON_A_SMALL_DISK]).run();
+    if ran.code == Some(77) {
+        return skipped("no disk of its own can be mounted here");
+    }
+    let requests = server.requests();
+    let (mut delivered, mut unsent, mut unrecorded) = (0, 0, 0);
+    for (used, room) in [0, 1].iter().flat_map(|used| rooms.iter().map(move |room| (used, room))) {
+        let at = format!("{used}-{room}");
+        let read = |what: &str| fs::read_to_string(env.work_dir().join(format!("{at}.{what}"))).expect("a result");
+        let code = |what: &str| read(what).trim().parse::<i32>().expect("a code");
+        let (ended, said) = (code("code"), read("err"));
+        let told = format!("{at} KiB: code {ended}, {said}");
+        assert_eq!((code("sound"), code("after")), (0, 0), "{told}\n{}", read("check"));
+        let known: Value = serde_json::from_str(&read("list")).expect("a list");
+        let mut received = requests.iter().filter(|request| request.target == format!("/{at}"));
+        let mine = received.next().map(|request| {
+            let mut known = known.as_array().expect("a list").iter();
+            let mine = known.find(|delivery| delivery["uuid"].as_str() == request.header("webhook-id"));
+            mine.unwrap_or_else(|| panic!("it was sent, and the journal does not know it; {told}"))["status"].clone()
+        });
+        match (mine.as_ref().and_then(Value::as_str), ended) {
+            (Some("delivered"), 0) => delivered += 1,
+            (Some("interrupted"), 6) if said.contains("was sent (delivered), but the journal could not record it") => {
+                unrecorded += 1;
+            }
+            (None, 6) if said.contains("room on the disk") => unsent += 1,
+            (status, _) => panic!("it is {status:?}; {told}"),
+        }
+    }
+    assert!(delivered > 0 && unsent > 0, "{delivered} delivered, {unsent} unsent, {unrecorded} unrecorded");
+    assert!(unrecorded > 0, "none was full between the intent and the outcome");
+}
