@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::delivery::{AttemptError, Delivery, LastError, Outcome, Status};
+use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
@@ -35,6 +35,17 @@ pub struct Shipment {
     pub sent_to: Option<String>,
     /// The longest that one attempt may take.
     pub timeout: Duration,
+    /// Who makes the next attempt, if this one fails and the rule has another.
+    pub next: NextBy,
+}
+
+/// Who makes a delivery's next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextBy {
+    /// This process, which waits for it.
+    Waiting,
+    /// Whoever looks at the schedule when it is due.
+    Schedule,
 }
 
 /// What is told while a delivery is under way.
@@ -115,17 +126,19 @@ impl Courier<'_> {
         let first = self.new_attempt(shipment);
         let mut delivery = self.store.accept(new, &first)?;
         observer.accepted(&delivery);
-        self.send(&mut delivery, new.event, first.started_at, shipment, observer)?;
+        self.send(&mut delivery, new.event, (1, &first), shipment, observer)?;
         Ok(delivery)
     }
 
-    /// Sends a delivery of the failed list again; none if another process has it or dealt with it meanwhile.
+    /// Sends a delivery of the failed list or of the schedule again, as `turn` says; none if another process has it or dealt
+    /// with it meanwhile. One of the schedule keeps to its rule's remaining attempts.
     ///
     /// # Errors
     /// [`DeliverError`].
     pub fn resend(
         &self,
         delivery: &Delivery,
+        turn: Turn,
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<Option<Delivery>, DeliverError> {
@@ -135,30 +148,33 @@ impl Courier<'_> {
             Err(_) if self.store.delivery(delivery.id)?.is_none() => return Ok(None),
             Err(e) => return Err(e.into()),
         };
-        let turn = Turn::Failed { attempts: delivery.attempt_count };
         let first = self.new_attempt(shipment);
         match self.store.begin_attempt(delivery.id, turn, &first)? {
             Begun::Taken => Ok(None),
             Begun::Attempt(number) => {
                 let mut delivery = Delivery { attempt_count: number, ..delivery.clone() };
-                self.send(&mut delivery, &event, first.started_at, shipment, observer)?;
+                let made = if matches!(turn, Turn::Scheduled { .. }) { number } else { 1 };
+                self.send(&mut delivery, &event, (made, &first), shipment, observer)?;
                 Ok(Some(delivery))
             }
         }
     }
 
-    /// Sends a delivery whose next attempt is written down, until the rule ends it; keeps `delivery` as the journal has it.
+    /// Sends a delivery whose next attempt, the first of this run or a later one by its rule, is written down, until the rule
+    /// ends it or it is put on the schedule; keeps `delivery` as the journal has it.
     fn send(
         &self,
         delivery: &mut Delivery,
         event: &[u8],
-        mut started_at: UnixMs,
+        (first, attempt): (u32, &NewAttempt<'_>),
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<(), DeliverError> {
         let request = event_request(&delivery.uuid, event, shipment);
         let (id, allowed) = (delivery.id, shipment.rule.attempts());
-        for made in 1.. {
+        let mut attempt = *attempt;
+        for made in first.. {
+            self.hold(id, &attempt, shipment)?;
             observer.attempting(delivery);
             let Answer { duration, result } = shipment.transport.send(&request);
             let outcome = judge(&shipment.rule, result);
@@ -167,36 +183,52 @@ impl Courier<'_> {
                 let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
                 DeliverError::NotRecorded { id, came_of_it, source }
             })?;
-            settle(delivery, &outcome, next, started_at.plus(duration));
-            let next_in = matches!(next, Next::RetryAt { .. }).then_some(shipment.rule.interval);
+            let ended_at = attempt.started_at.plus(duration);
+            settle(delivery, &outcome, next, ended_at);
+            let next_in = delivery.next_attempt_at.map(|_| shipment.rule.interval);
             observer.attempted(&Attempted { made, allowed, duration, outcome: &outcome, next_in });
-            let Some(interval) = next_in else { break };
-            let stuck = |source| DeliverError::Stuck { id, source };
-            if self.wait(interval, observer) == Woken::Interrupted {
-                self.store.interrupt(id).map_err(stuck)?;
-                settle(delivery, &outcome, Next::Interrupted, started_at.plus(duration));
+            if !matches!(next, Next::RetryAt { .. }) {
                 break;
             }
-            let attempt = self.new_attempt(shipment);
+            let stuck = |source| DeliverError::Stuck { id, source };
+            if self.wait(shipment.rule.interval, observer) == Woken::Interrupted {
+                self.store.interrupt(id).map_err(stuck)?;
+                settle(delivery, &outcome, Next::Interrupted, ended_at);
+                break;
+            }
+            attempt = self.new_attempt(shipment);
             match self.store.begin_attempt(id, Turn::Mine, &attempt).map_err(stuck)? {
                 Begun::Attempt(number) => delivery.attempt_count = number,
                 Begun::Taken => return Err(DeliverError::TakenOver(id)),
             }
-            started_at = attempt.started_at;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the delivery is still this process's: one that was stopped for long after it had written an attempt
+    /// down may find that another one has taken it over and sent it.
+    fn hold(&self, id: i64, attempt: &NewAttempt<'_>, shipment: &Shipment) -> Result<(), DeliverError> {
+        let now = self.clock.now();
+        let late = now > attempt.started_at.plus(LEASE_GRACE);
+        if late && !self.store.renew(id, now.plus(shipment.timeout).plus(LEASE_GRACE))? {
+            return Err(DeliverError::TakenOver(id));
         }
         Ok(())
     }
 
     fn next(&self, outcome: &Outcome, made: u32, shipment: &Shipment) -> Next {
-        if outcome.error.is_none() {
-            Next::Delivered
-        } else if self.clock.interrupted() {
-            Next::Interrupted
-        } else if made >= shipment.rule.attempts() {
-            Next::Failed
-        } else {
-            let due = self.clock.now().plus(shipment.rule.interval);
-            Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) }
+        let Some(error) = &outcome.error else { return Next::Delivered };
+        let due = self.clock.now().plus(shipment.rule.interval);
+        let stopped = match shipment.next {
+            NextBy::Waiting => self.clock.interrupted(),
+            // What the endpoint said counts, whoever wants this process to end.
+            NextBy::Schedule => error.kind == ErrorKind::Interrupted,
+        };
+        match shipment.next {
+            _ if stopped => Next::Interrupted,
+            _ if made >= shipment.rule.attempts() => Next::Failed,
+            NextBy::Schedule => Next::Scheduled { due },
+            NextBy::Waiting => Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) },
         }
     }
 
@@ -230,7 +262,7 @@ fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: U
         Next::Delivered => (Status::Delivered, None),
         Next::Failed => (Status::Failed, None),
         Next::Interrupted => (Status::Interrupted, None),
-        Next::RetryAt { due, .. } => (Status::Pending, Some(due)),
+        Next::Scheduled { due } | Next::RetryAt { due, .. } => (Status::Pending, Some(due)),
     };
     delivery.finished_at = (delivery.status != Status::Pending).then_some(finished_at);
     if let Some(AttemptError { kind, message }) = outcome.error.clone() {

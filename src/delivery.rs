@@ -190,7 +190,7 @@ pub struct Delivery {
     pub created_at: UnixMs,
     /// When it was delivered, or failed last.
     pub finished_at: Option<UnixMs>,
-    /// When its next attempt is due, while one is scheduled.
+    /// When its next attempt is due, while it is pending and waits for one.
     pub next_attempt_at: Option<UnixMs>,
     /// Attempts begun so far.
     pub attempt_count: u32,

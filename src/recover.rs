@@ -7,7 +7,7 @@ pub mod tenant;
 
 use crate::deliver::{Courier, DeliverError, Observer, Shipment};
 use crate::delivery::Delivery;
-use crate::store::Seen;
+use crate::store::{Seen, Turn};
 
 /// What became of one delivery in a retry.
 #[derive(Debug)]
@@ -69,7 +69,8 @@ pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D
         };
         let sent = dispatch.prepare(&delivery).and_then(|shipment| {
             let mut observer = dispatch.observer(&delivery);
-            Ok(courier.resend(&delivery, &shipment, &mut *observer)?)
+            let turn = Turn::Failed { attempts };
+            Ok(courier.resend(&delivery, turn, &shipment, &mut *observer)?)
         });
         let retried = match sent {
             Ok(Some(delivery)) => Retried::Sent(Box::new(delivery)),

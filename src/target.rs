@@ -77,7 +77,8 @@ pub struct MissingSecret {
 }
 
 impl MissingSecret {
-    fn described(&self) -> String {
+    /// ``parameter `token` ``
+    pub fn described(&self) -> String {
         match self.part {
             Part::Query if self.name.is_empty() => "in the URL's query".to_owned(),
             Part::Query => format!("parameter `{}`", self.name),

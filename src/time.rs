@@ -221,6 +221,16 @@ pub fn ago(point: UnixMs, now: UnixMs) -> String {
     }
 }
 
+/// `next attempt in 40s`, or `next attempt due` where its time has come: as near as matters to who reads it.
+pub fn next_attempt(due: UnixMs, now: UnixMs) -> String {
+    let left = due.since(now);
+    match left.as_millis() {
+        0 => "next attempt due".to_owned(),
+        1..1000 => format!("next attempt in {}", compact(left)),
+        _ => format!("next attempt in {}", compact(Duration::from_secs(left.as_secs_f64().round() as u64))),
+    }
+}
+
 /// `12 ms`, `1.2 s`, `90.0 s`: how long something took.
 pub fn measured(duration: Duration) -> String {
     match duration.as_millis() {
@@ -360,6 +370,9 @@ mod tests {
         assert_eq!(compact(Duration::from_secs(3600)), "1h");
         assert_eq!(ago(UnixMs(NOW.0 - 150_000), NOW), "2m ago");
         assert_eq!(ago(UnixMs(NOW.0 + 150_000), NOW), "just now");
+        assert_eq!(next_attempt(UnixMs(NOW.0 + 59_700), NOW), "next attempt in 60s");
+        assert_eq!(next_attempt(UnixMs(NOW.0 + 250), NOW), "next attempt in 250ms");
+        assert_eq!(next_attempt(UnixMs(NOW.0 - 1), NOW), "next attempt due");
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use crate::capture::Mask;
 use crate::cmd::args::GlobalArgs;
 use crate::config::Config;
-use crate::deliver::Shipment;
+use crate::deliver::{NextBy, Shipment};
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::event::Wire;
 use crate::failure::Failure;
@@ -144,6 +144,7 @@ impl<'a> Context<'a> {
             insecure: options.insecure && target.base.is_https(),
             sent_to,
             timeout: options.timeout,
+            next: NextBy::Waiting,
         })
     }
 

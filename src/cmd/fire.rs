@@ -1,5 +1,7 @@
 //! `hookfire fire`: build the event, write it down, send it, judge the answer, retry by the rule, report.
 
+mod background;
+
 use std::io::Read as _;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report;
 use super::sample::SampleArgs;
-use crate::deliver::{Courier, Shipment, event_headers};
+use crate::deliver::{Courier, NextBy, Shipment, event_headers};
+use crate::delivery::Status;
 use crate::event::{Compat, Event, Object, pretty};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
@@ -36,6 +39,8 @@ Examples:
     $ hookfire fire --event - -e staging
   As an old 3scale sends it: action before type, in a form:
     $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
+  Do not wait if it is refused; `hookfire retry --due` makes the other attempts:
+    $ hookfire fire account created -e staging --background
   See what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
@@ -44,6 +49,9 @@ Examples:
 /// The event is written to the journal before the request leaves. It is delivered if the endpoint answers 200 (or what
 /// --success says); otherwise hookfire tries 5 more times, 60 seconds apart. After that it is in the failed list, from
 /// where `hookfire retry` sends it again.
+///
+/// With --background it makes one attempt. If that fails, the next one is scheduled in the journal, and the exit code is 0;
+/// `hookfire retry --due` makes it, by the same rule. Nobody else does: have that run by a timer, or beside you with --watch.
 ///
 /// Every delivery carries its uuid as the header `webhook-id`, the same over all retries.
 ///
@@ -95,6 +103,9 @@ pub struct FireArgs {
     /// One attempt only, as --retries 0
     #[arg(long, help_heading = "Rule")]
     no_retry: bool,
+    /// One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on
+    #[arg(long, help_heading = "Rule")]
+    background: bool,
     #[command(flatten)]
     transport: TransportArgs,
     /// Print the request and the rule; send and write down nothing
@@ -139,7 +150,12 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
         return ignore(ctx, &new, switch, &words, args.output.format());
     }
-    let shipment = Shipment { wire, ..ctx.shipment(&chosen.target, rule.clone(), &options, None)? };
+    let scheduled = args.background && rule.retries > 0;
+    if scheduled {
+        background::refuse_literal_secrets(&chosen)?;
+    }
+    let next = if scheduled { NextBy::Schedule } else { NextBy::Waiting };
+    let shipment = Shipment { wire, next, ..ctx.shipment(&chosen.target, rule.clone(), &options, None)? };
     if args.dry_run {
         return dry_run(ctx, &new, args.output.format());
     }
@@ -152,6 +168,9 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.ui.detail(1, || request_head("POST", &chosen.target, &event_headers("(the delivery's uuid)", wire)));
     ctx.ui.detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
     let delivery = courier.fire(&new, &shipment, &mut narrator)?;
+    if delivery.status == Status::Pending {
+        background::tell_what_is_not_kept(ctx);
+    }
     report::single(ctx, &journal, &delivery, args.output.format())
 }
 

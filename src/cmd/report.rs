@@ -16,11 +16,10 @@ pub fn exit_of(delivery: &Delivery) -> Exit {
 
 fn kind_of(delivery: &Delivery) -> Option<Kind> {
     match (delivery.status, delivery.last_error.as_ref().map(|error| error.kind)) {
-        (Status::Delivered | Status::Ignored, _) => None,
+        (Status::Delivered | Status::Ignored | Status::Pending, _) => None,
         (Status::Interrupted, _) => Some(Kind::Interrupted),
         (Status::Failed, Some(ErrorKind::Status)) => Some(Kind::Refused),
         (Status::Failed, _) => Some(Kind::Unreachable),
-        (Status::Pending, _) => Some(Kind::Error),
     }
 }
 
@@ -43,7 +42,7 @@ pub fn single(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format:
 
 fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<(), Failure> {
     let line = if format == Format::Text {
-        result_line(ctx.ui, delivery)
+        result_line(ctx.ui, delivery, ctx.now())
     } else {
         let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
         if format == Format::Json { json::pretty(&view) } else { json::compact(&view) }
@@ -54,7 +53,7 @@ fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Form
 
 fn hints(delivery: &Delivery) -> Vec<String> {
     let id = delivery.id;
-    let Some(error) = delivery.last_error.as_ref().filter(|_| delivery.status != Status::Delivered) else {
+    let Some(error) = delivery.last_error.as_ref().filter(|_| delivery.status.in_failed_list()) else {
         return Vec::new();
     };
     let mut hints = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::delivery::Status;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::journal::{Journal, Query};
 use crate::store::{Seen, Store as _};
@@ -110,16 +110,26 @@ pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::deliv
     match found {
         None => Err(Failure::no_delivery(id)),
         Some(delivery) if delivery.status.in_failed_list() => Ok(delivery),
+        Some(_) if is_scheduled(journal, id)? => Err(Failure::new(
+            Kind::NotFound,
+            format!("#{id} is scheduled for another attempt; it is not in the failed list"),
+        )
+        .hint(format!("`hookfire journal show {id}` shows when; `hookfire retry --due` makes it then"))
+        .hint(format!("`hookfire journal cancel {id}` moves it to the failed list"))),
         Some(delivery) => {
             let state = match delivery.status {
                 Status::Pending => "is being sent right now",
                 Status::Ignored => "was ignored, as the switchboard said",
                 _ => "was delivered",
             };
-            Err(Failure::new(crate::failure::Kind::NotFound, format!("#{id} {state}; it is not in the failed list"))
+            Err(Failure::new(Kind::NotFound, format!("#{id} {state}; it is not in the failed list"))
                 .hint(format!("`hookfire journal show {id}` shows it")))
         }
     }
+}
+
+fn is_scheduled(journal: Option<&Journal>, id: i64) -> Result<bool, Failure> {
+    Ok(journal.map_or(Ok(false), |journal| journal.is_scheduled(id))?)
 }
 
 /// Whether a bulk may go on: `--yes`, or a yes on a terminal.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Attempted, Courier, Observer, Shipment};
+use super::{Attempted, Courier, NextBy, Observer, Shipment};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
@@ -37,12 +37,15 @@ pub struct World {
     fails: RefCell<Vec<&'static str>>,
     taken: RefCell<Vec<&'static str>>,
     vanishing: Cell<Option<i64>>,
+    suspended: RefCell<Vec<(&'static str, Duration)>>,
 }
 
 struct Kept {
     delivery: Delivery,
     event: Vec<u8>,
     lease_until: Option<UnixMs>,
+    /// When it is due, if it is on the schedule.
+    due: Option<UnixMs>,
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             fails: RefCell::default(),
             taken: RefCell::default(),
             vanishing: Cell::default(),
+            suspended: RefCell::default(),
         })
     }
 
@@ -102,6 +106,11 @@ impl World {
         self.vanishing.set(Some(id));
     }
 
+    /// The process does not run for so many seconds after this attempt (`#1.2`) was committed.
+    pub fn suspend(&self, attempt: &'static str, seconds: u64) {
+        self.suspended.borrow_mut().push((attempt, Duration::from_secs(seconds)));
+    }
+
     pub fn courier(self: &Rc<World>) -> Courier<'_> {
         Courier { store: &**self, clock: &**self }
     }
@@ -121,6 +130,7 @@ impl World {
             insecure: false,
             sent_to: None,
             timeout: TIMEOUT,
+            next: NextBy::Waiting,
         }
     }
 
@@ -143,7 +153,7 @@ impl World {
             attempt_count: 6,
             last_error: None,
         };
-        let kept = Kept { delivery: delivery.clone(), event: EVENT.to_vec(), lease_until: None };
+        let kept = Kept { delivery: delivery.clone(), event: EVENT.to_vec(), lease_until: None, due: None };
         self.deliveries.borrow_mut().insert(id, kept);
         delivery
     }
@@ -176,7 +186,10 @@ impl World {
     }
 
     fn commit_attempt(&self, id: i64, number: u32) {
-        self.committed.borrow_mut().push(format!("#{id}.{number}"));
+        let attempt = format!("#{id}.{number}");
+        let suspended = self.suspended.borrow().iter().find(|(after, _)| *after == attempt).map(|(_, length)| *length);
+        self.now.set(self.now.get().plus(suspended.unwrap_or_default()));
+        self.committed.borrow_mut().push(attempt);
     }
 
     fn check_lease(&self, kept: &Kept) {
@@ -215,7 +228,7 @@ impl Store for World {
         let mut delivery = self.failed_earlier(1, Status::Pending);
         (delivery.target, delivery.rule, delivery.attempt_count) = (new.target.clone(), new.rule.clone(), 1);
         let (kept, event, lease_until) = (delivery.clone(), new.event.to_vec(), Some(attempt.lease_until));
-        self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until });
+        self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until, due: None });
         self.commit_attempt(1, 1);
         Ok(delivery)
     }
@@ -240,10 +253,14 @@ impl Store for World {
                 assert!(kept.delivery.status.in_failed_list());
                 assert_eq!(attempts, kept.delivery.attempt_count);
             }
+            Turn::Scheduled { attempts } => {
+                assert!(kept.lease_until.is_none() && kept.due.is_some_and(|due| due <= self.now.get()));
+                assert_eq!(attempts, kept.delivery.attempt_count);
+            }
         }
         kept.delivery.attempt_count = number;
         kept.delivery.status = Status::Pending;
-        kept.lease_until = Some(attempt.lease_until);
+        (kept.lease_until, kept.due) = (Some(attempt.lease_until), None);
         self.commit_attempt(id, number);
         Ok(Begun::Attempt(number))
     }
@@ -260,6 +277,7 @@ impl Store for World {
             Next::Delivered => ("delivered", Status::Delivered, None),
             Next::Failed => ("failed", Status::Failed, None),
             Next::Interrupted => ("interrupted", Status::Interrupted, None),
+            Next::Scheduled { .. } => ("scheduled", Status::Pending, None),
             Next::RetryAt { due, lease_until } => {
                 assert!(lease_until > due, "the lease must outlive the wait");
                 ("again", Status::Pending, Some(lease_until))
@@ -270,10 +288,21 @@ impl Store for World {
         let kept = deliveries.get_mut(&id).unwrap();
         self.check_lease(kept);
         (kept.delivery.status, kept.lease_until) = (status, lease);
+        kept.due = if let Next::Scheduled { due } = next { Some(due) } else { None };
         if let Some(AttemptError { kind, message }) = outcome.error.clone() {
             kept.delivery.last_error = Some(LastError { kind, http_status: outcome.http_status, message });
         }
         Ok(())
+    }
+
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError> {
+        let entry = format!("renew #{id}");
+        self.call(&entry)?;
+        if self.taken.borrow().iter().any(|taken| *taken == entry) {
+            return Ok(false);
+        }
+        self.deliveries.borrow_mut().get_mut(&id).unwrap().lease_until = Some(until);
+        Ok(true)
     }
 
     fn interrupt(&self, id: i64) -> Result<(), StoreError> {

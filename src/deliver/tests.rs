@@ -251,6 +251,74 @@ fn ctrl_c_between_an_attempt_and_its_wait_is_not_lost_even_if_there_is_no_wait()
     }
 }
 
+fn fire_in_background(world: &Rc<World>, rule: &Rule) -> Delivery {
+    let target = Target::from_url("https://example.com/").unwrap();
+    let (event_type, action, endpoint, target) = ("account", "created", None, &target);
+    let new = NewDelivery { event_type, action, event: EVENT, endpoint, target, wire: Wire::Xml, rule };
+    let shipment = Shipment { next: NextBy::Schedule, ..world.shipment(rule) };
+    world.courier().fire(&new, &shipment, &mut Listener::new(world)).unwrap()
+}
+
+#[test]
+fn in_the_background_one_attempt_is_made_and_the_next_one_is_scheduled_if_there_is_one() {
+    let world = World::new();
+    world.answer(2, status(503));
+    let delivery = fire_in_background(&world, &rule(1, 60));
+    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, Some(UnixMs(T0.0 + 62_000))));
+    assert_eq!(delivery.finished_at, None);
+    let expected = [
+        "0s accept #1",
+        "0s told: accepted #1",
+        "0s send #1.1",
+        "2s finish #1.1 scheduled",
+        "2s told: 1/2 503 Service Unavailable in 2s, next in 60s",
+    ];
+    assert_eq!(world.log(), expected);
+    for (answer, retries, stands) in [(503, 0, Status::Failed), (200, 1, Status::Delivered)] {
+        let world = World::new();
+        world.answer(0, status(answer));
+        assert_eq!(fire_in_background(&world, &rule(retries, 60)).status, stands);
+        assert_eq!(world.sends(), 1);
+    }
+}
+
+#[test]
+fn ctrl_c_in_the_background_gives_up_what_is_under_way_and_schedules_nothing() {
+    let world = World::new();
+    world.interrupt_at(1);
+    world.answer(2, no_response(ErrorKind::Interrupted));
+    let delivery = fire_in_background(&world, &rule(5, 60));
+    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+}
+
+#[test]
+fn who_was_suspended_before_the_request_left_asks_whether_it_is_still_to_leave() {
+    let world = World::new();
+    world.suspend("#1.1", 59);
+    world.answer(0, status(200));
+    fire(&world, &rule(0, 0)).unwrap();
+    assert_eq!(deeds(&world), ["0s accept #1", "59s send #1.1", "59s finish #1.1 delivered"]);
+
+    let world = World::new();
+    world.suspend("#1.1", 1000);
+    world.answer(TIMEOUT.as_secs(), status(200));
+    fire(&world, &rule(0, 0)).unwrap();
+    let expected = ["0s accept #1", "1000s renew #1", "1000s send #1.1", "1030s finish #1.1 delivered"];
+    assert_eq!(deeds(&world), expected);
+
+    for (attempt, sends) in [("#1.1", 0), ("#1.2", 1)] {
+        let world = World::new();
+        world.suspend(attempt, 1000);
+        world.take("renew #1");
+        for _ in 0..sends {
+            world.answer(0, status(503));
+        }
+        let error = fire(&world, &Rule::default()).unwrap_err();
+        assert!(matches!(error, DeliverError::TakenOver(1)), "{error}");
+        assert_eq!(world.sends(), sends, "the other one sends it");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),

@@ -16,6 +16,7 @@ mod open;
 mod pages;
 mod query;
 mod rows;
+mod schedule;
 mod schema;
 mod sending;
 #[cfg(test)]

@@ -67,6 +67,9 @@ fn kept(json: &str) -> serde_json::Result<Vec<Named>> {
 
 /// Reads a row of [`DELIVERY_COLUMNS`].
 pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let status = status(row, 11)?;
+    // One that a dead process left behind has a time too, but nobody who said that there would be another attempt.
+    let next_attempt_at = row.get::<_, Option<i64>>(14)?.filter(|_| status == Status::Pending);
     Ok(Delivery {
         id: row.get(0)?,
         uuid: row.get(1)?,
@@ -80,14 +83,14 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         },
         wire: if row.get(19)? { Wire::Form } else { Wire::Xml },
         rule: Rule { retries: row.get(8)?, interval: milliseconds(row.get(9)?), success: text(row, 10, str::parse)? },
-        status: status(row, 11)?,
+        status,
         ignored_by: match row.get::<_, Option<String>>(20)? {
             None => None,
             Some(_) => Some(text(row, 20, |name| Switch::from_name(name).ok_or(UnknownWord))?),
         },
         created_at: UnixMs(row.get(12)?),
         finished_at: row.get::<_, Option<i64>>(13)?.map(UnixMs),
-        next_attempt_at: row.get::<_, Option<i64>>(14)?.map(UnixMs),
+        next_attempt_at: next_attempt_at.map(UnixMs),
         attempt_count: row.get(15)?,
         last_error: match optional_kind(row, 16)? {
             None => None,

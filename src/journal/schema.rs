@@ -20,7 +20,7 @@ pub const MIGRATIONS: &[&str] = &[
     // delivery, so that lists and filters read one table. `event` comes last: SQLite then need not walk a long document
     // to read what stands behind it.
     //
-    // A delivery is leased to the process in `owner_*` while it is pending. An attempt without `duration_ms` and
+    // A delivery is leased to the process in `owner_*` while somebody is at it. An attempt without `duration_ms` and
     // `error_kind` is under way; with only `error_kind`, its end was never seen.
     "
     CREATE TABLE deliveries (
@@ -148,6 +148,18 @@ pub const MIGRATIONS: &[&str] = &[
 
     -- What a deletion takes with it.
     CREATE INDEX imported_delivery ON imported (delivery_id);
+    ",
+    // 6: the schedule: deliveries that nobody works on, with a time at which their next attempt is due.
+    //
+    // Those are scheduled ones (`pending`), and those that a process left behind when it died (`interrupted`) before the
+    // rule's attempts were used up; `next_attempt_at` of any other delivery in the failed list is NULL. A delivery that is
+    // worked on has an owner, and is not in this index. Who is at work is to be found without walking all that is scheduled.
+    "
+    CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
+        WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL;
+    DROP INDEX deliveries_pending;
+    CREATE INDEX deliveries_leased ON deliveries (id)
+        WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL);
     ",
 ];
 

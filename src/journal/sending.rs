@@ -39,6 +39,9 @@ impl Store for Journal {
                 Turn::Failed { attempts } => {
                     ("status IN ('failed', 'interrupted') AND attempt_count = ?6", i64::from(attempts))
                 }
+                Turn::Scheduled { attempts } => {
+                    ("next_attempt_at IS NOT NULL AND owner_host IS NULL AND attempt_count = ?6", i64::from(attempts))
+                }
             };
             let number: Option<u32> = tx
                 .prepare_cached(&format!(
@@ -100,6 +103,7 @@ impl Store for Journal {
                 Next::Delivered => (Status::Delivered, None, None),
                 Next::Failed => (Status::Failed, None, None),
                 Next::Interrupted => (Status::Interrupted, None, None),
+                Next::Scheduled { due } => (Status::Pending, Some(due.0), None),
                 Next::RetryAt { due, lease_until } => (Status::Pending, Some(due.0), Some(lease_until.0)),
             };
             let owner = &self.owner;
@@ -108,9 +112,9 @@ impl Store for Journal {
                 "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
                      finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
                                        WHERE delivery_id = ?1 AND number = ?8)),
-                     owner_host = iif(?2 = 'pending', ?5, NULL),
-                     owner_pid = iif(?2 = 'pending', ?6, NULL),
-                     owner_started = iif(?2 = 'pending', ?7, NULL)
+                     owner_host = iif(?4 IS NOT NULL, ?5, NULL),
+                     owner_pid = iif(?4 IS NOT NULL, ?6, NULL),
+                     owner_started = iif(?4 IS NOT NULL, ?7, NULL)
                  WHERE id = ?1 AND status <> 'delivered'
                      AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
                           OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
@@ -133,11 +137,19 @@ impl Store for Journal {
         self.refuse_lost_file()
     }
 
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            let owner = &self.owner;
+            let sql = format!("UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {MINE}");
+            Ok(tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started, until.0])? == 1)
+        })
+    }
+
     fn interrupt(&self, id: i64) -> Result<(), StoreError> {
         self.write(|tx| {
             let owner = &self.owner;
-            let mine = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
-            tx.prepare_cached(&interrupt_sql(mine))?.execute(params![id, owner.host, owner.pid, owner.started])?;
+            let sql = interrupt_sql(MINE, "NULL");
+            tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started])?;
             Ok(())
         })
     }
@@ -156,6 +168,9 @@ impl Store for Journal {
         })
     }
 }
+
+/// A delivery that is this process's, as SQL; its three parameters follow the id.
+const MINE: &str = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
 
 /// The first attempt of a delivery that was a success.
 fn earlier_success(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<u32>> {
@@ -183,13 +198,17 @@ pub(super) fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Res
 const SUCCEEDED: &str = "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
      AND duration_ms IS NOT NULL AND error_kind IS NULL ORDER BY number LIMIT 1)";
 
-/// The statement that moves a pending delivery to the failed list. Its time is the last sign of life.
-pub(super) fn interrupt_sql(condition: &str) -> String {
+/// When a delivery's last attempt ended, as SQL: the last sign of life, where its end was not recorded.
+pub(super) const LAST_SIGN: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
+     WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
+
+/// The statement that moves a pending delivery to the failed list, with a time on the schedule or NULL.
+pub(super) fn interrupt_sql(condition: &str, due: &str) -> String {
     format!(
         "UPDATE deliveries SET status = iif({SUCCEEDED} IS NULL, 'interrupted', 'delivered'),
-             next_attempt_at = NULL, lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL,
-             finished_at = coalesce({SUCCEEDED}, (SELECT started_at + coalesce(duration_ms, 0) FROM attempts
-                                                  WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1))
+             next_attempt_at = iif({SUCCEEDED} IS NULL, {due}, NULL),
+             lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL,
+             finished_at = coalesce({SUCCEEDED}, {LAST_SIGN})
          WHERE {condition}"
     )
 }

@@ -10,6 +10,7 @@ mod machine;
 mod many;
 mod opening;
 mod pages;
+mod schedule;
 mod sending;
 mod upkeep;
 

@@ -1,8 +1,10 @@
 //! Keeping the journal in order: noticing dead processes, deleting, checking.
 
+use std::collections::HashMap;
+
 use rusqlite::{Row, Transaction, params};
 
-use super::sending::{interrupt_sql, refresh_last_error};
+use super::sending::{LAST_SIGN, interrupt_sql, refresh_last_error};
 use super::{Journal, Query};
 use crate::delivery::Status;
 use crate::store::{Liveness, ProcessId, Seen, StoreError};
@@ -21,29 +23,44 @@ pub struct Health {
     pub problems: Vec<String>,
 }
 
-/// A pending delivery and who is at it.
+/// A delivery and who is at it.
 struct Leased {
     id: i64,
     owner: Option<ProcessId>,
     lease_until: i64,
 }
 
+/// What somebody is at: word for word the condition of the index `deliveries_leased`, or SQLite would not use it.
+pub(super) const LEASED: &str =
+    "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
+     WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+
 impl Journal {
-    /// Moves deliveries whose process is gone, or whose lease ran out, to the failed list; returns how many.
+    /// Moves deliveries whose process is gone, or whose lease ran out, to the failed list; returns how many. Those whose rule
+    /// has an attempt left are on the schedule, too, from when that is due.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
-        let dead: Vec<Leased> = self.leased()?.into_iter().filter(|leased| self.is_dead(leased, now)).collect();
+        let leased = self.leased()?;
+        if leased.is_empty() {
+            return Ok(0);
+        }
+        let mut asked = HashMap::new();
+        let dead: Vec<Leased> = leased.into_iter().filter(|leased| self.is_dead(leased, now, &mut asked)).collect();
         if dead.is_empty() {
             return Ok(0);
         }
+        // From the end of one attempt to the start of the next, as if its process had lived.
+        let due = format!("iif(attempt_count <= retries, {LAST_SIGN} + retry_interval_ms, NULL)");
+        // Unless its owner gave a sign of life since it was read.
+        let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
+             AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+        let interrupt = interrupt_sql(unchanged, &due);
         self.write(|tx| {
             let mut released = 0;
             for Leased { id, lease_until, .. } in &dead {
-                // Unless its owner gave a sign of life since it was read.
-                let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2";
-                if tx.prepare_cached(&interrupt_sql(unchanged))?.execute([id, lease_until])? == 0 {
+                if tx.prepare_cached(&interrupt)?.execute([id, lease_until])? == 0 {
                     continue;
                 }
                 released += 1;
@@ -60,24 +77,23 @@ impl Journal {
 
     fn leased(&self) -> Result<Vec<Leased>, StoreError> {
         self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
-                 WHERE status = 'pending'",
-            )?
-            .query_map([], |row| {
-                let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
-                    (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
-                    _ => None,
-                };
-                Ok(Leased { id: row.get(0)?, owner, lease_until: row.get(4)? })
-            })?
-            .collect()
+            conn.prepare_cached(LEASED)?
+                .query_map([], |row| {
+                    let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
+                        (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
+                        _ => None,
+                    };
+                    Ok(Leased { id: row.get(0)?, owner, lease_until: row.get(4)? })
+                })?
+                .collect()
         })
     }
 
-    fn is_dead(&self, leased: &Leased, now: UnixMs) -> bool {
-        let gone = leased.owner.as_ref().is_none_or(|owner| self.processes.liveness(owner) == Liveness::Dead);
-        gone || leased.lease_until < now.0
+    /// Whether its holder is gone, which is asked once of each process.
+    fn is_dead(&self, leased: &Leased, now: UnixMs, asked: &mut HashMap<ProcessId, Liveness>) -> bool {
+        let Some(owner) = &leased.owner else { return true };
+        let liveness = *asked.entry(owner.clone()).or_insert_with(|| self.processes.liveness(owner));
+        liveness == Liveness::Dead || leased.lease_until < now.0
     }
 
     /// Deletes these deliveries with their attempts, in one commit, but for those that were tried again since they were

@@ -7,7 +7,7 @@ use crate::deliver::{Attempted, Observer};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::event;
 use crate::text::count;
-use crate::time::{UnixMs, ago, compact, local, measured};
+use crate::time::{UnixMs, ago, compact, local, measured, next_attempt};
 use crate::transport::status_words;
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
@@ -16,10 +16,13 @@ pub fn headline(delivery: &Delivery) -> String {
 }
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
-pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
+pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
     let status = ui.toned(tone(delivery.status), delivery.status.as_str());
     if delivery.status == Status::Ignored {
         return format!("#{} {status}", delivery.id);
+    }
+    if let Some(due) = delivery.next_attempt_at {
+        return scheduled_line(ui, delivery, &next_attempt(due, now));
     }
     let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
     let reason = match &delivery.last_error {
@@ -29,11 +32,24 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
     format!("#{} {status}, {attempts}{}", delivery.id, ui.outside(&reason))
 }
 
+/// `#42 scheduled: next attempt in 60s (hookfire retry --due)`, and of a later attempt why there is to be another.
+fn scheduled_line(ui: &Ui, delivery: &Delivery, next: &str) -> String {
+    let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
+    match &delivery.last_error {
+        Some(error) if delivery.attempt_count > 1 => {
+            let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
+            format!("#{id} {status}, {attempts}: {}; {next}", ui.outside(&error.message))
+        }
+        _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
+    }
+}
+
 fn tone(status: Status) -> Tone {
     match status {
         Status::Delivered => Tone::Good,
         Status::Ignored => Tone::Faint,
-        Status::Pending | Status::Failed | Status::Interrupted => Tone::Bad,
+        Status::Pending => Tone::Warning,
+        Status::Failed | Status::Interrupted => Tone::Bad,
     }
 }
 
@@ -126,7 +142,7 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
         field(if delivery.status == Status::Delivered { "delivered" } else { "failed" }, when(finished));
     }
     if let Some(next) = delivery.next_attempt_at {
-        field("next", local(next));
+        field("next", format!("{} ({})", local(next), next_attempt(next, now)));
     }
     if !attempts.is_empty() {
         let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));

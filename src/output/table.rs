@@ -7,7 +7,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use super::{Tone, Ui};
 use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::sanitize::visible_line;
-use crate::time::{UnixMs, ago, local};
+use crate::time::{UnixMs, ago, local, next_attempt};
 
 /// A column of the table of deliveries.
 struct Column {
@@ -29,12 +29,15 @@ const COLUMNS: [Column; 8] = [
         title: "LAST ERROR",
         from_width: 0,
         // What went wrong before it was delivered is history.
-        cell: |d, _| {
+        cell: |d, now| {
             if let Some(switch) = d.ignored_by {
                 return format!("the switch `{}` said no", switch.as_str());
             }
             let error = d.last_error.as_ref().filter(|_| d.status != Status::Delivered);
             let words = error.map(|error| error.message.clone()).unwrap_or_default();
+            if let Some(due) = d.next_attempt_at {
+                return format!("{}; {words}", next_attempt(due, now));
+            }
             let stopped = d.status == Status::Interrupted && error.is_some_and(|e| e.kind != ErrorKind::Interrupted);
             if stopped { format!("interrupted, before that {words}") } else { words }
         },

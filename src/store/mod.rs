@@ -4,6 +4,7 @@
 //! its holder may begin another attempt. The SQLite file behind it is `journal`'s business.
 
 mod captures;
+mod schedule;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::target::Target;
 use crate::time::UnixMs;
 
 pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
+pub use schedule::{Due, Schedule};
 
 /// A delivery about to be accepted.
 #[derive(Debug)]
@@ -68,6 +70,11 @@ pub enum Turn {
         /// Attempts when it was read.
         attempts: u32,
     },
+    /// The delivery is on the schedule, and nobody made another attempt since this many.
+    Scheduled {
+        /// Attempts when it was read.
+        attempts: u32,
+    },
 }
 
 /// Whether an attempt began.
@@ -88,7 +95,12 @@ pub enum Next {
     Failed,
     /// Nothing: the user stopped it.
     Interrupted,
-    /// Another attempt, at this time.
+    /// Another attempt, by whoever looks at the schedule from then on; nobody works on it until then.
+    Scheduled {
+        /// When it is due.
+        due: UnixMs,
+    },
+    /// Another attempt by this process, at this time.
     RetryAt {
         /// When it is due.
         due: UnixMs,
@@ -129,6 +141,12 @@ pub trait Store {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError>;
+
+    /// Has the lease last until then; false, and nothing changes, if it is not this process's any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError>;
 
     /// Gives up a delivery between two attempts: it goes to the failed list as interrupted.
     ///

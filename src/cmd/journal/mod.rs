@@ -1,5 +1,6 @@
 //! `hookfire journal`: everything that was ever sent, and the file it is in.
 
+mod cancel;
 mod check;
 mod export;
 mod list;
@@ -24,6 +25,7 @@ pub enum JournalCommand {
     Path(path::JournalPathArgs),
     Check(check::JournalCheckArgs),
     Prune(prune::JournalPruneArgs),
+    Cancel(cancel::JournalCancelArgs),
     Export(export::JournalExportArgs),
 }
 
@@ -39,6 +41,7 @@ impl JournalCommand {
             JournalCommand::Path(args) => path::run(&args, ctx),
             JournalCommand::Check(args) => check::run(&args, ctx),
             JournalCommand::Prune(args) => prune::run(&args, ctx),
+            JournalCommand::Cancel(args) => cancel::run(&args, ctx),
             JournalCommand::Export(args) => export::run(&args, ctx),
         }
     }

@@ -10,28 +10,38 @@ use proptest::test_runner::FileFailurePersistence;
 use super::*;
 use crate::delivery::Status;
 use crate::journal::Query;
-use crate::store::{Begun, Next, Turn};
+use crate::rule::Rule;
+use crate::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
+
+/// Of every delivery.
+static RULE: std::sync::LazyLock<Rule> = std::sync::LazyLock::new(Rule::default);
 
 #[derive(Clone, Debug)]
 enum Step {
     Accept(usize),
     Begin(usize, usize),
     Resend { who: usize, which: usize, stale: bool },
+    Due { who: usize, which: usize, stale: bool },
     Finish { who: usize, which: usize, status: u16, then: usize, took: u64 },
     Interrupt(usize, usize),
     Release { who: usize, dead: [bool; 2] },
+    Postpone { who: usize, which: usize, stale: bool },
+    Unschedule { who: usize, which: usize, stale: bool },
     Delete { which: usize, status: Status },
     Pass(i64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let (who, which) = (0..2usize, 0..3usize);
-    let finish = (who.clone(), which.clone(), prop::sample::select(vec![200u16, 404, 500, 503]), 0..3usize, 0..5000u64);
+    let finish = (who.clone(), which.clone(), prop::sample::select(vec![200u16, 404, 500, 503]), 0..4usize, 0..5000u64);
+    let third = || (0..2usize, 0..3usize, prop::bool::weighted(0.2));
     prop_oneof![
         3 => who.clone().prop_map(Step::Accept),
         4 => (who.clone(), which.clone()).prop_map(|(who, which)| Step::Begin(who, which)),
-        5 => (who.clone(), which.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(who, which, stale)| Step::Resend { who, which, stale }),
+        4 => third().prop_map(|(who, which, stale)| Step::Resend { who, which, stale }),
+        4 => third().prop_map(|(who, which, stale)| Step::Due { who, which, stale }),
+        1 => third().prop_map(|(who, which, stale)| Step::Postpone { who, which, stale }),
+        1 => third().prop_map(|(who, which, stale)| Step::Unschedule { who, which, stale }),
         8 => finish.prop_map(|(who, which, status, then, took)| Step::Finish { who, which, status, then, took }),
         1 => (who.clone(), which.clone()).prop_map(|(who, which)| Step::Interrupt(who, which)),
         3 => (who, any::<[bool; 2]>()).prop_map(|(who, dead)| Step::Release { who, dead }),
@@ -78,6 +88,7 @@ struct Kept {
     /// Who holds the lease, and until when.
     lease: Option<(usize, UnixMs)>,
     finished: Option<UnixMs>,
+    /// When its next attempt is due: its holder's, or, without one, by the schedule.
     due: Option<UnixMs>,
     tried: Vec<Tried>,
 }
@@ -96,6 +107,18 @@ impl Kept {
 
     fn stand(&mut self, status: Status, finished: Option<UnixMs>, lease: Option<(usize, UnixMs)>, due: Option<UnixMs>) {
         (self.status, self.finished, self.lease, self.due) = (status, finished, lease, due);
+    }
+
+    /// When it is due, if it is on the schedule and had so many attempts.
+    fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
+        self.due.filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
+    }
+
+    /// Its process is gone: it is due as if it were not, as long as the rule has an attempt left.
+    fn abandon(&mut self) {
+        self.interrupt();
+        let again = self.status == Status::Interrupted && self.tried.len() <= RULE.retries as usize;
+        self.due = again.then(|| self.tried.last().unwrap().last_sign().plus(RULE.interval));
     }
 
     fn held_by(&self, who: usize) -> bool {
@@ -135,6 +158,7 @@ impl Kept {
             Next::Delivered => self.stand(Status::Delivered, finished, None, None),
             Next::Failed => self.stand(Status::Failed, finished, None, None),
             Next::Interrupted => self.stand(Status::Interrupted, finished, None, None),
+            Next::Scheduled { due } => self.stand(Status::Pending, None, None, Some(due)),
             Next::RetryAt { due, lease_until } => {
                 self.stand(Status::Pending, None, Some((who, lease_until)), Some(due));
             }
@@ -173,9 +197,14 @@ impl World {
             Step::Begin(who, which) => self.begin(who, self.id(which), Turn::Mine),
             Step::Resend { who, which, stale } => {
                 let id = self.id(which);
-                let made = self.kept.get(&id).map_or(0, |kept| u32::try_from(kept.tried.len()).unwrap());
-                self.begin(who, id, Turn::Failed { attempts: made - u32::from(stale).min(made) });
+                self.begin(who, id, Turn::Failed { attempts: self.seen(id, stale) });
             }
+            Step::Due { who, which, stale } => {
+                let id = self.id(which);
+                self.begin(who, id, Turn::Scheduled { attempts: self.seen(id, stale) });
+            }
+            Step::Postpone { who, which, stale } => self.postpone(who, self.id(which), stale),
+            Step::Unschedule { who, which, stale } => self.unschedule(who, self.id(which), stale),
             Step::Finish { who, which, status, then, took } => self.finish(who, self.id(which), status, then, took),
             Step::Interrupt(who, which) => {
                 let id = self.id(which);
@@ -198,6 +227,28 @@ impl World {
         }
     }
 
+    /// How many attempts somebody saw.
+    fn seen(&self, id: i64, stale: bool) -> u32 {
+        let made = self.kept.get(&id).map_or(0, |kept| u32::try_from(kept.tried.len()).unwrap());
+        made - u32::from(stale).min(made)
+    }
+
+    fn postpone(&mut self, who: usize, id: i64, stale: bool) {
+        let (attempts, due) = (self.seen(id, stale), self.now.plus(RULE.interval));
+        let postponed = self.journals[who].postpone(Seen { id, attempts }, due).unwrap();
+        let kept = self.kept.get_mut(&id).filter(|kept| kept.scheduled(attempts).is_some());
+        assert_eq!(postponed, kept.is_some());
+        kept.into_iter().for_each(|kept| kept.due = Some(due));
+    }
+
+    fn unschedule(&mut self, who: usize, id: i64, stale: bool) {
+        let attempts = self.seen(id, stale);
+        let taken = self.journals[who].unschedule(&[Seen { id, attempts }]).unwrap();
+        let kept = self.kept.get_mut(&id).filter(|kept| kept.scheduled(attempts).is_some());
+        assert_eq!(taken, usize::from(kept.is_some()));
+        kept.into_iter().for_each(Kept::interrupt);
+    }
+
     fn begin(&mut self, who: usize, id: i64, turn: Turn) {
         if self.kept.get(&id).is_some_and(|kept| kept.under_way(who).is_some()) {
             return;
@@ -206,6 +257,7 @@ impl World {
         let free = self.kept.get_mut(&id).filter(|kept| match turn {
             Turn::Mine => kept.held_by(who),
             Turn::Failed { attempts } => kept.status.in_failed_list() && kept.tried.len() == attempts as usize,
+            Turn::Scheduled { attempts } => kept.scheduled(attempts).is_some(),
         });
         let Some(kept) = free else {
             assert_eq!(begun, Begun::Taken);
@@ -223,6 +275,7 @@ impl World {
             (200, _) => Next::Delivered,
             (_, 0) => Next::Failed,
             (_, 1) => Next::Interrupted,
+            (_, 2) => Next::Scheduled { due },
             _ => Next::RetryAt { due, lease_until: due.plus(LEASE) },
         };
         let outcome = if status == 200 { success() } else { refusal(status) };
@@ -239,7 +292,7 @@ impl World {
         for kept in self.kept.values_mut() {
             let Some((holder, until)) = kept.lease else { continue };
             if dead[holder] || until < self.now {
-                kept.interrupt();
+                kept.abandon();
                 kept.tried
                     .iter_mut()
                     .filter(|tried| tried.end == End::Open)
@@ -255,7 +308,8 @@ impl World {
         for (&id, kept) in &self.kept {
             let delivery = journal.delivery(id).unwrap().unwrap();
             assert_eq!((delivery.status, delivery.finished_at), (kept.status, kept.finished), "#{id}");
-            assert_eq!((delivery.next_attempt_at, delivery.created_at), (kept.due, kept.tried[0].started), "#{id}");
+            let due = kept.due.filter(|_| kept.status == Status::Pending);
+            assert_eq!((delivery.next_attempt_at, delivery.created_at), (due, kept.tried[0].started), "#{id}");
             assert_eq!(delivery.attempt_count as usize, kept.tried.len(), "#{id}");
             let error = kept.tried.iter().rev().find_map(Tried::error);
             assert_eq!(delivery.last_error.map(|error| error.http_status), error, "#{id}");
@@ -276,8 +330,29 @@ impl World {
                 assert_eq!((attempt.started_at, &end), (tried.started, &tried.end), "#{id}");
             }
         }
+        self.check_schedule();
         let ids: Vec<i64> = self.kept.keys().rev().copied().collect();
         assert_eq!(journal.ids(&Query::all(None)).unwrap(), ids);
+    }
+}
+
+impl World {
+    fn check_schedule(&self) {
+        let journal = &self.journals[1];
+        let scheduled = self.kept.iter().filter_map(|(&id, kept)| {
+            let attempts = u32::try_from(kept.tried.len()).unwrap();
+            Some(Due { at: kept.scheduled(attempts)?, seen: Seen { id, attempts } })
+        });
+        let (mut due, later): (Vec<Due>, Vec<Due>) = scheduled.partition(|due| due.at <= self.now);
+        due.sort_by_key(|due| (due.at, due.seen.id));
+        assert_eq!(journal.due(self.now, None, 100).unwrap(), due);
+        if let [first, rest @ ..] = &due[..] {
+            assert_eq!(
+                journal.due(self.now, Some(*first), 1).unwrap(),
+                rest.first().copied().into_iter().collect::<Vec<_>>()
+            );
+        }
+        assert_eq!(journal.next_due(self.now).unwrap(), later.iter().map(|due| due.at).min());
     }
 }
 

@@ -1,0 +1,93 @@
+//! The schedule: what is due, what will be, and what is put off or taken off it.
+//!
+//! Each statement has word for word the condition of the index `deliveries_due`, or SQLite would not use it.
+
+use rusqlite::params;
+
+use super::Journal;
+use super::sending::interrupt_sql;
+use crate::store::{Due, Schedule, Seen, StoreError};
+use crate::time::UnixMs;
+
+pub(super) const DUE: &str = "SELECT next_attempt_at, id, attempt_count FROM deliveries
+     WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
+         AND next_attempt_at <= ?1 AND (next_attempt_at, id) > (?2, ?3)
+     ORDER BY next_attempt_at, id LIMIT ?4";
+
+pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
+     WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND next_attempt_at > ?1";
+
+/// As it was seen, and still on the schedule.
+const AS_SEEN: &str = "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
+
+impl Schedule for Journal {
+    fn due(&self, now: UnixMs, last: Option<Due>, limit: u32) -> Result<Vec<Due>, StoreError> {
+        let (at, id) = last.map_or((i64::MIN, 0), |last| (last.at.0, last.seen.id));
+        self.read(|conn| {
+            conn.prepare_cached(DUE)?
+                .query_map(params![now.0, at, id, limit], |row| {
+                    Ok(Due { at: UnixMs(row.get(0)?), seen: Seen { id: row.get(1)?, attempts: row.get(2)? } })
+                })?
+                .collect()
+        })
+    }
+
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+        self.read(|conn| {
+            let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now.0], |row| row.get(0))?;
+            Ok(due.map(UnixMs))
+        })
+    }
+
+    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+        Journal::release_dead(self, now)
+    }
+
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            let sql = format!("UPDATE deliveries SET next_attempt_at = ?3 WHERE {AS_SEEN}");
+            Ok(tx.prepare_cached(&sql)?.execute(params![seen.id, seen.attempts, due.0])? == 1)
+        })
+    }
+
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError> {
+        let interrupt = interrupt_sql(AS_SEEN, "NULL");
+        self.write_and_checkpoint(|tx| {
+            let mut statement = tx.prepare_cached(&interrupt)?;
+            seen.iter().try_fold(0, |taken, seen| Ok(taken + statement.execute(params![seen.id, seen.attempts])?))
+        })
+    }
+}
+
+impl Journal {
+    /// What is scheduled, of one endpoint or of all; what a dead process left behind is in the failed list already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT id, attempt_count FROM deliveries
+                 WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending'
+                     AND (?1 IS NULL OR endpoint = ?1)
+                 ORDER BY id",
+            )?
+            .query_map([endpoint], |row| Ok(Seen { id: row.get(0)?, attempts: row.get(1)? }))?
+            .collect()
+        })
+    }
+
+    /// Whether a delivery waits for its next attempt without anybody who would make it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_scheduled(&self, id: i64) -> Result<bool, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT 1 FROM deliveries
+                 WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending' AND id = ?1",
+            )?
+            .exists([id])
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! The schedule: what is on it, who may take it off, and what it costs those that are not.
+
+use super::*;
+use crate::delivery::Status;
+use crate::journal::Query;
+use crate::journal::schedule::{DUE, NEXT_DUE};
+use crate::journal::upkeep::LEASED;
+use crate::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
+
+/// One that was refused once, and is due so many seconds after the beginning.
+fn scheduled(journal: &Journal, seconds: i64) -> i64 {
+    let id = accept(journal, T0).id;
+    finish(journal, id, 1, Next::Scheduled { due: at(seconds) });
+    id
+}
+
+fn finish(journal: &Journal, id: i64, number: u32, next: Next) {
+    let outcome = if next == Next::Delivered { success() } else { refusal(503) };
+    journal.finish_attempt(id, number, Duration::from_millis(40), &outcome, next).unwrap();
+}
+
+fn begin(journal: &Journal, id: i64, attempts: u32, seconds: i64) -> Begun {
+    journal.begin_attempt(id, Turn::Scheduled { attempts }, &attempt(at(seconds))).unwrap()
+}
+
+fn ids(due: &[Due]) -> Vec<i64> {
+    due.iter().map(|due| due.seen.id).collect()
+}
+
+#[test]
+fn what_is_due_comes_the_first_due_first_and_page_by_page() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let [third, first, second, later] = [30, 10, 10, 31].map(|seconds| scheduled(&journal, seconds));
+    assert_eq!(journal.due(at(9), None, 10).unwrap(), []);
+    assert_eq!(journal.next_due(at(9)).unwrap(), Some(at(10)));
+    let due = journal.due(at(30), None, 10).unwrap();
+    assert_eq!(ids(&due), [first, second, third]);
+    assert_eq!(due[0], Due { at: at(10), seen: Seen { id: first, attempts: 1 } });
+    let page = journal.due(at(30), None, 1).unwrap();
+    assert_eq!(ids(&journal.due(at(30), Some(page[0]), 1).unwrap()), [second], "they share their time");
+    assert_eq!(journal.next_due(at(30)).unwrap(), Some(at(31)), "of those that are not due");
+    assert_eq!(journal.next_due(at(31)).unwrap(), None);
+    assert_eq!(journal.scheduled(None).unwrap().len(), 4);
+    assert!(journal.is_scheduled(later).unwrap());
+}
+
+#[test]
+fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = scheduled(&one, 60);
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(1_000_000)).unwrap(), 0, "there is nobody who could have died");
+    let delivery = two.delivery(id).unwrap().unwrap();
+    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, Some(at(60))));
+    assert_eq!(two.ids(&Query::failed(crate::filter::Filter::default())).unwrap().len(), 0);
+    let failed = two.begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(61))).unwrap();
+    let mine = one.begin_attempt(id, Turn::Mine, &attempt(at(61))).unwrap();
+    assert_eq!((failed, mine), (Begun::Taken, Begun::Taken));
+    assert!(!one.renew(id, at(1000)).unwrap());
+}
+
+#[test]
+fn of_two_who_found_it_due_only_the_first_may_send_it() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = scheduled(&one, 10);
+    let found = (one.due(at(10), None, 9).unwrap(), two.due(at(10), None, 9).unwrap());
+    assert_eq!(found.0, found.1);
+    assert_eq!(begin(&one, id, 1, 10), Begun::Attempt(2));
+    assert_eq!(begin(&two, id, 1, 10), Begun::Taken);
+    assert_eq!(two.due(at(1000), None, 9).unwrap(), [], "who is at it has it off the schedule");
+    finish(&one, id, 2, Next::Scheduled { due: at(20) });
+    assert_eq!(begin(&two, id, 1, 21), Begun::Taken, "it was sent since it was found");
+    assert_eq!(begin(&two, id, 2, 21), Begun::Attempt(3));
+    finish(&two, id, 3, Next::Delivered);
+    assert_eq!(one.due(at(1000), None, 9).unwrap(), []);
+}
+
+#[test]
+fn threads_that_take_what_is_due_all_at_once_take_each_once() {
+    const SCHEDULED: usize = 60;
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    (0..SCHEDULED).for_each(|_| drop(scheduled(&journal, 1)));
+    let taken: Vec<i64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (2..6)
+            .map(|pid| {
+                let journal = bench.open_fast(pid);
+                scope.spawn(move || {
+                    let due = journal.due(at(1), None, 1000).unwrap();
+                    let mine = due.into_iter().filter(|due| begin(&journal, due.seen.id, 1, 1) == Begun::Attempt(2));
+                    mine.map(|due| due.seen.id).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let each: std::collections::BTreeSet<i64> = taken.iter().copied().collect();
+    assert_eq!((taken.len(), each.len()), (SCHEDULED, SCHEDULED));
+}
+
+#[test]
+fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_would_have_been() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let under_way = accept(&one, T0).id;
+    let waiting = accept(&one, at(5)).id;
+    finish(&one, waiting, 1, Next::RetryAt { due: at(65), lease_until: at(125) });
+    let taken = scheduled(&one, 7);
+    begin(&one, taken, 1, 7);
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(8)).unwrap(), 3);
+    let due = two.due(at(1000), None, 9).unwrap();
+    assert_eq!(ids(&due), [under_way, waiting, taken]);
+    assert_eq!(due.iter().map(|due| due.at.0 - T0.0).collect::<Vec<_>>(), [60_000, 65_040, 67_000]);
+    for id in [under_way, waiting, taken] {
+        let delivery = two.delivery(id).unwrap().unwrap();
+        assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+        assert!(!two.is_scheduled(id).unwrap(), "nobody scheduled it");
+    }
+    let last = &two.attempts(taken).unwrap()[1];
+    assert!(last.outcome.as_ref().unwrap().maybe_received);
+    assert_eq!(begin(&two, taken, 2, 67), Begun::Attempt(3));
+    assert_eq!(two.delivery(taken).unwrap().unwrap().status, Status::Pending);
+}
+
+#[test]
+fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_the_user_stopped() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let (last, stopped) = (accept(&one, T0).id, accept(&one, T0).id);
+    for number in 1..=5 {
+        finish(&one, last, number, Next::RetryAt { due: at(1), lease_until: at(100) });
+        one.begin_attempt(last, Turn::Mine, &attempt(at(1))).unwrap();
+    }
+    finish(&one, stopped, 1, Next::RetryAt { due: at(60), lease_until: at(120) });
+    one.interrupt(stopped).unwrap();
+    bench.host.fate(1, Liveness::Dead);
+    assert_eq!(two.release_dead(at(8)).unwrap(), 1);
+    assert_eq!(two.delivery(last).unwrap().unwrap().attempt_count, 6);
+    assert_eq!(two.due(at(1_000_000), None, 9).unwrap(), []);
+}
+
+#[test]
+fn who_was_suspended_beyond_its_lease_finds_that_another_process_has_it() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = scheduled(&one, 1);
+    begin(&one, id, 1, 1);
+    assert!(one.renew(id, at(200)).unwrap(), "nobody has asked so far");
+    assert_eq!(two.release_dead(at(200)).unwrap(), 0, "and it holds as long as it was asked to");
+    assert_eq!(two.release_dead(at(201)).unwrap(), 1);
+    assert!(!one.renew(id, at(300)).unwrap());
+    assert_eq!(begin(&two, id, 2, 202), Begun::Attempt(3));
+    assert!(!one.renew(id, at(300)).unwrap(), "another one has it");
+    finish(&two, id, 3, Next::Scheduled { due: at(300) });
+    finish(&one, id, 2, Next::Scheduled { due: at(400) });
+    let delivery = two.delivery(id).unwrap().unwrap();
+    assert_eq!((delivery.next_attempt_at, delivery.attempt_count), (Some(at(300)), 3), "late news change no plans");
+}
+
+#[test]
+fn a_late_success_takes_it_off_the_schedule() {
+    let bench = Bench::new();
+    let (one, two) = (bench.open(1), bench.open(2));
+    let id = accept(&one, T0).id;
+    two.release_dead(at(1000)).unwrap();
+    begin(&two, id, 1, 1001);
+    finish(&two, id, 2, Next::Scheduled { due: at(1100) });
+    finish(&one, id, 1, Next::Delivered);
+    assert_eq!(two.delivery(id).unwrap().unwrap().status, Status::Delivered);
+    assert_eq!(two.due(at(2000), None, 9).unwrap(), []);
+}
+
+#[test]
+fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_off_is_due_later() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let (cancelled, put_off) = (scheduled(&journal, 10), scheduled(&journal, 10));
+    let seen = |id| Seen { id, attempts: 1 };
+    assert_eq!(journal.unschedule(&[seen(cancelled), Seen { id: put_off, attempts: 2 }]).unwrap(), 1);
+    assert!(journal.postpone(seen(put_off), at(90)).unwrap());
+    assert!(!journal.postpone(seen(cancelled), at(90)).unwrap());
+    assert_eq!(journal.due(at(89), None, 9).unwrap(), []);
+    assert_eq!(ids(&journal.due(at(90), None, 9).unwrap()), [put_off]);
+    let delivery = journal.delivery(cancelled).unwrap().unwrap();
+    assert_eq!((delivery.status, delivery.finished_at), (Status::Interrupted, Some(UnixMs(T0.0 + 40))));
+    assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
+    assert_eq!(begin(&journal, cancelled, 1, 11), Begun::Taken);
+}
+
+#[test]
+fn the_schedule_is_read_by_its_index_and_who_is_at_work_without_walking_it() {
+    let bench = Bench::new();
+    let journal = bench.open(1);
+    let plan = |sql: &str| -> String {
+        let mut statement = journal.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = rusqlite::params_from_iter(vec![rusqlite::types::Null; statement.parameter_count()]);
+        let steps = statement.query_map(parameters, |row| row.get::<_, String>(3)).unwrap();
+        steps.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n")
+    };
+    assert_eq!(plan(DUE), "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>? AND next_attempt_at<?)");
+    assert_eq!(plan(NEXT_DUE), "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)");
+    assert_eq!(plan(LEASED), "SCAN deliveries USING INDEX deliveries_leased");
+}
+
+/// How many pages a journal's log takes for what is done, which begins with an empty one.
+fn pages_written(bench: &Bench, deed: impl FnOnce(&Journal)) -> usize {
+    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let journal = bench.open(1);
+    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    let pages = || wal_frames(&std::fs::read(beside(&bench.path(), "-wal")).unwrap_or_default()).len();
+    let before = pages();
+    deed(&journal);
+    pages() - before
+}
+
+#[test]
+fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
+    let bench = Bench::new();
+    drop(accept(&bench.open(1), T0));
+    let fire = |journal: &Journal| {
+        let id = accept(journal, T0).id;
+        finish(journal, id, 1, Next::RetryAt { due: at(60), lease_until: at(120) });
+        journal.begin_attempt(id, Turn::Mine, &attempt(at(60))).unwrap();
+        journal
+            .conn
+            .execute("UPDATE deliveries SET status = 'delivered', owner_host = NULL, next_attempt_at = NULL", [])
+            .unwrap();
+    };
+    let with = pages_written(&bench, fire);
+    bench.raw().execute_batch("DROP INDEX deliveries_due").unwrap();
+    assert_eq!(with, pages_written(&bench, fire));
+}

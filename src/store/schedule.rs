@@ -1,0 +1,51 @@
+//! The schedule as the use cases see it: deliveries whose next attempt has a time and nobody who waits for it.
+//!
+//! They were put off (`pending`), or a process left them behind when it died (`interrupted`) before the rule's attempts were
+//! used up. What is on the schedule has no owner; [`Turn::Scheduled`](super::Turn::Scheduled) takes it off.
+
+use super::{Seen, StoreError};
+use crate::time::UnixMs;
+
+/// A delivery whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Since when.
+    pub at: UnixMs,
+    /// The delivery, as it was found.
+    pub seen: Seen,
+}
+
+/// A journal, as far as it keeps a schedule.
+pub trait Schedule {
+    /// Those that are due by `now`, the first due first, at most `limit`, from behind `last` on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn due(&self, now: UnixMs, last: Option<Due>, limit: u32) -> Result<Vec<Due>, StoreError>;
+
+    /// When the first of those is due that are not due by `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError>;
+
+    /// Puts on the schedule what a process left behind that is gone, or that lets its lease run out; returns how many it left,
+    /// those included whose rule has no attempt left.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError>;
+
+    /// Puts a delivery off until `due`, unless somebody took it since it was seen; tells whether it did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError>;
+
+    /// Takes these off the schedule, unless somebody took them since they were seen; returns how many. They are in the failed
+    /// list then.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then all of them are where they were.
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError>;
+}
