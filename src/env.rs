@@ -109,11 +109,13 @@ pub fn terminal_width() -> Option<u16> {
 pub struct SystemClock {
     started: Instant,
     interrupted: Arc<AtomicBool>,
+    /// What is under way is not to be waited for, either.
+    given_up: Arc<AtomicBool>,
 }
 
 impl Default for SystemClock {
     fn default() -> SystemClock {
-        SystemClock { started: Instant::now(), interrupted: Arc::default() }
+        SystemClock { started: Instant::now(), interrupted: Arc::default(), given_up: Arc::default() }
     }
 }
 
@@ -126,6 +128,19 @@ impl SystemClock {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn catch_interrupts(&self) -> std::io::Result<()> {
+        self.catch_interrupts_and_drain()?;
+        for signal in [SIGINT, SIGTERM] {
+            // The last to be set: who gives up a request then knows why.
+            signal_hook::flag::register(signal, Arc::clone(&self.given_up))?;
+        }
+        Ok(())
+    }
+
+    /// As [`SystemClock::catch_interrupts`], but that requests under way are to come to their end.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts_and_drain(&self) -> std::io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             let code = i32::from(Exit::Interrupted.code());
             // In this order: the first signal finds the flag unset, passes, and sets it.
@@ -135,9 +150,9 @@ impl SystemClock {
         Ok(())
     }
 
-    /// Set once the user interrupted.
+    /// Set once the user interrupted and requests under way are to be given up.
     pub fn interrupt_flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.interrupted)
+        Arc::clone(&self.given_up)
     }
 }
 

@@ -197,6 +197,7 @@ impl From<StoreError> for Failure {
             StoreError::Newer { .. } => "install the newer hookfire, or name another file with `--journal FILE`",
             StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
             StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+            StoreError::Full { .. } => "make room on the disk, or use a file on another one with `--journal FILE`",
             StoreError::Unusable { .. } => {
                 "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
             }

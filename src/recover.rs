@@ -1,13 +1,16 @@
-//! Getting the failed ones delivered: one after the other, whatever becomes of each.
+//! Getting delivered what failed, or what was put off: one after the other, whatever becomes of each.
 //!
 //! Prints nothing. What a delivery needs to be sent is prepared by the caller, delivery by delivery, so that one secret
 //! that cannot be had does not hold up the others.
 
+pub mod due;
+pub mod patience;
 pub mod tenant;
 
 use crate::deliver::{Courier, DeliverError, Observer, Shipment};
 use crate::delivery::Delivery;
-use crate::store::{Seen, Turn};
+use crate::store::{Seen, StoreError, Turn};
+use crate::time::UnixMs;
 
 /// What became of one delivery in a retry.
 #[derive(Debug)]
@@ -49,6 +52,19 @@ pub trait Dispatch {
     }
 }
 
+/// What is to be sent next.
+#[derive(Clone, Copy, Debug)]
+pub enum Task {
+    /// A delivery of the failed list.
+    Failed(Seen),
+    /// A delivery of the schedule.
+    Due(Seen),
+    /// Nothing until this time.
+    Later(UnixMs),
+    /// Nothing any more.
+    End,
+}
+
 /// Sends the deliveries of these ids again, in this order, until one ends it or the user interrupts.
 ///
 /// What another process tried since it was seen is skipped: it had its turn.
@@ -56,23 +72,34 @@ pub trait Dispatch {
 /// # Errors
 /// What [`Dispatch::done`] returned, or an error of the journal between two deliveries.
 pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D) -> Result<(), D::Error> {
-    for &Seen { id, attempts } in seen {
+    let mut seen = seen.iter();
+    work(courier, &mut |_| Ok(seen.next().map_or(Task::End, |seen| Task::Failed(*seen))), dispatch)
+}
+
+/// As [`retry`], of what `next` says, which is asked again when it has nothing for the moment.
+///
+/// # Errors
+/// As [`retry`]; and those of `next`.
+pub fn work<D: Dispatch>(
+    courier: &Courier<'_>,
+    next: &mut dyn FnMut(UnixMs) -> Result<Task, StoreError>,
+    dispatch: &mut D,
+) -> Result<(), D::Error> {
+    loop {
         if courier.clock.interrupted() || dispatch.enough() {
             return Ok(());
         }
-        let delivery = match courier.store.delivery(id).map_err(DeliverError::from)? {
-            Some(delivery) if delivery.status.in_failed_list() && delivery.attempt_count == attempts => delivery,
-            _ => {
-                dispatch.done(&Retried::Skipped(id))?;
+        let now = courier.clock.now();
+        let (id, turn) = match next(now).map_err(DeliverError::from)? {
+            Task::Failed(seen) => (seen.id, Turn::Failed { attempts: seen.attempts }),
+            Task::Due(seen) => (seen.id, Turn::Scheduled { attempts: seen.attempts }),
+            Task::Later(at) => {
+                courier.clock.wait(at.since(now));
                 continue;
             }
+            Task::End => return Ok(()),
         };
-        let sent = dispatch.prepare(&delivery).and_then(|shipment| {
-            let mut observer = dispatch.observer(&delivery);
-            let turn = Turn::Failed { attempts };
-            Ok(courier.resend(&delivery, turn, &shipment, &mut *observer)?)
-        });
-        let retried = match sent {
+        let retried = match send(courier, id, turn, dispatch) {
             Ok(Some(delivery)) => Retried::Sent(Box::new(delivery)),
             Ok(None) => Retried::Skipped(id),
             Err(e) => {
@@ -84,7 +111,25 @@ pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D
         };
         dispatch.done(&retried)?;
     }
-    Ok(())
+}
+
+/// Sends one, unless somebody else had a turn at it since it was seen.
+fn send<D: Dispatch>(
+    courier: &Courier<'_>,
+    id: i64,
+    turn: Turn,
+    dispatch: &mut D,
+) -> Result<Option<Delivery>, D::Error> {
+    let unchanged = |delivery: &Delivery| match turn {
+        Turn::Failed { attempts } => delivery.status.in_failed_list() && delivery.attempt_count == attempts,
+        Turn::Scheduled { attempts } => delivery.attempt_count == attempts,
+        Turn::Mine => true,
+    };
+    let found = courier.store.delivery(id).map_err(DeliverError::from)?;
+    let Some(delivery) = found.filter(unchanged) else { return Ok(None) };
+    let shipment = dispatch.prepare(&delivery)?;
+    let mut observer = dispatch.observer(&delivery);
+    Ok(courier.resend(&delivery, turn, &shipment, &mut *observer)?)
 }
 
 #[cfg(test)]

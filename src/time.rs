@@ -221,13 +221,13 @@ pub fn ago(point: UnixMs, now: UnixMs) -> String {
     }
 }
 
-/// `next attempt in 40s`, or `next attempt due` where its time has come: as near as matters to who reads it.
-pub fn next_attempt(due: UnixMs, now: UnixMs) -> String {
-    let left = due.since(now);
+/// `in 40s`, or `due` where the time has come: when something will happen, as near as matters to who reads it.
+pub fn until(point: UnixMs, now: UnixMs) -> String {
+    let left = point.since(now);
     match left.as_millis() {
-        0 => "next attempt due".to_owned(),
-        1..1000 => format!("next attempt in {}", compact(left)),
-        _ => format!("next attempt in {}", compact(Duration::from_secs(left.as_secs_f64().round() as u64))),
+        0 => "due".to_owned(),
+        1..1000 => format!("in {}", compact(left)),
+        _ => format!("in {}", compact(Duration::from_secs(left.as_secs_f64().round() as u64))),
     }
 }
 
@@ -370,9 +370,9 @@ mod tests {
         assert_eq!(compact(Duration::from_secs(3600)), "1h");
         assert_eq!(ago(UnixMs(NOW.0 - 150_000), NOW), "2m ago");
         assert_eq!(ago(UnixMs(NOW.0 + 150_000), NOW), "just now");
-        assert_eq!(next_attempt(UnixMs(NOW.0 + 59_700), NOW), "next attempt in 60s");
-        assert_eq!(next_attempt(UnixMs(NOW.0 + 250), NOW), "next attempt in 250ms");
-        assert_eq!(next_attempt(UnixMs(NOW.0 - 1), NOW), "next attempt due");
+        assert_eq!(until(UnixMs(NOW.0 + 59_700), NOW), "in 60s");
+        assert_eq!(until(UnixMs(NOW.0 + 250), NOW), "in 250ms");
+        assert_eq!(until(UnixMs(NOW.0 - 1), NOW), "due");
     }
 
     proptest! {

@@ -202,6 +202,14 @@ impl<'a> Context<'a> {
     pub fn catch_interrupts(&self) -> Result<(), Failure> {
         self.clock.catch_interrupts().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
     }
+
+    /// As [`Context::catch_interrupts`], but that requests under way come to their end.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts_and_drain(&self) -> Result<(), Failure> {
+        self.clock.catch_interrupts_and_drain().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
+    }
 }
 
 /// A request's head as it would be sent, secrets masked.

@@ -1,4 +1,7 @@
-//! `hookfire retry`: send failed deliveries again.
+//! `hookfire retry`: send failed deliveries again, or those that are due.
+
+mod due;
+mod tally;
 
 use std::collections::HashSet;
 
@@ -26,6 +29,7 @@ use crate::store::{Seen, Store as _};
 use crate::target::{MissingSecret, Target, Value};
 use crate::text;
 use crate::time::Clock as _;
+pub(super) use tally::Resent;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +42,10 @@ Examples:
   Give the secret that was given literally the first time, and so was not kept:
     $ hookfire retry 42 --secret token=@env:HOOK_TOKEN
   Send them to another place:
-    $ hookfire retry --all --url http://127.0.0.1:8080/hook";
+    $ hookfire retry --all --url http://127.0.0.1:8080/hook
+  Make the attempts that are due, from a timer; or all of them when they are due, until Ctrl-C:
+    $ hookfire retry --due
+    $ hookfire retry --due --watch";
 
 /// Send failed deliveries again
 ///
@@ -48,6 +55,13 @@ Examples:
 ///
 /// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
 /// with the delivery (@env:, @file:). A delivery whose secret cannot be had is left as it is.
+///
+/// --due makes the attempts whose time has come: of deliveries that `fire --background` or an earlier `retry --due` has
+/// scheduled, and of those that a process left behind when it died, from when their next attempt would have been due. Each
+/// keeps to the rule it was accepted under: one attempt, then it is delivered, scheduled again, or has failed. What the user
+/// stopped with Ctrl-C is not sent by it. It ends with 0 unless a delivery has failed for good or could not be sent. `hookfire
+/// journal cancel` takes deliveries off the schedule. --watch goes on until Ctrl-C or SIGTERM, which lets the request that is
+/// under way come to its end; a second one does not.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RetryArgs {
@@ -57,6 +71,12 @@ pub struct RetryArgs {
     /// Everything in the failed list
     #[arg(long)]
     all: bool,
+    /// What is scheduled and due, and what a process that died left behind, by the rule's remaining attempts
+    #[arg(long, conflicts_with_all = ["ids", "all", "endpoint", "url", "event_type", "action", "since", "before", "http_status", "error"])]
+    due: bool,
+    /// With --due: go on until Ctrl-C, and make each attempt when it is due
+    #[arg(long, requires = "due", conflicts_with = "dry_run")]
+    watch: bool,
     /// With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
@@ -87,7 +107,8 @@ impl RetryArgs {
         output: ReportOutput,
     ) -> RetryArgs {
         let (ids, filter) = Default::default();
-        RetryArgs { ids, all: true, endpoint, url, extras, filter, rule, transport, dry_run: false, output }
+        let (due, watch, dry_run) = (false, false, false);
+        RetryArgs { ids, all: true, due, watch, endpoint, url, extras, filter, rule, transport, dry_run, output }
     }
 
     /// Where everything goes, if not to where it was meant for.
@@ -129,6 +150,9 @@ pub(super) fn resend(
 /// # Errors
 /// What kept it from sending at all; what became of each delivery is the exit code.
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    if args.due {
+        return due::run(args, ctx);
+    }
     let mut filter = args.filter.filter(ctx.now())?;
     let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
     if !elsewhere {
@@ -145,7 +169,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         scope.hint_at_others(ctx, journal.as_ref())?;
     }
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
-        return nothing_to_send(ctx, args.output.format());
+        return nothing_to_send(ctx, args.output.format(), "nothing to send again");
     };
     let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
     if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
@@ -177,10 +201,10 @@ fn refuse_strange_secrets(secrets: &[(String, SecretSource)], journal: &Journal,
         .hint("`hookfire failed list -o json | jq '.[].url'` shows the names"))
 }
 
-fn nothing_to_send(ctx: &Context<'_>, format: Format) -> Result<Exit, Failure> {
+fn nothing_to_send(ctx: &Context<'_>, format: Format, words: &str) -> Result<Exit, Failure> {
     match format {
         Format::Json => ctx.ui.line(json::Array::default().end())?,
-        _ => ctx.ui.status("nothing to send again"),
+        _ => ctx.ui.status(words),
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
@@ -207,47 +231,6 @@ struct Retry<'a> {
     /// The caller says in one document what came of all.
     silent: bool,
     tally: Resent,
-}
-
-/// What came of a bulk so far.
-#[derive(Default)]
-pub(super) struct Resent {
-    /// Delivered.
-    pub delivered: usize,
-    /// Sent, and failed again.
-    pub failed: usize,
-    /// Could not be sent.
-    pub not_sent: usize,
-    /// Another process has them.
-    pub skipped: usize,
-    /// Failures since the last success.
-    in_a_row: usize,
-    /// The worst so far.
-    pub exit: Exit,
-    /// The first failure that kept a delivery from being sent, to be told at the end where stderr takes one object only.
-    pub first_failure: Option<Failure>,
-    /// The first result that could not be written to stdout: sending goes on without it.
-    unreported: Option<Failure>,
-}
-
-impl Resent {
-    /// All that were seen to.
-    pub fn total(&self) -> usize {
-        self.delivered + self.failed + self.not_sent + self.skipped
-    }
-
-    /// `2 delivered, 1 failed`
-    fn in_words(&self, asked: usize) -> String {
-        let parts = [
-            (self.delivered, "delivered"),
-            (self.failed, "failed"),
-            (self.not_sent, "not sent"),
-            (self.skipped, "skipped"),
-            (asked.saturating_sub(self.total()), "not tried"),
-        ];
-        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
-        parts.collect::<Vec<_>>().join(", ")
-    }
 }
 
 impl<'a> Retry<'a> {
@@ -390,11 +373,16 @@ impl<'a> Retry<'a> {
         let exit = Failure::after(self.end_output(), self.tally.exit)?;
         ended?;
         if asked > 1 {
-            self.ctx.ui.status(&self.tally.in_words(asked));
+            self.ctx.ui.status(&self.tally.in_words(Some(asked)));
         }
         if self.ctx.clock.interrupted() {
             return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
         }
+        self.end(exit, Some(asked))
+    }
+
+    /// How the command ends, where nobody stopped it.
+    fn end(mut self, exit: Exit, asked: Option<usize>) -> Result<Exit, Failure> {
         if self.format == Format::Text || exit == Exit::Done {
             return Ok(exit);
         }
@@ -479,6 +467,10 @@ impl Dispatch for Retry<'_> {
                     Status::Delivered => {
                         self.tally.delivered += 1;
                         self.tally.in_a_row = 0;
+                    }
+                    Status::Pending => {
+                        self.tally.scheduled += 1;
+                        self.tally.in_a_row += 1;
                     }
                     _ => {
                         self.tally.failed += 1;

@@ -24,7 +24,7 @@ pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> St
         }
         Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}"),
         Some(ErrorCode::ReadOnly) => format!("cannot be written: {error}"),
-        Some(ErrorCode::DiskFull) => "cannot be written: the disk is full".to_owned(),
+        Some(ErrorCode::DiskFull) => return StoreError::Full { path },
         Some(ErrorCode::CannotOpen) => format!("or a file beside it cannot be opened: {error}"),
         _ => format!("cannot be used: {error}"),
     };

@@ -7,7 +7,7 @@ use crate::deliver::{Attempted, Observer};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::event;
 use crate::text::count;
-use crate::time::{UnixMs, ago, compact, local, measured, next_attempt};
+use crate::time::{UnixMs, ago, compact, local, measured, until};
 use crate::transport::status_words;
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
@@ -22,7 +22,7 @@ pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
         return format!("#{} {status}", delivery.id);
     }
     if let Some(due) = delivery.next_attempt_at {
-        return scheduled_line(ui, delivery, &next_attempt(due, now));
+        return scheduled_line(ui, delivery, &until(due, now));
     }
     let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
     let reason = match &delivery.last_error {
@@ -38,9 +38,9 @@ fn scheduled_line(ui: &Ui, delivery: &Delivery, next: &str) -> String {
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
-            format!("#{id} {status}, {attempts}: {}; {next}", ui.outside(&error.message))
+            format!("#{id} {status}, {attempts}: {}; next attempt {next}", ui.outside(&error.message))
         }
-        _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
+        _ => format!("#{id} {status}: next attempt {next} (hookfire retry --due)"),
     }
 }
 
@@ -110,6 +110,27 @@ impl Observer for Narrator<'_> {
     }
 }
 
+/// Says what happens only where it was asked for: the result line of a single attempt says it all.
+pub struct Aside<'a> {
+    /// Where to.
+    pub ui: &'a Ui,
+}
+
+impl Observer for Aside<'_> {
+    fn accepted(&mut self, _: &Delivery) {}
+
+    fn attempting(&mut self, delivery: &Delivery) {
+        self.ui.detail(1, || headline(delivery));
+        self.ui.passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
+    }
+
+    fn attempted(&mut self, attempt: &Attempted<'_>) {
+        self.ui.detail(1, || format!("attempt {} of {}: {}", attempt.made, attempt.allowed, attempt_line(attempt)));
+    }
+
+    fn waiting(&mut self, _: std::time::Duration) {}
+}
+
 /// All that is known of one delivery, as a page.
 pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8], now: UnixMs) -> String {
     let mut page = String::new();
@@ -142,7 +163,7 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
         field(if delivery.status == Status::Delivered { "delivered" } else { "failed" }, when(finished));
     }
     if let Some(next) = delivery.next_attempt_at {
-        field("next", format!("{} ({})", local(next), next_attempt(next, now)));
+        field("next", format!("{} ({})", local(next), until(next, now)));
     }
     if !attempts.is_empty() {
         let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));

@@ -7,7 +7,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use super::{Tone, Ui};
 use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::sanitize::visible_line;
-use crate::time::{UnixMs, ago, local, next_attempt};
+use crate::time::{UnixMs, ago, local, until};
 
 /// A column of the table of deliveries.
 struct Column {
@@ -36,7 +36,7 @@ const COLUMNS: [Column; 8] = [
             let error = d.last_error.as_ref().filter(|_| d.status != Status::Delivered);
             let words = error.map(|error| error.message.clone()).unwrap_or_default();
             if let Some(due) = d.next_attempt_at {
-                return format!("{}; {words}", next_attempt(due, now));
+                return format!("next attempt {}; {words}", until(due, now));
             }
             let stopped = d.status == Status::Interrupted && error.is_some_and(|e| e.kind != ErrorKind::Interrupted);
             if stopped { format!("interrupted, before that {words}") } else { words }

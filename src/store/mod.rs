@@ -246,7 +246,13 @@ pub enum StoreError {
         /// What is missing.
         what: String,
     },
-    /// SQLite reports damage, a full disk, or refuses a write.
+    /// There is no room for what is to be written.
+    #[error("the journal `{path}` cannot be written: the disk is full")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite reports damage, or refuses a write.
     #[error("the journal `{path}` {problem}")]
     Unusable {
         /// The file.
@@ -254,4 +260,11 @@ pub enum StoreError {
         /// What is wrong, as a verb phrase.
         problem: String,
     },
+}
+
+impl StoreError {
+    /// Whether it may pass while one waits: a lock is given back, a disk gets room.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Locked { .. } | StoreError::Full { .. })
+    }
 }

@@ -83,7 +83,9 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
     const SCHEDULED: usize = 60;
     let bench = Bench::new();
     let journal = bench.open_fast(1);
-    (0..SCHEDULED).for_each(|_| drop(scheduled(&journal, 1)));
+    for _ in 0..SCHEDULED {
+        scheduled(&journal, 1);
+    }
     let taken: Vec<i64> = std::thread::scope(|scope| {
         let workers: Vec<_> = (2..6)
             .map(|pid| {
