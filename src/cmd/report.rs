@@ -42,7 +42,7 @@ pub fn single(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format:
 
 fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<(), Failure> {
     let line = if format == Format::Text {
-        result_line(ctx.ui, delivery, ctx.now())
+        result_line(ctx.ui, delivery)
     } else {
         let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
         if format == Format::Json { json::pretty(&view) } else { json::compact(&view) }

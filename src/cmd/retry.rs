@@ -346,7 +346,7 @@ impl<'a> Retry<'a> {
 
     fn print(&mut self, delivery: &Delivery) -> Result<(), Failure> {
         if self.format == Format::Text {
-            self.ctx.ui.line(&result_line(self.ctx.ui, delivery, self.ctx.now()))?;
+            self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?;
             return Ok(self.ctx.ui.flush()?);
         }
         self.print_json(&DeliveryView::new(delivery).with_attempts(&self.journal.attempts(delivery.id)?))

@@ -40,6 +40,8 @@ impl Schedule for Journal {
     }
 
     fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+        // Who watches a file that was removed would wait for ever.
+        self.refuse_lost_file()?;
         Journal::release_dead(self, now)
     }
 

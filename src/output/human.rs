@@ -16,13 +16,13 @@ pub fn headline(delivery: &Delivery) -> String {
 }
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
-pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
+pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
     let status = ui.toned(tone(delivery.status), delivery.status.as_str());
     if delivery.status == Status::Ignored {
         return format!("#{} {status}", delivery.id);
     }
-    if let Some(due) = delivery.next_attempt_at {
-        return scheduled_line(ui, delivery, &until(due, now));
+    if delivery.status == Status::Pending {
+        return scheduled_line(ui, delivery);
     }
     let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
     let reason = match &delivery.last_error {
@@ -33,14 +33,15 @@ pub fn result_line(ui: &Ui, delivery: &Delivery, now: UnixMs) -> String {
 }
 
 /// `#42 scheduled: next attempt in 60s (hookfire retry --due)`, and of a later attempt why there is to be another.
-fn scheduled_line(ui: &Ui, delivery: &Delivery, next: &str) -> String {
+fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
     let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
+    let next = format!("next attempt in {}", compact(delivery.rule.interval));
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
-            format!("#{id} {status}, {attempts}: {}; next attempt {next}", ui.outside(&error.message))
+            format!("#{id} {status}, {attempts}: {}; {next}", ui.outside(&error.message))
         }
-        _ => format!("#{id} {status}: next attempt {next} (hookfire retry --due)"),
+        _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
     }
 }
 

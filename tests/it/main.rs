@@ -29,6 +29,7 @@ mod proxies;
 mod recovery;
 mod request;
 mod requestbin;
+mod schedule;
 mod secrets;
 mod secrets_again;
 mod secrets_echoed;

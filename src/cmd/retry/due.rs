@@ -177,36 +177,38 @@ impl Dispatch for Due<'_> {
     fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment, Failure> {
         match self.retry.prepare(delivery) {
             Ok(shipment) => Ok(Shipment { rule: delivery.rule.clone(), next: NextBy::Schedule, ..shipment }),
+            Err(failure) if failure.kind == Kind::Journal => Err(failure),
             Err(failure) => {
                 let forgotten = failure
                     .error
                     .downcast_ref::<MissingSecret>()
                     .is_some_and(|missing| matches!(missing.source, SecretError::Forgotten));
-                let obstacle = if forgotten { Obstacle::Lasting } else { Obstacle::Passing };
+                let (obstacle, words) = match forgotten {
+                    true => (Obstacle::Lasting, "cannot be sent by `--due`; it is in the failed list"),
+                    false => (Obstacle::Passing, "could not be sent; it stays scheduled"),
+                };
                 put_off(self.schedule, delivery, obstacle, self.ctx().now())?;
-                if !forgotten {
-                    return Err(failure);
-                }
-                Err(failure.about(format!("#{} cannot be sent by `--due`; it is in the failed list", delivery.id)))
+                Err(failure.about(format!("#{} {words}", delivery.id)))
             }
         }
     }
 
     fn failed(&mut self, id: i64, failure: Failure) -> bool {
-        if !self.watch || failure.kind == Kind::Journal {
-            return self.retry.failed(id, failure);
+        let goes_on = failure.kind != Kind::Journal;
+        let tally = &mut self.retry.tally;
+        tally.exit = tally.exit.worst(failure.kind.exit());
+        let ui = self.retry.ctx.ui;
+        if self.watch && goes_on && !self.told.insert(id) {
+            // It was said.
+        } else if self.retry.format == Format::Text {
+            failure.tell(ui);
+        } else if self.watch && goes_on {
+            let message = std::iter::once(failure.error.to_string()).chain(failure.causes()).collect::<Vec<_>>();
+            ui.warning(&message.join(": "));
+        } else {
+            tally.first_failure.get_or_insert(failure);
         }
-        if self.told.insert(id) {
-            let ui = self.ctx().ui;
-            if self.retry.format == Format::Text {
-                failure.tell(ui);
-            } else {
-                let causes = failure.causes();
-                let message = std::iter::once(failure.error.to_string()).chain(causes).collect::<Vec<_>>().join(": ");
-                ui.warning(&message);
-            }
-        }
-        true
+        goes_on
     }
 
     fn observer(&mut self, _: &Delivery) -> Box<dyn Observer + '_> {
