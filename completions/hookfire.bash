@@ -274,6 +274,9 @@ _hookfire() {
             hookfire__subcmd__help__subcmd__generate,man)
                 cmd="hookfire__subcmd__help__subcmd__generate__subcmd__man"
                 ;;
+            hookfire__subcmd__help__subcmd__journal,cancel)
+                cmd="hookfire__subcmd__help__subcmd__journal__subcmd__cancel"
+                ;;
             hookfire__subcmd__help__subcmd__journal,check)
                 cmd="hookfire__subcmd__help__subcmd__journal__subcmd__check"
                 ;;
@@ -313,6 +316,9 @@ _hookfire() {
             hookfire__subcmd__help__subcmd__portal__subcmd__webhooks,set)
                 cmd="hookfire__subcmd__help__subcmd__portal__subcmd__webhooks__subcmd__set"
                 ;;
+            hookfire__subcmd__journal,cancel)
+                cmd="hookfire__subcmd__journal__subcmd__cancel"
+                ;;
             hookfire__subcmd__journal,check)
                 cmd="hookfire__subcmd__journal__subcmd__check"
                 ;;
@@ -333,6 +339,9 @@ _hookfire() {
                 ;;
             hookfire__subcmd__journal,show)
                 cmd="hookfire__subcmd__journal__subcmd__show"
+                ;;
+            hookfire__subcmd__journal__subcmd__help,cancel)
+                cmd="hookfire__subcmd__journal__subcmd__help__subcmd__cancel"
                 ;;
             hookfire__subcmd__journal__subcmd__help,check)
                 cmd="hookfire__subcmd__journal__subcmd__help__subcmd__check"
@@ -2359,7 +2368,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__fire)
-            opts="-e -H -o -q -v -h -V --object --portal-object --portal-account --event --set --auth-mode --seed --wire --compat --portal-url --portal-token-file --endpoint --url --secret --param --header --origin --force --retries --retry-interval --success --no-retry --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
+            opts="-e -H -o -q -v -h -V --object --portal-object --portal-account --event --set --auth-mode --seed --wire --compat --portal-url --portal-token-file --endpoint --url --secret --param --header --origin --force --retries --retry-interval --success --no-retry --background --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3178,8 +3187,22 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__help__subcmd__journal)
-            opts="list show path check prune export"
+            opts="list show path check prune cancel export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__help__subcmd__journal__subcmd__cancel)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3430,12 +3453,82 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__journal)
-            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show path check prune export help"
+            opts="-q -v -h -V --config --journal --quiet --verbose --color --help --version list show path check prune cancel export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --journal)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__journal__subcmd__cancel)
+            opts="-e -o -q -v -h -V --endpoint --all --output --config --journal --quiet --verbose --color --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --endpoint)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -3590,8 +3683,22 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__journal__subcmd__help)
-            opts="list show path check prune export help"
+            opts="list show path check prune cancel export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookfire__subcmd__journal__subcmd__help__subcmd__cancel)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5532,7 +5639,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__retry)
-            opts="-e -H -o -q -v -h -V --all --endpoint --url --secret --param --header --type --action --since --before --http-status --error --retries --retry-interval --success --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
+            opts="-e -H -o -q -v -h -V --all --due --watch --endpoint --url --secret --param --header --type --action --since --before --http-status --error --retries --retry-interval --success --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

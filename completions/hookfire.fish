@@ -88,6 +88,7 @@ always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send it even if a switch of the endpoint says no'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'One attempt only, as --retries 0'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l background -d 'One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Print the request and the rule; send and write down nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -235,6 +236,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'Us
 always\t'Always, also into a pipe'
 never\t'Never'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'Everything in the failed list'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'What is scheduled and due, and what a process that died left behind, by the rule\'s remaining attempts'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l watch -d 'With --due: go on until Ctrl-C, and make each attempt when it is due'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l dry-run -d 'Show what would be sent; send nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -356,22 +359,23 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again, as they came'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always, also into a pipe'
 never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "list" -d 'List deliveries of any status, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "path" -d 'Print the journal\'s file name'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "prune" -d 'Delete old deliveries from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "export" -d 'Copy the whole journal to a new file'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "list" -d 'List deliveries of any status, newest first'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "path" -d 'Print the journal\'s file name'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "prune" -d 'Delete old deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "cancel" -d 'Cancel scheduled attempts'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "export" -d 'Copy the whole journal to a new file'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l status -d 'Only deliveries of this status' -r -f -a "pending\t''
 delivered\t''
 failed\t''
@@ -459,6 +463,20 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s V -l version -d 'Print version'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s e -l endpoint -d 'All that are meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s o -l output -d 'How to print' -r -f -a "text\t''
+json\t''
+ndjson\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always, also into a pipe'
+never\t'Never'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l all -d 'Everything that is scheduled'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Say nothing on stderr but errors'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s o -l output -d 'How to print' -r -f -a "text\t''
 json\t''
 ndjson\t''"
@@ -476,6 +494,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the journal\'s file name'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Delete old deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Cancel scheduled attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "export" -d 'Copy the whole journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l port -d 'The port, if ADDR names none' -r
@@ -853,6 +872,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "prune" -d 'Delete old deliveries from the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "cancel" -d 'Cancel scheduled attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "export" -d 'Copy the whole journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'

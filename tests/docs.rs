@@ -116,6 +116,31 @@ fn the_changelog_has_this_version() {
     assert!(read("CHANGELOG.md").contains(&heading), "no line `{}`", heading.trim());
 }
 
+#[test]
+fn every_unit_of_systemd_is_one_that_systemd_takes() {
+    let readme = read("README.md");
+    let blocks = readme.split("```ini\n").skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0));
+    let units: Vec<&str> = blocks.filter(|block| block.starts_with("[Unit]")).collect();
+    assert!(units.len() > 2, "{} units", units.len());
+    let folder = tempfile::tempdir().unwrap();
+    for unit in units {
+        let kind = if unit.contains("[Timer]") { "timer" } else { "service" };
+        let path = folder.path().join(format!("hookfire-due.{kind}"));
+        // The program is where it was built, not where it is installed.
+        fs::write(&path, unit.replace("%h/.cargo/bin/hookfire", env!("CARGO_BIN_EXE_hookfire"))).unwrap();
+        let mut verify = std::process::Command::new("systemd-analyze");
+        let Ok(verified) = verify.args(["--user", "verify"]).arg(&path).env("XDG_RUNTIME_DIR", folder.path()).output()
+        else {
+            // Past the test runner's capturing; `tests/run` counts these lines.
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "SKIPPED: `systemd-analyze` is not installed");
+            return;
+        };
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(verified.status.success() && said.is_empty(), "{unit}\n{said}");
+    }
+}
+
 /// The checks above stand on this splitter.
 #[test]
 fn a_line_is_split_as_a_shell_would() {
@@ -129,6 +154,11 @@ fn a_line_is_split_as_a_shell_would() {
         ),
         ("  - run: sh -c 'until hookfire ping --quiet; do x; done'", &[&["hookfire", "ping", "--quiet"]]),
         ("cargo run --release -- demo", &[&["hookfire", "demo"]]),
+        ("ExecStart=%h/bin/hookfire retry --due", &[&["hookfire", "retry", "--due"]]),
+        (
+            "* * * * *  set -a; . ~/env; ~/.bin/hookfire retry --due -q > /dev/null",
+            &[&["hookfire", "retry", "--due", "-q"]],
+        ),
         ("hint: `hookfire nothing` and no hookfire here", &[]),
     ] {
         assert_eq!(command_lines(line), expected, "{line}");
@@ -139,9 +169,11 @@ fn a_line_is_split_as_a_shell_would() {
 fn command_lines(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("cargo run --release --", "hookfire");
     let starts = line.match_indices("hookfire ").filter(|(at, _)| {
-        let before = line[..*at].trim_end();
+        // Where the program is, if it is said.
+        let before = line[..*at].trim_end_matches(|c: char| c.is_alphanumeric() || "~%/._-".contains(c));
+        let before = if line[..*at].ends_with('/') { before } else { &line[..*at] }.trim_end();
         before.is_empty()
-            || ["$", "$(", "<(", "run:", "until", "if", "while", "!", "|", "&&", "||", ";", "*"]
+            || ["$", "$(", "<(", "run:", "until", "if", "while", "!", "|", "&&", "||", ";", "*", "ExecStart="]
                 .iter()
                 .any(|start| before.ends_with(start))
     });

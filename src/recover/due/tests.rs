@@ -229,7 +229,6 @@ fn watch_patiently(world: &Rc<World>) -> (Result<(), DeliverError>, Vec<String>)
     };
     let patient = Patient::new(&**world, &**world, &tell);
     let ended = Caller::new(world).send(&patient, &mut Agenda::watched(&patient));
-    drop(patient);
     (ended, troubles.into_inner())
 }
 
