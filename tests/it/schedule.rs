@@ -119,6 +119,18 @@ fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
 }
 
 #[test]
+fn how_to_connect_is_not_kept_and_that_is_said() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(200)]);
+    let fire = ["fire", "account", "created", "--background", "--timeout", "20s", "--insecure", "--url", &server.url()];
+    let scheduled = env.hookfire(fire).run().assert_code(0);
+    let words = "hint: not kept with a delivery: `--timeout`, `--insecure`; give it to `hookfire retry --due`";
+    assert!(scheduled.stderr().contains(words), "{scheduled}");
+    let delivered = env.hookfire(fire).run().assert_code(0);
+    assert!(!delivered.stderr().contains("not kept"), "{delivered}");
+}
+
+#[test]
 fn a_secret_that_nobody_could_look_up_later_is_refused_before_anything_is_sent() {
     let mut env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), repeat(200, 2)]);

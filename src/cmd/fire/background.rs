@@ -59,7 +59,7 @@ pub fn tell_what_is_not_kept(ctx: &Context<'_>) {
     let given: Vec<String> = given.map(|option| format!("`--{}`", option.replace('_', "-"))).collect();
     if !given.is_empty() {
         ctx.ui.hint(&format!(
-            "{} is not kept with a delivery: give it to `hookfire retry --due` as well, or configure it with an endpoint",
+            "not kept with a delivery: {}; give it to `hookfire retry --due` as well, or configure it with an endpoint",
             given.join(", ")
         ));
     }

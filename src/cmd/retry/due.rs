@@ -216,6 +216,10 @@ impl Dispatch for Due<'_> {
     }
 
     fn done(&mut self, retried: &Retried) -> Result<(), Failure> {
-        self.retry.done(retried)
+        match retried {
+            // Somebody else was faster, which is all the same.
+            Retried::Skipped(_) => Ok(()),
+            _ => self.retry.done(retried),
+        }
     }
 }

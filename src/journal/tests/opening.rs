@@ -283,7 +283,7 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         assert_eq!(now, VERSION, "{version}");
         // The one that was deleted before counts as well, also where AUTOINCREMENT wrote that down.
         assert_eq!(accept(&journal, T0).id, 10, "{version}");
-        let tables = "SELECT sql FROM sqlite_schema WHERE name = 'deliveries'";
+        let tables = "SELECT group_concat(sql, ';' ORDER BY name) FROM sqlite_schema WHERE tbl_name = 'deliveries'";
         let (old, new): (String, String) = {
             let fresh = Bench::new();
             drop(fresh.open(1));
