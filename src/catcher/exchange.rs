@@ -59,7 +59,13 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
-    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<OneKept> {
+    /// If it was kept, only its id is given, so that nobody holds its batch while its answer is due.
+    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<i64> {
+        self.keep_and_hold(capture, body).await.map(|kept| kept.caught.id)
+    }
+
+    /// As [`Shared::keep`], for who has use for all of it.
+    pub(super) async fn keep_and_hold(&self, capture: Capture, body: Body) -> Option<OneKept> {
         let _keeping = Keeping::new(&self.keeping);
         self.courier.keep(capture, body).await
     }
@@ -335,20 +341,20 @@ impl Exchange {
         capture.answer.duration_ms = arrival.took().saturating_add(millis(step.delay));
         let kept = self.shared.keep(capture, body).await;
         self.tape.borrow_mut().release();
-        let Some(kept) = kept else {
+        let Some(id) = kept else {
             return Ok(self.unavailable());
         };
         if !step.delay.is_zero() && self.stop.clone().race_if_stopped(sleep(step.delay)).await.is_none() {
             // To answer before it is due would be another receiver's behaviour than the one asked for.
             let note = Some("stopped before its answer was due".to_owned());
             let answer = capture::Answer { status: None, duration_ms: arrival.took(), note };
-            self.shared.record(kept.caught.id, answer).await;
+            self.shared.record(id, answer).await;
             return Err(NotAnswered);
         }
         let ending = match step.action {
             Action::Status(status) => {
                 let sent = self.send(self.scripted(status));
-                self.answering.set(Some((kept.caught.id, status)));
+                self.answering.set(Some((id, status)));
                 return Ok(sent);
             }
             Action::Timeout => Ending::Hold,

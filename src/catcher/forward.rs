@@ -59,7 +59,8 @@ pub(super) async fn forward(shared: &Rc<Shared>, capture: Capture, body: Body, a
 /// `None` if the request could not be kept.
 async fn relay(shared: &Shared, capture: Capture, body: Body, arrival: Arrival) -> Option<Forwarded> {
     let forwarder = shared.forwarder.as_ref()?;
-    let kept = shared.keep(capture, body).await?;
+    // The receiver may take its time; the others of its batch do not wait with it.
+    let kept = shared.keep_and_hold(capture, body).await?.into_own();
     let place = Arc::clone(&forwarder.places).acquire_owned().await.ok()?;
     let (upstream, keeper, bell) =
         (Arc::clone(&forwarder.upstream), Arc::clone(&shared.keeper), Arc::clone(&shared.bell));

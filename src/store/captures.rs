@@ -29,7 +29,8 @@ impl Kept {
 /// them apart would cost more than to keep them.
 pub type Batch = Arc<Vec<Kept>>;
 
-/// One capture of a batch.
+/// One capture of a batch, all of which stays in memory as long as this does. Who keeps it for longer than a moment keeps a
+/// copy of it alone: see [`OneKept::into_own`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneKept {
     batch: Batch,
@@ -45,6 +46,11 @@ impl OneKept {
     /// The one at this place in a batch, if there is one.
     pub fn at(batch: &Batch, at: usize) -> Option<OneKept> {
         (at < batch.len()).then(|| OneKept { batch: Arc::clone(batch), at })
+    }
+
+    /// The same without the others of its batch.
+    pub fn into_own(self) -> OneKept {
+        if self.batch.len() == 1 { self } else { Kept::clone(&self).into() }
     }
 }
 

@@ -24,8 +24,8 @@ const OWN_BYTES: usize = 1024;
 
 /// Has another keeper keep captures, and tells of each as soon as it is kept.
 ///
-/// Who sends more than can be judged waits for its answers: the keeper is held up until there is room for what it tells. So
-/// little is left to be judged when the time is up.
+/// Who sends more than can be judged waits for its answers: what is kept is not acknowledged until there is room for more. So
+/// little is left to be judged when the time is up, and no thread is held up.
 pub struct Telling<K> {
     keeper: K,
     expectation: Expectation,
@@ -40,8 +40,10 @@ pub struct Told(Arc<Line>);
 struct Line {
     waiting: Mutex<Waiting>,
     filled: Condvar,
-    emptied: Condvar,
 }
+
+/// Lets a batch be answered.
+type Release = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct Waiting {
@@ -49,6 +51,8 @@ struct Waiting {
     bytes: usize,
     /// How many were received, and are not told yet.
     under_way: usize,
+    /// What is to be answered as soon as there is room again.
+    held: Vec<Release>,
     is_over: bool,
 }
 
@@ -66,17 +70,16 @@ impl<K: Keeper> Keeper for Telling<K> {
             // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
             capture.secret_ok = self.expectation.secrets_are_right(capture);
         }
-        let places: Vec<Place> = captures.iter().map(|_| Place::take(&self.line)).collect();
+        let line = Arc::clone(&self.line);
+        let places: Vec<Place> = captures.iter().map(|_| Place::take(&line)).collect();
         let kept = move |result: Result<Batch, Arc<StoreError>>| {
-            // Before it is answered: whoever sent it may end, and with it the wait.
-            match &result {
-                Ok(batch) => {
-                    let each = OneKept::each(batch).map(Arrival::Kept);
-                    places.into_iter().zip(each).for_each(|(place, kept)| place.fill(kept));
-                }
-                Err(reason) => places.into_iter().for_each(|place| place.fill(Arrival::NotKept(Arc::clone(reason)))),
-            }
-            done(result);
+            let told = match &result {
+                Ok(batch) => OneKept::each(batch).map(|kept| Arrival::Kept(kept.into_own())).collect(),
+                Err(reason) => places.iter().map(|_| Arrival::NotKept(Arc::clone(reason))).collect(),
+            };
+            // Before they are answered: whoever sent them may end, and with it the wait.
+            line.tell(told, Box::new(move || done(result)));
+            drop(places);
         };
         self.keeper.keep(captures, Box::new(kept));
     }
@@ -90,6 +93,20 @@ impl Line {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells these, and has them answered: at once if there is room for more.
+    fn tell(&self, arrivals: Vec<Arrival>, release: Release) {
+        let mut waiting = self.waiting();
+        if !waiting.is_over {
+            waiting.bytes += arrivals.iter().map(size).sum::<usize>();
+            waiting.arrivals.extend(arrivals);
+            if waiting.bytes > WAITING_BYTES {
+                return waiting.held.push(release);
+            }
+        }
+        drop(waiting);
+        release();
+    }
 }
 
 /// That of a capture which is being kept, whatever becomes of it.
@@ -99,21 +116,6 @@ impl Place {
     fn take(line: &Arc<Line>) -> Place {
         line.waiting().under_way += 1;
         Place(Arc::clone(line))
-    }
-
-    /// Tells this, as soon as there is room for it.
-    fn fill(self, arrival: Arrival) {
-        let Place(line) = &self;
-        let bytes = size(&arrival);
-        let has_no_room = |waiting: &mut Waiting| {
-            !waiting.is_over && !waiting.arrivals.is_empty() && waiting.bytes + bytes > WAITING_BYTES
-        };
-        let waiting = line.emptied.wait_while(line.waiting(), has_no_room);
-        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        if !waiting.is_over {
-            waiting.bytes += bytes;
-            waiting.arrivals.push_back(arrival);
-        }
     }
 }
 
@@ -142,10 +144,10 @@ impl Arrivals for Told {
             waiting = line.filled.wait_while(waiting, comes).unwrap_or_else(PoisonError::into_inner);
         }
         let next = waiting.arrivals.pop_front();
-        if let Some(arrival) = &next {
-            waiting.bytes -= size(arrival);
-            line.emptied.notify_all();
-        }
+        waiting.bytes -= next.as_ref().map_or(0, size);
+        let held = if waiting.bytes <= WAITING_BYTES { std::mem::take(&mut waiting.held) } else { Vec::new() };
+        drop(waiting);
+        held.into_iter().for_each(|release| release());
         Ok(next)
     }
 }
@@ -155,7 +157,9 @@ impl Drop for Told {
         let mut waiting = self.0.waiting();
         waiting.is_over = true;
         waiting.arrivals.clear();
-        self.0.emptied.notify_all();
+        let held = std::mem::take(&mut waiting.held);
+        drop(waiting);
+        held.into_iter().for_each(|release| release());
     }
 }
 
@@ -205,7 +209,6 @@ mod tests {
     use super::*;
     use crate::time::UnixMs;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
     /// Two of these have room, and no third.
     const LARGE: usize = WAITING_BYTES / 2 - 2 * OWN_BYTES;
 
@@ -244,14 +247,12 @@ mod tests {
         Desk { told, to_keep, answered }
     }
 
-    /// Keeps all of them, on a thread of its own as the journal does.
-    fn keep(to_keep: mpsc::Receiver<ToKeep>) -> thread::JoinHandle<()> {
-        thread::spawn(move || {
-            for (captures, done) in to_keep {
-                let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
-                done(Ok(Arc::new(kept.collect())));
-            }
-        })
+    /// Keeps all of them, on the thread that also has to judge: nobody may be held up.
+    fn keep(to_keep: mpsc::Receiver<ToKeep>) {
+        for (captures, done) in to_keep {
+            let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
+            done(Ok(Arc::new(kept.collect())));
+        }
     }
 
     fn path(arrival: Option<Arrival>) -> String {
@@ -260,29 +261,24 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_more_than_is_judged_is_held_up_and_nothing_is_left_out() {
+    fn who_sends_more_than_is_judged_waits_for_answers_and_nothing_is_left_out() {
         let Desk { mut told, to_keep, answered } = handed_over(10);
-        let keeping = keep(to_keep);
-        answered.recv_timeout(PATIENCE).unwrap();
-        answered.recv_timeout(PATIENCE).unwrap();
-        assert!(answered.recv_timeout(Duration::from_millis(50)).is_err(), "there is no room for a third");
+        keep(to_keep);
+        assert_eq!(answered.try_iter().count(), 2, "there is no room for a third");
         for expected in 0..10 {
             // As when the time is up: what was received counts.
             assert_eq!(path(told.next(Duration::ZERO).unwrap()), format!("/{expected}"));
         }
-        keeping.join().unwrap();
         assert_eq!(answered.iter().count(), 8);
         assert!(told.next(Duration::ZERO).unwrap().is_none());
     }
 
     #[test]
-    fn when_nobody_judges_any_more_nobody_is_held_up() {
+    fn when_nobody_judges_any_more_nobody_waits() {
         let Desk { told, to_keep, answered } = handed_over(10);
-        let keeping = keep(to_keep);
-        answered.recv_timeout(PATIENCE).unwrap();
+        keep(to_keep);
         drop(told);
-        keeping.join().unwrap();
-        assert_eq!(answered.iter().count(), 9);
+        assert_eq!(answered.iter().count(), 10);
     }
 
     #[test]

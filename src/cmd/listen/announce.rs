@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use crate::capture::{Answer, Body, Capture};
 use crate::journal::CaptureKeeper;
-use crate::store::{Batch, Done, Keeper, OneKept};
+use crate::store::{Batch, Done, Keeper, Kept, OneKept};
 
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
 
-/// About what a capture takes beside its head, which is there twice, and its body.
+/// About what a capture takes beside its head and its body.
 const OWN_BYTES: usize = 1024;
 
 /// Captures to be shown.
@@ -45,14 +45,25 @@ struct Queue {
     awaited: bool,
 }
 
+/// About how much memory it takes.
+fn size(kept: &Kept) -> usize {
+    let wire = kept.body.wire.as_ref().map_or(0, Vec::len);
+    OWN_BYTES + kept.caught.capture.head.len() + kept.body.bytes.len() + wire
+}
+
 impl Queue {
-    fn add_kept(&mut self, kept: OneKept) {
-        let bytes = OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.as_sent().len() + kept.body.bytes.len();
-        if self.bytes + bytes > WAITING_BYTES {
-            return self.add_id(kept.caught.id);
+    /// Adds those of a batch that are to be shown: all of them at hand or none, as each holds the whole batch.
+    fn add_kept(&mut self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
+        let bytes: usize = batch.iter().map(size).sum();
+        let has_room = self.bytes + bytes <= WAITING_BYTES;
+        for kept in OneKept::each(batch).filter(|kept| is_shown(kept)) {
+            if has_room {
+                self.waiting.push_back(Announced::Kept(kept));
+            } else {
+                self.add_id(kept.caught.id);
+            }
         }
-        self.bytes += bytes;
-        self.waiting.push_back(Announced::Kept(kept));
+        self.bytes += if has_room { bytes } else { 0 };
     }
 
     fn add_id(&mut self, id: i64) {
@@ -77,8 +88,8 @@ impl Announcements {
         std::mem::take(&mut queue.waiting)
     }
 
-    fn add_kept(&self, kept: impl Iterator<Item = OneKept>) {
-        self.add(|queue| kept.for_each(|kept| queue.add_kept(kept)));
+    fn add_kept(&self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
+        self.add(|queue| queue.add_kept(batch, is_shown));
     }
 
     fn add_id(&self, id: i64) {
@@ -119,7 +130,7 @@ impl Keeper for Announcer {
         let announced = move |result: Result<Batch, _>| {
             if let Ok(batch) = &result {
                 let unanswered = |capture: &Capture| forwards && !capture.malformed && capture.answer.status.is_none();
-                announcements.add_kept(OneKept::each(batch).filter(|kept| !unanswered(&kept.caught.capture)));
+                announcements.add_kept(batch, |kept| !unanswered(&kept.caught.capture));
             }
             done(result);
         };
@@ -144,29 +155,51 @@ impl Keeper for Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Kept;
     use crate::time::UnixMs;
 
-    fn kept(id: i64, body: usize) -> OneKept {
-        let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"GET / HTTP/1.1\r\n\r\n".to_vec());
-        let kept = Kept::new(id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None });
-        OneKept::at(&Arc::new(vec![kept]), 0).unwrap()
+    /// Captures with these ids that were kept together.
+    fn batch(ids: &[i64], body: usize) -> Batch {
+        let kept = ids.iter().map(|id| {
+            let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"GET / HTTP/1.1\r\n\r\n".to_vec());
+            Kept::new(*id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None })
+        });
+        Arc::new(kept.collect())
+    }
+
+    fn at_hand(batch: &Batch, at: usize) -> Announced {
+        Announced::Kept(OneKept::at(batch, at).unwrap())
     }
 
     #[test]
     fn beyond_a_bound_only_ids_wait_and_the_order_stays() {
         let announcements = Announcements::default();
-        let large = WAITING_BYTES / 4;
-        announcements.add_kept((1..=9).map(|id| kept(id, large)));
+        let large = WAITING_BYTES / 3;
+        let [first, second, small] = [batch(&[1, 2], large), batch(&[3, 4], large), batch(&[10], 1)];
+        announcements.add_kept(&first, |_| true);
+        announcements.add_kept(&second, |_| true);
+        announcements.add_id(5);
         announcements.add_id(20);
-        announcements.add_kept([kept(10, 1)].into_iter());
-        let taken: Vec<Announced> = announcements.take(Duration::ZERO).into();
-        let expected = [Announced::Kept(kept(1, large)), Announced::Ids(2..=9), Announced::Ids(20..=20)];
-        assert_eq!(taken[..3], expected);
-        assert_eq!(taken[3..], [Announced::Kept(kept(10, 1))]);
-        announcements.add_kept([kept(11, large)].into_iter());
-        assert_eq!(announcements.take(Duration::ZERO), [Announced::Kept(kept(11, large))], "there is room again");
+        announcements.add_kept(&small, |_| true);
+        let expected = [
+            at_hand(&first, 0),
+            at_hand(&first, 1),
+            Announced::Ids(3..=5),
+            Announced::Ids(20..=20),
+            at_hand(&small, 0),
+        ];
+        assert_eq!(announcements.take(Duration::ZERO), expected);
+        announcements.add_kept(&second, |kept| kept.caught.id == 4);
+        assert_eq!(announcements.take(Duration::ZERO), [at_hand(&second, 1)], "there is room again");
         assert!(announcements.take(Duration::ZERO).is_empty());
+    }
+
+    #[test]
+    fn a_small_capture_does_not_hold_the_large_ones_of_its_batch_uncounted() {
+        let announcements = Announcements::default();
+        let together = batch(&[1, 2, 3], WAITING_BYTES / 2);
+        announcements.add_kept(&together, |kept| kept.caught.id == 1);
+        assert_eq!(announcements.take(Duration::ZERO), [Announced::Ids(1..=1)]);
+        assert_eq!(Arc::strong_count(&together), 1);
     }
 
     #[test]
