@@ -2368,7 +2368,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__fire)
-            opts="-e -H -o -q -v -h -V --object --portal-object --portal-account --event --set --auth-mode --seed --wire --compat --portal-url --portal-token-file --endpoint --url --secret --param --header --origin --force --retries --retry-interval --success --no-retry --background --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
+            opts="-j -e -H -o -q -v -h -V --object --portal-object --portal-account --event --set --batch --skip --jobs --rate --auth-mode --seed --wire --compat --portal-url --portal-token-file --endpoint --url --secret --param --header --origin --force --retries --retry-interval --success --no-retry --background --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2417,6 +2417,37 @@ _hookfire() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --batch)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --auth-mode)
@@ -5639,7 +5670,7 @@ _hookfire() {
             return 0
             ;;
         hookfire__subcmd__retry)
-            opts="-e -H -o -q -v -h -V --all --due --watch --endpoint --url --secret --param --header --type --action --since --before --http-status --error --retries --retry-interval --success --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
+            opts="-e -H -j -o -q -v -h -V --all --due --watch --endpoint --url --secret --param --header --type --action --since --before --http-status --error --retries --retry-interval --success --jobs --rate --max --stop-after --timeout --connect-timeout --cacert --cert --key --insecure --proxy --dry-run --output --config --journal --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5736,6 +5767,26 @@ _hookfire() {
                     return 0
                     ;;
                 --success)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-after)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -4,6 +4,7 @@
 //! endpoint said so. Prints nothing and knows neither SQL nor HTTP; an [`Observer`] is told what happens.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
@@ -15,16 +16,16 @@ use crate::time::{Clock, UnixMs, Woken};
 use crate::transport::{Answer, Request, Transport, judge};
 
 /// How long a lease outlives the longest that an attempt or a wait may take: time for the journal's lock and the disk.
-const LEASE_GRACE: Duration = Duration::from_secs(60);
+pub const LEASE_GRACE: Duration = Duration::from_secs(60);
 /// How often a countdown is told.
 const COUNTDOWN_GRAIN: Duration = Duration::from_secs(1);
 
-/// All that sending one delivery takes.
-pub struct Shipment {
+/// All that sending one delivery takes; `T` is a [`Transport`], or the crew that sends many.
+pub struct Shipment<T: ?Sized = dyn Transport> {
     /// What sends.
-    pub transport: Rc<dyn Transport>,
+    pub transport: Rc<T>,
     /// Where to, with every secret in place.
-    pub resolved: Resolved,
+    pub resolved: Arc<Resolved>,
     /// How the request carries the event.
     pub wire: Wire,
     /// By which rule.
@@ -257,7 +258,7 @@ impl Courier<'_> {
 }
 
 /// Brings a delivery to where an attempt's outcome has left it.
-fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: UnixMs) {
+pub fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: UnixMs) {
     (delivery.status, delivery.next_attempt_at) = match next {
         Next::Delivered => (Status::Delivered, None),
         Next::Failed => (Status::Failed, None),
@@ -271,9 +272,10 @@ fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_at: U
 }
 
 /// The request that carries an event.
-fn event_request(uuid: &str, event: &[u8], shipment: &Shipment) -> Request {
+pub fn event_request<T: ?Sized>(uuid: &str, event: &[u8], shipment: &Shipment<T>) -> Request {
     let Shipment { resolved, wire, .. } = shipment;
-    Request { body: Some(wire.body(event).into_owned()), target: resolved.clone(), headers: event_headers(uuid, *wire) }
+    let (body, target) = (wire.body(event).into_owned(), Arc::clone(resolved));
+    Request { body: Some(body), target, headers: event_headers(uuid, *wire) }
 }
 
 /// The headers that every delivery carries.

@@ -2,6 +2,7 @@
 //!
 //! The only place that chooses hints for errors from below. Rendering is `output`'s business.
 
+use crate::batch::Halted;
 use crate::config::ConfigError;
 use crate::deliver::DeliverError;
 use crate::delivery::ErrorKind;
@@ -187,22 +188,44 @@ impl From<OutputError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        let hint = match &error {
-            StoreError::Locked { .. } => {
-                "try again when the other process is done, or use another file with `--journal FILE`"
-            }
-            StoreError::Foreign { .. } => {
-                "name another file with `--journal FILE`; hookfire makes it if it does not exist"
-            }
-            StoreError::Newer { .. } => "install the newer hookfire, or name another file with `--journal FILE`",
-            StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
-            StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
-            StoreError::Full { .. } => "make room on the disk, or use a file on another one with `--journal FILE`",
-            StoreError::Unusable { .. } => {
-                "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
+        let hint = way_out(&error);
+        Failure::from_error(Kind::Journal, error).hint(hint)
+    }
+}
+
+impl From<Halted> for Failure {
+    fn from(halted: Halted) -> Failure {
+        let hint = way_out(&halted.source);
+        let failure = Failure::from_error(Kind::Journal, halted.source);
+        let words = match halted.unrecorded.as_slice() {
+            [] => return failure.hint(hint),
+            [(id, came_of_it)] => format!("#{id} was sent ({came_of_it}), but the journal could not record it"),
+            many => {
+                let ids: Vec<String> = many.iter().map(|(id, _)| format!("#{id}")).collect();
+                let (number, ids) = (many.len(), ids.join(", "));
+                format!("{number} deliveries were sent, but the journal could not record what came of them: {ids}")
             }
         };
-        Failure::from_error(Kind::Journal, error).hint(hint)
+        failure.about(words).hint(hint).hint(
+            "`hookfire failed list` shows them as interrupted once the journal can be used again: each may have been received",
+        )
+    }
+}
+
+/// What to do about a journal that cannot be used.
+fn way_out(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Locked { .. } => {
+            "try again when the other process is done, or use another file with `--journal FILE`"
+        }
+        StoreError::Foreign { .. } => "name another file with `--journal FILE`; hookfire makes it if it does not exist",
+        StoreError::Newer { .. } => "install the newer hookfire, or name another file with `--journal FILE`",
+        StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
+        StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+        StoreError::Full { .. } => "make room on the disk, or use a file on another one with `--journal FILE`",
+        StoreError::Unusable { .. } => {
+            "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
+        }
     }
 }
 

@@ -7,11 +7,12 @@
 //! | 6 the door | [`main`], `cli` |
 //! | 5 commands | `cmd`, `settings`, `failure` |
 //! | 4 presentation | `output` |
-//! | 3 use cases | `deliver`, `expect`, `recover`, `replay` |
+//! | 3 use cases | `batch`, `deliver`, `expect`, `recover`, `replay` |
 //! | 2 adapters | `env`, `config`, `journal`, `portal`, `sender`, `catcher` |
 //! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `tenant`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
+mod batch;
 mod capture;
 mod catcher;
 mod cli;

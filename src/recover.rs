@@ -1,4 +1,4 @@
-//! Getting delivered what failed, or what was put off: one after the other, whatever becomes of each.
+//! Getting delivered what was put off: one after the other, whatever becomes of each. What failed is `batch`'s.
 //!
 //! Prints nothing. What a delivery needs to be sent is prepared by the caller, delivery by delivery, so that one secret
 //! that cannot be had does not hold up the others.
@@ -18,7 +18,7 @@ pub enum Retried {
     /// It was sent; this is what it is now.
     Sent(Box<Delivery>),
     /// Another process has it, or dealt with it meanwhile.
-    Skipped(i64),
+    Skipped,
     /// It could not be prepared or sent; it stays in the failed list.
     NotSent,
 }
@@ -55,8 +55,6 @@ pub trait Dispatch {
 /// What is to be sent next.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// A delivery of the failed list.
-    Failed(Seen),
     /// A delivery of the schedule.
     Due(Seen),
     /// Nothing until this time.
@@ -65,21 +63,11 @@ pub enum Task {
     End,
 }
 
-/// Sends the deliveries of these ids again, in this order, until one ends it or the user interrupts.
-///
-/// What another process tried since it was seen is skipped: it had its turn.
-///
-/// # Errors
-/// What [`Dispatch::done`] returned, or an error of the journal between two deliveries.
-pub fn retry<D: Dispatch>(courier: &Courier<'_>, seen: &[Seen], dispatch: &mut D) -> Result<(), D::Error> {
-    let mut seen = seen.iter();
-    work(courier, &mut |_| Ok(seen.next().map_or(Task::End, |seen| Task::Failed(*seen))), dispatch)
-}
-
-/// As [`retry`], of what `next` says, which is asked again when it has nothing for the moment.
+/// Sends what `next` says, one after the other, until it has no more or the user interrupts; it is asked again when it has nothing
+/// for the moment. What another process tried since it was seen is skipped: it had its turn.
 ///
 /// # Errors
-/// As [`retry`]; and those of `next`.
+/// What [`Dispatch::done`] returned, an error of the journal between two deliveries, and those of `next`.
 pub fn work<D: Dispatch>(
     courier: &Courier<'_>,
     next: &mut dyn FnMut(UnixMs) -> Result<Task, StoreError>,
@@ -90,20 +78,19 @@ pub fn work<D: Dispatch>(
             return Ok(());
         }
         let now = courier.clock.now();
-        let (id, turn) = match next(now).map_err(DeliverError::from)? {
-            Task::Failed(seen) => (seen.id, Turn::Failed { attempts: seen.attempts }),
-            Task::Due(seen) => (seen.id, Turn::Scheduled { attempts: seen.attempts }),
+        let seen = match next(now).map_err(DeliverError::from)? {
+            Task::Due(seen) => seen,
             Task::Later(at) => {
                 courier.clock.wait(at.since(now));
                 continue;
             }
             Task::End => return Ok(()),
         };
-        let retried = match send(courier, id, turn, dispatch) {
+        let retried = match send(courier, seen, dispatch) {
             Ok(Some(delivery)) => Retried::Sent(Box::new(delivery)),
-            Ok(None) => Retried::Skipped(id),
+            Ok(None) => Retried::Skipped,
             Err(e) => {
-                if !dispatch.failed(id, e) {
+                if !dispatch.failed(seen.id, e) {
                     return Ok(());
                 }
                 Retried::NotSent
@@ -114,23 +101,11 @@ pub fn work<D: Dispatch>(
 }
 
 /// Sends one, unless somebody else had a turn at it since it was seen.
-fn send<D: Dispatch>(
-    courier: &Courier<'_>,
-    id: i64,
-    turn: Turn,
-    dispatch: &mut D,
-) -> Result<Option<Delivery>, D::Error> {
-    let unchanged = |delivery: &Delivery| match turn {
-        Turn::Failed { attempts } => delivery.status.in_failed_list() && delivery.attempt_count == attempts,
-        Turn::Scheduled { attempts } => delivery.attempt_count == attempts,
-        Turn::Mine => true,
-    };
-    let found = courier.store.delivery(id).map_err(DeliverError::from)?;
-    let Some(delivery) = found.filter(unchanged) else { return Ok(None) };
+fn send<D: Dispatch>(courier: &Courier<'_>, seen: Seen, dispatch: &mut D) -> Result<Option<Delivery>, D::Error> {
+    let found = courier.store.delivery(seen.id).map_err(DeliverError::from)?;
+    let Some(delivery) = found.filter(|delivery| delivery.attempt_count == seen.attempts) else { return Ok(None) };
     let shipment = dispatch.prepare(&delivery)?;
     let mut observer = dispatch.observer(&delivery);
+    let turn = Turn::Scheduled { attempts: seen.attempts };
     Ok(courier.resend(&delivery, turn, &shipment, &mut *observer)?)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! Sending one HTTP request, and saying truly what came of it.
 //!
-//! The only place that knows reqwest; `verbatim` sends on what was caught. Exactly one request leaves per call: no redirect, no retry of the client's own, no
-//! reused connection. A total deadline holds over resolving, connecting, TLS, writing, status and body, since the client's
+//! The only place that knows reqwest; `verbatim` sends on what was caught, `crew` sends many at once. Exactly one request leaves
+//! per call: no redirect, no retry of the client's own, and no reused connection unless that was asked for. A total deadline holds over resolving, connecting, TLS, writing, status and body, since the client's
 //! own timeout starts anew with each read. No URL reaches an error message.
 
 use std::mem::ManuallyDrop;
@@ -21,11 +21,13 @@ use crate::time::compact;
 use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Transport};
 
 mod client;
+mod crew;
 mod failure;
 mod verbatim;
 mod worker;
 
 pub use client::{ClientError, TransportOptions};
+pub use crew::{KeptAlive, Pool};
 use worker::{Ending, Exchange, Read, Received, Workers};
 
 /// The client's own timeout comes this much after the connect timeout, so that a stalled connect is told from a stalled
@@ -62,17 +64,20 @@ struct Collected {
 }
 
 impl Sender {
-    /// A sender for targets such as `base`.
+    /// A sender for targets such as `base` that keeps so many connections to a host for the next requests: none unless
+    /// many follow each other.
     ///
     /// # Errors
     /// When a certificate, key or proxy of the options cannot be used; nothing has been connected to then.
     pub fn new(
         options: &TransportOptions,
         base: &safe_url::BaseUrl,
+        connections_kept: usize,
         interrupted: Arc<AtomicBool>,
     ) -> Result<Sender, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.timeout);
-        let client = client::build(options, base, connect_timeout, options.timeout + DEADLINE_GRACE)?;
+        let timeouts = (connect_timeout, options.timeout + DEADLINE_GRACE);
+        let client = client::build(options, base, timeouts, connections_kept)?;
         let proxied = options.proxy.is_some() && !base.is_loopback();
         Ok(Sender {
             workers: ManuallyDrop::new(Workers::new(client)),
@@ -113,22 +118,24 @@ impl Sender {
             match exchange.wait(left.min(INTERRUPT_GRAIN)) {
                 Ok(ending) => return self.collected(ending, self.workers.end(exchange), redactor),
                 Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
-                    let stopped = || no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned());
-                    return cut_short(exchange, "was still coming when the program was stopped", stopped);
+                    return stopped(exchange.abandon());
                 }
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    let words = format!("was still coming after {}", compact(self.timeout));
-                    return cut_short(exchange, &words, || failure::no_answer_within(self.timeout));
-                }
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return self.overdue(exchange.abandon()),
                 Err(RecvTimeoutError::Timeout) => {}
                 // The thread ended without a word, which only a panic in the client does.
                 Err(RecvTimeoutError::Disconnected) => {
                     let gave_up = "the HTTP client gave up without a reason";
                     let failure = || no_response(ErrorKind::Protocol, gave_up.to_owned());
-                    return cut_short(exchange, "could not be read", failure);
+                    return cut_short(exchange.abandon(), "could not be read", failure);
                 }
             }
         }
+    }
+
+    /// What there is of an exchange that has lasted too long.
+    fn overdue(&self, received: Option<Received>) -> Result<Collected, NoResponse> {
+        let words = format!("was still coming after {}", compact(self.timeout));
+        cut_short(received, &words, || failure::no_answer_within(self.timeout))
     }
 
     fn collected(
@@ -151,22 +158,37 @@ impl Sender {
     }
 }
 
+/// What there is of an exchange when the user interrupts.
+fn stopped(received: Option<Received>) -> Result<Collected, NoResponse> {
+    let failure = || no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned());
+    cut_short(received, "was still coming when the program was stopped", failure)
+}
+
 /// What there is of an exchange that is not waited for any longer: the beginning of an answer, else `failure`.
-fn cut_short(exchange: Exchange, words: &str, failure: impl FnOnce() -> NoResponse) -> Result<Collected, NoResponse> {
+fn cut_short(
+    received: Option<Received>,
+    words: &str,
+    failure: impl FnOnce() -> NoResponse,
+) -> Result<Collected, NoResponse> {
     let collected = |received| Collected { received, end: BodyEnd::Broken(words.to_owned()) };
-    exchange.abandon().map(collected).ok_or_else(failure)
+    received.map(collected).ok_or_else(failure)
 }
 
 impl Transport for Sender {
     fn send(&self, request: &Request) -> Answer {
         let begun = Instant::now();
         let redactor = &request.target.redactor;
-        // One byte more at least, or a body of exactly so many could not be told from a longer one.
-        let limit = RESPONSE_BODY_KEPT + redactor.reach().max(1);
-        let answered = Sender::exchange(self, wire_request(request), redactor, limit);
+        let wire = wire_request(request, request.body.clone());
+        let answered = Sender::exchange(self, wire, redactor, body_limit(redactor));
         let result = answered.map(|answer| masked(answer, redactor));
         Answer { duration: begun.elapsed(), result }
     }
+}
+
+/// How much of a body is read, of which [`RESPONSE_BODY_KEPT`] bytes are kept.
+fn body_limit(redactor: &Redactor) -> usize {
+    // One byte more at least, or a body of exactly so many could not be told from a longer one.
+    RESPONSE_BODY_KEPT + redactor.reach().max(1)
 }
 
 fn masked(answer: Collected, redactor: &Redactor) -> Response {
@@ -181,9 +203,10 @@ fn no_response(kind: ErrorKind, message: String) -> NoResponse {
     NoResponse { error: AttemptError { kind, message }, maybe_received: true }
 }
 
-fn wire_request(request: &Request) -> Result<WireRequest, String> {
+/// The request with this body, which is its own.
+fn wire_request(request: &Request, body: Option<Vec<u8>>) -> Result<WireRequest, String> {
     let url = Url::parse(request.target.url.expose()).map_err(|e| format!("the URL cannot be sent to: {e}"))?;
-    let method = if request.body.is_some() { Method::POST } else { Method::GET };
+    let method = if body.is_some() { Method::POST } else { Method::GET };
     let mut wire = WireRequest::new(method, url);
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
@@ -198,7 +221,7 @@ fn wire_request(request: &Request) -> Result<WireRequest, String> {
     // Here, not in the client, which sends on what others wrote as well.
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OWN_NAME));
     *wire.headers_mut() = headers;
-    *wire.body_mut() = request.body.clone().map(Into::into);
+    *wire.body_mut() = body.map(Into::into);
     Ok(wire)
 }
 

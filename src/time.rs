@@ -231,6 +231,14 @@ pub fn until(point: UnixMs, now: UnixMs) -> String {
     }
 }
 
+/// `0.3 ms`, `12 ms`, `1.2 s`: how long something took that may take very little.
+pub fn measured_finely(duration: Duration) -> String {
+    match duration.as_micros() {
+        us @ 0..9_950 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => measured(duration),
+    }
+}
+
 /// `12 ms`, `1.2 s`, `90.0 s`: how long something took.
 pub fn measured(duration: Duration) -> String {
     match duration.as_millis() {
@@ -364,6 +372,9 @@ mod tests {
     fn durations_and_ages_are_short_to_read() {
         assert_eq!(measured(Duration::from_millis(12)), "12 ms");
         assert_eq!(measured(Duration::from_millis(1200)), "1.2 s");
+        assert_eq!(measured_finely(Duration::from_micros(320)), "0.3 ms");
+        assert_eq!(measured_finely(Duration::from_micros(9_960)), "9 ms");
+        assert_eq!(measured_finely(Duration::from_millis(1200)), "1.2 s");
         assert_eq!(compact(Duration::from_millis(200)), "200ms");
         assert_eq!(compact(Duration::from_secs(60)), "60s");
         assert_eq!(compact(Duration::from_secs(150)), "2m30s");

@@ -4,6 +4,7 @@
 //! on as it came; its answer is for the one who sent it, and so comes back as it is. [`judge`] is the rule's word on an
 //! answer. How a request is sent is `sender`'s business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
@@ -23,7 +24,7 @@ pub struct Request {
     /// POST with a body, else GET.
     pub body: Option<Vec<u8>>,
     /// URL, headers and what to mask.
-    pub target: Resolved,
+    pub target: Arc<Resolved>,
     /// Headers that every delivery carries; an extra header of the same name wins.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -106,6 +107,16 @@ pub trait Relay: Send + Sync {
 pub trait Transport {
     /// Sends exactly one HTTP request; returns within the transport's deadline or when the user interrupts.
     fn send(&self, request: &Request) -> Answer;
+}
+
+/// Called with what came of a request, on whatever thread.
+pub type Answered = Box<dyn FnOnce(Answer) + Send>;
+
+/// Sends requests, many at once.
+pub trait Crew {
+    /// Has exactly one HTTP request sent; returns at once. `answered` is called within the transport's deadline, or soon
+    /// after the user interrupts.
+    fn begin(&self, request: Request, answered: Answered);
 }
 
 /// What an answer means under a rule: the status line decides.

@@ -11,6 +11,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::context::Context;
+use crate::batch::rate::Rate;
 use crate::delivery::{ErrorKind, Status};
 use crate::event::samples::AuthMode;
 use crate::event::{Compat, Wire, catalogue};
@@ -94,6 +95,18 @@ pub struct RuleArgs {
     /// What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]
     #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS", hide_env_values = true)]
     pub success: Option<StatusRanges>,
+}
+
+/// How many at once, and how fast.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Pace")]
+pub struct PaceArgs {
+    /// The most requests at once [default: 8; for `retry`, 1: one delivery after the other]
+    #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub jobs: Option<u16>,
+    /// The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h
+    #[arg(long, value_name = "N/s", env = "HOOKFIRE_RATE", hide_env_values = true)]
+    pub rate: Option<Rate>,
 }
 
 /// How to connect.

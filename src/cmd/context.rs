@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::ArgMatches;
 
@@ -11,17 +12,18 @@ use crate::config::Config;
 use crate::deliver::{NextBy, Shipment};
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::event::Wire;
-use crate::failure::Failure;
-use crate::journal::Journal;
+use crate::failure::{Failure, Kind};
+use crate::journal::{DeliveryLedger, Journal};
 use crate::output::Ui;
 use crate::rule::Rule;
 use crate::safe_url;
 use crate::secret::{MASK, Secret, Variables as _};
-use crate::sender::{Sender, TransportOptions};
+use crate::sender::{KeptAlive, Pool, Sender, TransportOptions};
 use crate::settings::{self, Origin};
 use crate::target::{Target, Value};
 use crate::text;
 use crate::time::{Clock as _, UnixMs};
+use crate::transport::{Crew, Transport};
 
 /// What makes a client different from another: options, TLS, and whether proxies are passed by.
 type SenderKey = (TransportOptions, bool, bool);
@@ -46,6 +48,9 @@ pub struct Context<'a> {
     config: OnceCell<Config>,
     /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
     senders: RefCell<Vec<(SenderKey, Rc<Sender>)>>,
+    crews: RefCell<Vec<(SenderKey, Rc<KeptAlive>)>>,
+    /// What all crews send on: the number of requests at once is one for all.
+    pool: OnceCell<Arc<Pool>>,
 }
 
 impl<'a> Context<'a> {
@@ -60,6 +65,8 @@ impl<'a> Context<'a> {
             definition,
             config: OnceCell::new(),
             senders: RefCell::default(),
+            crews: RefCell::default(),
+            pool: OnceCell::new(),
         }
     }
 
@@ -98,6 +105,14 @@ impl<'a> Context<'a> {
         Ok(Journal::open(&path, Box::new(HostProcesses))?)
     }
 
+    /// A ledger of its own for `journal`: to write to it for many at once.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn ledger(&self, journal: &Journal) -> Result<DeliveryLedger, Failure> {
+        Ok(DeliveryLedger::start(Journal::open(journal.path(), Box::new(HostProcesses))?)?)
+    }
+
     /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
     /// its failed list.
     ///
@@ -134,11 +149,39 @@ impl<'a> Context<'a> {
         options: &TransportOptions,
         sent_to: Option<String>,
     ) -> Result<Shipment, Failure> {
+        let transport = || Ok(self.sender(target, options)? as Rc<dyn Transport>);
+        self.shipment_by(transport, target, rule, options, sent_to)
+    }
+
+    /// As [`Context::shipment`], for one of many: by a crew of `jobs` that keeps its connections.
+    ///
+    /// # Errors
+    /// As [`Context::shipment`].
+    pub fn crew_shipment(
+        &self,
+        jobs: usize,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment<dyn Crew>, Failure> {
+        let crew = || Ok(self.crew(jobs, target, options)? as Rc<dyn Crew>);
+        self.shipment_by(crew, target, rule, options, sent_to)
+    }
+
+    fn shipment_by<T: ?Sized>(
+        &self,
+        transport: impl FnOnce() -> Result<Rc<T>, Failure>,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment<T>, Failure> {
         let mut resolved = target.resolve(&self.env)?;
         resolved.redactor.add(&self.proxy_credentials(options));
         Ok(Shipment {
-            transport: self.sender(target, options)?,
-            resolved,
+            transport: transport()?,
+            resolved: Arc::new(resolved),
             wire: Wire::default(),
             rule,
             insecure: options.insecure && target.base.is_https(),
@@ -173,13 +216,26 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When a certificate, key or proxy cannot be used.
     pub fn sender(&self, target: &Target, options: &TransportOptions) -> Result<Rc<Sender>, Failure> {
-        let key = (options.clone(), target.base.is_https(), target.base.is_loopback());
-        if let Some((_, sender)) = self.senders.borrow().iter().find(|(known, _)| *known == key) {
-            return Ok(Rc::clone(sender));
-        }
-        let sender = Rc::new(Sender::new(options, &target.base, self.clock.interrupt_flag())?);
-        self.senders.borrow_mut().push((key, Rc::clone(&sender)));
-        Ok(sender)
+        known_or(&self.senders, target, options, || {
+            Ok(Sender::new(options, &target.base, 0, self.clock.interrupt_flag())?)
+        })
+    }
+
+    /// As [`Context::sender`], for `jobs` requests at once, wherever they go.
+    fn crew(&self, jobs: usize, target: &Target, options: &TransportOptions) -> Result<Rc<KeptAlive>, Failure> {
+        let pool = match self.pool.get() {
+            Some(pool) => pool,
+            None => {
+                let pool = Pool::new(jobs, self.clock.interrupt_flag());
+                let no_thread = |e| Failure::from_error(Kind::Error, e).about("no thread to watch requests".to_owned());
+                let pool = Arc::new(pool.map_err(no_thread)?);
+                self.pool.get_or_init(|| pool)
+            }
+        };
+        known_or(&self.crews, target, options, || {
+            let sender = Sender::new(options, &target.base, jobs, self.clock.interrupt_flag())?;
+            Ok(KeptAlive::new(sender, Arc::clone(pool)))
+        })
     }
 
     /// Warns of a secret that would cross the network in the clear, and of certificates that go unchecked.
@@ -200,7 +256,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn catch_interrupts(&self) -> Result<(), Failure> {
-        self.clock.catch_interrupts().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
+        self.clock.catch_interrupts().map_err(|e| Failure::from_error(Kind::Error, e))
     }
 
     /// As [`Context::catch_interrupts`], but that requests under way come to their end.
@@ -210,6 +266,22 @@ impl<'a> Context<'a> {
     pub fn catch_interrupts_and_drain(&self) -> Result<(), Failure> {
         self.clock.catch_interrupts_and_drain().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
     }
+}
+
+/// What is there for connecting in this way, made if it is not.
+fn known_or<T>(
+    known: &RefCell<Vec<(SenderKey, Rc<T>)>>,
+    target: &Target,
+    options: &TransportOptions,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Rc<T>, Failure> {
+    let key = (options.clone(), target.base.is_https(), target.base.is_loopback());
+    if let Some((_, found)) = known.borrow().iter().find(|(known, _)| *known == key) {
+        return Ok(Rc::clone(found));
+    }
+    let made = Rc::new(make()?);
+    known.borrow_mut().push((key, Rc::clone(&made)));
+    Ok(made)
 }
 
 /// A request's head as it would be sent, secrets masked.

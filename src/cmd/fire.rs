@@ -1,6 +1,9 @@
-//! `hookfire fire`: build the event, write it down, send it, judge the answer, retry by the rule, report.
+//! `hookfire fire`: build the event, write it down, send it, judge the answer, retry by the rule, report. Many: see `batch`.
 
 mod background;
+mod batch;
+mod lines;
+mod order;
 
 use std::io::Read as _;
 use std::mem::ManuallyDrop;
@@ -8,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::args::{Format, OriginArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
+use super::args::{Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report;
 use super::sample::SampleArgs;
+use crate::config::Endpoint;
 use crate::deliver::{Courier, NextBy, Shipment, event_headers};
 use crate::delivery::Status;
 use crate::event::{Compat, Event, Object, pretty};
@@ -20,6 +24,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::output::human::Narrator;
 use crate::output::json;
+use crate::rule::Rule;
 use crate::settings::{self, Chosen, Origin};
 use crate::store::{NewDelivery, Store as _};
 use crate::switchboard::Switch;
@@ -41,6 +46,9 @@ Examples:
     $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
   Do not wait if it is refused; `hookfire retry --due` makes the other attempts:
     $ hookfire fire account created -e staging --background
+  Send many, a line of JSON each, eight at once:
+    $ hookfire fire --batch events.ndjson -e staging
+    $ echo '{\"type\":\"user\",\"action\":\"created\",\"set\":{\"email\":\"jo@acme.example\"}}' | hookfire fire --batch - -e staging
   See what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
@@ -55,20 +63,24 @@ Examples:
 ///
 /// Every delivery carries its uuid as the header `webhook-id`, the same over all retries.
 ///
+/// With --batch, each line of a file is an event of its own: {"type": "user", "action": "created"}, and where
+/// wanted "object" (XML), "object_file" (from the working folder), "set" ({"path": "value"}) and "endpoint". A line that is wrong is told with its
+/// number, and the others are sent. What has to wait for its next attempt holds up nobody; all options hold for each line.
+///
 /// An endpoint's switches (`active`, `provider_actions`, `events`) are 3scale's own: what they say no to is not sent but written
 /// down as `ignored`, and the exit code is 0.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FireArgs {
     /// The event's type, such as account, user or application
-    #[arg(value_name = "TYPE", value_hint = ValueHint::Other, required_unless_present = "event")]
+    #[arg(value_name = "TYPE", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
     event_type: Option<String>,
     /// The event's action, such as created, updated or deleted
     ///
     /// There are samples for account: created, updated, plan_changed, deleted; user: created, updated, deleted;
     /// application: created, updated, suspended, plan_changed, user_key_updated, deleted, key_created, key_updated,
     /// key_deleted. Any other type and action can be sent with --object.
-    #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present = "event")]
+    #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
     action: Option<String>,
     /// The object's XML from this file (- = stdin), instead of the built-in sample
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
@@ -85,6 +97,16 @@ pub struct FireArgs {
     /// Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
     #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
+    /// Many events from this file (- = stdin), a line of JSON each
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Batch", conflicts_with_all = [
+        "event_type", "action", "object", "event", "set", "portal_object", "portal_account",
+    ])]
+    batch: Option<PathBuf>,
+    /// Leave out the first N lines of the batch
+    #[arg(long, value_name = "N", help_heading = "Batch")]
+    skip: Option<u64>,
+    #[command(flatten)]
+    pace: PaceArgs,
     #[command(flatten)]
     sample: SampleArgs,
     #[command(flatten)]
@@ -120,15 +142,18 @@ pub struct FireArgs {
 /// # Errors
 /// What kept it from sending, or from recording.
 pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    if let Some(file) = &args.batch {
+        return batch::run(args, file, ctx);
+    }
+    if let Some(option) =
+        ["jobs", "rate", "skip"].into_iter().find(|option| Origin::of(ctx.matches, option) == Origin::Flag)
+    {
+        return Err(Failure::usage(format!("`--{option}` is about many events, and this is one"))
+            .hint("`--batch FILE` sends many"));
+    }
     let chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-    let mut rule = settings::rule(&args.rule, endpoint);
-    if args.no_retry {
-        if Origin::of(ctx.matches, "retries") == Origin::Flag {
-            return Err(Failure::usage("`--retries` and `--no-retry` are both given"));
-        }
-        rule.retries = 0;
-    }
+    let rule = rule(args, ctx, endpoint)?;
     let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let (wire, compat) = settings::form(&args.wire, endpoint);
     let event = event(args, ctx, compat)?;
@@ -172,6 +197,18 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         background::tell_what_is_not_kept(ctx);
     }
     report::single(ctx, &journal, &delivery, args.output.format())
+}
+
+/// The rule in force.
+fn rule(args: &FireArgs, ctx: &Context<'_>, endpoint: Option<&Endpoint>) -> Result<Rule, Failure> {
+    let mut rule = settings::rule(&args.rule, endpoint);
+    if args.no_retry {
+        if Origin::of(ctx.matches, "retries") == Origin::Flag {
+            return Err(Failure::usage("`--retries` and `--no-retry` are both given"));
+        }
+        rule.retries = 0;
+    }
+    Ok(rule)
 }
 
 fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Failure> {

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod args;
+mod bulk;
 pub mod captured;
 pub mod config;
 pub mod context;

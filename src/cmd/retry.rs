@@ -1,35 +1,34 @@
 //! `hookfire retry`: send failed deliveries again, or those that are due.
 
-mod due;
-mod tally;
-
-use std::collections::HashSet;
+use std::num::NonZeroUsize;
 
 use clap::{Args, ValueHint};
 
 use super::args::{
-    DeliveryId, ExtraArgs, FilterArgs, Format, ReportOutput, RuleArgs, TargetArgs, TransportArgs, hint_at_unknown,
+    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs,
+    at_least_one, hint_at_unknown,
 };
+use super::bulk::{Bulk, Tally};
 use super::context::Context;
-use super::report::exit_of;
 use super::scope::Scope;
-use crate::deliver::{Courier, Observer, Shipment};
-use crate::delivery::{Delivery, Status};
+use crate::batch::{Blocking, Engine, Mail, Pace, Task};
 use crate::exit::Exit;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::journal::Journal;
-use crate::output::human::{Narrator, result_line};
-use crate::output::json::{self, DeliveryView};
-use crate::recover::{self, Dispatch, Retried};
-use crate::rule::Rule;
+use crate::output::json;
 use crate::secret::SecretSource;
 use crate::settings::{self, Chosen, Origin};
 use crate::store::{Seen, Store as _};
-use crate::target::{MissingSecret, Target, Value};
+use crate::target::Target;
 use crate::text;
-use crate::time::Clock as _;
-pub(super) use tally::Resent;
+
+mod due;
+mod prepare;
+mod work;
+
+use prepare::Preparer;
+use work::Resending;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +38,9 @@ Examples:
     $ hookfire retry --all
   Only what failed with a 5xx in the last two hours; see first what that is:
     $ hookfire retry --http-status 5xx --since 2h --dry-run
+  One first, then four at a time but not more than fifty a second; give up when ten in a row fail:
+    $ hookfire retry --all --max 1
+    $ hookfire retry --all --jobs 4 --rate 50/s --stop-after 10
   Give the secret that was given literally the first time, and so was not kept:
     $ hookfire retry 42 --secret token=@env:HOOK_TOKEN
   Send them to another place:
@@ -49,8 +51,8 @@ Examples:
 
 /// Send failed deliveries again
 ///
-/// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. What
-/// succeeds leaves the failed list. What counts as delivered, and the time between attempts, are those of the first time
+/// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. Each is done
+/// with before the next one begins, unless --jobs says how many at once. What succeeds leaves the failed list. What counts as delivered, and the time between attempts, are those of the first time
 /// unless given. Two retries at once never send one delivery twice. It never asks; --dry-run shows what it would send.
 ///
 /// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
@@ -90,6 +92,14 @@ pub struct RetryArgs {
     #[command(flatten)]
     rule: RuleArgs,
     #[command(flatten)]
+    pace: PaceArgs,
+    /// Send at most so many
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
+    max: Option<NonZeroUsize>,
+    /// Begin no more once so many in a row have failed
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
+    stop_after: Option<NonZeroUsize>,
+    #[command(flatten)]
     transport: TransportArgs,
     /// Show what would be sent; send nothing
     #[arg(long, help_heading = None)]
@@ -106,9 +116,29 @@ impl RetryArgs {
         transport: TransportArgs,
         output: ReportOutput,
     ) -> RetryArgs {
-        let (ids, filter) = Default::default();
-        let (due, watch, dry_run) = (false, false, false);
-        RetryArgs { ids, all: true, due, watch, endpoint, url, extras, filter, rule, transport, dry_run, output }
+        let (ids, filter, pace) = Default::default();
+        let (max, stop_after) = (None, None);
+        RetryArgs {
+            ids,
+            all: true,
+            due: false,
+            watch: false,
+            endpoint,
+            url,
+            extras,
+            filter,
+            rule,
+            pace,
+            max,
+            stop_after,
+            transport,
+            dry_run: false,
+            output,
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        usize::from(self.pace.jobs.unwrap_or(1))
     }
 
     /// Where everything goes, if not to where it was meant for.
@@ -121,8 +151,8 @@ impl RetryArgs {
     }
 }
 
-/// Sends these again, and adds to `resent` what came of them. One that no configured endpoint is for goes to the one of
-/// `urls` that is its own, query included. Ends early when `stop_after` in a row have failed.
+/// Sends these again, one after the other, and adds to `tally` what came of them. One that no configured endpoint is for goes
+/// to the one of `urls` that is its own, query included. Ends early when `stop_after` in a row have failed.
 ///
 /// # Errors
 /// What kept it from sending at all.
@@ -133,16 +163,37 @@ pub(super) fn resend(
     seen: &[Seen],
     urls: &[Target],
     stop_after: Option<usize>,
-    resent: &mut Resent,
+    tally: &mut Tally,
 ) -> Result<(), Failure> {
     let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
-    let silent = args.output.format() == Format::Json;
-    let mut retry =
-        Retry { urls, stop_after, silent, ..Retry::new(ctx, args, args.elsewhere_of(ctx)?, secrets, journal) };
-    std::mem::swap(&mut retry.tally, resent);
-    let ended = recover::retry(&Courier { store: journal, clock: &ctx.clock }, seen, &mut retry);
-    std::mem::swap(&mut retry.tally, resent);
-    ended
+    let preparer = Preparer::new(ctx, args, args.elsewhere_of(ctx)?, secrets).with_urls(urls);
+    let format = args.output.format();
+    let mut bulk = Bulk::new(ctx, Some(journal), format).silent(format == Format::Json);
+    std::mem::swap(&mut bulk.tally, tally);
+    let mut work = Resending::new(ctx, args, preparer, bulk, stop_after);
+    let sent = send(ctx, args, journal, seen, &mut work);
+    std::mem::swap(&mut work.bulk.tally, tally);
+    sent
+}
+
+/// Has the engine do the work.
+fn send<'a>(
+    ctx: &Context<'_>,
+    args: &RetryArgs,
+    journal: &Journal,
+    seen: &'a [Seen],
+    work: &mut Resending<'a>,
+) -> Result<(), Failure> {
+    let ledger = ctx.ledger(journal)?;
+    let jobs = args.jobs();
+    let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1 };
+    let engine = Engine { store: journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking(&ctx.clock), pace };
+    let mut seen = seen.iter();
+    work.feed(Box::new(move || seen.next().map_or(Task::End, |seen| Task::Resend(*seen))));
+    if let Err(halted) = engine.run(Mail::default(), work) {
+        work.bulk.failed(halted.into());
+    }
+    Ok(())
 }
 
 /// Runs `hookfire retry`.
@@ -175,15 +226,18 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
         refuse_strange_secrets(&secrets, &journal, &seen)?;
     }
-    let named = !scope.is_bulk();
-    let retry = Retry { named, ..Retry::new(ctx, args, elsewhere, secrets, &journal) };
+    let asked = seen.len();
+    let seen = &seen[..args.max.map_or(asked, NonZeroUsize::get).min(asked)];
+    let preparer = Preparer::new(ctx, args, elsewhere, secrets);
+    let bulk = Bulk::new(ctx, Some(&journal), args.output.format());
+    let stop_after = args.stop_after.map(NonZeroUsize::get);
+    let mut work = Resending::new(ctx, args, preparer, bulk, stop_after).of(seen.len(), !scope.is_bulk());
     if args.dry_run {
-        return retry.dry_run(&seen);
+        return work.dry_run(&journal, seen);
     }
-    let mut retry = retry;
     ctx.catch_interrupts()?;
-    let ended = recover::retry(&Courier { store: &journal, clock: &ctx.clock }, &seen, &mut retry);
-    retry.finish(ended, seen.len())
+    send(ctx, args, &journal, seen, &mut work)?;
+    work.finish(asked)
 }
 
 /// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
@@ -208,285 +262,4 @@ fn nothing_to_send(ctx: &Context<'_>, format: Format, words: &str) -> Result<Exi
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
-}
-
-/// One run of `retry`: prepares each delivery and reports what becomes of it.
-struct Retry<'a> {
-    ctx: &'a Context<'a>,
-    args: &'a RetryArgs,
-    elsewhere: Option<Chosen<'a>>,
-    /// `--secret`, by name.
-    secrets: Vec<(String, SecretSource)>,
-    journal: &'a Journal,
-    format: Format,
-    array: json::Array,
-    /// Whether ids were named, so that each one skipped is worth a word.
-    named: bool,
-    /// Warnings that were given: in a bulk, once is enough.
-    told: HashSet<String>,
-    /// URLs with their secrets, for deliveries that lost theirs.
-    urls: &'a [Target],
-    /// So many failures in a row are enough.
-    stop_after: Option<usize>,
-    /// The caller says in one document what came of all.
-    silent: bool,
-    tally: Resent,
-}
-
-impl<'a> Retry<'a> {
-    /// A run that has sent nothing yet.
-    fn new(
-        ctx: &'a Context<'a>,
-        args: &'a RetryArgs,
-        elsewhere: Option<Chosen<'a>>,
-        secrets: Vec<(String, SecretSource)>,
-        journal: &'a Journal,
-    ) -> Retry<'a> {
-        Retry {
-            ctx,
-            args,
-            elsewhere,
-            secrets,
-            journal,
-            format: args.output.format(),
-            array: json::Array::default(),
-            named: false,
-            told: HashSet::new(),
-            urls: &[],
-            stop_after: None,
-            silent: false,
-            tally: Resent::default(),
-        }
-    }
-
-    /// Where a delivery goes now, and the options to connect with.
-    fn target(&self, delivery: &Delivery) -> Result<Target, Failure> {
-        let mut target = match &self.elsewhere {
-            Some(chosen) => return Ok(delivery.target.redirected(&chosen.target)),
-            None => delivery.target.clone(),
-        };
-        // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
-        if let Some(endpoint) = self.configured(delivery) {
-            target.refresh_secrets(&endpoint.target);
-        } else if let Some(whole) = self.urls.iter().rev().find(|whole| is_same_place(whole, &target)) {
-            target.refresh_secrets(whole);
-        }
-        for param in &mut target.params {
-            if let Some((_, source)) = self.secrets.iter().find(|(name, _)| *name == param.name) {
-                param.value = Value::Secret(source.clone());
-            }
-        }
-        settings::add_public(&mut target, &self.args.extras, &self.ctx.env)?;
-        Ok(target)
-    }
-
-    /// The delivery's endpoint as it is configured now, if it is still at the place that the delivery was meant for: its
-    /// secrets are for nobody else.
-    fn configured(&self, delivery: &Delivery) -> Option<&crate::config::Endpoint> {
-        let endpoint = self.ctx.config().ok()?.endpoints.get(delivery.endpoint.as_deref()?)?;
-        endpoint.target.base.same_origin(&delivery.target.base).then_some(endpoint)
-    }
-
-    /// Says once of each kind which secrets a delivery goes without.
-    fn tell_left_behind(&mut self, delivery: &Delivery, target: &Target) {
-        let names = delivery.target.secrets_missing_in(target);
-        let words = format!(
-            "sent elsewhere without the secret {}; `--secret` and `--header` give one",
-            text::listed(names.iter().copied())
-        );
-        if !names.is_empty() && self.told.insert(words.clone()) {
-            self.ctx.ui.warning(&words);
-        }
-    }
-
-    /// Whether the delivery's endpoint is configured, at another place.
-    fn has_moved(&self, delivery: &Delivery) -> bool {
-        let named = delivery
-            .endpoint
-            .as_ref()
-            .is_some_and(|name| self.ctx.config().is_ok_and(|config| config.endpoints.contains_key(name)));
-        self.elsewhere.is_none() && named && self.configured(delivery).is_none()
-    }
-
-    fn rule(&self, delivery: &Delivery) -> Rule {
-        let RuleArgs { retries, retry_interval, success } = &self.args.rule;
-        Rule {
-            retries: retries.unwrap_or(0),
-            interval: retry_interval.unwrap_or(delivery.rule.interval),
-            success: success.clone().unwrap_or_else(|| delivery.rule.success.clone()),
-        }
-    }
-
-    fn dry_run(mut self, seen: &[Seen]) -> Result<Exit, Failure> {
-        for &Seen { id, .. } in seen {
-            let Some(delivery) = self.journal.delivery(id)? else { continue };
-            match self.prepare(&delivery) {
-                Ok(_) => self.print_plan(&delivery)?,
-                Err(e) => {
-                    self.failed(id, e);
-                }
-            }
-        }
-        self.ctx.ui.status("nothing is sent (--dry-run)");
-        self.finish(Ok(()), 0)
-    }
-
-    /// What would be sent where.
-    fn print_plan(&mut self, delivery: &Delivery) -> Result<(), Failure> {
-        let Delivery { id, uuid, event_type, action, .. } = delivery;
-        let target = self.target(delivery)?;
-        if self.format == Format::Text {
-            return Ok(self.ctx.ui.line(&format!("would send #{id} {event_type}.{action} → {target}"))?);
-        }
-        let view = serde_json::json!({
-            "dry_run": true, "id": id, "uuid": uuid, "type": event_type, "action": action, "url": target.to_string(),
-        });
-        self.print_json(&view)
-    }
-
-    fn print(&mut self, delivery: &Delivery) -> Result<(), Failure> {
-        if self.format == Format::Text {
-            self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?;
-            return Ok(self.ctx.ui.flush()?);
-        }
-        self.print_json(&DeliveryView::new(delivery).with_attempts(&self.journal.attempts(delivery.id)?))
-    }
-
-    fn print_json(&mut self, view: &impl serde::Serialize) -> Result<(), Failure> {
-        let line = if self.format == Format::Json { self.array.element(view) } else { json::compact(view) };
-        self.ctx.ui.line(&line)?;
-        Ok(self.ctx.ui.flush()?)
-    }
-
-    /// Writes what comes last; a report that could not be written does not hide how it ended.
-    fn end_output(&mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.tally.unreported.take() {
-            return Err(failure);
-        }
-        if self.format == Format::Json {
-            self.ctx.ui.line(self.array.end())?;
-        }
-        Ok(self.ctx.ui.flush()?)
-    }
-
-    fn finish(mut self, ended: Result<(), Failure>, asked: usize) -> Result<Exit, Failure> {
-        let exit = Failure::after(self.end_output(), self.tally.exit)?;
-        ended?;
-        if asked > 1 {
-            self.ctx.ui.status(&self.tally.in_words(Some(asked)));
-        }
-        if self.ctx.clock.interrupted() {
-            return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
-        }
-        self.end(exit, Some(asked))
-    }
-
-    /// How the command ends, where nobody stopped it.
-    fn end(mut self, exit: Exit, asked: Option<usize>) -> Result<Exit, Failure> {
-        if self.format == Format::Text || exit == Exit::Done {
-            return Ok(exit);
-        }
-        let kind = if exit == Exit::Refused { Kind::Refused } else { Kind::Unreachable };
-        let failure = self.tally.first_failure.take().unwrap_or_else(|| {
-            Failure::new(kind, format!("not all were delivered: {}", self.tally.in_words(asked)))
-                .hint("`hookfire failed list` shows what is left")
-        });
-        Err(Failure { exit: Some(exit), ..failure })
-    }
-}
-
-/// Whether both are one URL but for the values of the query.
-fn is_same_place(one: &Target, other: &Target) -> bool {
-    let names = |target: &Target| target.params.iter().map(|param| param.name.clone()).collect::<Vec<_>>();
-    one.base == other.base && names(one) == names(other)
-}
-
-impl Dispatch for Retry<'_> {
-    type Error = Failure;
-
-    fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment, Failure> {
-        let target = self.target(delivery)?;
-        let endpoint = match &self.elsewhere {
-            Some(chosen) => chosen.endpoint.map(|(_, endpoint)| endpoint),
-            None => self.configured(delivery),
-        };
-        let options = settings::transport(&self.args.transport, self.ctx.matches, endpoint);
-        self.ctx.warn_of_exposure(&target, &options);
-        let sent_to = self.elsewhere.is_some().then(|| target.to_string());
-        if sent_to.is_some() {
-            self.tell_left_behind(delivery, &target);
-        }
-        // As it was sent the first time, unless it goes to where another form is asked for.
-        let there = self.elsewhere.as_ref().and_then(|chosen| chosen.endpoint?.1.wire);
-        let wire = there.unwrap_or(delivery.wire);
-        let shipment = self.ctx.shipment(&target, self.rule(delivery), &options, sent_to);
-        shipment.map(|shipment| Shipment { wire, ..shipment }).map_err(|failure| match &delivery.endpoint {
-            Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(
-                "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",
-                delivery.id
-            )),
-            _ => failure,
-        })
-    }
-
-    fn failed(&mut self, id: i64, failure: Failure) -> bool {
-        let journal_is_gone = failure.kind == Kind::Journal;
-        let missing = failure.error.downcast_ref::<MissingSecret>().is_some();
-        let failure = if missing { failure.about(format!("#{id} is left as it is")) } else { failure };
-        self.tally.exit = self.tally.exit.worst(failure.kind.exit());
-        if self.format == Format::Text {
-            failure.tell(self.ctx.ui);
-        } else {
-            self.tally.first_failure.get_or_insert(failure);
-        }
-        !journal_is_gone
-    }
-
-    fn observer(&mut self, delivery: &Delivery) -> Box<dyn Observer + '_> {
-        if self.args.rule.retries.is_some() {
-            self.ctx.ui.status(&crate::output::human::headline(delivery));
-        }
-        Box::new(Narrator { ui: self.ctx.ui, terse: true })
-    }
-
-    fn done(&mut self, retried: &Retried) -> Result<(), Failure> {
-        match retried {
-            Retried::NotSent => {
-                self.tally.not_sent += 1;
-                self.tally.in_a_row += 1;
-            }
-            Retried::Skipped(id) => {
-                self.tally.skipped += 1;
-                if self.named {
-                    self.tally.exit = self.tally.exit.worst(Exit::Error);
-                    self.ctx.ui.warning(&format!("#{id} was sent, or is being sent, by another process; skipped"));
-                }
-            }
-            Retried::Sent(delivery) => {
-                match delivery.status {
-                    Status::Delivered => {
-                        self.tally.delivered += 1;
-                        self.tally.in_a_row = 0;
-                    }
-                    Status::Pending => {
-                        self.tally.scheduled += 1;
-                        self.tally.in_a_row += 1;
-                    }
-                    _ => {
-                        self.tally.failed += 1;
-                        self.tally.in_a_row += 1;
-                    }
-                }
-                self.tally.exit = self.tally.exit.worst(exit_of(delivery));
-                if self.tally.unreported.is_none() && !self.silent {
-                    self.tally.unreported = self.print(delivery).err();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn enough(&self) -> bool {
-        self.stop_after.is_some_and(|most| self.tally.in_a_row >= most)
-    }
 }

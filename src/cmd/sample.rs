@@ -29,9 +29,24 @@ impl SampleArgs {
     /// # Errors
     /// When there is none for the event, or none in the mode that was asked for.
     pub fn object(&self, ctx: &Context<'_>, event_type: &str, action: &str) -> Result<Object, Failure> {
-        let mode = self.auth_mode.map(|mode| mode.0);
+        self.object_of(ctx, event_type, action, None)
+    }
+
+    /// The sample's object for a line of a batch: each has its own, also with `--seed`, and `--auth-mode` is for those
+    /// that are about an application.
+    ///
+    /// # Errors
+    /// As [`SampleArgs::object`].
+    pub fn object_of(
+        &self,
+        ctx: &Context<'_>,
+        event_type: &str,
+        action: &str,
+        line: Option<u64>,
+    ) -> Result<Object, Failure> {
+        let mode = self.auth_mode.map(|mode| mode.0).filter(|_| line.is_none() || event_type == "application");
         let cx = match self.seed {
-            Some(seed) => SampleContext::seeded(seed, mode),
+            Some(seed) => SampleContext::seeded(seed.wrapping_add(line.map_or(0, scattered)), mode),
             None => SampleContext { now: ctx.now(), seed: ctx.env.seed(), mode },
         };
         sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action))
@@ -48,6 +63,11 @@ impl SampleArgs {
             Err(Failure::usage(format!("`--{option}` is about the built-in sample, which `{instead}` replaces")))
         })
     }
+}
+
+/// A number far from that of the next line, so that the samples of two seeds do not overlap.
+fn scattered(line: u64) -> u64 {
+    line.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn refusal(none: NoSample, event_type: &str, action: &str) -> Failure {

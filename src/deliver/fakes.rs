@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempted, Courier, NextBy, Observer, Shipment};
@@ -36,7 +37,6 @@ pub struct World {
     deliveries: RefCell<BTreeMap<i64, Kept>>,
     fails: RefCell<Vec<&'static str>>,
     taken: RefCell<Vec<&'static str>>,
-    vanishing: Cell<Option<i64>>,
     suspended: RefCell<Vec<(&'static str, Duration)>>,
     coming: RefCell<Vec<(UnixMs, i64, Status)>>,
     locked: Cell<Option<(UnixMs, UnixMs)>>,
@@ -63,7 +63,6 @@ impl World {
             deliveries: RefCell::default(),
             fails: RefCell::default(),
             taken: RefCell::default(),
-            vanishing: Cell::default(),
             suspended: RefCell::default(),
             coming: RefCell::default(),
             locked: Cell::default(),
@@ -103,11 +102,6 @@ impl World {
     /// Another process has taken the delivery before this entry of the log.
     pub fn take(&self, entry: &'static str) {
         self.taken.borrow_mut().push(entry);
-    }
-
-    /// Somebody deletes the delivery once it was read, before its event is.
-    pub fn vanish(&self, id: i64) {
-        self.vanishing.set(Some(id));
     }
 
     /// The process does not run for so many seconds after this attempt (`#1.2`) was committed.
@@ -162,11 +156,11 @@ impl World {
     }
 
     pub fn shipment(self: &Rc<World>, rule: &Rule) -> Shipment {
-        let resolved = Resolved {
+        let resolved = Arc::new(Resolved {
             url: Secret::new("https://example.com/?t=1"),
             headers: Vec::new(),
             redactor: Redactor::default(),
-        };
+        });
         let transport: Rc<dyn Transport> = Rc::new(FakeTransport(Rc::clone(self)));
         Shipment {
             transport,
@@ -374,9 +368,6 @@ impl Store for World {
     }
 
     fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
-        if self.vanishing.get() == Some(id) {
-            self.deliveries.borrow_mut().remove(&id);
-        }
         let gone = || StoreError::Unusable { path: "journal.db".into(), problem: "has no such row".to_owned() };
         self.deliveries.borrow().get(&id).map(|kept| kept.event.clone()).ok_or_else(gone)
     }

@@ -7,6 +7,8 @@
 //! Invariant: what an `escape_*` function returns holds no `<`, no bare `&` and no quote that could
 //! end its place.
 
+use std::borrow::Cow;
+
 /// `Char`: what may stand in a document at all, escaped or not.
 pub(super) fn is_xml_char(c: char) -> bool {
     // Surrogates, the other gap in the production, are no `char` to begin with.
@@ -116,11 +118,17 @@ pub fn escape_attribute_lossy(value: &str) -> String {
     escape_attribute(&allowed(value))
 }
 
-fn allowed(value: &str) -> String {
+fn allowed(value: &str) -> Cow<'_, str> {
+    if value.chars().all(is_xml_char) {
+        return Cow::Borrowed(value);
+    }
     value.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn escape(value: &str, substitute: impl Fn(char) -> Option<&'static str>) -> String {
+    if !value.chars().any(|c| substitute(c).is_some()) {
+        return value.to_owned();
+    }
     let mut escaped = String::with_capacity(value.len());
     for c in value.chars() {
         match substitute(c) {

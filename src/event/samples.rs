@@ -308,30 +308,29 @@ impl Xml {
         if value.is_empty() {
             return self.empty(name);
         }
-        let value = escape_text_lossy(value);
-        self.line(&format!("<{name}>{value}</{name}>"));
+        self.line(&["<", name, ">", &escape_text_lossy(value), "</", name, ">"]);
     }
 
     fn empty(&mut self, name: &str) {
-        self.line(&format!("<{name}/>"));
+        self.line(&["<", name, "/>"]);
     }
 
     fn open(&mut self, name: &str, attributes: &str) {
-        self.line(&format!("<{name}{attributes}>"));
+        self.line(&["<", name, attributes, ">"]);
         self.depth += 1;
     }
 
     fn close(&mut self, name: &str) {
         self.depth -= 1;
-        self.line(&format!("</{name}>"));
+        self.line(&["</", name, ">"]);
     }
 
     /// The event indents the first line of an object; the others must do so themselves.
-    fn line(&mut self, markup: &str) {
+    fn line(&mut self, markup: &[&str]) {
         if !self.text.is_empty() {
             self.text.push('\n');
-            self.text.push_str(&"  ".repeat(LEVELS_ABOVE + self.depth));
+            (0..LEVELS_ABOVE + self.depth).for_each(|_| self.text.push_str("  "));
         }
-        self.text.push_str(markup);
+        markup.iter().for_each(|piece| self.text.push_str(piece));
     }
 }

@@ -3,6 +3,7 @@
 //! Every transaction begins IMMEDIATE: one that read first and wrote later would fail with "busy" as soon as two processes
 //! do it at once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -17,49 +18,19 @@ use crate::time::{UnixMs, duration_ms};
 
 impl Store for Journal {
     fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
-        let mut delivery = Delivery { attempt_count: 1, ..accepted(new, attempt.started_at) };
-        self.write_ahead(|tx| {
-            insert_delivery(tx, &mut delivery, new.event, Some((&self.owner, attempt.lease_until)))?;
-            insert_attempt(tx, delivery.id, 1, attempt)
-        })?;
+        let mut delivery = new.accepted(attempt.started_at);
+        self.write_ahead(|tx| accept(tx, &self.owner, &mut delivery, new.event, attempt))?;
         Ok(delivery)
     }
 
     fn ignore(&self, new: &NewDelivery<'_>, by: Switch, now: UnixMs) -> Result<Delivery, StoreError> {
-        let mut delivery = Delivery { status: Status::Ignored, ignored_by: Some(by), ..accepted(new, now) };
-        self.write_alone(|tx| insert_delivery(tx, &mut delivery, new.event, None))?;
+        let mut delivery = new.accepted(now);
+        self.write_alone(|tx| ignore(tx, &mut delivery, new.event, by))?;
         Ok(delivery)
     }
 
     fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
-        let owner = &self.owner;
-        self.write(|tx| {
-            let (condition, seen) = match turn {
-                Turn::Mine => ("status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4", -1),
-                Turn::Failed { attempts } => {
-                    ("status IN ('failed', 'interrupted') AND attempt_count = ?6", i64::from(attempts))
-                }
-                Turn::Scheduled { attempts } => {
-                    ("next_attempt_at IS NOT NULL AND owner_host IS NULL AND attempt_count = ?6", i64::from(attempts))
-                }
-            };
-            let number: Option<u32> = tx
-                .prepare_cached(&format!(
-                    "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
-                         attempt_count = attempt_count + 1,
-                         owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
-                     WHERE id = ?1 AND ?6 = ?6 AND {condition} RETURNING attempt_count"
-                ))?
-                .query_row(params![id, owner.host, owner.pid, owner.started, attempt.lease_until.0, seen], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            let Some(number) = number else {
-                return Ok(Begun::Taken);
-            };
-            insert_attempt(tx, id, number, attempt)?;
-            Ok(Begun::Attempt(number))
-        })
+        self.write(|tx| begin(tx, &self.owner, id, turn, attempt))
     }
 
     fn finish_attempt(
@@ -70,88 +41,19 @@ impl Store for Journal {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError> {
-        let known = self.write_outcome(|tx| {
-            let error = outcome.error.as_ref();
-            // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
-            let known = tx
-                .prepare_cached(
-                    "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
-                     maybe_received = ?7, response_body = ?8, note = ?9
-                 WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL",
-                )?
-                .execute(params![
-                    id,
-                    number,
-                    duration_ms(duration),
-                    outcome.http_status,
-                    error.map(|e| e.kind.as_str()),
-                    error.map(|e| &e.message),
-                    outcome.maybe_received,
-                    outcome.response_body,
-                    outcome.note,
-                ])?;
-            if known == 0 {
-                return Ok(false);
-            }
-            refresh_last_error(tx, id)?;
-            // Late news of an older attempt may have come in between: delivered once is delivered.
-            let (number, next) = match earlier_success(tx, id)? {
-                Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
-                _ => (number, next),
-            };
-            let (status, due, lease_until) = match next {
-                Next::Delivered => (Status::Delivered, None, None),
-                Next::Failed => (Status::Failed, None, None),
-                Next::Interrupted => (Status::Interrupted, None, None),
-                Next::Scheduled { due } => (Status::Pending, Some(due.0), None),
-                Next::RetryAt { due, lease_until } => (Status::Pending, Some(due.0), Some(lease_until.0)),
-            };
-            let owner = &self.owner;
-            // Late news of an older attempt changes where the delivery stands only if it says that it was delivered.
-            tx.prepare_cached(
-                "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
-                     finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
-                                       WHERE delivery_id = ?1 AND number = ?8)),
-                     owner_host = iif(?4 IS NOT NULL, ?5, NULL),
-                     owner_pid = iif(?4 IS NOT NULL, ?6, NULL),
-                     owner_started = iif(?4 IS NOT NULL, ?7, NULL)
-                 WHERE id = ?1 AND status <> 'delivered'
-                     AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
-                          OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
-            )?
-            .execute(params![
-                id,
-                status.as_str(),
-                due,
-                lease_until,
-                owner.host,
-                owner.pid,
-                owner.started,
-                number,
-            ])?;
-            Ok(true)
-        })?;
-        if !known {
-            return Err(StoreError::Lost { path: self.path.clone(), what: format!("#{id} was deleted from it") });
+        let end = End { id, number, left_at: None, duration, outcome, next };
+        if !self.write_outcome(|tx| finish(tx, &self.owner, &end))? {
+            return Err(deleted(self.path(), id));
         }
         self.refuse_lost_file()
     }
 
     fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError> {
-        self.write(|tx| {
-            let owner = &self.owner;
-            let sql = format!("UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {MINE}");
-            Ok(tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started, until.0])? == 1)
-        })
+        self.write(|tx| renew(tx, &self.owner, id, until))
     }
 
     fn interrupt(&self, id: i64) -> Result<(), StoreError> {
-        self.write(|tx| {
-            let owner = &self.owner;
-            let sql = interrupt_sql(MINE, "NULL");
-            tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started])?;
-            Ok(())
-        })
+        self.write(|tx| interrupt(tx, &self.owner, id))
     }
 
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
@@ -169,8 +71,143 @@ impl Store for Journal {
     }
 }
 
+/// An attempt that ended.
+pub(super) struct End<'a> {
+    pub id: i64,
+    pub number: u32,
+    /// When its request left, if that was later than it was written down.
+    pub left_at: Option<UnixMs>,
+    pub duration: Duration,
+    pub outcome: &'a Outcome,
+    pub next: Next,
+}
+
+/// There is nowhere to write what came of a delivery.
+pub(super) fn deleted(path: &Path, id: i64) -> StoreError {
+    StoreError::Lost { path: path.to_owned(), what: format!("#{id} was deleted from it") }
+}
+
+pub(super) fn accept(
+    tx: &Transaction<'_>,
+    owner: &ProcessId,
+    delivery: &mut Delivery,
+    event: &[u8],
+    attempt: &NewAttempt<'_>,
+) -> rusqlite::Result<()> {
+    delivery.attempt_count = 1;
+    insert_delivery(tx, delivery, event, Some((owner, attempt.lease_until)))?;
+    insert_attempt(tx, delivery.id, 1, attempt)
+}
+
+pub(super) fn ignore(tx: &Transaction<'_>, delivery: &mut Delivery, event: &[u8], by: Switch) -> rusqlite::Result<()> {
+    (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
+    insert_delivery(tx, delivery, event, None)
+}
+
+pub(super) fn begin(
+    tx: &Transaction<'_>,
+    owner: &ProcessId,
+    id: i64,
+    turn: Turn,
+    attempt: &NewAttempt<'_>,
+) -> rusqlite::Result<Begun> {
+    let (condition, seen) = match turn {
+        Turn::Mine => ("status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4", -1),
+        Turn::Failed { attempts } => {
+            ("status IN ('failed', 'interrupted') AND attempt_count = ?6", i64::from(attempts))
+        }
+        Turn::Scheduled { attempts } => {
+            ("next_attempt_at IS NOT NULL AND owner_host IS NULL AND attempt_count = ?6", i64::from(attempts))
+        }
+    };
+    let number: Option<u32> = tx
+        .prepare_cached(&format!(
+            "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
+                 attempt_count = attempt_count + 1,
+                 owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
+             WHERE id = ?1 AND ?6 = ?6 AND {condition} RETURNING attempt_count"
+        ))?
+        .query_row(params![id, owner.host, owner.pid, owner.started, attempt.lease_until.0, seen], |row| row.get(0))
+        .optional()?;
+    let Some(number) = number else {
+        return Ok(Begun::Taken);
+    };
+    insert_attempt(tx, id, number, attempt)?;
+    Ok(Begun::Attempt(number))
+}
+
+/// Whether the attempt was there to be finished.
+pub(super) fn finish(tx: &Transaction<'_>, owner: &ProcessId, end: &End<'_>) -> rusqlite::Result<bool> {
+    let End { id, number, left_at, duration, outcome, next } = *end;
+    let error = outcome.error.as_ref();
+    // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
+    let known = tx
+        .prepare_cached(
+            "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
+                 maybe_received = ?7, response_body = ?8, note = ?9, started_at = coalesce(?10, started_at)
+             WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL",
+        )?
+        .execute(params![
+            id,
+            number,
+            duration_ms(duration),
+            outcome.http_status,
+            error.map(|e| e.kind.as_str()),
+            error.map(|e| &e.message),
+            outcome.maybe_received,
+            outcome.response_body,
+            outcome.note,
+            left_at.map(|at| at.0),
+        ])?;
+    if known == 0 {
+        return Ok(false);
+    }
+    // A success changes the error that is shown only where its attempt was taken for one that failed.
+    if error.is_some() || has_error(tx, id)? {
+        refresh_last_error(tx, id)?;
+    }
+    // Late news of an older attempt may have come in between: delivered once is delivered.
+    let (number, next) = match next {
+        Next::Delivered => (number, next),
+        _ => earlier_success(tx, id)?.map_or((number, next), |earlier| (earlier, Next::Delivered)),
+    };
+    let (status, due, lease_until) = match next {
+        Next::Delivered => (Status::Delivered, None, None),
+        Next::Failed => (Status::Failed, None, None),
+        Next::Interrupted => (Status::Interrupted, None, None),
+        Next::Scheduled { due } => (Status::Pending, Some(due.0), None),
+        Next::RetryAt { due, lease_until } => (Status::Pending, Some(due.0), Some(lease_until.0)),
+    };
+    // Late news of an older attempt changes where the delivery stands only if it says that it was delivered.
+    tx.prepare_cached(
+        "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
+             finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
+                               WHERE delivery_id = ?1 AND number = ?8)),
+             owner_host = iif(?4 IS NOT NULL, ?5, NULL),
+             owner_pid = iif(?4 IS NOT NULL, ?6, NULL),
+             owner_started = iif(?4 IS NOT NULL, ?7, NULL)
+         WHERE id = ?1 AND status <> 'delivered'
+             AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
+                  OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
+    )?
+    .execute(params![id, status.as_str(), due, lease_until, owner.host, owner.pid, owner.started, number])?;
+    Ok(true)
+}
+
 /// A delivery that is this process's, as SQL; its three parameters follow the id.
 const MINE: &str = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
+
+pub(super) fn interrupt(tx: &Transaction<'_>, owner: &ProcessId, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(&interrupt_sql(MINE, "NULL"))?.execute(params![id, owner.host, owner.pid, owner.started])?;
+    Ok(())
+}
+
+/// Whether the delivery was still this process's, whose lease then lasts until `until`.
+pub(super) fn renew(tx: &Transaction<'_>, owner: &ProcessId, id: i64, until: UnixMs) -> rusqlite::Result<bool> {
+    let sql = format!("UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {MINE}");
+    let renewed = tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started, until.0])?;
+    Ok(renewed > 0)
+}
 
 /// The first attempt of a delivery that was a success.
 fn earlier_success(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<u32>> {
@@ -180,6 +217,12 @@ fn earlier_success(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<u32
     )?
     .query_row([id], |row| row.get(0))
     .optional()
+}
+
+/// Whether an error is kept with the delivery.
+fn has_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT error_kind IS NOT NULL FROM deliveries WHERE id = ?1";
+    Ok(tx.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
 /// Keeps the newest unsuccessful attempt's error with its delivery, where lists and filters read it.
@@ -211,27 +254,6 @@ pub(super) fn interrupt_sql(condition: &str, due: &str) -> String {
              finished_at = coalesce({SUCCEEDED}, {LAST_SIGN})
          WHERE {condition}"
     )
-}
-
-/// A delivery as it is accepted, before the journal has given it its ids.
-fn accepted(new: &NewDelivery<'_>, now: UnixMs) -> Delivery {
-    Delivery {
-        id: 0,
-        uuid: String::new(),
-        event_type: new.event_type.to_owned(),
-        action: new.action.to_owned(),
-        endpoint: new.endpoint.map(str::to_owned),
-        target: new.target.clone(),
-        wire: new.wire,
-        rule: new.rule.clone(),
-        status: Status::Pending,
-        ignored_by: None,
-        created_at: now,
-        finished_at: None,
-        next_attempt_at: None,
-        attempt_count: 0,
-        last_error: None,
-    }
 }
 
 /// Writes a new delivery down, leased to a process or to none, under ids of its own.

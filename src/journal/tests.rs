@@ -5,6 +5,7 @@ mod checkpoint;
 mod damage;
 mod import;
 mod leases;
+mod ledger;
 mod lists;
 mod machine;
 mod many;

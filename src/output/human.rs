@@ -75,6 +75,11 @@ fn attempt_line(attempt: &Attempted<'_>) -> String {
     line
 }
 
+/// `#42 attempt 2 of 6: 503 Service Unavailable (12 ms), next in 60s`
+pub fn attempt_of(delivery: &Delivery, attempt: &Attempted<'_>) -> String {
+    format!("#{} attempt {} of {}: {}", delivery.id, attempt.made, attempt.allowed, attempt_line(attempt))
+}
+
 /// Tells the user of each attempt as it ends, and counts down to the next one.
 pub struct Narrator<'a> {
     /// Where to.

@@ -11,6 +11,7 @@ pub mod failures_xml;
 pub mod human;
 pub mod json;
 pub mod junit;
+mod progress;
 pub mod requestbin;
 pub mod table;
 
@@ -21,9 +22,15 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use progress::Bar;
+pub use progress::Progress;
+
 use crate::env::{self, Terminals};
 use crate::sanitize;
 use crate::time::compact;
+
+/// What stdout is written in.
+const BUFFER: usize = 64 * 1024;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -82,6 +89,7 @@ pub struct Ui {
     manner: Manner,
     colors_welcome: bool,
     passing_shown: Cell<bool>,
+    bar: RefCell<Option<Bar>>,
 }
 
 /// Writes bytes from outside to stdout: untouched, or on a terminal line by line and made visible, since a piece may end
@@ -154,10 +162,11 @@ impl Ui {
         let colors_welcome = !anstyle_query::no_color() && anstyle_query::term_supports_color();
         Ui {
             colors_welcome,
-            out: RefCell::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            out: RefCell::new(BufWriter::with_capacity(BUFFER, io::stdout())),
             terminals,
             manner,
             passing_shown: Cell::new(false),
+            bar: RefCell::default(),
         }
     }
 
@@ -198,6 +207,10 @@ impl Ui {
     /// When stdout cannot be written.
     pub fn data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         self.clear_passing();
+        // With a bar on the terminal, what is written goes out in large pieces, for each of which it steps aside.
+        if self.bar.borrow().is_some() && self.out.borrow().buffer().len() > BUFFER / 2 {
+            self.flush()?;
+        }
         Ok(write(&mut *self.out.borrow_mut())?)
     }
 
@@ -206,7 +219,36 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<(), OutputError> {
-        Ok(self.out.borrow_mut().flush()?)
+        if self.out.borrow().buffer().is_empty() {
+            return Ok(());
+        }
+        Ok(self.beside_bar(|| self.out.borrow_mut().flush())?)
+    }
+
+    /// Shows how much is done, on a terminal.
+    pub fn progress(&self, progress: &Progress) {
+        if self.can_overwrite() {
+            self.bar.borrow_mut().get_or_insert_with(Bar::new).show(progress);
+        }
+    }
+
+    /// Takes the progress off the terminal.
+    pub fn end_progress(&self) {
+        self.bar.borrow_mut().take().into_iter().for_each(Bar::end);
+    }
+
+    /// Writes something that the bar must not stand in the middle of.
+    fn beside_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &*self.bar.borrow() {
+            Some(bar) => bar.aside(write),
+            None => write(),
+        }
+    }
+
+    /// Whether stderr is a terminal on which a line can be written over, and talk is welcome.
+    fn can_overwrite(&self) -> bool {
+        let terminal = self.terminals.stderr() && anstyle_query::term_supports_color();
+        terminal && !self.manner.quiet && !self.manner.structured
     }
 
     /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
@@ -304,8 +346,7 @@ impl Ui {
 
     /// What is happening just now, on one line of a terminal that the next word overwrites.
     pub fn passing(&self, text: &str) {
-        let can_overwrite = self.terminals.stderr() && anstyle_query::term_supports_color();
-        if can_overwrite && !self.manner.quiet && !self.manner.structured {
+        if self.can_overwrite() {
             let mut err = io::stderr().lock();
             let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
             let _ = err.flush();
@@ -328,11 +369,11 @@ impl Ui {
 
     fn talk(&self, label: &str, tone: Tone, text: &str) {
         // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
-        let _ = self.out.borrow_mut().flush();
+        let _ = self.flush();
         self.clear_passing();
         let text = if self.terminals.stderr() { sanitize::visible(text) } else { Cow::Borrowed(text) };
         let line = format!("{}{text}\n", paint(self.colors(Terminals::stderr), tone, label));
-        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = self.beside_bar(|| io::stderr().write_all(line.as_bytes()));
     }
 
     /// The line of what was happening is for what is said next.

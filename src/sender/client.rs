@@ -78,12 +78,12 @@ pub enum ClientError {
     Setup(String),
 }
 
-/// A client for targets such as `base`.
+/// A client for targets such as `base`, which keeps so many connections to a host.
 pub fn build(
     options: &TransportOptions,
     base: &BaseUrl,
-    connect_timeout: Duration,
-    timeout: Duration,
+    (connect_timeout, timeout): (Duration, Duration),
+    connections_kept: usize,
 ) -> Result<Client, ClientError> {
     // Already installed by an earlier client of this process, or now: either is ring.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -93,8 +93,8 @@ pub fn build(
         .redirect(Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        // An idle connection that the server has closed meanwhile would make the client send again by itself.
-        .pool_max_idle_per_host(0)
+        // Where one of them was closed meanwhile, another is made, but only while nothing of the request was written.
+        .pool_max_idle_per_host(connections_kept)
         .http1_only()
         // One exchange within a deadline of our own needs no probes.
         .tcp_keepalive(None)

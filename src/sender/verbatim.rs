@@ -84,7 +84,7 @@ mod tests {
     fn send(request: &Verbatim) -> Exchange {
         let options = TransportOptions { timeout: Duration::from_secs(10), ..TransportOptions::default() };
         let (base, _) = BaseUrl::parse(request.url.expose()).unwrap();
-        Relay::exchange(&Sender::new(&options, &base, Arc::default()).unwrap(), request)
+        Relay::exchange(&Sender::new(&options, &base, 0, Arc::default()).unwrap(), request)
     }
 
     /// Answers one request, and gives what came until nothing more did.

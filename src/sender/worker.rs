@@ -50,7 +50,7 @@ pub struct Exchange {
 
 /// What the worker writes and whoever waits may take at any time.
 #[derive(Default)]
-struct Progress(Mutex<Stage>);
+pub struct Progress(Mutex<Stage>);
 
 #[derive(Default)]
 enum Stage {
@@ -76,6 +76,11 @@ impl Workers {
     /// No thread is there yet.
     pub fn new(client: Client) -> Workers {
         Workers { client, idle: Mutex::default() }
+    }
+
+    /// The client that all of them make requests with.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Has a request made, and up to `limit` bytes of the answer's body read.
@@ -128,7 +133,8 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<Received> {
+    /// What was received so far. From here on nobody wants to know more.
+    pub fn take(&self) -> Option<Received> {
         match std::mem::replace(&mut *self.stage(), Stage::Abandoned) {
             Stage::Answer(received) => Some(received),
             Stage::NoAnswer | Stage::Abandoned => None,
@@ -164,7 +170,7 @@ impl Worker {
         let (report, endings) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             for job in waiting {
-                let ending = client.execute(job.wire).map(|response| read(response, job.limit, &job.progress));
+                let ending = exchange(&client, job.wire, job.limit, &job.progress);
                 if report.send(ending).is_err() {
                     // Whoever asked has turned away, and this worker is forgotten.
                     return;
@@ -173,6 +179,11 @@ impl Worker {
         })?;
         Ok(Worker { jobs, endings })
     }
+}
+
+/// Makes a request, and reads up to `limit` bytes of the answer's body.
+pub fn exchange(client: &Client, wire: WireRequest, limit: usize, progress: &Progress) -> Ending {
+    client.execute(wire).map(|response| read(response, limit, progress))
 }
 
 fn read(mut response: WireResponse, limit: usize, progress: &Progress) -> Read {

@@ -4,12 +4,13 @@
 //! its holder may begin another attempt. The SQLite file behind it is `journal`'s business.
 
 mod captures;
+mod ledger;
 mod schedule;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::delivery::{Delivery, Outcome};
+use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::switchboard::Switch;
@@ -17,6 +18,7 @@ use crate::target::Target;
 use crate::time::UnixMs;
 
 pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
+pub use ledger::{Ended, Intent, Ledger};
 pub use schedule::{Due, Schedule};
 
 /// A delivery about to be accepted.
@@ -36,6 +38,29 @@ pub struct NewDelivery<'a> {
     pub wire: Wire,
     /// The rule it is sent by.
     pub rule: &'a Rule,
+}
+
+impl NewDelivery<'_> {
+    /// The delivery as it is accepted, before the journal has given it its ids.
+    pub fn accepted(&self, now: UnixMs) -> Delivery {
+        Delivery {
+            id: 0,
+            uuid: String::new(),
+            event_type: self.event_type.to_owned(),
+            action: self.action.to_owned(),
+            endpoint: self.endpoint.map(str::to_owned),
+            target: self.target.clone(),
+            wire: self.wire,
+            rule: self.rule.clone(),
+            status: Status::Pending,
+            ignored_by: None,
+            created_at: now,
+            finished_at: None,
+            next_attempt_at: None,
+            attempt_count: 0,
+            last_error: None,
+        }
+    }
 }
 
 /// An attempt about to begin.

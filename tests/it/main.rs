@@ -1,6 +1,7 @@
 //! The end-to-end stories, one file each, in one binary.
 #![allow(clippy::unwrap_used, reason = "what a test unwraps it also holds to")]
 
+mod batch;
 mod captured;
 mod concurrency;
 mod config;

@@ -32,7 +32,7 @@ impl Forwarder {
         let target = settings::from_url(url)?.target;
         let options = settings::transport(&args.transport, ctx.matches, None);
         ctx.warn_of_exposure(&target, &options);
-        let relay = Arc::new(Sender::new(&options, &target.base, ctx.clock.interrupt_flag())?);
+        let relay = Arc::new(Sender::new(&options, &target.base, 0, ctx.clock.interrupt_flag())?);
         let name = target.to_string();
         // It stands in for the receiver: what came for the one is for the other.
         let destination = Destination { target, send_credentials: true, replay_of: None, mask: Mask::default() };

@@ -13,9 +13,10 @@ use serde_json::json;
 use super::access::{Access, PortalArgs};
 use super::listing;
 use crate::cmd::args::{ExtraArgs, Format, ReportOutput, RuleArgs, TransportArgs, at_least_one};
+use crate::cmd::bulk::Tally;
 use crate::cmd::context::Context;
 use crate::cmd::intake::Intake;
-use crate::cmd::retry::{self, Resent, RetryArgs};
+use crate::cmd::retry::{self, RetryArgs};
 use crate::delivery::Status;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
@@ -97,7 +98,7 @@ impl PortalRecoverArgs {
 /// What has been done so far.
 #[derive(Default)]
 struct Done {
-    resent: Resent,
+    resent: Tally,
     deleted: usize,
     /// Up to this time, as the tenant wrote it.
     deleted_to: Option<String>,
@@ -219,7 +220,8 @@ fn delivered<'l>(journal: &Journal, listing: &'l Listing) -> Result<impl Fn(&str
 }
 
 fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<(), Failure> {
-    let Resent { delivered, failed, not_sent, skipped, .. } = done.resent;
+    let Tally { delivered, failed, interrupted, not_sent, skipped, .. } = done.resent;
+    let failed = failed + interrupted;
     if args.output.format() == Format::Text {
         if delivered + failed + not_sent + skipped + done.deleted + done.left == 0 {
             ctx.ui.status("the tenant has no failed deliveries");

@@ -1,9 +1,13 @@
 //! `hookfire retry --due`: the attempts whose time has come, once or for as long as it runs.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 
-use super::{Retry, RetryArgs, nothing_to_send};
-use crate::cmd::args::Format;
+use super::prepare::Preparer;
+use super::work::Resending;
+use super::{RetryArgs, nothing_to_send};
+use crate::batch::rate::Bucket;
+use crate::cmd::bulk::Bulk;
 use crate::cmd::context::Context;
 use crate::deliver::{Courier, NextBy, Observer, Shipment};
 use crate::delivery::Delivery;
@@ -27,6 +31,10 @@ use crate::time::{Clock as _, UnixMs, until};
 /// What kept it from sending at all; what became of each delivery is the exit code.
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     refuse_another_rule(ctx)?;
+    if args.jobs() > 1 && Origin::of(ctx.matches, "jobs") == Origin::Flag {
+        return Err(Failure::usage("`--jobs` and `--due` are both given")
+            .hint("what is due is sent one after the other; more of it at once by several `hookfire retry --due`"));
+    }
     let journal = ctx.existing_journal()?;
     if args.watch {
         let journal = journal.map_or_else(|| ctx.journal(), Ok)?;
@@ -47,6 +55,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         while let Upcoming::Due(due) = agenda.next(now)? {
             seen.push(due);
         }
+        seen.truncate(args.max.map_or(usize::MAX, NonZeroUsize::get));
         return Due::new(ctx, args, &journal, &journal)?.dry_run(&seen);
     }
     ctx.catch_interrupts_and_drain()?;
@@ -75,7 +84,11 @@ fn nothing_due(ctx: &Context<'_>, args: &RetryArgs, next: Option<UnixMs>) -> Res
 
 /// One run: each delivery as `retry` would send it, but by its own rule.
 struct Due<'a> {
-    retry: Retry<'a>,
+    ctx: &'a Context<'a>,
+    args: &'a RetryArgs,
+    journal: &'a Journal,
+    preparer: Preparer<'a>,
+    bulk: Bulk<'a>,
     schedule: &'a dyn Schedule,
     watch: bool,
     /// Deliveries about which was said that they cannot be sent: in a run without end, once is enough.
@@ -90,49 +103,54 @@ impl<'a> Due<'a> {
         schedule: &'a dyn Schedule,
     ) -> Result<Due<'a>, Failure> {
         let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
-        let retry = Retry::new(ctx, args, None, secrets, journal);
-        Ok(Due { retry, schedule, watch: args.watch, told: HashSet::new() })
-    }
-
-    fn ctx(&self) -> &'a Context<'a> {
-        self.retry.ctx
+        let preparer = Preparer::new(ctx, args, None, secrets);
+        let bulk = Bulk::new(ctx, Some(journal), args.output.format());
+        Ok(Due { ctx, args, journal, preparer, bulk, schedule, watch: args.watch, told: HashSet::new() })
     }
 
     fn dry_run(self, seen: &[Seen]) -> Result<Exit, Failure> {
-        self.retry.dry_run(seen)
+        Resending::new(self.ctx, self.args, self.preparer, self.bulk, None).dry_run(self.journal, seen)
     }
 
     /// Makes the attempts that are due now, one of each delivery.
     fn once(mut self, mut agenda: Agenda<'_>) -> Result<Exit, Failure> {
-        let (ctx, args) = (self.ctx(), self.retry.args);
+        let (ctx, args) = (self.ctx, self.args);
+        let mut bucket = args.pace.rate.map(Bucket::new);
         let mut next = |now| {
+            if let Some(free_at) = bucket.as_ref().and_then(|bucket| bucket.free_at(now)) {
+                return Ok(Task::Later(free_at));
+            }
             Ok(match agenda.next(now)? {
-                Upcoming::Due(seen) => Task::Due(seen),
+                Upcoming::Due(seen) => paced(&mut bucket, now, seen),
                 Upcoming::Later(at) => Task::Later(at),
                 Upcoming::End => Task::End,
             })
         };
-        let journal = self.retry.journal;
+        let journal = self.journal;
         recover::work(&Courier { store: journal, clock: &ctx.clock }, &mut next, &mut self)?;
-        if self.retry.tally.total() == 0 && self.retry.tally.exit == Exit::Done && !ctx.clock.interrupted() {
+        if self.bulk.tally.total() == 0 && self.bulk.tally.exit == Exit::Done && !ctx.clock.interrupted() {
             return nothing_due(ctx, args, agenda.next_due());
         }
-        let exit = self.end_output()?;
+        self.end_output()?;
         if ctx.clock.interrupted() {
             return Err(Failure::new(Kind::Interrupted, "stopped; what is due stays scheduled"));
         }
-        self.retry.end(exit, None)
+        self.end()
     }
 
     /// Makes each attempt when it is due, until the user wants it to end or the journal cannot be used any more.
     fn watch<S: Store + Schedule>(mut self, journal: &'a S) -> Result<Exit, Failure> {
-        let ctx = self.ctx();
+        let ctx = self.ctx;
         let mut agenda = Agenda::watched(journal);
+        let mut bucket = self.args.pace.rate.map(Bucket::new);
         let mut next = |now| {
+            if let Some(free_at) = bucket.as_ref().and_then(|bucket| bucket.free_at(now)) {
+                return Ok(Task::Later(free_at));
+            }
             let upcoming = agenda.next(now)?;
             tell_left_behind(ctx, agenda.take_left_behind());
             Ok(match upcoming {
-                Upcoming::Due(seen) => Task::Due(seen),
+                Upcoming::Due(seen) => paced(&mut bucket, now, seen),
                 Upcoming::Later(at) => {
                     let left = agenda.next_due().map(|due| due.since(now));
                     left.map_or_else(
@@ -151,17 +169,29 @@ impl<'a> Due<'a> {
         if exit != Exit::Journal && ctx.clock.interrupted() {
             return Ok(Exit::Done);
         }
-        self.retry.end(exit, None)
+        self.end()
     }
 
     /// Ends what is said of all of them.
     fn end_output(&mut self) -> Result<Exit, Failure> {
-        let exit = Failure::after(self.retry.end_output(), self.retry.tally.exit)?;
-        if self.retry.tally.total() > 1 {
-            self.ctx().ui.status(&self.retry.tally.in_words(None));
+        let exit = self.bulk.end_output()?;
+        if self.bulk.tally.total() > 1 {
+            self.ctx.ui.status(&self.bulk.tally.in_words(None));
         }
         Ok(exit)
     }
+
+    /// How the command ends, where nobody stopped it.
+    fn end(&mut self) -> Result<Exit, Failure> {
+        let words = format!("not all were delivered: {}", self.bulk.tally.in_words(None));
+        self.bulk.exit(&words, Some("`hookfire failed list` shows what is left"))
+    }
+}
+
+/// One more leaves; there is room for it.
+fn paced(bucket: &mut Option<Bucket>, now: UnixMs, seen: Seen) -> Task {
+    let _ = bucket.as_mut().map(|bucket| bucket.take(now));
+    Task::Due(seen)
 }
 
 fn tell_left_behind(ctx: &Context<'_>, number: usize) {
@@ -175,7 +205,7 @@ impl Dispatch for Due<'_> {
     type Error = Failure;
 
     fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment, Failure> {
-        match self.retry.prepare(delivery) {
+        match self.preparer.prepare_alone(delivery) {
             Ok(shipment) => Ok(Shipment { rule: delivery.rule.clone(), next: NextBy::Schedule, ..shipment }),
             Err(failure) if failure.kind == Kind::Journal => Err(failure),
             Err(failure) => {
@@ -187,7 +217,7 @@ impl Dispatch for Due<'_> {
                     true => (Obstacle::Lasting, "cannot be sent by `--due`; it is in the failed list"),
                     false => (Obstacle::Passing, "could not be sent; it stays scheduled"),
                 };
-                put_off(self.schedule, delivery, obstacle, self.ctx().now())?;
+                put_off(self.schedule, delivery, obstacle, self.ctx.now())?;
                 Err(failure.about(format!("#{} {words}", delivery.id)))
             }
         }
@@ -195,31 +225,41 @@ impl Dispatch for Due<'_> {
 
     fn failed(&mut self, id: i64, failure: Failure) -> bool {
         let goes_on = failure.kind != Kind::Journal;
-        let tally = &mut self.retry.tally;
-        tally.exit = tally.exit.worst(failure.kind.exit());
-        let ui = self.retry.ctx.ui;
         if self.watch && goes_on && !self.told.insert(id) {
             // It was said.
-        } else if self.retry.format == Format::Text {
-            failure.tell(ui);
+            let tally = &mut self.bulk.tally;
+            tally.exit = tally.exit.worst(failure.kind.exit());
         } else if self.watch && goes_on {
-            let message = std::iter::once(failure.error.to_string()).chain(failure.causes()).collect::<Vec<_>>();
-            ui.warning(&message.join(": "));
+            self.bulk.broken(failure);
         } else {
-            tally.first_failure.get_or_insert(failure);
+            self.bulk.failed(failure);
         }
         goes_on
     }
 
     fn observer(&mut self, _: &Delivery) -> Box<dyn Observer + '_> {
-        Box::new(Aside { ui: self.retry.ctx.ui })
+        Box::new(Aside { ui: self.ctx.ui })
     }
 
     fn done(&mut self, retried: &Retried) -> Result<(), Failure> {
         match retried {
             // Somebody else was faster, which is all the same.
-            Retried::Skipped(_) => Ok(()),
-            _ => self.retry.done(retried),
+            Retried::Skipped => {}
+            Retried::NotSent => {
+                self.bulk.tally.not_sent += 1;
+                self.bulk.tally.in_a_row += 1;
+            }
+            Retried::Sent(delivery) => {
+                self.bulk.ended(delivery);
+                self.bulk.flush();
+            }
         }
+        Ok(())
+    }
+
+    fn enough(&self) -> bool {
+        let tally = &self.bulk.tally;
+        self.args.max.is_some_and(|most| tally.total() >= most.get())
+            || self.args.stop_after.is_some_and(|most| tally.in_a_row >= most.get())
     }
 }

@@ -17,6 +17,7 @@ mod listener;
 mod outcome;
 mod process;
 mod received;
+mod receiver;
 mod redact;
 mod script;
 mod server;
@@ -29,6 +30,7 @@ pub use self::{
     outcome::Outcome,
     process::{Invocation, Running},
     received::Received,
+    receiver::{Receiver, Reply},
     script::{
         Step, chunked_endless, close, drip_body, drip_head, early, early_then_close, echo, endless_headers, forever,
         half_status_line, hang, hang_before_read, head_then_cut_body, huge_body, raw, raw_then_reset, repeat, reset,

@@ -1,0 +1,222 @@
+//! Writing down what is sent, thousands a second: what is submitted while a commit is under way shares the next one, and so
+//! its sync.
+//!
+//! Other than captures, nothing here is put off: `synchronous=FULL`, so that what was told to be committed is on the disk.
+//! What each entry does is `sending`'s business.
+//!
+//! Invariant: entries are committed in the order in which they came, and once a commit has failed, none that a request
+//! would follow.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Transaction;
+
+use super::Journal;
+use super::sending::{self, End};
+use crate::delivery::Delivery;
+use crate::store::{Begun, Done, Ended, Intent, Ledger, ProcessId, StoreError, Turn};
+use crate::switchboard::Switch;
+use crate::time::UnixMs;
+
+/// The most entries that share a commit.
+const GROUP: usize = 512;
+
+/// Pages that are added to the WAL until it is moved into the main file. The fewer times, the more often a page was changed
+/// that is moved once.
+const CHECKPOINT_PAGES: i32 = 4_000;
+
+/// How long nothing must come until the WAL is moved although it is short.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Writes deliveries on a thread of its own. When dropped, it first writes what it was given.
+pub struct DeliveryLedger {
+    entries: Option<Sender<Entry>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DeliveryLedger {
+    /// A ledger that owns `journal` from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the system gives no thread.
+    pub fn start(journal: Journal) -> Result<DeliveryLedger, StoreError> {
+        let path = journal.path().to_owned();
+        let (entries, waiting) = mpsc::channel();
+        let pages = Pages { owner: journal.owner.clone(), path: path.clone(), journal, torn: None, moved_at: 0 };
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || pages.run(&waiting));
+        match thread {
+            Ok(thread) => Ok(DeliveryLedger { entries: Some(entries), thread: Some(thread) }),
+            Err(source) => Err(StoreError::Io { doing: "start a thread that writes to", path, source }),
+        }
+    }
+
+    fn write(&self, entry: Entry) {
+        // The thread ends only after this is dropped, or by a panic, which was told; whoever waits is then dropped uncalled.
+        let _ = self.entries.as_ref().map(|entries| entries.send(entry));
+    }
+}
+
+impl Drop for DeliveryLedger {
+    fn drop(&mut self) {
+        self.entries = None;
+        // If it panicked, it has ended as well; the panic was told when it happened.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Ledger for DeliveryLedger {
+    fn accept(&self, delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>>) {
+        self.write(Entry::Accept { delivery, event, attempt, done });
+    }
+
+    fn ignore(&self, delivery: Box<Delivery>, event: Arc<[u8]>, by: Switch, done: Done<Box<Delivery>>) {
+        self.write(Entry::Ignore { delivery, event, by, done });
+    }
+
+    fn begin(&self, id: i64, turn: Turn, attempt: Intent, done: Done<Begun>) {
+        self.write(Entry::Begin { id, turn, attempt, begun: Begun::Taken, done });
+    }
+
+    fn finish(&self, ended: Ended, done: Done<()>) {
+        self.write(Entry::Finish { ended, known: false, done });
+    }
+
+    fn interrupt(&self, ids: Vec<i64>, done: Done<()>) {
+        self.write(Entry::Interrupt { ids, done });
+    }
+
+    fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>) {
+        self.write(Entry::Renew { ids, until, done });
+    }
+}
+
+/// Something to be written, and whom to tell. What writing it gave is kept in it until the commit.
+enum Entry {
+    Accept { delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>> },
+    Ignore { delivery: Box<Delivery>, event: Arc<[u8]>, by: Switch, done: Done<Box<Delivery>> },
+    Begin { id: i64, turn: Turn, attempt: Intent, begun: Begun, done: Done<Begun> },
+    Finish { ended: Ended, known: bool, done: Done<()> },
+    Interrupt { ids: Vec<i64>, done: Done<()> },
+    Renew { ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>> },
+}
+
+impl Entry {
+    /// Whether it is about something to come, and not about what has happened.
+    fn looks_ahead(&self) -> bool {
+        matches!(self, Entry::Accept { .. } | Entry::Ignore { .. } | Entry::Begin { .. })
+    }
+
+    fn write(&mut self, tx: &Transaction<'_>, owner: &ProcessId) -> rusqlite::Result<()> {
+        match self {
+            Entry::Accept { delivery, event, attempt, .. } => {
+                sending::accept(tx, owner, delivery, event, &attempt.as_attempt())
+            }
+            Entry::Ignore { delivery, event, by, .. } => sending::ignore(tx, delivery, event, *by),
+            Entry::Begin { id, turn, attempt, begun, .. } => {
+                *begun = sending::begin(tx, owner, *id, *turn, &attempt.as_attempt())?;
+                Ok(())
+            }
+            Entry::Finish { ended, known, .. } => {
+                let Ended { id, number, left_at, duration, ref outcome, next } = *ended;
+                *known = sending::finish(tx, owner, &End { id, number, left_at, duration, outcome, next })?;
+                Ok(())
+            }
+            Entry::Interrupt { ids, .. } => ids.iter().try_for_each(|id| sending::interrupt(tx, owner, *id)),
+            Entry::Renew { ids, until, .. } => {
+                let mut mine = Vec::with_capacity(ids.len());
+                for &id in ids.iter() {
+                    if sending::renew(tx, owner, id, *until)? {
+                        mine.push(id);
+                    }
+                }
+                *ids = mine;
+                Ok(())
+            }
+        }
+    }
+
+    fn settle(self, outcome: Result<(), Arc<StoreError>>, path: &Path) {
+        match self {
+            Entry::Accept { delivery, done, .. } | Entry::Ignore { delivery, done, .. } => {
+                done(outcome.map(|()| delivery));
+            }
+            Entry::Begin { begun, done, .. } => done(outcome.map(|()| begun)),
+            Entry::Finish { ended, known, done } => {
+                let lost = || Arc::new(sending::deleted(path, ended.id));
+                done(outcome.and_then(|()| if known { Ok(()) } else { Err(lost()) }));
+            }
+            Entry::Interrupt { done, .. } => done(outcome),
+            Entry::Renew { ids, done, .. } => done(outcome.map(|()| ids)),
+        }
+    }
+}
+
+/// Writes entries down.
+struct Pages {
+    journal: Journal,
+    owner: ProcessId,
+    path: PathBuf,
+    /// Why a commit failed, if one has.
+    torn: Option<Arc<StoreError>>,
+    /// How long the WAL was when it was last moved, as far as it could be.
+    moved_at: i32,
+}
+
+impl Pages {
+    fn run(mut self, waiting: &Receiver<Entry>) {
+        let mut moved = true;
+        loop {
+            match waiting.recv_timeout(IDLE) {
+                Ok(first) => {
+                    moved = false;
+                    self.commit(std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1)).collect());
+                    self.move_some();
+                }
+                Err(RecvTimeoutError::Timeout) if moved => {}
+                Err(ended) => {
+                    (moved, self.moved_at) = (true, 0);
+                    let _ = self.journal.checkpoint();
+                    if ended == RecvTimeoutError::Disconnected {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves a long WAL, so that it can begin anew. Nothing depends on it: what cannot be moved now stays in the WAL, where
+    /// it is safe, and is moved another time.
+    fn move_some(&mut self) {
+        let pages = self.journal.wal_pages();
+        if pages < self.moved_at {
+            // It has begun anew.
+            self.moved_at = 0;
+        }
+        if pages - self.moved_at >= CHECKPOINT_PAGES {
+            self.moved_at = pages;
+            let _ = self.journal.checkpoint_passively();
+        }
+    }
+
+    fn commit(&mut self, mut group: Vec<Entry>) {
+        let Pages { journal, owner, path, torn, .. } = self;
+        let taken = |entry: &&mut Entry| torn.is_none() || !entry.looks_ahead();
+        let written = journal
+            .write(|tx| group.iter_mut().filter(taken).try_for_each(|entry| entry.write(tx, owner)))
+            .and_then(|()| journal.refuse_lost_file())
+            .map_err(Arc::new);
+        for entry in group {
+            match torn {
+                Some(error) if entry.looks_ahead() => entry.settle(Err(Arc::clone(error)), path),
+                _ => entry.settle(written.clone(), path),
+            }
+        }
+        if let Err(error) = written {
+            torn.get_or_insert(error);
+        }
+    }
+}

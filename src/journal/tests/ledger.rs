@@ -1,0 +1,179 @@
+//! Writing for many at once: few commits, in order, and what a commit that fails leaves behind.
+
+use std::sync::mpsc::{self, Receiver};
+
+use super::*;
+use crate::delivery::Status;
+use crate::journal::DeliveryLedger;
+use crate::journal::create::PAGE_SIZE;
+use crate::store::{Begun, Done, Ended, Intent, Ledger, Next, StoreError, Turn};
+use crate::switchboard::Switch;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Told<T> = Receiver<Result<T, Arc<StoreError>>>;
+
+/// Somebody to tell, and where it is heard.
+fn told<T: Send + 'static>() -> (Done<T>, Told<T>) {
+    let (report, heard) = mpsc::channel();
+    // A test that is over does not listen any more.
+    (Box::new(move |result| drop(report.send(result))), heard)
+}
+
+fn hear<T>(heard: &Told<T>) -> Result<T, Arc<StoreError>> {
+    heard.recv_timeout(PATIENCE).unwrap()
+}
+
+fn intent(seconds: i64) -> Intent {
+    Intent { started_at: at(seconds), insecure: false, sent_to: None, lease_until: at(seconds).plus(LEASE) }
+}
+
+fn submit(ledger: &DeliveryLedger) -> Told<Box<Delivery>> {
+    let (done, heard) = told();
+    ledger.accept(new_delivery(), b"<event/>".as_slice().into(), intent(0), done);
+    heard
+}
+
+fn new_delivery() -> Box<Delivery> {
+    let target = Target::from_url("https://example.com/hook").unwrap();
+    let rule = Rule::default();
+    let new = NewDelivery {
+        event_type: "account",
+        action: "created",
+        event: b"",
+        endpoint: None,
+        target: &target,
+        wire: Wire::Xml,
+        rule: &rule,
+    };
+    Box::new(new.accepted(T0))
+}
+
+fn finish(ledger: &DeliveryLedger, id: i64, number: u32, outcome: Outcome, next: Next) -> Told<()> {
+    let (done, heard) = told();
+    let outcome = Arc::new(outcome);
+    let duration = Duration::from_millis(40);
+    ledger.finish(Ended { id, number, left_at: Some(at(2)), duration, outcome, next }, done);
+    heard
+}
+
+/// How many commits are in the log: frames that say how large the file is after them.
+fn commits(bench: &Bench) -> usize {
+    let log = std::fs::read(bench.folder.path().join("journal.db-wal")).unwrap();
+    let frames = log[32..].chunks_exact(24 + PAGE_SIZE as usize);
+    frames.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[test]
+fn what_is_submitted_at_once_shares_a_commit_and_keeps_its_order() {
+    let bench = Bench::new();
+    let ledger = DeliveryLedger::start(bench.open(1)).unwrap();
+    let lock = bench.raw();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let heard: Vec<_> = (0..600).map(|_| submit(&ledger)).collect();
+    lock.execute_batch("COMMIT").unwrap();
+    let ids: Vec<i64> = heard.iter().map(|heard| hear(heard).unwrap().id).collect();
+    assert_eq!(ids, (1..=600).collect::<Vec<_>>());
+    assert!(commits(&bench) <= 5, "{} commits", commits(&bench));
+    let delivery = bench.open(2).delivery(600).unwrap().unwrap();
+    assert_eq!((delivery.status, delivery.attempt_count), (Status::Pending, 1));
+}
+
+#[test]
+fn each_entry_does_what_it_does_when_it_is_written_alone() {
+    let bench = Bench::new();
+    let (ledger, journal) = (DeliveryLedger::start(bench.open(1)).unwrap(), bench.open(2));
+    let [one, two, three] = [(); 3].map(|()| hear(&submit(&ledger)).unwrap().id);
+    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
+    hear(&finish(&ledger, one, 1, success(), Next::Delivered)).unwrap();
+    hear(&finish(&ledger, two, 1, refusal(503), again)).unwrap();
+    hear(&finish(&ledger, three, 1, refusal(503), again)).unwrap();
+
+    let delivered = journal.delivery(one).unwrap().unwrap();
+    assert_eq!(
+        (delivered.status, delivered.finished_at),
+        (Status::Delivered, Some(at(2).plus(Duration::from_millis(40))))
+    );
+    assert_eq!(journal.attempts(one).unwrap()[0].started_at, at(2), "when it left, not when it was written down");
+    assert_eq!(journal.delivery(two).unwrap().unwrap().next_attempt_at, Some(at(60)));
+
+    let (done, heard) = told();
+    ledger.begin(two, Turn::Mine, intent(60), done);
+    assert_eq!(hear(&heard).unwrap(), Begun::Attempt(2));
+    hear(&finish(&ledger, two, 2, refusal(503), Next::Failed)).unwrap();
+    let (done, heard) = told();
+    ledger.begin(two, Turn::Failed { attempts: 1 }, intent(61), done);
+    assert_eq!(hear(&heard).unwrap(), Begun::Taken);
+    let (done, heard) = told();
+    ledger.interrupt(vec![three, one], done);
+    hear(&heard).unwrap();
+    let status = |id| journal.delivery(id).unwrap().unwrap().status;
+    assert_eq!([one, two, three].map(status), [Status::Delivered, Status::Failed, Status::Interrupted]);
+
+    let (done, heard) = told();
+    ledger.ignore(new_delivery(), b"<event/>".as_slice().into(), Switch::Active, done);
+    let ignored = hear(&heard).unwrap();
+    assert_eq!((ignored.id, status(4), ignored.ignored_by), (4, Status::Ignored, Some(Switch::Active)));
+}
+
+#[test]
+fn only_what_is_this_process_s_is_renewed() {
+    let bench = Bench::new();
+    let (ledger, other) = (DeliveryLedger::start(bench.open(1)).unwrap(), bench.open(2));
+    let ids: Vec<i64> = (0..3).map(|_| hear(&submit(&ledger)).unwrap().id).collect();
+    hear(&finish(&ledger, ids[2], 1, refusal(500), Next::Failed)).unwrap();
+    let theirs = accept(&other, T0).id;
+    let (done, heard) = told();
+    ledger.renew([ids, vec![theirs, 99]].concat(), at(1_000), done);
+    assert_eq!(hear(&heard).unwrap(), [1, 2]);
+    assert_eq!(other.release_dead(at(999)).unwrap(), 1, "only theirs, whose lease is over");
+    assert_eq!(other.release_dead(at(1_001)).unwrap(), 2);
+    let (done, heard) = told();
+    ledger.renew(vec![1, 2], at(2_000), done);
+    assert_eq!(hear(&heard).unwrap(), [0; 0], "they were taken for dead");
+}
+
+#[test]
+fn after_a_commit_that_failed_nothing_is_begun_and_what_was_done_is_still_recorded() {
+    let bench = Bench::new();
+    let patient = Duration::from_millis(50);
+    let journal = Journal::open_with_timeout(&bench.path(), bench.host.process(1), patient).unwrap();
+    let ledger = DeliveryLedger::start(journal).unwrap();
+    let id = hear(&submit(&ledger)).unwrap().id;
+    let lock = bench.raw();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = hear(&submit(&ledger)).unwrap_err();
+    assert!(matches!(*refused, StoreError::Locked { .. }), "{refused}");
+    lock.execute_batch("COMMIT").unwrap();
+    assert!(hear(&submit(&ledger)).is_err(), "there would be a gap between what was accepted");
+    let (done, heard) = told();
+    ledger.begin(id, Turn::Mine, intent(5), done);
+    assert!(hear(&heard).is_err());
+    hear(&finish(&ledger, id, 1, success(), Next::Delivered)).unwrap();
+    let journal = bench.open(2);
+    assert_eq!(journal.delivery(id).unwrap().unwrap().status, Status::Delivered);
+    assert!(journal.delivery(id + 1).unwrap().is_none());
+}
+
+#[test]
+fn one_that_somebody_deleted_does_not_take_the_others_with_it() {
+    let bench = Bench::new();
+    let ledger = DeliveryLedger::start(bench.open(1)).unwrap();
+    let ids = [(); 2].map(|()| hear(&submit(&ledger)).unwrap().id);
+    let lock = bench.raw();
+    lock.execute_batch(&format!("BEGIN IMMEDIATE; DELETE FROM attempts WHERE delivery_id = {}", ids[0])).unwrap();
+    let heard = ids.map(|id| finish(&ledger, id, 1, success(), Next::Delivered));
+    lock.execute_batch("COMMIT").unwrap();
+    assert!(matches!(*hear(&heard[0]).unwrap_err(), StoreError::Lost { .. }));
+    hear(&heard[1]).unwrap();
+}
+
+#[test]
+fn what_was_submitted_is_written_before_it_ends() {
+    let bench = Bench::new();
+    let ledger = DeliveryLedger::start(bench.open(1)).unwrap();
+    let heard: Vec<_> = (0..300).map(|_| submit(&ledger)).collect();
+    drop(ledger);
+    assert!(heard.iter().all(|heard| heard.try_recv().unwrap().is_ok()));
+    assert!(bench.open(2).delivery(300).unwrap().is_some());
+}

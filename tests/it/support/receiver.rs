@@ -1,0 +1,154 @@
+//! An endpoint for thousands of deliveries: it keeps their `webhook-id`s and answers as it is told.
+//!
+//! Other than the scripted server it keeps no request, and asks no order of them. Plain HTTP/1.1 over connections that are
+//! kept, a thread each. Invariant: a delivery is in [`Receiver::times`] before its answer's first byte is sent.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a delivery is answered.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// With this status, over a connection that stays.
+    Status(u16),
+    /// With this status, and then the connection is closed without having said so.
+    ThenClose(u16),
+    /// Not at all; the connection is closed.
+    Hangup,
+    /// With this status, after a while.
+    After(Duration, u16),
+}
+
+/// A running receiver; its threads end with the connections.
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reply: Box<dyn Fn(usize, usize) -> Reply + Send + Sync>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// When each `webhook-id` came.
+    times: HashMap<String, Vec<Instant>>,
+    requests: usize,
+    connections: usize,
+    now: usize,
+    most: usize,
+}
+
+impl Receiver {
+    /// Answers as `reply` says for the number of the request, counted from 1, and how often this delivery has come by now.
+    pub fn start(reply: impl Fn(usize, usize) -> Reply + Send + Sync + 'static) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        let address = listener.local_addr().expect("the port just bound");
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { reply: Box::new(reply), state, changed });
+        let serving = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&serving);
+                shared.lock().connections += 1;
+                thread::spawn(move || serve(&stream, &shared));
+            }
+        });
+        Receiver { address, shared }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// When each delivery came, by its `webhook-id`.
+    pub fn times(&self) -> HashMap<String, Vec<Instant>> {
+        self.shared.lock().times.clone()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.shared.lock().requests
+    }
+
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections
+    }
+
+    /// The most requests that were there at once.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.lock().most
+    }
+
+    /// Waits until so many requests have come.
+    #[track_caller]
+    pub fn wait_for(&self, requests: usize) {
+        let state = self.shared.lock();
+        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.requests < requests);
+        let came = waited.unwrap_or_else(PoisonError::into_inner).0.requests;
+        assert!(came >= requests, "waited {PATIENCE:?} for {requests} requests, but {came} came");
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(stream: &TcpStream, shared: &Shared) {
+    stream.set_nodelay(true).ok();
+    let mut reader = BufReader::new(stream);
+    while let Some(id) = read_request(&mut reader) {
+        let (number, times) = {
+            let mut state = shared.lock();
+            state.requests += 1;
+            state.now += 1;
+            state.most = state.most.max(state.now);
+            let number = state.requests;
+            let times = state.times.entry(id).or_default();
+            times.push(Instant::now());
+            (number, times.len())
+        };
+        shared.changed.notify_all();
+        let reply = (shared.reply)(number, times);
+        if let Reply::After(pause, _) = reply {
+            thread::sleep(pause);
+        }
+        shared.lock().now -= 1;
+        let (Reply::Status(status) | Reply::ThenClose(status) | Reply::After(_, status)) = reply else { return };
+        let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
+        if (&*stream).write_all(answer.as_bytes()).is_err() || matches!(reply, Reply::ThenClose(_)) {
+            return;
+        }
+    }
+}
+
+/// Reads a request to its end, and gives its `webhook-id`; none when no more comes.
+fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
+    let (mut id, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            if line.trim_end().is_empty() {
+                break;
+            }
+            continue;
+        };
+        match name {
+            "webhook-id" => id = Some(value.to_owned()),
+            "content-length" => length = value.parse().ok()?,
+            _ => {}
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    id
+}
