@@ -163,16 +163,23 @@ async fn open(
     let tap = Rc::new(RefCell::new(Tap { bytes: Vec::new(), limit: shared.limits.head_bytes }));
     let arrival = Arrival::now();
     let opening = timeout(shared.limits.head_deadline, tls.open(stream, &tap));
-    let opened = stop.race(seat.race(opening, || true)).await.flatten()?.ok().flatten();
+    let opened = stop.race(seat.race(opening, || true)).await;
+    // Whatever ended the handshake: what came of it is kept.
+    let why = match opened {
+        Some(Some(Ok(Some(opened)))) => return Some(opened),
+        Some(Some(_)) => "TLS could not be agreed on with its client",
+        Some(None) => SILENT,
+        None => "the listener ended before TLS was agreed on with its client",
+    };
     let bytes = std::mem::take(&mut tap.borrow_mut().bytes);
-    if opened.is_none() && !bytes.is_empty() {
+    if !bytes.is_empty() {
         let mut capture = Capture::new(arrival.received_at, remote_addr, bytes);
         capture.answer.duration_ms = arrival.took();
-        capture.answer.note = Some("TLS could not be agreed on with its client".to_owned());
+        capture.answer.note = Some(why.to_owned());
         // There is nobody who could be told that it was not kept.
         let _ = shared.keep(capture, Body::default()).await;
     }
-    opened
+    None
 }
 
 /// Hands over what was read and not served, and ends the connection.

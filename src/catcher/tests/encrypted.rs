@@ -113,7 +113,7 @@ fn a_handshake_that_fails_leaves_its_bytes() {
 }
 
 #[test]
-fn a_handshake_has_a_deadline_and_ends_with_the_stop() {
+fn a_handshake_has_a_deadline() {
     let certified = Certified::new();
     let mut catcher = catcher_set_up("200", |setup| {
         setup.tls = Some(certified.tls());
@@ -121,13 +121,30 @@ fn a_handshake_has_a_deadline_and_ends_with_the_stop() {
     });
     assert_eq!(Client::sending(&catcher, b"\x16\x03\x01").until_closed().unwrap(), b"");
     assert_eq!(caught(&catcher).head, b"\x16\x03\x01");
-    let patient = certified.catcher("200");
-    let mut half = Client::sending(&patient, b"\x16\x03\x01");
-    // Once this later connection is served, the half handshake is at least accepted.
-    Client::sending(&patient, "GET / HTTP/1.1\r\n\r\n").answer();
-    drop(patient);
-    assert!(half.until_closed().is_ok_and(|rest| rest.is_empty()));
     catcher.stop();
+}
+
+#[test]
+fn a_handshake_that_is_cut_off_leaves_its_bytes() {
+    let certified = Certified::new();
+    let mut catcher = catcher_set_up("200", |setup| {
+        setup.tls = Some(certified.tls());
+        setup.limits.connections = 2;
+    });
+    // For others, who want its seat, ...
+    let mut halves = [b"\x16\x03\x01", b"\x16\x03\x02"].map(|half| Client::sending(&catcher, half));
+    assert_eq!(Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n").answer().status, 400);
+    let captures = [caught(&catcher), caught(&catcher)];
+    let half = captures.iter().find(|capture| capture.target.is_empty()).unwrap();
+    assert_eq!((half.head.as_slice(), half.malformed), (&b"\x16\x03\x01"[..], true));
+    assert_eq!(half.note.as_deref(), Some("its client was silent while others wanted its place"));
+    assert_eq!(halves[0].until_closed().unwrap(), b"");
+    // ... and by the stop.
+    catcher.stop();
+    let half = caught(&catcher);
+    assert_eq!((half.head.as_slice(), half.malformed), (&b"\x16\x03\x02"[..], true));
+    assert_eq!(half.note.as_deref(), Some("the listener ended before TLS was agreed on with its client"));
+    assert!(halves[1].until_closed().is_ok_and(|rest| rest.is_empty()));
 }
 
 #[test]
