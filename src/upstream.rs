@@ -10,7 +10,8 @@ use crate::capture::{Body, Capture};
 pub struct Relayed {
     /// Its status, 200 to 599.
     pub status: u16,
-    /// Its headers in their order. Those that only concern one connection are not passed on, nor is the length.
+    /// Its headers in their order. Those that only concern one connection are not passed on, nor is the length, except of an
+    /// answer to HEAD.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Its body as it came.
     pub body: Vec<u8>,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::{self, Answer, is_framing};
@@ -72,7 +72,9 @@ async fn relay(shared: &Shared, capture: Capture, body: Body, arrival: Arrival) 
             .and_then(with_a_final_status);
         drop(place);
         let (answer, words) = match result {
-            Ok(relayed) => (relayed_answer(relayed), format!("forwarded to {}", upstream.name())),
+            Ok(relayed) => {
+                (relayed_answer(relayed, kept.caught.capture.method()), format!("forwarded to {}", upstream.name()))
+            }
             Err(why) => {
                 let words = format!("not forwarded to {}: {why}", upstream.name());
                 (answer::refusing(502, &words, false), words)
@@ -100,8 +102,8 @@ fn with_a_final_status(relayed: Relayed) -> Result<Relayed, String> {
     }
 }
 
-/// The receiver's answer, without the headers that concerned the connection to it.
-fn relayed_answer(relayed: Relayed) -> Answer {
+/// The receiver's answer to this method, without the headers that concerned the connection to it.
+fn relayed_answer(relayed: Relayed, method: &str) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(relayed.body)));
     *response.status_mut() = answer::status_code(relayed.status);
     let named_by_connection: Vec<String> = relayed
@@ -113,11 +115,15 @@ fn relayed_answer(relayed: Relayed) -> Answer {
         })
         .collect();
     for (name, value) in &relayed.headers {
-        if is_framing(name) || named_by_connection.iter().any(|named| named.eq_ignore_ascii_case(name)) {
-            continue;
-        }
+        let named = named_by_connection.iter().any(|named| named.eq_ignore_ascii_case(name));
         // What the client's side of HTTP took for a header, the server's side takes as well.
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) else {
+            continue;
+        };
+        if method == "HEAD" && name == CONTENT_LENGTH && value.as_bytes().iter().all(u8::is_ascii_digit) {
+            // It tells the length of a body that does not come, and so frames nothing.
+            response.headers_mut().insert(name, value);
+        } else if !named && !is_framing(name.as_str()) {
             response.headers_mut().append(name, value);
         }
     }

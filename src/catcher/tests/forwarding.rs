@@ -146,6 +146,16 @@ fn the_receivers_answer_is_recorded_and_then_given() {
 }
 
 #[test]
+fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
+    let stage = Stage::new();
+    let mut client = Client::sending(&stage.catcher, "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    stage.answer(relayed(200, &[("Content-Length", b"1234"), ("content-length", b"1234"), ("X-A", b"1")], ""));
+    let answer = String::from_utf8(client.until_closed().unwrap()).unwrap();
+    assert!(answer.contains("\r\ncontent-length: 1234\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(answer.matches("content-length").count(), 1, "{answer}");
+}
+
+#[test]
 fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
     let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
     let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
