@@ -19,6 +19,11 @@ pub use mask::{Mask, credentials, header_text, is_hidden};
 /// The bin of requests whose path names no other.
 pub const INBOX: &str = "inbox";
 
+/// Whether a bin may be called that: it must be a segment of a path as it is written there.
+pub fn is_bin_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 /// One request that reached the catcher, whether it was good HTTP or not: everything but its body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Capture {

@@ -18,7 +18,7 @@ use rusqlite::{OptionalExtension, Statement, Transaction, params};
 use super::Journal;
 use super::captures::{insert_bin, newest_id};
 use super::writer::{Scribe, Writer};
-use crate::capture::{Answer, Body, Capture, EventName};
+use crate::capture::{Answer, Body, Capture, EventName, is_bin_name};
 use crate::event::{self, Event};
 use crate::store::{Batch, Done, Keeper, Kept, StoreError};
 use crate::time::UnixMs;
@@ -120,7 +120,8 @@ struct Known {
     counts: HashMap<i64, i64>,
 }
 
-/// Names that are remembered; whoever makes up names must not fill the memory with them.
+/// Names that are remembered; whoever makes up names must not fill the memory with them. Each is short: what cannot be a
+/// bin's name is not looked for.
 const NAMES: usize = 1_000;
 
 impl Scribe for Filing {
@@ -202,7 +203,9 @@ impl Filing {
     /// The bin that the path's first segment names, else the default one, made if need be.
     fn bin_for(&mut self, tx: &Transaction<'_>, path: &str, now: UnixMs) -> rusqlite::Result<(i64, String)> {
         let named = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
-        if let Some(id) = self.known.bin(tx, named)? {
+        if is_bin_name(named)
+            && let Some(id) = self.known.bin(tx, named)?
+        {
             return Ok((id, named.to_owned()));
         }
         if let Some(id) = self.known.bin(tx, &self.default_bin)? {

@@ -37,7 +37,9 @@ fn each_limit_is_an_option_and_stands_in_the_banner() {
     for (option, _, words) in chosen {
         assert!(outcome.stderr().contains(words), "{option}: {outcome}");
     }
-    env.hookfire(["listen", ":0", "--max-headers", "1001"]).run().assert_code(2);
+    for (option, value) in [("--max-headers", "1001"), ("--max-body", "257MiB"), ("--max-head", "17MiB")] {
+        env.hookfire(["listen", ":0", option, value]).run().assert_code(2);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Listener, TestEnv};
+use crate::support::{Listener, TestEnv, read_answer};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,6 +118,24 @@ fn to_look_at_what_is_hostile_costs_little_memory_however_many_do() {
     });
     let peak = listener.process().kilobytes("VmHWM:");
     assert!(peak <= idle + 128 * 1024, "{peak} kB, after {idle} kB");
+    listener.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn made_up_names_of_bins_do_not_fill_the_memory() {
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    assert_eq!(listener.get("/warm").status, 200);
+    let idle = listener.process().kilobytes("VmRSS:");
+    let mut stream = listener.connect();
+    for number in 0..1_500 {
+        let name = format!("{number:06}{}", "a".repeat(48 * 1024));
+        write!(stream, "GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(read_answer(&mut stream).status, 200);
+    }
+    let peak = listener.process().kilobytes("VmHWM:");
+    assert!(peak <= idle + 16 * 1024, "{peak} kB, after {idle} kB");
     listener.stop();
 }
 

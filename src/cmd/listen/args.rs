@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::capture::{MOST_HEADERS, USUAL_HEADERS};
+use crate::capture::{MOST_HEADERS, USUAL_HEADERS, is_bin_name};
 use crate::cmd::address::{Address, parse_port};
 use crate::cmd::args::TransportArgs;
 use crate::text::parse_size;
@@ -132,10 +132,10 @@ pub struct EmulateArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// The longest body; more is answered 413, at once where its length is told before
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BODY", hide_env_values = true)]
+    /// The longest body, at most 256MiB; more is answered 413, at once where its length is told before
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_body_size, env = "HOOKFIRE_MAX_BODY", hide_env_values = true)]
     pub max_body: u64,
-    /// The longest head; more is answered 431
+    /// The longest head, 8KiB to 16MiB; more is answered 431
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_head_size, env = "HOOKFIRE_MAX_HEAD", hide_env_values = true)]
     pub max_head: u64,
     /// The most headers of a head; more is answered 431
@@ -190,8 +190,7 @@ pub struct TlsArgs {
 
 /// A bin's name: one segment of a path, and none that has a meaning of its own.
 fn parse_bin(name: &str) -> Result<String, String> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if name.is_empty() || name.len() > 64 || !plain {
+    if !is_bin_name(name) {
         return Err("a bin's name is letters, digits, `-` and `_`, at most 64".to_owned());
     }
     if ["api", "_hookfire"].contains(&name) {
@@ -200,8 +199,19 @@ fn parse_bin(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// hyper takes no smaller buffer than this.
+/// hyper takes no smaller buffer than this. A larger one is not of use to anybody.
 fn parse_head_size(text: &str) -> Result<u64, String> {
-    const SMALLEST: u64 = 8 * 1024;
-    parse_size(text).and_then(|size| if size < SMALLEST { Err("it is at least 8KiB".to_owned()) } else { Ok(size) })
+    match parse_size(text)? {
+        ..8_192 => Err("it is at least 8KiB".to_owned()),
+        16_777_217.. => Err("it is at most 16MiB".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// SQLite takes a row of a thousand million bytes: a chunked body is kept as it came as well, and its head beside it.
+fn parse_body_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        268_435_457.. => Err("it is at most 256MiB".to_owned()),
+        size => Ok(size),
+    }
 }
