@@ -2,7 +2,8 @@
 //!
 //! Deliberately has no say in which status is answered: that is the script's, or a fault's.
 //!
-//! Invariant: the tape is told when hyper has taken the last of an answer. It counts on that to know where one ends.
+//! Invariant: the tape is told when hyper has taken the last of an answer. It counts on that to know where one ends. And
+//! hyper, which copies what it takes, holds no more than [`PIECE`] of a long one.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -10,7 +11,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -19,22 +19,25 @@ use super::tape::Tape;
 
 const TEXT_PLAIN: &str = "text/plain";
 
+/// Bytes of an answer's body that hyper is given at once.
+const PIECE: usize = 64 * 1024;
+
 /// An answer that is not yet on its way.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Bytes>;
 
 /// An answer on its way.
 pub(super) type Sent = Response<Told>;
 
 /// A body that tells the tape when hyper is done with it.
 pub(super) struct Told {
-    whole: Full<Bytes>,
+    left: Bytes,
     tape: Rc<RefCell<Tape>>,
 }
 
 /// Sends an answer on its way.
 pub(super) fn send(answer: Answer, tape: &Rc<RefCell<Tape>>) -> Sent {
     tape.borrow_mut().answer();
-    answer.map(|whole| Told { whole, tape: Rc::clone(tape) })
+    answer.map(|left| Told { left, tape: Rc::clone(tape) })
 }
 
 impl Drop for Told {
@@ -47,16 +50,17 @@ impl Body for Told {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.whole).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = PIECE.min(self.left.len());
+        Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.left.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.whole.is_end_stream()
+        self.left.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.whole.size_hint()
+        SizeHint::with_exact(self.left.len() as u64)
     }
 }
 
@@ -153,7 +157,7 @@ pub(super) fn refusing(status: u16, words: &str, close: bool) -> Answer {
 
 /// An answer in plain text.
 fn with(status: u16, body: Bytes) -> Answer {
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status_code(status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN));
     response

@@ -22,10 +22,12 @@ use super::head_timer::HeadTimer;
 use super::recording::Recording;
 use super::seats::Seat;
 use super::server::Stop;
+use super::setup::Limits;
 use super::stream::{Tap, Wire};
 use super::tape::{Arrival, Tape};
 use super::{answer, closing, diagnosis};
 use crate::capture::{Body, Capture, USUAL_HEADERS};
+use crate::time::compact;
 
 /// How long a request that is being served when the catcher stops may take, and one that is still being read when it
 /// finishes. Less than the catcher's own bound, so that what is cut off is still handed over.
@@ -44,6 +46,8 @@ enum Ended {
     ByTheStop,
     /// Others want the seat of a silent client.
     ForOthers,
+    /// Within an answer, of which its client takes nothing; and what the last straw was.
+    Unheard(Box<Ended>),
 }
 
 /// Serves one connection until it ends, or until the catcher ends and what is being answered is answered.
@@ -78,6 +82,7 @@ pub(super) async fn serve(
             async move { exchange.answer(request).await }
         }
     });
+    let recording = Recording::new(stream, Rc::clone(&tape), Rc::clone(&seat), limits.head_deadline);
     let mut http = http1::Builder::new();
     if limits.headers != USUAL_HEADERS {
         // Only then: it costs an allocation with each request.
@@ -91,9 +96,10 @@ pub(super) async fn serve(
         .max_buf_size(limits.head_bytes.max(HYPER_MIN_BUFFER))
         // A client may close its sending side and still wait for the answer, as `nc -N` does.
         .half_close(true)
-        .serve_connection(TokioIo::new(Recording::new(stream, Rc::clone(&tape), Rc::clone(&seat))), service);
+        .serve_connection(TokioIo::new(recording), service);
 
-    let served = seat.race(&mut connection, || tape.borrow().is_reading());
+    // While it is being answered, only a client that does not take its answer is asked.
+    let served = seat.race(&mut connection, || !tape.borrow().is_serving());
     let ended = match stop.race(served).await {
         Some(Some(ended)) => Ended::ByItself(ended),
         Some(None) => Ended::ForOthers,
@@ -104,13 +110,25 @@ pub(super) async fn serve(
         }
     };
     let mut recording = connection.into_parts().io.into_inner();
-    if matches!(ended, Ended::ByItself(Err(_))) {
-        exchange.record_unsent().await;
-    }
+    let ended = if recording.is_stuck() { Ended::Unheard(Box::new(ended)) } else { ended };
+    exchange.record_unsent(|status| unsent(&ended, status, &limits)).await;
     if tape.borrow().is_within_refused_head() {
         complete_head(&exchange, &mut recording, &mut stop).await;
     }
     close(&exchange, recording.into_stream(), ended, &mut stop).await;
+}
+
+/// Why an answer with `status` that was on its way has not left.
+fn unsent(ended: &Ended, status: u16, limits: &Limits) -> String {
+    let when = match ended {
+        Ended::Unheard(why) => match **why {
+            Ended::ForOthers => "while others wanted its place".to_owned(),
+            Ended::ByTheStop => "until the listener ended".to_owned(),
+            _ => format!("for {}", compact(limits.head_deadline)),
+        },
+        _ => return format!("its client was gone before it could be answered {status}"),
+    };
+    format!("{when}, its client took nothing of its answer {status}")
 }
 
 /// Reads the rest of a head that was refused before it was whole, for the capture to have it: as far as it may be long, and as
@@ -185,7 +203,7 @@ async fn open(
 /// Hands over what was read and not served, and ends the connection.
 async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop) {
     let rest = exchange.tape.borrow_mut().take_rest();
-    let for_others = matches!(ended, Ended::ForOthers);
+    let (for_others, unheard) = (matches!(ended, Ended::ForOthers), matches!(ended, Ended::Unheard(_)));
     let mut refused = None;
     if let Some((bytes, arrival)) = rest {
         let mut capture = exchange.capture(bytes, arrival);
@@ -199,6 +217,8 @@ async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop)
     }
     let last_words = refused.map(answer::refusal).unwrap_or_default();
     match exchange.ending.replace(Ending::Close) {
+        // More words would not be read, either; and the system would go on offering those it has.
+        _ if unheard => closing::reset(stream),
         Ending::Hold => closing::hold(stream, &exchange.seat, stop).await,
         Ending::Reset => closing::reset(stream),
         Ending::Live(subscription) => subscription.tell(stream, LIVE_HEAD, stop).await,
@@ -216,6 +236,7 @@ fn refusal(exchange: &Exchange, ended: Ended, bytes: &[u8]) -> (Option<u16>, Str
     let error = match ended {
         Ended::ForOthers => return (Some(408), SILENT.to_owned()),
         Ended::ByTheStop => return (None, "the listener ended before it was whole".to_owned()),
+        Ended::Unheard(_) => return (None, "its client did not take the answer before it".to_owned()),
         Ended::ByItself(Ok(())) => return (None, "it came after its connection's last request".to_owned()),
         Ended::ByItself(Err(error)) => error,
     };

@@ -383,13 +383,12 @@ impl Exchange {
         if self.shared.front.is_some() { answer::kept_apart(answer) } else { answer }
     }
 
-    /// Records that the answer which was on its way has not left, if that is so: its client has closed the connection.
-    pub(super) async fn record_unsent(&self) {
+    /// Records that the answer which was on its way has not left, if that is so, and why.
+    pub(super) async fn record_unsent(&self, why: impl FnOnce(u16) -> String) {
         let unsent = self.tape.borrow().is_answering();
         if let Some((id, status)) = self.answering.take().filter(|_| unsent) {
-            let note = format!("its client was gone before it could be answered {status}");
-            let (status, duration_ms) = (None, self.tape.borrow().served().map_or(0, |message| message.arrival.took()));
-            self.shared.record(id, capture::Answer { status, duration_ms, note: Some(note) }).await;
+            let duration_ms = self.tape.borrow().served().map_or(0, |message| message.arrival.took());
+            self.shared.record(id, capture::Answer { status: None, duration_ms, note: Some(why(status)) }).await;
         }
     }
 

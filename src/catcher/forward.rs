@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
@@ -104,7 +103,7 @@ fn with_a_final_status(relayed: Relayed) -> Result<Relayed, String> {
 
 /// The receiver's answer to this method, without the headers that concerned the connection to it.
 fn relayed_answer(relayed: Relayed, method: &str) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(relayed.body)));
+    let mut response = Response::new(Bytes::from(relayed.body));
     *response.status_mut() = answer::status_code(relayed.status);
     let named_by_connection: Vec<String> = relayed
         .headers

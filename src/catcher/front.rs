@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, VARY, WWW_AUTHENTICATE};
@@ -160,7 +159,7 @@ fn call(path: Vec<String>, request: &Request<Incoming>) -> Call {
 }
 
 fn replied(reply: Reply) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    let mut response = Response::new(Bytes::from(reply.body));
     *response.status_mut() = status_code(reply.status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     response
@@ -185,7 +184,7 @@ fn not_allowed(area: Area, close: bool) -> Answer {
 }
 
 fn preflight() -> Answer {
-    let mut response = Response::new(Full::new(Bytes::new()));
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = status_code(204);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"));

@@ -76,6 +76,10 @@ pub use token::{NoRandomness, random_token};
 /// second.
 const BACKLOG: u32 = 4096;
 
+/// Bytes of answers that the system holds for a client, or twice as many. Left to itself it would hold megabytes for one that
+/// does not read, and tell only when a third of them is gone that it does read after all.
+const SEND_BUFFER: u32 = 128 * 1024;
+
 /// How long the stop waits for the desk and the upstream to finish. What they are still at then, they finish while the
 /// process lives.
 const BLOCKING_DRAIN: Duration = Duration::from_millis(100);
@@ -213,6 +217,8 @@ fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     // As the standard library does it, so that a catcher can be started again at once on the same port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    // Taken over by each connection that is accepted.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     let listener = socket.listen(BACKLOG)?;
     let addr = listener.local_addr()?;

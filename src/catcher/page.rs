@@ -5,7 +5,6 @@
 //! Invariant: only the page's own script and style run, as their nonce is not known beforehand; nothing is loaded from
 //! anywhere else, and no other site can frame the page or read it.
 
-use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY};
@@ -17,7 +16,7 @@ use crate::secret::Secret;
 /// The page with its nonce and token filled in; sets the cookie, if there is one.
 pub(super) fn page(template: &str, nonce: &str, token: &Secret, cookie: Option<String>) -> Answer {
     let html = template.replace("{{nonce}}", nonce).replace("{{token}}", token.expose());
-    let mut response = Response::new(Full::new(Bytes::from(html)));
+    let mut response = Response::new(Bytes::from(html));
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -3,8 +3,9 @@
 //! Deliberately knows nothing of HTTP: a connection says when it waits for its client and when it does not. Nobody has to
 //! leave while there is room.
 //!
-//! Invariant: only a connection whose client has said nothing for [`STALLED`] is asked to leave, the longest silent first.
-//! So a crowd of clients that say nothing delays nobody for longer than that and a commit.
+//! Invariant: only a connection whose client has for [`STALLED`] neither said anything, where it has the word, nor taken
+//! anything of its answer is asked to leave, the longest silent first. So a crowd of clients that say nothing, or do not listen,
+//! delays nobody for longer than that and a commit.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -20,7 +21,7 @@ pub(super) const STALLED: Duration = Duration::from_millis(20);
 /// One connection's seat.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
-    /// When its client last said something, while the next word is the client's.
+    /// When its client last said something, or took something of its answer, while the next move is the client's.
     waiting_since: Cell<Option<Instant>>,
     asked_to_leave: Cell<bool>,
     waker: RefCell<Option<Waker>>,

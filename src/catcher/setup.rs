@@ -105,7 +105,7 @@ pub struct Limits {
     /// makes room; where none is silent, it waits.
     pub connections: u32,
     /// From the end of one answer, or from connecting, until the next head is whole. A half-sent head is answered 408,
-    /// an idle connection is closed.
+    /// an idle connection is closed. And for so long a client may take nothing of an answer until its connection is reset.
     pub head_deadline: Duration,
     /// From the end of a head until its body is whole. More is answered 408.
     pub body_deadline: Duration,

@@ -187,6 +187,11 @@ impl Tape {
         self.turn == Turn::Reading
     }
 
+    /// Whether a message is with the service.
+    pub(super) fn is_serving(&self) -> bool {
+        self.turn == Turn::Serving
+    }
+
     /// Whether an answer is on its way that hyper has not written to its end.
     pub(super) fn is_answering(&self) -> bool {
         self.turn == Turn::Answering

@@ -148,6 +148,20 @@ fn a_handshake_that_is_cut_off_leaves_its_bytes() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let certified = Certified::new();
+    let catcher = catcher_set_up("200", |setup| {
+        setup.tls = Some(certified.tls());
+        setup.response_body = Some(vec![b'x'; 4 << 20]);
+        setup.limits.head_deadline = Duration::from_secs(1);
+    });
+    let mut client = certified.connect(&catcher);
+    client.write_all(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(caught(&catcher).target, "/first");
+    assert_eq!(caught(&catcher).note.as_deref(), Some("its client did not take the answer before it"));
+}
+
+#[test]
 fn what_cannot_be_used_is_said_with_its_file() {
     let (one, other) = (Certified::new(), Certified::new());
     let file = |of: &Certified, name: &str| of.folder.path().join(name);

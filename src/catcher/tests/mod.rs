@@ -9,6 +9,7 @@ mod forwarding;
 mod refused;
 mod reserved;
 mod stopping;
+mod unread;
 mod watching;
 
 use std::io::{BufRead, BufReader, Read, Write};

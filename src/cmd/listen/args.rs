@@ -147,7 +147,7 @@ pub struct LimitArgs {
     /// a body may take is answered 503. The request that has been coming for the longest never waits.
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED", hide_env_values = true)]
     pub max_buffered: u64,
-    /// The longest that a head may take, and then a body; more is answered 408
+    /// The longest that a head may take, and then a body; more is answered 408. Also how long an answer may lie unread
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout, env = "HOOKFIRE_READ_TIMEOUT", hide_env_values = true)]
     pub read_timeout: Duration,
     /// Connections at a time
