@@ -64,12 +64,15 @@ pub(super) async fn serve(
         return;
     };
     let limits = shared.limits;
+    let misplaced = shared.tls.is_some() && matches!(stream, Wire::Plain(_));
+    let wire = Rc::new(RefCell::new(stream));
     let tape = Rc::new(RefCell::new(Tape::new(limits, shared.budget.share(&seat))));
     let exchange = Rc::new(Exchange {
-        misplaced: shared.tls.is_some() && matches!(stream, Wire::Plain(_)),
+        misplaced,
         shared,
         tape: Rc::clone(&tape),
         seat: Rc::clone(&seat),
+        wire: Rc::downgrade(&wire),
         remote_addr,
         ending: RefCell::new(Ending::Close),
         answering: Cell::new(None),
@@ -82,7 +85,7 @@ pub(super) async fn serve(
             async move { exchange.answer(request).await }
         }
     });
-    let recording = Recording::new(stream, Rc::clone(&tape), Rc::clone(&seat), limits.head_deadline);
+    let recording = Recording::new(wire, Rc::clone(&tape), Rc::clone(&seat), limits.head_deadline);
     let mut http = http1::Builder::new();
     if limits.headers != USUAL_HEADERS {
         // Only then: it costs an allocation with each request.

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
 use super::server::Stop;
 use super::setup::Limits;
+use super::stream::Wire;
 use super::tape::{Arrival, FRAMING, Tape};
 use super::tls::Tls;
 use crate::capture::{self, Body, Capture};
@@ -206,6 +207,8 @@ pub(super) struct Exchange {
     pub shared: Rc<Shared>,
     pub tape: Rc<RefCell<Tape>>,
     pub seat: Rc<Seat>,
+    /// Where it comes from; gone when hyper is done with it.
+    pub wire: Weak<RefCell<Wire>>,
     pub remote_addr: SocketAddr,
     pub ending: RefCell<Ending>,
     /// The capture that is being answered by the script, with its status.
@@ -344,9 +347,9 @@ impl Exchange {
         let Some(id) = kept else {
             return Ok(self.unavailable());
         };
-        if !step.delay.is_zero() && self.stop.clone().race_if_stopped(sleep(step.delay)).await.is_none() {
+        if let Some(why) = self.delay(step.delay).await {
             // To answer before it is due would be another receiver's behaviour than the one asked for.
-            let note = Some("stopped before its answer was due".to_owned());
+            let note = Some(format!("{why} before its answer was due"));
             let answer = capture::Answer { status: None, duration_ms: arrival.took(), note };
             self.shared.record(id, answer).await;
             return Err(NotAnswered);
@@ -362,6 +365,24 @@ impl Exchange {
         };
         *self.ending.borrow_mut() = ending;
         Err(NotAnswered)
+    }
+
+    /// Waits until an answer is due; gives why it is not to be waited for, if so.
+    async fn delay(&self, delay: Duration) -> Option<&'static str> {
+        if delay.is_zero() {
+            return None;
+        }
+        match self.stop.clone().race_if_stopped(self.while_there(sleep(delay))).await {
+            Some(Some(())) => None,
+            Some(None) => Some("its client hung up, and others wanted its place"),
+            None => Some("stopped"),
+        }
+    }
+
+    /// What `future` gives while the client waits; `None` if it has hung up, and others want its seat.
+    async fn while_there<F: Future>(&self, future: F) -> Option<F::Output> {
+        let is_gone = || self.wire.upgrade().is_none_or(|wire| wire.borrow().is_hung_up());
+        self.seat.race_deferred(future, is_gone).await
     }
 
     /// Keeps the request, sends it on, and gives the answer that came back.

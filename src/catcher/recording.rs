@@ -26,7 +26,7 @@ use super::tape::Tape;
 ///
 /// Shutting it down does nothing: whoever drives the connection may still have a refusal to write.
 pub(super) struct Recording {
-    stream: Wire,
+    stream: Rc<RefCell<Wire>>,
     tape: Rc<RefCell<Tape>>,
     seat: Rc<Seat>,
     /// How long its client may take nothing of an answer.
@@ -36,7 +36,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn new(stream: Wire, tape: Rc<RefCell<Tape>>, seat: Rc<Seat>, patience: Duration) -> Self {
+    pub(super) fn new(stream: Rc<RefCell<Wire>>, tape: Rc<RefCell<Tape>>, seat: Rc<Seat>, patience: Duration) -> Self {
         Self { stream, tape, seat, patience, stuck: None }
     }
 
@@ -47,7 +47,7 @@ impl Recording {
 
     /// The stream, no longer recorded.
     pub(super) fn into_stream(self) -> Wire {
-        self.stream
+        Rc::into_inner(self.stream).expect("others hold it for the time of a look only").into_inner()
     }
 
     /// Passes on what came of writing. While the client takes nothing of an answer, it is the one who is waited for.
@@ -71,10 +71,10 @@ impl Recording {
 }
 
 impl AsyncRead for Recording {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.tape.borrow_mut().poll_room(cx));
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf))?;
         self.tape.borrow_mut().record(&buf.filled()[before..]);
         self.seat.hear();
         Poll::Ready(Ok(()))
@@ -87,12 +87,12 @@ impl AsyncWrite for Recording {
         if self.tape.borrow_mut().holds_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, buf);
         self.mind(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
         ready!(self.mind(flushed, cx))?;
         if self.tape.borrow_mut().flushed() {
             self.seat.wait();

@@ -5,7 +5,7 @@
 //!
 //! Invariant: only a connection whose client has for [`STALLED`] neither said anything, where it has the word, nor taken
 //! anything of its answer is asked to leave, the longest silent first. So a crowd of clients that say nothing, or do not listen,
-//! delays nobody for longer than that and a commit.
+//! delays nobody for longer than that and a commit. One whose client waits for us leaves only when that client has hung up.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -18,12 +18,18 @@ use std::time::{Duration, Instant};
 /// over a busy loopback, is never cut in two for as long as that.
 pub(super) const STALLED: Duration = Duration::from_millis(20);
 
+/// How often those who let their clients wait are asked to look whether they are still there: each is woken for it.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// One connection's seat.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     /// When its client last said something, or took something of its answer, while the next move is the client's.
     waiting_since: Cell<Option<Instant>>,
     asked_to_leave: Cell<bool>,
+    /// Whether its client is let wait for so long that it may be gone meanwhile.
+    deferred: Cell<bool>,
+    asked_to_look: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -59,12 +65,24 @@ impl Seat {
     /// What `future` gives, or `None` if the connection is asked to leave before and `may_leave`. On a draw the future
     /// wins. All races for one seat must be run by one task.
     pub(super) async fn race<F: Future>(&self, future: F, may_leave: impl Fn() -> bool) -> Option<F::Output> {
+        self.race_until(future, || self.is_asked() && may_leave()).await
+    }
+
+    /// What `future` gives for a client that is let wait, or `None` if others want the seat before, and nobody is in it.
+    pub(super) async fn race_deferred<F: Future>(&self, future: F, is_gone: impl Fn() -> bool) -> Option<F::Output> {
+        self.deferred.set(true);
+        let given = self.race_until(future, || self.asked_to_look.take() && is_gone()).await;
+        self.deferred.set(false);
+        given
+    }
+
+    async fn race_until<F: Future>(&self, future: F, is_over: impl Fn() -> bool) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            if self.is_asked() && may_leave() {
+            if is_over() {
                 return Poll::Ready(None);
             }
             let mut waker = self.waker.borrow_mut();
@@ -78,6 +96,15 @@ impl Seat {
 
     pub(super) fn ask_to_leave(&self) {
         self.asked_to_leave.set(true);
+        self.wake();
+    }
+
+    fn ask_to_look(&self) {
+        self.asked_to_look.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -86,31 +113,43 @@ impl Seat {
 
 /// All seats that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Seats(RefCell<Vec<Rc<Seat>>>);
+pub(super) struct Seats {
+    taken: RefCell<Vec<Rc<Seat>>>,
+    /// When those who let their clients wait were last asked whether they are still there.
+    looked: Cell<Option<Instant>>,
+}
 
 impl Seats {
     /// Takes a seat; its client has the first word.
     pub(super) fn take(&self) -> Rc<Seat> {
         let seat = Rc::new(Seat::default());
         seat.wait();
-        self.0.borrow_mut().push(Rc::clone(&seat));
+        self.taken.borrow_mut().push(Rc::clone(&seat));
         seat
     }
 
     /// Gives a seat back.
     pub(super) fn leave(&self, seat: &Rc<Seat>) {
-        let mut taken = self.0.borrow_mut();
+        let mut taken = self.taken.borrow_mut();
         if let Some(at) = taken.iter().position(|other| Rc::ptr_eq(other, seat)) {
             taken.swap_remove(at);
         }
     }
 
-    /// Asks the longest silent to leave, until `wanted` are on their way; fewer if the others are not silent.
+    /// Asks the longest silent to leave, until `wanted` are on their way; fewer if the others are not silent. Then those leave
+    /// as well whose clients did not wait for their answer.
     pub(super) fn make_room(&self, wanted: usize) {
-        let taken = self.0.borrow();
+        let taken = self.taken.borrow();
         let leaving = taken.iter().filter(|seat| seat.is_asked()).count();
-        for seat in stalled(taken.iter()).iter().take(wanted.saturating_sub(leaving)) {
+        let (missing, stalled) = (wanted.saturating_sub(leaving), stalled(taken.iter()));
+        for seat in stalled.iter().take(missing) {
             seat.ask_to_leave();
+        }
+        let now = Instant::now();
+        let long_ago = self.looked.get().is_none_or(|looked| now.duration_since(looked) >= LOOK_PAUSE);
+        if stalled.len() < missing && long_ago {
+            self.looked.set(Some(now));
+            taken.iter().filter(|seat| seat.deferred.get()).for_each(|seat| seat.ask_to_look());
         }
     }
 }
@@ -129,6 +168,8 @@ pub(super) fn stalled<'a>(seats: impl Iterator<Item = &'a Rc<Seat>>) -> Vec<Rc<S
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::task::Context;
+
     use super::*;
 
     pub(in super::super) fn silent_for(seats: &Seats, millis: u64) -> Rc<Seat> {
@@ -154,5 +195,25 @@ pub(super) mod tests {
         seats.leave(&long);
         seats.make_room(9);
         assert_eq!(asked(), [false, true, true, false, false], "who has spoken meanwhile may stay");
+    }
+
+    #[test]
+    fn who_is_let_wait_leaves_only_when_gone_and_only_when_others_want_the_seat() {
+        let (seats, gone) = (Seats::default(), Cell::new(true));
+        let seat = seats.take();
+        seat.work();
+        let mut waiting = pin!(seat.race_deferred(std::future::pending::<()>(), || gone.get()));
+        let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending(), "nobody wants it");
+        gone.set(false);
+        seats.make_room(1);
+        assert!(poll().is_pending(), "it is still there");
+        gone.set(true);
+        seats.looked.set(None);
+        let silent = silent_for(&seats, 9_000);
+        seats.make_room(1);
+        assert!(poll().is_pending() && silent.is_asked(), "others are enough");
+        seats.make_room(2);
+        assert!(poll().is_ready());
     }
 }

@@ -5,12 +5,13 @@
 //! Invariant: what was read of a TLS connection while it was being opened can be had, for a capture of what failed.
 
 use std::cell::RefCell;
+use std::future::Future as _;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -26,6 +27,15 @@ impl Wire {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &stream.get_ref().0.stream,
+        }
+    }
+
+    /// Whether its client has closed its side, as far as the system has said so yet. Some do and still read.
+    pub(super) fn is_hung_up(&self) -> bool {
+        let ready = pin!(self.tcp().ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ready) => ready.is_ok_and(|ready: Ready| ready.is_read_closed()),
+            Poll::Pending => false,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Clients that do not read their answers: others are served meanwhile, and what was not taken is not said to be answered.
+//! Clients that do not read their answers, or do not wait for them: others are served meanwhile, and what was not taken is not
+//! said to be answered.
 
 use super::*;
 use crate::capture;
@@ -26,18 +27,24 @@ impl Keeper for Noting {
     }
 }
 
-/// A catcher with long answers, and what is amended of its captures.
-fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::Answer>) {
+/// A catcher, and what is amended of its captures.
+fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::Answer>) {
     let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
-    let noting = Arc::new(Noting { keeper, amended: amends });
-    let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), noting);
-    setup.limits = limits;
-    setup.response_body = Some(vec![b'x'; LONG]);
+    let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::new(Noting { keeper, amended: amends }));
+    choose(&mut setup);
     (TestCatcher { catcher: Catcher::bind(setup).unwrap(), kept }, amended)
 }
 
+/// One with long answers.
+fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::Answer>) {
+    noting(|setup| {
+        setup.limits = limits;
+        setup.response_body = Some(vec![b'x'; LONG]);
+    })
+}
+
 #[test]
-fn they_make_room_for_others() {
+fn who_does_not_read_makes_room_for_others() {
     let (catcher, amended) = verbose(Limits { connections: 4, ..Limits::default() });
     let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&catcher, TWO)).collect();
     for _ in 0..3 {
@@ -56,7 +63,7 @@ fn they_make_room_for_others() {
 }
 
 #[test]
-fn they_are_given_up_after_a_while() {
+fn who_does_not_read_is_given_up_after_a_while() {
     let (catcher, amended) = verbose(Limits { head_deadline: Duration::from_millis(200), ..Limits::default() });
     let mut deaf = Client::sending(&catcher, TWO);
     let answer = amended.recv_timeout(PATIENCE).unwrap();
@@ -66,7 +73,7 @@ fn they_are_given_up_after_a_while() {
 }
 
 #[test]
-fn they_do_not_hold_up_the_stop() {
+fn who_does_not_read_does_not_hold_up_the_stop() {
     let (mut catcher, amended) = verbose(Limits::default());
     let deaf = Client::sending(&catcher, TWO);
     assert_eq!(caught(&catcher).target, "/first");
@@ -76,4 +83,31 @@ fn they_do_not_hold_up_the_stop() {
     let note = "until the listener ended, its client took nothing of its answer 200";
     assert_eq!(amended.recv_timeout(PATIENCE).unwrap().note.as_deref(), Some(note));
     drop(deaf);
+}
+
+#[test]
+fn who_has_hung_up_before_the_answer_is_due_makes_room_for_others() {
+    let (catcher, amended) = noting(|setup| {
+        setup.script = "200@1m,200@1m,200@1m,200".parse().unwrap();
+        setup.limits.connections = 3;
+    });
+    let waiting = |path: &str| {
+        let client = Client::sending(&catcher, format!("GET /{path} HTTP/1.1\r\n\r\n"));
+        assert_eq!(caught(&catcher).target, format!("/{path}"));
+        client
+    };
+    let patient = waiting("patient");
+    waiting("reset").reset();
+    drop(waiting("closed"));
+    for _ in 0..2 {
+        let mut client = Client::sending(&catcher, "GET /new HTTP/1.1\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        let answer = amended.recv_timeout(PATIENCE).unwrap();
+        let note = "its client hung up, and others wanted its place before its answer was due";
+        assert_eq!((answer.status, answer.note.as_deref()), (None, Some(note)));
+    }
+    let mut byte = [0];
+    patient.0.get_ref().set_nonblocking(true).unwrap();
+    let nothing = patient.0.get_ref().peek(&mut byte).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock, "who waits is let wait");
 }
