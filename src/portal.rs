@@ -166,6 +166,7 @@ impl<'a> Portal<'a> {
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect(),
             body: form.map(String::into_bytes),
             redactor: self.redactor.clone(),
+            room: None,
         };
         let answered = match self.relay.exchange(&request).result {
             Ok(exchanged) => self.judge(exchanged),

@@ -115,6 +115,7 @@ pub fn prepare(
         headers,
         body: (has_body || !body.bytes.is_empty()).then(|| body.bytes.clone()),
         redactor,
+        room: None,
     };
     Ok(Prepared { request, shown_url: shown(capture, target, &destination.mask, &url) })
 }

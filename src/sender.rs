@@ -18,7 +18,7 @@ use crate::delivery::{AttemptError, ErrorKind};
 use crate::safe_url;
 use crate::secret::Redactor;
 use crate::time::compact;
-use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Transport};
+use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Room, Transport};
 
 mod client;
 mod crew;
@@ -94,11 +94,12 @@ impl Sender {
         wire: Result<WireRequest, String>,
         redactor: &Redactor,
         limit: usize,
+        room: Option<Arc<dyn Room>>,
     ) -> Result<Collected, NoResponse> {
         let unsent = |kind, message| NoResponse { error: AttemptError { kind, message }, maybe_received: false };
         let wire = wire.map_err(|message| unsent(ErrorKind::Protocol, message))?;
         let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
-        let begun = self.workers.begin(wire, limit);
+        let begun = self.workers.begin(wire, limit, room);
         let exchange = begun.map_err(|e| unsent(ErrorKind::Connect, format!("no thread to send it on: {e}")))?;
         self.collect(exchange, deadline, redactor)
     }
@@ -148,6 +149,7 @@ impl Sender {
             Ok(Read::Whole) => BodyEnd::Whole,
             Ok(Read::Limit) => BodyEnd::Kept,
             Ok(Read::Broken) => BodyEnd::Broken("was cut short: the connection broke before its end".to_owned()),
+            Ok(Read::NoRoom(words)) => BodyEnd::Broken(words),
             Err(error) => {
                 let failure = failure::classify(error, redactor, self.timeout, self.connect_timeout);
                 return Err(self.with_proxy_in_mind(failure));
@@ -179,7 +181,7 @@ impl Transport for Sender {
         let begun = Instant::now();
         let redactor = &request.target.redactor;
         let wire = wire_request(request, request.body.clone());
-        let answered = Sender::exchange(self, wire, redactor, body_limit(redactor));
+        let answered = Sender::exchange(self, wire, redactor, body_limit(redactor), None);
         let result = answered.map(|answer| masked(answer, redactor));
         Answer { duration: begun.elapsed(), result }
     }

@@ -73,6 +73,17 @@ pub struct Verbatim {
     pub body: Option<Vec<u8>>,
     /// Masks in errors what the URL holds.
     pub redactor: Redactor,
+    /// Where the answer's body finds room, if that is bounded by more than [`ANSWER_BODY_KEPT`].
+    pub room: Option<Arc<dyn Room>>,
+}
+
+/// Room in memory for an answer's body, which others want as well. Whoever has it keeps it until it is dropped.
+pub trait Room: Send + Sync {
+    /// Asked by who reads the body, before it has this length. May wait for a while.
+    ///
+    /// # Errors
+    /// Words for why there is none: `is longer than 4 MiB`.
+    fn grow(&self, length: usize) -> Result<(), String>;
 }
 
 /// What came back for a [`Verbatim`] request, as it came. Any part of it may be secret.

@@ -3,7 +3,10 @@
 //! The catcher knows when to forward and what to record of it; who implements [`Upstream`] knows how a request is sent, and
 //! how long that may take.
 
+use std::sync::Arc;
+
 use crate::capture::{Body, Capture};
+use crate::transport::Room;
 
 /// The real receiver's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +25,9 @@ pub trait Upstream: Send + Sync {
     /// What it is called where the answer is recorded: its URL, without anything secret.
     fn name(&self) -> &str;
 
-    /// Sends the request once, and gives the answer, within a deadline of its own.
+    /// Sends the request once, and gives the answer, within a deadline of its own and as far as it finds `room`.
     ///
     /// # Errors
     /// Words for why there is no answer, without anything secret.
-    fn relay(&self, capture: &Capture, body: &Body) -> Result<Relayed, String>;
+    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String>;
 }

@@ -215,7 +215,7 @@ async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop)
         capture.answer.note = Some(why);
         capture.answer.duration_ms = arrival.took();
         let kept = exchange.shared.keep(capture, Body::default()).await.is_some();
-        exchange.tape.borrow_mut().release();
+        exchange.tape.borrow_mut().release_rest();
         refused = status.map(|status| if kept { status } else { 503 });
     }
     let last_words = refused.map(answer::refusal).unwrap_or_default();

@@ -21,7 +21,7 @@ use super::bell::Bell;
 use super::budget::Budget;
 use super::courier::Courier;
 use super::demanded::Demanded;
-use super::forward::{self, Forwarded, Forwarder};
+use super::forward::{self, Forwarder};
 use super::front::FrontDoor;
 use super::live::Subscription;
 use super::route;
@@ -387,10 +387,14 @@ impl Exchange {
 
     /// Keeps the request, sends it on, and gives the answer that came back.
     async fn forward(&self, capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
-        Ok(match forward::forward(&self.shared, capture, body, arrival).await {
-            Forwarded::NotKept => self.unavailable(),
-            Forwarded::Answered(answer) => self.send(self.beside_the_page(answer)),
-        })
+        let Some(told) = forward::forward(&self.shared, &self.tape, capture, body, arrival).await else {
+            return Ok(self.unavailable());
+        };
+        match self.while_there(told).await {
+            Some(Ok(answer)) => Ok(self.send(self.beside_the_page(answer))),
+            Some(Err(_)) => Ok(self.unavailable()),
+            None => Err(NotAnswered),
+        }
     }
 
     fn scripted(&self, status: u16) -> answer::Answer {

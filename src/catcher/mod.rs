@@ -27,6 +27,7 @@ mod live;
 mod page;
 mod raw_head;
 mod recording;
+mod room;
 mod route;
 mod script;
 mod seats;
@@ -262,7 +263,7 @@ impl Parts {
             keeper: setup.keeper,
             keeping: Cell::new(0),
             bell: self.bell,
-            forwarder: setup.upstream.map(Forwarder::new),
+            forwarder: setup.upstream.map(|upstream| Forwarder::new(upstream, &setup.limits)),
             front: self.front,
             tls: setup.tls,
             seats: seats::Seats::default(),

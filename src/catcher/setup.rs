@@ -100,6 +100,7 @@ pub struct Limits {
     /// Bytes of heads and bodies that may be in memory at a time and are not kept yet, beyond the first 8 KiB of each
     /// connection and of the one that has been at it for the longest. Further ones are not read until there is room; a client
     /// that has fallen silent makes room, and one that has waited for as long as its body may take is answered 503.
+    /// Answers of the receiver that is forwarded to have as much again, and each is at most so long.
     pub buffered_bytes: usize,
     /// Connections at a time, at least 1. For a further one the connection whose client has been silent for the longest
     /// makes room; where none is silent, it waits.

@@ -140,10 +140,14 @@ impl Tape {
     pub(super) fn release(&mut self) {
         if let Some(message) = self.messages.front_mut() {
             self.weight -= std::mem::take(&mut message.weight);
-        } else {
-            // What was never a message was handed over as the rest.
-            self.weight = 0;
         }
+        self.reckon();
+    }
+
+    /// The rest is now no longer in memory.
+    pub(super) fn release_rest(&mut self) {
+        // A message that was handed over before may still be on its way to a receiver.
+        self.weight = self.messages.front().map_or(0, |message| message.weight);
         self.reckon();
     }
 
@@ -211,7 +215,8 @@ impl Tape {
     pub(super) fn take_rest(&mut self) -> Option<(Vec<u8>, Arrival)> {
         // Still in memory until it is kept.
         self.weight += self.open.len();
-        let rest = self.messages.drain(..).skip(usize::from(self.given));
+        let handed_over = usize::from(self.given).min(self.messages.len());
+        let rest = self.messages.drain(handed_over..);
         let mut since = None;
         let mut bytes = Vec::new();
         for message in rest {
@@ -470,8 +475,19 @@ mod tests {
         tape.flushed();
         assert_eq!(tape.weight, second);
         tape.take_rest();
-        tape.release();
+        tape.release_rest();
         assert_eq!(tape.weight, 0);
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_a_receiver_weighs_longer_than_its_connection() {
+        let mut tape = taped(&[POST, b"GET /half"].concat(), 7);
+        let weight = tape.weight;
+        tape.serve();
+        tape.hand_over();
+        assert_eq!(tape.take_rest().unwrap().0, b"GET /half");
+        tape.release_rest();
+        assert_eq!(tape.weight, weight);
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn make(sender: &Sender, mut request: Request, progress: &Progress) -> Result<Co
         maybe_received: false,
     })?;
     let redactor = &request.target.redactor;
-    let ending = exchange(sender.workers.client(), wire, body_limit(redactor), progress);
+    let ending = exchange(sender.workers.client(), wire, body_limit(redactor), None, progress);
     sender.collected(ending, progress.take(), redactor)
 }
 

@@ -18,7 +18,8 @@ impl Relay for Sender {
     fn exchange(&self, request: &Verbatim) -> Exchange {
         let begun = Instant::now();
         // One byte more, or a body of exactly so many could not be told from a longer one.
-        let answered = self.exchange(wire_request(request), &request.redactor, ANSWER_BODY_KEPT + 1);
+        let room = request.room.clone();
+        let answered = self.exchange(wire_request(request), &request.redactor, ANSWER_BODY_KEPT + 1, room);
         Exchange { duration: begun.elapsed(), result: answered.map(as_it_came) }
     }
 }
@@ -70,6 +71,7 @@ mod tests {
     use crate::safe_url::BaseUrl;
     use crate::secret::{Redactor, Secret};
     use crate::sender::TransportOptions;
+    use crate::transport::Room;
 
     fn request(url: &str) -> Verbatim {
         Verbatim {
@@ -78,6 +80,7 @@ mod tests {
             headers: Vec::new(),
             body: None,
             redactor: Redactor::default(),
+            room: None,
         }
     }
 
@@ -176,6 +179,27 @@ mod tests {
             let answer = send(&request(&url)).result.map_err(|none| none.error.message).unwrap();
             assert_eq!(answer.cut.as_deref(), cut);
             assert!(answer.body.len() <= ANSWER_BODY_KEPT);
+            served.join().unwrap();
+        }
+    }
+
+    struct Narrow;
+
+    impl Room for Narrow {
+        fn grow(&self, length: usize) -> Result<(), String> {
+            if length > 10 { Err("is too long for this".to_owned()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_body_is_read_as_far_as_it_finds_room() {
+        for (length, cut) in [(10, None), (11, Some("is too long for this"))] {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+            let (url, served) = serve([head, vec![b'x'; length]].concat());
+            let answer = send(&Verbatim { room: Some(Arc::new(Narrow)), ..request(&url) }).result;
+            let answer = answer.map_err(|none| none.error.message).unwrap();
+            assert_eq!(answer.cut.as_deref(), cut);
+            assert!(answer.body.len() <= 10);
             served.join().unwrap();
         }
     }

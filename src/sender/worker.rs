@@ -13,6 +13,8 @@ use std::time::Duration;
 use reqwest::blocking::{Client, Request as WireRequest, Response as WireResponse};
 use reqwest::header::HeaderMap;
 
+use crate::transport::Room;
+
 /// The workers of one client: those that are waiting for a request.
 pub struct Workers {
     client: Client,
@@ -27,6 +29,8 @@ pub enum Read {
     Limit,
     /// The connection broke before its end.
     Broken,
+    /// There was no room for more of it, for this reason.
+    NoRoom(String),
 }
 
 /// How an exchange ended.
@@ -64,6 +68,7 @@ enum Stage {
 struct Job {
     wire: WireRequest,
     limit: usize,
+    room: Option<Arc<dyn Room>>,
     progress: Arc<Progress>,
 }
 
@@ -83,13 +88,13 @@ impl Workers {
         &self.client
     }
 
-    /// Has a request made, and up to `limit` bytes of the answer's body read.
+    /// Has a request made, and up to `limit` bytes of the answer's body read, as far as there is room.
     ///
     /// # Errors
     /// When the system gives no thread; nothing was sent then.
-    pub fn begin(&self, wire: WireRequest, limit: usize) -> std::io::Result<Exchange> {
+    pub fn begin(&self, wire: WireRequest, limit: usize, room: Option<Arc<dyn Room>>) -> std::io::Result<Exchange> {
         let progress = Arc::<Progress>::default();
-        let mut job = Job { wire, limit, progress: Arc::clone(&progress) };
+        let mut job = Job { wire, limit, room, progress: Arc::clone(&progress) };
         loop {
             let idle = self.idle().pop();
             let worker = idle.map_or_else(|| Worker::start(self.client.clone()), Ok)?;
@@ -152,6 +157,13 @@ impl Progress {
         wanted
     }
 
+    /// There is room for a body of this length.
+    fn make_room(&self, length: usize) {
+        if let Stage::Answer(received) = &mut *self.stage() {
+            received.body.reserve_exact(length);
+        }
+    }
+
     /// As [`Progress::head`].
     fn chunk(&self, bytes: &[u8]) -> bool {
         match &mut *self.stage() {
@@ -170,7 +182,10 @@ impl Worker {
         let (report, endings) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             for job in waiting {
-                let ending = exchange(&client, job.wire, job.limit, &job.progress);
+                let Job { wire, limit, room, progress } = job;
+                let ending = exchange(&client, wire, limit, room.as_deref(), &progress);
+                // Whoever asked has it as well, and lets go of it when the answer is no longer in memory.
+                drop(room);
                 if report.send(ending).is_err() {
                     // Whoever asked has turned away, and this worker is forgotten.
                     return;
@@ -181,24 +196,45 @@ impl Worker {
     }
 }
 
-/// Makes a request, and reads up to `limit` bytes of the answer's body.
-pub fn exchange(client: &Client, wire: WireRequest, limit: usize, progress: &Progress) -> Ending {
-    client.execute(wire).map(|response| read(response, limit, progress))
+/// Makes a request, and reads up to `limit` bytes of the answer's body, as far as there is room.
+pub fn exchange(
+    client: &Client,
+    wire: WireRequest,
+    limit: usize,
+    room: Option<&dyn Room>,
+    progress: &Progress,
+) -> Ending {
+    client.execute(wire).map(|response| read(response, limit, room, progress))
 }
 
-fn read(mut response: WireResponse, limit: usize, progress: &Progress) -> Read {
+fn read(mut response: WireResponse, limit: usize, room: Option<&dyn Room>, progress: &Progress) -> Read {
     // What it says when nobody wants to know is told to nobody.
     if !progress.head(&response) {
         return Read::Broken;
     }
+    if let (Some(room), Some(length)) = (room, response.content_length()) {
+        // Nothing is read in vain that is said to be too long.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        match room.grow(length) {
+            Ok(()) => progress.make_room(length),
+            Err(words) => return Read::NoRoom(words),
+        }
+    }
     let mut read = 0;
     let mut buffer = vec![0; 8 * 1024];
     while read < limit {
-        let room = buffer.len().min(limit - read);
-        match response.read(&mut buffer[..room]) {
+        let most = buffer.len().min(limit - read);
+        match response.read(&mut buffer[..most]) {
             Ok(0) => return Read::Whole,
-            Ok(n) if !progress.chunk(&buffer[..n]) => return Read::Broken,
-            Ok(n) => read += n,
+            Ok(n) => {
+                if let Some(Err(words)) = room.map(|room| room.grow(read + n)) {
+                    return Read::NoRoom(words);
+                }
+                if !progress.chunk(&buffer[..n]) {
+                    return Read::Broken;
+                }
+                read += n;
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Read::Broken,
         }
@@ -236,7 +272,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let workers = workers();
         for round in 0..3 {
-            let exchange = workers.begin(request(&listener), 100).unwrap();
+            let exchange = workers.begin(request(&listener), 100, None).unwrap();
             let (stream, _) = listener.accept().unwrap();
             answer(&stream, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
             assert!(matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))), "{round}");
@@ -250,7 +286,7 @@ mod tests {
     fn one_that_hangs_is_left_with_what_came_and_the_next_request_has_another() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let workers = workers();
-        let exchange = workers.begin(request(&listener), 100).unwrap();
+        let exchange = workers.begin(request(&listener), 100, None).unwrap();
         let (hanging, _) = listener.accept().unwrap();
         answer(&hanging, b"HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nhalf");
         let begun = std::time::Instant::now();
@@ -262,7 +298,7 @@ mod tests {
         assert_eq!((received.status, received.body.as_slice()), (201, &b"half"[..]));
         assert_eq!(workers.idle().len(), 0);
 
-        let exchange = workers.begin(request(&listener), 100).unwrap();
+        let exchange = workers.begin(request(&listener), 100, None).unwrap();
         let (stream, _) = listener.accept().unwrap();
         answer(&stream, b"HTTP/1.1 204 No Content\r\n\r\n");
         assert!(matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))));

@@ -7,6 +7,7 @@ use super::*;
 use crate::capture;
 use crate::secret::Secret;
 use crate::store::{Batch, Done, Keeper, StoreError};
+use crate::transport::Room;
 use crate::upstream::{Relayed, Upstream};
 
 /// What the keeper was told, in its order.
@@ -51,9 +52,11 @@ impl Upstream for RealReceiver {
         "http://up/?token=***"
     }
 
-    fn relay(&self, capture: &Capture, body: &Body) -> Result<Relayed, String> {
+    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String> {
         self.seen.send((capture.clone(), body.clone())).unwrap();
-        self.answers.lock().unwrap().recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer"))
+        let answer = self.answers.lock().unwrap().recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer"))?;
+        room.grow(answer.body.len())?;
+        Ok(answer)
     }
 }
 
@@ -194,6 +197,48 @@ fn a_client_that_goes_away_loses_no_record() {
     assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
     // Nor is the request kept a second time.
     assert!(stage.told.recv_timeout(Duration::from_millis(100)).is_err());
+}
+
+#[test]
+fn who_hangs_up_before_the_receiver_answers_makes_room_and_loses_no_record() {
+    let stage = Stage::with(|setup| setup.limits.connections = 2);
+    for _ in 0..2 {
+        drop(Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n"));
+        stage.seen.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+    }
+    assert_eq!(Client::sending(&stage.catcher, "GET /?t=2 HTTP/1.1\r\n\r\n").answer().status, 403);
+    assert!(matches!(stage.told(), Told::Keep { status: Some(403), .. }));
+    for _ in 0..2 {
+        stage.answer(relayed(200, &[], "late"));
+        assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    }
+}
+
+#[test]
+fn answers_that_are_not_read_leave_no_room_for_others_as_long_but_for_small_ones() {
+    let stage = Stage::with(|setup| {
+        setup.limits.buffered_bytes = 2 << 20;
+        setup.limits.body_deadline = Duration::from_millis(100);
+    });
+    let ask = || Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    let long = "x".repeat(2 << 20);
+    let mut deaf = ask();
+    stage.answer(relayed(200, &[], &long));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    for (body, expected) in [
+        (&*long, (502, "found no room within 100ms: others took all 2 MiB that may be buffered")),
+        ("small", (200, "small")),
+    ] {
+        stage.answer(relayed(200, &[], body));
+        let answer = ask().answer();
+        assert_eq!(answer.status, expected.0);
+        assert!(answer.body.contains(expected.1), "{answer:?}");
+    }
+    assert_eq!(deaf.answer().body.len(), long.len());
+    stage.answer(relayed(200, &[], &long));
+    assert_eq!(ask().answer().body.len(), long.len(), "there is room again");
 }
 
 #[test]

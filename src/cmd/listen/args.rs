@@ -145,6 +145,9 @@ pub struct LimitArgs {
     ///
     /// What comes beyond that waits: clients that have fallen silent make room first (408), and what has waited for as long as
     /// a body may take is answered 503. The request that has been coming for the longest never waits.
+    ///
+    /// Answers of `--forward-to` have as much again, from when they are read until the client has taken them; a longer one is
+    /// answered 502.
     #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED", hide_env_values = true)]
     pub max_buffered: u64,
     /// The longest that a head may take, and then a body; more is answered 408. Also how long an answer may lie unread

@@ -11,7 +11,7 @@ use crate::replay::{Destination, prepare, replay};
 use crate::safe_url::BaseUrl;
 use crate::sender::Sender;
 use crate::settings;
-use crate::transport::Relay;
+use crate::transport::{Relay, Room};
 use crate::upstream::{Relayed, Upstream};
 
 /// The way to the receiver.
@@ -52,8 +52,9 @@ impl Upstream for Forwarder {
         &self.name
     }
 
-    fn relay(&self, capture: &Capture, body: &Body) -> Result<Relayed, String> {
-        let prepared = prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
+    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String> {
+        let mut prepared = prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
+        prepared.request.room = Some(Arc::clone(room));
         match replay(self.relay.as_ref(), &prepared).result {
             Ok(answer) if answer.cut.is_some() => Err(format!("its answer {}", answer.cut.unwrap_or_default())),
             Ok(answer) => Ok(Relayed { status: answer.status, headers: answer.headers, body: answer.body }),
