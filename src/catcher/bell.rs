@@ -32,10 +32,13 @@ impl Bell {
         Self { doorbell, live: Live::new(), failed: Mutex::default() }
     }
 
-    /// So many captures were kept, or not.
+    /// So many captures were kept, or not; of those that were, perhaps not all.
     pub(super) fn kept(&self, result: &Result<Batch, Arc<StoreError>>, count: usize) {
         match result {
-            Ok(batch) => self.live.captured(batch),
+            Ok(batch) => {
+                self.live.captured(batch);
+                batch.iter().filter_map(|kept| kept.refused.as_ref()).for_each(|error| self.note_failure(error, 1));
+            }
             Err(error) => self.note_failure(error, count),
         }
         self.ring();

@@ -136,10 +136,11 @@ mod tests {
 
     use super::*;
     use crate::capture;
-    use crate::store::{Done, Kept};
+    use crate::store::{Done, Kept, StoreError};
     use crate::time::UnixMs;
 
-    /// Holds what it is given, until it is told to acknowledge it; what is for `/panic` it does not survive.
+    /// Holds what it is given, until it is told to acknowledge it, all but what is for `/refused`; what is for `/panic` it does
+    /// not survive.
     #[derive(Default)]
     struct Held(Mutex<Vec<(Batch, Done<Batch>)>>);
 
@@ -157,7 +158,11 @@ mod tests {
     impl Keeper for Held {
         fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
             assert!(captures.iter().all(|(capture, _)| capture.path() != "/panic"));
-            let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "inbox", None, capture, body));
+            let kept = captures.into_iter().map(|(capture, body)| {
+                let refused = || Arc::new(StoreError::Unusable { path: "x".into(), problem: "is picky".to_owned() });
+                let refused = (capture.path() == "/refused").then(refused);
+                Kept { refused, ..Kept::new(1, "inbox", None, capture, body) }
+            });
             self.0.lock().unwrap().push((Arc::new(kept.collect()), done));
         }
 
@@ -226,6 +231,23 @@ mod tests {
             all_rest().await;
             keeper.acknowledge();
             assert_eq!(next.await.unwrap().as_deref(), Some("/next"));
+        });
+    }
+
+    #[test]
+    fn one_that_is_refused_is_the_only_one_that_is_not_acknowledged() {
+        on_one_thread(async {
+            let keeper = Arc::new(Held::default());
+            let courier = courier(&keeper);
+            let asked = ["/0", "/refused", "/2"].map(|path| keep(&courier, path));
+            all_rest().await;
+            keeper.acknowledge();
+            let mut told = Vec::new();
+            for one in asked {
+                told.push(one.await.unwrap());
+            }
+            assert_eq!(told, [Some("/0".to_owned()), None, Some("/2".to_owned())]);
+            assert_eq!(courier.bell.failed().count, 1);
         });
     }
 

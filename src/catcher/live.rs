@@ -65,7 +65,7 @@ impl Live {
 
     pub(super) fn captured(&self, batch: &[Kept]) {
         if self.has_subscribers() {
-            for Kept { caught, .. } in batch {
+            for Kept { caught, .. } in batch.iter().filter(|kept| kept.refused.is_none()) {
                 // Without a receiver after all, nobody misses it.
                 let _ = self.events.send(Event::Captured { id: caught.id, bin: caught.bin.as_str().into() });
             }

@@ -12,6 +12,14 @@ pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Whether a row is the reason, and not the file or the disk: the next one may be taken.
+pub fn is_of_the_row(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+    )
+}
+
 /// The error as users read it, with the file it is about.
 pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> StoreError {
     let path = path.to_owned();

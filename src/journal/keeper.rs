@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use rusqlite::{OptionalExtension, Statement, Transaction, params};
 
 use super::Journal;
 use super::captures::{insert_bin, newest_id};
+use super::error::{is_of_the_row, store_error};
 use super::writer::{Scribe, Writer};
 use crate::capture::{Answer, Body, Capture, EventName, is_bin_name};
 use crate::event::{self, Event};
@@ -56,6 +58,7 @@ impl CaptureKeeper {
             keep_per_bin: i64::from(keep_per_bin.max(1)),
             known: Known::default(),
             remote_addr: String::new(),
+            path: path.clone(),
         };
         Writer::start(journal, filing).map(CaptureKeeper).map_err(|source| StoreError::Io {
             doing: "start a thread that writes to",
@@ -106,6 +109,8 @@ struct Filing {
     known: Known,
     /// Room to write an address in.
     remote_addr: String,
+    /// The journal's, for what is said of it.
+    path: PathBuf,
 }
 
 /// What was read of the journal, and what of it this writer has changed since.
@@ -132,7 +137,7 @@ impl Scribe for Filing {
         let mut insert = tx.prepare_cached(INSERT)?;
         for job in group.iter_mut() {
             match job {
-                Job::Keep(batch, _) => batch.iter_mut().try_for_each(|kept| self.insert(tx, &mut insert, kept))?,
+                Job::Keep(batch, _) => batch.iter_mut().try_for_each(|kept| self.keep(tx, &mut insert, kept))?,
                 Job::Amend(id, answer, _) => amend(tx, *id, answer)?,
             }
         }
@@ -165,6 +170,18 @@ impl Filing {
             self.known = Known { version: Some(version), newest_id: newest_id(tx)?, ..Known::default() };
         }
         Ok(())
+    }
+
+    /// Writes one down, unless it cannot be for a reason of its own: of that, the others are to learn nothing.
+    fn keep(&mut self, tx: &Transaction<'_>, insert: &mut Statement<'_>, kept: &mut Kept) -> rusqlite::Result<()> {
+        kept.refused = None;
+        match self.insert(tx, insert, kept) {
+            Err(error) if is_of_the_row(&error) => {
+                kept.refused = Some(Arc::new(store_error(&self.path, LOCK_TIMEOUT, error)));
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Writes one down, by the statement [`INSERT`].

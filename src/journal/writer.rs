@@ -5,7 +5,7 @@
 //! commit: two threads woken, on two processors that others want as well.
 //!
 //! Deliberately knows nothing of what is written: see [`Scribe`]. A group stands and falls together: what fails one write, a
-//! full disk or a lock, would fail the others as well.
+//! full disk or a lock, would fail the others as well. What fails for a reason of its own, the scribe leaves out.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};

@@ -9,21 +9,32 @@ use crate::capture::{Answer, Body, Capture, Caught, EventName, INBOX};
 use crate::time::UnixMs;
 
 /// A capture that is committed, given back to whom it concerns, so that nobody has to copy it or to read it again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     /// The capture, with its id, its bin, and what event its body is.
     pub caught: Caught,
     /// Its body.
     pub body: Body,
+    /// Why it was not kept after all, although the others of its batch were.
+    pub refused: Option<Arc<StoreError>>,
 }
 
 impl Kept {
     /// What was kept under this id, in this bin.
     pub fn new(id: i64, bin: &str, event: Option<EventName>, capture: Capture, body: Body) -> Kept {
         let body_size = body.bytes.len() as u64;
-        Kept { caught: Caught { id, bin: bin.to_owned(), event, body_size, capture }, body }
+        Kept { caught: Caught { id, bin: bin.to_owned(), event, body_size, capture }, body, refused: None }
     }
 }
+
+/// Why one was refused says nothing about the capture.
+impl PartialEq for Kept {
+    fn eq(&self, other: &Kept) -> bool {
+        self.caught == other.caught && self.body == other.body
+    }
+}
+
+impl Eq for Kept {}
 
 /// Captures that share a commit, in the order in which they were given. Those who are concerned hold them together: to take
 /// them apart would cost more than to keep them.
@@ -38,14 +49,14 @@ pub struct OneKept {
 }
 
 impl OneKept {
-    /// Each of a batch.
+    /// Each of a batch that was kept.
     pub fn each(batch: &Batch) -> impl Iterator<Item = OneKept> {
-        (0..batch.len()).map(|at| OneKept { batch: Arc::clone(batch), at })
+        (0..batch.len()).filter_map(|at| OneKept::at(batch, at))
     }
 
-    /// The one at this place in a batch, if there is one.
+    /// The one at this place in a batch, if there is one and it was kept.
     pub fn at(batch: &Batch, at: usize) -> Option<OneKept> {
-        (at < batch.len()).then(|| OneKept { batch: Arc::clone(batch), at })
+        batch.get(at)?.refused.is_none().then(|| OneKept { batch: Arc::clone(batch), at })
     }
 
     /// The same without the others of its batch.
@@ -76,7 +87,8 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<StoreError>>) + Send>;
 /// Keeps captures.
 pub trait Keeper: Send + Sync {
     /// Keeps captures in the bins that their paths name; waits for nobody else. `done` is called, before this returns or
-    /// later, when all of them are committed, or none can be: then none must be acknowledged.
+    /// later, when all of them are committed but those that are [`refused`](Kept::refused) each for a reason of its own, or
+    /// none can be. What is not committed must not be acknowledged.
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>);
 
     /// Replaces the answer of a capture that is kept, where it was not known before; returns at once.

@@ -74,7 +74,7 @@ impl<K: Keeper> Keeper for Telling<K> {
         let places: Vec<Place> = captures.iter().map(|_| Place::take(&line)).collect();
         let kept = move |result: Result<Batch, Arc<StoreError>>| {
             let told = match &result {
-                Ok(batch) => OneKept::each(batch).map(|kept| Arrival::Kept(kept.into_own())).collect(),
+                Ok(batch) => arrivals(batch),
                 Err(reason) => places.iter().map(|_| Arrival::NotKept(Arc::clone(reason))).collect(),
             };
             // Before they are answered: whoever sent them may end, and with it the wait.
@@ -87,6 +87,13 @@ impl<K: Keeper> Keeper for Telling<K> {
     fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
         self.keeper.amend(id, answer, done);
     }
+}
+
+/// What is told of a batch.
+fn arrivals(batch: &Batch) -> Vec<Arrival> {
+    let refused = batch.iter().filter_map(|kept| kept.refused.clone());
+    let kept = OneKept::each(batch).map(|kept| Arrival::Kept(kept.into_own()));
+    kept.chain(refused.map(Arrival::NotKept)).collect()
 }
 
 impl Line {
@@ -186,7 +193,7 @@ impl<'a> Growing<'a> {
             let Some(next) = self.read.pop_front() else { return Ok(None) };
             // One that was deleted meanwhile is none.
             if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(Arrival::Kept(Kept { caught, body }.into())));
+                return Ok(Some(Arrival::Kept(Kept { caught, body, refused: None }.into())));
             }
         }
     }

@@ -227,6 +227,27 @@ fn what_waits_shares_a_commit() {
 }
 
 #[test]
+fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
+    let bench = Bench::new();
+    let keeper = keeper(&bench, 10);
+    keep(&keeper, "/before");
+    let trigger = "CREATE TRIGGER picky BEFORE INSERT ON captures WHEN length(new.body) = 13
+        BEGIN SELECT RAISE(ABORT, 'not that one'); END";
+    bench.raw().execute_batch(trigger).unwrap();
+    let captures =
+        ["/1", "/2", "/3"].map(|target| (request(target), body(if target == "/2" { &[0; 13] } else { b"" })));
+    let (report, reported) = mpsc::channel();
+    keeper.keep(captures.to_vec(), Box::new(move |result| report.send(result).unwrap()));
+    let batch = reported.recv_timeout(PATIENCE).unwrap().unwrap();
+    let kept = OneKept::each(&batch).map(|kept| (kept.caught.id, kept.caught.capture.head.target().to_owned()));
+    assert_eq!(kept.collect::<Vec<_>>(), [(2, "/1".to_owned()), (3, "/3".to_owned())]);
+    assert!(OneKept::at(&batch, 1).is_none(), "it is not acknowledged");
+    assert!(batch[1].refused.as_ref().is_some_and(|error| error.to_string().contains("not that one")));
+    assert_eq!(keep(&keeper, "/after").id, 4);
+    assert_eq!(targets(&bench.open(2), &CaptureQuery::default()), ["/before", "/1", "/3", "/after"]);
+}
+
+#[test]
 fn a_lock_held_too_long_is_an_error_for_all_that_wait_and_then_it_recovers() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);
