@@ -514,11 +514,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-sec
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Send each request on to this URL and answer what it answers' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Let pages of this origin call RequestBin\'s API: an origin, or *' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-portal-token -d 'The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body; more is answered 413, at once where its length is told before' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head; more is answered 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body, at most 256MiB; more is answered 413, at once where its length is told before' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head, 8KiB to 16MiB; more is answered 431' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-headers -d 'The most headers of a head; more is answered 431' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-buffered -d 'The most bytes of requests in memory until they are kept, beyond 8 KiB of each connection' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408. Also how long an answer may lie unread' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Connections at a time' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N of each bin' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests, and print so many; what comes at the same time is answered and kept as well' -r
