@@ -207,7 +207,7 @@ fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
 #[test]
 fn after_a_restart_at_the_same_address_the_page_can_still_act() {
     let env = TestEnv::new();
-    let listener = Listener::start(&env, &[]);
+    let listener = Listener::start_to_be_followed(&env, &[]);
     let Some(browser) = Browser::start() else { return };
     let browser = browser.lenient();
     listener.get("/one");

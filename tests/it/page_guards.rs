@@ -252,7 +252,7 @@ fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_a
 #[test]
 fn after_a_restart_the_page_of_an_exposed_listener_asks_for_the_new_token() {
     let env = TestEnv::new();
-    let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
+    let listener = Listener::start_to_be_followed(&env, &["0.0.0.0", "--expose"]);
     let Some(browser) = Browser::start().map(Browser::lenient) else { return };
     let page = |ready: &Value| ready["page"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
     browser.open(&page(listener.ready()));

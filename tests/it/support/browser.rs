@@ -91,7 +91,17 @@ impl Browser {
              }};
              look();"
         );
-        let found = self.of_session("POST", "execute/async", &json!({ "script": script, "args": [] }));
+        let begun = Instant::now();
+        let path = format!("/session/{}/execute/async", self.session);
+        let found = loop {
+            let asked = exchange(self.port, "POST", &path, &json!({ "script": script, "args": [] }));
+            let (status, answer) = asked.expect("chromedriver answers");
+            if status == 200 {
+                break answer["value"].clone();
+            }
+            // A page that is left takes along whoever waits in it; the next one is asked again.
+            assert!(begun.elapsed() < PATIENCE, "{expression}: {answer}");
+        };
         if found.is_null() {
             panic!("`{expression}` never came true; the page says:\n{}", self.text("body"));
         }

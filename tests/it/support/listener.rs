@@ -4,7 +4,8 @@
 //! wait is bounded.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -35,7 +36,26 @@ impl Listener {
     /// Starts `hookfire listen --port 0 -o ndjson` with these arguments more.
     #[track_caller]
     pub fn start(env: &TestEnv, args: &[&str]) -> Listener {
-        let all = ["listen", "--port", "0", "-o", "ndjson"].iter().chain(args);
+        Listener::start_at(env, "0", args)
+    }
+
+    /// As [`Listener::start`], at a port that is still free when another listener is to follow: the system gives it to
+    /// nobody who asks for any.
+    #[track_caller]
+    pub fn start_to_be_followed(env: &TestEnv, args: &[&str]) -> Listener {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        // Other runs of the tests begin elsewhere.
+        let first = 20_000 + (std::process::id() % 500) as u16 * 20;
+        let port = (0..20)
+            .map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 20)
+            .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+            .expect("a free port");
+        Listener::start_at(env, &port.to_string(), args)
+    }
+
+    #[track_caller]
+    fn start_at(env: &TestEnv, port: &str, args: &[&str]) -> Listener {
+        let all = [&["listen", "--port", port, "-o", "ndjson"], args].concat();
         let mut running = env.hookfire(all).spawn();
         let ready = running.wait_for_stdout_line("\"ready\"");
         Listener { running, ready: serde_json::from_str(&ready).expect("the ready line is JSON") }
