@@ -2,12 +2,13 @@
 
 pub mod usage;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use clap::{CommandFactory as _, Parser};
+use clap::{Args as _, CommandFactory as _, Parser};
 
-use crate::cmd::Command;
 use crate::cmd::args::GlobalArgs;
+use crate::cmd::{self, Command};
 use crate::exit::EXIT_CODES;
 
 /// Fire webhooks, keep what came of each, and get the failed ones delivered
@@ -44,6 +45,15 @@ pub fn definition() -> clap::Command {
     Cli::command().after_help(EXAMPLES).after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
 }
 
+/// The definition of the command that these arguments begin with, without any other: as much as it takes to read a command
+/// line that is right. To define all of them takes longer than everything else before a request leaves; only help, and what
+/// is said of a mistake, need to know of all.
+pub fn definition_for(arguments: &[OsString]) -> Option<clap::Command> {
+    let mut words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
+    let command = cmd::definition_of(words.find(|word| !word.starts_with('-'))?)?;
+    Some(GlobalArgs::augment_args(clap::Command::new("hookfire")).subcommand(command))
+}
+
 fn exit_codes() -> String {
     let mut text = "Exit codes:\n".to_owned();
     for row in EXIT_CODES {
@@ -64,6 +74,33 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn each_command_can_be_defined_without_the_others_and_is_the_same() {
+        fn same(alone: &clap::Command, among_all: &clap::Command) {
+            let arguments = |command: &clap::Command| format!("{:#?}", command.get_arguments().collect::<Vec<_>>());
+            assert_eq!(arguments(alone), arguments(among_all), "{}", among_all.get_name());
+            assert_eq!(alone.get_subcommands().count(), among_all.get_subcommands().count());
+            for sub in among_all.get_subcommands() {
+                same(alone.find_subcommand(sub.get_name()).unwrap(), sub);
+            }
+        }
+        let all = definition();
+        for command in all.get_subcommands() {
+            let arguments = ["hookfire", "-q", command.get_name(), "demo"].map(OsString::from);
+            let root = definition_for(&arguments).unwrap_or_else(|| panic!("{} cannot", command.get_name()));
+            let [alone] = root.get_subcommands().collect::<Vec<_>>()[..] else { panic!("one command, not all") };
+            assert_eq!(alone.get_name(), command.get_name());
+            same(alone, command);
+            let globals =
+                |root: &clap::Command| root.get_arguments().map(|arg| format!("{arg:#?}")).collect::<Vec<_>>();
+            assert_eq!(globals(&root), globals(&all));
+        }
+        for none in [&["hookfire"][..], &["hookfire", "--help"], &["hookfire", "help", "fire"]] {
+            let arguments: Vec<OsString> = none.iter().map(OsString::from).collect();
+            assert!(definition_for(&arguments).is_none(), "{none:?}");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn make_room() {
 }
 
 fn run(arguments: &[OsString]) -> Exit {
-    let matches = match without_empty_variables(definition()).try_get_matches_from(arguments) {
+    let matches = match parse(arguments) {
         Ok(matches) => matches,
         Err(e) => return usage::tell(&e, arguments),
     };
@@ -112,6 +112,12 @@ fn run(arguments: &[OsString]) -> Exit {
         }
         failure.exit()
     })
+}
+
+fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let parse = |definition| without_empty_variables(definition).try_get_matches_from(arguments);
+    let alone = cli::definition_for(arguments).and_then(|definition| parse(definition).ok());
+    alone.map_or_else(|| parse(definition()), Ok)
 }
 
 /// A variable that is set to nothing is no wish: its option then knows of none.

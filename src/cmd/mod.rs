@@ -25,7 +25,7 @@ pub mod retry;
 mod sample;
 mod scope;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -54,6 +54,32 @@ pub enum Command {
     Demo(demo::DemoArgs),
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
+}
+
+/// The definition of one command, without any other; none if there is no command of this name.
+pub fn definition_of(name: &str) -> Option<clap::Command> {
+    fn leaf<T: Args>(name: &'static str) -> clap::Command {
+        T::augment_args(clap::Command::new(name))
+    }
+    fn group<T: Subcommand>(name: &'static str) -> clap::Command {
+        T::augment_subcommands(clap::Command::new(name).subcommand_required(true))
+    }
+    Some(match name {
+        "fire" => leaf::<fire::FireArgs>("fire"),
+        "failed" => group::<failed::FailedCommand>("failed"),
+        "retry" => leaf::<retry::RetryArgs>("retry"),
+        "captured" => group::<captured::CapturedCommand>("captured"),
+        "journal" => group::<journal::JournalCommand>("journal"),
+        "listen" => leaf::<listen::ListenArgs>("listen"),
+        "ping" => leaf::<ping::PingArgs>("ping"),
+        "portal" => group::<portal::PortalCommand>("portal"),
+        "events" => group::<events::EventsCommand>("events"),
+        "config" => group::<config::ConfigCommand>("config"),
+        "expect" => leaf::<expect::ExpectArgs>("expect"),
+        "demo" => leaf::<demo::DemoArgs>("demo"),
+        "generate" => group::<generate::GenerateCommand>("generate"),
+        _ => return None,
+    })
 }
 
 impl Command {
