@@ -110,7 +110,12 @@ fn refuse_high_bytes_in_ascii(label: &str, bytes: &[u8]) -> Result<(), EventErro
 /// The text after the first `mark` bytes.
 fn decode_as<'a>(encoding: &'static Encoding, bytes: &'a [u8], mark: usize) -> Result<Cow<'a, str>, EventError> {
     let body = &bytes[mark..];
-    encoding.decode_without_bom_handling_and_without_replacement(body).ok_or_else(|| EventError::Undecodable {
+    // The other decoders first ask which instructions the processor has, and that takes longer than to read a usual event.
+    let text = match encoding == UTF_8 {
+        true => str::from_utf8(body).ok().map(Cow::Borrowed),
+        false => encoding.decode_without_bom_handling_and_without_replacement(body),
+    };
+    text.ok_or_else(|| EventError::Undecodable {
         encoding: encoding.name(),
         offset: mark + first_malformed(encoding, body),
     })
