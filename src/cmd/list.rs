@@ -95,14 +95,44 @@ fn json_array(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Re
     Ok(ctx.ui.line(array.end())?)
 }
 
+/// So many are counted to say how many a limit left out. To count a million takes ten times as long as to list the first of
+/// them.
+const COUNTED: usize = 100_000;
+
 /// Says on stderr that the limit left some out.
 pub fn name_the_limit(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
     let (Some(limit), Some(journal)) = (query.limit, journal) else {
         return Ok(());
     };
-    let total = journal.count(query)?;
-    if total > limit {
-        ctx.ui.status(&format!("{limit} of {total} shown; `--limit {total}` shows all"));
+    let total = journal.count_up_to(query, COUNTED.max(limit) + 1)?;
+    if let Some(words) = left_out(limit, total) {
+        ctx.ui.status(&words);
     }
     Ok(())
+}
+
+/// What to say of a limit, where so many were counted.
+fn left_out(limit: usize, total: usize) -> Option<String> {
+    if total <= limit {
+        None
+    } else if total > COUNTED {
+        Some(format!("{limit} of more than {} shown; without `--limit` all are", COUNTED.max(limit)))
+    } else {
+        Some(format!("{limit} of {total} shown; `--limit {total}` shows all"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_not_counted_to_its_end_is_said_to_be_longer() {
+        assert_eq!(left_out(50, 50), None);
+        assert_eq!(left_out(50, 100_000).unwrap(), "50 of 100000 shown; `--limit 100000` shows all");
+        assert_eq!(left_out(50, 100_001).unwrap(), "50 of more than 100000 shown; without `--limit` all are");
+        assert_eq!(left_out(100_000, 100_001).unwrap(), "100000 of more than 100000 shown; without `--limit` all are");
+        assert_eq!(left_out(200_000, 200_000), None);
+        assert_eq!(left_out(200_000, 200_001).unwrap(), "200000 of more than 200000 shown; without `--limit` all are");
+    }
 }

@@ -146,6 +146,21 @@ impl Journal {
         })
     }
 
+    /// As [`Journal::count`], but counts no further than to `most`: to count a long list takes longer than to show its
+    /// beginning.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, StoreError> {
+        let bounded = Query { limit: Some(most), ..query.clone() };
+        let (sql, values) = bounded.select("1");
+        self.read(|conn| {
+            let sql = format!("SELECT count(*) FROM ({sql})");
+            let count: i64 = conn.prepare_cached(&sql)?.query_row(params_from_iter(&values), |row| row.get(0))?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        })
+    }
+
     /// The attempts of a delivery, in order.
     ///
     /// # Errors

@@ -171,6 +171,7 @@ proptest! {
                 prop_assert_eq!(&journal.ids(&first).unwrap()[..], &ids[..limit.min(ids.len())]);
                 for query in [whole, first] {
                     prop_assert_eq!(journal.count(&query).unwrap(), ids.len());
+                    prop_assert_eq!(journal.count_up_to(&query, limit).unwrap(), ids.len().min(limit));
                 }
             }
         }
