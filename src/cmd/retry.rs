@@ -214,7 +214,11 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let scope = Scope::settle(&ids, filter, args.all, "hookfire retry")?;
     let elsewhere = args.elsewhere_of(ctx)?;
     let journal = ctx.existing_journal()?;
-    let seen = scope.seen(journal.as_ref())?;
+    let max = args.max.map(NonZeroUsize::get);
+    let names_secrets = elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag;
+    // A secret may be given that only a later portion needs: it is looked for in all of them.
+    let most = max.filter(|_| !names_secrets);
+    let seen = scope.seen(journal.as_ref(), most)?;
     if seen.is_empty() && narrowed {
         hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
         scope.hint_at_others(ctx, journal.as_ref())?;
@@ -223,11 +227,11 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return nothing_to_send(ctx, args.output.format(), "nothing to send again");
     };
     let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
-    if elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag {
+    if names_secrets {
         refuse_strange_secrets(&secrets, &journal, &seen)?;
     }
-    let asked = seen.len();
-    let seen = &seen[..args.max.map_or(asked, NonZeroUsize::get).min(asked)];
+    let asked = if args.dry_run { 0 } else { scope.total(&journal, seen.len(), most)? };
+    let seen = &seen[..max.unwrap_or(seen.len()).min(seen.len())];
     let preparer = Preparer::new(ctx, args, elsewhere, secrets);
     let bulk = Bulk::new(ctx, Some(&journal), args.output.format());
     let stop_after = args.stop_after.map(NonZeroUsize::get);

@@ -50,13 +50,26 @@ impl Scope {
         Ok(())
     }
 
-    /// The deliveries, oldest failure first for a filter, as they were typed otherwise.
+    /// How many deliveries there are, of which so many were seen, and no more than `most` were looked at.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn total(&self, journal: &Journal, seen: usize, most: Option<usize>) -> Result<usize, Failure> {
+        match self {
+            Scope::Failed(filter) if most == Some(seen) => Ok(journal.count(&Query::failed(filter.clone()))?),
+            _ => Ok(seen),
+        }
+    }
+
+    /// The deliveries, oldest failure first for a filter, as they were typed otherwise; of a filter no more than `most`.
     ///
     /// # Errors
     /// When a named id does not exist or is not in the failed list.
-    pub fn seen(&self, journal: Option<&Journal>) -> Result<Vec<Seen>, Failure> {
+    pub fn seen(&self, journal: Option<&Journal>, most: Option<usize>) -> Result<Vec<Seen>, Failure> {
         match (self, journal) {
-            (Scope::Failed(filter), Some(journal)) => Ok(journal.seen(&Query::failed(filter.clone()))?),
+            (Scope::Failed(filter), Some(journal)) => {
+                Ok(journal.seen(&Query { limit: most, ..Query::failed(filter.clone()) })?)
+            }
             (Scope::Failed(_), None) => Ok(Vec::new()),
             (Scope::Ids(ids), journal) => {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));

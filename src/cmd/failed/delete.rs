@@ -50,7 +50,7 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let scope = Scope::settle(&ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
-    let seen = scope.seen(journal.as_ref())?;
+    let seen = scope.seen(journal.as_ref(), None)?;
     if seen.is_empty() && args.output.format() == Format::Text {
         args.filter.hint_at_unknown(ctx);
     }
