@@ -50,14 +50,19 @@ impl<'a> Intake<'a> {
     pub fn take(&mut self, failed: Failed) -> Result<(), Failure> {
         self.waiting_bytes += failed.event.bytes().len();
         self.waiting.push(failed);
-        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES { self.finish() } else { Ok(()) }
+        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Takes in what waits.
+    /// Takes in what waits, and leaves the journal as whoever opens it next likes to find it.
     ///
     /// # Errors
     /// When the journal cannot be written.
     pub fn finish(&mut self) -> Result<(), Failure> {
+        self.write()?;
+        Ok(self.journal.settle_imports()?)
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         if batch.is_empty() {

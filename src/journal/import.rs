@@ -56,6 +56,14 @@ impl Journal {
         Ok(taken)
     }
 
+    /// Moves what imports left in the WAL: each run of the program that only reads would go through all of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was imported is durable all the same.
+    pub fn settle_imports(&self) -> Result<(), StoreError> {
+        if self.wal_pages() > 0 { self.checkpoint() } else { Ok(()) }
+    }
+
     /// When an imported delivery failed, in the words of its list; none if it was tried again since, or never imported.
     ///
     /// # Errors

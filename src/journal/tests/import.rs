@@ -54,3 +54,15 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
     assert_eq!(journal.of_uuid(&own.uuid).unwrap().unwrap().id, own.id);
     assert!(accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id, "ids go on");
 }
+
+#[test]
+fn settled_imports_are_no_work_for_whoever_opens_the_journal_next() {
+    let bench = Bench::new();
+    let journal = bench.open_fast(1);
+    import(&journal, &["a", "b"]);
+    let log = || std::fs::metadata(beside(&bench.path(), "-wal")).unwrap().len();
+    assert!(log() > 0);
+    journal.settle_imports().unwrap();
+    assert_eq!(log(), 0);
+    assert!(bench.open_fast(2).of_uuid("b").unwrap().is_some());
+}
