@@ -21,8 +21,8 @@ impl Sample {
     /// Of at least one value.
     pub fn of(mut values: Vec<f64>) -> Sample {
         values.sort_by(f64::total_cmp);
-        let at = |quarters: usize| values[(values.len() - 1) * quarters / 4];
-        Sample { low: at(1), median: at(2), high: at(3) }
+        let last = values.len() - 1;
+        Sample { low: values[last / 4], median: values[last / 2], high: values[last - last / 4] }
     }
 }
 
