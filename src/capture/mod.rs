@@ -119,7 +119,7 @@ pub struct Caught {
     pub id: i64,
     /// The bin it is in.
     pub bin: String,
-    /// The type and action, if its body is an event.
+    /// The type and action, if its body begins as an event does.
     pub event: Option<EventName>,
     /// Bytes of its body, transfer coding undone.
     pub body_size: u64,

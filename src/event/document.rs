@@ -96,11 +96,24 @@ impl Event {
     ///
     /// None if it is not well-formed, its root is not `event`, or one of the two is missing, empty or there twice.
     pub fn names(document: &[u8]) -> Option<(String, String)> {
+        Event::names_until(document, |_| false)
+    }
+
+    /// Type and action of a document that others sent, as soon as both are known: what comes after them is not read, be it
+    /// well-formed or not. Where [`Event::names`] has an answer, this is the same.
+    pub fn title(document: &[u8]) -> Option<(String, String)> {
+        Event::names_until(document, Envelope::is_named)
+    }
+
+    fn names_until(document: &[u8], enough: impl Fn(&Envelope) -> bool) -> Option<(String, String)> {
         let decoded = decode(document).ok()?;
         let mut envelope = Envelope::default();
         for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH).ok()? {
-            match envelope.read(token.ok()?) {
+            let token = token.ok()?;
+            let ends_field = token.depth == 2 && matches!(token.kind, Kind::Close);
+            match envelope.read(token) {
                 Err(_) if envelope.current != Field::Object => return None,
+                _ if ends_field && enough(&envelope) => break,
                 _ => {}
             }
         }
@@ -218,6 +231,11 @@ impl Envelope {
         }
     }
 
+    /// Whether both the type and the action have come.
+    fn is_named(&self) -> bool {
+        self.event_type.is_some() && self.action.is_some()
+    }
+
     /// The type and the action.
     fn names(self) -> Result<(String, String), String> {
         Ok((field_value("type", self.event_type)?, field_value("action", self.action)?))
@@ -280,6 +298,29 @@ mod tests {
         }
         assert_eq!(Event::names(b"<other><type>a</type><action>b</action></other>"), None);
         assert_eq!(Event::names(b"type=a&action=b"), None);
+    }
+
+    #[test]
+    fn an_event_that_breaks_off_in_its_object_has_a_title_but_no_names() {
+        let title = |document: &str| Event::title(document.as_bytes());
+        let called = Some(("application".to_owned(), "created".to_owned()));
+        let begun = "<event><type>application</type><action>created</action>";
+        for rest in ["<object><application><id>1</i", "</event>", "", "<type>twice</type></event>", "</other>"] {
+            assert_eq!(title(&format!("{begun}{rest}")), called, "{rest}");
+        }
+        assert_eq!(Event::names(format!("{begun}<object>").as_bytes()), None);
+        let object_first = "<event><object><type>no</type></object><action>created</action><type>application</type>";
+        assert_eq!(title(object_first), called);
+        for document in [
+            "<event><type>application</type><action>created",
+            "<event><type>application</type><action/><object/></event>",
+            "<event><type>a</type><type>b</type><action>c</action></event>",
+            "<event><type><a/></type><action>c</action></event>",
+            "<other><type>a</type><action>b</action></other>",
+            "<event><type>a</type><action>b</action><object>\u{1}</object></event>",
+        ] {
+            assert_eq!(title(document), None, "{document}");
+        }
     }
 
     #[test]

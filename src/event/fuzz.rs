@@ -67,6 +67,9 @@ const WORDS: &[&str] = &[
 fn fuzzed_events_and_objects() {
     fuzz(SEEDS, WORDS, |input| {
         let body = carried(input);
+        if let Some(names) = Event::names(&body) {
+            assert_eq!(Event::title(&body), Some(names), "the title is what is read first of the names");
+        }
         if let Ok(event) = Event::from_document(body.to_vec()) {
             assert_eq!(event.bytes(), &*body, "it is sent as it came");
             let names = Event::names(&body).expect("an event has names");

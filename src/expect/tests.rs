@@ -18,7 +18,7 @@ fn caught(id: i64, head: &str, body: &str) -> OneKept {
     let mut capture =
         Capture::new(UnixMs(id), SocketAddr::from(([127, 0, 0, 1], 1)), format!("{head}\r\n\r\n").into_bytes());
     capture.malformed = false;
-    let event = Event::names(&event::carried(body.as_bytes()));
+    let event = Event::title(&event::carried(body.as_bytes()));
     let event = event.map(|(event_type, action)| EventName { event_type, action });
     Kept::new(id, "expect", event, capture, Body { bytes: body.into(), wire: None }).into()
 }
@@ -31,6 +31,17 @@ fn unmet(expectation: &Expectation, head: &str, body: &str) -> Vec<String> {
 fn fields(fields: &[(&str, &str)]) -> Expectation {
     let read = |(path, value): &(&str, &str)| (Selector::parse(path).unwrap(), (*value).to_owned());
     Expectation { matches: fields.iter().map(read).collect(), ..Expectation::default() }
+}
+
+#[test]
+fn an_event_that_breaks_off_is_not_the_one_that_was_expected() {
+    let expectation = Expectation { event_type: Some("application".to_owned()), ..Expectation::default() };
+    let (whole, broken_off) = (EVENT, &EVENT[..EVENT.len() - "</event>".len()]);
+    assert_eq!(unmet(&expectation, HEAD, whole), Vec::<String>::new());
+    assert_eq!(
+        unmet(&expectation, HEAD, broken_off),
+        ["it has no type: its body is no event: line 1, column 1: `<event>` is never closed"]
+    );
 }
 
 const HEAD: &str =

@@ -47,6 +47,9 @@ impl CaptureKeeper {
         journal.set_lock_timeout(LOCK_TIMEOUT)?;
         journal.read(|conn| {
             conn.pragma_update(None, "synchronous", "NORMAL")?;
+            // What is put aside while the oldest are deleted is some hundred captures: too few to write them to a file, and
+            // nothing to be seen in a folder for everybody.
+            conn.pragma_update(None, "temp_store", "MEMORY")?;
             // A bin is looked for in the transaction that puts a capture into it.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
             // Else a statement with another limit than last time would be prepared anew.
@@ -83,9 +86,9 @@ impl Keeper for CaptureKeeper {
     }
 }
 
-/// The type and action of a body that carries an event, be its object what it may. That it carries none is no error: anything may be caught.
+/// The type and action of a body that begins as an event does. That it is none is no error: anything may be caught.
 fn event_name(body: &[u8]) -> Option<EventName> {
-    let (event_type, action) = Event::names(&event::carried(body))?;
+    let (event_type, action) = Event::title(&event::carried(body))?;
     Some(EventName { event_type, action })
 }
 
