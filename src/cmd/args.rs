@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
+use serde::Serialize;
 
 use super::context::Context;
 use crate::batch::rate::Rate;
@@ -17,7 +18,7 @@ use crate::event::samples::AuthMode;
 use crate::event::{Compat, Wire, catalogue};
 use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
-use crate::output::Color;
+use crate::output::{Color, json};
 use crate::rule::StatusRanges;
 use crate::settings;
 use crate::switchboard::Source;
@@ -367,6 +368,13 @@ pub enum Format {
     Csv,
     /// XML.
     Xml,
+}
+
+impl Format {
+    /// A value that is all that is printed: over several lines as JSON, on one otherwise.
+    pub fn document(self, value: &impl Serialize) -> String {
+        if self == Format::Json { json::pretty(value) } else { json::compact(value) }
+    }
 }
 
 /// Declares an `--output` option that takes some of the formats.

@@ -15,7 +15,7 @@ use super::args::{Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetAr
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report;
-use super::sample::SampleArgs;
+use super::sample::{Purpose, SampleArgs};
 use crate::config::Endpoint;
 use crate::deliver::{Courier, NextBy, Shipment, event_headers};
 use crate::delivery::Status;
@@ -23,7 +23,6 @@ use crate::event::{Compat, Event, Object, pretty};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::output::human::Narrator;
-use crate::output::json;
 use crate::rule::Rule;
 use crate::settings::{self, Chosen, Origin};
 use crate::store::{NewDelivery, Store as _};
@@ -232,7 +231,7 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Fa
             args.sample.refuse_beside(ctx, "--object")?;
             Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
         }
-        (None, None) => args.sample.object(ctx, event_type, action)?,
+        (None, None) => args.sample.object(ctx, event_type, action, Purpose::Fire)?,
     };
     for change in &args.set {
         let (path, value) = change
@@ -311,7 +310,7 @@ fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<E
                 "retry_interval": compact(rule.interval),
             },
         });
-        ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+        ctx.ui.line(&format.document(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
@@ -322,7 +321,7 @@ fn dry_run_of_ignored(ctx: &Context<'_>, switch: Switch, words: &str, format: Fo
         ctx.ui.status(&format!("nothing would be sent; {words}"));
     } else {
         let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
-        ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+        ctx.ui.line(&format.document(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)

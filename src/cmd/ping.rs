@@ -8,7 +8,6 @@ use super::report::tls_hint;
 use crate::delivery::ErrorKind;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::output::json;
 use crate::rule::{Rule, StatusRanges};
 use crate::settings;
 use crate::target::Named;
@@ -82,7 +81,7 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
                     "url": url.to_string(), "http_status": outcome.http_status,
                     "duration_ms": duration_ms(answer.duration), "error": error,
                 });
-                ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+                ctx.ui.line(&format.document(&view))?;
             }
         }
         Ok(ctx.ui.flush()?)

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
 use crate::output::human::result_line;
-use crate::output::json::{self, DeliveryView};
+use crate::output::json::DeliveryView;
 
 /// The exit code that a delivery's state stands for.
 pub fn exit_of(delivery: &Delivery) -> Exit {
@@ -45,7 +45,7 @@ fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Form
         result_line(ctx.ui, delivery)
     } else {
         let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
-        if format == Format::Json { json::pretty(&view) } else { json::compact(&view) }
+        format.document(&view)
     };
     ctx.ui.line(&line)?;
     Ok(ctx.ui.flush()?)

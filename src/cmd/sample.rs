@@ -23,33 +23,37 @@ pub struct SampleArgs {
     seed: Option<u64>,
 }
 
+/// What a sample is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// To be sent.
+    Fire,
+    /// To be sent for this line of a batch: each has its own, also with `--seed`, and `--auth-mode` is for those that are
+    /// about an application.
+    Line(u64),
+    /// To be looked at.
+    Show,
+}
+
 impl SampleArgs {
     /// The sample's object.
     ///
     /// # Errors
     /// When there is none for the event, or none in the mode that was asked for.
-    pub fn object(&self, ctx: &Context<'_>, event_type: &str, action: &str) -> Result<Object, Failure> {
-        self.object_of(ctx, event_type, action, None)
-    }
-
-    /// The sample's object for a line of a batch: each has its own, also with `--seed`, and `--auth-mode` is for those
-    /// that are about an application.
-    ///
-    /// # Errors
-    /// As [`SampleArgs::object`].
-    pub fn object_of(
+    pub fn object(
         &self,
         ctx: &Context<'_>,
         event_type: &str,
         action: &str,
-        line: Option<u64>,
+        purpose: Purpose,
     ) -> Result<Object, Failure> {
+        let line = if let Purpose::Line(number) = purpose { Some(number) } else { None };
         let mode = self.auth_mode.map(|mode| mode.0).filter(|_| line.is_none() || event_type == "application");
         let cx = match self.seed {
             Some(seed) => SampleContext::seeded(seed.wrapping_add(line.map_or(0, scattered)), mode),
             None => SampleContext { now: ctx.now(), seed: ctx.env.seed(), mode },
         };
-        sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action))
+        sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action, purpose))
     }
 
     /// Refuses flags about the sample where there is none.
@@ -70,7 +74,15 @@ fn scattered(line: u64) -> u64 {
     line.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn refusal(none: NoSample, event_type: &str, action: &str) -> Failure {
+fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> Failure {
+    let with_object = match purpose {
+        Purpose::Fire => "`--object FILE`".to_owned(),
+        Purpose::Line(_) => "`\"object\"` or `\"object_file\"` in the line".to_owned(),
+        Purpose::Show => {
+            let words = [event_type, action].map(text::shell_word).join(" ");
+            format!("`hookfire fire {words} --object FILE`")
+        }
+    };
     match none {
         NoSample::NoModes => Failure::usage(format!(
             "`--auth-mode` is about the sample of an application, and `{event_type} {action}` is not about one"
@@ -78,7 +90,7 @@ fn refusal(none: NoSample, event_type: &str, action: &str) -> Failure {
         NoSample::OtherMode(mode) => {
             let mode = mode.as_str();
             Failure::usage(format!("`{action}` does not happen to applications of the mode that is asked for"))
-                .hint(format!("its sample is of `--auth-mode {mode}`; any other can be sent with `--object FILE`"))
+                .hint(format!("its sample is of `--auth-mode {mode}`; any other can be sent with {with_object}"))
         }
         NoSample::Unknown => {
             let failure = Failure::usage(format!("there is no built-in sample for `{event_type}` `{action}`"));
@@ -86,7 +98,11 @@ fn refusal(none: NoSample, event_type: &str, action: &str) -> Failure {
                 Some((near_type, near_action)) => failure.hint(format!("did you mean `{near_type} {near_action}`?")),
                 None => failure,
             };
-            failure.hint("any type and action can be sent with an object: `--object FILE`")
+            let failure = match purpose {
+                Purpose::Show => failure.hint("`hookfire events list` shows the events that have one"),
+                Purpose::Fire | Purpose::Line(_) => failure,
+            };
+            failure.hint(format!("any type and action can be sent with an object: {with_object}"))
         }
     }
 }

@@ -22,7 +22,8 @@ impl Scope {
     /// # Errors
     /// When nothing or two kinds of scope are named.
     pub fn settle(ids: &[i64], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
-        let words = Words { command, things: "deliveries", example: "42", list: "hookfire failed list" };
+        let (example, list) = ("42", "hookfire failed list");
+        let words = Words { command, things: "deliveries", example, filter: "--type account", list };
         Ok(settle(ids, !filter.is_empty(), all, &words)?.map_or(Scope::Failed(filter), Scope::Ids))
     }
 
@@ -89,6 +90,8 @@ pub struct Words<'a> {
     pub things: &'a str,
     /// An id.
     pub example: &'a str,
+    /// What narrows.
+    pub filter: &'a str,
     /// The command that lists them.
     pub list: &'a str,
 }
@@ -98,7 +101,7 @@ pub struct Words<'a> {
 /// # Errors
 /// When nothing or two kinds of scope are named.
 pub fn settle(ids: &[i64], filtered: bool, all: bool, words: &Words<'_>) -> Result<Option<Vec<i64>>, Failure> {
-    let Words { command, things, example, list } = words;
+    let Words { command, things, example, filter, list } = words;
     match (ids, filtered, all) {
         ([], true, false) | ([], false, true) => Ok(None),
         ([_, ..], false, false) => {
@@ -106,9 +109,7 @@ pub fn settle(ids: &[i64], filtered: bool, all: bool, words: &Words<'_>) -> Resu
             Ok(Some(ids.iter().copied().filter(|id| seen.insert(*id)).collect()))
         }
         ([], false, false) => Err(Failure::usage(format!("`{command}` needs to know which {things}"))
-            .hint(format!(
-                "name ids (`{command} {example}`), a filter (`{command} --type account`), or `{command} --all`"
-            ))
+            .hint(format!("name ids (`{command} {example}`), a filter (`{command} {filter}`), or `{command} --all`"))
             .hint(format!("`{list}` shows what there is"))),
         _ => Err(Failure::usage("name ids, a filter or `--all`, not two of them")),
     }

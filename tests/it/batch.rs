@@ -91,7 +91,7 @@ fn each_line_is_an_event_and_a_broken_one_is_told_with_its_number() {
     let told: Vec<&str> = outcome.stderr().lines().filter(|line| line.starts_with("error: ")).collect();
     let expected = [
         "error: line 4: unknown field `objekt`, expected one of `type`, `action`, `object`, `object_file`, `set`, `endpoint` at column 42",
-        "error: line 5: control character (\\u0000-\\u001F) found while parsing a string at column 33",
+        "error: line 5: not JSON: control character (\\u0000-\\u001F) found while parsing a string at column 33",
         "error: line 6: there is no built-in sample for `nothing` `known`",
         "error: line 7: its `object` cannot be sent",
         "error: line 8: `object` and `object_file` are both given",
@@ -130,7 +130,7 @@ fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
     assert_eq!(results.len(), 4);
     assert!(results.iter().all(|result| result["attempts"].as_array().unwrap().len() == 1), "{outcome}");
     let talk: Vec<Value> = outcome.stderr().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(talk[0], serde_json::json!({ "warning": "line 5: expected ident at column 2" }));
+    assert_eq!(talk[0], serde_json::json!({ "warning": "line 5: not JSON: expected ident at column 2" }));
     assert_eq!(talk[1]["error"]["kind"], "refused");
     let message = talk[1]["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("not all were delivered: 2 delivered, 2 failed, 1 line broken in "), "{message}");

@@ -226,6 +226,30 @@ fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
 }
 
 #[test]
+fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
+    let env = TestEnv::new();
+    let port = closed_port();
+    for name in ["token", "token", "key", "token"] {
+        let url = format!("http://127.0.0.1:{port}/?{name}=one");
+        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url]).run().assert_code(4);
+    }
+    let outcome = env.hookfire(["retry", "--all"]).run().assert_code(1);
+    insta::assert_snapshot!(outcome.stderr(), @"
+    error: #1 is left as it is
+    caused by: no usable value for the secret parameter `token`: its value was given literally, and values are never kept
+    hint: give it with `--secret token=@env:VARIABLE`
+    error: #2 is left as it is: it lacks the secret parameter `token` as well
+    error: #3 is left as it is
+    caused by: no usable value for the secret parameter `key`: its value was given literally, and values are never kept
+    hint: give it with `--secret key=@env:VARIABLE`
+    error: #4 is left as it is: it lacks the secret parameter `token` as well
+    4 not sent
+    ");
+    let dry = env.hookfire(["retry", "--all", "--dry-run"]).run().assert_code(1);
+    assert_eq!(dry.stderr().matches("hint: ").count(), 2, "{dry}");
+}
+
+#[test]
 fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());

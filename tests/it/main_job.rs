@@ -87,6 +87,15 @@ fn every_documented_event_with_a_full_object_has_a_sample() {
     hint: any type and action can be sent with an object: `--object FILE`
     ");
     assert!(!env.journal_path().exists(), "what was never accepted is not in the journal");
+    let outcome = env.hookfire(["events", "show", "order", "paid out"]).run().assert_code(2);
+    insta::assert_snapshot!(outcome.stderr(), @"
+    error: there is no built-in sample for `order` `paid out`
+    hint: `hookfire events list` shows the events that have one
+    hint: any type and action can be sent with an object: `hookfire fire order 'paid out' --object FILE`
+    ");
+    let other = ["events", "show", "application", "user_key_updated", "--auth-mode", "oauth"];
+    let outcome = env.hookfire(other).run().assert_code(2);
+    assert!(outcome.stderr().contains("with `hookfire fire application user_key_updated --object FILE`"), "{outcome}");
 }
 
 #[test]

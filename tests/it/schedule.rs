@@ -197,8 +197,16 @@ fn what_is_scheduled_can_be_cancelled_and_is_then_in_the_failed_list() {
     env.hookfire(["failed", "delete", "1"]).run().assert_code(0);
     let all = env.hookfire(["journal", "cancel", "--all", "-o", "json"]).run().assert_code(0);
     assert_eq!(all.json(), serde_json::json!({ "cancelled": 1 }));
+    assert_eq!(all.stdout(), "{\n  \"cancelled\": 1\n}\n");
+    let none = env.hookfire(["journal", "cancel", "-e", "gone", "-o", "ndjson"]).run().assert_code(0);
+    assert_eq!(none.stdout(), "{\"cancelled\":0}\n");
     env.hookfire(["journal", "cancel", "9"]).run().assert_code(5);
-    env.hookfire(["journal", "cancel"]).run().assert_code(2);
+    let scopes = "name ids (`hookfire journal cancel 42`), a filter (`hookfire journal cancel -e staging`), or \
+                  `hookfire journal cancel --all`";
+    let unscoped = env.hookfire(["journal", "cancel"]).run().assert_code(2);
+    assert!(unscoped.stderr().contains(scopes), "{unscoped}");
+    env.hookfire(["journal", "cancel", "--all", "-e", "gone"]).run().assert_code(2);
+    env.hookfire(["journal", "cancel", "--all", "1"]).run().assert_code(2);
 }
 
 #[test]

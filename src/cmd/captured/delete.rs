@@ -53,7 +53,8 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let query = args.filter.query(ctx.now())?;
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let command = "hookfire captured delete";
-    let words = Words { command, things: "captures", example: "17", list: "hookfire captured list" };
+    let (example, filter, list) = ("17", "--type account", "hookfire captured list");
+    let words = Words { command, things: "captures", example, filter, list };
     let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::meaning::{Difference, Kind, Verdict, compare};
-use crate::output::{Tone, json};
+use crate::output::Tone;
 use crate::secret::MASK;
 use crate::store::Store as _;
 use crate::target::{Named, Value};
@@ -129,7 +129,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         Format::Text => text(ctx, args, &verdict, &request),
         format => {
             let view = view(args, &verdict, &request);
-            let line = if format == Format::Json { json::pretty(&view) } else { json::compact(&view) };
+            let line = format.document(&view);
             ctx.ui.line(&line).map_err(Failure::from)
         }
     };

@@ -4,11 +4,10 @@ use clap::{Args, ValueHint};
 
 use crate::cmd::args::{CompatArg, Format, PageOutput};
 use crate::cmd::context::Context;
-use crate::cmd::sample::SampleArgs;
+use crate::cmd::sample::{Purpose, SampleArgs};
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::json;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +41,7 @@ pub struct EventsShowArgs {
 }
 
 pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let object = args.sample.object(ctx, &args.event_type, &args.action)?;
+    let object = args.sample.object(ctx, &args.event_type, &args.action, Purpose::Show)?;
     let compat = args.compat.map(|compat| compat.0).unwrap_or_default();
     let event = Event::build(&args.event_type, &args.action, &object, compat)?;
     match args.output.format() {
@@ -51,7 +50,7 @@ pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Fail
             let view = serde_json::json!({
                 "type": event.event_type(), "action": event.action(), "event": String::from_utf8_lossy(event.bytes()),
             });
-            ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+            ctx.ui.line(&format.document(&view))?;
         }
     }
     ctx.ui.flush()?;

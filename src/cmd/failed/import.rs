@@ -11,7 +11,6 @@ use crate::cmd::context::Context;
 use crate::cmd::intake::{Intake, unreadable};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::output::json;
 use crate::tenant;
 use crate::text::count;
 
@@ -76,7 +75,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ctx.ui.line(&format!("imported {}{known}", count(imported, "failed delivery", "failed deliveries")))?;
     } else {
         let view = serde_json::json!({ "imported": imported, "known": known, "broken": broken, "problems": named });
-        ctx.ui.line(&json::compact(&view))?;
+        ctx.ui.line(&args.output.format().document(&view))?;
     }
     ctx.ui.flush()?;
     taken?;

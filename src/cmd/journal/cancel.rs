@@ -4,10 +4,10 @@ use clap::{Args, ValueHint};
 
 use crate::cmd::args::{DeliveryId, Format, ReportOutput};
 use crate::cmd::context::Context;
+use crate::cmd::scope::{self, Words};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
-use crate::output::json;
 use crate::store::{Schedule as _, Seen, Store as _};
 use crate::text::count;
 
@@ -28,26 +28,30 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JournalCancelArgs {
     /// Scheduled deliveries, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other, required_unless_present_any = ["all", "endpoint"])]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
     /// All that are meant for this endpoint
-    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "ids")]
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
     endpoint: Option<String>,
     /// Everything that is scheduled
-    #[arg(long, conflicts_with_all = ["ids", "endpoint"])]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     output: ReportOutput,
 }
 
 pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let command = "hookfire journal cancel";
+    let (example, filter, list) = ("42", "-e staging", "hookfire journal list --status pending");
+    let words = Words { command, things: "deliveries", example, filter, list };
+    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
+    let named = scope::settle(&ids, args.endpoint.is_some(), args.all, &words)?;
     let journal = ctx.existing_journal()?;
-    let seen = seen(args, journal.as_ref())?;
+    let seen = seen(named.as_deref(), args.endpoint.as_deref(), journal.as_ref())?;
     let cancelled = journal.as_ref().map_or(Ok(0), |journal| journal.unschedule(&seen))?;
-    if args.output.format() == Format::Text {
-        ctx.ui.line(&format!("cancelled {}", count(cancelled, "delivery", "deliveries")))?;
-    } else {
-        ctx.ui.line(&json::compact(&serde_json::json!({ "cancelled": cancelled })))?;
+    match args.output.format() {
+        Format::Text => ctx.ui.line(&format!("cancelled {}", count(cancelled, "delivery", "deliveries")))?,
+        format => ctx.ui.line(&format.document(&serde_json::json!({ "cancelled": cancelled })))?,
     }
     ctx.ui.flush()?;
     if cancelled > 0 {
@@ -56,19 +60,19 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-fn seen(args: &JournalCancelArgs, journal: Option<&Journal>) -> Result<Vec<Seen>, Failure> {
-    if args.ids.is_empty() {
-        return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.scheduled(args.endpoint.as_deref()))?);
-    }
-    let named = args.ids.iter().map(|id| {
-        let Some(journal) = journal else { return Err(Failure::no_delivery(id.0)) };
-        let delivery = journal.delivery(id.0)?.ok_or_else(|| Failure::no_delivery(id.0))?;
-        if !journal.is_scheduled(id.0)? {
+fn seen(named: Option<&[i64]>, endpoint: Option<&str>, journal: Option<&Journal>) -> Result<Vec<Seen>, Failure> {
+    let Some(ids) = named else {
+        return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.scheduled(endpoint))?);
+    };
+    let seen = ids.iter().map(|&id| {
+        let Some(journal) = journal else { return Err(Failure::no_delivery(id)) };
+        let delivery = journal.delivery(id)?.ok_or_else(|| Failure::no_delivery(id))?;
+        if !journal.is_scheduled(id)? {
             let status = delivery.status.as_str();
-            return Err(Failure::new(Kind::NotFound, format!("#{} is not scheduled: it is {status}", id.0))
-                .hint(format!("`hookfire journal show {}` shows it", id.0)));
+            return Err(Failure::new(Kind::NotFound, format!("#{id} is not scheduled: it is {status}"))
+                .hint(format!("`hookfire journal show {id}` shows it")));
         }
-        Ok(Seen { id: id.0, attempts: delivery.attempt_count })
+        Ok(Seen { id, attempts: delivery.attempt_count })
     });
-    named.collect()
+    seen.collect()
 }

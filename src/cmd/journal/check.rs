@@ -6,7 +6,6 @@ use crate::cmd::args::{Format, ReportOutput};
 use crate::cmd::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::output::json;
 use crate::settings::{self, Origin};
 use crate::text::count;
 
@@ -54,7 +53,7 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
             "attempts": health.attempts, "captures": health.captures, "problems": health.problems,
         });
-        ctx.ui.line(&if args.output.format() == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+        ctx.ui.line(&args.output.format().document(&view))?;
     }
     ctx.ui.flush()?;
     if health.problems.is_empty() {

@@ -8,7 +8,6 @@ use crate::cmd::args::{Format, ReportOutput};
 use crate::cmd::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::output::json;
 use crate::settings;
 use crate::store::StoreError;
 
@@ -56,7 +55,7 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
         Format::Text => ctx.ui.line(&format!("exported {} to {path}", journal.path().display()))?,
         format => {
             let view = serde_json::json!({ "path": args.file.to_string_lossy(), "bytes": bytes });
-            ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+            ctx.ui.line(&format.document(&view))?;
         }
     }
     ctx.ui.flush()?;

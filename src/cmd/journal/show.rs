@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::human;
-use crate::output::json::{self, DeliveryView};
+use crate::output::json::DeliveryView;
 use crate::store::Store as _;
 
 const EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ pub fn page(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: F
         Format::Text => ctx.ui.line(&human::page(ctx.ui, delivery, &attempts()?, &event, ctx.now()))?,
         _ => {
             let view = DeliveryView::new(delivery).with_attempts(&attempts()?).with_event(&event);
-            ctx.ui.line(&if format == Format::Json { json::pretty(&view) } else { json::compact(&view) })?;
+            ctx.ui.line(&format.document(&view))?;
         }
     }
     ctx.ui.flush()?;

@@ -9,7 +9,7 @@ use crate::delivery::Status;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::output::{json, table};
+use crate::output::table;
 use crate::store::{Seen, Store as _};
 use crate::text::count;
 
@@ -51,7 +51,7 @@ pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
     let deleted = if plan.ids.is_empty() { 0 } else { (plan.delete)()? };
     match plan.format {
         Format::Text => ctx.ui.line(&format!("deleted {}", count(deleted, plan.one, plan.many)))?,
-        _ => ctx.ui.line(&json::compact(&serde_json::json!({ "deleted": deleted })))?,
+        format => ctx.ui.line(&format.document(&serde_json::json!({ "deleted": deleted })))?,
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
@@ -65,7 +65,7 @@ fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failu
         ctx.ui.status(&format!("{what} would be deleted (--dry-run)"));
     } else {
         let view = serde_json::json!({ "would_delete": plan.ids.len(), "ids": plan.ids });
-        ctx.ui.line(&json::compact(&view))?;
+        ctx.ui.line(&plan.format.document(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)

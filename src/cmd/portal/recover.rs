@@ -21,7 +21,6 @@ use crate::delivery::Status;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
-use crate::output;
 use crate::portal::Portal;
 use crate::recover::tenant::Listing;
 use crate::store::Seen;
@@ -239,7 +238,7 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
             "recovered": delivered, "still_failing": failed + not_sent, "skipped": skipped,
             "deleted": done.deleted, "left": done.left, "and_more": done.and_more,
         });
-        ctx.ui.line(&output::json::compact(&view))?;
+        ctx.ui.line(&args.output.format().document(&view))?;
     }
     Ok(ctx.ui.flush()?)
 }
@@ -278,7 +277,7 @@ fn dry_run(args: &PortalRecoverArgs, ctx: &Context<'_>, portal: &Portal<'_>) -> 
         let view = json!({
             "dry_run": true, "listed": listing.failures.len(), "would_send": send, "would_delete": would_delete,
         });
-        ctx.ui.line(&output::json::compact(&view))?;
+        ctx.ui.line(&args.output.format().document(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)

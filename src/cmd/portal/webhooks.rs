@@ -121,7 +121,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     };
     let shown: Map<String, Value> = webhook(&answered.body).into_iter().map(masked).collect();
     if args.output.format() != Format::Text {
-        ctx.ui.line(&output::json::compact(&json!({ "webhook": shown })))?;
+        ctx.ui.line(&args.output.format().document(&json!({ "webhook": shown })))?;
     } else if shown.is_empty() {
         ctx.ui.status("the tenant has taken it, and does not say how it stands now");
     } else {

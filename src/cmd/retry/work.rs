@@ -1,5 +1,6 @@
 //! What `retry` gives the engine to do, and what it says of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::RetryArgs;
@@ -38,6 +39,8 @@ pub struct Resending<'a> {
     counted_down: Option<u64>,
     /// Whether ids were named, so that each one skipped is worth a word.
     named: bool,
+    /// The secrets whose lack was told in full, and the endpoints that it was told of.
+    lacking: HashSet<(String, Option<String>)>,
 }
 
 impl<'a> Resending<'a> {
@@ -50,7 +53,8 @@ impl<'a> Resending<'a> {
         stop_after: Option<usize>,
     ) -> Resending<'a> {
         let feed = Box::new(|| Task::End);
-        Resending { ctx, args, preparer, feed, bulk, stop_after, of: None, counted_down: None, named: false }
+        let (of, counted_down, lacking) = (None, None, HashSet::new());
+        Resending { ctx, args, preparer, feed, bulk, stop_after, of, counted_down, named: false, lacking }
     }
 
     /// Of so many, whose ids were named or not.
@@ -73,10 +77,17 @@ impl<'a> Resending<'a> {
         Narrator { ui: self.ctx.ui, terse: true }
     }
 
-    /// Something keeps a delivery from being sent.
-    fn not_sent(&mut self, id: i64, failure: Failure) {
-        let missing = failure.error.downcast_ref::<MissingSecret>().is_some();
-        self.bulk.failed(if missing { failure.about(format!("#{id} is left as it is")) } else { failure });
+    /// Something keeps a delivery from being sent. That a secret is missing is told in full once; of the others that lack
+    /// it, a line each.
+    fn not_sent(&mut self, delivery: &Delivery, failure: Failure) {
+        let Some(missing) = failure.error.downcast_ref::<MissingSecret>() else { return self.bulk.failed(failure) };
+        let id = delivery.id;
+        let told = (missing.to_string(), delivery.endpoint.clone());
+        let again = format!("#{id} is left as it is: it lacks the secret {} as well", missing.described());
+        self.bulk.failed(match self.lacking.insert(told) {
+            true => failure.about(format!("#{id} is left as it is")),
+            false => Failure::new(failure.kind, again),
+        });
     }
 
     /// Says what would be sent.
@@ -88,7 +99,7 @@ impl<'a> Resending<'a> {
             let Some(delivery) = journal.delivery(id)? else { continue };
             match self.preparer.prepare(&delivery) {
                 Ok(_) => self.print_plan(&delivery)?,
-                Err(e) => self.not_sent(id, e),
+                Err(e) => self.not_sent(&delivery, e),
             }
         }
         self.ctx.ui.status("nothing is sent (--dry-run)");
@@ -135,7 +146,7 @@ impl Work for Resending<'_> {
         match self.preparer.prepare(delivery) {
             Ok(shipment) => Some(shipment),
             Err(e) => {
-                self.not_sent(delivery.id, e);
+                self.not_sent(delivery, e);
                 // One that waits for its next attempt is told again, as interrupted.
                 if delivery.status != Status::Pending {
                     self.bulk.tally.not_sent += 1;
@@ -170,7 +181,7 @@ impl Work for Resending<'_> {
             }
             News::TakenOver(id) => {
                 self.bulk.tally.not_sent += 1;
-                self.not_sent(id, DeliverError::TakenOver(id).into());
+                self.bulk.failed(DeliverError::TakenOver(id).into());
             }
             News::Sending { .. } | News::NotTaken(_) => {}
         }

@@ -9,7 +9,6 @@ use crate::cmd::portal::listing;
 use crate::cmd::scope::confirmed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
-use crate::output::json;
 use crate::text::count;
 use crate::time::{Edge, UnixMs, failures_list_time, parse_time};
 
@@ -63,11 +62,11 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     let more = listing.cut && listing.failures.last().is_some_and(|listed| doomed(listed.at));
     let what = count(number, "failed delivery", "failed deliveries");
     let what = if more { format!("{what} and more") } else { what };
-    let text = args.output.format() == Format::Text;
+    let format = args.output.format();
     if args.dry_run {
-        match text {
-            true => ctx.ui.status(&format!("{what} on the tenant would be deleted (--dry-run)")),
-            false => ctx.ui.line(&json::compact(&serde_json::json!({ "would_delete": number, "and_more": more })))?,
+        match format {
+            Format::Text => ctx.ui.status(&format!("{what} on the tenant would be deleted (--dry-run)")),
+            _ => ctx.ui.line(&format.document(&serde_json::json!({ "would_delete": number, "and_more": more })))?,
         }
         ctx.ui.flush()?;
         return Ok(Exit::Done);
@@ -79,9 +78,9 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         }
         portal.delete_failures(last.map(failures_list_time).as_deref())?;
     }
-    match text {
-        true => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
-        false => ctx.ui.line(&json::compact(&serde_json::json!({ "deleted": number, "and_more": more })))?,
+    match format {
+        Format::Text => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
+        _ => ctx.ui.line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
