@@ -1,8 +1,10 @@
 //! Every fault of an endpoint that the README's promises are about, in one table: for each, what a `fire`, a `retry` and a
 //! `ping` end with, that the time and the memory are not the endpoint's to decide, and that no secret gets out.
 //!
-//! The words that a user reads of each are `wire.rs`'s and `tls.rs`'s. Every world names a proxy that is not there, which
+//! The same of several in one batch are `faults/batch.rs`'s. The words that a user reads of each are `wire.rs`'s and `tls.rs`'s. Every world names a proxy that is not there, which
 //! loopback must never be sent through, and every program has a ceiling to its memory.
+
+mod batch;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -35,6 +37,8 @@ struct Endpoint {
     url: String,
     options: Vec<String>,
     timeout: Duration,
+    /// The same for connecting: told from another stall only where it runs out first, and well before.
+    connect_timeout: Duration,
     /// Where it stands that each attempt is one connection.
     server: Option<Server>,
     /// Who must never be connected to.
@@ -44,7 +48,16 @@ struct Endpoint {
 
 impl Endpoint {
     fn at(url: String) -> Endpoint {
-        Endpoint { url, options: Vec::new(), timeout: LONG, server: None, bystander: None, others: Vec::new() }
+        let (timeout, connect_timeout) = (LONG, LONG);
+        Endpoint {
+            url,
+            options: Vec::new(),
+            timeout,
+            connect_timeout,
+            server: None,
+            bystander: None,
+            others: Vec::new(),
+        }
     }
 
     fn with(mut self, other: impl Send + 'static) -> Endpoint {
@@ -59,6 +72,11 @@ impl Endpoint {
 
     fn within(self, timeout: Duration) -> Endpoint {
         Endpoint { timeout, ..self }
+    }
+
+    /// What an attempt may take.
+    fn longest(&self) -> Duration {
+        self.timeout.min(self.connect_timeout)
     }
 
     fn options(mut self, options: &[&str]) -> Endpoint {
@@ -77,9 +95,9 @@ fn sends(answer: &str) -> Endpoint {
     does(raw(answer.replace("CANARY", CANARY)))
 }
 
-/// A success, or a refusal, with this after its status line.
+/// A success with this after its status line; it says that the connection ends with it, as it does.
 fn ok(rest: &str) -> Endpoint {
-    sends(&format!("HTTP/1.1 200 OK\r\n{rest}"))
+    sends(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{rest}"))
 }
 
 /// With an event that no socket's buffer holds, and a server that does this with it.
@@ -149,7 +167,7 @@ fn rows() -> Vec<Row> {
         // No connection.
         ("refused", || Endpoint::at(format!("http://127.0.0.1:{}", closed_port())), Unanswered("connect", false)),
         ("unresolvable", || Endpoint::at("http://x.invalid".to_owned()), Unanswered("dns", false)),
-        ("a stalled connect", || stalled(never_accepting()).endless(), Unanswered("timeout", false)),
+        ("a stalled connect", || stalled(never_accepting()), Unanswered("timeout", false)),
         // No TLS.
         ("an untrusted certificate", || tls(HERE, NOW, false), Unanswered("tls", false)),
         ("a certificate for another host", || tls(&["other.example"], NOW, true), Unanswered("tls", false)),
@@ -179,12 +197,12 @@ fn rows() -> Vec<Row> {
         ("a flood of 100s before it", || flood(), Delivered),
         (
             "103 before it",
-            || sends("HTTP/1.1 103 Early Hints\r\nLink: <CANARY>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+            || sends("HTTP/1.1 103 Early Hints\r\nLink: <CANARY>\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
             Delivered,
         ),
         ("one length twice", || ok("Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"), Delivered),
         ("control bytes in the body", || ok("Content-Length: 8\r\n\r\n\x1b[2J\x07\0\r\n"), Delivered),
-        ("a reason in Latin-1", || does(raw(b"HTTP/1.1 200 \xe9t\xe9\r\nContent-Length: 0\r\n\r\n")), Delivered),
+        ("a reason in Latin-1", || does(raw(b"HTTP/1.1 200 \xe9t\xe9\r\nConnection: close\r\n\r\n")), Delivered),
         ("a truncated body", || does(head_then_cut_body(1000, 300)), Delivered),
         ("a reset in the body", || does(raw_then_reset("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nab")), Delivered),
         ("a dripping body", || does(drip_body(Duration::from_millis(20), b'x')).within(2 * SHORT), Delivered),
@@ -218,10 +236,10 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 fn stalled(nobody: NeverAccepting) -> Endpoint {
-    Endpoint::at(nobody.url()).with(nobody)
+    Endpoint { connect_timeout: SHORT, ..Endpoint::at(nobody.url()) }.with(nobody)
 }
 
 fn spoken_to_in_tls() -> Endpoint {
@@ -240,7 +258,7 @@ fn giant_header() -> Endpoint {
 }
 
 fn flood() -> Endpoint {
-    sends(&("HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    sends(&("HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000) + "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"))
 }
 
 /// The secret, each of its bytes in a chunk of its own.
@@ -266,24 +284,32 @@ fn every_fault_of_an_endpoint_ends_as_it_should_in_time_in_bounds_and_in_silence
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is not as it should be at one row, in words.
-fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
-    let (mut env, endpoint) = (TestEnv::new(), endpoint());
+/// Where a fault is met: with a secret, and with a proxy that is not there.
+fn world() -> TestEnv {
+    let mut env = TestEnv::new();
     env.set("ALL_PROXY", format!("http://127.0.0.1:{}", closed_port()));
     env.set("NO_PROXY", "x.invalid");
     env.set("TOKEN", CANARY);
+    env
+}
+
+/// What is not as it should be at one row, in words.
+fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
+    let (env, endpoint) = (world(), endpoint());
     env.write_file("large.xml", large_event());
     let event: &[&str] =
         if endpoint.options.iter().any(|option| option == "--event") { &[] } else { &["user", "created"] };
     let url = format!("{}/hook?token={}", endpoint.url, form_encoded());
-    let timeout = format!("{}ms", endpoint.timeout.as_millis());
-    let target = ["--url", &url, "--timeout", &timeout, "-H", "Authorization: @env:TOKEN"];
+    let [timeout, connect] = [endpoint.timeout, endpoint.connect_timeout].map(|time| format!("{}ms", time.as_millis()));
+    let target =
+        ["--url", &url, "--timeout", &timeout, "--connect-timeout", &connect, "-H", "Authorization: @env:TOKEN"];
     let options: Vec<&str> = endpoint.options.iter().map(String::as_str).collect();
     let tls: Vec<&str> = options.windows(2).filter(|pair| pair[0] == "--cacert").flatten().copied().collect();
+    let run = |env: &TestEnv, args: &[&str]| run(env, MEMORY_KIB, args);
     let fire = run(&env, &[&["fire", "--no-retry", "-o", "json"], event, &target, &options].concat());
     // A verbose one, to the same end; and of what is in the failed list, one more attempt.
     let verbose = run(&env, &[&["fire", "--no-retry", "-v"], event, &target, &options].concat());
-    let retry = run(&env, &[&["retry", "1", "-o", "json"][..], &target[..4], &tls].concat());
+    let retry = run(&env, &[&["retry", "1", "-o", "json"][..], &target[..6], &tls].concat());
     let ping = run(&env, &[&["ping", "-vv"], &target[..], &tls].concat());
     let shown = run(&env, &["journal", "show", "1"]);
 
@@ -298,7 +324,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
             }
             continue;
         }
-        for what in end.misses(outcome, attempt, endpoint.timeout) {
+        for what in end.misses(outcome, attempt, endpoint.longest()) {
             wrong(&what, outcome);
         }
     }
@@ -324,8 +350,8 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
 }
 
 /// Under a ceiling for its memory.
-fn run(env: &TestEnv, args: &[&str]) -> Outcome {
-    let line = format!("ulimit -d {MEMORY_KIB}; exec \"$0\" \"$@\"");
+fn run(env: &TestEnv, ceiling_kib: u32, args: &[&str]) -> Outcome {
+    let line = format!("ulimit -d {ceiling_kib}; exec \"$0\" \"$@\"");
     env.program("sh").args(["-c", &line, env!("CARGO_BIN_EXE_hookfire")]).args(args).run()
 }
 
@@ -369,8 +395,11 @@ fn form_encoded() -> String {
 
 /// 1 MB.
 fn large_event() -> String {
-    let text = "x".repeat(1_000_000);
-    format!("<event><type>t</type><action>a</action><object><t>{text}</t></object></event>")
+    format!("<event><type>t</type><action>a</action><object>{}</object></event>", large_object())
+}
+
+fn large_object() -> String {
+    format!("<t>{}</t>", "x".repeat(1_000_000))
 }
 
 impl End {
@@ -389,7 +418,11 @@ impl End {
             return vec![format!("not one of the codes {:?}", self.codes())];
         }
         let delivery = outcome.json();
-        let delivery = if delivery.is_array() { &delivery[0] } else { &delivery };
+        self.misses_of(if delivery.is_array() { &delivery[0] } else { &delivery }, attempt, timeout)
+    }
+
+    /// What a delivery has of another end.
+    fn misses_of(self, delivery: &Value, attempt: usize, timeout: Duration) -> Vec<String> {
         let tried = &delivery["attempts"][attempt];
         let said = (tried["error"]["kind"].as_str(), tried["http_status"].as_u64(), tried["maybe_received"] == true);
         let as_it_should = match self {

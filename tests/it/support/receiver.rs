@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a delivery is answered.
@@ -19,8 +21,14 @@ pub enum Reply {
     Status(u16),
     /// With this status, and then the connection is closed without having said so.
     ThenClose(u16),
+    /// As [`Reply::ThenClose`], with the end in one packet with the answer: nobody who has the one has not the other.
+    WithItsEnd(u16),
+    /// With this status, and over the same connection with a success that nobody asked for.
+    Twice(u16),
     /// Not at all; the connection is closed.
     Hangup,
+    /// Not at all; the connection is broken.
+    Reset,
     /// With this status, after a while.
     After(Duration, u16),
 }
@@ -123,9 +131,25 @@ fn serve(stream: &TcpStream, shared: &Shared) {
             thread::sleep(pause);
         }
         shared.lock().now -= 1;
-        let (Reply::Status(status) | Reply::ThenClose(status) | Reply::After(_, status)) = reply else { return };
-        let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
-        if (&*stream).write_all(answer.as_bytes()).is_err() || matches!(reply, Reply::ThenClose(_)) {
+        let answer = |status: u16| format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
+        let bytes = match reply {
+            Reply::Status(status) | Reply::ThenClose(status) | Reply::WithItsEnd(status) | Reply::After(_, status) => {
+                answer(status)
+            }
+            Reply::Twice(status) => answer(status) + &answer(200),
+            Reply::Hangup => return,
+            Reply::Reset => {
+                // Closing with a linger time of zero sends RST.
+                sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("SO_LINGER on an open socket");
+                return;
+            }
+        };
+        #[cfg(target_os = "linux")]
+        if matches!(reply, Reply::WithItsEnd(_)) {
+            sockopt::set_tcp_cork(stream, true).ok();
+        }
+        let ends = matches!(reply, Reply::ThenClose(_) | Reply::WithItsEnd(_));
+        if (&*stream).write_all(bytes.as_bytes()).is_err() || ends {
             return;
         }
     }
