@@ -124,11 +124,7 @@ impl Sender {
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return self.overdue(exchange.abandon()),
                 Err(RecvTimeoutError::Timeout) => {}
                 // The thread ended without a word, which only a panic in the client does.
-                Err(RecvTimeoutError::Disconnected) => {
-                    let gave_up = "the HTTP client gave up without a reason";
-                    let failure = || no_response(ErrorKind::Protocol, gave_up.to_owned());
-                    return cut_short(exchange.abandon(), "could not be read", failure);
-                }
+                Err(RecvTimeoutError::Disconnected) => return gave_up(exchange.abandon()),
             }
         }
     }
@@ -164,6 +160,12 @@ impl Sender {
 fn stopped(received: Option<Received>) -> Result<Collected, NoResponse> {
     let failure = || no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned());
     cut_short(received, "was still coming when the program was stopped", failure)
+}
+
+/// What there is of an exchange in which the client panicked.
+fn gave_up(received: Option<Received>) -> Result<Collected, NoResponse> {
+    let failure = || no_response(ErrorKind::Protocol, "the HTTP client gave up without a reason".to_owned());
+    cut_short(received, "could not be read", failure)
 }
 
 /// What there is of an exchange that is not waited for any longer: the beginning of an answer, else `failure`.

@@ -8,13 +8,14 @@
 //! request was written to it. So it is still exactly one request each.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::worker::{Progress, exchange};
-use super::{Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, body_limit, masked, stopped, wire_request};
+use super::{Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, body_limit, gave_up, masked, stopped, wire_request};
 use crate::delivery::{AttemptError, ErrorKind};
 use crate::target::Resolved;
 use crate::transport::{Answer, Answered, Crew, NoResponse, Request};
@@ -159,7 +160,9 @@ impl Shared {
             };
             state.under_way.insert(key, under_way);
             drop(state);
-            let result = make(&sender, request, &progress);
+            // After a panic, which was told, the others are sent as if it were the endpoint's fault.
+            let made = catch_unwind(AssertUnwindSafe(|| make(&sender, request, &progress)));
+            let result = made.unwrap_or_else(|_| gave_up(progress.take()));
             let taken_back = self.lock().under_way.remove(&key);
             // Turned away from: another worker has this one's place by now.
             let Some(UnderWay { answered, .. }) = taken_back else { return };

@@ -182,3 +182,26 @@ fn an_answer_that_nobody_asked_for_is_nobodys() {
     assert_eq!(ends, HashMap::from([("503".to_owned(), LINES)]), "{outcome}");
     assert_eq!(refused.load(Ordering::Relaxed), LINES);
 }
+
+/// The system's refusal to wait is something that the client's runtime does not expect.
+#[test]
+fn a_panic_in_the_middle_of_a_batch_tells_no_secret_and_loses_no_delivery() {
+    if !can_inject() {
+        return;
+    }
+    let (env, server) = (world(), Server::script(vec![]).lenient());
+    env.write_file("batch.ndjson", lines(4));
+    let url = format!("{}/hook?token={}", server.url(), form_encoded());
+    let inject = ["-f", "-o", "/dev/null", "-e", "inject=?epoll_wait,?epoll_pwait:error=EINVAL:when=1"];
+    let fire = [env!("CARGO_BIN_EXE_hookfire"), "fire", "--batch", "batch.ndjson", "--no-retry", "-j", "2", "-vv"];
+    let target = ["-H", "Authorization: @env:TOKEN", "--url", &url];
+    let outcome = env.program("strace").args(inject).args(fire).args(target).run().assert_code(4);
+    assert!(outcome.stderr().contains("hookfire has a bug: it panicked at "), "{outcome}");
+    env.assert_nowhere(CANARY, &[&outcome]);
+    for id in ["1", "2", "3", "4"] {
+        let failed = env.hookfire(["failed", "show", id, "-o", "json"]).run().assert_code(0).json();
+        let attempt = &failed["attempts"][0];
+        let said = (&attempt["error"]["kind"], &attempt["maybe_received"]);
+        assert_eq!(said, (&"protocol".into(), &true.into()), "{failed:#}");
+    }
+}
