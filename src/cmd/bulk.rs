@@ -18,7 +18,7 @@ use crate::output::Progress;
 use crate::output::human::result_line;
 use crate::output::json::{self, DeliveryView};
 use crate::text::count;
-use crate::time::{UnixMs, measured, measured_finely};
+use crate::time::{Clock as _, UnixMs, measured, measured_finely};
 
 /// So many of each end, and what there is to say at the end.
 #[derive(Default)]
@@ -80,7 +80,11 @@ impl Tally {
         if words.is_empty() { "nothing to send".to_owned() } else { words.join(", ") }
     }
 
-    fn add(&mut self, delivery: &Delivery) {
+    /// Counts a delivery that has come to its end. Only what the user stopped ends the command as interrupted: what was given up
+    /// for another reason, that reason was told.
+    fn add(&mut self, delivery: &Delivery, stopped: bool) {
+        let exit = exit_of(delivery);
+        self.exit = self.exit.worst(if exit == Exit::Interrupted && !stopped { Exit::Error } else { exit });
         match delivery.status {
             Status::Delivered => self.delivered += 1,
             Status::Ignored => self.ignored += 1,
@@ -90,7 +94,6 @@ impl Tally {
             Status::Pending => self.scheduled += 1,
         }
         self.in_a_row = if delivery.status == Status::Delivered { 0 } else { self.in_a_row + 1 };
-        self.exit = self.exit.worst(exit_of(delivery));
     }
 }
 
@@ -138,7 +141,7 @@ impl<'a> Bulk<'a> {
 
     /// A delivery has come to its end.
     pub fn ended(&mut self, delivery: &Delivery) {
-        self.tally.add(delivery);
+        self.tally.add(delivery, self.ctx.clock.interrupted());
         if self.tally.unreported.is_none() && !self.silent {
             self.tally.unreported = self.line(delivery).err();
         }

@@ -250,6 +250,23 @@ fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
 }
 
 #[test]
+fn a_secret_that_is_gone_before_the_next_attempt_is_no_interrupt_of_the_users() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(503).held()]);
+    let secret = env.write_file("token", "one");
+    env.hookfire(["fire", "user", "created", "--no-retry", "--secret", "token=@file:token", "--url", &server.url()])
+        .run()
+        .assert_code(3);
+    let running = env.hookfire(["retry", "1", "--retries", "1", "--retry-interval", "1ms"]).spawn();
+    server.wait_for_requests(2);
+    std::fs::remove_file(secret).unwrap();
+    server.release();
+    let outcome = running.wait().assert_code(1);
+    assert!(outcome.stderr().contains("no usable value for the secret parameter `token`"), "{outcome}");
+    assert_eq!(ids(&list(&env, &[])), [1]);
+}
+
+#[test]
 fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
