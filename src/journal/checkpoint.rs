@@ -51,7 +51,7 @@ impl Journal {
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         if self.log.found.get() != Found::New {
-            return self.write(run);
+            return self.write_or_take_back(run);
         }
         let value = self.write_first(run)?;
         // The names of a new journal's files.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use rusqlite::Transaction;
 
-use super::Journal;
 use super::sending::{self, End};
+use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
 use crate::store::{Begun, Done, Ended, Intent, Ledger, ProcessId, StoreError, Turn};
 use crate::switchboard::Switch;
@@ -209,14 +209,21 @@ impl Pages {
             .write(|tx| group.iter_mut().filter(taken).try_for_each(|entry| entry.write(tx, owner)))
             .and_then(|()| journal.refuse_lost_file())
             .map_err(Arc::new);
+        let mut recorded = written.clone();
+        if let Err(error) = written {
+            if may_be_found(&error) {
+                // What is to come is taken back, and what has happened is written once more.
+                let mut happened = group.iter_mut().filter(|entry| !entry.looks_ahead());
+                let again = |tx: &Transaction<'_>| happened.try_for_each(|entry| entry.write(tx, owner));
+                recorded = journal.write_instead(again).map_err(Arc::new);
+            }
+            torn.get_or_insert(error);
+        }
         for entry in group {
             match torn {
                 Some(error) if entry.looks_ahead() => entry.settle(Err(Arc::clone(error)), path),
-                _ => entry.settle(written.clone(), path),
+                _ => entry.settle(recorded.clone(), path),
             }
-        }
-        if let Err(error) = written {
-            torn.get_or_insert(error);
         }
     }
 }

@@ -146,6 +146,29 @@ impl Journal {
         committed().map_err(|e| self.error(e))
     }
 
+    /// As [`Journal::write`], for what nobody is to find who opens the journal after the commit has failed.
+    fn write_or_take_back<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.write(run).inspect_err(|error| {
+            if may_be_found(error) {
+                let _ = self.write_instead(|_| Ok(()));
+            }
+        })
+    }
+
+    /// As [`Journal::write`], in the place of a commit that failed: one that could not be synced is in the log all the same.
+    /// Its place is taken whether this one can be synced or not.
+    fn write_instead<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.write(|tx| {
+            // A page at least has to be written.
+            let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            tx.pragma_update(None, "user_version", version)?;
+            run(tx)
+        })
+    }
+
     /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
     /// one of its own before the first reading.
     fn refuse_newer(&self) -> Result<(), StoreError> {
@@ -160,4 +183,9 @@ impl Journal {
     fn error(&self, error: rusqlite::Error) -> StoreError {
         error::store_error(&self.path, self.timeout, error)
     }
+}
+
+/// Whether somebody who opens the journal may find what a commit wrote that failed so.
+fn may_be_found(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unusable { .. } | StoreError::Full { .. })
 }

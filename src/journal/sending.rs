@@ -30,7 +30,7 @@ impl Store for Journal {
     }
 
     fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
-        self.write(|tx| begin(tx, &self.owner, id, turn, attempt))
+        self.write_or_take_back(|tx| begin(tx, &self.owner, id, turn, attempt))
     }
 
     fn finish_attempt(

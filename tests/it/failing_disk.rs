@@ -3,7 +3,7 @@
 
 use crate::judge::{Facts, Scene, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
-use crate::support::{Outcome, Received, Server, forever};
+use crate::support::{Outcome, Received, Server, TestEnv, forever, respond};
 
 /// What changes a file or its folder, or waits for the disk.
 const WRITES: &[&str] = &[
@@ -30,6 +30,35 @@ fn a_fire_that_moves_the_log_survives_an_error_at_any_of_its_writes() {
     failing_everywhere(&Scene::second());
 }
 
+#[test]
+fn a_batch_survives_an_error_at_any_of_its_writes_and_its_words_lead_to_the_end() {
+    if !can_inject() {
+        return;
+    }
+    let (scene, server) = (Scene::batch(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let after = format!("{}/after", server.url());
+    let runs = faulty_runs(&scene, &server, &[FAULTS[0], FAULTS[2]], |env, run, facts| {
+        // But for the one that was there before.
+        let known = facts.statuses().count() - 1;
+        // Where it does not say how to go on, all was taken, or nothing.
+        let skip = said_to_skip(run).unwrap_or(known).to_string();
+        let retried = env.hookfire(["retry", "--all", "--url", &after]).run();
+        let command = scene.command(&after);
+        let gone_on = env.program(&command[0]).args(&command[1..]).args(["--skip", &skip]).run();
+        let list = env.hookfire(["journal", "list", "-o", "ndjson"]).run();
+        (known, retried, gone_on, list)
+    });
+    let requests = server.requests();
+    let wrong: Vec<String> = runs.iter().flat_map(|run| wrongs_of_batch(&scene, run, &requests)).collect();
+    assert!(wrong.is_empty(), "{} of {} runs:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
+    let ended = |code: i32, words: &str| {
+        runs.iter().any(|Run { outcome, .. }| outcome.code == Some(code) && outcome.stderr().contains(words))
+    };
+    assert!(ended(0, "6 delivered"), "some errors can be done without");
+    assert!(ended(6, "`--skip 0` goes on"), "some keep all from being sent");
+    assert!(ended(6, "could not record"), "some keep what came of it from being recorded");
+}
+
 /// An error, once or from then on.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
@@ -43,17 +72,45 @@ const FAULTS: [Fault; 3] = [
     Fault { errno: "ENOSPC", onwards: true },
 ];
 
+/// What came of a run with an error, and of what was done after it.
+struct Run<T> {
+    outcome: Outcome,
+    facts: Facts,
+    next: T,
+}
+
 fn failing_everywhere(scene: &Scene) {
     if !can_inject() {
         return;
     }
     let server = Server::script(vec![forever(200)]);
-    let writes = writes_of(scene, &server);
+    let runs = faulty_runs(scene, &server, &FAULTS, |env, _, _| {
+        env.hookfire(["fire", "user", "created", "--no-retry", "--url"]).arg(server.url()).run()
+    });
+    let requests = server.requests();
+    let wrong: Vec<String> = runs.iter().flat_map(|run| wrongs(run, &requests)).collect();
+    assert!(wrong.is_empty(), "{} of {} runs:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
+    let ended = |code: i32, words: &str| {
+        runs.iter().any(|Run { outcome, .. }| outcome.code == Some(code) && outcome.stderr().contains(words))
+    };
+    assert!(ended(0, "200 OK"), "some errors can be done without");
+    assert!(ended(6, "hint: "), "some keep it from being sent");
+    assert!(ended(6, "#"), "some keep what came of it from being recorded");
+}
+
+/// Each write fails in each way, each time in a world of its own, in which something is done afterwards.
+fn faulty_runs<T: Send>(
+    scene: &Scene,
+    server: &Server,
+    faults: &[Fault],
+    then: impl Fn(&TestEnv, &Outcome, &Facts) -> T + Sync,
+) -> Vec<Run<T>> {
+    let writes = writes_of(scene, server);
     assert!(writes.len() > 20, "{}: only {} writes", scene.name, writes.len());
-    let cases = writes.iter().flat_map(|write| FAULTS.map(|fault| (write, fault)));
+    let cases = writes.iter().flat_map(|write| faults.iter().map(move |fault| (write, *fault)));
     // From a `write` on, it could not say anything any more.
     let cases: Vec<(&Point, Fault)> = cases.filter(|(write, fault)| write.name != "write" || !fault.onwards).collect();
-    let runs = in_lanes(&cases, |index, (write, fault)| {
+    in_lanes(&cases, |index, (write, fault)| {
         let (env, path) = (scene.world(), format!("/{index}"));
         let what = format!("error={}", fault.errno);
         let options = if fault.onwards { write.options_onwards(&what) } else { write.options(&what) };
@@ -62,20 +119,13 @@ fn failing_everywhere(scene: &Scene) {
         let what =
             format!("{} with {fault:?} at {} number {}, `{}`", scene.name, write.name, write.number, write.shown);
         let facts = Facts::gather(&env, what, path);
-        let next = env.hookfire(["fire", "user", "created", "--no-retry", "--url"]).arg(server.url()).run();
-        (outcome, facts, next)
-    });
-    let requests = server.requests();
-    let wrong: Vec<String> = runs.iter().flat_map(|(run, facts, next)| wrongs(run, facts, next, &requests)).collect();
-    assert!(wrong.is_empty(), "{} of {} runs:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
-    let ended =
-        |code: i32, words: &str| runs.iter().any(|(run, ..)| run.code == Some(code) && run.stderr().contains(words));
-    assert!(ended(0, "200 OK"), "some errors can be done without");
-    assert!(ended(6, "hint: "), "some keep it from being sent");
-    assert!(ended(6, "#"), "some keep what came of it from being recorded");
+        let next = then(&env, &outcome, &facts);
+        Run { outcome, facts, next }
+    })
 }
 
-/// The first thread's calls that write, but for what is told, in one undisturbed run: the other threads only send.
+/// The calls that write, but for what is told, in one undisturbed run. Of the threads beside the first, those that a file can
+/// be meant by: the others only send.
 fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let env = scene.world();
     let command = scene.command(&format!("{}/undisturbed", server.url()));
@@ -83,12 +133,14 @@ fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let trace = std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace");
     let mut points = points(&trace, "journal.db");
     let told = |point: &Point| ["write(1, ", "write(2, "].iter().any(|start| point.shown.starts_with(start));
-    points.retain(|point| !point.followed && WRITES.contains(&point.name.as_str()) && !told(point));
+    let sends =
+        |point: &Point| point.followed && (scene.lines == 0 || ["openat", "write", "writev"].contains(&&*point.name));
+    points.retain(|point| WRITES.contains(&point.name.as_str()) && !told(point) && !sends(point));
     points
 }
 
 /// What is not as promised of one run, in words.
-fn wrongs(run: &Outcome, facts: &Facts, next: &Outcome, requests: &[Received]) -> Vec<String> {
+fn wrongs(Run { outcome: run, facts, next }: &Run<Outcome>, requests: &[Received]) -> Vec<String> {
     let mut wrongs = facts.violations(requests);
     let mut wrong = |what: &str| wrongs.push(format!("{}: {what}\n{run}", facts.what));
     let received = facts.received(requests).next();
@@ -106,4 +158,43 @@ fn wrongs(run: &Outcome, facts: &Facts, next: &Outcome, requests: &[Received]) -
         wrongs.push(format!("{}: the next one does not get through\n{next}", facts.what));
     }
     wrongs
+}
+
+/// What is not as promised of one run of a batch and of what its words lead to.
+fn wrongs_of_batch(
+    scene: &Scene,
+    Run { outcome: run, facts, next: (known, retried, gone_on, list) }: &Run<(usize, Outcome, Outcome, Outcome)>,
+    requests: &[Received],
+) -> Vec<String> {
+    let mut wrongs = facts.violations(requests);
+    let mut wrong = |what: &str, of: &Outcome| wrongs.push(format!("{}: {what}\n{of}\n{run}", facts.what));
+    let delivered = facts.statuses().filter(|(_, status)| *status == "delivered").count();
+    match run.code {
+        Some(0) if delivered == scene.lines + 1 => {}
+        Some(6) if run.stderr().contains("journal") => {}
+        // The same error met another file that is opened.
+        Some(1) if *known == 0 && run.stderr().contains("cannot read the configuration") => {}
+        Some(0) => wrong("it ended well, and not all is recorded as delivered", run),
+        Some(6) => wrong("it does not say what is wrong with what", run),
+        _ => wrong("an end of another kind", run),
+    }
+    if said_to_skip(run).is_some_and(|skip| skip != *known) {
+        wrong(&format!("{known} lines were taken"), run);
+    }
+    let all: Vec<serde_json::Value> = list.ndjson();
+    if all.len() != scene.lines + 1 || all.iter().any(|delivery| delivery["status"] != "delivered") {
+        wrong("what it said did not lead to the end", list);
+    }
+    for outcome in [retried, gone_on] {
+        if outcome.code != Some(0) {
+            wrong("what came after did not get through", outcome);
+        }
+    }
+    wrongs
+}
+
+/// The number in `--skip 7`.
+fn said_to_skip(run: &Outcome) -> Option<usize> {
+    let (_, rest) = run.stderr().split_once("`--skip ")?;
+    rest.split('`').next()?.parse().ok()
 }

@@ -88,22 +88,30 @@ pub struct Scene {
     /// `journal.db` and `journal.db-wal`; none if there is no journal yet.
     journal: Option<[Vec<u8>; 2]>,
     args: &'static [&'static str],
+    /// The lines of its batch.
+    pub lines: usize,
 }
 
 impl Scene {
     /// A first fire, which makes the journal.
     pub fn first() -> Scene {
-        Scene { name: "the first fire", journal: None, args: FIRE }
+        Scene { name: "the first fire", journal: None, args: FIRE, lines: 0 }
     }
 
     /// A fire that finds an earlier one in the log, and moves it.
     pub fn second() -> Scene {
-        Scene { name: "the second fire", journal: Some(after_one(200, 0)), args: FIRE }
+        Scene { name: "the second fire", journal: Some(after_one(200, 0)), args: FIRE, lines: 0 }
     }
 
     /// A retry of what was refused.
     pub fn retry() -> Scene {
-        Scene { name: "a retry", journal: Some(after_one(503, 3)), args: &["retry", "1", "--url"] }
+        Scene { name: "a retry", journal: Some(after_one(503, 3)), args: &["retry", "1", "--url"], lines: 0 }
+    }
+
+    /// A batch of a few lines, several at once, in a journal that has one delivery: who opens it writes nothing, so that
+    /// each write is met that the batch's own thread makes.
+    pub fn batch() -> Scene {
+        Scene { name: "a batch", journal: Some(after_one(200, 0)), args: BATCH, lines: 6 }
     }
 
     /// A fresh world with its journal as it stands before.
@@ -114,6 +122,9 @@ impl Scene {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(&path, file).expect("a journal");
             std::fs::write(path.with_extension("db-wal"), log).expect("its log");
+        }
+        if self.lines > 0 {
+            env.write_file("batch.ndjson", "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(self.lines));
         }
         env
     }
@@ -126,6 +137,7 @@ impl Scene {
 }
 
 const FIRE: &[&str] = &["fire", "account", "created", "--no-retry", "--url"];
+const BATCH: &[&str] = &["fire", "--batch", "batch.ndjson", "--no-retry", "-j", "2", "--url"];
 
 /// A journal after one fire that was answered so, nothing of it moved out of the log yet.
 fn after_one(answer: u16, code: i32) -> [Vec<u8>; 2] {

@@ -4,7 +4,7 @@
 
 use crate::judge::{Facts, Scene, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
-use crate::support::{Server, TestEnv, forever, needs};
+use crate::support::{Server, TestEnv, forever, needs, respond};
 
 #[test]
 fn a_first_fire_killed_at_any_system_call_loses_nothing() {
@@ -21,12 +21,35 @@ fn a_retry_killed_at_any_system_call_loses_nothing() {
     killed_everywhere(Scene::retry);
 }
 
-fn killed_everywhere(scene: fn() -> Scene) {
+#[test]
+fn a_batch_killed_at_any_system_call_loses_nothing() {
     if !can_inject() {
         return;
     }
-    let (scene, server) = (scene(), Server::script(vec![forever(200)]));
-    let points = calls_of(&scene, &server);
+    let (scene, server) = (Scene::batch(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let deaths = deaths(&scene, &server);
+    let requests = server.requests();
+    // Which thread makes a call, and how often one waits, differs from run to run.
+    let killed: Vec<&Facts> = deaths.iter().filter(|(killed, _)| *killed).map(|(_, facts)| facts).collect();
+    assert!(killed.len() * 2 >= deaths.len(), "of {} calls few were met", deaths.len());
+    let count = |stage: &dyn Fn(usize, usize) -> bool| {
+        let ends = killed.iter().map(|facts| {
+            let delivered = facts.statuses().filter(|(_, status)| *status == "delivered").count();
+            // One of them was before.
+            (facts.received(&requests).count(), delivered - 1)
+        });
+        ends.filter(|(received, delivered)| stage(*received, *delivered)).count()
+    };
+    assert!(count(&|received, _| received == 0) > 0, "none died before the first request");
+    assert!(count(&|received, delivered| received > delivered) > 0, "none died between a request and its outcome");
+    assert!(count(&|_, delivered| (1..scene.lines).contains(&delivered)) > 0, "none died in the middle");
+    assert!(count(&|_, delivered| delivered == scene.lines) > 0, "none died after the last outcome");
+}
+
+/// Dies at each call from the journal on, each time in a world of its own, and holds what is left to the promise. Gives
+/// whether each point was met, and what is left.
+fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
+    let points = calls_of(scene, server);
     assert!(points.len() > 150, "{}: only {} calls from the journal on", scene.name, points.len());
     assert!(points.iter().any(|point| point.name == "writev" || point.name == "sendto"), "the sending is among them");
     let deaths = in_lanes(&points, |index, point| {
@@ -36,10 +59,19 @@ fn killed_everywhere(scene: fn() -> Scene) {
         let what = format!("{} killed at {} number {}, `{}`", scene.name, point.name, point.number, point.shown);
         (killed.signal == Some(9), Facts::gather(&env, what, path))
     });
-
     let requests = server.requests();
     let violations: Vec<String> = deaths.iter().flat_map(|(_, facts)| facts.violations(&requests)).collect();
     assert!(violations.is_empty(), "{} of {} deaths:\n{}", violations.len(), deaths.len(), violations.join("\n"));
+    deaths
+}
+
+fn killed_everywhere(scene: fn() -> Scene) {
+    if !can_inject() {
+        return;
+    }
+    let (scene, server) = (scene(), Server::script(vec![forever(200)]));
+    let deaths = deaths(&scene, &server);
+    let requests = server.requests();
 
     // Each stage of the way was died at, or nothing would be proven.
     let killed = deaths.iter().filter(|(killed, _)| *killed);
