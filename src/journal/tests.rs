@@ -27,7 +27,7 @@ use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
 use crate::event::Wire;
 use crate::rule::Rule;
-use crate::store::{Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
+use crate::store::{Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
 use crate::target::Target;
 use crate::time::UnixMs;
 
@@ -109,6 +109,26 @@ fn open(path: &Path) -> Result<Journal, crate::store::StoreError> {
 
 fn attempt(started_at: UnixMs) -> NewAttempt<'static> {
     NewAttempt { started_at, insecure: false, sent_to: None, lease_until: started_at.plus(LEASE) }
+}
+
+fn intent(started_at: UnixMs) -> Intent {
+    Intent { started_at, insecure: false, sent_to: None, lease_until: started_at.plus(LEASE) }
+}
+
+/// One that no journal has yet.
+fn new_delivery(now: UnixMs) -> Box<Delivery> {
+    let target = Target::from_url("https://example.com/hook").unwrap();
+    let rule = Rule::default();
+    let new = NewDelivery {
+        event_type: "account",
+        action: "created",
+        event: b"",
+        endpoint: None,
+        target: &target,
+        wire: Wire::Xml,
+        rule: &rule,
+    };
+    Box::new(new.accepted(now))
 }
 
 fn accept(journal: &Journal, started_at: UnixMs) -> Delivery {

@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::DeliveryLedger;
 use crate::journal::create::PAGE_SIZE;
-use crate::store::{Begun, Done, Ended, Intent, Ledger, Next, StoreError, Turn};
+use crate::store::{Begun, Done, Ended, Ledger, Next, StoreError, Turn};
 use crate::switchboard::Switch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,29 +24,10 @@ fn hear<T>(heard: &Told<T>) -> Result<T, Arc<StoreError>> {
     heard.recv_timeout(PATIENCE).unwrap()
 }
 
-fn intent(seconds: i64) -> Intent {
-    Intent { started_at: at(seconds), insecure: false, sent_to: None, lease_until: at(seconds).plus(LEASE) }
-}
-
 fn submit(ledger: &DeliveryLedger) -> Told<Box<Delivery>> {
     let (done, heard) = told();
-    ledger.accept(new_delivery(), b"<event/>".as_slice().into(), intent(0), done);
+    ledger.accept(new_delivery(T0), b"<event/>".as_slice().into(), intent(at(0)), done);
     heard
-}
-
-fn new_delivery() -> Box<Delivery> {
-    let target = Target::from_url("https://example.com/hook").unwrap();
-    let rule = Rule::default();
-    let new = NewDelivery {
-        event_type: "account",
-        action: "created",
-        event: b"",
-        endpoint: None,
-        target: &target,
-        wire: Wire::Xml,
-        rule: &rule,
-    };
-    Box::new(new.accepted(T0))
 }
 
 fn finish(ledger: &DeliveryLedger, id: i64, number: u32, outcome: Outcome, next: Next) -> Told<()> {
@@ -98,11 +79,11 @@ fn each_entry_does_what_it_does_when_it_is_written_alone() {
     assert_eq!(journal.delivery(two).unwrap().unwrap().next_attempt_at, Some(at(60)));
 
     let (done, heard) = told();
-    ledger.begin(two, Turn::Mine, intent(60), done);
+    ledger.begin(two, Turn::Mine, intent(at(60)), done);
     assert_eq!(hear(&heard).unwrap(), Begun::Attempt(2));
     hear(&finish(&ledger, two, 2, refusal(503), Next::Failed)).unwrap();
     let (done, heard) = told();
-    ledger.begin(two, Turn::Failed { attempts: 1 }, intent(61), done);
+    ledger.begin(two, Turn::Failed { attempts: 1 }, intent(at(61)), done);
     assert_eq!(hear(&heard).unwrap(), Begun::Taken);
     let (done, heard) = told();
     ledger.interrupt(vec![three, one], done);
@@ -111,7 +92,7 @@ fn each_entry_does_what_it_does_when_it_is_written_alone() {
     assert_eq!([one, two, three].map(status), [Status::Delivered, Status::Failed, Status::Interrupted]);
 
     let (done, heard) = told();
-    ledger.ignore(new_delivery(), b"<event/>".as_slice().into(), Switch::Active, done);
+    ledger.ignore(new_delivery(T0), b"<event/>".as_slice().into(), Switch::Active, done);
     let ignored = hear(&heard).unwrap();
     assert_eq!((ignored.id, status(4), ignored.ignored_by), (4, Status::Ignored, Some(Switch::Active)));
 }
@@ -147,7 +128,7 @@ fn after_a_commit_that_failed_nothing_is_begun_and_what_was_done_is_still_record
     lock.execute_batch("COMMIT").unwrap();
     assert!(hear(&submit(&ledger)).is_err(), "there would be a gap between what was accepted");
     let (done, heard) = told();
-    ledger.begin(id, Turn::Mine, intent(5), done);
+    ledger.begin(id, Turn::Mine, intent(at(5)), done);
     assert!(hear(&heard).is_err());
     hear(&finish(&ledger, id, 1, success(), Next::Delivered)).unwrap();
     let journal = bench.open(2);

@@ -1,47 +1,111 @@
-//! Two processes do anything in any order, and the journal is held to a model that fits on a page.
+//! Two processes do anything in any order, one at a time or many in one commit, and the journal is held to a model that fits
+//! on a page.
 //!
 //! The one rule they keep is the use cases': nobody begins another attempt of a delivery while its own is under way.
 
+mod model;
+
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::mpsc;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
+use model::{End, Kept, RULE, Tried};
+
 use super::*;
 use crate::delivery::Status;
-use crate::journal::Query;
+use crate::journal::{DeliveryLedger, Query};
 use crate::rule::Rule;
-use crate::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
-
-/// Of every delivery.
-static RULE: std::sync::LazyLock<Rule> = std::sync::LazyLock::new(Rule::default);
+use crate::store::{Begun, Done, Due, Ended, Ledger as _, Next, Schedule as _, Seen, StoreError, Turn};
+use crate::switchboard::Switch;
 
 #[derive(Clone, Debug)]
 enum Step {
     Accept(usize),
     Begin(usize, usize),
-    Resend { who: usize, which: usize, stale: bool },
-    Due { who: usize, which: usize, stale: bool },
-    Finish { who: usize, which: usize, status: u16, then: usize, took: u64 },
+    Resend {
+        who: usize,
+        which: usize,
+        stale: bool,
+    },
+    Due {
+        who: usize,
+        which: usize,
+        stale: bool,
+    },
+    Finish {
+        who: usize,
+        which: usize,
+        status: u16,
+        then: usize,
+        took: u64,
+    },
     Interrupt(usize, usize),
-    Release { who: usize, dead: [bool; 2] },
-    Postpone { who: usize, which: usize, stale: bool },
-    Unschedule { who: usize, which: usize, stale: bool },
-    Delete { which: usize, status: Status },
+    /// What a batch has its ledger write, in one commit.
+    Group(usize, Vec<Entry>),
+    Release {
+        who: usize,
+        dead: [bool; 2],
+    },
+    Postpone {
+        who: usize,
+        which: usize,
+        stale: bool,
+    },
+    Unschedule {
+        who: usize,
+        which: Vec<usize>,
+        stale: bool,
+    },
+    Delete {
+        which: usize,
+        status: Status,
+    },
     Pass(i64),
+}
+
+/// An entry of a ledger.
+#[derive(Clone, Debug)]
+enum Entry {
+    Accept,
+    Ignore,
+    Again(usize),
+    Resend(usize, bool),
+    Finish { which: usize, status: u16, then: usize, took: u64, left_after: Option<i64> },
+    Interrupt(Vec<usize>),
+    Renew(Vec<usize>, i64),
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let (which, some) = (|| 0..4usize, || prop::collection::vec(0..4usize, 1..4));
+    let status = prop::sample::select(vec![200u16, 404, 503]);
+    let finish = (which(), status, 0..4usize, 0..5000u64, prop::option::of(0..3000i64));
+    prop_oneof![
+        3 => Just(Entry::Accept),
+        1 => Just(Entry::Ignore),
+        3 => which().prop_map(Entry::Again),
+        3 => (which(), prop::bool::weighted(0.2)).prop_map(|(which, stale)| Entry::Resend(which, stale)),
+        5 => finish.prop_map(|(which, status, then, took, left_after)| Entry::Finish { which, status, then, took, left_after }),
+        1 => some().prop_map(Entry::Interrupt),
+        1 => (some(), 1..200_000i64).prop_map(|(some, until)| Entry::Renew(some, until)),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let (who, which) = (0..2usize, 0..3usize);
     let finish = (who.clone(), which.clone(), prop::sample::select(vec![200u16, 404, 500, 503]), 0..4usize, 0..5000u64);
     let third = || (0..2usize, 0..3usize, prop::bool::weighted(0.2));
+    let unschedule = (0..2usize, prop::collection::btree_set(0..3usize, 1..4), prop::bool::weighted(0.2));
     prop_oneof![
+        3 => (who.clone(), prop::collection::vec(entry(), 1..6)).prop_map(|(who, entries)| Step::Group(who, entries)),
         3 => who.clone().prop_map(Step::Accept),
         4 => (who.clone(), which.clone()).prop_map(|(who, which)| Step::Begin(who, which)),
         4 => third().prop_map(|(who, which, stale)| Step::Resend { who, which, stale }),
         4 => third().prop_map(|(who, which, stale)| Step::Due { who, which, stale }),
         1 => third().prop_map(|(who, which, stale)| Step::Postpone { who, which, stale }),
-        1 => third().prop_map(|(who, which, stale)| Step::Unschedule { who, which, stale }),
+        1 => unschedule.prop_map(|(who, which, stale)| Step::Unschedule { who, which: which.into_iter().collect(), stale }),
         8 => finish.prop_map(|(who, which, status, then, took)| Step::Finish { who, which, status, then, took }),
         1 => (who.clone(), which.clone()).prop_map(|(who, which)| Step::Interrupt(who, which)),
         3 => (who, any::<[bool; 2]>()).prop_map(|(who, dead)| Step::Release { who, dead }),
@@ -50,125 +114,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum End {
-    Open,
-    Presumed,
-    Known(u64, u16),
-}
-
-#[derive(Clone, Debug)]
-struct Tried {
-    by: usize,
-    started: UnixMs,
-    end: End,
-}
-
-impl Tried {
-    fn last_sign(&self) -> UnixMs {
-        match self.end {
-            End::Known(took, _) => self.started.plus(Duration::from_millis(took)),
-            _ => self.started,
-        }
-    }
-
-    /// The error it counts as: its status, or none where its end was only presumed.
-    fn error(&self) -> Option<Option<u16>> {
-        match self.end {
-            End::Open | End::Known(_, 200) => None,
-            End::Presumed => Some(None),
-            End::Known(_, status) => Some(Some(status)),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    status: Status,
-    /// Who holds the lease, and until when.
-    lease: Option<(usize, UnixMs)>,
-    finished: Option<UnixMs>,
-    /// When its next attempt is due: its holder's, or, without one, by the schedule.
-    due: Option<UnixMs>,
-    tried: Vec<Tried>,
-}
-
-impl Kept {
-    fn new(by: usize, now: UnixMs) -> Kept {
-        let mut kept = Kept { status: Status::Pending, lease: None, finished: None, due: None, tried: Vec::new() };
-        kept.begin(by, now);
-        kept
-    }
-
-    fn begin(&mut self, by: usize, now: UnixMs) {
-        self.tried.push(Tried { by, started: now, end: End::Open });
-        self.stand(Status::Pending, None, Some((by, now.plus(LEASE))), None);
-    }
-
-    fn stand(&mut self, status: Status, finished: Option<UnixMs>, lease: Option<(usize, UnixMs)>, due: Option<UnixMs>) {
-        (self.status, self.finished, self.lease, self.due) = (status, finished, lease, due);
-    }
-
-    /// When it is due, if it is on the schedule and had so many attempts.
-    fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
-        self.due.filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
-    }
-
-    /// Its process is gone: it is due as if it were not, as long as the rule has an attempt left.
-    fn abandon(&mut self) {
-        self.interrupt();
-        let again = self.status == Status::Interrupted && self.tried.len() <= RULE.retries as usize;
-        self.due = again.then(|| self.tried.last().unwrap().last_sign().plus(RULE.interval));
-    }
-
-    fn held_by(&self, who: usize) -> bool {
-        self.lease.is_some_and(|(holder, _)| holder == who)
-    }
-
-    /// The attempt that this one knows to be under way, whatever others presume.
-    fn under_way(&self, who: usize) -> Option<usize> {
-        self.tried.iter().position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
-    }
-
-    fn interrupt(&mut self) {
-        let success = self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200)));
-        let (status, decided) = match success {
-            Some(success) => (Status::Delivered, success),
-            None => (Status::Interrupted, self.tried.last().unwrap()),
-        };
-        let finished = Some(decided.last_sign());
-        self.stand(status, finished, None, None);
-    }
-
-    fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
-        self.tried[index].end = End::Known(took, status);
-        let newest = index + 1 == self.tried.len();
-        let success = self.tried.iter().position(|tried| matches!(tried.end, End::Known(_, 200)));
-        let (index, next) = match success {
-            Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
-            _ => (index, next),
-        };
-        let nobodys = self.lease.is_none();
-        let counts = self.held_by(who) || (nobodys && (newest || next == Next::Delivered));
-        if self.status == Status::Delivered || !counts {
-            return;
-        }
-        let finished = Some(self.tried[index].last_sign());
-        match next {
-            Next::Delivered => self.stand(Status::Delivered, finished, None, None),
-            Next::Failed => self.stand(Status::Failed, finished, None, None),
-            Next::Interrupted => self.stand(Status::Interrupted, finished, None, None),
-            Next::Scheduled { due } => self.stand(Status::Pending, None, None, Some(due)),
-            Next::RetryAt { due, lease_until } => {
-                self.stand(Status::Pending, None, Some((who, lease_until)), Some(due));
-            }
-        }
-    }
+/// Who is told what comes of an entry, and who waits for it and knows what it must be.
+fn told<T: Send + 'static, E: Debug + PartialEq + 'static>(
+    expected: E,
+    of_it: fn(T) -> E,
+) -> (Done<T>, Box<dyn FnOnce()>) {
+    let (report, heard) = mpsc::channel::<Result<T, Arc<StoreError>>>();
+    let hear = move || assert_eq!(of_it(heard.recv_timeout(Duration::from_secs(20)).unwrap().unwrap()), expected);
+    (Box::new(move |result| drop(report.send(result))), Box::new(hear))
 }
 
 struct World {
     bench: Bench,
     journals: [Journal; 2],
+    /// Each process's batch.
+    ledgers: [DeliveryLedger; 2],
     kept: BTreeMap<i64, Kept>,
     accepted: i64,
     now: UnixMs,
@@ -178,7 +138,8 @@ impl World {
     fn new() -> World {
         let bench = Bench::new();
         let journals = [bench.open_fast(0), bench.open_fast(1)];
-        World { bench, journals, kept: BTreeMap::new(), accepted: 0, now: T0 }
+        let ledgers = [0, 1].map(|who| DeliveryLedger::start(bench.open_fast(who)).unwrap());
+        World { bench, journals, ledgers, kept: BTreeMap::new(), accepted: 0, now: T0 }
     }
 
     /// One of the newest deliveries, deleted ones among them.
@@ -190,9 +151,8 @@ impl World {
         match *step {
             Step::Accept(who) => {
                 let delivery = accept(&self.journals[who], self.now);
-                self.accepted += 1;
-                assert_eq!(delivery.id, self.accepted, "ids count up and never come again");
-                self.kept.insert(delivery.id, Kept::new(who, self.now));
+                let expected = self.take(Kept::new(who, self.now));
+                assert_eq!(delivery.id, expected, "ids count up and never come again");
             }
             Step::Begin(who, which) => self.begin(who, self.id(which), Turn::Mine),
             Step::Resend { who, which, stale } => {
@@ -204,8 +164,9 @@ impl World {
                 self.begin(who, id, Turn::Scheduled { attempts: self.seen(id, stale) });
             }
             Step::Postpone { who, which, stale } => self.postpone(who, self.id(which), stale),
-            Step::Unschedule { who, which, stale } => self.unschedule(who, self.id(which), stale),
-            Step::Finish { who, which, status, then, took } => self.finish(who, self.id(which), status, then, took),
+            Step::Unschedule { who, ref which, stale } => self.unschedule(who, which, stale),
+            Step::Group(who, ref entries) => self.group(who, entries),
+            Step::Finish { who, which, status, then, took } => self.finish(who, which, (status, then, took)),
             Step::Interrupt(who, which) => {
                 let id = self.id(which);
                 self.journals[who].interrupt(id).unwrap();
@@ -241,35 +202,45 @@ impl World {
         kept.into_iter().for_each(|kept| kept.due = Some(due));
     }
 
-    fn unschedule(&mut self, who: usize, id: i64, stale: bool) {
-        let attempts = self.seen(id, stale);
-        let taken = self.journals[who].unschedule(&[Seen { id, attempts }]).unwrap();
-        let kept = self.kept.get_mut(&id).filter(|kept| kept.scheduled(attempts).is_some());
-        assert_eq!(taken, usize::from(kept.is_some()));
-        kept.into_iter().for_each(Kept::interrupt);
+    fn unschedule(&mut self, who: usize, which: &[usize], stale: bool) {
+        let ids: std::collections::BTreeSet<i64> = which.iter().map(|&which| self.id(which)).collect();
+        let seen: Vec<Seen> = ids.into_iter().map(|id| Seen { id, attempts: self.seen(id, stale) }).collect();
+        let taken = self.journals[who].unschedule(&seen).unwrap();
+        let mut expected = 0;
+        for Seen { id, attempts } in seen {
+            let kept = self.kept.get_mut(&id).filter(|kept| kept.scheduled(attempts).is_some());
+            expected += usize::from(kept.is_some());
+            kept.into_iter().for_each(Kept::interrupt);
+        }
+        assert_eq!(taken, expected);
     }
 
-    fn begin(&mut self, who: usize, id: i64, turn: Turn) {
+    /// What is to come of beginning an attempt; none where the use cases would not ask.
+    fn begun(&mut self, who: usize, id: i64, turn: Turn) -> Option<Begun> {
         if self.kept.get(&id).is_some_and(|kept| kept.under_way(who).is_some()) {
-            return;
+            return None;
         }
-        let begun = self.journals[who].begin_attempt(id, turn, &attempt(self.now)).unwrap();
         let free = self.kept.get_mut(&id).filter(|kept| match turn {
             Turn::Mine => kept.held_by(who),
             Turn::Failed { attempts } => kept.status.in_failed_list() && kept.tried.len() == attempts as usize,
             Turn::Scheduled { attempts } => kept.scheduled(attempts).is_some(),
         });
-        let Some(kept) = free else {
-            assert_eq!(begun, Begun::Taken);
-            return;
-        };
+        let Some(kept) = free else { return Some(Begun::Taken) };
         kept.begin(who, self.now);
-        assert_eq!(begun, Begun::Attempt(u32::try_from(kept.tried.len()).unwrap()));
+        Some(Begun::Attempt(u32::try_from(kept.tried.len()).unwrap()))
     }
 
-    fn finish(&mut self, who: usize, id: i64, status: u16, then: usize, took: u64) {
-        let Some(kept) = self.kept.get_mut(&id) else { return };
-        let Some(index) = kept.under_way(who) else { return };
+    fn begin(&mut self, who: usize, id: i64, turn: Turn) {
+        if let Some(expected) = self.begun(who, id, turn) {
+            assert_eq!(self.journals[who].begin_attempt(id, turn, &attempt(self.now)).unwrap(), expected);
+        }
+    }
+
+    /// How an attempt ends; none if this one knows of none that is under way.
+    fn ended(&mut self, who: usize, which: usize, end: (u16, usize, u64), left_at: Option<UnixMs>) -> Option<Ended> {
+        let ((status, then, took), id) = (end, self.id(which));
+        let kept = self.kept.get_mut(&id)?;
+        let index = kept.under_way(who)?;
         let due = self.now.plus(Duration::from_secs(60));
         let next = match (status, then) {
             (200, _) => Next::Delivered,
@@ -278,10 +249,90 @@ impl World {
             (_, 2) => Next::Scheduled { due },
             _ => Next::RetryAt { due, lease_until: due.plus(LEASE) },
         };
-        let outcome = if status == 200 { success() } else { refusal(status) };
-        let number = u32::try_from(index + 1).unwrap();
-        self.journals[who].finish_attempt(id, number, Duration::from_millis(took), &outcome, next).unwrap();
+        let outcome = Arc::new(if status == 200 { success() } else { refusal(status) });
+        left_at.into_iter().for_each(|left_at| kept.tried[index].started = left_at);
         kept.finish(who, index, took, status, next);
+        let (number, duration) = (u32::try_from(index + 1).unwrap(), Duration::from_millis(took));
+        Some(Ended { id, number, left_at, duration, outcome, next })
+    }
+
+    fn finish(&mut self, who: usize, which: usize, end: (u16, usize, u64)) {
+        if let Some(Ended { id, number, duration, outcome, next, .. }) = self.ended(who, which, end, None) {
+            self.journals[who].finish_attempt(id, number, duration, &outcome, next).unwrap();
+        }
+    }
+
+    /// All in one commit, since nobody can write until all are there.
+    fn group(&mut self, who: usize, entries: &[Entry]) {
+        let lock = self.bench.raw();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let heard: Vec<Box<dyn FnOnce()>> = entries.iter().filter_map(|entry| self.submit(who, entry)).collect();
+        lock.execute_batch("COMMIT").unwrap();
+        heard.into_iter().for_each(|hear| hear());
+    }
+
+    /// Hands an entry in, and gives who waits for what comes of it.
+    fn submit(&mut self, who: usize, entry: &Entry) -> Option<Box<dyn FnOnce()>> {
+        let intent = intent(self.now);
+        Some(match *entry {
+            Entry::Accept => {
+                let (done, heard) = told(self.take(Kept::new(who, self.now)), |delivery: Box<Delivery>| delivery.id);
+                self.ledgers[who].accept(new_delivery(self.now), b"<event/>".as_slice().into(), intent, done);
+                heard
+            }
+            Entry::Ignore => {
+                let (done, heard) = told(self.take(Kept::ignored(self.now)), |delivery: Box<Delivery>| delivery.id);
+                let event = b"<event/>".as_slice().into();
+                self.ledgers[who].ignore(new_delivery(self.now), event, Switch::Active, done);
+                heard
+            }
+            Entry::Again(which) => self.submit_begin(who, self.id(which), Turn::Mine)?,
+            Entry::Resend(which, stale) => {
+                let id = self.id(which);
+                self.submit_begin(who, id, Turn::Failed { attempts: self.seen(id, stale) })?
+            }
+            Entry::Finish { which, status, then, took, left_after } => {
+                let left_at = left_after.map(|ms| UnixMs(self.now.0 + ms));
+                let ended = self.ended(who, which, (status, then, took), left_at)?;
+                let (done, heard) = told((), |()| ());
+                self.ledgers[who].finish(ended, done);
+                heard
+            }
+            Entry::Interrupt(ref which) => {
+                let ids: Vec<i64> = which.iter().map(|&which| self.id(which)).collect();
+                for id in &ids {
+                    self.kept.get_mut(id).filter(|kept| kept.held_by(who)).into_iter().for_each(Kept::interrupt);
+                }
+                let (done, heard) = told((), |()| ());
+                self.ledgers[who].interrupt(ids, done);
+                heard
+            }
+            Entry::Renew(ref which, ms) => {
+                let (ids, until) =
+                    (which.iter().map(|&which| self.id(which)).collect::<Vec<_>>(), UnixMs(self.now.0 + ms));
+                let mine = |id: &i64| self.kept.get(id).is_some_and(|kept| kept.held_by(who));
+                let renewed: Vec<i64> = ids.iter().copied().filter(mine).collect();
+                for kept in self.kept.iter_mut().filter(|(id, _)| renewed.contains(id)).map(|(_, kept)| kept) {
+                    kept.lease = kept.lease.map(|(holder, known)| (holder, known.max(until)));
+                }
+                let (done, heard) = told(renewed, |mine| mine);
+                self.ledgers[who].renew(ids, until, done);
+                heard
+            }
+        })
+    }
+
+    fn submit_begin(&mut self, who: usize, id: i64, turn: Turn) -> Option<Box<dyn FnOnce()>> {
+        let (done, heard) = told(self.begun(who, id, turn)?, |begun| begun);
+        self.ledgers[who].begin(id, turn, intent(self.now), done);
+        Some(heard)
+    }
+
+    /// A delivery that is taken in; gives its id.
+    fn take(&mut self, kept: Kept) -> i64 {
+        self.accepted += 1;
+        self.kept.insert(self.accepted, kept);
+        self.accepted
     }
 
     fn release(&mut self, who: usize, dead: [bool; 2]) {
@@ -309,7 +360,7 @@ impl World {
             let delivery = journal.delivery(id).unwrap().unwrap();
             assert_eq!((delivery.status, delivery.finished_at), (kept.status, kept.finished), "#{id}");
             let due = kept.due.filter(|_| kept.status == Status::Pending);
-            assert_eq!((delivery.next_attempt_at, delivery.created_at), (due, kept.tried[0].started), "#{id}");
+            assert_eq!((delivery.next_attempt_at, delivery.created_at), (due, kept.created), "#{id}");
             assert_eq!(delivery.attempt_count as usize, kept.tried.len(), "#{id}");
             let error = kept.tried.iter().rev().find_map(Tried::error);
             assert_eq!(delivery.last_error.map(|error| error.http_status), error, "#{id}");
@@ -353,6 +404,10 @@ impl World {
             );
         }
         assert_eq!(journal.next_due(self.now).unwrap(), later.iter().map(|due| due.at).min());
+        let waits = |kept: &Kept| kept.status == Status::Pending && kept.due.is_some() && kept.lease.is_none();
+        let cancellable: Vec<i64> = self.kept.iter().filter(|(_, kept)| waits(kept)).map(|(id, _)| *id).collect();
+        let found: Vec<i64> = journal.scheduled(None).unwrap().iter().map(|seen| seen.id).collect();
+        assert_eq!(found, cancellable);
     }
 }
 

@@ -1,0 +1,134 @@
+//! What a delivery is to the journal, without SQL.
+
+use super::*;
+
+/// Of every delivery.
+pub static RULE: std::sync::LazyLock<Rule> = std::sync::LazyLock::new(Rule::default);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    Open,
+    Presumed,
+    Known(u64, u16),
+}
+
+#[derive(Clone, Debug)]
+pub struct Tried {
+    pub by: usize,
+    pub started: UnixMs,
+    pub end: End,
+}
+
+impl Tried {
+    pub fn last_sign(&self) -> UnixMs {
+        match self.end {
+            End::Known(took, _) => self.started.plus(Duration::from_millis(took)),
+            _ => self.started,
+        }
+    }
+
+    /// The error it counts as: its status, or none where its end was only presumed.
+    pub fn error(&self) -> Option<Option<u16>> {
+        match self.end {
+            End::Open | End::Known(_, 200) => None,
+            End::Presumed => Some(None),
+            End::Known(_, status) => Some(Some(status)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub status: Status,
+    pub created: UnixMs,
+    /// Who holds the lease, and until when.
+    pub lease: Option<(usize, UnixMs)>,
+    pub finished: Option<UnixMs>,
+    /// When its next attempt is due: its holder's, or, without one, by the schedule.
+    pub due: Option<UnixMs>,
+    pub tried: Vec<Tried>,
+}
+
+impl Kept {
+    pub fn new(by: usize, now: UnixMs) -> Kept {
+        let mut kept = Kept { status: Status::Pending, ..Kept::ignored(now) };
+        kept.begin(by, now);
+        kept
+    }
+
+    pub fn ignored(now: UnixMs) -> Kept {
+        let (status, tried) = (Status::Ignored, Vec::new());
+        Kept { status, created: now, lease: None, finished: None, due: None, tried }
+    }
+
+    pub fn begin(&mut self, by: usize, now: UnixMs) {
+        self.tried.push(Tried { by, started: now, end: End::Open });
+        self.stand(Status::Pending, None, Some((by, now.plus(LEASE))), None);
+    }
+
+    pub fn stand(
+        &mut self,
+        status: Status,
+        finished: Option<UnixMs>,
+        lease: Option<(usize, UnixMs)>,
+        due: Option<UnixMs>,
+    ) {
+        (self.status, self.finished, self.lease, self.due) = (status, finished, lease, due);
+    }
+
+    /// When it is due, if it is on the schedule and had so many attempts.
+    pub fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
+        self.due.filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
+    }
+
+    /// Its process is gone: it is due as if it were not, as long as the rule has an attempt left.
+    pub fn abandon(&mut self) {
+        self.interrupt();
+        let again = self.status == Status::Interrupted && self.tried.len() <= RULE.retries as usize;
+        self.due = again.then(|| self.tried.last().unwrap().last_sign().plus(RULE.interval));
+    }
+
+    pub fn held_by(&self, who: usize) -> bool {
+        self.lease.is_some_and(|(holder, _)| holder == who)
+    }
+
+    /// The attempt that this one knows to be under way, whatever others presume.
+    pub fn under_way(&self, who: usize) -> Option<usize> {
+        self.tried.iter().position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
+    }
+
+    pub fn interrupt(&mut self) {
+        let success = self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200)));
+        let (status, decided) = match success {
+            Some(success) => (Status::Delivered, success),
+            None => (Status::Interrupted, self.tried.last().unwrap()),
+        };
+        let finished = Some(decided.last_sign());
+        self.stand(status, finished, None, None);
+    }
+
+    pub fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
+        self.tried[index].end = End::Known(took, status);
+        let newest = index + 1 == self.tried.len();
+        let success = self.tried.iter().position(|tried| matches!(tried.end, End::Known(_, 200)));
+        let (index, next) = match success {
+            Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
+            _ => (index, next),
+        };
+        let nobodys = self.lease.is_none();
+        let counts = self.held_by(who) || (nobodys && (newest || next == Next::Delivered));
+        if self.status == Status::Delivered || !counts {
+            return;
+        }
+        let finished = Some(self.tried[index].last_sign());
+        match next {
+            Next::Delivered => self.stand(Status::Delivered, finished, None, None),
+            Next::Failed => self.stand(Status::Failed, finished, None, None),
+            Next::Interrupted => self.stand(Status::Interrupted, finished, None, None),
+            Next::Scheduled { due } => self.stand(Status::Pending, None, None, Some(due)),
+            Next::RetryAt { due, lease_until } => {
+                self.stand(Status::Pending, None, Some((who, lease_until)), Some(due));
+            }
+        }
+    }
+}
