@@ -249,43 +249,6 @@ fn an_answer_that_does_not_come_is_tried_again_and_one_that_hangs_up_holds_up_no
 }
 
 #[test]
-fn nothing_is_lost_when_it_is_killed_and_a_retry_completes_it() {
-    const LINES: usize = 2_000;
-    for round in 1..=3 {
-        let env = TestEnv::new();
-        let receiver = Receiver::start(|number, _| Reply::Status(if number % 7 == 0 { 503 } else { 200 }));
-        env.write_file("batch.ndjson", lines(LINES));
-        let args = ["fire", "--batch", "batch.ndjson", "--url", &receiver.url(), "--retry-interval", "50ms"];
-        let mut running = env.hookfire(args).spawn();
-        // Another moment each time, whatever the machine's pace.
-        receiver.wait_for(round * 317);
-        running.kill9();
-        drop(running);
-        let known: HashSet<String> =
-            journal(&env).iter().map(|delivery| delivery["uuid"].as_str().unwrap().to_owned()).collect();
-        let before = receiver.times();
-        let unknown: Vec<&String> = before.keys().filter(|id| !known.contains(*id)).collect();
-        assert!(unknown.is_empty(), "received, and not in the journal: {unknown:?}");
-        env.hookfire(["failed", "list", "-o", "ndjson"]).run().assert_code(0);
-        let delivered_before = delivered(&env);
-        assert_eq!(by_status(&env).get("pending"), None, "what is left behind is in the failed list");
-
-        env.hookfire(["retry", "--all", "-j", "4", "--retries", "9", "--retry-interval", "10ms"])
-            .deadline(PATIENCE)
-            .run()
-            .assert_code(0);
-        assert_eq!(delivered(&env), known);
-        let after = receiver.times();
-        let again: Vec<_> = delivered_before.iter().filter(|id| after[*id].len() > before[*id].len()).collect();
-        assert!(again.is_empty(), "delivered, and sent again: {again:?}");
-        // What was accepted are the first lines, without a gap, so that the rest can be sent.
-        let skip = known.len().to_string();
-        env.hookfire(args).args(["--skip", &skip]).deadline(PATIENCE).run().assert_code(0);
-        assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), LINES)]), "round {round}");
-    }
-}
-
-#[test]
 fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
     const LINES: usize = 300;
     let env = TestEnv::new();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps it also holds to")]
 
 mod batch;
+mod batch_killed;
 mod captured;
 mod concurrency;
 mod config;
