@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
+use super::run::WAITING;
 use super::window::MOST;
 use super::world::{Answers, World, at, ms};
 use super::*;
@@ -160,6 +161,21 @@ fn one_that_waits_holds_up_nobody_and_is_sent_when_it_is_due() {
     }
     assert!(world.elapsed() < ms(60_400), "{:?}", world.elapsed());
     assert_eq!(caller.most_waiting, 100);
+}
+
+#[test]
+fn no_new_ones_are_taken_while_too_many_wait_and_all_are_in_the_end() {
+    let new = 3 * WAITING as u64;
+    let world = World::new(Box::new(|_, number| (ms(1), status(if number == 1 { 503 } else { 200 }))));
+    let mut caller = Caller::new(&world, new);
+    world.run(pace(8), &mut caller).unwrap();
+    assert_eq!(caller.ended.len() as u64, new);
+    assert!(caller.ended.iter().all(|end| end.ends_with("delivered")));
+    // Those that were under way when there were as many as may be wait as well.
+    let most = WAITING + 8 + 2 * MOST;
+    assert!((WAITING..most).contains(&caller.most_waiting), "{}", caller.most_waiting);
+    let firsts: Vec<i64> = sent_of(&world).into_values().map(|sent| sent[0]).collect();
+    assert!(firsts.iter().any(|first| *first >= 60_000), "some were not taken before others were sent again");
 }
 
 #[test]
