@@ -385,6 +385,26 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
     assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), LINES)]));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn its_memory_does_not_grow_with_its_length() {
+    const LINES: usize = 8_000;
+    let env = TestEnv::new();
+    env.write_file("batch.ndjson", lines(LINES));
+    // The last one keeps it from ending.
+    let receiver = Receiver::start(|number, _| match number {
+        LINES => Reply::After(Duration::from_secs(600), 200),
+        _ => Reply::Status(200),
+    });
+    let mut running = env.hookfire(["fire", "--batch", "batch.ndjson", "--url", &receiver.url()]).spawn();
+    receiver.wait_for(LINES / 4);
+    let early = running.kilobytes("VmHWM:");
+    receiver.wait_for(LINES);
+    let late = running.kilobytes("VmHWM:");
+    assert!(late <= early + 4 * 1024, "{early} kB after a quarter, {late} kB at the end");
+    running.kill9();
+}
+
 #[test]
 fn a_reader_that_goes_away_does_not_stop_it() {
     let env = TestEnv::new();

@@ -167,6 +167,28 @@ fn a_locked_journal_is_503_and_then_it_recovers() {
     assert_eq!(paths, ["/before", "/after"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_without_room_is_503_and_then_it_recovers() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let env = TestEnv::new();
+    let mut listener = Listener::start_after(&env, "trap '' XFSZ");
+    let pid = Pid::from_raw(listener.process().pid().try_into().unwrap());
+    // What is written beyond fails, as on a full disk.
+    let room = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).map(drop).unwrap();
+    assert_eq!(listener.get("/before").status, 200);
+    room(Some(1));
+    for _ in 0..3 {
+        assert_eq!(listener.get("/full").status, 503);
+    }
+    room(None);
+    assert_eq!(listener.get("/after").status, 200);
+    listener.process().kill9();
+    let listed = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0).ndjson();
+    let paths: Vec<_> = listed.iter().map(|capture| capture["path"].clone()).collect();
+    assert_eq!(paths, ["/after", "/before"]);
+}
+
 #[test]
 fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens() {
     let env = TestEnv::new();

@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-use crate::support::{Server, TestEnv, needs, repeat};
+use crate::support::{Server, TestEnv, needs, repeat, respond};
 
-/// The program's own system calls, in order.
-fn trace(env: &TestEnv, url: &str) -> Option<Vec<String>> {
+const FIRE: &[&str] = &["fire", "account", "created", "--no-retry", "-q", "--url"];
+
+/// The program's own system calls, in order, with all that they write.
+fn trace(env: &TestEnv, args: &[&str], url: &str) -> Option<Vec<String>> {
     if !needs("strace", &["-o", "/dev/null", "true"]) {
         return None;
     }
     let file = env.root().join("trace");
     let status = Command::new("strace")
-        .args(["-f", "-o"])
+        .args(["-f", "-s", "65536", "-o"])
         .arg(&file)
-        .args([env!("CARGO_BIN_EXE_hookfire"), "fire", "account", "created", "--no-retry", "-q", "--url", url])
+        .arg(env!("CARGO_BIN_EXE_hookfire"))
+        .args(args)
+        .arg(url)
         .env_clear()
         .env("HOME", env.root())
         .env("HOOKFIRE_JOURNAL", env.journal_path())
@@ -26,8 +30,11 @@ fn trace(env: &TestEnv, url: &str) -> Option<Vec<String>> {
     Some(calls(&std::fs::read_to_string(&file).unwrap()))
 }
 
+/// What something goes out with.
+const LEAVES: [&str; 3] = ["connect(", "sendto(", "writev("];
+
 /// The calls of a trace. One that was under way while another thread's came in between is written in two pieces: it is put
-/// together where it ends, but for a connect, which counts from where it begins.
+/// together where it ends, but for a connect or a sending, which counts from where it begins.
 fn calls(trace: &str) -> Vec<String> {
     let (mut calls, mut begun) = (Vec::new(), HashMap::new());
     for line in trace.lines() {
@@ -39,7 +46,7 @@ fn calls(trace: &str) -> Vec<String> {
         } else if !call.starts_with(|c: char| c.is_ascii_lowercase()) || !call.contains('(') {
             // A signal, or the end of a thread.
         } else if let Some(beginning) =
-            call.strip_suffix("<unfinished ...>").filter(|call| !call.starts_with("connect("))
+            call.strip_suffix("<unfinished ...>").filter(|call| !LEAVES.iter().any(|name| call.starts_with(name)))
         {
             begun.insert(process, beginning.trim_end().to_owned());
         } else {
@@ -58,7 +65,7 @@ fn count(calls: &[String], names: &[&str]) -> usize {
 fn fires(number: usize) -> Option<Vec<Vec<String>>> {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, number)]);
-    let traces: Option<Vec<_>> = (0..number).map(|_| trace(&env, &server.url())).collect();
+    let traces: Option<Vec<_>> = (0..number).map(|_| trace(&env, FIRE, &server.url())).collect();
     if traces.is_none() {
         drop(server.lenient());
     }
@@ -97,6 +104,34 @@ fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
     let connected = fires[0].iter().position(|call| call.starts_with("connect(")).unwrap();
     let folder = synced(&fires[0]).into_iter().rfind(|(position, _)| *position < connected).unwrap().1;
     assert!(std::path::Path::new(&folder).extension().is_none(), "{folder} is the folder, after its files");
+}
+
+#[test]
+fn each_request_of_a_batch_leaves_after_its_own_intent_is_synced() {
+    const LINES: usize = 40;
+    let (env, server) = (TestEnv::new(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let batch = env.write_file("batch.ndjson", "{\"type\":\"user\",\"action\":\"created\"}\n".repeat(LINES));
+    let batch = batch.to_str().unwrap();
+    let args = ["fire", "--batch", batch, "--no-retry", "-q", "-j", "3", "--url"];
+    let Some(calls) = trace(&env, &args, &server.url()) else { return drop(server.lenient()) };
+    let synced: Vec<usize> =
+        synced(&calls).into_iter().filter(|(_, file)| file.ends_with("-wal")).map(|(position, _)| position).collect();
+    let leaves = |call: &&str| LEAVES.iter().any(|name| call.starts_with(name)) && call.contains("webhook-id: ");
+    let mut sent = 0;
+    for (left, call) in calls.iter().enumerate().filter(|(_, call)| leaves(&call.as_str())) {
+        let (_, id) = call.split_once("webhook-id: ").unwrap();
+        let id = &id[..36];
+        let written = calls.iter().position(|call| call.starts_with("pwrite64(") && call.contains(id));
+        let written = written.unwrap_or_else(|| panic!("{id} is not written down anywhere"));
+        assert!(
+            synced.iter().any(|synced| (written..left).contains(synced)),
+            "{id}: written at {written}, sent at {left}"
+        );
+        sent += 1;
+    }
+    assert_eq!(sent, LINES);
+    // Otherwise it would be no batch.
+    assert!(synced.len() < LINES, "{} syncs", synced.len());
 }
 
 #[test]

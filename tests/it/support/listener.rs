@@ -53,10 +53,21 @@ impl Listener {
         Listener::start_at(env, &port.to_string(), args)
     }
 
+    /// As [`Listener::start`], by a shell that first does this.
+    #[track_caller]
+    pub fn start_after(env: &TestEnv, line: &str) -> Listener {
+        let listen = format!("exec '{}' listen --port 0 -o ndjson", env!("CARGO_BIN_EXE_hookfire"));
+        Listener::ready_of(env.shell(&format!("{line}; {listen}")).spawn())
+    }
+
     #[track_caller]
     fn start_at(env: &TestEnv, port: &str, args: &[&str]) -> Listener {
         let all = [&["listen", "--port", port, "-o", "ndjson"], args].concat();
-        let mut running = env.hookfire(all).spawn();
+        Listener::ready_of(env.hookfire(all).spawn())
+    }
+
+    #[track_caller]
+    fn ready_of(mut running: Running) -> Listener {
         let ready = running.wait_for_stdout_line("\"ready\"");
         Listener { running, ready: serde_json::from_str(&ready).expect("the ready line is JSON") }
     }
