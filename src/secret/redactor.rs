@@ -145,15 +145,10 @@ fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
 
 /// How many bytes at the start of `text` spell `value`; none if they do not.
 fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
-    // As it is, first: a value may itself look escaped.
-    if text.starts_with(value) {
-        return Some(value.len());
-    }
-    let mut at = 0;
-    for &wanted in value {
-        at += match_byte(text.get(at..)?, wanted)?;
-    }
-    Some(at)
+    // As it is, too: a value may itself look escaped. Or an escape of its last byte may begin with that byte.
+    let as_it_is = text.starts_with(value).then_some(value.len());
+    let spelled = value.iter().try_fold(0, |at, &wanted| Some(at + match_byte(text.get(at..)?, wanted)?));
+    as_it_is.max(spelled)
 }
 
 /// How many bytes at the start of `text` spell the one byte `wanted`.
@@ -250,6 +245,14 @@ mod tests {
             "p&#64;ss w/rd&#x26;&#34;&lt;é",
         ] {
             assert_eq!(redactor.redact(&format!("you sent {echoed}!")), "you sent ***!", "{echoed}");
+        }
+    }
+
+    #[test]
+    fn of_an_escape_that_begins_as_the_value_ends_nothing_is_left() {
+        for (value, spelled) in [("  a!A%", "  a!A%25"), ("abc&", "abc&amp;"), ("abc\\", "abc\\\\"), ("ab%41", "ab%41")]
+        {
+            assert_eq!(redactor(&[value]).redact(&format!("t={spelled}.")), "t=***.", "{spelled}");
         }
     }
 
