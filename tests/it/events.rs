@@ -124,7 +124,7 @@ fn the_mode_of_authentication_decides_what_an_application_shows() {
     let refused = shown(&env, &["application", "key_created", "--auth-mode", "user-key"]).assert_code(2);
     insta::assert_snapshot!(refused.stderr(), @"
     error: `key_created` does not happen to applications of the mode that is asked for
-    hint: its sample is of `--auth-mode app-id`; any other can be sent with `--object FILE`
+    hint: its sample is of `--auth-mode app-id`; any other can be sent with `hookfire fire application key_created --object FILE`
     ");
     shown(&env, &["account", "created", "--auth-mode", "oauth"]).assert_code(2);
     shown(&env, &["acount", "created"]).assert_code(2);
