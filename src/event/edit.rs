@@ -4,8 +4,9 @@
 //! replaced. Deliberately not a tree that is written out again: that would touch every byte to
 //! change one.
 //!
-//! Invariant: what comes out went through the scanner once more, so no edit can make an object that
-//! could not have been parsed.
+//! Invariant: no edit can make an object that could not have been parsed. One that brings a name in
+//! goes through the scanner once more; one that brings only escaped characters, into a place that the
+//! scanner has seen, cannot make anything else of the text.
 
 use std::ops::Range;
 
@@ -20,7 +21,11 @@ pub(super) fn set(object: &Object, path: &str, value: &str) -> Result<Object, Ev
     let refuse = |problem| EventError::Set { path: shown(path), problem };
     let outline = Outline::of(object.as_str())?;
     let edit = outline.plan(path, value).map_err(refuse)?;
-    Object::from_text(&edit.apply(object.as_str())).map_err(|error| match error {
+    let (names, text) = (edit.names, edit.apply(object.as_str()));
+    if !names {
+        return Ok(Object::written(text));
+    }
+    Object::from_text(&text).map_err(|error| match error {
         // Its position is in a text that nobody will see.
         EventError::Malformed { problem, .. } => refuse(problem),
         other => refuse(other.to_string()),
@@ -31,11 +36,18 @@ pub(super) fn set(object: &Object, path: &str, value: &str) -> Result<Object, Ev
 struct Edit {
     range: Range<usize>,
     with: String,
+    /// Whether a name comes in that may mean nothing there, stand there already, or be nested too deep.
+    names: bool,
 }
 
 impl Edit {
-    fn insert(at: usize, text: String) -> Edit {
-        Edit { range: at..at, with: text }
+    /// Escaped characters, or nothing.
+    fn text(range: Range<usize>, with: String) -> Edit {
+        Edit { range, with, names: false }
+    }
+
+    fn markup(range: Range<usize>, with: String) -> Edit {
+        Edit { range, with, names: true }
     }
 
     fn apply(self, text: &str) -> String {
@@ -72,14 +84,12 @@ impl<'a> Outline<'a> {
         let Element { name, open, .. } = &self.elements[element];
         match self.elements[element].content() {
             // 3scale's own form of nothing.
-            Some(_) if content.is_empty() => {
-                Edit { range: open.end - 1..self.elements[element].end(), with: "/>".to_owned() }
-            }
-            Some(range) => Edit { range, with: content.to_owned() },
-            None if content.is_empty() => Edit::insert(open.end, String::new()),
+            Some(_) if content.is_empty() => Edit::text(open.end - 1..self.elements[element].end(), "/>".to_owned()),
+            Some(range) => Edit::text(range, content.to_owned()),
+            None if content.is_empty() => Edit::text(open.end..open.end, String::new()),
             None => {
                 let tag = self.text[open.start..open.end - "/>".len()].trim_end_matches(is_space);
-                Edit { range: open.start + tag.len()..open.end, with: format!(">{content}</{name}>") }
+                Edit::text(open.start + tag.len()..open.end, format!(">{content}</{name}>"))
             }
         }
     }
@@ -88,11 +98,12 @@ impl<'a> Outline<'a> {
         let Element { name: element_name, attributes, open, .. } = &self.elements[element];
         let value = escape_attribute(value);
         match attributes.iter().find(|attribute| attribute.name == name) {
-            Some(attribute) => Edit { range: attribute.value_span.clone(), with: value },
+            // It may be what declares a prefix.
+            Some(attribute) => Edit::markup(attribute.value_span.clone(), value),
             None => {
                 let after_name = open.start + "<".len() + element_name.len();
                 let at = attributes.last().map_or(after_name, |last| last.value_span.end + 1);
-                Edit::insert(at, format!(" {name}=\"{value}\""))
+                Edit::markup(at..at, format!(" {name}=\"{value}\""))
             }
         }
     }
@@ -102,7 +113,7 @@ impl<'a> Outline<'a> {
         let value = escape_text(value);
         let child = if value.is_empty() { format!("<{name}/>") } else { format!("<{name}>{value}</{name}>") };
         let Some(content) = self.elements[parent].content() else {
-            return Ok(self.set_content(parent, &child));
+            return Ok(Edit { names: true, ..self.set_content(parent, &child) });
         };
         let inside = &self.text[content.clone()];
         let filled = content.start + inside.trim_end_matches(is_space).len();
@@ -112,11 +123,11 @@ impl<'a> Outline<'a> {
                 let name = shown(self.elements[parent].name);
                 return Err(format!("`{name}` holds text, not elements"));
             }
-            return Ok(Edit { range: filled..content.end, with: child });
+            return Ok(Edit::markup(filled..content.end, child));
         };
         Ok(match self.line_start_of(last) {
-            Some(indent) => Edit::insert(filled, indent.to_owned() + &child),
-            None => Edit::insert(content.end, child),
+            Some(indent) => Edit::markup(filled..filled, indent.to_owned() + &child),
+            None => Edit::markup(content.end..content.end, child),
         })
     }
 

@@ -40,6 +40,13 @@ impl Object {
         Ok(Object { text: text[root].to_owned() })
     }
 
+    /// An element that cannot be anything else, as the caller knows who wrote it: it is looked through only where the program
+    /// is tested.
+    pub(super) fn written(text: String) -> Object {
+        debug_assert_eq!(root_element(&text, MAX_DEPTH), Ok(0..text.len()));
+        Object { text }
+    }
+
     /// The element's name as written, prefix included: `account`, `user`, `application`, …
     #[cfg(test)]
     pub fn root_name(&self) -> &str {

@@ -101,7 +101,8 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
         (_, "suspended") => xml.application(&facts, "suspended", mode(action, cx.mode)?, extent),
         _ => xml.application(&facts, "live", mode(action, cx.mode)?, extent),
     }
-    Ok(Object::from_text(&xml.text).expect("fixed tags, closed in order, around escaped text"))
+    // Fixed tags, closed in order, around escaped text.
+    Ok(Object::written(xml.text))
 }
 
 /// The mode of the application that an action is about: keys come and go in App ID mode, the user key changes in its own.
