@@ -293,3 +293,15 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         assert_eq!(old, new, "{version}");
     }
 }
+
+#[test]
+fn a_status_is_one_of_five_and_no_table_is_made_to_see_that() {
+    let bench = Bench::new();
+    let id = accept(&bench.open(1), T0).id;
+    let update = format!("UPDATE deliveries SET status = 'lost' WHERE id = {id}");
+    let raw = bench.raw();
+    assert!(raw.execute(&update, []).unwrap_err().to_string().contains("CHECK"));
+    let mut explained = raw.prepare(&format!("EXPLAIN {update}")).unwrap();
+    let steps: Vec<String> = explained.query_map([], |row| row.get("opcode")).unwrap().map(Result::unwrap).collect();
+    assert!(!steps.is_empty() && !steps.iter().any(|step| step == "OpenEphemeral"), "{steps:?}");
+}
