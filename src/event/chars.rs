@@ -28,18 +28,22 @@ pub(super) fn is_blank(text: &str) -> bool {
 /// `NCName`: a name without a colon, which is what each half of a name must be once namespaces
 /// count.
 pub(super) fn is_ncname(name: &str) -> bool {
-    // Nearly all names are plain, and that is told much faster by the byte.
+    let mut chars = name.chars();
+    is_plain_name(name) || (chars.next().is_some_and(is_name_start) && chars.all(is_name_char))
+}
+
+/// Nearly all names are plain, and that is told much faster by the byte.
+fn is_plain_name(name: &str) -> bool {
     let plain_start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let plain = |byte: u8| plain_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    if name.bytes().next().is_some_and(plain_start) && name.bytes().all(plain) {
-        return true;
-    }
-    let mut chars = name.chars();
-    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+    name.bytes().next().is_some_and(plain_start) && name.bytes().all(plain)
 }
 
 /// `QName`: `local` or `prefix:local`.
 pub(super) fn is_qname(name: &str) -> bool {
+    if is_plain_name(name) {
+        return true;
+    }
     match name.bytes().position(|byte| byte == b':') {
         Some(colon) => is_ncname(&name[..colon]) && is_ncname(&name[colon + 1..]),
         None => is_ncname(name),
@@ -77,14 +81,14 @@ pub(super) fn is_printable(c: char) -> bool {
 /// Escapes a value for element content, so that a parser reads back exactly `value`.
 ///
 /// The caller has checked that every character [may stand in XML](is_xml_char).
-pub(super) fn escape_text(value: &str) -> String {
-    escape(value, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
+pub(super) fn escape_text(value: &str) -> Cow<'_, str> {
+    escape(value, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
         // Only `]]>` must not stand bare; escaping every `>` keeps the rule free of context.
-        '>' => Some("&gt;"),
+        b'>' => Some("&gt;"),
         // A bare CR would come back as LF.
-        '\r' => Some("&#13;"),
+        b'\r' => Some("&#13;"),
         _ => None,
     })
 }
@@ -93,50 +97,61 @@ pub(super) fn escape_text(value: &str) -> String {
 /// `value`.
 ///
 /// The caller has checked that every character [may stand in XML](is_xml_char).
-pub(super) fn escape_attribute(value: &str) -> String {
-    escape(value, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '"' => Some("&quot;"),
-        '\'' => Some("&apos;"),
+pub(super) fn escape_attribute(value: &str) -> Cow<'_, str> {
+    escape(value, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'>' => Some("&gt;"),
+        b'"' => Some("&quot;"),
+        b'\'' => Some("&apos;"),
         // White space in an attribute comes back as a plain space unless it is a reference.
-        '\t' => Some("&#9;"),
-        '\n' => Some("&#10;"),
-        '\r' => Some("&#13;"),
+        b'\t' => Some("&#9;"),
+        b'\n' => Some("&#10;"),
+        b'\r' => Some("&#13;"),
         _ => None,
     })
 }
 
 /// Escapes text that nobody checked, for element content: what XML forbids becomes U+FFFD.
-pub fn escape_text_lossy(value: &str) -> String {
-    escape_text(&allowed(value))
+pub fn escape_text_lossy(value: &str) -> Cow<'_, str> {
+    match allowed(value) {
+        Cow::Borrowed(value) => escape_text(value),
+        Cow::Owned(value) => Cow::Owned(escape_text(&value).into_owned()),
+    }
 }
 
 /// Escapes text that nobody checked, for an attribute: what XML forbids becomes U+FFFD.
-pub fn escape_attribute_lossy(value: &str) -> String {
-    escape_attribute(&allowed(value))
+pub fn escape_attribute_lossy(value: &str) -> Cow<'_, str> {
+    match allowed(value) {
+        Cow::Borrowed(value) => escape_attribute(value),
+        Cow::Owned(value) => Cow::Owned(escape_attribute(&value).into_owned()),
+    }
 }
 
 fn allowed(value: &str) -> Cow<'_, str> {
-    if value.chars().all(is_xml_char) {
+    // Nearly always it is plain, and that is told much faster by the byte.
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) || value.chars().all(is_xml_char) {
         return Cow::Borrowed(value);
     }
     value.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-fn escape(value: &str, substitute: impl Fn(char) -> Option<&'static str>) -> String {
-    if !value.chars().any(|c| substitute(c).is_some()) {
-        return value.to_owned();
-    }
-    let mut escaped = String::with_capacity(value.len());
-    for c in value.chars() {
-        match substitute(c) {
-            Some(reference) => escaped.push_str(reference),
-            None => escaped.push(c),
+/// Only bytes of ASCII are substituted, each of which is a character.
+fn escape(value: &str, substitute: impl Fn(u8) -> Option<&'static str>) -> Cow<'_, str> {
+    let mut escaped = String::new();
+    let mut rest = 0;
+    for (at, byte) in value.bytes().enumerate() {
+        if let Some(reference) = substitute(byte) {
+            escaped.push_str(&value[rest..at]);
+            escaped.push_str(reference);
+            rest = at + 1;
         }
     }
-    escaped
+    if rest == 0 {
+        return Cow::Borrowed(value);
+    }
+    escaped.push_str(&value[rest..]);
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl<'a> Outline<'a> {
 
     fn set_attribute(&self, element: usize, name: &str, value: &str) -> Edit {
         let Element { name: element_name, attributes, open, .. } = &self.elements[element];
-        let value = escape_attribute(value);
+        let value = escape_attribute(value).into_owned();
         match attributes.iter().find(|attribute| attribute.name == name) {
             // It may be what declares a prefix.
             Some(attribute) => Edit::markup(attribute.value_span.clone(), value),

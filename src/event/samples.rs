@@ -19,6 +19,9 @@ use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
 /// `<event>` and `<object>`, in which the sample will stand.
 const LEVELS_ABOVE: usize = 2;
 
+/// Hardly any sample is longer.
+const USUAL_LENGTH: usize = 2 * 1024;
+
 const DAY_S: u64 = 86_400;
 
 /// What samples are made from.
@@ -92,7 +95,7 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
     }
     let facts = Facts::of(cx, action);
     let extent = if action == "deleted" { Extent::Deleted } else { Extent::Whole };
-    let mut xml = Xml::default();
+    let mut xml = Xml { text: String::with_capacity(USUAL_LENGTH), depth: 0 };
     match (event_type, action) {
         ("account", "created") => xml.account(&facts, "created", "pending", extent),
         ("account", _) => xml.account(&facts, "approved", "active", extent),
@@ -201,7 +204,6 @@ impl Facts {
 }
 
 /// Writes elements, one to a line.
-#[derive(Default)]
 struct Xml {
     text: String,
     depth: usize,

@@ -39,8 +39,8 @@ pub struct Problem {
 
 /// The whole document.
 pub fn document(case: &Case) -> String {
-    let attribute = |words: &str| escape_attribute_lossy(&visible(words));
-    let text = |words: &str| escape_text_lossy(&visible(words));
+    let attribute = |words: &str| escape_attribute_lossy(&visible(words)).into_owned();
+    let text = |words: &str| escape_text_lossy(&visible(words)).into_owned();
     let problem = case.problem.as_ref();
     let failures = usize::from(problem.is_some_and(|problem| problem.is_failure));
     let errors = usize::from(problem.is_some_and(|problem| !problem.is_failure));

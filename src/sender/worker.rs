@@ -33,6 +33,9 @@ pub enum Read {
     NoRoom(String),
 }
 
+/// What is read of a body at once.
+const PIECE: usize = 8 * 1024;
+
 /// How an exchange ended.
 pub type Ending = reqwest::Result<Read>;
 
@@ -221,7 +224,9 @@ fn read(mut response: WireResponse, limit: usize, room: Option<&dyn Room>, progr
         }
     }
     let mut read = 0;
-    let mut buffer = vec![0; 8 * 1024];
+    // As a rule an answer says how little there is.
+    let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(PIECE);
+    let mut buffer = vec![0; expected.clamp(1, PIECE)];
     while read < limit {
         let most = buffer.len().min(limit - read);
         match response.read(&mut buffer[..most]) {
