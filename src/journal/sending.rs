@@ -140,14 +140,13 @@ pub(super) fn begin(
 pub(super) fn finish(tx: &Transaction<'_>, owner: &ProcessId, end: &End<'_>) -> rusqlite::Result<bool> {
     let End { id, number, left_at, duration, outcome, next } = *end;
     let error = outcome.error.as_ref();
-    // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
-    let known = tx
-        .prepare_cached(
-            "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
-                 maybe_received = ?7, response_body = ?8, note = ?9, started_at = coalesce(?10, started_at)
-             WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL",
-        )?
-        .execute(params![
+    let mut update = tx.prepare_cached(
+        "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
+             maybe_received = ?7, response_body = ?8, note = ?9, started_at = coalesce(?10, started_at)
+         WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL AND (error_kind IS NOT NULL) = ?11",
+    )?;
+    let mut end_attempt = |closed: bool| {
+        let rows = update.execute(params![
             id,
             number,
             duration_ms(duration),
@@ -158,12 +157,17 @@ pub(super) fn finish(tx: &Transaction<'_>, owner: &ProcessId, end: &End<'_>) -> 
             outcome.response_body,
             outcome.note,
             left_at.map(|at| at.0),
+            closed,
         ])?;
-    if known == 0 {
+        Ok::<_, rusqlite::Error>(rows > 0)
+    };
+    // Another process may have taken this one for dead and closed its attempt: what really happened counts more.
+    let closed = !end_attempt(false)?;
+    if closed && !end_attempt(true)? {
         return Ok(false);
     }
     // A success changes the error that is shown only where its attempt was taken for one that failed.
-    if error.is_some() || has_error(tx, id)? {
+    if error.is_some() || closed {
         refresh_last_error(tx, id)?;
     }
     // Late news of an older attempt may have come in between: delivered once is delivered.
@@ -217,12 +221,6 @@ fn earlier_success(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<u32
     )?
     .query_row([id], |row| row.get(0))
     .optional()
-}
-
-/// Whether an error is kept with the delivery.
-fn has_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
-    let sql = "SELECT error_kind IS NOT NULL FROM deliveries WHERE id = ?1";
-    Ok(tx.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
 /// Keeps the newest unsuccessful attempt's error with its delivery, where lists and filters read it.
