@@ -17,6 +17,7 @@ use reqwest::{Method, Url};
 use crate::delivery::{AttemptError, ErrorKind};
 use crate::safe_url;
 use crate::secret::Redactor;
+use crate::target::Resolved;
 use crate::time::compact;
 use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Room, Transport};
 
@@ -182,7 +183,8 @@ impl Transport for Sender {
     fn send(&self, request: &Request) -> Answer {
         let begun = Instant::now();
         let redactor = &request.target.redactor;
-        let wire = wire_request(request, request.body.clone());
+        let wire =
+            WireTarget::of(&request.target).and_then(|target| target.request(&request.headers, request.body.clone()));
         let answered = Sender::exchange(self, wire, redactor, body_limit(redactor), None);
         let result = answered.map(|answer| masked(answer, redactor));
         Answer { duration: begun.elapsed(), result }
@@ -207,26 +209,52 @@ fn no_response(kind: ErrorKind, message: String) -> NoResponse {
     NoResponse { error: AttemptError { kind, message }, maybe_received: true }
 }
 
-/// The request with this body, which is its own.
-fn wire_request(request: &Request, body: Option<Vec<u8>>) -> Result<WireRequest, String> {
-    let url = Url::parse(request.target.url.expose()).map_err(|e| format!("the URL cannot be sent to: {e}"))?;
-    let method = if body.is_some() { Method::POST } else { Method::GET };
-    let mut wire = WireRequest::new(method, url);
-    let mut headers = HeaderMap::new();
-    for (name, value) in &request.headers {
-        headers.insert(*name, HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be a header"))?);
+/// A target as the client takes it.
+struct WireTarget {
+    /// What it was made of.
+    target: Arc<Resolved>,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl WireTarget {
+    fn of(target: &Arc<Resolved>) -> Result<WireTarget, String> {
+        let url = Url::parse(target.url.expose()).map_err(|e| format!("the URL cannot be sent to: {e}"))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &target.headers {
+            let mut value =
+                HeaderValue::from_str(value.expose()).map_err(|_| format!("`{name}` cannot be a header"))?;
+            value.set_sensitive(true);
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` cannot be a header"))?;
+            headers.insert(name, value);
+        }
+        // Here, not in the client, which sends on what others wrote as well.
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OWN_NAME));
+        Ok(WireTarget { target: Arc::clone(target), url, headers })
     }
-    for (name, value) in &request.target.headers {
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| format!("`{name}` cannot be a header"))?;
-        value.set_sensitive(true);
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` cannot be a header"))?;
-        headers.insert(name, value);
+
+    /// The one that is `known`, if it is of this target.
+    fn known_or_of<'a>(known: &'a mut Option<WireTarget>, target: &Arc<Resolved>) -> Result<&'a WireTarget, String> {
+        match known.take_if(|known| Arc::ptr_eq(&known.target, target)) {
+            Some(same) => Ok(known.insert(same)),
+            None => Ok(known.insert(WireTarget::of(target)?)),
+        }
     }
-    // Here, not in the client, which sends on what others wrote as well.
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OWN_NAME));
-    *wire.headers_mut() = headers;
-    *wire.body_mut() = body.map(Into::into);
-    Ok(wire)
+
+    /// A request to it, with headers of which those of the target's own win.
+    fn request(&self, headers: &[(&'static str, String)], body: Option<Vec<u8>>) -> Result<WireRequest, String> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut wire = WireRequest::new(method, self.url.clone());
+        let all = wire.headers_mut();
+        for (name, value) in headers.iter().filter(|(name, _)| !self.headers.contains_key(*name)) {
+            all.insert(*name, HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be a header"))?);
+        }
+        for (name, value) in &self.headers {
+            all.insert(name.clone(), value.clone());
+        }
+        *wire.body_mut() = body.map(Into::into);
+        Ok(wire)
+    }
 }
 
 /// The masked location, cut to what a message can hold: an endpoint may send one of any length.

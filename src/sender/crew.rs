@@ -7,7 +7,7 @@
 //! A kept connection that the endpoint has closed meanwhile is left, and another made, only as long as nothing of the
 //! request was written to it. So it is still exactly one request each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::worker::{Progress, exchange};
-use super::{Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, body_limit, gave_up, masked, stopped, wire_request};
+use super::{Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, WireTarget, body_limit, gave_up, masked, stopped};
 use crate::delivery::{AttemptError, ErrorKind};
 use crate::target::Resolved;
 use crate::transport::{Answer, Answered, Crew, NoResponse, Request};
@@ -54,14 +54,20 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    newest: u64,
     waiting: VecDeque<Waiting>,
-    under_way: HashMap<u64, UnderWay>,
-    /// Those that look for work, and all that may.
+    /// One for each worker.
+    seats: Vec<Arc<Seat>>,
+    /// Workers that look for work.
     idle: usize,
-    workers: usize,
+    /// Whether there was nothing to watch.
+    unwatched: bool,
     closed: bool,
 }
+
+/// What a worker is at. It has a lock of its own, which hardly anybody else wants; where that of the pool is wanted as well,
+/// that one comes first.
+#[derive(Default)]
+struct Seat(Mutex<Option<UnderWay>>);
 
 /// A request that no worker has yet.
 struct Waiting {
@@ -70,7 +76,15 @@ struct Waiting {
     answered: Answered,
 }
 
-/// A request that a worker has, and who waits for it.
+/// A request that a worker makes.
+struct Assigned {
+    sender: Arc<Sender>,
+    request: Request,
+    begun: Instant,
+    progress: Arc<Progress>,
+}
+
+/// The same, for whoever watches it.
 struct UnderWay {
     sender: Arc<Sender>,
     target: Arc<Resolved>,
@@ -96,7 +110,7 @@ impl Pool {
         let mut state = self.0.lock();
         state.waiting.push_back(waiting);
         self.0.man(&mut state);
-        if state.workers == 0
+        if state.seats.is_empty()
             && let Some(Waiting { answered, .. }) = state.waiting.pop_back()
         {
             drop(state);
@@ -124,67 +138,79 @@ impl Shared {
             self.waits.notify_one();
         }
         // Those that are idle may be on their way to what came before.
-        if state.waiting.len() > state.idle && state.workers < self.jobs {
-            let shared = Arc::clone(self);
-            if thread::Builder::new().name("send".to_owned()).spawn(move || shared.work()).is_ok() {
-                state.workers += 1;
+        if state.waiting.len() > state.idle && state.seats.len() < self.jobs {
+            let (shared, seat) = (Arc::clone(self), Arc::<Seat>::default());
+            let taken = Arc::clone(&seat);
+            if thread::Builder::new().name("send".to_owned()).spawn(move || shared.work(&taken)).is_ok() {
+                state.seats.push(seat);
             }
         }
     }
 
     /// Makes one request after the other.
-    fn work(&self) {
-        let mut state = self.lock();
-        loop {
-            let Some(Waiting { sender, request, answered }) = state.waiting.pop_front() else {
-                if state.closed {
-                    return;
-                }
-                state.idle += 1;
-                state = self.waits.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
-                continue;
-            };
-            if state.under_way.is_empty() {
-                self.begun.notify_one();
-            }
-            state.newest += 1;
-            let (key, begun, progress) = (state.newest, Instant::now(), Arc::<Progress>::default());
+    fn work(&self, seat: &Seat) {
+        let mut known = None;
+        while let Some(request) = self.next(seat) {
+            let Assigned { sender, request, begun, progress } = request;
             let target = Arc::clone(&request.target);
-            let under_way = UnderWay {
-                sender: Arc::clone(&sender),
-                target: Arc::clone(&target),
-                progress: Arc::clone(&progress),
-                begun,
-                answered,
-            };
-            state.under_way.insert(key, under_way);
-            drop(state);
             // After a panic, which was told, the others are sent as if it were the endpoint's fault.
-            let made = catch_unwind(AssertUnwindSafe(|| make(&sender, request, &progress)));
+            let made = catch_unwind(AssertUnwindSafe(|| make(&sender, request, &mut known, &progress)));
             let result = made.unwrap_or_else(|_| gave_up(progress.take()));
-            let taken_back = self.lock().under_way.remove(&key);
             // Turned away from: another worker has this one's place by now.
-            let Some(UnderWay { answered, .. }) = taken_back else { return };
+            let Some(UnderWay { answered, .. }) = seat.lock().take() else { return };
             answered(Answer { duration: begun.elapsed(), result: result.map(|found| masked(found, &target.redactor)) });
-            state = self.lock();
         }
+    }
+
+    /// Waits for a request, and takes it to the seat; none when the pool is dropped.
+    fn next(&self, seat: &Seat) -> Option<Assigned> {
+        let mut state = self.lock();
+        let Waiting { sender, request, answered } = loop {
+            if let Some(waiting) = state.waiting.pop_front() {
+                break waiting;
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self.waits.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        };
+        if std::mem::take(&mut state.unwatched) {
+            self.begun.notify_one();
+        }
+        let (begun, progress) = (Instant::now(), Arc::<Progress>::default());
+        *seat.lock() = Some(UnderWay {
+            sender: Arc::clone(&sender),
+            target: Arc::clone(&request.target),
+            progress: Arc::clone(&progress),
+            begun,
+            answered,
+        });
+        Some(Assigned { sender, request, begun, progress })
     }
 
     /// Turns away from what lasts too long, until the pool is dropped.
     fn watch(self: &Arc<Shared>) {
         let mut state = self.lock();
         while !state.closed {
-            if state.under_way.is_empty() && state.waiting.is_empty() {
+            if state.waiting.is_empty() && state.seats.iter().all(|seat| seat.lock().is_none()) {
+                state.unwatched = true;
                 state = self.begun.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             state = self.begun.wait_timeout(state, INTERRUPT_GRAIN).unwrap_or_else(PoisonError::into_inner).0;
             let interrupted = self.interrupted.load(Ordering::Relaxed);
             let unmade = if interrupted { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
-            let over = |_: &u64, found: &mut UnderWay| interrupted || found.begun.elapsed() >= found.longest();
-            let over: Vec<UnderWay> = state.under_way.extract_if(over).map(|(_, found)| found).collect();
-            state.workers -= over.len();
+            let mut over = Vec::new();
+            let is_over = |found: &mut UnderWay| interrupted || found.begun.elapsed() >= found.longest();
+            state.seats.retain(|seat| match seat.lock().take_if(is_over) {
+                Some(found) => {
+                    over.push(found);
+                    false
+                }
+                None => true,
+            });
             for _ in 0..over.len().min(state.waiting.len()) {
                 self.man(&mut state);
             }
@@ -195,6 +221,12 @@ impl Shared {
             }
             state = self.lock();
         }
+    }
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, Option<UnderWay>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,12 +243,20 @@ impl UnderWay {
     }
 }
 
-fn make(sender: &Sender, mut request: Request, progress: &Progress) -> Result<Collected, NoResponse> {
+/// `known` is where the request before went: as a rule, this one goes there too.
+fn make(
+    sender: &Sender,
+    mut request: Request,
+    known: &mut Option<WireTarget>,
+    progress: &Progress,
+) -> Result<Collected, NoResponse> {
     let body = request.body.take();
-    let wire = wire_request(&request, body).map_err(|message| NoResponse {
-        error: AttemptError { kind: ErrorKind::Protocol, message },
-        maybe_received: false,
-    })?;
+    let wire = WireTarget::known_or_of(known, &request.target)
+        .and_then(|target| target.request(&request.headers, body))
+        .map_err(|message| NoResponse {
+            error: AttemptError { kind: ErrorKind::Protocol, message },
+            maybe_received: false,
+        })?;
     let redactor = &request.target.redactor;
     let ending = exchange(sender.workers.client(), wire, body_limit(redactor), None, progress);
     sender.collected(ending, progress.take(), redactor)
