@@ -97,10 +97,8 @@ pub enum News<'a> {
 pub struct Gauge {
     /// Deliveries that wait for their next attempt.
     pub waiting: usize,
-    /// When the first of them is due.
-    pub next_due: Option<UnixMs>,
-    /// The time now.
-    pub now: UnixMs,
+    /// How long it is until the first of them is due.
+    pub next_in: Option<Duration>,
 }
 
 /// What there is to send, and who is told about it.
@@ -203,20 +201,19 @@ impl Bell {
 
 /// How the engine waits: for real, or as a test has it.
 pub trait Patience {
-    /// The next event; none when `until` has come, or after a moment.
-    fn receive(&self, events: &Receiver<Event>, until: Option<UnixMs>) -> Option<Event>;
+    /// The next event; none when so long a time has passed, or a moment.
+    fn receive(&self, events: &Receiver<Event>, time: Option<Duration>) -> Option<Event>;
 }
 
 /// How soon Ctrl-C is noticed when nothing happens.
 const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
 
-/// Waits by a clock.
-pub struct Blocking<'a>(pub &'a dyn Clock);
+/// Waits for real.
+pub struct Blocking;
 
-impl Patience for Blocking<'_> {
-    fn receive(&self, events: &Receiver<Event>, until: Option<UnixMs>) -> Option<Event> {
-        let left = until.map_or(INTERRUPT_GRAIN, |until| until.since(self.0.now()));
-        events.recv_timeout(left.min(INTERRUPT_GRAIN)).ok()
+impl Patience for Blocking {
+    fn receive(&self, events: &Receiver<Event>, time: Option<Duration>) -> Option<Event> {
+        events.recv_timeout(time.unwrap_or(INTERRUPT_GRAIN).min(INTERRUPT_GRAIN)).ok()
     }
 }
 

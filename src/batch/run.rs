@@ -82,6 +82,8 @@ struct Landing {
     outcome: Arc<Outcome>,
     next: Next,
     ended_at: UnixMs,
+    /// The same in the time that the clock has run.
+    elapsed: Duration,
     interval: Duration,
 }
 
@@ -164,15 +166,21 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Says how it stands; gives the time until which nothing is to be done.
-    fn pause(&mut self) -> Option<UnixMs> {
-        let now = self.now();
-        let pause = self.work.pause(&Gauge { waiting: self.waiting.len(), next_due: self.waiting.next_due(), now });
-        [pause.map(|pause| now.plus(pause)), self.next_deed()].into_iter().flatten().min()
+    /// Says how it stands; gives the time for which nothing is to be done.
+    fn pause(&mut self) -> Option<Duration> {
+        let elapsed = self.elapsed();
+        let next_in = self.waiting.next_due().map(|due| due.saturating_sub(elapsed));
+        let pause = self.work.pause(&Gauge { waiting: self.waiting.len(), next_in });
+        [pause, self.next_deed()].into_iter().flatten().min()
     }
 
     fn now(&self) -> UnixMs {
         self.engine.clock.now()
+    }
+
+    /// For what must not be held up by somebody who sets the clock.
+    fn elapsed(&self) -> Duration {
+        self.engine.clock.elapsed()
     }
 
     /// Whether nothing at all is under way.
@@ -181,14 +189,16 @@ impl<'r> Run<'r> {
         under_way + self.waiting.len() + self.others == 0
     }
 
-    /// When there is something to do even if nothing happens.
-    fn next_deed(&self) -> Option<UnixMs> {
+    /// How long it is until there is something to do even if nothing happens.
+    fn next_deed(&self) -> Option<Duration> {
         if self.stopping {
             return None;
         }
-        let due = self.waiting.next_due().filter(|due| *due > self.now());
+        let (now, elapsed) = (self.now(), self.elapsed());
+        let due = self.waiting.next_due().filter(|due| *due > elapsed).map(|due| due - elapsed);
         let renewal = if self.renewing { None } else { self.next_renewal() };
-        [self.free_at, due, renewal].into_iter().flatten().min()
+        let at = self.free_at.into_iter().chain(renewal).min();
+        [at.map(|at| at.since(now)), due].into_iter().flatten().min()
     }
 
     fn next_key(&mut self) -> u64 {
@@ -209,7 +219,7 @@ impl<'r> Run<'r> {
     /// Fills the window: first with what is due, then with what is new.
     fn take_work(&mut self) {
         while self.has_room() {
-            if let Some(waiting) = self.waiting.pop_due(self.now()) {
+            if let Some(waiting) = self.waiting.pop_due(self.elapsed()) {
                 self.try_again(waiting);
                 continue;
             }
@@ -428,8 +438,8 @@ impl<'r> Run<'r> {
             },
         };
         let attempts = Some((made, shipment.rule.attempts()));
-        let ended_at = left_at.plus(duration);
-        self.land(Landing { delivery, attempts, duration, outcome, next, ended_at, interval }, Some(left_at));
+        let (ended_at, elapsed) = (left_at.plus(duration), self.elapsed());
+        self.land(Landing { delivery, attempts, duration, outcome, next, ended_at, elapsed, interval }, Some(left_at));
     }
 
     fn land(&mut self, landing: Landing, left_at: Option<UnixMs>) {
@@ -443,7 +453,7 @@ impl<'r> Run<'r> {
 
     fn recorded(&mut self, key: u64, result: Result<(), Arc<StoreError>>) {
         let Some(landing) = self.landing.remove(&key) else { return };
-        let Landing { mut delivery, attempts, duration, outcome, next, ended_at, interval } = landing;
+        let Landing { mut delivery, attempts, duration, outcome, next, ended_at, elapsed, interval } = landing;
         if let Err(e) = result {
             if attempts.is_some() {
                 let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
@@ -458,7 +468,8 @@ impl<'r> Run<'r> {
             self.work.told(News::Attempted(&delivery, attempted));
         }
         match (next, attempts) {
-            (Next::RetryAt { due, lease_until }, Some((made, _))) => {
+            (Next::RetryAt { lease_until, .. }, Some((made, _))) => {
+                let due = elapsed.saturating_add(interval);
                 self.waiting.push(Waiting { due, id: delivery.id, made, lease_until });
             }
             _ => self.work.told(News::Ended(&delivery)),

@@ -261,6 +261,24 @@ fn what_waits_for_its_next_attempt_is_another_process_s_after_an_hour_of_silence
 }
 
 #[test]
+fn whoever_sets_the_clock_moves_no_attempt() {
+    const HOUR: i64 = 3_600_000;
+    for (set_by, renewals) in [(-HOUR, 0), (HOUR, 1)] {
+        let world = World::new(Box::new(|_, number| (ms(10), status(if number < 3 { 503 } else { 200 }))));
+        world.plan(at(30_000), move |world| world.set_by.set(set_by));
+        let mut caller = Caller::new(&world, 3);
+        world.run(pace(3), &mut caller).unwrap();
+        assert_eq!(caller.ended.len(), 3);
+        for sent in sent_of(&world).values() {
+            let waited: Vec<i64> = sent.windows(2).map(|two| two[1] - two[0]).collect();
+            assert!(waited.iter().all(|waited| (60_000..60_050).contains(waited)), "{set_by}: {waited:?}");
+        }
+        // Where it ends earlier by the clock that others read, a lease is made to last, once.
+        assert_eq!(world.renewals.get(), renewals, "{set_by}");
+    }
+}
+
+#[test]
 fn no_more_leave_in_a_time_than_the_rate_says() {
     let world = World::new(tenth_refused());
     let mut caller = Caller::new(&world, 200);

@@ -45,6 +45,8 @@ pub struct Kept {
 
 pub struct World {
     now: Cell<UnixMs>,
+    /// By so many milliseconds somebody has set the clock.
+    pub set_by: Cell<i64>,
     pub interrupt_at: Cell<Option<UnixMs>>,
     /// The process is stopped at the first time, until the second; meanwhile another one takes what it may take.
     pub frozen: Cell<Option<(UnixMs, UnixMs)>>,
@@ -85,6 +87,7 @@ impl World {
     pub fn new(answers: Answers) -> Rc<World> {
         Rc::new(World {
             now: Cell::new(T0),
+            set_by: Cell::default(),
             interrupt_at: Cell::default(),
             frozen: Cell::default(),
             kept: RefCell::default(),
@@ -164,7 +167,7 @@ impl World {
             self.submitted.replace(group);
             return;
         }
-        self.plan(self.now().plus(self.commit_takes.get()), move |world| {
+        self.plan(self.now.get().plus(self.commit_takes.get()), move |world| {
             world.committing.set(false);
             let number = world.commits.borrow().len();
             world.commits.borrow_mut().push(group.len());
@@ -187,8 +190,8 @@ impl World {
     }
 
     fn pass(&self, until: UnixMs) {
-        self.now.set(until.max(self.now()));
-        if let Some((from, to)) = self.frozen.get().filter(|(from, _)| *from <= self.now()) {
+        self.now.set(until.max(self.now.get()));
+        if let Some((from, to)) = self.frozen.get().filter(|(from, _)| *from <= self.now.get()) {
             self.frozen.set(None);
             self.now.set(to.max(from));
             self.steal();
@@ -198,7 +201,7 @@ impl World {
 
 impl Clock for World {
     fn now(&self) -> UnixMs {
-        self.now.get()
+        UnixMs(self.now.get().0 + self.set_by.get())
     }
 
     fn elapsed(&self) -> Duration {
@@ -215,7 +218,8 @@ impl Clock for World {
 }
 
 impl Patience for World {
-    fn receive(&self, events: &Receiver<Event>, until: Option<UnixMs>) -> Option<Event> {
+    fn receive(&self, events: &Receiver<Event>, time: Option<Duration>) -> Option<Event> {
+        let until = time.map(|time| self.now.get().plus(time));
         loop {
             self.commit();
             if let Ok(event) = events.try_recv() {
@@ -225,7 +229,7 @@ impl Patience for World {
             let planned = self.agenda.borrow().keys().next().map(|(when, _)| *when);
             let next = [until, interrupt, planned].into_iter().flatten().min();
             self.pass(next.expect("the engine waits for nothing"));
-            if planned.is_none_or(|planned| planned > self.now()) {
+            if planned.is_none_or(|planned| planned > self.now.get()) {
                 return None;
             }
             let (_, deed) = self.agenda.borrow_mut().pop_first().unwrap();
@@ -339,7 +343,7 @@ struct Senders(Rc<World>);
 
 impl Crew for Senders {
     fn begin(&self, request: Request, answered: Answered) {
-        let (world, now) = (&*self.0, self.0.now());
+        let (world, now) = (&*self.0, self.0.now.get());
         assert!(!world.interrupted() && !world.torn.get(), "nothing is begun any more");
         assert_eq!(request.body.as_deref(), Some(EVENT));
         let (_, uuid) = request.headers.iter().find(|(name, _)| *name == "webhook-id").unwrap();
@@ -352,7 +356,8 @@ impl Crew for Senders {
             let kept = kept.get(&id).expect("no request may leave before its attempt is committed");
             assert!(!kept.stolen, "#{id} is another process's");
             assert_eq!(kept.recorded.last(), Some(&false), "#{id} has no attempt that may be made");
-            let sure = kept.lease_until.is_some_and(|until| until > starts.plus(TIMEOUT));
+            let last = starts.plus(TIMEOUT).0 + world.set_by.get();
+            let sure = kept.lease_until.is_some_and(|until| until.0 > last);
             assert!(sure, "the lease of #{id} may run out before its request ends");
             kept.delivery.attempt_count
         };

@@ -187,7 +187,7 @@ fn send<'a>(
     let ledger = ctx.ledger(journal)?;
     let jobs = args.jobs();
     let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1 };
-    let engine = Engine { store: journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking(&ctx.clock), pace };
+    let engine = Engine { store: journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };
     let mut seen = seen.iter();
     work.feed(Box::new(move || seen.next().map_or(Task::End, |seen| Task::Resend(*seen))));
     if let Err(halted) = engine.run(Mail::default(), work) {

@@ -1,17 +1,19 @@
 //! Keeping the leases of what is written down and could not be sent so far.
 //!
 //! Where an endpoint is slow, or a rate low, an accepted delivery may wait for longer than its lease lasts. And where the
-//! process was stopped for a while, another one may have taken it over: the journal is asked before it is sent.
+//! process was stopped for a while, another one may have taken it over: the journal is asked before it is sent. A lease ends
+//! by the clock, and may do so sooner than it was meant to: somebody may set that.
 
 use std::collections::HashSet;
 
-use super::{LEASE_GRACE, News, Parcel, RENEW_AFTER, Run, UnixMs, What, longest};
+use super::{LEASE_GRACE, News, Parcel, RENEW_AFTER, Run, UnixMs, What, duration_ms, longest};
 use crate::batch::Renewal;
 
 impl Run<'_> {
     pub(super) fn next_renewal(&self) -> Option<UnixMs> {
         let ready = self.ready.front().map(|first| first.leased_at.plus(RENEW_AFTER));
-        [ready, self.waiting.next_renewal(RENEW_AFTER)].into_iter().flatten().min()
+        let waiting = self.waiting.first_end().map(|end| UnixMs(end.0.saturating_sub(duration_ms(RENEW_AFTER))));
+        [ready, waiting].into_iter().flatten().min()
     }
 
     /// Has the leases last longer of what could not be sent so far.
@@ -20,9 +22,13 @@ impl Run<'_> {
         if self.stopping || self.renewing || self.next_renewal().is_none_or(|renewal| renewal > now) {
             return;
         }
-        let longest = self.ready.iter().map(|parcel| longest(&parcel.shipment)).max().unwrap_or_default();
-        let mut ids = self.waiting.overdue(now);
-        ids.extend(self.ready.iter().map(|parcel| parcel.delivery.id));
+        // Those as well that are next, or they would be renewed one by one.
+        let (ending, elapsed) = (self.waiting.ending(now.plus(RENEW_AFTER + RENEW_AFTER / 2)), self.elapsed());
+        let sent_in = self.ready.iter().map(|parcel| longest(&parcel.shipment));
+        let longest = ending.iter().map(|waiting| waiting.due.saturating_sub(elapsed)).chain(sent_in).max();
+        let ready = self.ready.iter().map(|parcel| parcel.delivery.id);
+        let ids: Vec<i64> = ending.iter().map(|waiting| waiting.id).chain(ready).collect();
+        let Some(longest) = longest else { return };
         let renewal = Renewal { ids: ids.clone(), at: now, until: now.plus(longest).plus(LEASE_GRACE) };
         let until = renewal.until;
         self.renewing = true;

@@ -46,7 +46,8 @@ impl Run<'_> {
             note: None,
         });
         let (duration, interval, next) = (Duration::ZERO, shipment.rule.interval, Next::Interrupted);
-        let landing = Landing { delivery, attempts: None, duration, outcome, next, ended_at: leased_at, interval };
+        let (ended_at, elapsed) = (leased_at, self.elapsed());
+        let landing = Landing { delivery, attempts: None, duration, outcome, next, ended_at, elapsed, interval };
         self.land(landing, None);
     }
 }

@@ -87,8 +87,7 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let pace = Pace { jobs, rate: args.pace.rate, in_turn: false };
     let halted = {
         let ledger = ctx.ledger(&journal)?;
-        let patience = Blocking(&ctx.clock);
-        let engine = Engine { store: &journal, ledger: &ledger, clock: &ctx.clock, patience: &patience, pace };
+        let engine = Engine { store: &journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };
         engine.run(mail, &mut batch).err()
     };
     batch.finish(halted.map(Failure::from))

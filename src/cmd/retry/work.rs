@@ -193,7 +193,7 @@ impl Work for Resending<'_> {
             return None;
         }
         self.bulk.flush();
-        let left = gauge.next_due?.since(gauge.now);
+        let left = gauge.next_in?;
         let seconds = left.as_secs_f64().ceil() as u64;
         if self.counted_down.replace(seconds) != Some(seconds) {
             self.narrator().waiting(left);
