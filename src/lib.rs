@@ -71,7 +71,7 @@ const ROOM: usize = 2 * 1024 * 1024;
 
 /// The program: parses the command line, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
+    tell_panics(Manner::default());
     make_room();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // A panic has been told by the hook, and is an error like any other to who called.
@@ -103,6 +103,7 @@ fn run(arguments: &[OsString]) -> Exit {
         color: cli.globals.color,
         structured: output_option(leaf).is_some_and(|format| usage::is_structured(&format)),
     };
+    tell_panics(manner);
     let ui = Ui::new(Terminals::current(), manner);
     let ctx = Context::new(&ui, cli.globals, leaf, definition);
     let ended = cli.command.run(&ctx).and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
@@ -142,11 +143,20 @@ fn output_option(matches: &ArgMatches) -> Option<String> {
     raw.next().map(|value| value.to_string_lossy().into_owned())
 }
 
-/// A panic's own message may hold anything, so that only its place is told.
-fn tell_panic(location: Option<&std::panic::Location<'_>>) {
-    let place = location.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    let ui = Ui::new(Terminals::current(), Manner::default());
-    Failure::new(failure::Kind::Error, format!("hookfire has a bug: it panicked at {place}"))
-        .hint("what was accepted is in the journal; `hookfire failed list` shows what was not delivered")
-        .tell(&ui);
+/// Has each panic told from now on, also where quiet was asked for. Its own message may hold anything, so that only its place
+/// is told.
+fn tell_panics(manner: Manner) {
+    let (main, manner) = (std::thread::current().id(), Manner { quiet: false, ..manner });
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let (words, ui) =
+            (format!("hookfire has a bug: it panicked at {place}"), Ui::new(Terminals::current(), manner));
+        if manner.structured && std::thread::current().id() != main {
+            // The command goes on, and the one error is what it ends with, if it does.
+            return ui.warning(&words);
+        }
+        Failure::new(failure::Kind::Error, words)
+            .hint("what was accepted is in the journal; `hookfire failed list` shows what was not delivered")
+            .tell(&ui);
+    }));
 }

@@ -372,10 +372,15 @@ fn a_panic_in_the_middle_of_an_attempt_tells_no_secret_and_loses_no_delivery() {
         "inject=?epoll_wait,?epoll_pwait:error=EINVAL:when=1",
         env!("CARGO_BIN_EXE_hookfire"),
     ];
-    let fire = ["fire", "account", "created", "--no-retry", "-vv", "-H", "Authorization: @env:TOKEN", "--url", &url];
-    let outcome = env.program("strace").args(strace).args(fire).run().assert_code(4);
+    let fire = ["fire", "account", "created", "--no-retry", "-H", "Authorization: @env:TOKEN", "--url", &url];
+    let fired = |more: &[&str]| env.program("strace").args(strace).args(fire).args(more).run().assert_code(4);
+    let outcome = fired(&["-vv"]);
     assert!(outcome.stderr().contains("hookfire has a bug: it panicked at "), "{outcome}");
-    env.assert_nowhere(CANARY, &[&outcome]);
+    let structured = fired(&["-o", "json", "-q"]);
+    let told: Vec<Value> = structured.stderr().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(told[0]["warning"].as_str().unwrap().starts_with("hookfire has a bug: it panicked at "), "{structured}");
+    assert!(told.iter().filter(|line| line.get("error").is_some()).count() <= 1, "{structured}");
+    env.assert_nowhere(CANARY, &[&outcome, &structured]);
     let failed = env.hookfire(["failed", "show", "1", "-o", "json"]).run().assert_code(0).json();
     let attempt = &failed["attempts"][0];
     let said = (&attempt["error"]["kind"], &attempt["maybe_received"]);

@@ -83,13 +83,13 @@ impl Lines {
         self.take(|pieces| match pieces.try_recv() {
             Ok(piece) => Some(piece),
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Piece { lines: vec![Next::End], offset: 0 }),
+            Err(TryRecvError::Disconnected) => Some(gave_up()),
         })
     }
 
     /// As [`Lines::next`], but waits for it.
     pub fn wait(&mut self) -> Next {
-        self.take(|pieces| Some(pieces.recv().unwrap_or_else(|_| Piece { lines: vec![Next::End], offset: 0 })))
+        self.take(|pieces| Some(pieces.recv().unwrap_or_else(|_| gave_up())))
     }
 
     fn take(&mut self, more: impl Fn(&Receiver<Piece>) -> Option<Piece>) -> Next {
@@ -117,6 +117,12 @@ impl Lines {
         let expected = u128::from(read) * u128::from(self.size?) / u128::from(self.offset.max(1));
         u64::try_from(expected).ok().map(|expected| expected.max(read))
     }
+}
+
+/// Who reads says when there is no more. Without a word it ends only by a panic, which was told.
+fn gave_up() -> Piece {
+    let reason = std::io::Error::other("the reader gave up without a reason");
+    Piece { lines: vec![Next::Broken(reason)], offset: 0 }
 }
 
 fn read(mut source: impl Read, mut splitter: Splitter, sender: &SyncSender<Piece>, bell: Option<&Bell>) {
