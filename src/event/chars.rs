@@ -22,7 +22,7 @@ pub(super) fn is_space(c: char) -> bool {
 
 /// Nothing but white space (also: nothing at all).
 pub(super) fn is_blank(text: &str) -> bool {
-    text.chars().all(is_space)
+    text.bytes().all(|byte| is_space(char::from(byte)))
 }
 
 /// `NCName`: a name without a colon, which is what each half of a name must be once namespaces
@@ -34,10 +34,21 @@ pub(super) fn is_ncname(name: &str) -> bool {
 
 /// Nearly all names are plain, and that is told much faster by the byte.
 fn is_plain_name(name: &str) -> bool {
-    let plain_start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let plain = |byte: u8| plain_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    name.bytes().next().is_some_and(plain_start) && name.bytes().all(plain)
+    let inside = |byte: u8| PLAIN[usize::from(byte)];
+    let first = name.bytes().next();
+    first.is_some_and(|first| inside(first) && !matches!(first, b'0'..=b'9' | b'-' | b'.')) && name.bytes().all(inside)
 }
+
+/// The bytes that are a character of ASCII which may stand in a name.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = matches!(byte as u8, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    plain
+};
 
 /// `QName`: `local` or `prefix:local`.
 pub(super) fn is_qname(name: &str) -> bool {

@@ -37,7 +37,9 @@ impl<'a> Namespaces<'a> {
         if let Some(colon) = name.bytes().position(|byte| byte == b':') {
             self.resolve(&name[..colon], at)?;
         }
-        self.refuse_repeated(attributes)?;
+        if !attributes.is_empty() {
+            self.refuse_repeated(attributes)?;
+        }
         Ok(mark)
     }
 

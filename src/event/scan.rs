@@ -171,7 +171,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn characters(&self, raw: &'a str, start: usize) -> Result<Kind<'a>, Fault> {
-        if !is_blank(raw) {
+        if self.open.is_empty() && !is_blank(raw) {
             let first = raw.find(|c| !is_space(c)).unwrap_or(0);
             self.require_root(start + first)?;
         }
