@@ -54,7 +54,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A w
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l batch -d 'Many events from this file (- = stdin), a line of JSON each' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l skip -d 'Leave out the first N lines of the batch' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'The most requests at once [default: 8; for `retry`, 1: one delivery after the other]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l rate -d 'The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
@@ -225,7 +225,7 @@ interrupted\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'The most requests at once [default: 8; for `retry`, 1: one delivery after the other]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l rate -d 'The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l max -d 'Send at most so many' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Begin no more once so many in a row have failed' -r

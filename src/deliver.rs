@@ -127,54 +127,24 @@ impl Courier<'_> {
         let first = self.new_attempt(shipment);
         let mut delivery = self.store.accept(new, &first)?;
         observer.accepted(&delivery);
-        self.send(&mut delivery, new.event, (1, &first), shipment, observer)?;
+        self.send(&mut delivery, new.event, &first, shipment, observer)?;
         Ok(delivery)
     }
 
-    /// Sends a delivery of the failed list or of the schedule again, as `turn` says; none if another process has it or dealt
-    /// with it meanwhile. One of the schedule keeps to its rule's remaining attempts.
-    ///
-    /// # Errors
-    /// [`DeliverError`].
-    pub fn resend(
-        &self,
-        delivery: &Delivery,
-        turn: Turn,
-        shipment: &Shipment,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<Delivery>, DeliverError> {
-        let event = match self.store.event(delivery.id) {
-            Ok(event) => event,
-            // Somebody deleted it since it was read: the journal is none the worse for it.
-            Err(_) if self.store.delivery(delivery.id)?.is_none() => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        let first = self.new_attempt(shipment);
-        match self.store.begin_attempt(delivery.id, turn, &first)? {
-            Begun::Taken => Ok(None),
-            Begun::Attempt(number) => {
-                let mut delivery = Delivery { attempt_count: number, ..delivery.clone() };
-                let made = if matches!(turn, Turn::Scheduled { .. }) { number } else { 1 };
-                self.send(&mut delivery, &event, (made, &first), shipment, observer)?;
-                Ok(Some(delivery))
-            }
-        }
-    }
-
-    /// Sends a delivery whose next attempt, the first of this run or a later one by its rule, is written down, until the rule
-    /// ends it or it is put on the schedule; keeps `delivery` as the journal has it.
+    /// Sends a delivery whose first attempt is written down, until the rule ends it or it is put on the schedule; keeps
+    /// `delivery` as the journal has it.
     fn send(
         &self,
         delivery: &mut Delivery,
         event: &[u8],
-        (first, attempt): (u32, &NewAttempt<'_>),
+        first: &NewAttempt<'_>,
         shipment: &Shipment,
         observer: &mut dyn Observer,
     ) -> Result<(), DeliverError> {
         let request = event_request(&delivery.uuid, event, shipment);
         let (id, allowed) = (delivery.id, shipment.rule.attempts());
-        let mut attempt = *attempt;
-        for made in first.. {
+        let mut attempt = *first;
+        for made in 1.. {
             self.hold(id, &attempt, shipment)?;
             observer.attempting(delivery);
             let Answer { duration, result } = shipment.transport.send(&request);

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::deliver::{Attempted, Shipment};
 use crate::delivery::Delivery;
-use crate::store::{Begun, Ledger, Seen, Store, StoreError};
+use crate::store::{Begun, Deliveries, Ledger, Seen, StoreError};
 use crate::switchboard::Switch;
 use crate::time::{Clock, UnixMs};
 use crate::transport::{Answer, Crew};
@@ -61,6 +61,8 @@ pub enum Task {
     },
     /// A delivery of the failed list, unless somebody tried it since it was seen.
     Resend(Seen),
+    /// A delivery of the schedule, unless somebody tried it since it was seen.
+    Due(Seen),
     /// Nothing at the moment. It is asked again when a [`Bell`] was rung, when something else happened, and at the latest
     /// after a moment.
     Later,
@@ -106,7 +108,8 @@ pub trait Work {
     /// What is to be sent next. Asked only when there is room for it; it must not block.
     fn next(&mut self) -> Task;
 
-    /// How a delivery that is in the journal already is sent; none, which the work has told, leaves it to the failed list.
+    /// How a delivery that is in the journal already is sent; none, which the work has told, leaves it to the failed list, or
+    /// one of the schedule where it is.
     /// Asked before each attempt but the first of a new delivery.
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment>;
 
@@ -127,13 +130,16 @@ pub struct Pace {
     pub rate: Option<Rate>,
     /// Whether each delivery is to end before the next begins.
     pub in_turn: bool,
+    /// Whether deliveries may be begun far ahead of the senders, for the sake of speed. Whatever is begun is nobody else's, and
+    /// comes before all that becomes due later.
+    pub far_ahead: bool,
 }
 
 impl Pace {
     /// The most requests that the crew has at once: so many more wait there that a sender which gets free need not wait for
     /// the next one. Where it matters when each leaves, none does.
     fn at_hand(self) -> usize {
-        if self.in_turn || self.rate.is_some() { self.jobs } else { self.jobs * 2 }
+        if self.in_turn || !self.far_ahead || self.rate.is_some() { self.jobs } else { self.jobs * 2 }
     }
 }
 
@@ -156,6 +162,7 @@ enum What {
     Answered(u64, Answer),
     Recorded(u64, Result<(), Arc<StoreError>>),
     GivenUp(Vec<i64>, Result<(), Arc<StoreError>>),
+    PutBack(Result<(), Arc<StoreError>>),
     Renewed(Renewal, Result<Vec<i64>, Arc<StoreError>>),
     Rung,
 }
@@ -220,7 +227,7 @@ impl Patience for Blocking {
 /// Sends many.
 pub struct Engine<'a> {
     /// Where deliveries are read.
-    pub store: &'a dyn Store,
+    pub store: &'a dyn Deliveries,
     /// Where all is written down.
     pub ledger: &'a dyn Ledger,
     /// Time, and the user's wish to stop.
@@ -232,8 +239,8 @@ pub struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// Does the work to its end, or until the user interrupts: then nothing is left pending, and [`Clock::interrupted`]
-    /// says so.
+    /// Does the work to its end, or until the user interrupts: then nothing is left pending but for what is scheduled, and
+    /// [`Clock::interrupted`] says so.
     ///
     /// # Errors
     /// [`Halted`]; nothing was sent from then on.
@@ -246,4 +253,4 @@ impl Engine<'_> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;

@@ -20,8 +20,8 @@ use super::rate::Bucket;
 use super::window::{MOST, Window};
 use super::{CrewShipment, Engine, Event, Gauge, Halted, News, Task, What, Work};
 use crate::deliver::{Attempted, LEASE_GRACE, NextBy, event_request, settle};
-use crate::delivery::{Delivery, Outcome};
-use crate::store::{Begun, Done, Ended, Intent, Next, Seen, StoreError, Turn};
+use crate::delivery::{Delivery, ErrorKind, Outcome};
+use crate::store::{Begun, Done, Ended, Intent, Next, StoreError, Turn};
 use crate::time::{UnixMs, duration_ms};
 use crate::transport::{Answer, judge};
 
@@ -51,15 +51,17 @@ fn longest(shipment: &CrewShipment) -> Duration {
 /// An intent that is being committed.
 enum Intended {
     New { event: Arc<[u8]>, shipment: CrewShipment, mark: u64, at: UnixMs },
-    Again { turn: Turn, parcel: Parcel },
+    Again(Parcel),
 }
 
 /// A delivery whose next attempt is written down.
 struct Parcel {
     delivery: Box<Delivery>,
+    /// By which right it was begun.
+    turn: Turn,
     event: Arc<[u8]>,
     shipment: CrewShipment,
-    /// Attempts of this run before this one.
+    /// Attempts before this one: of this run, or of all where its rule is kept to.
     made: u32,
     leased_at: UnixMs,
 }
@@ -127,7 +129,7 @@ impl<'r> Run<'r> {
             waiting: DueQueue::default(),
             others: 0,
             bytes: 0,
-            window: Window::new(engine.pace.jobs),
+            window: Window::new(engine.pace.jobs, engine.pace.far_ahead),
             bucket: engine.pace.rate.map(Bucket::new),
             free_at: None,
             renewing: false,
@@ -233,7 +235,8 @@ impl<'r> Run<'r> {
                     self.others += 1;
                     self.engine.ledger.ignore(delivery, event, by, self.done(move |r| What::Ignored(mark, r)));
                 }
-                Task::Resend(seen) => self.resend(seen),
+                Task::Resend(seen) => self.resend(seen.id, Turn::Failed { attempts: seen.attempts }, 0),
+                Task::Due(seen) => self.resend(seen.id, Turn::Scheduled { attempts: seen.attempts }, seen.attempts),
                 Task::Later => return,
                 Task::End => self.has_more = false,
             }
@@ -267,16 +270,20 @@ impl<'r> Run<'r> {
         self.committing.insert(key, Intended::New { event, shipment, mark, at });
     }
 
-    /// Begins a delivery of the failed list anew, unless somebody dealt with it since it was seen.
-    fn resend(&mut self, seen: Seen) {
-        let unchanged =
-            |delivery: &Delivery| delivery.status.in_failed_list() && delivery.attempt_count == seen.attempts;
-        match self.engine.store.delivery(seen.id) {
+    /// Begins a delivery of the failed list or of the schedule, unless somebody dealt with it since it was seen.
+    fn resend(&mut self, id: i64, turn: Turn, made: u32) {
+        let unchanged = |delivery: &Delivery| match turn {
+            Turn::Failed { attempts } => delivery.status.in_failed_list() && delivery.attempt_count == attempts,
+            // Whether it is on the schedule only the journal can say, when it is taken off.
+            Turn::Scheduled { attempts } => delivery.attempt_count == attempts,
+            Turn::Mine => true,
+        };
+        match self.engine.store.delivery(id) {
             Ok(Some(delivery)) if unchanged(&delivery) => {
                 let Some(shipment) = self.work.shipment(&delivery) else { return };
-                self.begin(Turn::Failed { attempts: seen.attempts }, delivery, shipment, 0);
+                self.begin(turn, delivery, shipment, made);
             }
-            Ok(_) => self.work.told(News::Skipped(seen.id)),
+            Ok(_) => self.work.told(News::Skipped(id)),
             Err(e) => self.halt(Arc::new(e)),
         }
     }
@@ -306,9 +313,9 @@ impl<'r> Run<'r> {
         let (key, intent) = (self.next_key(), self.intent(&shipment));
         self.bytes += event.len();
         let leased_at = intent.started_at;
-        let parcel = Parcel { delivery: Box::new(delivery), event, shipment, made, leased_at };
+        let parcel = Parcel { delivery: Box::new(delivery), turn, event, shipment, made, leased_at };
         self.engine.ledger.begin(id, turn, intent, self.done(move |begun| What::Begun(key, begun)));
-        self.committing.insert(key, Intended::Again { turn, parcel });
+        self.committing.insert(key, Intended::Again(parcel));
     }
 
     fn taken(&mut self, turn: Turn, id: i64) {
@@ -342,7 +349,7 @@ impl<'r> Run<'r> {
     }
 
     fn send(&mut self, parcel: Parcel, now: UnixMs) {
-        let Parcel { delivery, event, shipment, made, leased_at } = parcel;
+        let Parcel { delivery, event, shipment, made, leased_at, .. } = parcel;
         self.window.sent(now.since(leased_at));
         self.work.told(News::Sending { delivery: &delivery, made });
         let key = self.next_key();
@@ -375,6 +382,10 @@ impl<'r> Run<'r> {
                     Err(e) => self.halt(e),
                 }
             }
+            What::PutBack(result) => {
+                self.others -= 1;
+                result.unwrap_or_else(|e| self.halt(e));
+            }
             What::Renewed(renewal, result) => {
                 self.renewing = false;
                 match result {
@@ -390,7 +401,9 @@ impl<'r> Run<'r> {
         let Some(Intended::New { event, shipment, mark, at }) = self.committing.remove(&key) else { return };
         self.window.committed();
         match result {
-            Ok(delivery) => self.ready.push_back(Parcel { delivery, event, shipment, made: 0, leased_at: at }),
+            Ok(delivery) => {
+                self.ready.push_back(Parcel { delivery, turn: Turn::Mine, event, shipment, made: 0, leased_at: at });
+            }
             Err(e) => {
                 self.bytes -= event.len();
                 self.not_taken(mark, e);
@@ -404,7 +417,7 @@ impl<'r> Run<'r> {
     }
 
     fn begun(&mut self, key: u64, result: Result<Begun, Arc<StoreError>>) {
-        let Some(Intended::Again { turn, mut parcel }) = self.committing.remove(&key) else { return };
+        let Some(Intended::Again(mut parcel)) = self.committing.remove(&key) else { return };
         self.window.committed();
         match result {
             Ok(Begun::Attempt(number)) => {
@@ -412,7 +425,7 @@ impl<'r> Run<'r> {
                 self.ready.push_back(parcel);
                 return;
             }
-            Ok(Begun::Taken) => self.taken(turn, parcel.delivery.id),
+            Ok(Begun::Taken) => self.taken(parcel.turn, parcel.delivery.id),
             Err(e) => self.halt(e),
         }
         self.bytes -= parcel.event.len();
@@ -428,14 +441,14 @@ impl<'r> Run<'r> {
         let outcome = Arc::new(judge(&shipment.rule, result));
         let interval = shipment.rule.interval;
         let due = self.now().plus(interval);
-        let next = match &outcome.error {
-            None => Next::Delivered,
-            Some(_) if self.stopping || self.engine.clock.interrupted() => Next::Interrupted,
-            Some(_) if made >= shipment.rule.attempts() => Next::Failed,
-            Some(_) => match shipment.next {
-                NextBy::Schedule => Next::Scheduled { due },
-                NextBy::Waiting => Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) },
-            },
+        let next = match (&outcome.error, shipment.next) {
+            (None, _) => Next::Delivered,
+            (Some(_), NextBy::Waiting) if self.stopping || self.engine.clock.interrupted() => Next::Interrupted,
+            // What the endpoint said counts, whoever wants this process to end.
+            (Some(error), NextBy::Schedule) if error.kind == ErrorKind::Interrupted => Next::Interrupted,
+            (Some(_), _) if made >= shipment.rule.attempts() => Next::Failed,
+            (Some(_), NextBy::Schedule) => Next::Scheduled { due },
+            (Some(_), NextBy::Waiting) => Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) },
         };
         let attempts = Some((made, shipment.rule.attempts()));
         let (ended_at, elapsed) = (left_at.plus(duration), self.elapsed());

@@ -110,10 +110,10 @@ impl Work for Caller {
 }
 
 fn pace(jobs: usize) -> Pace {
-    Pace { jobs, rate: None, in_turn: false }
+    Pace { jobs, rate: None, in_turn: false, far_ahead: true }
 }
 
-const IN_TURN: Pace = Pace { jobs: 1, rate: None, in_turn: true };
+const IN_TURN: Pace = Pace { jobs: 1, rate: None, in_turn: true, far_ahead: true };
 
 fn always(takes: Duration, code: u16) -> Answers {
     Box::new(move |_, _| (takes, status(code)))

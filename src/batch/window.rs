@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// The most intents ahead of the senders, for each of them.
 const MOST_PER_JOB: usize = 32;
+/// As [`MOST_PER_JOB`], where few are to be begun that are not sent.
+const FEW_PER_JOB: usize = 1;
 /// The most in all.
 pub const MOST: usize = 512;
 
@@ -23,9 +25,10 @@ pub struct Window {
 }
 
 impl Window {
-    /// For so many senders; one ahead at first.
-    pub fn new(jobs: usize) -> Window {
-        Window { ahead: 1, most: jobs.saturating_mul(MOST_PER_JOB).min(MOST), starved: false }
+    /// For so many senders, far ahead of them or not; one ahead at first.
+    pub fn new(jobs: usize, far: bool) -> Window {
+        let per_job = if far { MOST_PER_JOB } else { FEW_PER_JOB };
+        Window { ahead: 1, most: jobs.saturating_mul(per_job).min(MOST), starved: false }
     }
 
     /// The most intents now.
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn it_widens_while_senders_wait_and_narrows_while_intents_do() {
-        let mut window = Window::new(4);
+        let mut window = Window::new(4, true);
         let mut seen = Vec::new();
         for _ in 0..9 {
             window.starve();
@@ -75,6 +78,6 @@ mod tests {
             window.sent(Duration::from_secs(1));
         }
         assert_eq!(window.ahead(), 1);
-        assert_eq!(Window::new(10_000).most, MOST);
+        assert_eq!((Window::new(10_000, true).most, Window::new(4, false).most), (MOST, 4));
     }
 }

@@ -4,6 +4,8 @@
 //! Strict: a request whose attempt is not committed or not surely leased, one too many at once, and an engine that waits for
 //! nothing all fail the test.
 
+mod schedule;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,11 +16,11 @@ use std::time::Duration;
 use super::{Engine, Event, Halted, Mail, Pace, Patience, Work};
 use crate::deliver::fakes::{EVENT, T0, TIMEOUT};
 use crate::deliver::{NextBy, Shipment};
-use crate::delivery::{Delivery, ErrorKind, Outcome, Status};
+use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::secret::{Redactor, Secret};
-use crate::store::{Begun, Done, Ended, Intent, Ledger, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::store::{Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::target::{Resolved, Target};
 use crate::time::{Clock, UnixMs, Woken};
@@ -69,6 +71,12 @@ pub struct World {
     /// When each request left, and of which delivery and attempt it was.
     pub sent: RefCell<Vec<(UnixMs, i64, u32)>>,
     pub renewals: Cell<usize>,
+    /// Whether requests come to their end whatever the user wants.
+    pub drains: Cell<bool>,
+    /// Another process holds the journal's lock from the first time until the second; it is waited for.
+    pub locked: Cell<Option<(UnixMs, UnixMs)>>,
+    /// How many deliveries a process left behind of which nobody has heard so far.
+    pub left_behind: Cell<usize>,
 }
 
 pub fn ms(ms: u64) -> Duration {
@@ -103,6 +111,9 @@ impl World {
             senders: RefCell::default(),
             sent: RefCell::default(),
             renewals: Cell::default(),
+            drains: Cell::default(),
+            locked: Cell::default(),
+            left_behind: Cell::default(),
         })
     }
 
@@ -116,6 +127,11 @@ impl World {
     }
 
     pub fn shipment(self: &Rc<World>, rule: &Rule) -> super::CrewShipment {
+        self.shipment_then(rule, NextBy::Waiting)
+    }
+
+    /// One after which the next attempt is made so.
+    pub fn shipment_then(self: &Rc<World>, rule: &Rule, next: NextBy) -> super::CrewShipment {
         let resolved =
             Resolved { url: Secret::new("https://example.com/"), headers: Vec::new(), redactor: Redactor::default() };
         let transport: Rc<dyn Crew> = Rc::new(Senders(Rc::clone(self)));
@@ -127,7 +143,7 @@ impl World {
             insecure: false,
             sent_to: None,
             timeout: TIMEOUT,
-            next: NextBy::Waiting,
+            next,
         })
     }
 
@@ -167,11 +183,13 @@ impl World {
             self.submitted.replace(group);
             return;
         }
-        self.plan(self.now.get().plus(self.commit_takes.get()), move |world| {
+        let unlocked = self.unlocked_at().filter(|_| !self.interrupted());
+        let waits = unlocked.map(|at| at.min(self.interrupt_at.get().unwrap_or(at)).since(self.now.get()));
+        self.plan(self.now.get().plus(waits.unwrap_or_default()).plus(self.commit_takes.get()), move |world| {
             world.committing.set(false);
             let number = world.commits.borrow().len();
             world.commits.borrow_mut().push(group.len());
-            let works = world.broken_from.get().is_none_or(|from| number < from);
+            let works = world.broken_from.get().is_none_or(|from| number < from) && world.unlocked_at().is_none();
             let torn = world.torn.get();
             for (looks_ahead, entry) in group {
                 entry(world, if works && !(torn && looks_ahead) { Ok(()) } else { Err(locked()) });
@@ -208,8 +226,12 @@ impl Clock for World {
         self.now.get().since(T0)
     }
 
-    fn wait(&self, _: Duration) -> Woken {
-        unreachable!("the engine waits for events")
+    /// The engine waits for events; only who reads a journal that is locked waits for nothing but the time.
+    fn wait(&self, duration: Duration) -> Woken {
+        let end = self.now.get().plus(duration);
+        let woken = self.interrupt_at.get().filter(|at| *at <= end);
+        self.now.set(woken.map_or(end, |at| at.max(self.now.get())));
+        if woken.is_some() { Woken::Interrupted } else { Woken::Elapsed }
     }
 
     fn interrupted(&self) -> bool {
@@ -270,11 +292,12 @@ impl Ledger for World {
                 Turn::Failed { attempts } => {
                     kept.delivery.status.in_failed_list() && kept.delivery.attempt_count == attempts
                 }
-                Turn::Scheduled { .. } => unreachable!("nobody makes what is scheduled here"),
+                Turn::Scheduled { attempts } => kept.is_scheduled() && kept.delivery.attempt_count == attempts,
             });
             let begun = match found {
                 Some(kept) if committed.is_ok() => {
                     kept.delivery.attempt_count += 1;
+                    kept.delivery.next_attempt_at = None;
                     (kept.delivery.status, kept.lease_until) = (Status::Pending, Some(attempt.lease_until));
                     kept.recorded.push(false);
                     Begun::Attempt(kept.delivery.attempt_count)
@@ -293,11 +316,18 @@ impl Ledger for World {
             let kept = kept.get_mut(&id).unwrap();
             if committed.is_ok() {
                 kept.recorded[number as usize - 1] = true;
+                // Who has it by now has begun another attempt, and this is old news.
+                if kept.stolen && matches!(next, Next::Scheduled { .. }) {
+                    return done(committed);
+                }
                 (kept.delivery.status, kept.lease_until) = match next {
                     Next::Delivered => (Status::Delivered, None),
                     Next::Failed => (Status::Failed, None),
                     Next::Interrupted => (Status::Interrupted, None),
-                    Next::Scheduled { .. } => (Status::Pending, None),
+                    Next::Scheduled { due } => {
+                        kept.delivery.next_attempt_at = Some(due);
+                        (Status::Pending, None)
+                    }
                     Next::RetryAt { due, lease_until } => {
                         assert!(lease_until > due, "the lease must outlive the wait");
                         (Status::Pending, Some(lease_until))
@@ -318,6 +348,20 @@ impl Ledger for World {
             done(committed);
         });
         self.submit(false, interrupt);
+    }
+
+    fn put_back(&self, id: i64, number: u32, due: UnixMs, done: Done<()>) {
+        let put_back = move |world: &World, committed: Result<(), _>| {
+            let mut kept = world.kept.borrow_mut();
+            let kept = kept.get_mut(&id).unwrap();
+            if committed.is_ok() && kept.delivery.status == Status::Pending && !kept.stolen {
+                assert_eq!((kept.delivery.attempt_count, kept.recorded.pop()), (number, Some(false)));
+                (kept.delivery.attempt_count, kept.lease_until) = (number - 1, None);
+                kept.delivery.next_attempt_at = Some(due);
+            }
+            done(committed);
+        };
+        self.submit(false, Box::new(put_back));
     }
 
     fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>) {
@@ -362,7 +406,7 @@ impl Crew for Senders {
             kept.delivery.attempt_count
         };
         let (takes, result) = (world.answers)(id, number);
-        let stopped = world.interrupt_at.get().map(|at| at.plus(ms(50)));
+        let stopped = world.interrupt_at.get().filter(|_| !world.drains.get()).map(|at| at.plus(ms(50)));
         if let Some(stopped) = stopped.filter(|stopped| *stopped < starts.plus(takes)) {
             let maybe_received = starts < stopped;
             let error = crate::delivery::AttemptError { kind: ErrorKind::Interrupted, message: "stopped".to_owned() };
@@ -378,31 +422,7 @@ impl Crew for Senders {
     }
 }
 
-impl Store for World {
-    fn accept(&self, _: &NewDelivery<'_>, _: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
-    fn ignore(&self, _: &NewDelivery<'_>, _: Switch, _: UnixMs) -> Result<Delivery, StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
-    fn begin_attempt(&self, _: i64, _: Turn, _: &NewAttempt<'_>) -> Result<Begun, StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
-    fn finish_attempt(&self, _: i64, _: u32, _: Duration, _: &Outcome, _: Next) -> Result<(), StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
-    fn renew(&self, _: i64, _: UnixMs) -> Result<bool, StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
-    fn interrupt(&self, _: i64) -> Result<(), StoreError> {
-        unreachable!("the engine writes to the ledger")
-    }
-
+impl Deliveries for World {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
         Ok(self.kept.borrow().get(&id).map(|kept| kept.delivery.clone()))
     }

@@ -102,7 +102,7 @@ pub struct RuleArgs {
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Pace")]
 pub struct PaceArgs {
-    /// The most requests at once [default: 8; for `retry`, 1: one delivery after the other]
+    /// The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]
     #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub jobs: Option<u16>,
     /// The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h

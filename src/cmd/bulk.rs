@@ -175,9 +175,9 @@ impl<'a> Bulk<'a> {
     /// As [`Bulk::flush`], and shows how things stand, of so many.
     pub fn pause(&mut self, gauge: &Gauge, of: Option<u64>) {
         self.flush();
-        let Tally { delivered, failed, ignored, .. } = self.tally;
+        let Tally { delivered, failed, rescheduled, ignored, .. } = self.tally;
         let mut words = format!("{delivered} delivered, {failed} failed");
-        for (number, word) in [(ignored, "ignored"), (gauge.waiting, "waiting")] {
+        for (number, word) in [(rescheduled, "scheduled again"), (ignored, "ignored"), (gauge.waiting, "waiting")] {
             if number > 0 {
                 words.push_str(&format!(", {number} {word}"));
             }

@@ -15,6 +15,7 @@ use crate::event::Wire;
 use crate::failure::{Failure, Kind};
 use crate::journal::{DeliveryLedger, Journal};
 use crate::output::Ui;
+use crate::recover::patience::Enduring;
 use crate::rule::Rule;
 use crate::safe_url;
 use crate::secret::{MASK, Secret, Variables as _};
@@ -111,6 +112,15 @@ impl<'a> Context<'a> {
     /// When it cannot be used.
     pub fn ledger(&self, journal: &Journal) -> Result<DeliveryLedger, Failure> {
         Ok(DeliveryLedger::start(Journal::open(journal.path(), Box::new(HostProcesses))?)?)
+    }
+
+    /// As [`Context::ledger`], for one that has to wait for the journal at times.
+    ///
+    /// # Errors
+    /// As [`Context::ledger`].
+    pub fn enduring_ledger(&self, journal: &Journal, endurance: Enduring) -> Result<DeliveryLedger, Failure> {
+        let journal = Journal::open(journal.path(), Box::new(HostProcesses))?;
+        Ok(DeliveryLedger::start_enduring(journal, Some(Box::new(endurance)))?)
     }
 
     /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in

@@ -13,7 +13,7 @@ use crate::output::csv::CsvList;
 use crate::output::failures_xml::FailuresXml;
 use crate::output::json::{self, DeliveryView};
 use crate::output::{OutputError, table};
-use crate::store::Store as _;
+use crate::store::Deliveries as _;
 use crate::time::failures_list_time;
 
 /// What a list is called.

@@ -19,16 +19,20 @@ use crate::journal::Journal;
 use crate::output::json;
 use crate::secret::SecretSource;
 use crate::settings::{self, Chosen, Origin};
-use crate::store::{Seen, Store as _};
+use crate::store::{Deliveries as _, Seen};
 use crate::target::Target;
 use crate::text;
 
 mod due;
+mod errands;
 mod prepare;
 mod work;
 
 use prepare::Preparer;
 use work::Resending;
+
+/// Requests at once with `--due`, where nobody waits for one after the other.
+const DUE_AT_ONCE: u16 = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,23 +51,25 @@ Examples:
     $ hookfire retry --all --url http://127.0.0.1:8080/hook
   Make the attempts that are due, from a timer; or all of them when they are due, until Ctrl-C:
     $ hookfire retry --due
-    $ hookfire retry --due --watch";
+    $ hookfire retry --due --watch --jobs 20 --rate 100/s";
 
 /// Send failed deliveries again
 ///
 /// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. Each is done
-/// with before the next one begins, unless --jobs says how many at once. What succeeds leaves the failed list. What counts as delivered, and the time between attempts, are those of the first time
-/// unless given. Two retries at once never send one delivery twice. It never asks; --dry-run shows what it would send.
+/// with before the next one begins, unless --jobs says how many at once. What succeeds leaves the failed list. What counts as
+/// delivered, and the time between attempts, are those of the first time unless given. Two retries at once never send one delivery twice. It never asks; --dry-run shows what it would send.
 ///
 /// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
 /// with the delivery (@env:, @file:). A delivery whose secret cannot be had is left as it is.
 ///
 /// --due makes the attempts whose time has come: of deliveries that `fire --background` or an earlier `retry --due` has
 /// scheduled, and of those that a process left behind when it died, from when their next attempt would have been due. Each
-/// keeps to the rule it was accepted under: one attempt, then it is delivered, scheduled again, or has failed. What the user
-/// stopped with Ctrl-C is not sent by it. It ends with 0 unless a delivery has failed for good or could not be sent. `hookfire
-/// journal cancel` takes deliveries off the schedule. --watch goes on until Ctrl-C or SIGTERM, which lets the request that is
-/// under way come to its end; a second one does not.
+/// keeps to the rule it was accepted under: one attempt, then it is delivered, scheduled again, or has failed. Eight requests
+/// are on the wire at once, or as many as --jobs says; an endpoint that does not answer has at most half of them, so that it
+/// holds up nobody else's. What the user stopped with Ctrl-C is not sent by it. It ends with 0 unless a delivery has failed for
+/// good or could not be sent. `hookfire journal cancel` takes deliveries off the schedule. --watch goes on until Ctrl-C or
+/// SIGTERM, which lets the requests that are under way come to their end, and leaves the others on the schedule; a second one
+/// ends it at once.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RetryArgs {
@@ -138,7 +144,7 @@ impl RetryArgs {
     }
 
     fn jobs(&self) -> usize {
-        usize::from(self.pace.jobs.unwrap_or(1))
+        usize::from(self.pace.jobs.unwrap_or(if self.due { DUE_AT_ONCE } else { 1 }))
     }
 
     /// Where everything goes, if not to where it was meant for.
@@ -186,7 +192,7 @@ fn send<'a>(
 ) -> Result<(), Failure> {
     let ledger = ctx.ledger(journal)?;
     let jobs = args.jobs();
-    let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1 };
+    let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1, far_ahead: true };
     let engine = Engine { store: journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };
     let mut seen = seen.iter();
     work.feed(Box::new(move || seen.next().map_or(Task::End, |seen| Task::Resend(*seen))));

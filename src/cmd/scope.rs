@@ -5,7 +5,7 @@ use crate::delivery::Status;
 use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::journal::{Journal, Query};
-use crate::store::{Seen, Store as _};
+use crate::store::{Deliveries as _, Seen};
 
 /// A scope that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Sta
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::secret::{Redactor, Secret};
-use crate::store::{Begun, Due, NewAttempt, NewDelivery, Next, Schedule, Seen, Store, StoreError, Turn};
+use crate::store::{Begun, Deliveries, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::target::{Resolved, Target};
 use crate::time::{Clock, UnixMs, Woken};
@@ -38,16 +38,12 @@ pub struct World {
     fails: RefCell<Vec<&'static str>>,
     taken: RefCell<Vec<&'static str>>,
     suspended: RefCell<Vec<(&'static str, Duration)>>,
-    coming: RefCell<Vec<(UnixMs, i64, Status)>>,
-    locked: Cell<Option<(UnixMs, UnixMs)>>,
 }
 
 struct Kept {
     delivery: Delivery,
     event: Vec<u8>,
     lease_until: Option<UnixMs>,
-    /// When it is due, if it is on the schedule.
-    due: Option<UnixMs>,
 }
 
 impl World {
@@ -64,8 +60,6 @@ impl World {
             fails: RefCell::default(),
             taken: RefCell::default(),
             suspended: RefCell::default(),
-            coming: RefCell::default(),
-            locked: Cell::default(),
         })
     }
 
@@ -107,48 +101,6 @@ impl World {
     /// The process does not run for so many seconds after this attempt (`#1.2`) was committed.
     pub fn suspend(&self, attempt: &'static str, seconds: u64) {
         self.suspended.borrow_mut().push((attempt, Duration::from_secs(seconds)));
-    }
-
-    /// A delivery that had this many attempts of its rule's, and is due so many seconds after the beginning.
-    pub fn scheduled(&self, id: i64, attempts: u32, rule: &Rule, seconds: u64) {
-        let mut delivery = self.failed_earlier(id, Status::Pending);
-        (delivery.attempt_count, delivery.rule) = (attempts, rule.clone());
-        let due = Some(T0.plus(Duration::from_secs(seconds)));
-        let kept = Kept { delivery, event: EVENT.to_vec(), lease_until: None, due };
-        self.deliveries.borrow_mut().insert(id, kept);
-    }
-
-    /// Another process schedules this delivery (pending), or dies with it (interrupted), so many seconds after the beginning;
-    /// it is due then.
-    pub fn comes(&self, id: i64, status: Status, seconds: u64) {
-        self.coming.borrow_mut().push((T0.plus(Duration::from_secs(seconds)), id, status));
-    }
-
-    /// Another process holds the journal's lock from then on until then.
-    pub fn lock(&self, from: u64, until: u64) {
-        let [from, until] = [from, until].map(|seconds| T0.plus(Duration::from_secs(seconds)));
-        self.locked.set(Some((from, until)));
-    }
-
-    /// Of the deliveries that are to come, those that have; returns how many a process left behind.
-    fn arrive(&self, now: UnixMs) -> usize {
-        let mut left = 0;
-        self.coming.borrow_mut().retain(|&(at, id, status)| {
-            if at > now {
-                return true;
-            }
-            let mut deliveries = self.deliveries.borrow_mut();
-            let kept = deliveries.get_mut(&id).unwrap();
-            (kept.delivery.status, kept.due, kept.lease_until) = (status, Some(at), None);
-            left += usize::from(status == Status::Interrupted);
-            false
-        });
-        left
-    }
-
-    /// When a delivery is due, if it is on the schedule.
-    pub fn due_of(&self, id: i64) -> Option<u64> {
-        Some(self.deliveries.borrow()[&id].due?.since(T0).as_secs())
     }
 
     pub fn courier(self: &Rc<World>) -> Courier<'_> {
@@ -193,7 +145,7 @@ impl World {
             attempt_count: 6,
             last_error: None,
         };
-        let kept = Kept { delivery: delivery.clone(), event: EVENT.to_vec(), lease_until: None, due: None };
+        let kept = Kept { delivery: delivery.clone(), event: EVENT.to_vec(), lease_until: None };
         self.deliveries.borrow_mut().insert(id, kept);
         delivery
     }
@@ -219,19 +171,10 @@ impl World {
     /// Notes a call of the journal, or fails it as scripted.
     fn call(&self, entry: &str) -> Result<(), StoreError> {
         self.note(entry);
-        self.refuse_locked()?;
         if self.fails.borrow().contains(&entry) {
             return Err(StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) });
         }
         Ok(())
-    }
-
-    fn refuse_locked(&self) -> Result<(), StoreError> {
-        let now = self.now.get();
-        match self.locked.get().filter(|(from, until)| *from <= now && now < *until) {
-            None => Ok(()),
-            Some(_) => Err(StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) }),
-        }
     }
 
     fn commit_attempt(&self, id: i64, number: u32) {
@@ -277,7 +220,7 @@ impl Store for World {
         let mut delivery = self.failed_earlier(1, Status::Pending);
         (delivery.target, delivery.rule, delivery.attempt_count) = (new.target.clone(), new.rule.clone(), 1);
         let (kept, event, lease_until) = (delivery.clone(), new.event.to_vec(), Some(attempt.lease_until));
-        self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until, due: None });
+        self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until });
         self.commit_attempt(1, 1);
         Ok(delivery)
     }
@@ -302,14 +245,11 @@ impl Store for World {
                 assert!(kept.delivery.status.in_failed_list());
                 assert_eq!(attempts, kept.delivery.attempt_count);
             }
-            Turn::Scheduled { attempts } => {
-                assert!(kept.lease_until.is_none() && kept.due.is_some_and(|due| due <= self.now.get()));
-                assert_eq!(attempts, kept.delivery.attempt_count);
-            }
+            Turn::Scheduled { .. } => unreachable!("who fires takes nothing off the schedule"),
         }
         kept.delivery.attempt_count = number;
         kept.delivery.status = Status::Pending;
-        (kept.lease_until, kept.due) = (Some(attempt.lease_until), None);
+        kept.lease_until = Some(attempt.lease_until);
         self.commit_attempt(id, number);
         Ok(Begun::Attempt(number))
     }
@@ -337,7 +277,6 @@ impl Store for World {
         let kept = deliveries.get_mut(&id).unwrap();
         self.check_lease(kept);
         (kept.delivery.status, kept.lease_until) = (status, lease);
-        kept.due = if let Next::Scheduled { due } = next { Some(due) } else { None };
         if let Some(AttemptError { kind, message }) = outcome.error.clone() {
             kept.delivery.last_error = Some(LastError { kind, http_status: outcome.http_status, message });
         }
@@ -362,7 +301,9 @@ impl Store for World {
         (kept.delivery.status, kept.lease_until) = (Status::Interrupted, None);
         Ok(())
     }
+}
 
+impl Deliveries for World {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
         Ok(self.deliveries.borrow().get(&id).map(|kept| kept.delivery.clone()))
     }
@@ -370,43 +311,6 @@ impl Store for World {
     fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
         let gone = || StoreError::Unusable { path: "journal.db".into(), problem: "has no such row".to_owned() };
         self.deliveries.borrow().get(&id).map(|kept| kept.event.clone()).ok_or_else(gone)
-    }
-}
-
-impl Schedule for World {
-    fn due(&self, now: UnixMs, last: Option<Due>, limit: u32) -> Result<Vec<Due>, StoreError> {
-        let deliveries = self.deliveries.borrow();
-        let seen = |delivery: &Delivery| Seen { id: delivery.id, attempts: delivery.attempt_count };
-        let due = deliveries.values().filter_map(|kept| Some(Due { at: kept.due?, seen: seen(&kept.delivery) }));
-        let order = |due: &Due| (due.at, due.seen.id);
-        let mut due: Vec<Due> =
-            due.filter(|due| due.at <= now && last.is_none_or(|last| order(due) > order(&last))).collect();
-        due.sort_by_key(order);
-        due.truncate(limit as usize);
-        Ok(due)
-    }
-
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
-        Ok(self.deliveries.borrow().values().filter_map(|kept| kept.due).filter(|due| *due > now).min())
-    }
-
-    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
-        self.refuse_locked()?;
-        Ok(self.arrive(now))
-    }
-
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
-        self.call(&format!("postpone #{}", seen.id))?;
-        self.deliveries.borrow_mut().get_mut(&seen.id).unwrap().due = Some(due);
-        Ok(true)
-    }
-
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError> {
-        for Seen { id, .. } in seen {
-            self.call(&format!("unschedule #{id}"))?;
-            self.deliveries.borrow_mut().get_mut(id).unwrap().due = None;
-        }
-        Ok(seen.len())
     }
 }
 

@@ -18,7 +18,7 @@ use rusqlite::Transaction;
 use super::sending::{self, End};
 use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
-use crate::store::{Begun, Done, Ended, Intent, Ledger, ProcessId, StoreError, Turn};
+use crate::store::{Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::time::UnixMs;
 
@@ -44,9 +44,21 @@ impl DeliveryLedger {
     /// # Errors
     /// [`StoreError`] if the system gives no thread.
     pub fn start(journal: Journal) -> Result<DeliveryLedger, StoreError> {
+        DeliveryLedger::start_enduring(journal, None)
+    }
+
+    /// As [`DeliveryLedger::start`], and tries a commit again for as long as `endurance` says.
+    ///
+    /// # Errors
+    /// As [`DeliveryLedger::start`].
+    pub fn start_enduring(
+        journal: Journal,
+        endurance: Option<Box<dyn Endurance>>,
+    ) -> Result<DeliveryLedger, StoreError> {
         let path = journal.path().to_owned();
         let (entries, waiting) = mpsc::channel();
-        let pages = Pages { owner: journal.owner.clone(), path: path.clone(), journal, torn: None, moved_at: 0 };
+        let (owner, named) = (journal.owner.clone(), path.clone());
+        let pages = Pages { owner, path: named, journal, endurance, torn: None, moved_at: 0 };
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || pages.run(&waiting));
         match thread {
             Ok(thread) => Ok(DeliveryLedger { entries: Some(entries), thread: Some(thread) }),
@@ -89,6 +101,10 @@ impl Ledger for DeliveryLedger {
         self.write(Entry::Interrupt { ids, done });
     }
 
+    fn put_back(&self, id: i64, number: u32, due: UnixMs, done: Done<()>) {
+        self.write(Entry::PutBack { id, number, due, done });
+    }
+
     fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>) {
         self.write(Entry::Renew { ids, until, done });
     }
@@ -101,6 +117,7 @@ enum Entry {
     Begin { id: i64, turn: Turn, attempt: Intent, begun: Begun, done: Done<Begun> },
     Finish { ended: Ended, known: bool, done: Done<()> },
     Interrupt { ids: Vec<i64>, done: Done<()> },
+    PutBack { id: i64, number: u32, due: UnixMs, done: Done<()> },
     Renew { ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>> },
 }
 
@@ -126,6 +143,7 @@ impl Entry {
                 Ok(())
             }
             Entry::Interrupt { ids, .. } => ids.iter().try_for_each(|id| sending::interrupt(tx, owner, *id)),
+            Entry::PutBack { id, number, due, .. } => sending::put_back(tx, owner, *id, *number, *due),
             Entry::Renew { ids, until, .. } => {
                 let mut mine = Vec::with_capacity(ids.len());
                 for &id in ids.iter() {
@@ -149,7 +167,7 @@ impl Entry {
                 let lost = || Arc::new(sending::deleted(path, ended.id));
                 done(outcome.and_then(|()| if known { Ok(()) } else { Err(lost()) }));
             }
-            Entry::Interrupt { done, .. } => done(outcome),
+            Entry::Interrupt { done, .. } | Entry::PutBack { done, .. } => done(outcome),
             Entry::Renew { ids, done, .. } => done(outcome.map(|()| ids)),
         }
     }
@@ -160,6 +178,8 @@ struct Pages {
     journal: Journal,
     owner: ProcessId,
     path: PathBuf,
+    /// What is done about a commit that may work another time; none where that is not waited for.
+    endurance: Option<Box<dyn Endurance>>,
     /// Why a commit failed, if one has.
     torn: Option<Arc<StoreError>>,
     /// How long the WAL was when it was last moved, as far as it could be.
@@ -170,13 +190,14 @@ impl Pages {
     fn run(mut self, waiting: &Receiver<Entry>) {
         let mut moved = true;
         loop {
-            match waiting.recv_timeout(IDLE) {
+            // Where nothing is left to be done there is nothing to wake up for.
+            let ended = |_| RecvTimeoutError::Disconnected;
+            match if moved { waiting.recv().map_err(ended) } else { waiting.recv_timeout(IDLE) } {
                 Ok(first) => {
                     moved = false;
                     self.commit(std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1)).collect());
                     self.move_some();
                 }
-                Err(RecvTimeoutError::Timeout) if moved => {}
                 Err(ended) => {
                     (moved, self.moved_at) = (true, 0);
                     let _ = self.journal.checkpoint();
@@ -203,12 +224,26 @@ impl Pages {
     }
 
     fn commit(&mut self, mut group: Vec<Entry>) {
-        let Pages { journal, owner, path, torn, .. } = self;
+        let Pages { journal, owner, path, endurance, torn, .. } = self;
         let taken = |entry: &&mut Entry| torn.is_none() || !entry.looks_ahead();
-        let written = journal
-            .write(|tx| group.iter_mut().filter(taken).try_for_each(|entry| entry.write(tx, owner)))
-            .and_then(|()| journal.refuse_lost_file())
-            .map_err(Arc::new);
+        let mut write = || {
+            journal
+                .write(|tx| group.iter_mut().filter(taken).try_for_each(|entry| entry.write(tx, owner)))
+                .and_then(|()| journal.refuse_lost_file())
+        };
+        let mut written = write();
+        if let Some(endurance) = endurance {
+            while let Err(error) = &written
+                && error.may_pass()
+                && endurance.endures(error)
+            {
+                written = write();
+            }
+            if written.is_ok() {
+                endurance.over();
+            }
+        }
+        let written = written.map_err(Arc::new);
         let mut recorded = written.clone();
         if let Err(error) = written {
             if may_be_found(&error) {

@@ -12,7 +12,7 @@ use uuid::Builder;
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Wire;
-use crate::store::{Begun, NewAttempt, NewDelivery, Next, ProcessId, Store, StoreError, Turn};
+use crate::store::{Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Store, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::time::{UnixMs, duration_ms};
 
@@ -55,7 +55,9 @@ impl Store for Journal {
     fn interrupt(&self, id: i64) -> Result<(), StoreError> {
         self.write(|tx| interrupt(tx, &self.owner, id))
     }
+}
 
+impl Deliveries for Journal {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
         self.read(|conn| {
             conn.prepare_cached(&format!("SELECT {} FROM deliveries WHERE id = ?1", rows::DELIVERY_COLUMNS))?
@@ -203,6 +205,32 @@ const MINE: &str = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner
 
 pub(super) fn interrupt(tx: &Transaction<'_>, owner: &ProcessId, id: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(&interrupt_sql(MINE, "NULL"))?.execute(params![id, owner.host, owner.pid, owner.started])?;
+    Ok(())
+}
+
+/// Takes back an attempt that was not made, and leaves the delivery to the schedule.
+pub(super) fn put_back(
+    tx: &Transaction<'_>,
+    owner: &ProcessId,
+    id: i64,
+    number: u32,
+    due: UnixMs,
+) -> rusqlite::Result<()> {
+    let not_made = format!(
+        "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?5 AND duration_ms IS NULL
+             AND EXISTS (SELECT 1 FROM deliveries WHERE {MINE} AND attempt_count = ?5)"
+    );
+    if tx.prepare_cached(&not_made)?.execute(params![id, owner.host, owner.pid, owner.started, number])? == 0 {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE deliveries SET attempt_count = attempt_count - 1,
+             status = iif({SUCCEEDED} IS NULL, 'pending', 'delivered'),
+             next_attempt_at = iif({SUCCEEDED} IS NULL, ?2, NULL), finished_at = {SUCCEEDED},
+             lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL
+         WHERE id = ?1"
+    );
+    tx.prepare_cached(&sql)?.execute(params![id, due.0])?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
 use crate::event::Wire;
 use crate::rule::Rule;
-use crate::store::{Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
+use crate::store::{Deliveries, Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
 use crate::target::Target;
 use crate::time::UnixMs;
 

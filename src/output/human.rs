@@ -116,27 +116,6 @@ impl Observer for Narrator<'_> {
     }
 }
 
-/// Says what happens only where it was asked for: the result line of a single attempt says it all.
-pub struct Aside<'a> {
-    /// Where to.
-    pub ui: &'a Ui,
-}
-
-impl Observer for Aside<'_> {
-    fn accepted(&mut self, _: &Delivery) {}
-
-    fn attempting(&mut self, delivery: &Delivery) {
-        self.ui.detail(1, || headline(delivery));
-        self.ui.passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
-    }
-
-    fn attempted(&mut self, attempt: &Attempted<'_>) {
-        self.ui.detail(1, || format!("attempt {} of {}: {}", attempt.made, attempt.allowed, attempt_line(attempt)));
-    }
-
-    fn waiting(&mut self, _: std::time::Duration) {}
-}
-
 /// All that is known of one delivery, as a page.
 pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8], now: UnixMs) -> String {
     let mut page = String::new();

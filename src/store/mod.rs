@@ -18,7 +18,7 @@ use crate::target::Target;
 use crate::time::UnixMs;
 
 pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
-pub use ledger::{Ended, Intent, Ledger};
+pub use ledger::{Ended, Endurance, Intent, Ledger};
 pub use schedule::{Due, Schedule};
 
 /// A delivery about to be accepted.
@@ -134,8 +134,23 @@ pub enum Next {
     },
 }
 
+/// A journal, as far as it is read delivery by delivery.
+pub trait Deliveries {
+    /// The delivery as it is now; none if there is no such id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError>;
+
+    /// The event document of a delivery, byte for byte.
+    ///
+    /// # Errors
+    /// [`StoreError`], also for an id that does not exist.
+    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError>;
+}
+
 /// A journal, as far as sending needs one.
-pub trait Store {
+pub trait Store: Deliveries {
     /// Writes down a new delivery and its first attempt, in one commit.
     ///
     /// # Errors
@@ -178,18 +193,6 @@ pub trait Store {
     /// # Errors
     /// [`StoreError`].
     fn interrupt(&self, id: i64) -> Result<(), StoreError>;
-
-    /// The delivery as it is now; none if there is no such id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError>;
-
-    /// The event document of a delivery, byte for byte.
-    ///
-    /// # Errors
-    /// [`StoreError`], also for an id that does not exist.
-    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError>;
 }
 
 /// A process that holds leases, told apart from any other that ever ran on this host.

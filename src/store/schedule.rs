@@ -7,21 +7,23 @@ use super::{Seen, StoreError};
 use crate::time::UnixMs;
 
 /// A delivery whose time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// Since when.
     pub at: UnixMs,
     /// The delivery, as it was found.
     pub seen: Seen,
+    /// Where it goes, without its query.
+    pub url: String,
 }
 
 /// A journal, as far as it keeps a schedule.
 pub trait Schedule {
-    /// Those that are due by `now`, the first due first, at most `limit`, from behind `last` on.
+    /// Those that are due by `now`, the first due first, at most `limit`, from behind the one of this time and id on.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn due(&self, now: UnixMs, last: Option<Due>, limit: u32) -> Result<Vec<Due>, StoreError>;
+    fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError>;
 
     /// When the first of those is due that are not due by `now`.
     ///

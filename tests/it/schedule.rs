@@ -280,21 +280,31 @@ fn time(value: &Value) -> i64 {
 }
 
 #[test]
-fn sigterm_lets_the_request_that_is_under_way_come_to_its_end() {
-    let env = TestEnv::new();
-    let server = Server::script(vec![repeat(503, 2), respond(200).held()]);
-    for _ in 0..2 {
-        schedule(&env, &server.url(), "1ms");
+fn sigterm_lets_requests_that_are_under_way_come_to_their_end_and_leaves_the_rest_as_it_was() {
+    for (jobs, on_the_wire) in [("1", 1), ("4", 2)] {
+        let env = TestEnv::new();
+        let server = Server::script(vec![repeat(503, 6), respond(200).held().times(on_the_wire)]);
+        for _ in 0..6 {
+            schedule(&env, &server.url(), "1ms");
+        }
+        make_due(&env);
+        let mut watcher = env.hookfire(["retry", "--due", "--watch", "--jobs", jobs]).spawn();
+        server.wait_for_requests(6 + on_the_wire);
+        watcher.terminate();
+        thread::sleep(Duration::from_millis(200));
+        assert!(watcher.is_running(), "it waits for the answers");
+        (0..on_the_wire).for_each(|_| server.release());
+        let outcome = watcher.wait().assert_code(0);
+        assert_eq!(outcome.stdout().lines().count(), on_the_wire, "{outcome}");
+        assert!(outcome.stdout().lines().all(|line| line.ends_with(" delivered, 2 attempts")), "{outcome}");
+        let left = (1..=6).map(|id| shown(&env, id)).filter(|delivery| delivery["status"] == "pending");
+        let left: Vec<Value> = left.collect();
+        assert_eq!(left.len(), 6 - on_the_wire);
+        for delivery in left {
+            assert_eq!((&delivery["attempt_count"], delivery["attempts"].as_array().unwrap().len()), (&1.into(), 1));
+            assert_eq!(delivery["next_attempt_at"], "1970-01-01T00:00:00.001Z", "it is due as it was");
+        }
     }
-    let mut watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
-    server.wait_for_requests(3);
-    watcher.terminate();
-    thread::sleep(Duration::from_millis(200));
-    assert!(watcher.is_running(), "it waits for the answer");
-    server.release();
-    let outcome = watcher.wait().assert_code(0);
-    assert_eq!(outcome.stdout(), "#1 delivered, 2 attempts\n");
-    assert_eq!(shown(&env, 2)["status"], "pending", "what was not begun stays scheduled");
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! Ending early: what did not leave goes to the failed list, and none stays pending.
+//! Ending early: what did not leave goes to the failed list, or back to the schedule that it came from.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{GIVEN_UP_AT_ONCE, Landing, News, Next, Outcome, Parcel, Run, What};
+use super::{GIVEN_UP_AT_ONCE, Landing, News, Next, Outcome, Parcel, Run, Turn, What};
 use crate::delivery::{AttemptError, ErrorKind};
 
 impl Run<'_> {
-    /// Sends nothing more: what did not leave goes to the failed list. What is on the wire is given up by the crew.
+    /// Sends nothing more: what did not leave goes to the failed list, or back to the schedule. What is on the wire the crew
+    /// gives up, or not.
     pub(super) fn stop(&mut self) {
         self.stopping = true;
         while let Some(parcel) = self.ready.pop_front() {
@@ -35,8 +36,13 @@ impl Run<'_> {
 
     /// Gives up one whose request has not left.
     pub(super) fn withdraw(&mut self, parcel: Parcel) {
-        let Parcel { delivery, event, shipment, leased_at, .. } = parcel;
+        let Parcel { delivery, turn, event, shipment, leased_at, .. } = parcel;
         self.bytes -= event.len();
+        if let Turn::Scheduled { .. } = turn {
+            self.others += 1;
+            let (done, due) = (self.done(What::PutBack), delivery.next_attempt_at.unwrap_or(leased_at));
+            return self.engine.ledger.put_back(delivery.id, delivery.attempt_count, due, done);
+        }
         let message = "stopped before it was sent".to_owned();
         let outcome = Arc::new(Outcome {
             http_status: None,

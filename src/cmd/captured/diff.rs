@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::meaning::{Difference, Kind, Verdict, compare};
 use crate::output::Tone;
 use crate::secret::MASK;
-use crate::store::Store as _;
+use crate::store::Deliveries as _;
 use crate::target::{Named, Value};
 
 const EXAMPLES: &str = "\

@@ -84,7 +84,7 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let journal = ctx.journal()?;
     let mut batch = Batch::new(ctx, args, file, lines, Bulk::new(ctx, Some(&journal), format(args)))?;
     ctx.catch_interrupts()?;
-    let pace = Pace { jobs, rate: args.pace.rate, in_turn: false };
+    let pace = Pace { jobs, rate: args.pace.rate, in_turn: false, far_ahead: true };
     let halted = {
         let ledger = ctx.ledger(&journal)?;
         let engine = Engine { store: &journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };

@@ -8,7 +8,7 @@ use crate::cmd::scope::{self, Words};
 use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
-use crate::store::{Schedule as _, Seen, Store as _};
+use crate::store::{Deliveries as _, Schedule as _, Seen};
 use crate::text::count;
 
 const EXAMPLES: &str = "\

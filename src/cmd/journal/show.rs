@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::human;
 use crate::output::json::DeliveryView;
-use crate::store::Store as _;
+use crate::store::Deliveries as _;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::output::table;
-use crate::store::{Seen, Store as _};
+use crate::store::{Deliveries as _, Seen};
 use crate::text::count;
 
 /// What is to be deleted, and how sure the user is.

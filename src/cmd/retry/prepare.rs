@@ -1,10 +1,8 @@
 //! What a delivery of the failed list needs to be sent again: where it goes now, its secrets, and by which rule.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 
 use super::RetryArgs;
-use crate::batch::CrewShipment;
 use crate::cmd::args::RuleArgs;
 use crate::cmd::context::Context;
 use crate::config::Endpoint;
@@ -13,10 +11,10 @@ use crate::delivery::Delivery;
 use crate::failure::{Failure, Kind};
 use crate::rule::Rule;
 use crate::secret::SecretSource;
-use crate::sender::TransportOptions;
 use crate::settings::{self, Chosen};
 use crate::target::{Target, Value};
 use crate::text;
+use crate::transport::Crew;
 
 /// Prepares one delivery after the other.
 pub struct Preparer<'a> {
@@ -106,32 +104,11 @@ impl<'a> Preparer<'a> {
         }
     }
 
-    /// All that sending `delivery` as one of many takes.
+    /// All that sending `delivery` takes.
     ///
     /// # Errors
     /// For instance, a secret that cannot be had; then the delivery is left as it is.
-    pub fn prepare(&mut self, delivery: &Delivery) -> Result<CrewShipment, Failure> {
-        let (ctx, jobs) = (self.ctx, self.args.jobs());
-        let shipment = self.prepare_by(delivery, |target, rule, options, sent_to| {
-            ctx.crew_shipment(jobs, target, rule, options, sent_to)
-        });
-        shipment.map(Rc::new)
-    }
-
-    /// All that sending `delivery` alone takes.
-    ///
-    /// # Errors
-    /// As [`Preparer::prepare`].
-    pub fn prepare_alone(&mut self, delivery: &Delivery) -> Result<Shipment, Failure> {
-        let ctx = self.ctx;
-        self.prepare_by(delivery, |target, rule, options, sent_to| ctx.shipment(target, rule, options, sent_to))
-    }
-
-    fn prepare_by<T: ?Sized>(
-        &mut self,
-        delivery: &Delivery,
-        shipment: impl FnOnce(&Target, Rule, &TransportOptions, Option<String>) -> Result<Shipment<T>, Failure>,
-    ) -> Result<Shipment<T>, Failure> {
+    pub fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment<dyn Crew>, Failure> {
         let target = self.target(delivery)?;
         let endpoint = match &self.elsewhere {
             Some(chosen) => chosen.endpoint.map(|(_, endpoint)| endpoint),
@@ -146,7 +123,7 @@ impl<'a> Preparer<'a> {
         // As it was sent the first time, unless it goes to where another form is asked for.
         let there = self.elsewhere.as_ref().and_then(|chosen| chosen.endpoint?.1.wire);
         let wire = there.unwrap_or(delivery.wire);
-        let shipment = shipment(&target, self.rule(delivery), &options, sent_to);
+        let shipment = self.ctx.crew_shipment(self.args.jobs(), &target, self.rule(delivery), &options, sent_to);
         shipment.map(|shipment| Shipment { wire, ..shipment }).map_err(|failure| match &delivery.endpoint {
             Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(
                 "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",

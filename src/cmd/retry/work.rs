@@ -1,6 +1,7 @@
 //! What `retry` gives the engine to do, and what it says of it.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::RetryArgs;
@@ -15,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Kind};
 use crate::journal::Journal;
 use crate::output::human::{Narrator, headline};
-use crate::store::{Seen, Store as _};
+use crate::store::{Deliveries as _, Seen};
 use crate::target::MissingSecret;
 use crate::time::Clock as _;
 
@@ -144,7 +145,7 @@ impl Work for Resending<'_> {
 
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
         match self.preparer.prepare(delivery) {
-            Ok(shipment) => Some(shipment),
+            Ok(shipment) => Some(Rc::new(shipment)),
             Err(e) => {
                 self.not_sent(delivery, e);
                 // One that waits for its next attempt is told again, as interrupted.

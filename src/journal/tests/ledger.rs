@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::DeliveryLedger;
 use crate::journal::create::PAGE_SIZE;
-use crate::store::{Begun, Done, Ended, Ledger, Next, StoreError, Turn};
+use crate::store::{Begun, Done, Ended, Endurance, Ledger, Next, StoreError, Turn};
 use crate::switchboard::Switch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -157,4 +157,77 @@ fn what_was_submitted_is_written_before_it_ends() {
     drop(ledger);
     assert!(heard.iter().all(|heard| heard.try_recv().unwrap().is_ok()));
     assert!(bench.open(2).delivery(300).unwrap().is_some());
+}
+
+#[test]
+fn what_was_begun_and_not_sent_goes_back_to_the_schedule_as_if_nobody_had_begun_it() {
+    let bench = Bench::new();
+    let (ledger, journal) = (DeliveryLedger::start(bench.open(1)).unwrap(), bench.open(2));
+    let ids = [(); 2].map(|()| hear(&submit(&ledger)).unwrap().id);
+    for id in ids {
+        hear(&finish(&ledger, id, 1, refusal(503), Next::Scheduled { due: at(60) })).unwrap();
+    }
+    let before = ids.map(|id| (journal.delivery(id).unwrap(), journal.attempts(id).unwrap().len()));
+    let begin = |id| {
+        let (done, heard) = told();
+        ledger.begin(id, Turn::Scheduled { attempts: 1 }, intent(at(61)), done);
+        assert_eq!(hear(&heard).unwrap(), Begun::Attempt(2));
+    };
+    ids.into_iter().for_each(begin);
+    let put_back = |id, number| {
+        let (done, heard) = told();
+        ledger.put_back(id, number, at(60), done);
+        hear(&heard).unwrap();
+    };
+    put_back(ids[0], 2);
+    put_back(ids[1], 1);
+    let after = ids.map(|id| (journal.delivery(id).unwrap(), journal.attempts(id).unwrap().len()));
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[1].1, 2, "that one is not the last");
+    begin(ids[0]);
+    hear(&finish(&ledger, ids[0], 2, success(), Next::Delivered)).unwrap();
+    put_back(ids[0], 2);
+    assert_eq!(journal.delivery(ids[0]).unwrap().unwrap().status, Status::Delivered, "and that one was made");
+}
+
+/// Endures so often, and tells how often it was asked to and when it was over.
+struct Counted {
+    left: usize,
+    told: mpsc::Sender<&'static str>,
+    unlock: Option<rusqlite::Connection>,
+}
+
+impl Endurance for Counted {
+    fn endures(&mut self, error: &StoreError) -> bool {
+        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        self.told.send("endures").unwrap();
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.unlock.take().into_iter().for_each(|lock| lock.execute_batch("COMMIT").unwrap());
+        }
+        self.left > 0 || self.unlock.is_none()
+    }
+
+    fn over(&mut self) {
+        self.told.send("over").unwrap();
+    }
+}
+
+#[test]
+fn a_ledger_that_endures_tries_a_commit_again_and_loses_nothing_of_it() {
+    let bench = Bench::new();
+    let soon = Duration::from_millis(20);
+    let journal = Journal::open_with_timeout(&bench.path(), bench.host.process(1), soon).unwrap();
+    let lock = bench.raw();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (told, heard) = mpsc::channel();
+    let endurance = Counted { left: 3, told, unlock: Some(lock) };
+    let ledger = DeliveryLedger::start_enduring(journal, Some(Box::new(endurance))).unwrap();
+    let submitted: Vec<_> = (0..20).map(|_| submit(&ledger)).collect();
+    let ids: Vec<i64> = submitted.iter().map(|told| hear(told).unwrap().id).collect();
+    assert_eq!(ids, (1..=20).collect::<Vec<_>>());
+    drop(ledger);
+    let heard: Vec<&str> = heard.iter().collect();
+    assert_eq!(heard[..4], ["endures", "endures", "endures", "over"]);
+    assert_eq!(bench.open(2).ids(&crate::journal::Query::all(None)).unwrap().len(), 20);
 }

@@ -75,6 +75,7 @@ enum Entry {
     Resend(usize, bool),
     Finish { which: usize, status: u16, then: usize, took: u64, left_after: Option<i64> },
     Interrupt(Vec<usize>),
+    PutBack(usize),
     Renew(Vec<usize>, i64),
 }
 
@@ -89,6 +90,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         3 => (which(), prop::bool::weighted(0.2)).prop_map(|(which, stale)| Entry::Resend(which, stale)),
         5 => finish.prop_map(|(which, status, then, took, left_after)| Entry::Finish { which, status, then, took, left_after }),
         1 => some().prop_map(Entry::Interrupt),
+        3 => which().prop_map(Entry::PutBack),
         1 => (some(), 1..200_000i64).prop_map(|(some, until)| Entry::Renew(some, until)),
     ]
 }
@@ -307,6 +309,17 @@ impl World {
                 self.ledgers[who].interrupt(ids, done);
                 heard
             }
+            Entry::PutBack(which) => {
+                let (id, due) = (self.id(which), self.now.plus(RULE.interval));
+                // The first attempt comes off no schedule.
+                let number = Some(self.seen(id, false)).filter(|number| *number > 1)?;
+                let open = |kept: &&mut Kept| kept.tried.last().is_some_and(|tried| tried.end == End::Open);
+                let kept = self.kept.get_mut(&id).filter(|kept| kept.held_by(who));
+                kept.filter(open).into_iter().for_each(|kept| kept.put_back(due));
+                let (done, heard) = told((), |()| ());
+                self.ledgers[who].put_back(id, number, due, done);
+                heard
+            }
             Entry::Renew(ref which, ms) => {
                 let (ids, until) =
                     (which.iter().map(|&which| self.id(which)).collect::<Vec<_>>(), UnixMs(self.now.0 + ms));
@@ -392,15 +405,16 @@ impl World {
         let journal = &self.journals[1];
         let scheduled = self.kept.iter().filter_map(|(&id, kept)| {
             let attempts = u32::try_from(kept.tried.len()).unwrap();
-            Some(Due { at: kept.scheduled(attempts)?, seen: Seen { id, attempts } })
+            let url = "https://example.com/hook".to_owned();
+            Some(Due { at: kept.scheduled(attempts)?, seen: Seen { id, attempts }, url })
         });
         let (mut due, later): (Vec<Due>, Vec<Due>) = scheduled.partition(|due| due.at <= self.now);
         due.sort_by_key(|due| (due.at, due.seen.id));
         assert_eq!(journal.due(self.now, None, 100).unwrap(), due);
         if let [first, rest @ ..] = &due[..] {
             assert_eq!(
-                journal.due(self.now, Some(*first), 1).unwrap(),
-                rest.first().copied().into_iter().collect::<Vec<_>>()
+                journal.due(self.now, Some((first.at, first.seen.id)), 1).unwrap(),
+                rest.first().cloned().into_iter().collect::<Vec<_>>()
             );
         }
         assert_eq!(journal.next_due(self.now).unwrap(), later.iter().map(|due| due.at).min());

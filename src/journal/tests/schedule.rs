@@ -36,9 +36,14 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     assert_eq!(journal.next_due(at(9)).unwrap(), Some(at(10)));
     let due = journal.due(at(30), None, 10).unwrap();
     assert_eq!(ids(&due), [first, second, third]);
-    assert_eq!(due[0], Due { at: at(10), seen: Seen { id: first, attempts: 1 } });
+    let url = "https://example.com/hook".to_owned();
+    assert_eq!(due[0], Due { at: at(10), seen: Seen { id: first, attempts: 1 }, url });
     let page = journal.due(at(30), None, 1).unwrap();
-    assert_eq!(ids(&journal.due(at(30), Some(page[0]), 1).unwrap()), [second], "they share their time");
+    assert_eq!(
+        ids(&journal.due(at(30), Some((page[0].at, page[0].seen.id)), 1).unwrap()),
+        [second],
+        "they share their time"
+    );
     assert_eq!(journal.next_due(at(30)).unwrap(), Some(at(31)), "of those that are not due");
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled(None).unwrap().len(), 4);

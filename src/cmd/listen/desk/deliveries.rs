@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind};
 use crate::filter::Filter;
 use crate::journal::{Below, Query};
 use crate::output::json::DeliveryView;
-use crate::store::{Seen, Store as _};
+use crate::store::{Deliveries as _, Seen};
 use crate::time::{UnixMs, rfc3339};
 
 const FAILED_LIST: [Status; 2] = [Status::Failed, Status::Interrupted];

@@ -18,7 +18,7 @@ use crate::output::OutputError;
 use crate::output::failures_xml::FailuresXml;
 use crate::safe_url::{BaseUrl, decoded_pairs};
 use crate::secret::Secret;
-use crate::store::Store as _;
+use crate::store::Deliveries as _;
 use crate::time::{UnixMs, failures_list_time, parse_list_time};
 
 const XML: &str = "application/xml; charset=utf-8";

@@ -97,6 +97,15 @@ impl Kept {
         self.tried.iter().position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
     }
 
+    /// Its last attempt is not made.
+    pub fn put_back(&mut self, due: UnixMs) {
+        self.tried.pop();
+        match self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200))) {
+            Some(success) => self.stand(Status::Delivered, Some(success.last_sign()), None, None),
+            None => self.stand(Status::Pending, None, None, Some(due)),
+        }
+    }
+
     pub fn interrupt(&mut self) {
         let success = self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200)));
         let (status, decided) = match success {
