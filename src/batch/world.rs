@@ -75,6 +75,8 @@ pub struct World {
     pub drains: Cell<bool>,
     /// Another process holds the journal's lock from the first time until the second; it is waited for.
     pub locked: Cell<Option<(UnixMs, UnixMs)>>,
+    /// How often a page of the schedule was read.
+    pub looks: Cell<usize>,
     /// How many deliveries a process left behind of which nobody has heard so far.
     pub left_behind: Cell<usize>,
 }
@@ -113,6 +115,7 @@ impl World {
             renewals: Cell::default(),
             drains: Cell::default(),
             locked: Cell::default(),
+            looks: Cell::default(),
             left_behind: Cell::default(),
         })
     }

@@ -106,9 +106,10 @@ impl<'a> Agenda<'a> {
         let behind = page.last().map(|last| Some((last.at, last.seen.id)));
         if behind.is_none() {
             self.next_due = self.schedule.next_due(until)?;
-            let glance = now.plus(GLANCE);
-            let rested = now.plus(REST.saturating_mul(self.passed_over));
-            (self.looked_at, self.look_at) = (now, self.next_due.map_or(glance, |due| due.min(glance)).max(rested));
+            // What is due later concerns only who watches.
+            let next = self.next_due.filter(|_| self.only_until.is_none());
+            let (glance, rested) = (now.plus(GLANCE), now.plus(REST.saturating_mul(self.passed_over)));
+            (self.looked_at, self.look_at) = (now, next.map_or(glance, |due| due.min(glance)).max(rested));
         }
         self.behind = behind;
         self.found.extend(page);

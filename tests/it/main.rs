@@ -7,6 +7,7 @@ mod captured;
 mod concurrency;
 mod config;
 mod crash;
+mod due;
 mod events;
 mod expect;
 mod expect_load;

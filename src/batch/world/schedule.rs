@@ -53,6 +53,7 @@ impl World {
 
 impl Schedule for World {
     fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError> {
+        self.looks.set(self.looks.get() + 1);
         let kept = self.kept.borrow();
         let scheduled = kept.values().filter(|kept| kept.is_scheduled()).map(|kept| &kept.delivery);
         let due = scheduled.filter_map(|delivery| {

@@ -236,6 +236,23 @@ fn who_is_to_end_lets_requests_come_to_their_end_and_leaves_the_rest_on_the_sche
 }
 
 #[test]
+fn what_another_process_took_while_this_one_was_suspended_is_not_sent() {
+    let world = World::new(Box::new(|_, _| (Duration::from_secs(1), status(200))));
+    for id in 1..=12 {
+        world.scheduled(id, (1, &rule(5, 60)), HERE, 0);
+    }
+    world.frozen.set(Some((at(2_500), at(3_600_000))));
+    world.interrupt_at.set(Some(at(3_700_000)));
+    let told = watch(&world, 3);
+    let stolen: Vec<i64> = world.kept.borrow().iter().filter(|(_, kept)| kept.stolen).map(|(id, _)| *id).collect();
+    // The world sees to it that none of them is sent after that.
+    assert!(!stolen.is_empty() && stolen.len() <= 6, "what it was at, and what it had begun: {stolen:?}");
+    assert!(told.iter().filter(|told| told.ends_with("skipped")).count() <= 3, "{told:?}");
+    let left = world.kept.borrow().values().filter(|kept| !kept.stolen && kept.is_scheduled()).count();
+    assert_eq!(left, 0, "the others are sent");
+}
+
+#[test]
 fn what_cannot_be_sent_is_due_again_later_or_off_the_schedule_and_holds_up_nobody() {
     for (obstacle, due) in [(Obstacle::Passing, Some(60)), (Obstacle::Lasting, None)] {
         let world = World::new(answers(|_, _| 200));
@@ -283,6 +300,9 @@ fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_
         let late = sent.iter().find(|(_, id, _)| *id == 2000).map(|(when, ..)| when.0 - at(0).0);
         assert_eq!(late.filter(|late| *late < 22_000).is_some(), watched, "{late:?}");
         assert!(sent.iter().filter(|(_, id, _)| *id < 1000).count() >= jobs, "its own turn comes again");
+        // Four pages a second, and as many each time that a sender gets free.
+        let most = 4 * (usize::try_from(world.elapsed().as_secs()).unwrap() + sent.len());
+        assert!(world.looks.get() < most, "looked {} times at what had to wait", world.looks.get());
     }
 }
 
