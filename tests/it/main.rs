@@ -8,6 +8,7 @@ mod concurrency;
 mod config;
 mod crash;
 mod due;
+mod due_killed;
 mod events;
 mod expect;
 mod expect_load;
