@@ -1,10 +1,12 @@
 //! Every fault of an endpoint that the README's promises are about, in one table: for each, what a `fire`, a `retry` and a
 //! `ping` end with, that the time and the memory are not the endpoint's to decide, and that no secret gets out.
 //!
-//! The same of several in one batch are `faults/batch.rs`'s. The words that a user reads of each are `wire.rs`'s and `tls.rs`'s. Every world names a proxy that is not there, which
-//! loopback must never be sent through, and every program has a ceiling to its memory.
+//! The same of several in one batch are `faults/batch.rs`'s, and of all that are due at once `faults/due.rs`'s. The words that
+//! a user reads of each are `wire.rs`'s and `tls.rs`'s. Every world names a proxy that is not there, which loopback must never be
+//! sent through, and every program has a ceiling to its memory.
 
 mod batch;
+mod due;
 
 use std::io::Write as _;
 use std::net::TcpListener;
