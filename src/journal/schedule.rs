@@ -9,10 +9,19 @@ use super::sending::interrupt_sql;
 use crate::store::{Due, Schedule, Seen, StoreError};
 use crate::time::UnixMs;
 
-pub(super) const DUE: &str = "SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-     WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
-         AND next_attempt_at <= ?1 AND (next_attempt_at, id) > (?2, ?3)
-     ORDER BY next_attempt_at, id LIMIT ?4";
+/// In two parts, since SQLite looks up only the first column of `(next_attempt_at, id) > (?2, ?3)`: thousands that are due
+/// at one moment would be walked again for each page.
+pub(super) const DUE: &str = "SELECT * FROM
+     (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
+      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
+          AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
+      ORDER BY id LIMIT ?4)
+     UNION ALL SELECT * FROM
+     (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
+      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
+          AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
+      ORDER BY next_attempt_at, id LIMIT ?4)
+     ORDER BY 1, 2 LIMIT ?4";
 
 pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND next_attempt_at > ?1";
@@ -21,11 +30,17 @@ pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
 const AS_SEEN: &str = "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
 
 impl Schedule for Journal {
-    fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError> {
+    fn due(
+        &self,
+        now: UnixMs,
+        last: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, StoreError> {
         let (at, id) = last.map_or((i64::MIN, 0), |(at, id)| (at.0, id));
         self.read(|conn| {
             conn.prepare_cached(DUE)?
-                .query_map(params![now.0, at, id, limit], |row| {
+                .query_map(params![now.0, at, id, limit, url], |row| {
                     let seen = Seen { id: row.get(1)?, attempts: row.get(2)? };
                     Ok(Due { at: UnixMs(row.get(0)?), seen, url: row.get(3)? })
                 })?

@@ -14,7 +14,7 @@ use crate::store::{Due, Schedule, Seen, StoreError};
 use crate::time::UnixMs;
 
 pub use shares::Came;
-use shares::Shares;
+use shares::{Position, Shares};
 
 /// How often it looks for what others have done.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -22,16 +22,19 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// What is kept in memory of all that is due.
 const PAGE: u32 = 128;
 
-/// How long it rests for each one that it had to pass over, so that looking at many again and again takes a small part of
-/// the time.
-const REST: Duration = Duration::from_micros(20);
+/// How many of those that have to wait are passed over at a time: whoever asks has other things to do.
+const AT_A_TIME: usize = 1024;
+
+/// How long it is until all that is due is looked at again, for each that there was: some may be due since earlier than it has
+/// got to, as those that others put back.
+const REST: Duration = Duration::from_micros(200);
 
 /// What is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upcoming {
     /// This one is due.
     Due(Seen),
-    /// Nothing may be sent; to be asked again at this time, or when something has come of what is under way.
+    /// Nothing may be sent so far; to be asked again at this time, or when something has come of what is under way.
     Later(UnixMs),
     /// Nothing any more.
     End,
@@ -44,12 +47,15 @@ pub struct Agenda<'a> {
     only_until: Option<UnixMs>,
     shares: Shares,
     found: VecDeque<Due>,
-    /// Where the next page begins; none where all of them have been read.
-    behind: Option<Option<(UnixMs, i64)>>,
-    /// How many were passed over since the first page.
-    passed_over: u32,
+    /// How far it has looked.
+    behind: Option<Position>,
+    /// Whether more may be due behind that.
+    has_more: bool,
+    /// How many there were so far, from the beginning.
+    seen: u32,
     looked_at: UnixMs,
     look_at: UnixMs,
+    begin_anew_at: UnixMs,
     next_due: Option<UnixMs>,
     left_behind: usize,
 }
@@ -57,7 +63,7 @@ pub struct Agenda<'a> {
 impl<'a> Agenda<'a> {
     /// What is due now, each once, for so many senders.
     pub fn once(schedule: &'a dyn Schedule, jobs: usize, now: UnixMs) -> Agenda<'a> {
-        Agenda { only_until: Some(now), behind: Some(None), ..Agenda::watched(schedule, jobs) }
+        Agenda { only_until: Some(now), has_more: true, ..Agenda::watched(schedule, jobs) }
     }
 
     /// What is due, for as long as it is asked.
@@ -69,9 +75,11 @@ impl<'a> Agenda<'a> {
             shares: Shares::new(jobs),
             found: VecDeque::new(),
             behind: None,
-            passed_over: 0,
+            has_more: false,
+            seen: 0,
             looked_at: never,
             look_at: never,
+            begin_anew_at: never,
             next_due: None,
             left_behind: 0,
         }
@@ -82,6 +90,7 @@ impl<'a> Agenda<'a> {
     /// # Errors
     /// [`StoreError`]; it can be asked again.
     pub fn next(&mut self, now: UnixMs) -> Result<Upcoming, StoreError> {
+        let mut passed_over = 0;
         loop {
             while let Some(due) = self.found.pop_front() {
                 if self.shares.has(due.seen.id) {
@@ -90,46 +99,72 @@ impl<'a> Agenda<'a> {
                 if self.shares.take(&due, now) {
                     return Ok(Upcoming::Due(due.seen));
                 }
-                self.passed_over = self.passed_over.saturating_add(1);
+                passed_over += 1;
             }
-            if let Some(last) = self.behind {
-                self.read_page(last, now)?;
+            if passed_over >= AT_A_TIME {
+                return Ok(Upcoming::Later(now));
+            }
+            if let Some((url, from)) = self.shares.take_backlog(now) {
+                self.read_backlog(&url, from, now)?;
+            } else if self.has_more {
+                self.read_page(now)?;
             } else if let Some(upcoming) = self.look_again(now)? {
                 return Ok(upcoming);
             }
         }
     }
 
-    fn read_page(&mut self, last: Option<(UnixMs, i64)>, now: UnixMs) -> Result<(), StoreError> {
-        let until = self.only_until.unwrap_or(now);
-        let page = self.schedule.due(until, last, PAGE)?;
-        let behind = page.last().map(|last| Some((last.at, last.seen.id)));
-        if behind.is_none() {
-            self.next_due = self.schedule.next_due(until)?;
-            // What is due later concerns only who watches.
-            let next = self.next_due.filter(|_| self.only_until.is_none());
-            let (glance, rested) = (now.plus(GLANCE), now.plus(REST.saturating_mul(self.passed_over)));
-            (self.looked_at, self.look_at) = (now, next.map_or(glance, |due| due.min(glance)).max(rested));
+    fn until(&self, now: UnixMs) -> UnixMs {
+        self.only_until.unwrap_or(now)
+    }
+
+    /// What was passed over for an endpoint that may have another sender now.
+    fn read_backlog(&mut self, url: &str, from: Position, now: UnixMs) -> Result<(), StoreError> {
+        let (at, id) = from;
+        let page = self.schedule.due(self.until(now), Some((at, id - 1)), PAGE, Some(url));
+        let page = page.inspect_err(|_| self.shares.leave_backlog(url, from))?;
+        if let Some(last) = page.last().filter(|_| page.len() >= PAGE as usize) {
+            self.shares.leave_backlog(url, (last.at, last.seen.id + 1));
         }
-        self.behind = behind;
         self.found.extend(page);
         Ok(())
     }
 
-    /// Begins anew if it is time to; else says when it will be.
+    fn read_page(&mut self, now: UnixMs) -> Result<(), StoreError> {
+        let until = self.until(now);
+        let page = self.schedule.due(until, self.behind, PAGE, None)?;
+        let Some(last) = page.last() else {
+            self.next_due = self.schedule.next_due(until)?;
+            let glance = now.plus(GLANCE);
+            self.has_more = false;
+            (self.looked_at, self.look_at) = (now, self.next_due.map_or(glance, |due| due.min(glance)));
+            return Ok(());
+        };
+        self.behind = Some((last.at, last.seen.id));
+        self.seen = self.seen.saturating_add(PAGE);
+        self.found.extend(page);
+        Ok(())
+    }
+
+    /// Looks for more if it is time to; else says when it will be.
     fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, StoreError> {
-        let freed = self.passed_over > 0 && self.shares.take_freed();
-        // A clock that was set back must not make it wait for long.
-        let rests = self.looked_at <= now && now < self.look_at;
-        match self.only_until {
-            _ if freed => {}
-            Some(_) if self.passed_over == 0 => return Ok(Some(Upcoming::End)),
-            _ if rests => return Ok(Some(Upcoming::Later(self.look_at))),
-            Some(_) => {}
-            None => self.left_behind += self.schedule.release_dead(now)?,
+        if self.only_until.is_some() {
+            let waits = self.shares.has_backlog();
+            return Ok(Some(if waits { Upcoming::Later(now.plus(GLANCE)) } else { Upcoming::End }));
         }
+        // A clock that was set back must not make it wait for long.
+        let set_back = now < self.looked_at;
+        if !set_back && now < self.look_at {
+            return Ok(Some(Upcoming::Later(self.look_at)));
+        }
+        let left_behind = self.schedule.release_dead(now)?;
+        self.left_behind += left_behind;
         self.shares.tidy(now);
-        (self.behind, self.passed_over) = (Some(None), 0);
+        if set_back || left_behind > 0 || self.begin_anew_at <= now {
+            self.begin_anew_at = now.plus(REST.saturating_mul(self.seen).max(GLANCE));
+            (self.behind, self.seen) = (None, 0);
+        }
+        self.has_more = true;
         Ok(None)
     }
 

@@ -108,8 +108,14 @@ impl<S: Deliveries> Deliveries for Patient<'_, S> {
 }
 
 impl<S: Schedule> Schedule for Patient<'_, S> {
-    fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError> {
-        self.patiently(|journal| journal.due(now, last, limit))
+    fn due(
+        &self,
+        now: UnixMs,
+        last: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.patiently(|journal| journal.due(now, last, limit, url))
     }
 
     fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {

@@ -19,11 +19,18 @@ pub struct Due {
 
 /// A journal, as far as it keeps a schedule.
 pub trait Schedule {
-    /// Those that are due by `now`, the first due first, at most `limit`, from behind the one of this time and id on.
+    /// Those that are due by `now`, the first due first, at most `limit`, from behind the one of this time and id on; all, or
+    /// those that go to one URL.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError>;
+    fn due(
+        &self,
+        now: UnixMs,
+        last: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, StoreError>;
 
     /// When the first of those is due that are not due by `now`.
     ///

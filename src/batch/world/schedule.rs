@@ -52,7 +52,13 @@ impl World {
 }
 
 impl Schedule for World {
-    fn due(&self, now: UnixMs, last: Option<(UnixMs, i64)>, limit: u32) -> Result<Vec<Due>, StoreError> {
+    fn due(
+        &self,
+        now: UnixMs,
+        last: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, StoreError> {
         self.looks.set(self.looks.get() + 1);
         let kept = self.kept.borrow();
         let scheduled = kept.values().filter(|kept| kept.is_scheduled()).map(|kept| &kept.delivery);
@@ -62,6 +68,7 @@ impl Schedule for World {
         });
         let order = |due: &Due| (due.at, due.seen.id);
         let mut due: Vec<Due> = due.filter(|due| due.at <= now && last.is_none_or(|last| order(due) > last)).collect();
+        due.retain(|due| url.is_none_or(|url| due.url == url));
         due.sort_by_key(order);
         due.truncate(limit as usize);
         Ok(due)

@@ -25,6 +25,9 @@ use crate::text;
 use crate::time::UnixMs;
 use crate::transport::Crew;
 
+/// As short as the clock counts.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
 /// One run of `retry --due`.
 pub struct Errands<'a> {
     ctx: &'a Context<'a>,
@@ -115,7 +118,8 @@ impl<'a> Errands<'a> {
         Ok(match upcoming {
             Upcoming::Due(seen) => Task::Due(seen),
             Upcoming::Later(at) => {
-                self.look_at = at;
+                // Looking may have lasted until then.
+                self.look_at = at.max(self.ctx.now().plus(A_MOMENT));
                 Task::Later
             }
             Upcoming::End => Task::End,
@@ -157,12 +161,13 @@ impl<'a> Errands<'a> {
 
     /// Shows, where it passes, what is being done; not more often than it changes.
     fn show(&mut self, now: UnixMs) {
-        let (ui, under_way) = (self.ctx.ui, self.agenda.under_way());
+        // Some that are begun have no sender yet.
+        let (ui, sending) = (self.ctx.ui, self.agenda.under_way().min(self.args.jobs()));
         if std::mem::replace(&mut self.shown_in, now.0 / 1000) == now.0 / 1000 {
             return;
         }
         match self.agenda.next_due() {
-            _ if under_way > 0 => ui.passing(&format!("sending {under_way} (Ctrl-C stops)")),
+            _ if sending > 0 => ui.passing(&format!("sending {sending} (Ctrl-C stops)")),
             Some(due) => ui.countdown(due.since(now)),
             None => ui.passing("nothing is scheduled (Ctrl-C stops)"),
         }

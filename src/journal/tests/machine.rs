@@ -410,10 +410,10 @@ impl World {
         });
         let (mut due, later): (Vec<Due>, Vec<Due>) = scheduled.partition(|due| due.at <= self.now);
         due.sort_by_key(|due| (due.at, due.seen.id));
-        assert_eq!(journal.due(self.now, None, 100).unwrap(), due);
+        assert_eq!(journal.due(self.now, None, 100, None).unwrap(), due);
         if let [first, rest @ ..] = &due[..] {
             assert_eq!(
-                journal.due(self.now, Some((first.at, first.seen.id)), 1).unwrap(),
+                journal.due(self.now, Some((first.at, first.seen.id)), 1, None).unwrap(),
                 rest.first().cloned().into_iter().collect::<Vec<_>>()
             );
         }

@@ -32,18 +32,22 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let [third, first, second, later] = [30, 10, 10, 31].map(|seconds| scheduled(&journal, seconds));
-    assert_eq!(journal.due(at(9), None, 10).unwrap(), []);
+    assert_eq!(journal.due(at(9), None, 10, None).unwrap(), []);
     assert_eq!(journal.next_due(at(9)).unwrap(), Some(at(10)));
-    let due = journal.due(at(30), None, 10).unwrap();
+    let due = journal.due(at(30), None, 10, None).unwrap();
     assert_eq!(ids(&due), [first, second, third]);
     let url = "https://example.com/hook".to_owned();
     assert_eq!(due[0], Due { at: at(10), seen: Seen { id: first, attempts: 1 }, url });
-    let page = journal.due(at(30), None, 1).unwrap();
+    let page = journal.due(at(30), None, 1, None).unwrap();
     assert_eq!(
-        ids(&journal.due(at(30), Some((page[0].at, page[0].seen.id)), 1).unwrap()),
+        ids(&journal.due(at(30), Some((page[0].at, page[0].seen.id)), 1, None).unwrap()),
         [second],
         "they share their time"
     );
+    assert_eq!(ids(&journal.due(at(30), Some((at(10), second)), 9, None).unwrap()), [third]);
+    let (all, none) = (Some("https://example.com/hook"), Some("https://example.com/"));
+    assert_eq!(ids(&journal.due(at(30), Some((at(10), first)), 9, all).unwrap()), [second, third]);
+    assert_eq!(journal.due(at(30), None, 9, none).unwrap(), []);
     assert_eq!(journal.next_due(at(30)).unwrap(), Some(at(31)), "of those that are not due");
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled(None).unwrap().len(), 4);
@@ -71,16 +75,16 @@ fn of_two_who_found_it_due_only_the_first_may_send_it() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 10);
-    let found = (one.due(at(10), None, 9).unwrap(), two.due(at(10), None, 9).unwrap());
+    let found = (one.due(at(10), None, 9, None).unwrap(), two.due(at(10), None, 9, None).unwrap());
     assert_eq!(found.0, found.1);
     assert_eq!(begin(&one, id, 1, 10), Begun::Attempt(2));
     assert_eq!(begin(&two, id, 1, 10), Begun::Taken);
-    assert_eq!(two.due(at(1000), None, 9).unwrap(), [], "who is at it has it off the schedule");
+    assert_eq!(two.due(at(1000), None, 9, None).unwrap(), [], "who is at it has it off the schedule");
     finish(&one, id, 2, Next::Scheduled { due: at(20) });
     assert_eq!(begin(&two, id, 1, 21), Begun::Taken, "it was sent since it was found");
     assert_eq!(begin(&two, id, 2, 21), Begun::Attempt(3));
     finish(&two, id, 3, Next::Delivered);
-    assert_eq!(one.due(at(1000), None, 9).unwrap(), []);
+    assert_eq!(one.due(at(1000), None, 9, None).unwrap(), []);
 }
 
 #[test]
@@ -96,7 +100,7 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
             .map(|pid| {
                 let journal = bench.open_fast(pid);
                 scope.spawn(move || {
-                    let due = journal.due(at(1), None, 1000).unwrap();
+                    let due = journal.due(at(1), None, 1000, None).unwrap();
                     let mine = due.into_iter().filter(|due| begin(&journal, due.seen.id, 1, 1) == Begun::Attempt(2));
                     mine.map(|due| due.seen.id).collect::<Vec<_>>()
                 })
@@ -119,7 +123,7 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
     begin(&one, taken, 1, 7);
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(8)).unwrap(), 3);
-    let due = two.due(at(1000), None, 9).unwrap();
+    let due = two.due(at(1000), None, 9, None).unwrap();
     assert_eq!(ids(&due), [under_way, waiting, taken]);
     assert_eq!(due.iter().map(|due| due.at.0 - T0.0).collect::<Vec<_>>(), [60_000, 65_040, 67_000]);
     for id in [under_way, waiting, taken] {
@@ -147,7 +151,7 @@ fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_t
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(8)).unwrap(), 1);
     assert_eq!(two.delivery(last).unwrap().unwrap().attempt_count, 6);
-    assert_eq!(two.due(at(1_000_000), None, 9).unwrap(), []);
+    assert_eq!(two.due(at(1_000_000), None, 9, None).unwrap(), []);
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn a_late_success_takes_it_off_the_schedule() {
     finish(&two, id, 2, Next::Scheduled { due: at(1100) });
     finish(&one, id, 1, Next::Delivered);
     assert_eq!(two.delivery(id).unwrap().unwrap().status, Status::Delivered);
-    assert_eq!(two.due(at(2000), None, 9).unwrap(), []);
+    assert_eq!(two.due(at(2000), None, 9, None).unwrap(), []);
 }
 
 #[test]
@@ -190,8 +194,8 @@ fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_o
     assert_eq!(journal.unschedule(&[seen(cancelled), Seen { id: put_off, attempts: 2 }]).unwrap(), 1);
     assert!(journal.postpone(seen(put_off), at(90)).unwrap());
     assert!(!journal.postpone(seen(cancelled), at(90)).unwrap());
-    assert_eq!(journal.due(at(89), None, 9).unwrap(), []);
-    assert_eq!(ids(&journal.due(at(90), None, 9).unwrap()), [put_off]);
+    assert_eq!(journal.due(at(89), None, 9, None).unwrap(), []);
+    assert_eq!(ids(&journal.due(at(90), None, 9, None).unwrap()), [put_off]);
     let delivery = journal.delivery(cancelled).unwrap().unwrap();
     assert_eq!((delivery.status, delivery.finished_at), (Status::Interrupted, Some(UnixMs(T0.0 + 40))));
     assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
@@ -208,7 +212,11 @@ fn the_schedule_is_read_by_its_index_and_who_is_at_work_without_walking_it() {
         let steps = statement.query_map(parameters, |row| row.get::<_, String>(3)).unwrap();
         steps.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n")
     };
-    assert_eq!(plan(DUE), "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>? AND next_attempt_at<?)");
+    let due = plan(DUE);
+    let searches: Vec<&str> = due.lines().filter(|line| line.contains("deliveries")).collect();
+    let by_index = |how: &str| format!("SEARCH deliveries USING INDEX deliveries_due ({how})");
+    let expected = ["next_attempt_at=? AND id>?", "next_attempt_at>? AND next_attempt_at<?"];
+    assert_eq!(searches, expected.map(by_index), "{due}");
     assert_eq!(plan(NEXT_DUE), "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)");
     assert_eq!(plan(LEASED), "SCAN deliveries USING INDEX deliveries_leased");
 }
