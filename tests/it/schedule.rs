@@ -436,6 +436,22 @@ fn a_watcher_outlives_a_journal_that_is_locked_for_longer_than_anybody_waits() {
 }
 
 #[test]
+fn what_was_sent_and_could_not_be_recorded_is_told_with_code_6_even_by_one_that_is_asked_to_end() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(200).held()]);
+    schedule(&env, &server.url(), "1ms");
+    let mut running = env.hookfire(["retry", "--due"]).spawn();
+    server.wait_for_requests(2);
+    let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    running.terminate();
+    server.release();
+    let outcome = running.wait().assert_code(6);
+    assert!(outcome.stderr().contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
+    assert!(outcome.stderr().contains("is locked"), "{outcome}");
+}
+
+#[test]
 fn a_watcher_ends_with_a_journal_that_is_not_there_any_more_or_is_a_newer_ones() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), forever(503)]);

@@ -82,8 +82,8 @@ fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, 
     if errands.found_nothing() && !ctx.clock.interrupted() {
         return nothing_due(ctx, args, errands.agenda.next_due());
     }
-    errands.end_output()?;
-    if ctx.clock.interrupted() {
+    let exit = errands.end_output()?;
+    if exit != Exit::Journal && ctx.clock.interrupted() {
         return Err(Failure::new(Kind::Interrupted, "stopped; what is due stays scheduled"));
     }
     errands.end()
