@@ -7,6 +7,7 @@
 //! Invariant: entries are committed in the order in which they came, and once a commit has failed, none that a request
 //! would follow.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -224,7 +225,24 @@ impl Pages {
     }
 
     fn commit(&mut self, mut group: Vec<Entry>) {
-        let Pages { journal, owner, path, endurance, torn, .. } = self;
+        // Even after a panic, which was told: whoever is told nothing waits for ever.
+        let recorded = catch_unwind(AssertUnwindSafe(|| self.write(&mut group))).unwrap_or_else(|_| {
+            let problem = "was not written to: hookfire failed within itself".to_owned();
+            let error = Arc::new(StoreError::Unusable { path: self.path.clone(), problem });
+            self.torn.get_or_insert_with(|| Arc::clone(&error));
+            Err(error)
+        });
+        for entry in group {
+            match &self.torn {
+                Some(error) if entry.looks_ahead() => entry.settle(Err(Arc::clone(error)), &self.path),
+                _ => entry.settle(recorded.clone(), &self.path),
+            }
+        }
+    }
+
+    /// Commits a group; gives what became of those in it that look back.
+    fn write(&mut self, group: &mut [Entry]) -> Result<(), Arc<StoreError>> {
+        let Pages { journal, owner, endurance, torn, .. } = self;
         let taken = |entry: &&mut Entry| torn.is_none() || !entry.looks_ahead();
         let mut write = || {
             journal
@@ -254,11 +272,6 @@ impl Pages {
             }
             torn.get_or_insert(error);
         }
-        for entry in group {
-            match torn {
-                Some(error) if entry.looks_ahead() => entry.settle(Err(Arc::clone(error)), path),
-                _ => entry.settle(recorded.clone(), path),
-            }
-        }
+        recorded
     }
 }

@@ -231,3 +231,30 @@ fn a_ledger_that_endures_tries_a_commit_again_and_loses_nothing_of_it() {
     assert_eq!(heard[..4], ["endures", "endures", "endures", "over"]);
     assert_eq!(bench.open(2).ids(&crate::journal::Query::all(None)).unwrap().len(), 20);
 }
+
+/// Fails within itself.
+struct Panics;
+
+impl Endurance for Panics {
+    fn endures(&mut self, _: &StoreError) -> bool {
+        panic!("of no use")
+    }
+
+    fn over(&mut self) {}
+}
+
+#[test]
+fn whoever_waits_for_a_ledger_that_panics_is_told_and_nothing_is_begun_after_it() {
+    let bench = Bench::new();
+    let mut journal = bench.open(1);
+    journal.set_lock_timeout(Duration::ZERO).unwrap();
+    let ledger = DeliveryLedger::start_enduring(journal, Some(Box::new(Panics))).unwrap();
+    let lock = bench.raw();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = hear(&submit(&ledger)).unwrap_err();
+    assert!(error.to_string().contains("was not written to: hookfire failed within itself"), "{error}");
+    lock.execute_batch("COMMIT").unwrap();
+    assert!(hear(&submit(&ledger)).is_err(), "what came of the others is not known here");
+    drop(ledger);
+    assert!(bench.open(2).delivery(1).unwrap().is_none());
+}
