@@ -71,6 +71,15 @@ fn every_format_is_in_the_table_of_outputs() {
             let said = rows.iter().any(|row| row[0] == format!("`{format}`") && row[2].contains(&format!("`{name}`")));
             assert_eq!(said, takes, "`{name}` and {format}");
         }
+        // Of these the table names those that do not take them.
+        let name = command.get_display_name().unwrap_or_default().replace('-', " ").replace("hookfire ", "");
+        let prints = command.get_subcommands().next().is_none() && !name.starts_with("generate");
+        for format in if prints { &["json", "ndjson"][..] } else { &[] } {
+            let takes = values.iter().any(|value| value.get_name() == *format);
+            let excepted =
+                rows.iter().any(|row| row[0] == format!("`{format}`") && row[2].contains(&format!("`{name}`")));
+            assert_eq!(excepted, !takes, "`{name}` and {format}");
+        }
     });
     assert_eq!(shown, taken.iter().map(String::as_str).collect());
 }

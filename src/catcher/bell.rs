@@ -1,10 +1,9 @@
-//! What the catcher tells its owner and the live page while it runs: that something was kept, or could not be.
+//! What the catcher tells the live page while it runs, and counts for its owner: that something was kept, or could not be.
 //!
 //! Deliberately says no more than that: what was kept is read where it is kept. It waits for nobody.
 //!
 //! Invariant: whoever hears the bell finds in the journal what it was rung for.
 
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::Live;
@@ -22,14 +21,13 @@ pub struct FailedKeeps {
 /// Rung after each write, on whatever thread.
 #[derive(Debug)]
 pub(super) struct Bell {
-    pub doorbell: Option<SyncSender<()>>,
     pub live: Live,
     failed: Mutex<FailedKeeps>,
 }
 
 impl Bell {
-    pub(super) fn new(doorbell: Option<SyncSender<()>>) -> Self {
-        Self { doorbell, live: Live::new(), failed: Mutex::default() }
+    pub(super) fn new() -> Self {
+        Self { live: Live::new(), failed: Mutex::default() }
     }
 
     /// So many captures were kept, or not; of those that were, perhaps not all.
@@ -41,7 +39,6 @@ impl Bell {
             }
             Err(error) => self.note_failure(error, count),
         }
-        self.ring();
     }
 
     /// The answer of a capture was kept, or not.
@@ -50,7 +47,6 @@ impl Bell {
             Ok(()) => self.live.changed(),
             Err(error) => self.note_failure(error, 1),
         }
-        self.ring();
     }
 
     pub(super) fn failed(&self) -> FailedKeeps {
@@ -61,12 +57,5 @@ impl Bell {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.count += count as u64;
         failed.last = Some(Arc::clone(error));
-    }
-
-    fn ring(&self) {
-        if let Some(doorbell) = &self.doorbell {
-            // Full: it was rung and not yet heard. Closed: nobody listens any more.
-            let _ = doorbell.try_send(());
-        }
     }
 }

@@ -144,7 +144,7 @@ impl Catcher {
             listen(setup.addr).map_err(|source| CatcherError::Bind { addr: setup.addr, source })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
-        let bell = Arc::new(Bell::new(setup.doorbell.clone()));
+        let bell = Arc::new(Bell::new());
         let parts = Parts::new(setup, addr, Arc::clone(&bell))?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let (ends, ended) = mpsc::channel();

@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::Script;
@@ -39,8 +38,6 @@ pub struct Setup {
     pub front: Option<Front>,
     /// The certificate, to speak TLS and nothing else.
     pub tls: Option<Tls>,
-    /// Sent to after each write to the keeper, if it has room: hold a place for one.
-    pub doorbell: Option<SyncSender<()>>,
 }
 
 impl Setup {
@@ -59,7 +56,6 @@ impl Setup {
             upstream: None,
             front: None,
             tls: None,
-            doorbell: None,
         }
     }
 }

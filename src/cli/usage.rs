@@ -55,7 +55,7 @@ fn culprit(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase().replace('-', "_"));
     let typed = arguments.iter().any(|argument| {
         let argument = argument.to_string_lossy();
-        // `-o`, `-e` and `-H` are the options with a variable that have a short form.
+        // `-e`, `-j` and `-o` have a variable and a short form, its first letter; of `-H` no value is ever refused.
         argument.starts_with(&format!("--{option}")) || argument.starts_with(&format!("-{}", &option[..1]))
     });
     (!typed && std::env::var_os(&variable).is_some()).then_some(variable)

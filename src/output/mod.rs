@@ -219,10 +219,10 @@ impl Ui {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<(), OutputError> {
-        if self.out.borrow().buffer().is_empty() {
-            return Ok(());
-        }
-        Ok(self.beside_bar(|| self.out.borrow_mut().flush())?)
+        let flush = || self.out.borrow_mut().flush();
+        // The bar has nothing to step aside for if nothing is there; stdout itself may still hold the rest of a line.
+        let is_empty = self.out.borrow().buffer().is_empty();
+        Ok(if is_empty { flush() } else { self.beside_bar(flush) }?)
     }
 
     /// Shows how much is done, on a terminal.

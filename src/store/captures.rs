@@ -20,6 +20,15 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// About what a capture takes in memory beside its head and its body, in bytes.
+    pub const OWN_BYTES: usize = 1024;
+
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let Body { bytes, wire } = &self.body;
+        Kept::OWN_BYTES + self.caught.capture.head.len() + bytes.len() + wire.as_ref().map_or(0, Vec::len)
+    }
+
     /// What was kept under this id, in this bin.
     pub fn new(id: i64, bin: &str, event: Option<EventName>, capture: Capture, body: Body) -> Kept {
         let body_size = body.bytes.len() as u64;

@@ -426,3 +426,16 @@ fn what_was_sent_is_compared_with_what_came() {
     assert!(other.stdout().contains("\nbeside the bodies\n  header webhook-id: "), "{other}");
     assert!(!other.stdout().contains(CANARY), "{other}");
 }
+
+#[test]
+fn a_body_that_finds_no_room_is_told_so_whatever_stands_behind_its_last_newline() {
+    let env = TestEnv::new();
+    let body = format!("{}\n{}", "a".repeat(65_535), "z".repeat(100));
+    catch(&env, &[], &[post("/", "", &body)]);
+    // What is written beyond 64 KiB fails, as on a full disk.
+    let line =
+        format!("trap '' XFSZ; ulimit -f 128; exec {} captured show 1 --body > body", env!("CARGO_BIN_EXE_hookfire"));
+    let outcome = env.shell(&line).run();
+    assert_ne!(outcome.code, Some(0), "{outcome}");
+    assert!(outcome.stderr().contains("File too large"), "{outcome}");
+}

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use super::selection::{CaptureFilterArgs, head, newest_first};
+use super::selection::{CaptureFilterArgs, head, head_if_there, newest_first};
 use crate::capture::Caught;
 use crate::cmd::args::{CaptureId, Format, ReportOutput};
 use crate::cmd::context::Context;
@@ -63,7 +63,9 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         args.filter.hint_at_unknown(ctx, journal.as_ref());
     }
     let table = || {
-        let doomed: Vec<Caught> = ids.iter().map(|&id| head(journal.as_ref(), id)).collect::<Result<_, Failure>>()?;
+        // What a listener has pruned meanwhile is left out.
+        let there = ids.iter().filter_map(|&id| head_if_there(journal.as_ref(), id).transpose());
+        let doomed: Vec<Caught> = there.collect::<Result<_, Failure>>()?;
         Ok(capture::rows(ctx.ui, &doomed, &mask, ctx.now()))
     };
     deletion::run(

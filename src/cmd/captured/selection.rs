@@ -92,10 +92,18 @@ pub fn newest_first(
 /// # Errors
 /// When there is none.
 pub fn head(journal: Option<&Journal>, id: i64) -> Result<Caught, Failure> {
+    head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
+}
+
+/// The capture of this id, without its body, unless it is gone.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn head_if_there(journal: Option<&Journal>, id: i64) -> Result<Option<Caught>, Failure> {
     let query =
         CaptureQuery { after: Some(id.saturating_sub(1)), before: id.checked_add(1), ..CaptureQuery::default() };
     let found = journal.map(|journal| journal.captures(&query)).transpose()?;
-    found.into_iter().flatten().next().ok_or_else(|| Failure::no_capture(id))
+    Ok(found.into_iter().flatten().next())
 }
 
 /// The capture of this id with its body.

@@ -19,9 +19,6 @@ const PAGE: u32 = 100;
 /// Bytes of captures that may wait to be judged.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
 
-/// About what a capture takes beside its head, which is there twice, and its body.
-const OWN_BYTES: usize = 1024;
-
 /// Has another keeper keep captures, and tells of each as soon as it is kept.
 ///
 /// Who sends more than can be judged waits for its answers: what is kept is not acknowledged until there is room for more. So
@@ -135,8 +132,10 @@ impl Drop for Place {
 
 /// About how much memory it holds.
 fn size(arrival: &Arrival) -> usize {
-    let Arrival::Kept(kept) = arrival else { return OWN_BYTES };
-    OWN_BYTES + 2 * kept.caught.capture.head.len() + kept.body.bytes.len() + kept.body.wire.as_ref().map_or(0, Vec::len)
+    match arrival {
+        Arrival::Kept(kept) => kept.weight(),
+        Arrival::NotKept(_) => Kept::OWN_BYTES,
+    }
 }
 
 impl Arrivals for Told {
@@ -217,7 +216,7 @@ mod tests {
     use crate::time::UnixMs;
 
     /// Two of these have room, and no third.
-    const LARGE: usize = WAITING_BYTES / 2 - 2 * OWN_BYTES;
+    const LARGE: usize = WAITING_BYTES / 2 - 2 * Kept::OWN_BYTES;
 
     /// Gives what it is to keep to whoever has the other end.
     struct ByHand(mpsc::Sender<ToKeep>);

@@ -18,9 +18,6 @@ use crate::store::{Batch, Done, Keeper, Kept, OneKept};
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
 
-/// About what a capture takes beside its head and its body.
-const OWN_BYTES: usize = 1024;
-
 /// Captures to be shown.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Announced {
@@ -45,16 +42,10 @@ struct Queue {
     awaited: bool,
 }
 
-/// About how much memory it takes.
-fn size(kept: &Kept) -> usize {
-    let wire = kept.body.wire.as_ref().map_or(0, Vec::len);
-    OWN_BYTES + kept.caught.capture.head.len() + kept.body.bytes.len() + wire
-}
-
 impl Queue {
     /// Adds those of a batch that are to be shown: all of them at hand or none, as each holds the whole batch.
     fn add_kept(&mut self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
-        let bytes: usize = batch.iter().map(size).sum();
+        let bytes: usize = batch.iter().map(Kept::weight).sum();
         let has_room = self.bytes + bytes <= WAITING_BYTES;
         for kept in OneKept::each(batch).filter(|kept| is_shown(kept)) {
             if has_room {
