@@ -162,12 +162,17 @@ fn a_watcher_suspended_beyond_its_leases_sends_nothing_that_another_one_has_sent
     assert_eq!(counts(&env), all_delivered(2 + 5));
 }
 
-/// Schedules what does not find room for its attempts, and watches; there is room again once somebody says so.
+/// Schedules what does not find room for its attempts, and watches; there is room again once somebody says so. The copy has no
+/// log, whose room could be used again.
 const ON_A_SMALL_DISK: &str = r#"
-mount -t tmpfs -o size=4096k none "$DISK"
-export HOOKFIRE_JOURNAL="$DISK/journal.db"
+set -e
+mount -t tmpfs -o size=32m none "$DISK"
+export HOOKFIRE_JOURNAL="$DISK/first.db"
 "$HOOKFIRE" fire --batch lines.ndjson --background --retry-interval 1ms --url "$URL" > /dev/null 2>&1
-dd if=/dev/zero of="$DISK/filler" bs=1k 2> /dev/null
+"$HOOKFIRE" journal export "$DISK/journal.db" > /dev/null 2>&1
+rm "$DISK"/first.db*
+export HOOKFIRE_JOURNAL="$DISK/journal.db"
+dd if=/dev/zero of="$DISK/filler" bs=4k 2> /dev/null || true
 truncate -s "-96k" "$DISK/filler"
 (while [ ! -e go ]; do sleep 0.05; done; rm "$DISK/filler") &
 exec "$HOOKFIRE" retry --due --watch
