@@ -8,6 +8,7 @@
 
 mod leases;
 mod stopping;
+mod taking;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use super::due::{DueQueue, Waiting};
 use super::rate::Bucket;
 use super::window::{MOST, Window};
-use super::{CrewShipment, Engine, Event, Gauge, Halted, News, Task, What, Work};
+use super::{CrewShipment, Engine, Event, Gauge, Halted, News, What, Work};
 use crate::deliver::{Attempted, LEASE_GRACE, NextBy, event_request, settle};
 use crate::delivery::{Delivery, ErrorKind, Outcome};
 use crate::store::{Begun, Done, Ended, Intent, Next, StoreError, Turn};
@@ -39,6 +40,9 @@ const EVENTS_AT_ONCE: usize = 256;
 
 /// So often it is said how it stands, even if something is always to be done.
 const ROUNDS_UNTIL_PAUSE: u64 = 16;
+
+/// Deliveries that turn out not to be sent before the wire is looked after again: each may take a commit of its own.
+const UNSENT_AT_ONCE: usize = 16;
 
 /// Deliveries given up in one entry of the journal.
 const GIVEN_UP_AT_ONCE: usize = 500;
@@ -150,7 +154,7 @@ impl<'r> Run<'r> {
                 self.stop();
             }
             self.keep_leases();
-            self.take_work();
+            let comes_back = self.take_work();
             self.dispatch();
             if self.is_idle() && (self.stopping || !self.has_more) {
                 break;
@@ -158,6 +162,7 @@ impl<'r> Run<'r> {
             let mut next = events.try_recv().ok();
             if next.is_none() || rounds % ROUNDS_UNTIL_PAUSE == 0 {
                 let until = self.pause();
+                let until = if comes_back { Some(Duration::ZERO) } else { until };
                 next = next.or_else(|| self.engine.patience.receive(events, until));
             }
             next.into_iter().for_each(|event| self.handle(event.0));
@@ -216,110 +221,6 @@ impl<'r> Run<'r> {
         let mail = self.mail.clone();
         // The other end is there until all has been told.
         Box::new(move |result| drop(mail.send(Event(what(result)))))
-    }
-
-    /// Fills the window: first with what is due, then with what is new.
-    fn take_work(&mut self) {
-        while self.has_room() {
-            if let Some(waiting) = self.waiting.pop_due(self.elapsed()) {
-                self.try_again(waiting);
-                continue;
-            }
-            let in_turn = self.engine.pace.in_turn && !self.is_idle();
-            if in_turn || !self.has_more || self.waiting.len() >= WAITING {
-                return;
-            }
-            match self.work.next() {
-                Task::Fire { delivery, event, shipment, mark } => self.accept(delivery, event, shipment, mark),
-                Task::Ignore { delivery, event, by, mark } => {
-                    self.others += 1;
-                    self.engine.ledger.ignore(delivery, event, by, self.done(move |r| What::Ignored(mark, r)));
-                }
-                Task::Resend(seen) => self.resend(seen.id, Turn::Failed { attempts: seen.attempts }, 0),
-                Task::Due(seen) => self.resend(seen.id, Turn::Scheduled { attempts: seen.attempts }, seen.attempts),
-                Task::Later => return,
-                Task::End => self.has_more = false,
-            }
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        let intents = self.committing.len() + self.ready.len();
-        let under_way = intents + self.on_wire.len() + self.landing.len() + self.others;
-        let most = self.engine.pace.jobs + 2 * MOST;
-        !self.stopping && intents < self.window.ahead() && under_way < most && self.bytes < BYTES
-    }
-
-    fn intent(&self, shipment: &CrewShipment) -> Intent {
-        let started_at = self.now();
-        Intent {
-            started_at,
-            insecure: shipment.insecure,
-            sent_to: shipment.sent_to.clone(),
-            lease_until: started_at.plus(longest(shipment)).plus(LEASE_GRACE),
-        }
-    }
-
-    fn accept(&mut self, mut delivery: Box<Delivery>, event: Arc<[u8]>, shipment: CrewShipment, mark: u64) {
-        let (key, intent) = (self.next_key(), self.intent(&shipment));
-        let at = intent.started_at;
-        delivery.created_at = at;
-        self.bytes += event.len();
-        let done = self.done(move |accepted| What::Accepted(key, accepted));
-        self.engine.ledger.accept(delivery, Arc::clone(&event), intent, done);
-        self.committing.insert(key, Intended::New { event, shipment, mark, at });
-    }
-
-    /// Begins a delivery of the failed list or of the schedule, unless somebody dealt with it since it was seen.
-    fn resend(&mut self, id: i64, turn: Turn, made: u32) {
-        let unchanged = |delivery: &Delivery| match turn {
-            Turn::Failed { attempts } => delivery.status.in_failed_list() && delivery.attempt_count == attempts,
-            // Whether it is on the schedule only the journal can say, when it is taken off.
-            Turn::Scheduled { attempts } => delivery.attempt_count == attempts,
-            Turn::Mine => true,
-        };
-        match self.engine.store.delivery(id) {
-            Ok(Some(delivery)) if unchanged(&delivery) => {
-                let Some(shipment) = self.work.shipment(&delivery) else { return };
-                self.begin(turn, delivery, shipment, made);
-            }
-            Ok(_) => self.work.told(News::Skipped(id)),
-            Err(e) => self.halt(Arc::new(e)),
-        }
-    }
-
-    /// Begins the next attempt of a delivery that waited for it.
-    fn try_again(&mut self, waiting: Waiting) {
-        match self.engine.store.delivery(waiting.id) {
-            Ok(Some(delivery)) => match self.work.shipment(&delivery) {
-                Some(shipment) => self.begin(Turn::Mine, delivery, shipment, waiting.made),
-                None => self.give_up(vec![waiting.id]),
-            },
-            Ok(None) => self.work.told(News::TakenOver(waiting.id)),
-            Err(e) => self.halt(Arc::new(e)),
-        }
-    }
-
-    fn begin(&mut self, turn: Turn, delivery: Delivery, shipment: CrewShipment, made: u32) {
-        let id = delivery.id;
-        let event: Arc<[u8]> = match self.engine.store.event(id) {
-            Ok(event) => event.into(),
-            Err(e) => {
-                // Somebody deleted it since it was read: the journal is none the worse for it.
-                let gone = self.engine.store.delivery(id).is_ok_and(|found| found.is_none());
-                return if gone { self.taken(turn, id) } else { self.halt(Arc::new(e)) };
-            }
-        };
-        let (key, intent) = (self.next_key(), self.intent(&shipment));
-        self.bytes += event.len();
-        let leased_at = intent.started_at;
-        let parcel = Parcel { delivery: Box::new(delivery), turn, event, shipment, made, leased_at };
-        self.engine.ledger.begin(id, turn, intent, self.done(move |begun| What::Begun(key, begun)));
-        self.committing.insert(key, Intended::Again(parcel));
-    }
-
-    fn taken(&mut self, turn: Turn, id: i64) {
-        self.work.told(if turn == Turn::Mine { News::TakenOver(id) } else { News::Skipped(id) });
     }
 
     /// Puts on the wire what may go there.

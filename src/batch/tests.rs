@@ -1,5 +1,8 @@
 //! Many at once: nothing leaves unwritten, nothing is told unrecorded, nobody waits for another, and nothing is lost.
 
+mod leases;
+mod unsent;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,6 +27,8 @@ struct Caller {
     marks: u64,
     resent: VecDeque<Seen>,
     unprepared: Vec<i64>,
+    /// How long it takes to tell of one that cannot be prepared.
+    refusal_takes: Duration,
     stop_after: usize,
     /// `#1 delivered`, as it was told.
     ended: Vec<String>,
@@ -41,6 +46,7 @@ impl Caller {
             marks: 0,
             resent: VecDeque::new(),
             unprepared: Vec::new(),
+            refusal_takes: Duration::ZERO,
             stop_after: usize::MAX,
             ended: Vec::new(),
             attempts: Vec::new(),
@@ -77,6 +83,7 @@ impl Work for Caller {
 
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
         if self.unprepared.contains(&delivery.id) {
+            self.world.wait(self.refusal_takes);
             self.ended.push(format!("#{} not sent", delivery.id));
             return None;
         }
@@ -204,81 +211,6 @@ fn a_slow_endpoint_has_few_written_down_ahead_of_it() {
 }
 
 #[test]
-fn leases_are_renewed_of_what_has_to_wait() {
-    // One at a time for 20 s each: some of what was begun in the first moments waits for minutes.
-    let world = World::new(Box::new(|id, _| (if id < 40 { ms(1) } else { Duration::from_secs(20) }, status(200))));
-    let mut caller = Caller::new(&world, 60);
-    world.run(pace(1), &mut caller).unwrap();
-    assert_eq!(caller.ended.len(), 60);
-    assert!(world.renewals.get() > 0, "the world checks each lease when a request leaves");
-}
-
-#[test]
-fn what_is_due_and_has_to_wait_for_a_sender_keeps_its_lease() {
-    let answers = |_, number| if number == 1 { (ms(1), status(503)) } else { (Duration::from_secs(20), status(200)) };
-    let world = World::new(Box::new(answers));
-    let mut caller = Caller::new(&world, 40);
-    caller.rule = Rule { retries: 1, interval: ms(1_000), ..Rule::default() };
-    // Another process would take whatever it may.
-    for second in 0..2_000 {
-        world.plan(at(second * 1_000), |world| {
-            let now = world.now();
-            for (id, kept) in &*world.kept.borrow() {
-                let pending = kept.delivery.status == Status::Pending;
-                assert!(!pending || kept.lease_until.is_some_and(|until| until > now), "#{id} seems to be dead");
-            }
-        });
-    }
-    world.run(pace(1), &mut caller).unwrap();
-    assert_eq!(caller.ended.iter().filter(|end| end.ends_with("delivered")).count(), 40);
-    assert!(world.elapsed() >= Duration::from_secs(800));
-}
-
-#[test]
-fn what_another_process_took_while_this_one_was_stopped_is_not_sent() {
-    let world = World::new(Box::new(|id, _| (ms(if id == 1 { 10 } else { 1_000 }), status(200))));
-    world.frozen.set(Some((at(20), at(3_600_000))));
-    let mut caller = Caller::new(&world, 6);
-    world.run(pace(1), &mut caller).unwrap();
-    let sent = sent_of(&world);
-    let taken: Vec<&String> = caller.ended.iter().filter(|end| end.ends_with("taken over")).collect();
-    assert!(!taken.is_empty(), "{:?}", caller.ended);
-    for end in taken {
-        let id: i64 = end[1..].split(' ').next().unwrap().parse().unwrap();
-        assert!(!sent.contains_key(&id), "{end}, and sent at {:?}", sent[&id]);
-    }
-    assert_eq!(caller.ended.len(), 6, "the others are sent: {:?}", caller.ended);
-}
-
-#[test]
-fn what_waits_for_its_next_attempt_is_another_process_s_after_an_hour_of_silence() {
-    let world = World::new(always(ms(10), 503));
-    world.frozen.set(Some((at(5_000), at(3_600_000))));
-    let mut caller = Caller::new(&world, 1);
-    world.run(pace(1), &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#1 taken over"]);
-    assert_eq!(sent_of(&world)[&1].len(), 1);
-}
-
-#[test]
-fn whoever_sets_the_clock_moves_no_attempt() {
-    const HOUR: i64 = 3_600_000;
-    for (set_by, renewals) in [(-HOUR, 0), (HOUR, 1)] {
-        let world = World::new(Box::new(|_, number| (ms(10), status(if number < 3 { 503 } else { 200 }))));
-        world.plan(at(30_000), move |world| world.set_by.set(set_by));
-        let mut caller = Caller::new(&world, 3);
-        world.run(pace(3), &mut caller).unwrap();
-        assert_eq!(caller.ended.len(), 3);
-        for sent in sent_of(&world).values() {
-            let waited: Vec<i64> = sent.windows(2).map(|two| two[1] - two[0]).collect();
-            assert!(waited.iter().all(|waited| (60_000..60_050).contains(waited)), "{set_by}: {waited:?}");
-        }
-        // Where it ends earlier by the clock that others read, a lease is made to last, once.
-        assert_eq!(world.renewals.get(), renewals, "{set_by}");
-    }
-}
-
-#[test]
 fn no_more_leave_in_a_time_than_the_rate_says() {
     let world = World::new(tenth_refused());
     let mut caller = Caller::new(&world, 200);
@@ -353,44 +285,6 @@ fn a_crew_of_one_that_is_to_do_one_after_the_other_does() {
     let order: Vec<(i64, u32)> = world.sent.borrow().iter().map(|(_, id, number)| (*id, *number)).collect();
     assert_eq!(order, [(3, 7), (2, 7), (2, 8), (2, 9), (1, 7)]);
     assert!(world.elapsed() >= ms(120_000));
-}
-
-#[test]
-fn what_another_process_took_or_deleted_or_delivered_is_skipped() {
-    let world = World::new(always(ms(10), 200));
-    for id in 1..=3 {
-        world.failed_earlier(id, Status::Failed);
-    }
-    world.failed_earlier(4, Status::Delivered);
-    world.failed_earlier(5, Status::Pending);
-    let mut caller = Caller::resending(&world, &[9, 4, 5, 2, 3, 1]);
-    // One that somebody tried since it was seen, and one that somebody takes in the last moment.
-    world.kept.borrow_mut().get_mut(&2).unwrap().delivery.attempt_count += 1;
-    world.plan(at(0), |world| world.kept.borrow_mut().get_mut(&3).unwrap().delivery.status = Status::Pending);
-    world.run(IN_TURN, &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#9 skipped", "#4 skipped", "#5 skipped", "#2 skipped", "#3 skipped", "#1 delivered"]);
-}
-
-#[test]
-fn one_that_cannot_be_prepared_stays_as_it_is_and_holds_up_nobody() {
-    let world = World::new(always(ms(10), 200));
-    for id in 1..=3 {
-        world.failed_earlier(id, Status::Failed);
-    }
-    let mut caller = Caller::resending(&world, &[1, 2, 3]);
-    caller.unprepared.push(2);
-    world.run(IN_TURN, &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#1 delivered", "#2 not sent", "#3 delivered"]);
-    assert_eq!((world.status(2), sent_of(&world).len()), (Status::Failed, 2));
-}
-
-#[test]
-fn one_that_cannot_be_prepared_any_more_goes_to_the_failed_list() {
-    let world = World::new(always(ms(10), 503));
-    let mut caller = Caller::new(&world, 1);
-    caller.unprepared.push(1);
-    world.run(pace(2), &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#1 not sent", "#1 interrupted"]);
 }
 
 #[test]
