@@ -47,11 +47,6 @@ const UNSENT_AT_ONCE: usize = 16;
 /// Deliveries given up in one entry of the journal.
 const GIVEN_UP_AT_ONCE: usize = 500;
 
-/// The longest that a request takes once the crew has it: the one before it may take all of its time.
-fn longest(shipment: &CrewShipment) -> Duration {
-    shipment.timeout.saturating_mul(2)
-}
-
 /// An intent that is being committed.
 enum Intended {
     New { event: Arc<[u8]>, shipment: CrewShipment, mark: u64, at: UnixMs },
@@ -108,6 +103,8 @@ pub struct Run<'r> {
     others: usize,
     bytes: usize,
     window: Window,
+    /// The longest time that a request has of all that were begun so far.
+    slowest: Duration,
     bucket: Option<Bucket>,
     /// When the next one may leave, if the rate is what holds it up.
     free_at: Option<UnixMs>,
@@ -134,6 +131,7 @@ impl<'r> Run<'r> {
             others: 0,
             bytes: 0,
             window: Window::new(engine.pace.jobs, engine.pace.far_ahead),
+            slowest: Duration::ZERO,
             bucket: engine.pace.rate.map(Bucket::new),
             free_at: None,
             renewing: false,
@@ -188,6 +186,12 @@ impl<'r> Run<'r> {
     /// For what must not be held up by somebody who sets the clock.
     fn elapsed(&self) -> Duration {
         self.engine.clock.elapsed()
+    }
+
+    /// The longest that a request takes once the crew has it: the one before it, for whatever endpoint, may take all of its
+    /// time, and was begun earlier.
+    fn longest(&self, shipment: &CrewShipment) -> Duration {
+        shipment.timeout.saturating_add(self.slowest)
     }
 
     /// Whether nothing at all is under way.

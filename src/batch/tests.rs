@@ -26,6 +26,8 @@ struct Caller {
     new: u64,
     marks: u64,
     resent: VecDeque<Seen>,
+    /// How long each request may take where that is not the same for all.
+    timeouts: BTreeMap<i64, Duration>,
     unprepared: Vec<i64>,
     /// How long it takes to tell of one that cannot be prepared.
     refusal_takes: Duration,
@@ -45,6 +47,7 @@ impl Caller {
             new,
             marks: 0,
             resent: VecDeque::new(),
+            timeouts: BTreeMap::new(),
             unprepared: Vec::new(),
             refusal_takes: Duration::ZERO,
             stop_after: usize::MAX,
@@ -87,7 +90,11 @@ impl Work for Caller {
             self.ended.push(format!("#{} not sent", delivery.id));
             return None;
         }
-        Some(self.world.shipment(&self.rule))
+        let timeout = self.timeouts.get(&delivery.id);
+        Some(timeout.map_or_else(
+            || self.world.shipment(&self.rule),
+            |timeout| self.world.shipment_within(&self.rule, *timeout),
+        ))
     }
 
     fn told(&mut self, news: News<'_>) {

@@ -133,11 +133,20 @@ impl World {
         self.shipment_then(rule, NextBy::Waiting)
     }
 
+    /// One to an endpoint that is given so long to answer.
+    pub fn shipment_within(self: &Rc<World>, rule: &Rule, timeout: Duration) -> super::CrewShipment {
+        self.shipment_of(rule, NextBy::Waiting, timeout)
+    }
+
     /// One after which the next attempt is made so.
     pub fn shipment_then(self: &Rc<World>, rule: &Rule, next: NextBy) -> super::CrewShipment {
+        self.shipment_of(rule, next, TIMEOUT)
+    }
+
+    fn shipment_of(self: &Rc<World>, rule: &Rule, next: NextBy, timeout: Duration) -> super::CrewShipment {
         let resolved =
             Resolved { url: Secret::new("https://example.com/"), headers: Vec::new(), redactor: Redactor::default() };
-        let transport: Rc<dyn Crew> = Rc::new(Senders(Rc::clone(self)));
+        let transport: Rc<dyn Crew> = Rc::new(Senders(Rc::clone(self), timeout));
         Rc::new(Shipment {
             transport,
             resolved: Arc::new(resolved),
@@ -145,7 +154,7 @@ impl World {
             rule: rule.clone(),
             insecure: false,
             sent_to: None,
-            timeout: TIMEOUT,
+            timeout,
             next,
         })
     }
@@ -386,7 +395,8 @@ impl Ledger for World {
     }
 }
 
-struct Senders(Rc<World>);
+/// What sends, and how long a request may take.
+struct Senders(Rc<World>, Duration);
 
 impl Crew for Senders {
     fn begin(&self, request: Request, answered: Answered) {
@@ -403,7 +413,7 @@ impl Crew for Senders {
             let kept = kept.get(&id).expect("no request may leave before its attempt is committed");
             assert!(!kept.stolen, "#{id} is another process's");
             assert_eq!(kept.recorded.last(), Some(&false), "#{id} has no attempt that may be made");
-            let last = starts.plus(TIMEOUT).0 + world.set_by.get();
+            let last = starts.plus(self.1).0 + world.set_by.get();
             let sure = kept.lease_until.is_some_and(|until| until.0 > last);
             assert!(sure, "the lease of #{id} may run out before its request ends");
             kept.delivery.attempt_count

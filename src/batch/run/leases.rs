@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{LEASE_GRACE, News, Parcel, RENEW_AFTER, Run, UnixMs, What, duration_ms, longest};
+use super::{LEASE_GRACE, News, Parcel, RENEW_AFTER, Run, UnixMs, What, duration_ms};
 use crate::batch::Renewal;
 
 impl Run<'_> {
@@ -24,7 +24,7 @@ impl Run<'_> {
         }
         // Those as well that are next, or they would be renewed one by one.
         let (ending, elapsed) = (self.waiting.ending(now.plus(RENEW_AFTER + RENEW_AFTER / 2)), self.elapsed());
-        let sent_in = self.ready.iter().map(|parcel| longest(&parcel.shipment));
+        let sent_in = self.ready.iter().map(|parcel| self.longest(&parcel.shipment));
         let longest = ending.iter().map(|waiting| waiting.due.saturating_sub(elapsed)).chain(sent_in).max();
         let ready = self.ready.iter().map(|parcel| parcel.delivery.id);
         let ids: Vec<i64> = ending.iter().map(|waiting| waiting.id).chain(ready).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     BYTES, CrewShipment, Delivery, Intended, Intent, LEASE_GRACE, MOST, News, Parcel, Run, Turn, UNSENT_AT_ONCE,
-    WAITING, Waiting, What, longest,
+    WAITING, Waiting, What,
 };
 use crate::batch::Task;
 
@@ -52,13 +52,14 @@ impl Run<'_> {
         !self.stopping && intents < self.window.ahead() && under_way < most && self.bytes < BYTES
     }
 
-    fn intent(&self, shipment: &CrewShipment) -> Intent {
+    fn intent(&mut self, shipment: &CrewShipment) -> Intent {
+        self.slowest = self.slowest.max(shipment.timeout);
         let started_at = self.now();
         Intent {
             started_at,
             insecure: shipment.insecure,
             sent_to: shipment.sent_to.clone(),
-            lease_until: started_at.plus(longest(shipment)).plus(LEASE_GRACE),
+            lease_until: started_at.plus(self.longest(shipment)).plus(LEASE_GRACE),
         }
     }
 

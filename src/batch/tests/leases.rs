@@ -76,3 +76,23 @@ fn whoever_sets_the_clock_moves_no_attempt() {
         assert_eq!(world.renewals.get(), renewals, "{set_by}");
     }
 }
+
+#[test]
+fn what_waits_for_a_sender_behind_a_slower_endpoint_is_leased_for_as_long() {
+    // Eight senders are at an endpoint that may take ten minutes, and does; others wait there for five seconds each.
+    let (minutes, seconds) = (Duration::from_secs(600), Duration::from_secs(5));
+    for jobs in [1, 8] {
+        let slow = 1..=jobs as i64;
+        let of_slow = slow.clone();
+        let world =
+            World::new(Box::new(move |id, _| (if of_slow.contains(&id) { minutes } else { ms(10) }, status(200))));
+        let ids: Vec<i64> = (1..=100).collect();
+        ids.iter().for_each(|id| world.failed_earlier(*id, Status::Failed));
+        let mut caller = Caller::resending(&world, &ids);
+        caller.timeouts = ids.iter().map(|id| (*id, if slow.contains(id) { minutes } else { seconds })).collect();
+        // The world checks that no lease may run out before its request ends, whenever that leaves.
+        world.run(pace(jobs), &mut caller).unwrap();
+        assert_eq!(caller.ended.iter().filter(|end| end.ends_with("delivered")).count(), 100);
+        assert!(world.renewals.get() > 0, "those that were not at hand were renewed");
+    }
+}
