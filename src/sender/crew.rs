@@ -2,7 +2,8 @@
 //!
 //! Whoever begins a request is not kept waiting: the worker that made it tells what came of it, and takes the next one that
 //! waits. One thread watches them all, and turns away from those that are over the deadline, or from all when the user
-//! interrupts; a worker that was turned away from is forgotten with what it is at, and another takes its place.
+//! interrupts; a worker that was turned away from is forgotten with what it is at, and another takes its place. Whatever
+//! happens, each request that was begun is answered.
 //!
 //! A kept connection that the endpoint has closed meanwhile is left, and another made, only as long as nothing of the
 //! request was written to it. So it is still exactly one request each.
@@ -15,10 +16,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::worker::{Progress, exchange};
-use super::{Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, WireTarget, body_limit, gave_up, masked, stopped};
+use super::{
+    Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, WireTarget, body_limit, gave_up, masked, no_response, stopped,
+};
 use crate::delivery::{AttemptError, ErrorKind};
+use crate::secret::Redactor;
 use crate::target::Resolved;
-use crate::transport::{Answer, Answered, Crew, NoResponse, Request};
+use crate::transport::{Answer, Answered, Crew, NoResponse, Request, Response};
+
+/// For so long a request waits for a thread where there is none at all: the system may be about to have one again.
+const HOPE: Duration = Duration::from_secs(5);
 
 /// Sends requests to one kind of target with one set of options, on the threads of a pool.
 pub struct KeptAlive {
@@ -42,8 +49,20 @@ impl Crew for KeptAlive {
 /// So many threads, which make one request each at a time.
 pub struct Pool(Arc<Shared>);
 
+/// Starts a thread.
+type Start = Box<dyn Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()> + Send + Sync>;
+
+/// What workers rely on and what may fail them.
+struct Means {
+    start: Start,
+    mask: fn(Collected, &Redactor) -> Response,
+    /// For how long all that waits does so although there is no worker, before it is told.
+    hope: Duration,
+}
+
 struct Shared {
     jobs: usize,
+    means: Means,
     interrupted: Arc<AtomicBool>,
     state: Mutex<State>,
     /// A request waits for a worker.
@@ -99,8 +118,12 @@ impl Pool {
     /// # Errors
     /// When the system gives no thread.
     pub fn new(jobs: usize, interrupted: Arc<AtomicBool>) -> std::io::Result<Pool> {
+        Pool::with(jobs, interrupted, Means::default())
+    }
+
+    fn with(jobs: usize, interrupted: Arc<AtomicBool>, means: Means) -> std::io::Result<Pool> {
         let (waits, begun) = (Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { jobs, interrupted, state: Mutex::default(), waits, begun });
+        let shared = Arc::new(Shared { jobs, means, interrupted, state: Mutex::default(), waits, begun });
         let watched = Arc::clone(&shared);
         thread::Builder::new().name("watch".to_owned()).spawn(move || watched.watch())?;
         Ok(Pool(shared))
@@ -114,8 +137,15 @@ impl Pool {
             && let Some(Waiting { answered, .. }) = state.waiting.pop_back()
         {
             drop(state);
-            answered(unsent(ErrorKind::Connect, "no thread to send it on".to_owned()));
+            answered(no_thread());
         }
+    }
+}
+
+impl Default for Means {
+    fn default() -> Means {
+        let start = |work| thread::Builder::new().name("send".to_owned()).spawn(work).map(drop);
+        Means { start: Box::new(start), mask: masked, hope: HOPE }
     }
 }
 
@@ -141,7 +171,7 @@ impl Shared {
         if state.waiting.len() > state.idle && state.seats.len() < self.jobs {
             let (shared, seat) = (Arc::clone(self), Arc::<Seat>::default());
             let taken = Arc::clone(&seat);
-            if thread::Builder::new().name("send".to_owned()).spawn(move || shared.work(&taken)).is_ok() {
+            if (self.means.start)(Box::new(move || shared.work(&taken))).is_ok() {
                 state.seats.push(seat);
             }
         }
@@ -155,10 +185,11 @@ impl Shared {
             let target = Arc::clone(&request.target);
             // After a panic, which was told, the others are sent as if it were the endpoint's fault.
             let made = catch_unwind(AssertUnwindSafe(|| make(&sender, request, &mut known, &progress)));
-            let result = made.unwrap_or_else(|_| gave_up(progress.take()));
+            let collected = made.unwrap_or_else(|_| gave_up(progress.take()));
             // Turned away from: another worker has this one's place by now.
             let Some(UnderWay { answered, .. }) = seat.lock().take() else { return };
-            answered(Answer { duration: begun.elapsed(), result: result.map(|found| masked(found, &target.redactor)) });
+            let duration = begun.elapsed();
+            answered(Answer { duration, result: self.means.shown(collected, &target.redactor) });
         }
     }
 
@@ -192,6 +223,7 @@ impl Shared {
 
     /// Turns away from what lasts too long, until the pool is dropped.
     fn watch(self: &Arc<Shared>) {
+        let mut unmanned_since = None;
         let mut state = self.lock();
         while !state.closed {
             if state.waiting.is_empty() && state.seats.iter().all(|seat| seat.lock().is_none()) {
@@ -202,25 +234,47 @@ impl Shared {
             state = self.begun.wait_timeout(state, INTERRUPT_GRAIN).unwrap_or_else(PoisonError::into_inner).0;
             let interrupted = self.interrupted.load(Ordering::Relaxed);
             let unmade = if interrupted { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
-            let mut over = Vec::new();
-            let is_over = |found: &mut UnderWay| interrupted || found.begun.elapsed() >= found.longest();
-            state.seats.retain(|seat| match seat.lock().take_if(is_over) {
-                Some(found) => {
-                    over.push(found);
-                    false
-                }
-                None => true,
-            });
-            for _ in 0..over.len().min(state.waiting.len()) {
+            let over = state.vacate(|found| interrupted || found.begun.elapsed() >= found.longest());
+            // Those as well that there was no thread for the last time.
+            for _ in 0..state.waiting.len().min(self.jobs.saturating_sub(state.seats.len())) {
                 self.man(&mut state);
             }
+            let unmanned = state.seats.is_empty() && !state.waiting.is_empty();
+            unmanned_since = unmanned.then(|| unmanned_since.unwrap_or_else(Instant::now));
+            let hopeless = unmanned_since.is_some_and(|since| since.elapsed() >= self.means.hope);
+            let unmanned = if hopeless { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
             drop(state);
-            over.into_iter().for_each(|found| found.turn_away(interrupted));
+            over.into_iter().for_each(|found| found.turn_away(interrupted, &self.means));
             for Waiting { answered, .. } in unmade {
                 answered(unsent(ErrorKind::Interrupted, "stopped before it was sent".to_owned()));
             }
+            unmanned.into_iter().for_each(|waiting| (waiting.answered)(no_thread()));
             state = self.lock();
         }
+    }
+}
+
+impl Means {
+    /// An answer as it may be shown. One that cannot be masked is none, or whoever waits for it would do so for ever.
+    fn shown(&self, collected: Result<Collected, NoResponse>, redactor: &Redactor) -> Result<Response, NoResponse> {
+        let masked = catch_unwind(AssertUnwindSafe(|| collected.map(|found| (self.mask)(found, redactor))));
+        let unmasked = || no_response(ErrorKind::Protocol, "the answer could not be masked".to_owned());
+        masked.unwrap_or_else(|_| Err(unmasked()))
+    }
+}
+
+impl State {
+    /// Takes their places from those workers whose requests are over.
+    fn vacate(&mut self, is_over: impl Fn(&UnderWay) -> bool) -> Vec<UnderWay> {
+        let mut over = Vec::new();
+        self.seats.retain(|seat| match seat.lock().take_if(|found| is_over(found)) {
+            Some(found) => {
+                over.push(found);
+                false
+            }
+            None => true,
+        });
+        over
     }
 }
 
@@ -235,11 +289,11 @@ impl UnderWay {
         self.sender.timeout + DEADLINE_GRACE * 2
     }
 
-    fn turn_away(self, interrupted: bool) {
+    fn turn_away(self, interrupted: bool, means: &Means) {
         let received = self.progress.take();
         let collected = if interrupted { stopped(received) } else { self.sender.overdue(received) };
-        let result = collected.map(|found| masked(found, &self.target.redactor));
-        (self.answered)(Answer { duration: self.begun.elapsed(), result });
+        let duration = self.begun.elapsed();
+        (self.answered)(Answer { duration, result: means.shown(collected, &self.target.redactor) });
     }
 }
 
@@ -267,3 +321,10 @@ fn unsent(kind: ErrorKind, message: String) -> Answer {
     let none = NoResponse { error: AttemptError { kind, message }, maybe_received: false };
     Answer { duration: Duration::ZERO, result: Err(none) }
 }
+
+fn no_thread() -> Answer {
+    unsent(ErrorKind::Connect, "no thread to send it on".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
