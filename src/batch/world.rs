@@ -20,7 +20,7 @@ use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::secret::{Redactor, Secret};
-use crate::store::{Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, StoreError, Turn};
+use crate::store::{Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, Slot, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::target::{Resolved, Target};
 use crate::time::{Clock, UnixMs, Woken};
@@ -362,14 +362,17 @@ impl Ledger for World {
         self.submit(false, interrupt);
     }
 
-    fn put_back(&self, id: i64, number: u32, due: UnixMs, done: Done<()>) {
+    fn put_back(&self, id: i64, number: u32, slot: Slot, done: Done<()>) {
         let put_back = move |world: &World, committed: Result<(), _>| {
             let mut kept = world.kept.borrow_mut();
             let kept = kept.get_mut(&id).unwrap();
             if committed.is_ok() && kept.delivery.status == Status::Pending && !kept.stolen {
                 assert_eq!((kept.delivery.attempt_count, kept.recorded.pop()), (number, Some(false)));
                 (kept.delivery.attempt_count, kept.lease_until) = (number - 1, None);
-                kept.delivery.next_attempt_at = Some(due);
+                kept.delivery.next_attempt_at = Some(slot.due);
+                if slot.left_behind {
+                    kept.delivery.status = Status::Interrupted;
+                }
             }
             done(committed);
         };

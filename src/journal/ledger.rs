@@ -19,7 +19,7 @@ use rusqlite::Transaction;
 use super::sending::{self, End};
 use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
-use crate::store::{Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, StoreError, Turn};
+use crate::store::{Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, Slot, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::time::UnixMs;
 
@@ -102,8 +102,8 @@ impl Ledger for DeliveryLedger {
         self.write(Entry::Interrupt { ids, done });
     }
 
-    fn put_back(&self, id: i64, number: u32, due: UnixMs, done: Done<()>) {
-        self.write(Entry::PutBack { id, number, due, done });
+    fn put_back(&self, id: i64, number: u32, slot: Slot, done: Done<()>) {
+        self.write(Entry::PutBack { id, number, slot, done });
     }
 
     fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>) {
@@ -118,7 +118,7 @@ enum Entry {
     Begin { id: i64, turn: Turn, attempt: Intent, begun: Begun, done: Done<Begun> },
     Finish { ended: Ended, known: bool, done: Done<()> },
     Interrupt { ids: Vec<i64>, done: Done<()> },
-    PutBack { id: i64, number: u32, due: UnixMs, done: Done<()> },
+    PutBack { id: i64, number: u32, slot: Slot, done: Done<()> },
     Renew { ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>> },
 }
 
@@ -144,7 +144,7 @@ impl Entry {
                 Ok(())
             }
             Entry::Interrupt { ids, .. } => ids.iter().try_for_each(|id| sending::interrupt(tx, owner, *id)),
-            Entry::PutBack { id, number, due, .. } => sending::put_back(tx, owner, *id, *number, *due),
+            Entry::PutBack { id, number, slot, .. } => sending::put_back(tx, owner, *id, *number, *slot),
             Entry::Renew { ids, until, .. } => {
                 let mut mine = Vec::with_capacity(ids.len());
                 for &id in ids.iter() {

@@ -12,7 +12,7 @@ use uuid::Builder;
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Wire;
-use crate::store::{Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Store, StoreError, Turn};
+use crate::store::{Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, StoreError, Turn};
 use crate::switchboard::Switch;
 use crate::time::{UnixMs, duration_ms};
 
@@ -214,7 +214,7 @@ pub(super) fn put_back(
     owner: &ProcessId,
     id: i64,
     number: u32,
-    due: UnixMs,
+    slot: Slot,
 ) -> rusqlite::Result<()> {
     let not_made = format!(
         "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?5 AND duration_ms IS NULL
@@ -225,12 +225,13 @@ pub(super) fn put_back(
     }
     let sql = format!(
         "UPDATE deliveries SET attempt_count = attempt_count - 1,
-             status = iif({SUCCEEDED} IS NULL, 'pending', 'delivered'),
-             next_attempt_at = iif({SUCCEEDED} IS NULL, ?2, NULL), finished_at = {SUCCEEDED},
+             status = iif({SUCCEEDED} IS NULL, iif(?3, 'interrupted', 'pending'), 'delivered'),
+             next_attempt_at = iif({SUCCEEDED} IS NULL, ?2, NULL),
+             finished_at = coalesce({SUCCEEDED}, iif(?3, {LAST_SIGN}, NULL)),
              lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL
          WHERE id = ?1"
     );
-    tx.prepare_cached(&sql)?.execute(params![id, due.0])?;
+    tx.prepare_cached(&sql)?.execute(params![id, slot.due.0, slot.left_behind])?;
     Ok(())
 }
 

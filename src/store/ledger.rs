@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Begun, Done, NewAttempt, Next, StoreError, Turn};
+use super::{Begun, Done, NewAttempt, Next, Slot, StoreError, Turn};
 use crate::delivery::{Delivery, Outcome};
 use crate::switchboard::Switch;
 use crate::time::UnixMs;
@@ -69,9 +69,9 @@ pub trait Ledger {
     /// As [`super::Store::interrupt`], for many.
     fn interrupt(&self, ids: Vec<i64>, done: Done<()>);
 
-    /// Takes back an attempt whose request has not left and will not: the delivery is on the schedule, due then, as if nobody
-    /// had begun it. Changes nothing where it is another process's by now.
-    fn put_back(&self, id: i64, number: u32, due: UnixMs, done: Done<()>);
+    /// Takes back an attempt whose request has not left and will not: the delivery has its place on the schedule again, as if
+    /// nobody had begun it. Changes nothing where it is another process's by now.
+    fn put_back(&self, id: i64, number: u32, slot: Slot, done: Done<()>);
 
     /// Has the leases of these last until then; gives those of them that are still this process's to lease.
     fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>);

@@ -19,7 +19,7 @@ use crate::time::UnixMs;
 
 pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
 pub use ledger::{Ended, Endurance, Intent, Ledger};
-pub use schedule::{Due, Schedule};
+pub use schedule::{Due, Schedule, Slot};
 
 /// A delivery about to be accepted.
 #[derive(Debug)]

@@ -17,6 +17,15 @@ pub struct Due {
     pub url: String,
 }
 
+/// A delivery's place on the schedule, to which it goes back if it is begun and not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// When it is due.
+    pub due: UnixMs,
+    /// Whether a dead process left it behind, so that it is in the failed list, too.
+    pub left_behind: bool,
+}
+
 /// A journal, as far as it keeps a schedule.
 pub trait Schedule {
     /// Those that are due by `now`, the first due first, at most `limit`, from behind the one of this time and id on; all, or

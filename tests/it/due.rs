@@ -204,3 +204,39 @@ fn a_watcher_outlives_a_full_disk_and_what_it_could_not_write_down_it_did_not_se
     assert_eq!(ended.stderr().matches("waiting until").count(), 1, "{ended}");
     assert!(receiver.times().values().all(|times| times.len() == 2), "{ended}");
 }
+
+#[test]
+fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_ends_has_not_sent_it() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![repeat(503, 3), respond(200).held()]);
+    let fire = ["fire", "account", "created", "--retry-interval", "20s", "--url", &server.url()];
+    for _ in 0..3 {
+        let mut killed = env.hookfire(fire).spawn();
+        killed.wait_for_stderr("next in 20s");
+        killed.kill9();
+    }
+    let failed = || env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let left_behind = failed();
+    assert_eq!(left_behind.as_array().unwrap().len(), 3);
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL", []).unwrap();
+    // The first has used up what the rate allows; the others are begun, and wait.
+    let mut watcher = env.hookfire(["retry", "--due", "--watch", "--rate", "1/h"]).deadline(PATIENCE).spawn();
+    server.wait_for_requests(4);
+    let begun =
+        || journal.query_row("SELECT sum(attempt_count) FROM deliveries", [], |row| row.get::<_, i64>(0)).unwrap();
+    let since = std::time::Instant::now();
+    while begun() < 6 {
+        assert!(since.elapsed() < PATIENCE, "not all were begun");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    watcher.terminate();
+    server.release();
+    let ended = watcher.wait().assert_code(0);
+    assert_eq!(ended.stdout().lines().count(), 1, "{ended}");
+    let (now, before) = (failed(), left_behind.as_array().unwrap());
+    let still: Vec<_> =
+        before.iter().filter(|delivery| !ended.stdout().starts_with(&format!("#{} ", delivery["id"]))).collect();
+    assert_eq!(now.as_array().unwrap().iter().collect::<Vec<_>>(), still);
+    assert_eq!(env.hookfire(["journal", "check", "-o", "json"]).run().json()["deliveries"]["pending"], 0);
+}

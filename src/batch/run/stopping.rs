@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{GIVEN_UP_AT_ONCE, Landing, News, Next, Outcome, Parcel, Run, Turn, What};
 use crate::delivery::{AttemptError, ErrorKind};
+use crate::store::Slot;
 
 impl Run<'_> {
     /// Sends nothing more: what did not leave goes to the failed list, or back to the schedule. What is on the wire the crew
@@ -40,8 +41,10 @@ impl Run<'_> {
         self.bytes -= event.len();
         if let Turn::Scheduled { .. } = turn {
             self.others += 1;
-            let (done, due) = (self.done(What::PutBack), delivery.next_attempt_at.unwrap_or(leased_at));
-            return self.engine.ledger.put_back(delivery.id, delivery.attempt_count, due, done);
+            // It is as it was read: in the failed list, if it was left behind, and then without the time since when it was due.
+            let (due, left_behind) = (delivery.next_attempt_at.unwrap_or(leased_at), delivery.status.in_failed_list());
+            let (done, slot) = (self.done(What::PutBack), Slot { due, left_behind });
+            return self.engine.ledger.put_back(delivery.id, delivery.attempt_count, slot, done);
         }
         let message = "stopped before it was sent".to_owned();
         let outcome = Arc::new(Outcome {

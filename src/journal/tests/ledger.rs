@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::DeliveryLedger;
 use crate::journal::create::PAGE_SIZE;
-use crate::store::{Begun, Done, Ended, Endurance, Ledger, Next, StoreError, Turn};
+use crate::store::{Begun, Done, Ended, Endurance, Ledger, Next, Schedule as _, Slot, StoreError, Turn};
 use crate::switchboard::Switch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -176,7 +176,7 @@ fn what_was_begun_and_not_sent_goes_back_to_the_schedule_as_if_nobody_had_begun_
     ids.into_iter().for_each(begin);
     let put_back = |id, number| {
         let (done, heard) = told();
-        ledger.put_back(id, number, at(60), done);
+        ledger.put_back(id, number, Slot { due: at(60), left_behind: false }, done);
         hear(&heard).unwrap();
     };
     put_back(ids[0], 2);
@@ -188,6 +188,33 @@ fn what_was_begun_and_not_sent_goes_back_to_the_schedule_as_if_nobody_had_begun_
     hear(&finish(&ledger, ids[0], 2, success(), Next::Delivered)).unwrap();
     put_back(ids[0], 2);
     assert_eq!(journal.delivery(ids[0]).unwrap().unwrap().status, Status::Delivered, "and that one was made");
+}
+
+#[test]
+fn what_a_dead_process_left_behind_is_in_the_failed_list_again_if_it_was_begun_and_not_sent() {
+    let bench = Bench::new();
+    let (dead, ledger) = (bench.open(1), DeliveryLedger::start(bench.open(2)).unwrap());
+    let [under_way, waiting] = [(); 2].map(|()| accept(&dead, T0).id);
+    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
+    dead.finish_attempt(waiting, 1, Duration::from_millis(40), &refusal(503), again).unwrap();
+    bench.host.fate(1, Liveness::Dead);
+    let journal = bench.open(3);
+    assert_eq!(journal.release_dead(at(8)).unwrap(), 2);
+    let scheduled = || journal.due(at(1_000), None, 9, None).unwrap();
+    let (before, due) = ([under_way, waiting].map(|id| journal.delivery(id).unwrap().unwrap()), scheduled());
+    assert!(before.iter().all(|delivery| delivery.status == Status::Interrupted && delivery.finished_at.is_some()));
+    for due in &due {
+        let id = due.seen.id;
+        let (done, heard) = told();
+        ledger.begin(id, Turn::Scheduled { attempts: 1 }, intent(at(61)), done);
+        assert_eq!(hear(&heard).unwrap(), Begun::Attempt(2));
+        assert_eq!(journal.delivery(id).unwrap().unwrap().status, Status::Pending);
+        let (done, heard) = told();
+        ledger.put_back(id, 2, Slot { due: due.at, left_behind: true }, done);
+        hear(&heard).unwrap();
+    }
+    let after = [under_way, waiting].map(|id| journal.delivery(id).unwrap().unwrap());
+    assert_eq!((after, scheduled()), (before, due));
 }
 
 /// Endures so often, and tells how often it was asked to and when it was over.

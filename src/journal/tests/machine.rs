@@ -18,7 +18,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::{DeliveryLedger, Query};
 use crate::rule::Rule;
-use crate::store::{Begun, Done, Due, Ended, Ledger as _, Next, Schedule as _, Seen, StoreError, Turn};
+use crate::store::{Begun, Done, Due, Ended, Ledger as _, Next, Schedule as _, Seen, Slot, StoreError, Turn};
 use crate::switchboard::Switch;
 
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ enum Entry {
     Resend(usize, bool),
     Finish { which: usize, status: u16, then: usize, took: u64, left_after: Option<i64> },
     Interrupt(Vec<usize>),
-    PutBack(usize),
+    PutBack(usize, bool),
     Renew(Vec<usize>, i64),
 }
 
@@ -90,7 +90,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         3 => (which(), prop::bool::weighted(0.2)).prop_map(|(which, stale)| Entry::Resend(which, stale)),
         5 => finish.prop_map(|(which, status, then, took, left_after)| Entry::Finish { which, status, then, took, left_after }),
         1 => some().prop_map(Entry::Interrupt),
-        3 => which().prop_map(Entry::PutBack),
+        3 => (which(), any::<bool>()).prop_map(|(which, left_behind)| Entry::PutBack(which, left_behind)),
         1 => (some(), 1..200_000i64).prop_map(|(some, until)| Entry::Renew(some, until)),
     ]
 }
@@ -309,15 +309,15 @@ impl World {
                 self.ledgers[who].interrupt(ids, done);
                 heard
             }
-            Entry::PutBack(which) => {
-                let (id, due) = (self.id(which), self.now.plus(RULE.interval));
+            Entry::PutBack(which, left_behind) => {
+                let (id, slot) = (self.id(which), Slot { due: self.now.plus(RULE.interval), left_behind });
                 // The first attempt comes off no schedule.
                 let number = Some(self.seen(id, false)).filter(|number| *number > 1)?;
                 let open = |kept: &&mut Kept| kept.tried.last().is_some_and(|tried| tried.end == End::Open);
                 let kept = self.kept.get_mut(&id).filter(|kept| kept.held_by(who));
-                kept.filter(open).into_iter().for_each(|kept| kept.put_back(due));
+                kept.filter(open).into_iter().for_each(|kept| kept.put_back(slot));
                 let (done, heard) = told((), |()| ());
-                self.ledgers[who].put_back(id, number, due, done);
+                self.ledgers[who].put_back(id, number, slot, done);
                 heard
             }
             Entry::Renew(ref which, ms) => {

@@ -98,10 +98,14 @@ impl Kept {
     }
 
     /// Its last attempt is not made.
-    pub fn put_back(&mut self, due: UnixMs) {
+    pub fn put_back(&mut self, Slot { due, left_behind }: Slot) {
         self.tried.pop();
         match self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200))) {
             Some(success) => self.stand(Status::Delivered, Some(success.last_sign()), None, None),
+            None if left_behind => {
+                let finished = self.tried.last().map(Tried::last_sign);
+                self.stand(Status::Interrupted, finished, None, Some(due));
+            }
             None => self.stand(Status::Pending, None, None, Some(due)),
         }
     }
