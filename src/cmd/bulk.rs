@@ -239,6 +239,16 @@ impl<'a> Bulk<'a> {
         Failure::after(ended(), self.tally.exit)
     }
 
+    /// As [`Bulk::end_output`], where the command ends with something that matters more: a report that could not be written
+    /// is told, and takes the place of nothing.
+    pub fn end_output_besides(&mut self) -> Exit {
+        let exit = self.tally.exit;
+        if let Err(failure) = self.end_output() {
+            self.broken(failure);
+        }
+        exit
+    }
+
     /// How the command ends.
     ///
     /// # Errors

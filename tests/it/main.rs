@@ -42,4 +42,5 @@ mod support_itself;
 mod system_calls;
 mod tenant_import;
 mod tls;
+mod told;
 mod wire;

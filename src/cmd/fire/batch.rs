@@ -271,7 +271,9 @@ impl<'a> Batch<'a> {
 
     /// Says what came of all.
     fn finish(mut self, halted: Option<Failure>) -> Result<Exit, Failure> {
-        let reported = self.bulk.end_output();
+        let interrupted = self.ctx.clock.interrupted();
+        let ends_otherwise = halted.is_some() || interrupted || self.broke.is_some();
+        let reported = if ends_otherwise { Ok(self.bulk.end_output_besides()) } else { self.bulk.end_output() };
         let words = format!("{}{}", self.bulk.tally.in_words(None), self.bulk.speed_in_words());
         self.ctx.ui.status(&words);
         let exit = reported?;
@@ -285,7 +287,7 @@ impl<'a> Batch<'a> {
         if let Some(failure) = halted {
             return Err(go_on.fold(worse(failure), Failure::hint));
         }
-        if self.ctx.clock.interrupted() {
+        if interrupted {
             let lines = count(usize::try_from(skip).unwrap_or(usize::MAX), "line", "lines");
             return Err(go_on.fold(Failure::new(Kind::Interrupted, format!("stopped after {lines}")), Failure::hint));
         }

@@ -1,0 +1,68 @@
+//! What is told when several things go wrong in one run: that something was sent and not recorded is never hidden by less.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Receiver, Reply, Running, TestEnv};
+
+/// Long enough for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A batch of many lines to this URL, two requests at a time, whose results nobody can read: the disk is full.
+fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
+    env.write_file("batch.ndjson", "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(300));
+    let fire =
+        format!("exec '{}' fire --batch batch.ndjson -j 2 --url {url} > /dev/full", env!("CARGO_BIN_EXE_hookfire"));
+    env.shell(&fire).deadline(PATIENCE).spawn()
+}
+
+/// Takes the journal away from whoever uses it.
+fn remove_journal(env: &TestEnv) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = env.journal_path().into_os_string();
+        path.push(suffix);
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// Whether there is a result to be told.
+fn has_delivered(env: &TestEnv) -> bool {
+    let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+    journal.query_row("SELECT count(*) > 0 FROM deliveries WHERE status = 'delivered'", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_batch_whose_results_cannot_be_written_still_says_what_was_not_recorded_and_how_to_go_on() {
+    let env = TestEnv::new();
+    let receiver = Receiver::start(|number, _| match number {
+        1..=5 => Reply::Status(200),
+        _ => Reply::After(Duration::from_secs(1), 200),
+    });
+    let running = batch_without_room_for_its_results(&env, &receiver.url());
+    receiver.wait_for(7);
+    let since = Instant::now();
+    while !has_delivered(&env) {
+        assert!(since.elapsed() < PATIENCE, "nothing is delivered");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    remove_journal(&env);
+    let outcome = running.wait().assert_code(6);
+    for words in ["could not write to stdout", "deliveries were sent, but the journal could not record", "`--skip "] {
+        assert!(outcome.stderr().contains(words), "{words}: {outcome}");
+    }
+}
+
+#[test]
+fn a_batch_whose_results_cannot_be_written_still_ends_as_interrupted_and_says_how_to_go_on() {
+    let env = TestEnv::new();
+    let receiver = Receiver::start(|number, _| match number {
+        1..=5 => Reply::Status(200),
+        _ => Reply::After(Duration::from_secs(60), 200),
+    });
+    let mut running = batch_without_room_for_its_results(&env, &receiver.url());
+    receiver.wait_for(7);
+    running.interrupt();
+    let outcome = running.wait().assert_code(130);
+    for words in ["could not write to stdout", "stopped after ", "`--skip "] {
+        assert!(outcome.stderr().contains(words), "{words}: {outcome}");
+    }
+}
