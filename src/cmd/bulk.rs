@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::args::Format;
 use super::context::Context;
 use super::report::exit_of;
-use crate::batch::{Gauge, Latencies};
+use crate::batch::{Gauge, Halted, Latencies};
 use crate::deliver::Attempted;
 use crate::delivery::{Delivery, Status};
 use crate::exit::Exit;
@@ -104,6 +104,7 @@ pub struct Bulk<'a> {
     format: Format,
     /// The caller says in one document what came of all.
     silent: bool,
+    halted: bool,
     array: json::Array,
     begun: UnixMs,
     latencies: Latencies,
@@ -119,6 +120,7 @@ impl<'a> Bulk<'a> {
             journal,
             format,
             silent: false,
+            halted: false,
             array: json::Array::default(),
             begun: ctx.now(),
             latencies: Latencies::default(),
@@ -195,6 +197,24 @@ impl<'a> Bulk<'a> {
         }
     }
 
+    /// The journal could not be used any more. What was sent and not recorded must not go untold: where stderr takes one
+    /// object only, it is this.
+    pub fn halted(&mut self, halted: Halted) {
+        let failure = Failure::from(halted);
+        self.tally.exit = self.tally.exit.worst(failure.exit());
+        if self.format == Format::Text {
+            failure.tell(self.ctx.ui);
+        } else {
+            self.tally.first_failure = Some(failure);
+        }
+        self.halted = true;
+    }
+
+    /// Whether the journal could not be used any more.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
     /// Something is wrong with one of many, which is told at once in every format.
     pub fn broken(&mut self, failure: Failure) {
         self.tally.exit = self.tally.exit.worst(failure.exit());
@@ -252,7 +272,8 @@ impl<'a> Bulk<'a> {
     /// How the command ends.
     ///
     /// # Errors
-    /// Where stderr takes one object only, the failure that stands for all: the first one that was told, else these words.
+    /// Where stderr takes one object only, the failure that stands for all: that the journal could not be used any more, else the
+    /// first one that was told, else these words.
     pub fn exit(&mut self, words: &str, hint: Option<&str>) -> Result<Exit, Failure> {
         let exit = self.tally.exit;
         if self.format == Format::Text || exit == Exit::Done {

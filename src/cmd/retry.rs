@@ -197,7 +197,7 @@ fn send<'a>(
     let mut seen = seen.iter();
     work.feed(Box::new(move || seen.next().map_or(Task::End, |seen| Task::Resend(*seen))));
     if let Err(halted) = engine.run(Mail::default(), work) {
-        work.bulk.failed(halted.into());
+        work.bulk.halted(halted);
     }
     Ok(())
 }

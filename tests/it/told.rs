@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Receiver, Reply, Running, TestEnv};
+use crate::support::{Receiver, Reply, Running, Server, TestEnv, repeat, respond};
 
 /// Long enough for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,6 +22,14 @@ fn remove_journal(env: &TestEnv) {
         path.push(suffix);
         std::fs::remove_file(path).unwrap();
     }
+}
+
+/// Fires one that is refused, with this secret or without, under this option.
+fn fire(env: &TestEnv, option: &str, url: &str, secret: Option<&str>) {
+    let fire = env.hookfire(["fire", "account", "created", option, "--retry-interval", "1ms", "--url", url]);
+    let secret = secret.map(|secret| ["--secret", secret]);
+    let fired = fire.args(secret.into_iter().flatten()).env("HOOK_TOKEN", "x").run();
+    fired.assert_code(if option == "--background" { 0 } else { 3 });
 }
 
 /// Whether there is a result to be told.
@@ -65,4 +73,46 @@ fn a_batch_whose_results_cannot_be_written_still_ends_as_interrupted_and_says_ho
     for words in ["could not write to stdout", "stopped after ", "`--skip "] {
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
     }
+}
+
+#[test]
+fn in_json_what_was_not_recorded_is_the_error_whatever_else_was_not_sent() {
+    let retries = [("--background", "--due"), ("--no-retry", "--all")];
+    for ((option, retry), asked_to_end) in retries.into_iter().flat_map(|retry| [(retry, false), (retry, true)]) {
+        let env = TestEnv::new();
+        let server = Server::script(vec![repeat(503, 2), respond(200).held()]);
+        fire(&env, option, &server.url(), Some("token=@env:HOOK_TOKEN"));
+        fire(&env, option, &server.url(), None);
+        let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
+        journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at > 1", []).unwrap();
+        let mut running = env.hookfire(["retry", retry, "-o", "json", "--jobs", "1"]).spawn();
+        server.wait_for_requests(3);
+        remove_journal(&env);
+        if asked_to_end {
+            running.interrupt();
+        }
+        server.release();
+        let outcome = running.wait().assert_code(6);
+        let error: serde_json::Value = serde_json::from_str(outcome.stderr().lines().last().unwrap()).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        let (sent, unrecorded) = ("#2 was sent (", "), but the journal could not record it");
+        assert!(message.starts_with(sent) && message.contains(unrecorded), "{outcome}");
+    }
+}
+
+#[test]
+fn in_json_a_watcher_that_loses_the_journal_says_what_it_sent_and_could_not_record() {
+    let env = TestEnv::new();
+    // So late that it has found out before.
+    let receiver = Receiver::start(|number, _| match number {
+        1 => Reply::Status(503),
+        _ => Reply::After(Duration::from_secs(4), 200),
+    });
+    fire(&env, "--background", &receiver.url(), None);
+    let watcher = env.hookfire(["retry", "--due", "--watch", "-o", "ndjson"]).spawn();
+    receiver.wait_for(2);
+    remove_journal(&env);
+    let outcome = watcher.wait().assert_code(6);
+    let last = outcome.stderr().lines().last().unwrap();
+    assert!(last.contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
 }

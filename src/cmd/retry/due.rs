@@ -82,8 +82,8 @@ fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, 
     if errands.found_nothing() && !ctx.clock.interrupted() {
         return nothing_due(ctx, args, errands.agenda.next_due());
     }
-    let exit = errands.end_output()?;
-    if exit != Exit::Journal && ctx.clock.interrupted() {
+    errands.end_output()?;
+    if ctx.clock.interrupted() && !errands.is_halted() {
         return Err(Failure::new(Kind::Interrupted, "stopped; what is due stays scheduled"));
     }
     errands.end()
@@ -104,9 +104,9 @@ fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit,
     let agenda = Agenda::watched(&patient, args.jobs());
     let mut errands = Errands::new(ctx, args, (preparer(args, ctx)?, bulk), &patient, agenda, Some(&troubles));
     send(args, ctx, &patient, &ledger, &mut errands);
-    let exit = errands.end_output()?;
+    errands.end_output()?;
     // It was to run until then.
-    if exit != Exit::Journal && ctx.clock.interrupted() {
+    if ctx.clock.interrupted() && !errands.is_halted() {
         return Ok(Exit::Done);
     }
     errands.end()

@@ -22,7 +22,7 @@ use crate::secret::SecretError;
 use crate::store::{Schedule, StoreError};
 use crate::target::MissingSecret;
 use crate::text;
-use crate::time::UnixMs;
+use crate::time::{Clock as _, UnixMs};
 use crate::transport::Crew;
 
 /// As short as the clock counts.
@@ -70,19 +70,35 @@ impl<'a> Errands<'a> {
 
     /// The engine stopped for this.
     pub fn halted(&mut self, halted: Halted) {
-        self.bulk.failed(halted.into());
+        self.bulk.halted(halted);
+    }
+
+    /// Whether it stopped.
+    pub fn is_halted(&self) -> bool {
+        self.bulk.is_halted()
     }
 
     /// Ends what is said of all of them.
     ///
     /// # Errors
     /// When it could not all be said, or the schedule not be read.
-    pub fn end_output(&mut self) -> Result<Exit, Failure> {
-        let exit = self.bulk.end_output()?;
+    pub fn end_output(&mut self) -> Result<(), Failure> {
+        let is_stopped = self.troubles.is_none() && self.ctx.clock.interrupted();
+        if is_stopped || self.is_halted() {
+            self.bulk.end_output_besides();
+        } else {
+            self.bulk.end_output()?;
+        }
         if self.bulk.tally.total() > 1 {
             self.ctx.ui.status(&self.bulk.tally.in_words(None));
         }
-        self.broke.take().map_or(Ok(exit), |e| Err(DeliverError::from(e).into()))
+        let Some(broke) = self.broke.take().map(|e| Failure::from(DeliverError::from(e))) else { return Ok(()) };
+        if !self.is_halted() {
+            return Err(broke);
+        }
+        // The same journal, and less than what was sent and not recorded.
+        self.bulk.broken(broke);
+        Ok(())
     }
 
     /// How the command ends, where nobody stopped it.

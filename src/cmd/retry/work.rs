@@ -124,12 +124,18 @@ impl<'a> Resending<'a> {
     /// # Errors
     /// Where the report or the exit code takes one.
     pub fn finish(mut self, asked: usize) -> Result<Exit, Failure> {
-        self.bulk.end_output()?;
+        let interrupted = self.ctx.clock.interrupted();
+        if interrupted || self.bulk.is_halted() {
+            self.bulk.end_output_besides();
+        } else {
+            self.bulk.end_output()?;
+        }
         let words = self.bulk.tally.in_words(Some(asked));
         if asked > 1 {
             self.ctx.ui.status(&words);
         }
-        if self.ctx.clock.interrupted() {
+        // Not in the place of what was sent and not recorded.
+        if interrupted && !self.bulk.is_halted() {
             return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
         }
         let hint = "`hookfire failed list` shows what is left";
