@@ -116,3 +116,25 @@ fn in_json_a_watcher_that_loses_the_journal_says_what_it_sent_and_could_not_reco
     let last = outcome.stderr().lines().last().unwrap();
     assert!(last.contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
 }
+
+#[test]
+fn a_watcher_says_once_that_a_secret_is_missing_and_again_if_it_was_sent_in_between() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![respond(503), respond(503).held(), respond(200)]);
+    let secret = env.write_file("token", "open-sesame");
+    let reference = format!("token=@file:{}", secret.display());
+    fire(&env, "--background", &server.url(), Some(&reference));
+    std::fs::remove_file(&secret).unwrap();
+    let mut watcher = env.hookfire(["retry", "--due", "--watch"]).deadline(PATIENCE).spawn();
+    watcher.wait_for_stderr("cannot read the file");
+    env.write_file("token", "open-sesame");
+    server.wait_for_requests(2);
+    env.write_file("token", "");
+    server.release();
+    watcher.wait_for_stderr("token` is empty");
+    env.write_file("token", "open-sesame");
+    watcher.wait_for_stdout_line("#1 delivered, 3 attempts");
+    watcher.terminate();
+    let ended = watcher.wait().assert_code(0);
+    assert_eq!(ended.stderr().matches("#1 could not be sent; it stays scheduled").count(), 2, "{ended}");
+}

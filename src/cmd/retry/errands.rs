@@ -39,7 +39,7 @@ pub struct Errands<'a> {
     pub agenda: Agenda<'a>,
     /// In a run without end, what there is to tell of the journal.
     troubles: Option<&'a Troubles<'a>>,
-    /// Deliveries about which was said that they cannot be sent: in a run without end, once is enough.
+    /// Deliveries about which was said that they cannot be sent, until they are: in a run without end, once is enough.
     told: HashSet<i64>,
     /// Why the schedule cannot be read any more.
     broke: Option<StoreError>,
@@ -142,7 +142,7 @@ impl<'a> Errands<'a> {
         })
     }
 
-    fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment<dyn Crew>, Failure> {
+    fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment<dyn Crew>, (Obstacle, Failure)> {
         match self.preparer.prepare(delivery) {
             Ok(shipment) => Ok(Shipment { rule: delivery.rule.clone(), next: NextBy::Schedule, ..shipment }),
             Err(failure) => {
@@ -155,19 +155,19 @@ impl<'a> Errands<'a> {
                     false => (Obstacle::Passing, "could not be sent; it stays scheduled"),
                 };
                 self.broke = put_off(self.schedule, delivery, obstacle, self.ctx.now()).err();
-                Err(failure.about(format!("#{} {words}", delivery.id)))
+                Err((obstacle, failure.about(format!("#{} {words}", delivery.id))))
             }
         }
     }
 
-    /// Something keeps a delivery from being sent.
-    fn not_sent(&mut self, id: i64, failure: Failure) {
+    /// Something keeps a delivery from being sent. What lasts is met once, as it takes the delivery off the schedule.
+    fn not_sent(&mut self, id: i64, obstacle: Obstacle, failure: Failure) {
         self.agenda.over(id, Came::NotSent, self.ctx.now());
         self.bulk.tally.not_sent += 1;
         self.bulk.tally.in_a_row += 1;
         if self.troubles.is_none() {
             self.bulk.failed(failure);
-        } else if self.told.insert(id) {
+        } else if obstacle == Obstacle::Lasting || self.told.insert(id) {
             self.bulk.broken(failure);
         } else {
             // It was said.
@@ -204,8 +204,8 @@ impl Work for Errands<'_> {
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
         match self.prepare(delivery) {
             Ok(shipment) => Some(Rc::new(shipment)),
-            Err(failure) => {
-                self.not_sent(delivery.id, failure);
+            Err((obstacle, failure)) => {
+                self.not_sent(delivery.id, obstacle, failure);
                 None
             }
         }
@@ -216,6 +216,7 @@ impl Work for Errands<'_> {
         match news {
             News::Sending { delivery, .. } => self.ctx.ui.detail(1, || headline(delivery)),
             News::Attempted(delivery, attempt) => {
+                self.told.remove(&delivery.id);
                 let answered = attempt.outcome.http_status.is_some();
                 self.agenda.over(delivery.id, if answered { Came::Answer } else { Came::Nothing }, now);
                 self.bulk.attempted(&attempt);
@@ -223,8 +224,14 @@ impl Work for Errands<'_> {
             }
             News::Ended(delivery) => self.bulk.ended(delivery),
             // Somebody else was faster, which is all the same.
-            News::Skipped(id) => self.agenda.over(id, Came::NotSent, now),
-            News::TakenOver(id) => self.not_sent(id, DeliverError::TakenOver(id).into()),
+            News::Skipped(id) => {
+                self.told.remove(&id);
+                self.agenda.over(id, Came::NotSent, now);
+            }
+            News::TakenOver(id) => {
+                self.told.remove(&id);
+                self.not_sent(id, Obstacle::Lasting, DeliverError::TakenOver(id).into());
+            }
             News::Ignored(_) | News::NotTaken(_) => {}
         }
     }
