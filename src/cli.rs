@@ -42,14 +42,19 @@ Examples:
 
 /// The whole command line's definition.
 pub fn definition() -> clap::Command {
-    Cli::command().after_help(EXAMPLES).after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
+    Cli::command()
+        .after_help(EXAMPLES)
+        .after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
 }
 
 /// The definition of the command that these arguments begin with, without any other: as much as it takes to read a command
 /// line that is right. To define all of them takes longer than everything else before a request leaves; only help, and what
 /// is said of a mistake, need to know of all.
 pub fn definition_for(arguments: &[OsString]) -> Option<clap::Command> {
-    let mut words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
+    let mut words = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|argument| argument.to_str());
     let command = cmd::definition_of(words.find(|word| !word.starts_with('-'))?)?;
     Some(GlobalArgs::augment_args(clap::Command::new("hookfire")).subcommand(command))
 }
@@ -79,9 +84,19 @@ mod tests {
     #[test]
     fn each_command_can_be_defined_without_the_others_and_is_the_same() {
         fn same(alone: &clap::Command, among_all: &clap::Command) {
-            let arguments = |command: &clap::Command| format!("{:#?}", command.get_arguments().collect::<Vec<_>>());
-            assert_eq!(arguments(alone), arguments(among_all), "{}", among_all.get_name());
-            assert_eq!(alone.get_subcommands().count(), among_all.get_subcommands().count());
+            let arguments = |command: &clap::Command| {
+                format!("{:#?}", command.get_arguments().collect::<Vec<_>>())
+            };
+            assert_eq!(
+                arguments(alone),
+                arguments(among_all),
+                "{}",
+                among_all.get_name()
+            );
+            assert_eq!(
+                alone.get_subcommands().count(),
+                among_all.get_subcommands().count()
+            );
             for sub in among_all.get_subcommands() {
                 same(alone.find_subcommand(sub.get_name()).unwrap(), sub);
             }
@@ -89,15 +104,25 @@ mod tests {
         let all = definition();
         for command in all.get_subcommands() {
             let arguments = ["hookfire", "-q", command.get_name(), "demo"].map(OsString::from);
-            let root = definition_for(&arguments).unwrap_or_else(|| panic!("{} cannot", command.get_name()));
-            let [alone] = root.get_subcommands().collect::<Vec<_>>()[..] else { panic!("one command, not all") };
+            let root = definition_for(&arguments)
+                .unwrap_or_else(|| panic!("{} cannot", command.get_name()));
+            let [alone] = root.get_subcommands().collect::<Vec<_>>()[..] else {
+                panic!("one command, not all")
+            };
             assert_eq!(alone.get_name(), command.get_name());
             same(alone, command);
-            let globals =
-                |root: &clap::Command| root.get_arguments().map(|arg| format!("{arg:#?}")).collect::<Vec<_>>();
+            let globals = |root: &clap::Command| {
+                root.get_arguments()
+                    .map(|arg| format!("{arg:#?}"))
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(globals(&root), globals(&all));
         }
-        for none in [&["hookfire"][..], &["hookfire", "--help"], &["hookfire", "help", "fire"]] {
+        for none in [
+            &["hookfire"][..],
+            &["hookfire", "--help"],
+            &["hookfire", "help", "fire"],
+        ] {
             let arguments: Vec<OsString> = none.iter().map(OsString::from).collect();
             assert!(definition_for(&arguments).is_none(), "{none:?}");
         }
@@ -106,8 +131,16 @@ mod tests {
     #[test]
     fn no_help_ever_shows_the_value_of_a_variable() {
         each(&definition(), &mut |command| {
-            for arg in command.get_arguments().filter(|arg| arg.get_env().is_some()) {
-                assert!(arg.is_hide_env_values_set(), "{} {}", command.get_name(), arg.get_id());
+            for arg in command
+                .get_arguments()
+                .filter(|arg| arg.get_env().is_some())
+            {
+                assert!(
+                    arg.is_hide_env_values_set(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
             }
         });
     }
@@ -118,11 +151,23 @@ mod tests {
             for arg in command.get_arguments() {
                 let Some(long) = arg.get_long() else { continue };
                 if let Some(env) = arg.get_env() {
-                    let expected = format!("HOOKFIRE_{}", long.to_ascii_uppercase().replace('-', "_"));
+                    let expected =
+                        format!("HOOKFIRE_{}", long.to_ascii_uppercase().replace('-', "_"));
                     assert_eq!(env.to_string_lossy(), expected, "{}", command.get_name());
                 }
-                if ["all", "yes", "force", "dry-run", "type", "action", "since", "before", "http-status", "error"]
-                    .contains(&long)
+                if [
+                    "all",
+                    "yes",
+                    "force",
+                    "dry-run",
+                    "type",
+                    "action",
+                    "since",
+                    "before",
+                    "http-status",
+                    "error",
+                ]
+                .contains(&long)
                 {
                     assert_eq!(arg.get_env(), None, "{} --{long}", command.get_name());
                 }
@@ -136,8 +181,15 @@ mod tests {
             let leaf = command.get_subcommands().next().is_none();
             let hidden = ["completions", "man"].contains(&command.get_name());
             if leaf && !hidden {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.contains("$ hookfire") || help.contains("hookfire "), "{} has none", command.get_name());
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(
+                    help.contains("$ hookfire") || help.contains("hookfire "),
+                    "{} has none",
+                    command.get_name()
+                );
             }
         });
     }

@@ -135,7 +135,17 @@ struct RawPortal {
 impl RawPortal {
     /// What it has in common with an endpoint.
     fn endpoint(self) -> RawEndpoint {
-        let RawPortal { url, timeout, connect_timeout, cacert, cert, key, insecure, proxy, .. } = self;
+        let RawPortal {
+            url,
+            timeout,
+            connect_timeout,
+            cacert,
+            cert,
+            key,
+            insecure,
+            proxy,
+            ..
+        } = self;
         let (secrets, params, headers) = Default::default();
         let (retry, success) = Default::default();
         let (active, provider_actions, events, wire, compat) = Default::default();
@@ -222,7 +232,9 @@ impl<'de> Deserialize<'de> for RawSecret {
                 };
                 match map.next_key::<String>()? {
                     None => Ok(RawSecret(source)),
-                    Some(_) => Err(de::Error::custom("a secret has one source, either env or file")),
+                    Some(_) => Err(de::Error::custom(
+                        "a secret has one source, either env or file",
+                    )),
                 }
             }
         }
@@ -238,9 +250,14 @@ impl Config {
     pub fn load(path: &Path, named: bool) -> Result<Config, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Config::default()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => {
+                return Ok(Config::default());
+            }
             Err(source) => {
-                return Err(ConfigError::Read { path: path.to_owned(), source });
+                return Err(ConfigError::Read {
+                    path: path.to_owned(),
+                    source,
+                });
             }
         };
         let mut config = Config::parse(path, &text)?;
@@ -265,26 +282,50 @@ impl Config {
         for (name, endpoint) in raw.endpoints {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
-                return Err(at.error(name.span(), "an endpoint's name is made of letters, digits, `-`, `_` and `.`"));
+                return Err(at.error(
+                    name.span(),
+                    "an endpoint's name is made of letters, digits, `-`, `_` and `.`",
+                ));
             }
             endpoints.insert(name.into_inner(), at.endpoint(endpoint)?);
         }
-        if let Some(name) = raw.default_endpoint.as_ref().filter(|name| !endpoints.contains_key(name.get_ref())) {
+        if let Some(name) = raw
+            .default_endpoint
+            .as_ref()
+            .filter(|name| !endpoints.contains_key(name.get_ref()))
+        {
             let known = endpoints.keys().map(String::as_str);
-            let problem = format!("`default_endpoint` names no endpoint of this file{}", meant(name.get_ref(), known));
+            let problem = format!(
+                "`default_endpoint` names no endpoint of this file{}",
+                meant(name.get_ref(), known)
+            );
             return Err(at.error(name.span(), problem));
         }
         let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
         let portal = raw.portal.map(|portal| at.portal(portal)).transpose()?;
-        Ok(Config { default_endpoint, endpoints, portal, warnings: Vec::new() })
+        Ok(Config {
+            default_endpoint,
+            endpoints,
+            portal,
+            warnings: Vec::new(),
+        })
     }
 
     fn has_literal_secret(&self) -> bool {
-        let token = self.portal.as_ref().and_then(|portal| portal.token.as_ref());
+        let token = self
+            .portal
+            .as_ref()
+            .and_then(|portal| portal.token.as_ref());
         matches!(token, Some(SecretSource::Literal(_)))
             || self.endpoints.values().any(|endpoint| {
-                let named = endpoint.target.params.iter().chain(&endpoint.target.headers);
-                named.into_iter().any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
+                let named = endpoint
+                    .target
+                    .params
+                    .iter()
+                    .chain(&endpoint.target.headers);
+                named
+                    .into_iter()
+                    .any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
             })
     }
 }
@@ -299,7 +340,11 @@ impl Place<'_> {
     fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        ConfigError::Content { path: self.path.to_owned(), line, problem: problem.into() }
+        ConfigError::Content {
+            path: self.path.to_owned(),
+            line,
+            problem: problem.into(),
+        }
     }
 
     /// TOML's own error without its excerpt of the file, and without the value it found.
@@ -319,8 +364,15 @@ impl Place<'_> {
 
     /// The key whose value begins here.
     fn key_before(&self, start: usize) -> Option<&str> {
-        let before = self.text.get(..start)?.trim_end().strip_suffix('=')?.trim_end();
-        let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').next()?;
+        let before = self
+            .text
+            .get(..start)?
+            .trim_end()
+            .strip_suffix('=')?
+            .trim_end();
+        let key = before
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
+            .next()?;
         (!key.is_empty()).then_some(key)
     }
 
@@ -328,7 +380,8 @@ impl Place<'_> {
         // Absolute, since the reference is kept with each delivery and looked up by later runs elsewhere.
         let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut target = Target::from_url(raw.url.get_ref()).map_err(|e| self.error(raw.url.span(), e.to_string()))?;
+        let mut target = Target::from_url(raw.url.get_ref())
+            .map_err(|e| self.error(raw.url.span(), e.to_string()))?;
         for (name, secret) in raw.secrets {
             if let Some(problem) = secret_problem(&name, &secret.0) {
                 return Err(self.error(raw.url.span(), problem));
@@ -339,7 +392,8 @@ impl Place<'_> {
             target.set_param(Named::public(name, value));
         }
         for (name, source) in raw.headers {
-            let header = header(name.get_ref(), source.0.anchored(folder)).map_err(|e| self.error(name.span(), e))?;
+            let header = header(name.get_ref(), source.0.anchored(folder))
+                .map_err(|e| self.error(name.span(), e))?;
             target.set_header(header);
         }
         Ok(Endpoint {
@@ -358,33 +412,58 @@ impl Place<'_> {
             provider_actions: raw.provider_actions,
             events: raw
                 .events
-                .map(|names| names.into_iter().map(|name| self.read(&name, str::parse)).collect())
+                .map(|names| {
+                    names
+                        .into_iter()
+                        .map(|name| self.read(&name, str::parse))
+                        .collect()
+                })
                 .transpose()?,
-            wire: self.parsed(raw.wire, |word| one_of(word, Wire::ALL.map(|wire| (wire.as_str(), wire))))?,
-            compat: self
-                .parsed(raw.compat, |word| one_of(word, Compat::ALL.map(|compat| (compat.as_str(), compat))))?,
+            wire: self.parsed(raw.wire, |word| {
+                one_of(word, Wire::ALL.map(|wire| (wire.as_str(), wire)))
+            })?,
+            compat: self.parsed(raw.compat, |word| {
+                one_of(word, Compat::ALL.map(|compat| (compat.as_str(), compat)))
+            })?,
         })
     }
 
     fn portal(&self, mut raw: RawPortal) -> Result<Portal, ConfigError> {
         let (url, token) = (raw.url.span(), raw.token.take().map(|token| token.0));
-        if let Some(problem) = token.as_ref().and_then(|token| secret_problem("token", token)) {
-            return Err(self.error(url, problem.replace("a secret of this endpoint", "the portal's `token`")));
+        if let Some(problem) = token
+            .as_ref()
+            .and_then(|token| secret_problem("token", token))
+        {
+            return Err(self.error(
+                url,
+                problem.replace("a secret of this endpoint", "the portal's `token`"),
+            ));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let parameter = raw.parameter.take();
-        if let Some(name) =
-            parameter.as_ref().filter(|name| !name.get_ref().bytes().all(plain) || name.get_ref().is_empty())
+        if let Some(name) = parameter
+            .as_ref()
+            .filter(|name| !name.get_ref().bytes().all(plain) || name.get_ref().is_empty())
         {
-            return Err(self.error(name.span(), "`parameter` is a name such as access_token or provider_key"));
+            return Err(self.error(
+                name.span(),
+                "`parameter` is a name such as access_token or provider_key",
+            ));
         }
         let endpoint = self.endpoint(raw.endpoint())?;
         if !endpoint.target.params.is_empty() {
-            return Err(self.error(url, "the portal's `url` has a query; what it asks for is given as `token`"));
+            return Err(self.error(
+                url,
+                "the portal's `url` has a query; what it asks for is given as `token`",
+            ));
         }
         let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
         let token = token.map(|token| token.anchored(path.parent().unwrap_or(Path::new(""))));
-        Ok(Portal { endpoint, token, parameter: parameter.map(Spanned::into_inner) })
+        Ok(Portal {
+            endpoint,
+            token,
+            parameter: parameter.map(Spanned::into_inner),
+        })
     }
 
     fn parsed<T, E: fmt::Display>(
@@ -406,16 +485,28 @@ impl Place<'_> {
 
 /// What a word of a fixed set stands for.
 fn one_of<T: Copy, const N: usize>(word: &str, known: [(&str, T); N]) -> Result<T, String> {
-    let found = known.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
-    found.ok_or_else(|| format!("`{word}` is none of {}", text::listed(known.iter().map(|(name, _)| *name))))
+    let found = known
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        format!(
+            "`{word}` is none of {}",
+            text::listed(known.iter().map(|(name, _)| *name))
+        )
+    })
 }
 
 /// What makes a secret none; the flag `--secret` refuses the same.
 fn secret_problem(name: &str, source: &SecretSource) -> Option<&'static str> {
     match source {
         _ if name.is_empty() => Some("a secret of this endpoint has no name"),
-        SecretSource::Literal(value) if value.expose().is_empty() => Some("a secret of this endpoint is empty"),
-        SecretSource::Env(variable) if variable.is_empty() => Some("a secret of this endpoint names no variable"),
+        SecretSource::Literal(value) if value.expose().is_empty() => {
+            Some("a secret of this endpoint is empty")
+        }
+        SecretSource::Env(variable) if variable.is_empty() => {
+            Some("a secret of this endpoint names no variable")
+        }
         _ => None,
     }
 }
@@ -425,7 +516,14 @@ fn secret_problem(name: &str, source: &SecretSource) -> Option<&'static str> {
 /// # Errors
 /// In words, when the name cannot be a header's, or is one that hookfire sets itself.
 pub fn header(name: &str, source: SecretSource) -> Result<Named, String> {
-    const OWN: [&str; 6] = ["webhook-id", "host", "content-length", "transfer-encoding", "connection", "expect"];
+    const OWN: [&str; 6] = [
+        "webhook-id",
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "expect",
+    ];
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
         return Err("a header's name is made of letters, digits and `-`".to_owned());
@@ -436,7 +534,9 @@ pub fn header(name: &str, source: SecretSource) -> Result<Named, String> {
     match source {
         SecretSource::Literal(value) if !header_is_secret(name, value.expose()) => {
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
-                return Err(format!("the header `{name}` has a control character in its value"));
+                return Err(format!(
+                    "the header `{name}` has a control character in its value"
+                ));
             }
             Ok(Named::public(name, value.expose()))
         }
@@ -462,8 +562,15 @@ fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
 /// serde quotes the value it could not take: ``invalid type: integer `42`, expected …``.
 fn without_value(message: &str) -> String {
     for wrong in ["invalid type: ", "invalid value: "] {
-        if let Some((found, expected)) = message.strip_prefix(wrong).and_then(|rest| rest.rsplit_once(", expected ")) {
-            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+        if let Some((found, expected)) = message
+            .strip_prefix(wrong)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let kind = found
+                .split(['`', '"'])
+                .next()
+                .unwrap_or_default()
+                .trim_end();
             let kind = if kind == "string" { "text" } else { kind };
             return format!("{wrong}{kind}, expected {expected}");
         }

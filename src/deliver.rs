@@ -150,14 +150,30 @@ impl Courier<'_> {
             let Answer { duration, result } = shipment.transport.send(&request);
             let outcome = judge(&shipment.rule, result);
             let next = self.next(&outcome, made, shipment);
-            self.store.finish_attempt(id, delivery.attempt_count, duration, &outcome, next).map_err(|source| {
-                let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
-                DeliverError::NotRecorded { id, came_of_it, source }
-            })?;
+            self.store
+                .finish_attempt(id, delivery.attempt_count, duration, &outcome, next)
+                .map_err(|source| {
+                    let came_of_it = outcome
+                        .error
+                        .as_ref()
+                        .map_or("delivered", |error| &error.message)
+                        .to_owned();
+                    DeliverError::NotRecorded {
+                        id,
+                        came_of_it,
+                        source,
+                    }
+                })?;
             let ended_at = attempt.started_at.plus(duration);
             settle(delivery, &outcome, next, ended_at);
             let next_in = delivery.next_attempt_at.map(|_| shipment.rule.interval);
-            observer.attempted(&Attempted { made, allowed, duration, outcome: &outcome, next_in });
+            observer.attempted(&Attempted {
+                made,
+                allowed,
+                duration,
+                outcome: &outcome,
+                next_in,
+            });
             if !matches!(next, Next::RetryAt { .. }) {
                 break;
             }
@@ -168,7 +184,11 @@ impl Courier<'_> {
                 break;
             }
             attempt = self.new_attempt(shipment);
-            match self.store.begin_attempt(id, Turn::Mine, &attempt).map_err(stuck)? {
+            match self
+                .store
+                .begin_attempt(id, Turn::Mine, &attempt)
+                .map_err(stuck)?
+            {
                 Begun::Attempt(number) => delivery.attempt_count = number,
                 Begun::Taken => return Err(DeliverError::TakenOver(id)),
             }
@@ -178,17 +198,28 @@ impl Courier<'_> {
 
     /// Sees to it that the delivery is still this process's: one that was stopped for long after it had written an attempt
     /// down may find that another one has taken it over and sent it.
-    fn hold(&self, id: i64, attempt: &NewAttempt<'_>, shipment: &Shipment) -> Result<(), DeliverError> {
+    fn hold(
+        &self,
+        id: i64,
+        attempt: &NewAttempt<'_>,
+        shipment: &Shipment,
+    ) -> Result<(), DeliverError> {
         let now = self.clock.now();
         let late = now > attempt.started_at.plus(LEASE_GRACE);
-        if late && !self.store.renew(id, now.plus(shipment.timeout).plus(LEASE_GRACE))? {
+        if late
+            && !self
+                .store
+                .renew(id, now.plus(shipment.timeout).plus(LEASE_GRACE))?
+        {
             return Err(DeliverError::TakenOver(id));
         }
         Ok(())
     }
 
     fn next(&self, outcome: &Outcome, made: u32, shipment: &Shipment) -> Next {
-        let Some(error) = &outcome.error else { return Next::Delivered };
+        let Some(error) = &outcome.error else {
+            return Next::Delivered;
+        };
         let due = self.clock.now().plus(shipment.rule.interval);
         let stopped = match shipment.next {
             NextBy::Waiting => self.clock.interrupted(),
@@ -199,7 +230,10 @@ impl Courier<'_> {
             _ if stopped => Next::Interrupted,
             _ if made >= shipment.rule.attempts() => Next::Failed,
             NextBy::Schedule => Next::Scheduled { due },
-            NextBy::Waiting => Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) },
+            NextBy::Waiting => Next::RetryAt {
+                due,
+                lease_until: due.plus(LEASE_GRACE),
+            },
         }
     }
 
@@ -223,7 +257,11 @@ impl Courier<'_> {
             }
             left -= slice;
         }
-        if self.clock.interrupted() { Woken::Interrupted } else { Woken::Elapsed }
+        if self.clock.interrupted() {
+            Woken::Interrupted
+        } else {
+            Woken::Elapsed
+        }
     }
 }
 
@@ -237,7 +275,11 @@ pub fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_a
     };
     delivery.finished_at = (delivery.status != Status::Pending).then_some(finished_at);
     if let Some(AttemptError { kind, message }) = outcome.error.clone() {
-        delivery.last_error = Some(LastError { kind, http_status: outcome.http_status, message });
+        delivery.last_error = Some(LastError {
+            kind,
+            http_status: outcome.http_status,
+            message,
+        });
     }
 }
 
@@ -245,12 +287,19 @@ pub fn settle(delivery: &mut Delivery, outcome: &Outcome, next: Next, finished_a
 pub fn event_request<T: ?Sized>(uuid: &str, event: &[u8], shipment: &Shipment<T>) -> Request {
     let Shipment { resolved, wire, .. } = shipment;
     let (body, target) = (wire.body(event).into_owned(), Arc::clone(resolved));
-    Request { body: Some(body), target, headers: event_headers(uuid, *wire) }
+    Request {
+        body: Some(body),
+        target,
+        headers: event_headers(uuid, *wire),
+    }
 }
 
 /// The headers that every delivery carries.
 pub fn event_headers(uuid: &str, wire: Wire) -> Vec<(&'static str, String)> {
-    vec![("content-type", wire.content_type().to_owned()), ("webhook-id", uuid.to_owned())]
+    vec![
+        ("content-type", wire.content_type().to_owned()),
+        ("webhook-id", uuid.to_owned()),
+    ]
 }
 
 #[cfg(test)]

@@ -28,8 +28,13 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of a delivery's life.
-    pub const ALL: [Status; 5] =
-        [Status::Pending, Status::Delivered, Status::Failed, Status::Interrupted, Status::Ignored];
+    pub const ALL: [Status; 5] = [
+        Status::Pending,
+        Status::Delivered,
+        Status::Failed,
+        Status::Interrupted,
+        Status::Ignored,
+    ];
 
     /// The word for it, in the journal and in every output.
     pub fn as_str(self) -> &'static str {
@@ -44,7 +49,9 @@ impl Status {
 
     /// The status of this name.
     pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == name)
+        Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == name)
     }
 
     /// Whether deliveries of this status make up the failed list.
@@ -107,7 +114,9 @@ impl ErrorKind {
 
     /// The kind of this name.
     pub fn from_name(name: &str) -> Option<ErrorKind> {
-        ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+        ErrorKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 

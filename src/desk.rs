@@ -21,7 +21,11 @@ pub struct Call {
 impl Call {
     /// The value of the query's last pair of that name.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .rev()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 

@@ -40,14 +40,20 @@ impl Environment {
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
     pub fn state_folder(self) -> Option<PathBuf> {
         let strategy = etcetera::choose_base_strategy().ok()?;
-        let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("hookfire");
+        let folder = strategy
+            .state_dir()
+            .unwrap_or_else(|| strategy.data_dir())
+            .join("hookfire");
         // A home that is relative would make it a folder of wherever the program runs.
         folder.is_absolute().then_some(folder)
     }
 
     /// `$XDG_CONFIG_HOME/hookfire`, else `~/.config/hookfire`; none without a home.
     pub fn config_folder(self) -> Option<PathBuf> {
-        let folder = etcetera::choose_base_strategy().ok()?.config_dir().join("hookfire");
+        let folder = etcetera::choose_base_strategy()
+            .ok()?
+            .config_dir()
+            .join("hookfire");
         folder.is_absolute().then_some(folder)
     }
 }
@@ -93,14 +99,24 @@ impl Terminals {
 impl From<bool> for Terminals {
     /// Both are, or neither is.
     fn from(are: bool) -> Terminals {
-        let known: fn() -> LazyCell<bool> = if are { || LazyCell::new(|| true) } else { || LazyCell::new(|| false) };
-        Terminals { stdout: known(), stderr: known() }
+        let known: fn() -> LazyCell<bool> = if are {
+            || LazyCell::new(|| true)
+        } else {
+            || LazyCell::new(|| false)
+        };
+        Terminals {
+            stdout: known(),
+            stderr: known(),
+        }
     }
 }
 
 /// The columns of the terminal: `COLUMNS`, else what it says itself, else none.
 pub fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok())
+        .filter(|columns| *columns > 0);
     columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
 }
 
@@ -115,7 +131,11 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> SystemClock {
-        SystemClock { started: Instant::now(), interrupted: Arc::default(), given_up: Arc::default() }
+        SystemClock {
+            started: Instant::now(),
+            interrupted: Arc::default(),
+            given_up: Arc::default(),
+        }
     }
 }
 
@@ -144,7 +164,11 @@ impl SystemClock {
         for signal in [SIGINT, SIGTERM] {
             let code = i32::from(Exit::Interrupted.code());
             // In this order: the first signal finds the flag unset, passes, and sets it.
-            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&self.interrupted))?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                code,
+                Arc::clone(&self.interrupted),
+            )?;
             signal_hook::flag::register(signal, Arc::clone(&self.interrupted))?;
         }
         Ok(())
@@ -158,7 +182,9 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMs {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         UnixMs(crate::time::duration_ms(since_epoch))
     }
 
@@ -193,7 +219,10 @@ impl HostProcesses {
     /// Pids mean something only in one pid namespace; a container has its own. After a reboot the same pid has another
     /// start, so that the dead are told at once.
     fn host() -> String {
-        std::fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned()
+        std::fs::read_link("/proc/self/ns/pid")
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// When a process started, in kernel ticks since boot; none if it does not run (a zombie does not).
@@ -204,7 +233,10 @@ impl HostProcesses {
     /// What `/proc` tells of a process: its pid, and when it started.
     fn told(name: &str) -> Option<(i64, i64)> {
         let mut stat = [0; 1024];
-        let length = File::open(format!("/proc/{name}/stat")).ok()?.read(&mut stat).ok()?;
+        let length = File::open(format!("/proc/{name}/stat"))
+            .ok()?
+            .read(&mut stat)
+            .ok()?;
         let stat = String::from_utf8_lossy(&stat[..length]);
         let (pid, _) = stat.split_once(' ')?;
         // The command's name stands in parentheses and may hold anything, parentheses too.
@@ -218,8 +250,13 @@ impl HostProcesses {
 
 impl Processes for HostProcesses {
     fn current(&self) -> ProcessId {
-        let (pid, started) = HostProcesses::told("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
-        ProcessId { host: HostProcesses::host(), pid, started }
+        let (pid, started) =
+            HostProcesses::told("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
+        ProcessId {
+            host: HostProcesses::host(),
+            pid,
+            started,
+        }
     }
 
     fn liveness(&self, process: &ProcessId) -> Liveness {
@@ -232,7 +269,9 @@ impl Processes for HostProcesses {
                 _ => Liveness::Dead,
             };
         }
-        let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(process.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         match pid.map(rustix::process::test_kill_process) {
             Some(Err(rustix::io::Errno::SRCH)) | None => Liveness::Dead,
             Some(_) => Liveness::Alive,
@@ -242,9 +281,14 @@ impl Processes for HostProcesses {
 
 /// The name that this machine has for itself, where others may know it too; none if it has none but `localhost`.
 pub fn host_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     // What is no name of a host would be no URL either.
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     (plain && !name.is_empty() && !name.eq_ignore_ascii_case("localhost")).then_some(name)
 }
 
@@ -253,8 +297,14 @@ pub fn host_name() -> Option<String> {
 pub fn outward_address(like: IpAddr) -> Option<IpAddr> {
     // Addresses for documentation, which are nobody's: the way to them is the way to anywhere.
     let (any, nobody): (IpAddr, IpAddr) = match like {
-        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
-        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+        IpAddr::V4(_) => (
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv4Addr::new(192, 0, 2, 1).into(),
+        ),
+        IpAddr::V6(_) => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        ),
     };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect((nobody, 9)).ok()?;
@@ -282,7 +332,11 @@ pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Resul
         Ending::Forced => Signal::KILL,
     };
     let pid = process_id(pid)?;
-    let sent = if with_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+    let sent = if with_group {
+        kill_process_group(pid, signal)
+    } else {
+        kill_process(pid, signal)
+    };
     Ok(sent?)
 }
 
@@ -295,8 +349,12 @@ pub fn exit_code(pid: u32) -> std::io::Result<Option<i32>> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let status = waitid(WaitId::Pid(process_id(pid)?), options)?;
-    Ok(status
-        .map(|status| status.exit_status().or(status.terminating_signal().map(|signal| signal + 128)).unwrap_or(1)))
+    Ok(status.map(|status| {
+        status
+            .exit_status()
+            .or(status.terminating_signal().map(|signal| signal + 128))
+            .unwrap_or(1)
+    }))
 }
 
 /// Whether anything is left of the process group that this process led.
@@ -307,7 +365,10 @@ pub fn group_is_left(pid: u32) -> bool {
 
 fn process_id(pid: u32) -> std::io::Result<rustix::process::Pid> {
     let no_such = std::io::Error::from(rustix::io::Errno::SRCH);
-    i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or(no_such)
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or(no_such)
 }
 
 #[cfg(test)]
@@ -318,12 +379,31 @@ mod tests {
     fn this_process_lives_and_a_killed_one_does_not_even_as_a_zombie() {
         let me = HostProcesses.current();
         assert_eq!(HostProcesses.liveness(&me), Liveness::Alive);
-        assert_eq!(HostProcesses.liveness(&ProcessId { started: me.started + 1, ..me.clone() }), Liveness::Dead);
-        assert_eq!(HostProcesses.liveness(&ProcessId { host: "elsewhere".into(), ..me.clone() }), Liveness::Unknown);
+        assert_eq!(
+            HostProcesses.liveness(&ProcessId {
+                started: me.started + 1,
+                ..me.clone()
+            }),
+            Liveness::Dead
+        );
+        assert_eq!(
+            HostProcesses.liveness(&ProcessId {
+                host: "elsewhere".into(),
+                ..me.clone()
+            }),
+            Liveness::Unknown
+        );
 
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
         let pid = i64::from(child.id());
-        let process = ProcessId { pid, started: HostProcesses::started(pid).unwrap(), host: me.host };
+        let process = ProcessId {
+            pid,
+            started: HostProcesses::started(pid).unwrap(),
+            host: me.host,
+        };
         assert_eq!(HostProcesses.liveness(&process), Liveness::Alive);
         child.kill().unwrap();
         // Not waited for: it stays a zombie.

@@ -69,7 +69,11 @@ pub const EXIT_CODES: &[ExitCode] = &[
         name: "unreachable",
         when: "no answer: DNS, connect, TLS, timeout, reset",
     },
-    ExitCode { code: Exit::NotFound.code(), name: "not found", when: "an id that the user named does not exist" },
+    ExitCode {
+        code: Exit::NotFound.code(),
+        name: "not found",
+        when: "an id that the user named does not exist",
+    },
     ExitCode {
         code: Exit::Journal.code(),
         name: "journal",
@@ -108,7 +112,11 @@ impl Exit {
     /// that hookfire ran, and what was expected of it, come before all but Ctrl-C.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
-        if other.severity() > self.severity() { other } else { self }
+        if other.severity() > self.severity() {
+            other
+        } else {
+            self
+        }
     }
 
     fn severity(self) -> u8 {

@@ -95,7 +95,12 @@ pub struct Failure {
 impl Failure {
     /// A failure of this kind with a message of its own.
     pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, error: anyhow::Error::msg(message.into()), hints: Vec::new(), exit: None }
+        Failure {
+            kind,
+            error: anyhow::Error::msg(message.into()),
+            hints: Vec::new(),
+            exit: None,
+        }
     }
 
     /// The command line is wrong.
@@ -105,7 +110,12 @@ impl Failure {
 
     /// A failure of this kind from an error below.
     pub fn from_error(kind: Kind, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { kind, error: error.into(), hints: Vec::new(), exit: None }
+        Failure {
+            kind,
+            error: error.into(),
+            hints: Vec::new(),
+            exit: None,
+        }
     }
 
     /// The exit code of a command that ends with it.
@@ -120,9 +130,10 @@ impl Failure {
     /// The failure, with the worse of both codes.
     pub fn after(reported: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
         match reported {
-            Err(failure) if failure.kind != Kind::ClosedPipe => {
-                Err(Failure { exit: Some(failure.exit().worst(exit)), ..failure })
-            }
+            Err(failure) if failure.kind != Kind::ClosedPipe => Err(Failure {
+                exit: Some(failure.exit().worst(exit)),
+                ..failure
+            }),
             _ => Ok(exit),
         }
     }
@@ -130,7 +141,10 @@ impl Failure {
     /// The same failure with a sentence about it in front; what it said becomes the cause.
     #[must_use]
     pub fn about(self, context: String) -> Failure {
-        Failure { error: self.error.context(context), ..self }
+        Failure {
+            error: self.error.context(context),
+            ..self
+        }
     }
 
     /// Adds a hint.
@@ -142,14 +156,20 @@ impl Failure {
 
     /// The id does not exist.
     pub fn no_delivery(id: i64) -> Failure {
-        Failure::new(Kind::NotFound, format!("there is no delivery #{id} in the journal"))
-            .hint("`hookfire journal list` shows what there is")
+        Failure::new(
+            Kind::NotFound,
+            format!("there is no delivery #{id} in the journal"),
+        )
+        .hint("`hookfire journal list` shows what there is")
     }
 
     /// The id does not exist.
     pub fn no_capture(id: i64) -> Failure {
-        Failure::new(Kind::NotFound, format!("there is no capture #{id} in the journal"))
-            .hint("`hookfire captured list` shows what there is")
+        Failure::new(
+            Kind::NotFound,
+            format!("there is no capture #{id} in the journal"),
+        )
+        .hint("`hookfire captured list` shows what there is")
     }
 
     /// The causes, outermost first, less those that the message above them says already.
@@ -181,7 +201,11 @@ impl Failure {
 
 impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Failure {
-        let kind = if error.is_closed_pipe() { Kind::ClosedPipe } else { Kind::Error };
+        let kind = if error.is_closed_pipe() {
+            Kind::ClosedPipe
+        } else {
+            Kind::Error
+        };
         Failure::from_error(kind, error)
     }
 }
@@ -199,11 +223,15 @@ impl From<Halted> for Failure {
         let failure = Failure::from_error(Kind::Journal, halted.source);
         let words = match halted.unrecorded.as_slice() {
             [] => return failure.hint(hint),
-            [(id, came_of_it)] => format!("#{id} was sent ({came_of_it}), but the journal could not record it"),
+            [(id, came_of_it)] => {
+                format!("#{id} was sent ({came_of_it}), but the journal could not record it")
+            }
             many => {
                 let ids: Vec<String> = many.iter().map(|(id, _)| format!("#{id}")).collect();
                 let (number, ids) = (many.len(), ids.join(", "));
-                format!("{number} deliveries were sent, but the journal could not record what came of them: {ids}")
+                format!(
+                    "{number} deliveries were sent, but the journal could not record what came of them: {ids}"
+                )
             }
         };
         failure.about(words).hint(hint).hint(
@@ -218,11 +246,17 @@ fn way_out(error: &StoreError) -> &'static str {
         StoreError::Locked { .. } => {
             "try again when the other process is done, or use another file with `--journal FILE`"
         }
-        StoreError::Foreign { .. } => "name another file with `--journal FILE`; hookfire makes it if it does not exist",
-        StoreError::Newer { .. } => "install the newer hookfire, or name another file with `--journal FILE`",
+        StoreError::Foreign { .. } => {
+            "name another file with `--journal FILE`; hookfire makes it if it does not exist"
+        }
+        StoreError::Newer { .. } => {
+            "install the newer hookfire, or name another file with `--journal FILE`"
+        }
         StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
         StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
-        StoreError::Full { .. } => "make room on the disk, or use a file on another one with `--journal FILE`",
+        StoreError::Full { .. } => {
+            "make room on the disk, or use a file on another one with `--journal FILE`"
+        }
         StoreError::Unusable { .. } => {
             "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
         }
@@ -276,9 +310,16 @@ impl From<ClientError> for Failure {
 impl From<MissingSecret> for Failure {
     fn from(error: MissingSecret) -> Failure {
         let hint = match &error.source {
-            SecretError::Env(name) => format!("set the variable `{name}`, or give the secret with `{}`", error.flag()),
+            SecretError::Env(name) => format!(
+                "set the variable `{name}`, or give the secret with `{}`",
+                error.flag()
+            ),
             SecretError::File(path, _) | SecretError::Content(path, _) => {
-                format!("put it into `{}`, readable by you, or give it with `{}`", path.display(), error.flag())
+                format!(
+                    "put it into `{}`, readable by you, or give it with `{}`",
+                    path.display(),
+                    error.flag()
+                )
             }
             _ => format!("give it with `{}`", error.flag()),
         };
@@ -290,13 +331,17 @@ impl From<PortalError> for Failure {
     fn from(error: PortalError) -> Failure {
         let address = "see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net";
         let (kind, hints) = match &error.reason {
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Interrupted => (Kind::Interrupted, vec![]),
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Timeout => {
-                (Kind::Unreachable, vec!["wait longer with `--timeout 5m`: a long list takes its time"])
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Interrupted => {
+                (Kind::Interrupted, vec![])
             }
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Tls => {
-                (Kind::Unreachable, vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"])
-            }
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Timeout => (
+                Kind::Unreachable,
+                vec!["wait longer with `--timeout 5m`: a long list takes its time"],
+            ),
+            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Tls => (
+                Kind::Unreachable,
+                vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"],
+            ),
             Reason::NoAnswer { .. } => (Kind::Unreachable, vec![address]),
             Reason::Token { .. } => (
                 Kind::Error,
@@ -305,19 +350,29 @@ impl From<PortalError> for Failure {
                     "an older tenant takes a provider key: set `parameter = \"provider_key\"` in `[portal]`",
                 ],
             ),
-            Reason::NotFound => (Kind::Error, vec!["there is no such API at this address", address]),
+            Reason::NotFound => (
+                Kind::Error,
+                vec!["there is no such API at this address", address],
+            ),
             Reason::Html { status } | Reason::Status { status, .. }
                 if status.starts_with('5') || status.starts_with("429") =>
             {
-                (Kind::Error, vec!["the tenant cannot answer at the moment: try again later"])
+                (
+                    Kind::Error,
+                    vec!["the tenant cannot answer at the moment: try again later"],
+                )
             }
             Reason::Html { .. } | Reason::Redirect { .. } => (Kind::Error, vec![address]),
             Reason::Status { status, .. } if status.starts_with("422") => (
                 Kind::Error,
-                vec!["the tenant refuses a value: what it says names the field; nothing was changed there"],
+                vec![
+                    "the tenant refuses a value: what it says names the field; nothing was changed there",
+                ],
             ),
             Reason::Status { .. } => (Kind::Error, vec![]),
         };
-        hints.into_iter().fold(Failure::from_error(kind, error), Failure::hint)
+        hints
+            .into_iter()
+            .fold(Failure::from_error(kind, error), Failure::hint)
     }
 }

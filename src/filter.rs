@@ -37,16 +37,25 @@ impl Filter {
     /// Whether `delivery` meets every condition. The journal's SQL is held to this.
     #[cfg(test)]
     pub fn matches(&self, delivery: &Delivery) -> bool {
-        let equal = |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| Some(w) == is);
+        let equal = |wanted: &Option<String>, is: Option<&str>| {
+            wanted.as_deref().is_none_or(|w| Some(w) == is)
+        };
         let last = delivery.last_error.as_ref();
         equal(&self.event_type, Some(&delivery.event_type))
             && equal(&self.action, Some(&delivery.action))
             && equal(&self.endpoint, delivery.endpoint.as_deref())
-            && self.since.is_none_or(|since| delivery.decided_at() >= since)
-            && self.before.is_none_or(|before| delivery.decided_at() <= before)
+            && self
+                .since
+                .is_none_or(|since| delivery.decided_at() >= since)
+            && self
+                .before
+                .is_none_or(|before| delivery.decided_at() <= before)
             && self.http_status.as_ref().is_none_or(|ranges| {
-                last.and_then(|error| error.http_status).is_some_and(|status| ranges.contains(status))
+                last.and_then(|error| error.http_status)
+                    .is_some_and(|status| ranges.contains(status))
             })
-            && self.error.is_none_or(|kind| last.is_some_and(|error| error.kind == kind))
+            && self
+                .error
+                .is_none_or(|kind| last.is_some_and(|error| error.kind == kind))
     }
 }

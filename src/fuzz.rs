@@ -23,7 +23,9 @@ const LONGEST: usize = 16 * 1024;
 /// With the input for which it did.
 pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
     let number = |variable, usual| match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("`{variable}` is no number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("`{variable}` is no number")),
         Err(_) => usual,
     };
     let (rounds, seed) = (number(ROUNDS_VARIABLE, ROUNDS), number(SEED_VARIABLE, 1));
@@ -39,7 +41,10 @@ pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
         input.truncate(LONGEST);
         if !holds(&input) {
             let least = smaller(input, holds);
-            panic!("in round {round} of seed {seed}, the law is broken by b\"{}\"", least.escape_ascii());
+            panic!(
+                "in round {round} of seed {seed}, the law is broken by b\"{}\"",
+                least.escape_ascii()
+            );
         }
         // The seeds stay.
         match (chance.below(4), pool.len()) {
@@ -117,7 +122,11 @@ impl Chance {
 
 #[test]
 fn a_law_that_does_not_hold_is_found_out_and_the_input_is_small() {
-    let found = catch_unwind(|| fuzz(&[b"<a><b/></a>"], &["<", "&"], |input| assert!(!input.ends_with(b"&<"))));
+    let found = catch_unwind(|| {
+        fuzz(&[b"<a><b/></a>"], &["<", "&"], |input| {
+            assert!(!input.ends_with(b"&<"))
+        })
+    });
     let words = *found.unwrap_err().downcast::<String>().unwrap();
     assert!(words.ends_with("the law is broken by b\"&<\""), "{words}");
 }

@@ -12,6 +12,8 @@
 //! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `tenant`, `transport`, `upstream` |
 //! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod batch;
 mod capture;
 mod catcher;
@@ -106,7 +108,10 @@ fn run(arguments: &[OsString]) -> Exit {
     tell_panics(manner);
     let ui = Ui::new(Terminals::current(), manner);
     let ctx = Context::new(&ui, cli.globals, leaf, definition);
-    let ended = cli.command.run(&ctx).and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
+    let ended = cli
+        .command
+        .run(&ctx)
+        .and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
     ended.unwrap_or_else(|failure| {
         if failure.kind != failure::Kind::ClosedPipe {
             failure.tell(&ui);
@@ -124,7 +129,9 @@ fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
 /// A variable that is set to nothing is no wish: its option then knows of none.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
-        let empty = arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+        let empty = arg
+            .get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
         if empty { arg.env(None::<&str>) } else { arg }
     });
     command.mut_subcommands(without_empty_variables)
@@ -146,11 +153,21 @@ fn output_option(matches: &ArgMatches) -> Option<String> {
 /// Has each panic told from now on, also where quiet was asked for. Its own message may hold anything, so that only its place
 /// is told.
 fn tell_panics(manner: Manner) {
-    let (main, manner) = (std::thread::current().id(), Manner { quiet: false, ..manner });
+    let (main, manner) = (
+        std::thread::current().id(),
+        Manner {
+            quiet: false,
+            ..manner
+        },
+    );
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let (words, ui) =
-            (format!("hookfire has a bug: it panicked at {place}"), Ui::new(Terminals::current(), manner));
+        let place = panic
+            .location()
+            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let (words, ui) = (
+            format!("hookfire has a bug: it panicked at {place}"),
+            Ui::new(Terminals::current(), manner),
+        );
         if manner.structured && std::thread::current().id() != main {
             // The command goes on, and the one error is what it ends with, if it does.
             return ui.warning(&words);

@@ -94,10 +94,22 @@ pub enum Reason {
 
 impl<'a> Portal<'a> {
     /// The tenant at `base`, asked with this token in this parameter; `others` are secrets that may be in its answers.
-    pub fn new(relay: &'a dyn Relay, base: BaseUrl, parameter: &str, token: Secret, others: &[Secret]) -> Portal<'a> {
+    pub fn new(
+        relay: &'a dyn Relay,
+        base: BaseUrl,
+        parameter: &str,
+        token: Secret,
+        others: &[Secret],
+    ) -> Portal<'a> {
         let mut redactor = Redactor::new([&token]);
         redactor.add(others);
-        Portal { relay, base, parameter: parameter.to_owned(), token, redactor }
+        Portal {
+            relay,
+            base,
+            parameter: parameter.to_owned(),
+            token,
+            redactor,
+        }
     }
 
     /// The list of failed deliveries, oldest first.
@@ -131,8 +143,12 @@ impl<'a> Portal<'a> {
     /// [`PortalError`]
     pub fn set_webhooks(&self, fields: &[(String, String)]) -> Result<Answered, PortalError> {
         let token = (self.parameter.as_str(), self.token.expose());
-        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let form = std::iter::once(token).chain(fields).map(|(name, value)| encode_pair(name, value));
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let form = std::iter::once(token)
+            .chain(fields)
+            .map(|(name, value)| encode_pair(name, value));
         let form = form.collect::<Vec<_>>().join("&");
         self.ask("PUT", "/admin/api/webhooks.json", &[], Some(form))
     }
@@ -152,18 +168,30 @@ impl<'a> Portal<'a> {
     ) -> Result<Answered, PortalError> {
         let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
         let shown = self.base.with_path(&path, None);
-        let mut pairs: Vec<String> = query.iter().map(|(name, value)| encode_pair(name, value)).collect();
+        let mut pairs: Vec<String> = query
+            .iter()
+            .map(|(name, value)| encode_pair(name, value))
+            .collect();
         if form.is_none() {
             pairs.push(encode_pair(&self.parameter, self.token.expose()));
         }
         let query = (!pairs.is_empty()).then(|| pairs.join("&"));
         let url = self.base.with_path(&path, query.as_deref());
-        let mut headers = vec![("user-agent", concat!("hookfire/", env!("CARGO_PKG_VERSION")))];
-        headers.extend(form.is_some().then_some(("content-type", "application/x-www-form-urlencoded")));
+        let mut headers = vec![(
+            "user-agent",
+            concat!("hookfire/", env!("CARGO_PKG_VERSION")),
+        )];
+        headers.extend(
+            form.is_some()
+                .then_some(("content-type", "application/x-www-form-urlencoded")),
+        );
         let request = Verbatim {
             method: method.to_owned(),
             url: Secret::new(url.as_str()),
-            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect(),
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+                .collect(),
             body: form.map(String::into_bytes),
             redactor: self.redactor.clone(),
             room: None,
@@ -172,10 +200,16 @@ impl<'a> Portal<'a> {
             Ok(exchanged) => self.judge(exchanged),
             Err(none) => {
                 let maybe_received = none.maybe_received && method != "GET";
-                Err(Reason::NoAnswer { error: none.error, maybe_received })
+                Err(Reason::NoAnswer {
+                    error: none.error,
+                    maybe_received,
+                })
             }
         };
-        answered.map_err(|reason| PortalError { asked: format!("{method} {shown}"), reason })
+        answered.map_err(|reason| PortalError {
+            asked: format!("{method} {shown}"),
+            reason,
+        })
     }
 
     fn judge(&self, answer: Exchanged) -> Result<Answered, Reason> {
@@ -189,17 +223,33 @@ impl<'a> Portal<'a> {
             200..=299 if html => Err(Reason::Html { status }),
             200..=299 => {
                 let date = header("date").and_then(|date| parse_http_date(&date));
-                Ok(Answered { body: answer.body, cut: answer.cut, date })
+                Ok(Answered {
+                    body: answer.body,
+                    cut: answer.cut,
+                    date,
+                })
             }
             300..=399 => {
                 let to = header("location").filter(|to| !to.trim().is_empty());
-                Err(Reason::Redirect { status, to: to.map(|to| self.redact(&masked(&to))) })
+                Err(Reason::Redirect {
+                    status,
+                    to: to.map(|to| self.redact(&masked(&to))),
+                })
             }
-            401 | 403 if html => Err(Reason::Token { status, said: String::new() }),
-            401 | 403 => Err(Reason::Token { status, said: self.said(&answer.body) }),
+            401 | 403 if html => Err(Reason::Token {
+                status,
+                said: String::new(),
+            }),
+            401 | 403 => Err(Reason::Token {
+                status,
+                said: self.said(&answer.body),
+            }),
             404 if !html => Err(Reason::NotFound),
             _ if html => Err(Reason::Html { status }),
-            _ => Err(Reason::Status { status, said: self.said(&answer.body) }),
+            _ => Err(Reason::Status {
+                status,
+                said: self.said(&answer.body),
+            }),
         }
     }
 

@@ -20,7 +20,11 @@ pub struct Rule {
 
 impl Default for Rule {
     fn default() -> Rule {
-        Rule { retries: 5, interval: Duration::from_secs(60), success: StatusRanges(vec![200..=200]) }
+        Rule {
+            retries: 5,
+            interval: Duration::from_secs(60),
+            success: StatusRanges(vec![200..=200]),
+        }
     }
 }
 
@@ -36,9 +40,15 @@ impl Rule {
         let retries = match self.retries {
             0 => "one attempt, no retries".to_owned(),
             1 => format!("1 retry after {interval}, 2 attempts in all"),
-            n => format!("{n} retries, {interval} apart, {} attempts in all", self.attempts()),
+            n => format!(
+                "{n} retries, {interval} apart, {} attempts in all",
+                self.attempts()
+            ),
         };
-        format!("delivered if the endpoint answers {}; otherwise {retries}", self.success)
+        format!(
+            "delivered if the endpoint answers {}; otherwise {retries}",
+            self.success
+        )
     }
 }
 
@@ -48,7 +58,9 @@ pub struct StatusRanges(Vec<RangeInclusive<u16>>);
 
 /// Text that names no statuses.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("cannot read `{0}` as HTTP statuses; write codes and ranges such as 200, 200,202, 200-207 or 5xx")]
+#[error(
+    "cannot read `{0}` as HTTP statuses; write codes and ranges such as 200, 200,202, 200-207 or 5xx"
+)]
 pub struct StatusError(String);
 
 impl StatusRanges {
@@ -67,14 +79,18 @@ impl FromStr for StatusRanges {
     type Err = StatusError;
 
     fn from_str(text: &str) -> Result<StatusRanges, StatusError> {
-        let parts = text.split(',').map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())));
+        let parts = text
+            .split(',')
+            .map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())));
         let mut ranges: Vec<_> = parts.collect::<Result<_, _>>()?;
         ranges.sort_by_key(|range| *range.start());
         // Those that touch become one, so that there are never more than a few hundred.
         let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
         for range in ranges {
             match merged.last_mut() {
-                Some(last) if *range.start() <= last.end() + 1 => *last = *last.start()..=*last.end().max(range.end()),
+                Some(last) if *range.start() <= last.end() + 1 => {
+                    *last = *last.start()..=*last.end().max(range.end())
+                }
                 _ => merged.push(range),
             }
         }
@@ -85,10 +101,15 @@ impl FromStr for StatusRanges {
 fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
     let code = |text: &str| -> Option<u16> {
         let plain = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse().ok().filter(|code| plain && (100..=599).contains(code))
+        text.parse()
+            .ok()
+            .filter(|code| plain && (100..=599).contains(code))
     };
     if let Some(class) = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
-        let class: u16 = class.parse().ok().filter(|class| (1..=5).contains(class) && text.len() == 3)?;
+        let class: u16 = class
+            .parse()
+            .ok()
+            .filter(|class| (1..=5).contains(class) && text.len() == 3)?;
         return Some(class * 100..=class * 100 + 99);
     }
     match text.split_once('-') {
@@ -146,7 +167,9 @@ mod tests {
             assert_eq!(shown.parse(), Ok(ranges.clone()));
             assert!(ranges.contains(yes) && !ranges.contains(no), "{text}");
         }
-        for text in ["", "20", "2000", "600", "207-200", "6xx", "200,,201", "+20", "x", "200-"] {
+        for text in [
+            "", "20", "2000", "600", "207-200", "6xx", "200,,201", "+20", "x", "200-",
+        ] {
             assert!(text.parse::<StatusRanges>().is_err(), "{text:?} was taken");
         }
     }

@@ -28,10 +28,14 @@ pub enum UrlError {
     #[error("`{0}:` is not a scheme that webhooks go by; use http or https")]
     Scheme(String),
     /// `user:password@`.
-    #[error("a user or password in the URL is refused; send credentials with `--header` or `--secret`")]
+    #[error(
+        "a user or password in the URL is refused; send credentials with `--header` or `--secret`"
+    )]
     UserInfo,
     /// `#…`.
-    #[error("a fragment (`#…`) is never sent to a server; leave it out, or write `%23` if it belongs to the query")]
+    #[error(
+        "a fragment (`#…`) is never sent to a server; leave it out, or write `%23` if it belongs to the query"
+    )]
     Fragment,
     /// A tab, newline or other control character.
     #[error("the URL has a control character in it")]
@@ -65,15 +69,20 @@ impl BaseUrl {
         let shown = shown(text);
         let mut url = Url::parse(text).map_err(|e| match e {
             url::ParseError::RelativeUrlWithoutBase => UrlError::NoScheme(shown.clone()),
-            e => UrlError::Unreadable { shown: shown.clone(), reason: e.to_string() },
+            e => UrlError::Unreadable {
+                shown: shown.clone(),
+                reason: e.to_string(),
+            },
         })?;
         if !matches!(url.scheme(), "http" | "https") {
             let looks_like_host = url.scheme().contains('.') || url.scheme() == "localhost";
-            return Err(if looks_like_host || url.cannot_be_a_base() && !shown.contains("//") {
-                UrlError::NoScheme(shown)
-            } else {
-                UrlError::Scheme(url.scheme().to_owned())
-            });
+            return Err(
+                if looks_like_host || url.cannot_be_a_base() && !shown.contains("//") {
+                    UrlError::NoScheme(shown)
+                } else {
+                    UrlError::Scheme(url.scheme().to_owned())
+                },
+            );
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlError::UserInfo);
@@ -114,7 +123,9 @@ impl BaseUrl {
                 name == "localhost" || name.ends_with(".localhost")
             }
             Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
+            Some(url::Host::Ipv6(ip)) => {
+                ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+            }
             None => false,
         }
     }
@@ -133,7 +144,10 @@ impl BaseUrl {
     /// them so: a `#` would end it.
     pub fn with_target(&self, path: &str, query: Option<&str>) -> Option<Url> {
         let origin = &self.0[..url::Position::BeforePath];
-        as_written(&query.map_or_else(|| format!("{origin}{path}"), |query| format!("{origin}{path}?{query}")))
+        as_written(&query.map_or_else(
+            || format!("{origin}{path}"),
+            |query| format!("{origin}{path}?{query}"),
+        ))
     }
 
     /// This server's URL with a path and query of our own, spelled as URLs are.
@@ -167,18 +181,24 @@ pub fn as_written(text: &str) -> Option<Url> {
     let authority = text.find("://")? + "://".len();
     let path = authority + text[authority..].find('/')?;
     let target = &text[path..];
-    let origin = Url::parse(&text[..path]).ok().filter(|origin| origin.as_str() == &text[..=path])?;
+    let origin = Url::parse(&text[..path])
+        .ok()
+        .filter(|origin| origin.as_str() == &text[..=path])?;
     // What the client underneath takes for a target.
     let read = target.parse::<http::uri::PathAndQuery>().ok()?;
     if read.as_str() != target {
         return None;
     }
     let query = target.find('?').map(|at| path + at);
-    let mut fields = origin.serialize_internal(serde_json::value::Serializer).ok()?;
+    let mut fields = origin
+        .serialize_internal(serde_json::value::Serializer)
+        .ok()?;
     *fields.get_mut(SERIALIZATION)? = text.into();
     *fields.get_mut(PATH_START)? = path.into();
     *fields.get_mut(QUERY_START)? = query.into();
-    Url::deserialize_internal(fields).ok().filter(|url| url.as_str() == text)
+    Url::deserialize_internal(fields)
+        .ok()
+        .filter(|url| url.as_str() == text)
 }
 
 /// Where a serialized `Url` has its text, and where its path and its query begin in it.
@@ -209,13 +229,21 @@ pub fn masked(text: &str) -> String {
 /// is unclear how far that goes (a password with a `/` in it), no more than the scheme.
 pub fn shown(text: &str) -> String {
     let authority = text.find("//").map_or(0, |at| at + 2);
-    let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |at| authority + at);
-    if text[end..].contains('@') { format!("{}{MASK}", &text[..authority]) } else { shown_part(text) }
+    let end = text[authority..]
+        .find(['/', '?', '#'])
+        .map_or(text.len(), |at| authority + at);
+    if text[end..].contains('@') {
+        format!("{}{MASK}", &text[..authority])
+    } else {
+        shown_part(text)
+    }
 }
 
 /// The password in what was meant as a URL, as written and decoded; a user that comes without one may be a token.
 pub fn credentials(text: &str) -> Vec<Secret> {
-    let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+    let (scheme, rest) = text
+        .split_once("://")
+        .map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
     let Some((user_info, _)) = rest.rsplit_once('@') else {
         return Vec::new();
     };
@@ -225,14 +253,19 @@ pub fn credentials(text: &str) -> Vec<Secret> {
         None if scheme.is_some() => user_info,
         None => return Vec::new(),
     };
-    vec![Secret::new(secret), Secret::new(decode(&secret.replace('+', "%2B")))]
+    vec![
+        Secret::new(secret),
+        Secret::new(decode(&secret.replace('+', "%2B"))),
+    ]
 }
 
 /// All before a query or fragment, less anything that looks like user information.
 fn shown_part(text: &str) -> String {
     let head = text.split(['?', '#']).next().unwrap_or_default();
     let authority = head.find("//").map_or(0, |at| at + 2);
-    let path = head[authority..].find('/').map_or(head.len(), |at| authority + at);
+    let path = head[authority..]
+        .find('/')
+        .map_or(head.len(), |at| authority + at);
     match head[authority..path].rfind('@') {
         Some(at) => format!("{}{}", &head[..authority], &head[authority + at + 1..]),
         None => head.to_owned(),
@@ -245,7 +278,11 @@ fn split_query(query: &str) -> Vec<QueryPair> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-            QueryPair { name: decode(name), value: Secret::new(decode(value)), spelling: Secret::new(pair) }
+            QueryPair {
+                name: decode(name),
+                value: Secret::new(decode(value)),
+                spelling: Secret::new(pair),
+            }
         })
         .collect()
 }
@@ -286,13 +323,19 @@ pub fn form_encoded(bytes: &[u8]) -> String {
 
 /// The pairs of a query that others wrote, decoded as a form, in order; a word that stands alone is a name without value.
 pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect()
 }
 
 /// `name=value` for a query, percent-encoded as a form does it; the value alone where the name is empty.
 pub fn encode_pair(name: &str, value: &str) -> String {
     let encode = |text: &str| form_encoded(text.as_bytes());
-    if name.is_empty() { encode(value) } else { format!("{}={}", encode(name), encode(value)) }
+    if name.is_empty() {
+        encode(value)
+    } else {
+        format!("{}={}", encode(name), encode(value))
+    }
 }
 
 #[cfg(test)]
@@ -305,18 +348,36 @@ mod tests {
 
     #[test]
     fn the_query_is_split_off_and_its_spelling_kept() {
-        let (base, pairs) = BaseUrl::parse("https://h.example:8443/a%20b?token=x%2By+z&debug&e=").unwrap();
+        let (base, pairs) =
+            BaseUrl::parse("https://h.example:8443/a%20b?token=x%2By+z&debug&e=").unwrap();
         assert_eq!(base.as_str(), "https://h.example:8443/a%20b");
-        let told: Vec<_> = pairs.iter().map(|p| (p.name.as_str(), p.value.expose(), p.spelling.expose())).collect();
-        assert_eq!(told, [("token", "x+y z", "token=x%2By+z"), ("", "debug", "debug"), ("e", "", "e=")]);
-        assert_eq!(base.with_query("token=x%2By+z").as_str(), "https://h.example:8443/a%20b?token=x%2By+z");
+        let told: Vec<_> = pairs
+            .iter()
+            .map(|p| (p.name.as_str(), p.value.expose(), p.spelling.expose()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("token", "x+y z", "token=x%2By+z"),
+                ("", "debug", "debug"),
+                ("e", "", "e=")
+            ]
+        );
+        assert_eq!(
+            base.with_query("token=x%2By+z").as_str(),
+            "https://h.example:8443/a%20b?token=x%2By+z"
+        );
     }
 
     #[test]
     fn a_part_of_a_form_is_decoded_to_its_end() {
-        for (part, decoded) in
-            [("a+b%2B%C3%A9", "a b+é"), ("abc==", "abc=="), ("a&b=c", "a&b=c"), ("%zz%", "%zz%"), ("", "")]
-        {
+        for (part, decoded) in [
+            ("a+b%2B%C3%A9", "a b+é"),
+            ("abc==", "abc=="),
+            ("a&b=c", "a&b=c"),
+            ("%zz%", "%zz%"),
+            ("", ""),
+        ] {
             assert_eq!(form_decoded(part.as_bytes()), decoded);
         }
     }
@@ -324,21 +385,40 @@ mod tests {
     #[test]
     fn what_cannot_be_an_endpoint_is_refused_without_its_query() {
         assert_eq!(refused("ftp://h/?t=CANARY"), UrlError::Scheme("ftp".into()));
-        assert!(matches!(refused("localhost:8080/x?t=CANARY"), UrlError::NoScheme(_)));
-        assert!(matches!(refused("hooks.example.com/x"), UrlError::NoScheme(_)));
+        assert!(matches!(
+            refused("localhost:8080/x?t=CANARY"),
+            UrlError::NoScheme(_)
+        ));
+        assert!(matches!(
+            refused("hooks.example.com/x"),
+            UrlError::NoScheme(_)
+        ));
         assert_eq!(refused("http://user:CANARY@h/"), UrlError::UserInfo);
         assert_eq!(refused("http://h/#CANARY"), UrlError::Fragment);
         assert_eq!(refused("http://h/a\nb"), UrlError::Control);
-        assert!(matches!(refused("http://h:65536/?t=CANARY"), UrlError::Unreadable { .. }));
-        for text in ["http://h:65536/?t=CANARY", "x?CANARY", "http://u:CANARY@h:99999/", "ftp://h/?t=CANARY", "http://"]
-        {
+        assert!(matches!(
+            refused("http://h:65536/?t=CANARY"),
+            UrlError::Unreadable { .. }
+        ));
+        for text in [
+            "http://h:65536/?t=CANARY",
+            "x?CANARY",
+            "http://u:CANARY@h:99999/",
+            "ftp://h/?t=CANARY",
+            "http://",
+        ] {
             assert!(!refused(text).to_string().contains("CANARY"), "{text}");
         }
     }
 
     #[test]
     fn another_target_of_the_same_server_is_kept_as_written() {
-        for server in ["http://h:8080", "https://[::1]", "http://127.0.0.1:1", "http://h.example"] {
+        for server in [
+            "http://h:8080",
+            "https://[::1]",
+            "http://127.0.0.1:1",
+            "http://h.example",
+        ] {
             let (base, _) = BaseUrl::parse(server).unwrap();
             assert_eq!(base.path(), "/");
             for (path, query) in [
@@ -349,12 +429,24 @@ mod tests {
                 ("/a\\b\"c{d}", Some("q={'x':1}&/../b\\c")),
                 ("/caf\u{e9}", Some("q=caf\u{e9}")),
             ] {
-                let url = base.with_target(path, query).unwrap_or_else(|| panic!("{path}"));
-                let written =
-                    query.map_or_else(|| format!("{server}{path}"), |query| format!("{server}{path}?{query}"));
+                let url = base
+                    .with_target(path, query)
+                    .unwrap_or_else(|| panic!("{path}"));
+                let written = query.map_or_else(
+                    || format!("{server}{path}"),
+                    |query| format!("{server}{path}?{query}"),
+                );
                 assert_eq!(url.as_str(), written);
-                assert_eq!((url.path(), url.query(), url.fragment()), (path, query, None), "{written}");
-                assert_eq!((url.host(), url.port()), (base.0.host(), base.0.port()), "{written}");
+                assert_eq!(
+                    (url.path(), url.query(), url.fragment()),
+                    (path, query, None),
+                    "{written}"
+                );
+                assert_eq!(
+                    (url.host(), url.port()),
+                    (base.0.host(), base.0.port()),
+                    "{written}"
+                );
             }
         }
     }
@@ -362,7 +454,12 @@ mod tests {
     #[test]
     fn a_target_that_no_request_can_ask_for_is_none() {
         let (base, _) = BaseUrl::parse("http://h").unwrap();
-        for (path, query) in [("/a#b", None), ("/a", Some("c#d")), ("/a b", None), ("/a", Some("\u{1}"))] {
+        for (path, query) in [
+            ("/a#b", None),
+            ("/a", Some("c#d")),
+            ("/a b", None),
+            ("/a", Some("\u{1}")),
+        ] {
             assert_eq!(base.with_target(path, query), None, "{path} {query:?}");
         }
         assert_eq!(as_written("http://H/a"), None);
@@ -372,8 +469,14 @@ mod tests {
     #[test]
     fn the_pairs_of_a_query_are_decoded_in_order() {
         let pairs = decoded_pairs("a=1&a=%20+&debug&%FF=x");
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("a", "1"), ("a", "  "), ("debug", ""), ("\u{fffd}", "x")]);
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [("a", "1"), ("a", "  "), ("debug", ""), ("\u{fffd}", "x")]
+        );
     }
 
     #[test]
@@ -397,7 +500,12 @@ mod tests {
     #[test]
     fn a_password_is_not_shown_wherever_it_seems_to_end() {
         assert_eq!(shown("http://u:CANARY@h:99999/x?y"), "http://h:99999/x");
-        for text in ["http://u:CAN/ARY@h", "http://u:CAN?ARY@h", "http://u:CAN#ARY@h", "http://u:p@ss/ARY@h/"] {
+        for text in [
+            "http://u:CAN/ARY@h",
+            "http://u:CAN?ARY@h",
+            "http://u:CAN#ARY@h",
+            "http://u:p@ss/ARY@h/",
+        ] {
             assert_eq!(shown(text), "http://***", "{text}");
         }
         assert_eq!(shown("u:CAN/ARY@h"), "***");
@@ -405,7 +513,12 @@ mod tests {
 
     #[test]
     fn the_credentials_of_a_proxy_are_found_as_written_and_decoded() {
-        let found = |text: &str| credentials(text).iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>();
+        let found = |text: &str| {
+            credentials(text)
+                .iter()
+                .map(|s| s.expose().to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(found("http://u:p%40ss+w@h:1/"), ["p%40ss+w", "p@ss+w"]);
         assert_eq!(found("http://token@h/")[0], "token");
         assert_eq!(found("u:p/a@h")[0], "p/a");
@@ -414,7 +527,10 @@ mod tests {
 
     #[test]
     fn urls_of_others_are_shown_masked() {
-        assert_eq!(masked("https://u:p@h/x?a=1&b=2#f"), "https://h/x?a=***&b=***");
+        assert_eq!(
+            masked("https://u:p@h/x?a=1&b=2#f"),
+            "https://h/x?a=***&b=***"
+        );
         assert_eq!(masked("/login?SECRET"), "/login?***");
         assert_eq!(masked("/login"), "/login");
     }

@@ -28,7 +28,9 @@ pub fn visible_json(text: String) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if hide(c) {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            c.encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
             out.push(c);
         }
@@ -90,7 +92,10 @@ mod tests {
             "zero\u{200b}width",
         ] {
             let shown = visible(attack);
-            assert!(shown.chars().all(|c| !is_deceptive(c)), "{attack:?} became {shown:?}");
+            assert!(
+                shown.chars().all(|c| !is_deceptive(c)),
+                "{attack:?} became {shown:?}"
+            );
         }
         assert_eq!(visible("good\rbad"), "good\\rbad");
         assert_eq!(visible("a\x1b[2J"), "a\\u{1b}[2J");
@@ -104,9 +109,16 @@ mod tests {
 
     #[test]
     fn json_stays_the_same_json() {
-        for text in ["\u{9b}31m\u{202e}\u{feff}", "\u{7f}\u{e0041}\u{2028}", "plain \u{1f600} é\n"] {
+        for text in [
+            "\u{9b}31m\u{202e}\u{feff}",
+            "\u{7f}\u{e0041}\u{2028}",
+            "plain \u{1f600} é\n",
+        ] {
             let json = visible_json(serde_json::to_string_pretty(&[text]).unwrap());
-            assert!(json.chars().all(|c| !is_deceptive(c) || c == '\n'), "{json:?}");
+            assert!(
+                json.chars().all(|c| !is_deceptive(c) || c == '\n'),
+                "{json:?}"
+            );
             assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
         }
     }

@@ -127,7 +127,10 @@ impl SecretSource {
             SecretSource::Env(name) => match variables.var(name) {
                 None => Err(SecretError::Env(name.clone())),
                 Some(value) if value.is_empty() => Err(SecretError::Env(name.clone())),
-                Some(value) => value.into_string().map(Secret).map_err(|_| SecretError::EnvText(name.clone())),
+                Some(value) => value
+                    .into_string()
+                    .map(Secret)
+                    .map_err(|_| SecretError::EnvText(name.clone())),
             },
             SecretSource::File(path) => read_secret_file(path),
         }
@@ -136,7 +139,8 @@ impl SecretSource {
 
 fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
     let bytes = std::fs::read(path).map_err(|e| SecretError::File(path.to_owned(), e))?;
-    let text = String::from_utf8(bytes).map_err(|_| SecretError::Content(path.to_owned(), "is not UTF-8"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| SecretError::Content(path.to_owned(), "is not UTF-8"))?;
     let value = text.strip_suffix('\n').unwrap_or(&text);
     let value = value.strip_suffix('\r').unwrap_or(value);
     if value.is_empty() {
@@ -163,7 +167,8 @@ pub fn header_is_secret(name: &str, value: &str) -> bool {
     ];
     const SCHEMES: [&str; 4] = ["basic ", "bearer ", "digest ", "token "];
     let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
-    TELLTALES.iter().any(|telltale| name.contains(telltale)) || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
+    TELLTALES.iter().any(|telltale| name.contains(telltale))
+        || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
 
 /// What else in a header's value an endpoint may send back by itself: the token behind `Bearer ` or `Basic `, and the
@@ -173,9 +178,16 @@ pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
         return Vec::new();
     };
     let mut found = vec![Secret::new(token)];
-    let decoded = STANDARD.decode(token.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = STANDARD
+        .decode(token.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     if let Some(decoded) = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic")) {
-        found.push(Secret::new(decoded.split_once(':').map_or(decoded.as_str(), |(_, password)| password)));
+        found.push(Secret::new(
+            decoded
+                .split_once(':')
+                .map_or(decoded.as_str(), |(_, password)| password),
+        ));
     }
     found
 }
@@ -188,7 +200,10 @@ mod tests {
     struct Vars(Vec<(&'static str, &'static str)>);
     impl Variables for Vars {
         fn var(&self, name: &str) -> Option<OsString> {
-            self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))
+            self.0
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| OsString::from(v))
         }
     }
 
@@ -212,17 +227,34 @@ mod tests {
     fn references_are_kept_and_resolved_each_time() {
         let source = SecretSource::parse("@env:TOKEN");
         assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
-        assert_eq!(source.resolve(&Vars(vec![("TOKEN", "abc")])).unwrap().expose(), "abc");
+        assert_eq!(
+            source
+                .resolve(&Vars(vec![("TOKEN", "abc")]))
+                .unwrap()
+                .expose(),
+            "abc"
+        );
         let unset = source.resolve(&Vars(vec![])).unwrap_err();
-        assert_eq!(unset.to_string(), "the environment variable `TOKEN` is not set, or is empty");
-        assert!(source.resolve(&Vars(vec![("TOKEN", "")])).is_err(), "an empty secret is no secret");
+        assert_eq!(
+            unset.to_string(),
+            "the environment variable `TOKEN` is not set, or is empty"
+        );
+        assert!(
+            source.resolve(&Vars(vec![("TOKEN", "")])).is_err(),
+            "an empty secret is no secret"
+        );
     }
 
     #[test]
     fn a_secret_file_loses_one_trailing_newline_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        for (content, expected) in [("abc\n", "abc"), ("abc", "abc"), ("abc\r\n", "abc"), ("a b \n\n", "a b \n")] {
+        for (content, expected) in [
+            ("abc\n", "abc"),
+            ("abc", "abc"),
+            ("abc\r\n", "abc"),
+            ("a b \n\n", "a b \n"),
+        ] {
             std::fs::write(&path, content).unwrap();
             let source = SecretSource::parse("@file:token").anchored(dir.path());
             assert_eq!(source.resolve(&Vars(vec![])).unwrap().expose(), expected);

@@ -19,7 +19,9 @@ use crate::safe_url;
 use crate::secret::Redactor;
 use crate::target::Resolved;
 use crate::time::compact;
-use crate::transport::{Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Room, Transport};
+use crate::transport::{
+    Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Room, Transport,
+};
 
 mod client;
 mod crew;
@@ -97,24 +99,36 @@ impl Sender {
         limit: usize,
         room: Option<Arc<dyn Room>>,
     ) -> Result<Collected, NoResponse> {
-        let unsent = |kind, message| NoResponse { error: AttemptError { kind, message }, maybe_received: false };
+        let unsent = |kind, message| NoResponse {
+            error: AttemptError { kind, message },
+            maybe_received: false,
+        };
         let wire = wire.map_err(|message| unsent(ErrorKind::Protocol, message))?;
         let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
         let begun = self.workers.begin(wire, limit, room);
-        let exchange = begun.map_err(|e| unsent(ErrorKind::Connect, format!("no thread to send it on: {e}")))?;
+        let exchange = begun
+            .map_err(|e| unsent(ErrorKind::Connect, format!("no thread to send it on: {e}")))?;
         self.collect(exchange, deadline, redactor)
     }
 
     /// What cannot be reached may be the proxy.
     fn with_proxy_in_mind(&self, mut failure: NoResponse) -> NoResponse {
         if self.proxied && matches!(failure.error.kind, ErrorKind::Dns | ErrorKind::Connect) {
-            failure.error.message.push_str(" (by way of the proxy that is set)");
+            failure
+                .error
+                .message
+                .push_str(" (by way of the proxy that is set)");
         }
         failure
     }
 
     /// Waits for the end, the deadline or an interrupt, whatever the worker is at.
-    fn collect(&self, exchange: Exchange, deadline: Instant, redactor: &Redactor) -> Result<Collected, NoResponse> {
+    fn collect(
+        &self,
+        exchange: Exchange,
+        deadline: Instant,
+        redactor: &Redactor,
+    ) -> Result<Collected, NoResponse> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match exchange.wait(left.min(INTERRUPT_GRAIN)) {
@@ -122,7 +136,9 @@ impl Sender {
                 Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
                     return stopped(exchange.abandon());
                 }
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => return self.overdue(exchange.abandon()),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    return self.overdue(exchange.abandon());
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 // The thread ended without a word, which only a panic in the client does.
                 Err(RecvTimeoutError::Disconnected) => return gave_up(exchange.abandon()),
@@ -145,27 +161,51 @@ impl Sender {
         let end = match ending {
             Ok(Read::Whole) => BodyEnd::Whole,
             Ok(Read::Limit) => BodyEnd::Kept,
-            Ok(Read::Broken) => BodyEnd::Broken("was cut short: the connection broke before its end".to_owned()),
+            Ok(Read::Broken) => {
+                BodyEnd::Broken("was cut short: the connection broke before its end".to_owned())
+            }
             Ok(Read::NoRoom(words)) => BodyEnd::Broken(words),
             Err(error) => {
-                let failure = failure::classify(error, redactor, self.timeout, self.connect_timeout);
+                let failure =
+                    failure::classify(error, redactor, self.timeout, self.connect_timeout);
                 return Err(self.with_proxy_in_mind(failure));
             }
         };
-        let headless = || no_response(ErrorKind::Protocol, "a body came before its head".to_owned());
-        received.map(|received| Collected { received, end }).ok_or_else(headless)
+        let headless = || {
+            no_response(
+                ErrorKind::Protocol,
+                "a body came before its head".to_owned(),
+            )
+        };
+        received
+            .map(|received| Collected { received, end })
+            .ok_or_else(headless)
     }
 }
 
 /// What there is of an exchange when the user interrupts.
 fn stopped(received: Option<Received>) -> Result<Collected, NoResponse> {
-    let failure = || no_response(ErrorKind::Interrupted, "stopped before an answer came".to_owned());
-    cut_short(received, "was still coming when the program was stopped", failure)
+    let failure = || {
+        no_response(
+            ErrorKind::Interrupted,
+            "stopped before an answer came".to_owned(),
+        )
+    };
+    cut_short(
+        received,
+        "was still coming when the program was stopped",
+        failure,
+    )
 }
 
 /// What there is of an exchange in which the client panicked.
 fn gave_up(received: Option<Received>) -> Result<Collected, NoResponse> {
-    let failure = || no_response(ErrorKind::Protocol, "the HTTP client gave up without a reason".to_owned());
+    let failure = || {
+        no_response(
+            ErrorKind::Protocol,
+            "the HTTP client gave up without a reason".to_owned(),
+        )
+    };
     cut_short(received, "could not be read", failure)
 }
 
@@ -175,7 +215,10 @@ fn cut_short(
     words: &str,
     failure: impl FnOnce() -> NoResponse,
 ) -> Result<Collected, NoResponse> {
-    let collected = |received| Collected { received, end: BodyEnd::Broken(words.to_owned()) };
+    let collected = |received| Collected {
+        received,
+        end: BodyEnd::Broken(words.to_owned()),
+    };
     received.map(collected).ok_or_else(failure)
 }
 
@@ -183,11 +226,14 @@ impl Transport for Sender {
     fn send(&self, request: &Request) -> Answer {
         let begun = Instant::now();
         let redactor = &request.target.redactor;
-        let wire =
-            WireTarget::of(&request.target).and_then(|target| target.request(&request.headers, request.body.clone()));
+        let wire = WireTarget::of(&request.target)
+            .and_then(|target| target.request(&request.headers, request.body.clone()));
         let answered = Sender::exchange(self, wire, redactor, body_limit(redactor), None);
         let result = answered.map(|answer| masked(answer, redactor));
-        Answer { duration: begun.elapsed(), result }
+        Answer {
+            duration: begun.elapsed(),
+            result,
+        }
     }
 }
 
@@ -198,15 +244,30 @@ fn body_limit(redactor: &Redactor) -> usize {
 }
 
 fn masked(answer: Collected, redactor: &Redactor) -> Response {
-    let Collected { received: answer, end } = answer;
-    let location = answer.headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let location = location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
+    let Collected {
+        received: answer,
+        end,
+    } = answer;
+    let location = answer
+        .headers
+        .get(LOCATION)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let location =
+        location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
     let (body, note) = kept_body(&answer.body, end, redactor);
-    Response { status: answer.status, location, body, note }
+    Response {
+        status: answer.status,
+        location,
+        body,
+        note,
+    }
 }
 
 fn no_response(kind: ErrorKind, message: String) -> NoResponse {
-    NoResponse { error: AttemptError { kind, message }, maybe_received: true }
+    NoResponse {
+        error: AttemptError { kind, message },
+        maybe_received: true,
+    }
 }
 
 /// A target as the client takes it.
@@ -219,22 +280,33 @@ struct WireTarget {
 
 impl WireTarget {
     fn of(target: &Arc<Resolved>) -> Result<WireTarget, String> {
-        let url = Url::parse(target.url.expose()).map_err(|e| format!("the URL cannot be sent to: {e}"))?;
+        let url = Url::parse(target.url.expose())
+            .map_err(|e| format!("the URL cannot be sent to: {e}"))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &target.headers {
-            let mut value =
-                HeaderValue::from_str(value.expose()).map_err(|_| format!("`{name}` cannot be a header"))?;
+            let mut value = HeaderValue::from_str(value.expose())
+                .map_err(|_| format!("`{name}` cannot be a header"))?;
             value.set_sensitive(true);
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` cannot be a header"))?;
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| format!("`{name}` cannot be a header"))?;
             headers.insert(name, value);
         }
         // Here, not in the client, which sends on what others wrote as well.
-        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(OWN_NAME));
-        Ok(WireTarget { target: Arc::clone(target), url, headers })
+        headers
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(OWN_NAME));
+        Ok(WireTarget {
+            target: Arc::clone(target),
+            url,
+            headers,
+        })
     }
 
     /// The one that is `known`, if it is of this target.
-    fn known_or_of<'a>(known: &'a mut Option<WireTarget>, target: &Arc<Resolved>) -> Result<&'a WireTarget, String> {
+    fn known_or_of<'a>(
+        known: &'a mut Option<WireTarget>,
+        target: &Arc<Resolved>,
+    ) -> Result<&'a WireTarget, String> {
         match known.take_if(|known| Arc::ptr_eq(&known.target, target)) {
             Some(same) => Ok(known.insert(same)),
             None => Ok(known.insert(WireTarget::of(target)?)),
@@ -242,12 +314,26 @@ impl WireTarget {
     }
 
     /// A request to it, with headers of which those of the target's own win.
-    fn request(&self, headers: &[(&'static str, String)], body: Option<Vec<u8>>) -> Result<WireRequest, String> {
-        let method = if body.is_some() { Method::POST } else { Method::GET };
+    fn request(
+        &self,
+        headers: &[(&'static str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<WireRequest, String> {
+        let method = if body.is_some() {
+            Method::POST
+        } else {
+            Method::GET
+        };
         let mut wire = WireRequest::new(method, self.url.clone());
         let all = wire.headers_mut();
-        for (name, value) in headers.iter().filter(|(name, _)| !self.headers.contains_key(*name)) {
-            all.insert(*name, HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be a header"))?);
+        for (name, value) in headers
+            .iter()
+            .filter(|(name, _)| !self.headers.contains_key(*name))
+        {
+            all.insert(
+                *name,
+                HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be a header"))?,
+            );
         }
         for (name, value) in &self.headers {
             all.insert(name.clone(), value.clone());
@@ -271,12 +357,21 @@ fn kept_body(body: &[u8], end: BodyEnd, redactor: &Redactor) -> (Vec<u8>, Option
     let (mut masked, note) = match end {
         BodyEnd::Whole => (redactor.redact_bytes(body), None),
         BodyEnd::Kept => (redactor.redact_cut(body), None),
-        BodyEnd::Broken(words) => (redactor.redact_cut(body), Some(format!("the response body {words}"))),
+        BodyEnd::Broken(words) => (
+            redactor.redact_cut(body),
+            Some(format!("the response body {words}")),
+        ),
     };
     if body.len() <= RESPONSE_BODY_KEPT {
         return (masked, note);
     }
     masked.truncate(RESPONSE_BODY_KEPT);
-    let cut = format!("only the first {} KiB of the response body are kept", RESPONSE_BODY_KEPT / 1024);
-    (masked, Some(note.map_or(cut.clone(), |note| format!("{note}; {cut}"))))
+    let cut = format!(
+        "only the first {} KiB of the response body are kept",
+        RESPONSE_BODY_KEPT / 1024
+    );
+    (
+        masked,
+        Some(note.map_or(cut.clone(), |note| format!("{note}; {cut}"))),
+    )
 }

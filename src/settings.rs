@@ -92,8 +92,14 @@ fn located(
         return Ok((path.clone(), Origin::of(matches, option)));
     }
     default.map(|path| (path, Origin::Default)).ok_or_else(|| {
-        Failure::new(Kind::Error, format!("no home folder is known to look for the {option} in"))
-            .hint(format!("name the file with `--{option} FILE` or `HOOKFIRE_{}`", option.to_ascii_uppercase()))
+        Failure::new(
+            Kind::Error,
+            format!("no home folder is known to look for the {option} in"),
+        )
+        .hint(format!(
+            "name the file with `--{option} FILE` or `HOOKFIRE_{}`",
+            option.to_ascii_uppercase()
+        ))
     })
 }
 
@@ -119,21 +125,22 @@ pub fn chosen<'a>(
     let endpoint = args.endpoint.as_deref().filter(|name| !name.is_empty());
     let url = args.url.as_deref().filter(|url| !url.is_empty());
     let mut chosen = match (endpoint, url) {
-        (Some(name), Some(url)) => match (Origin::of(matches, "endpoint"), Origin::of(matches, "url")) {
-            (Origin::Flag, Origin::Environment) => from_endpoint(name, config)?,
-            (Origin::Environment, Origin::Flag) => from_url(url)?,
-            (Origin::Environment, Origin::Environment) => {
-                return Err(Failure::usage(
+        (Some(name), Some(url)) => {
+            match (Origin::of(matches, "endpoint"), Origin::of(matches, "url")) {
+                (Origin::Flag, Origin::Environment) => from_endpoint(name, config)?,
+                (Origin::Environment, Origin::Flag) => from_url(url)?,
+                (Origin::Environment, Origin::Environment) => {
+                    return Err(Failure::usage(
                     "both an endpoint and a URL are given, by `HOOKFIRE_ENDPOINT` and `HOOKFIRE_URL`",
                 )
                 .hint("unset one of the two, or say which with `--endpoint` or `--url`"));
+                }
+                _ => {
+                    return Err(Failure::usage("both an endpoint and a URL are given")
+                        .hint("leave out `--endpoint` or `--url`"));
+                }
             }
-            _ => {
-                return Err(
-                    Failure::usage("both an endpoint and a URL are given").hint("leave out `--endpoint` or `--url`")
-                );
-            }
-        },
+        }
         (Some(name), None) => from_endpoint(name, config)?,
         (None, Some(url)) => from_url(url)?,
         (None, None) => match &config.default_endpoint {
@@ -155,7 +162,10 @@ pub fn chosen<'a>(
 /// When the configuration has none.
 pub fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, Failure> {
     let (name, endpoint) = endpoint(name, config)?;
-    Ok(Chosen { endpoint: Some((name, endpoint)), target: endpoint.target.clone() })
+    Ok(Chosen {
+        endpoint: Some((name, endpoint)),
+        target: endpoint.target.clone(),
+    })
 }
 
 /// A bare URL as a target.
@@ -165,12 +175,18 @@ pub fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, F
 pub fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
     let target = Target::from_url(url).map_err(|e| {
         let hint = match &e {
-            UrlError::NoScheme(shown) => Some(format!("write `http://{shown}` or `https://{shown}`")),
+            UrlError::NoScheme(shown) => {
+                Some(format!("write `http://{shown}` or `https://{shown}`"))
+            }
             _ => None,
         };
-        hint.into_iter().fold(Failure::from_error(Kind::Usage, e), Failure::hint)
+        hint.into_iter()
+            .fold(Failure::from_error(Kind::Usage, e), Failure::hint)
     })?;
-    Ok(Chosen { endpoint: None, target })
+    Ok(Chosen {
+        endpoint: None,
+        target,
+    })
 }
 
 /// The endpoint of this name.
@@ -182,8 +198,11 @@ pub fn endpoint<'a>(name: &str, config: &'a Config) -> Result<(&'a str, &'a Endp
         return Ok((name, endpoint));
     }
     if name.contains("://") {
-        return Err(Failure::usage(format!("`{}` is a URL, not an endpoint's name", safe_url::shown(name)))
-            .hint("give a URL with `--url`"));
+        return Err(Failure::usage(format!(
+            "`{}` is a URL, not an endpoint's name",
+            safe_url::shown(name)
+        ))
+        .hint("give a URL with `--url`"));
     }
     let known: Vec<&str> = config.endpoints.keys().map(String::as_str).collect();
     let failure = Failure::usage(format!("the configuration has no endpoint `{name}`"));
@@ -200,7 +219,11 @@ pub fn endpoint<'a>(name: &str, config: &'a Config) -> Result<(&'a str, &'a Endp
 ///
 /// # Errors
 /// When one cannot be read; its value is not quoted.
-pub fn add_extras(target: &mut Target, extras: &ExtraArgs, env: &Environment) -> Result<(), Failure> {
+pub fn add_extras(
+    target: &mut Target,
+    extras: &ExtraArgs,
+    env: &Environment,
+) -> Result<(), Failure> {
     for (name, source) in secrets("--secret", &extras.secret, env)? {
         target.set_param(Named::secret(name, source));
     }
@@ -211,7 +234,11 @@ pub fn add_extras(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
 ///
 /// # Errors
 /// When one cannot be read; its value is not quoted.
-pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) -> Result<(), Failure> {
+pub fn add_public(
+    target: &mut Target,
+    extras: &ExtraArgs,
+    env: &Environment,
+) -> Result<(), Failure> {
     for text in extras.param.iter().filter(|text| !text.is_empty()) {
         let (name, value) = named_value(text, "--param", '=', "NAME=VALUE")?;
         if is_reference(value) {
@@ -231,7 +258,11 @@ pub fn add_public(target: &mut Target, extras: &ExtraArgs, env: &Environment) ->
 ///
 /// # Errors
 /// When one has no name or value; the text is not quoted.
-pub fn secrets(option: &str, texts: &[String], env: &Environment) -> Result<Vec<(String, SecretSource)>, Failure> {
+pub fn secrets(
+    option: &str,
+    texts: &[String],
+    env: &Environment,
+) -> Result<Vec<(String, SecretSource)>, Failure> {
     let mut names = HashSet::new();
     let given = texts.iter().filter(|text| !text.is_empty());
     given
@@ -278,10 +309,17 @@ fn is_reference(value: &str) -> bool {
     value.contains("@env:") || value.contains("@file:")
 }
 
-fn named_value<'a>(text: &'a str, option: &str, between: char, form: &str) -> Result<(&'a str, &'a str), Failure> {
+fn named_value<'a>(
+    text: &'a str,
+    option: &str,
+    between: char,
+    form: &str,
+) -> Result<(&'a str, &'a str), Failure> {
     match text.split_once(between) {
         Some((name, value)) if !name.trim().is_empty() => Ok((name, value)),
-        _ => Err(Failure::usage(format!("`{option}` takes {form}; what was given has no name or no `{between}`"))),
+        _ => Err(Failure::usage(format!(
+            "`{option}` takes {form}; what was given has no name or no `{between}`"
+        ))),
     }
 }
 
@@ -289,45 +327,81 @@ fn named_value<'a>(text: &'a str, option: &str, between: char, form: &str) -> Re
 pub fn rule(args: &RuleArgs, endpoint: Option<&Endpoint>) -> Rule {
     let default = Rule::default();
     Rule {
-        retries: args.retries.or(endpoint.and_then(|e| e.retries)).unwrap_or(default.retries),
-        interval: args.retry_interval.or(endpoint.and_then(|e| e.retry_interval)).unwrap_or(default.interval),
-        success: args.success.clone().or(endpoint.and_then(|e| e.success.clone())).unwrap_or(default.success),
+        retries: args
+            .retries
+            .or(endpoint.and_then(|e| e.retries))
+            .unwrap_or(default.retries),
+        interval: args
+            .retry_interval
+            .or(endpoint.and_then(|e| e.retry_interval))
+            .unwrap_or(default.interval),
+        success: args
+            .success
+            .clone()
+            .or(endpoint.and_then(|e| e.success.clone()))
+            .unwrap_or(default.success),
     }
 }
 
 /// How a request carries the event, and in which order the event has its fields.
 pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (Wire, Compat) {
-    let wire = args.wire.map(|wire| wire.0).or(endpoint.and_then(|e| e.wire));
-    let compat = args.compat.map(|compat| compat.0).or(endpoint.and_then(|e| e.compat));
+    let wire = args
+        .wire
+        .map(|wire| wire.0)
+        .or(endpoint.and_then(|e| e.wire));
+    let compat = args
+        .compat
+        .map(|compat| compat.0)
+        .or(endpoint.and_then(|e| e.compat));
     (wire.unwrap_or_default(), compat.unwrap_or_default())
 }
 
 /// The switchboard in force.
 pub fn switchboard(endpoint: Option<&Endpoint>) -> Switchboard {
     let default = Switchboard::default();
-    let Some(endpoint) = endpoint else { return default };
+    let Some(endpoint) = endpoint else {
+        return default;
+    };
     Switchboard {
         active: endpoint.active.unwrap_or(default.active),
-        provider_actions: endpoint.provider_actions.unwrap_or(default.provider_actions),
+        provider_actions: endpoint
+            .provider_actions
+            .unwrap_or(default.provider_actions),
         events: endpoint.events.clone(),
     }
 }
 
 /// The connection in force.
-pub fn transport(args: &TransportArgs, matches: &ArgMatches, endpoint: Option<&Endpoint>) -> TransportOptions {
+pub fn transport(
+    args: &TransportArgs,
+    matches: &ArgMatches,
+    endpoint: Option<&Endpoint>,
+) -> TransportOptions {
     let default = TransportOptions::default();
-    let proxy = args.proxy.as_deref().filter(|proxy| !proxy.is_empty()).map(Secret::new);
+    let proxy = args
+        .proxy
+        .as_deref()
+        .filter(|proxy| !proxy.is_empty())
+        .map(Secret::new);
     TransportOptions {
-        timeout: args.timeout.or(endpoint.and_then(|e| e.timeout)).unwrap_or(default.timeout),
+        timeout: args
+            .timeout
+            .or(endpoint.and_then(|e| e.timeout))
+            .unwrap_or(default.timeout),
         connect_timeout: args
             .connect_timeout
             .or(endpoint.and_then(|e| e.connect_timeout))
             .unwrap_or(default.connect_timeout),
-        cacert: args.cacert.clone().or(endpoint.and_then(|e| e.cacert.clone())),
+        cacert: args
+            .cacert
+            .clone()
+            .or(endpoint.and_then(|e| e.cacert.clone())),
         cert: args.cert.clone().or(endpoint.and_then(|e| e.cert.clone())),
         key: args.key.clone().or(endpoint.and_then(|e| e.key.clone())),
         insecure: match Origin::of(matches, "insecure") {
-            Origin::Default => endpoint.and_then(|e| e.insecure).unwrap_or(default.insecure),
+            Origin::Default => endpoint
+                .and_then(|e| e.insecure)
+                .unwrap_or(default.insecure),
             _ => args.insecure,
         },
         proxy: proxy.or(endpoint.and_then(|e| e.proxy.clone())),

@@ -57,14 +57,18 @@ impl Switch {
 
     /// The switch of this name.
     pub fn from_name(name: &str) -> Option<Switch> {
-        Switch::ALL.into_iter().find(|switch| switch.as_str() == name)
+        Switch::ALL
+            .into_iter()
+            .find(|switch| switch.as_str() == name)
     }
 
     /// How it stands, where it is called `name`: `` `active` is false ``.
     pub fn in_words(self, name: &str, event_type: &str, action: &str) -> String {
         match self {
             Switch::Active => format!("{name} is false"),
-            Switch::ProviderActions => format!("{name} is false, and this was done in the admin portal"),
+            Switch::ProviderActions => {
+                format!("{name} is false, and this was done in the admin portal")
+            }
             Switch::Events => format!("{name} does not have `{event_type}.{action}`"),
         }
     }
@@ -86,13 +90,23 @@ impl FromStr for Pick {
     type Err = UnknownEvent;
 
     fn from_str(name: &str) -> Result<Pick, UnknownEvent> {
-        let single = EVENTS.iter().map(|(event_type, action)| format!("{event_type}.{action}"));
-        let known: Vec<String> = TYPES.iter().map(|event_type| format!("{event_type}.*")).chain(single).collect();
+        let single = EVENTS
+            .iter()
+            .map(|(event_type, action)| format!("{event_type}.{action}"));
+        let known: Vec<String> = TYPES
+            .iter()
+            .map(|event_type| format!("{event_type}.*"))
+            .chain(single)
+            .collect();
         if known.iter().any(|known| known == name) {
             return Ok(Pick(name.to_owned()));
         }
-        let near = text::nearest(&name.to_lowercase(), known.iter().map(String::as_str)).map(str::to_owned);
-        Err(UnknownEvent { name: name.to_owned(), near })
+        let near = text::nearest(&name.to_lowercase(), known.iter().map(String::as_str))
+            .map(str::to_owned);
+        Err(UnknownEvent {
+            name: name.to_owned(),
+            near,
+        })
     }
 }
 
@@ -103,7 +117,9 @@ impl Pick {
     }
 
     fn takes(&self, event_type: &str, action: &str) -> bool {
-        self.0.split_once('.').is_some_and(|(of, which)| of == event_type && (which == "*" || which == action))
+        self.0
+            .split_once('.')
+            .is_some_and(|(of, which)| of == event_type && (which == "*" || which == action))
     }
 }
 
@@ -120,7 +136,11 @@ pub struct Switchboard {
 
 impl Default for Switchboard {
     fn default() -> Switchboard {
-        Switchboard { active: true, provider_actions: false, events: None }
+        Switchboard {
+            active: true,
+            provider_actions: false,
+            events: None,
+        }
     }
 }
 
@@ -138,7 +158,12 @@ impl Switchboard {
     ///
     /// # Errors
     /// The first switch that says no.
-    pub fn decide(&self, event_type: &str, action: &str, source: Source) -> Result<Fired<'_>, Switch> {
+    pub fn decide(
+        &self,
+        event_type: &str,
+        action: &str,
+        source: Source,
+    ) -> Result<Fired<'_>, Switch> {
         if !self.active {
             return Err(Switch::Active);
         }
@@ -147,9 +172,11 @@ impl Switchboard {
         }
         match &self.events {
             None => Ok(Fired::All),
-            Some(picks) => {
-                picks.iter().find(|pick| pick.takes(event_type, action)).map(Fired::Picked).ok_or(Switch::Events)
-            }
+            Some(picks) => picks
+                .iter()
+                .find(|pick| pick.takes(event_type, action))
+                .map(Fired::Picked)
+                .ok_or(Switch::Events),
         }
     }
 }
@@ -160,7 +187,11 @@ mod tests {
 
     fn board(active: bool, provider_actions: bool, events: Option<&[&str]>) -> Switchboard {
         let events = events.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-        Switchboard { active, provider_actions, events }
+        Switchboard {
+            active,
+            provider_actions,
+            events,
+        }
     }
 
     #[test]
@@ -169,22 +200,96 @@ mod tests {
         let picked = ["application.created", "account.*"];
         let some = Some(&picked[..]);
         for (board, event, source, expected) in [
-            (Switchboard::default(), ("user", "created"), DeveloperPortal, None),
-            (Switchboard::default(), ("order", "paid"), DeveloperPortal, None),
-            (Switchboard::default(), ("user", "created"), AdminPortal, Some(Switch::ProviderActions)),
-            (board(true, true, None), ("user", "created"), AdminPortal, None),
-            (board(false, true, None), ("user", "created"), DeveloperPortal, Some(Switch::Active)),
-            (board(false, false, some), ("user", "created"), AdminPortal, Some(Switch::Active)),
-            (board(true, false, some), ("user", "created"), AdminPortal, Some(Switch::ProviderActions)),
-            (board(true, true, some), ("user", "created"), AdminPortal, Some(Switch::Events)),
-            (board(true, false, some), ("application", "created"), DeveloperPortal, None),
-            (board(true, false, some), ("application", "updated"), DeveloperPortal, Some(Switch::Events)),
-            (board(true, false, some), ("account", "deleted"), DeveloperPortal, None),
-            (board(true, false, some), ("account", "merged"), DeveloperPortal, None),
-            (board(true, false, some), ("accounts", "created"), DeveloperPortal, Some(Switch::Events)),
-            (board(true, false, Some(&[])), ("account", "created"), DeveloperPortal, Some(Switch::Events)),
+            (
+                Switchboard::default(),
+                ("user", "created"),
+                DeveloperPortal,
+                None,
+            ),
+            (
+                Switchboard::default(),
+                ("order", "paid"),
+                DeveloperPortal,
+                None,
+            ),
+            (
+                Switchboard::default(),
+                ("user", "created"),
+                AdminPortal,
+                Some(Switch::ProviderActions),
+            ),
+            (
+                board(true, true, None),
+                ("user", "created"),
+                AdminPortal,
+                None,
+            ),
+            (
+                board(false, true, None),
+                ("user", "created"),
+                DeveloperPortal,
+                Some(Switch::Active),
+            ),
+            (
+                board(false, false, some),
+                ("user", "created"),
+                AdminPortal,
+                Some(Switch::Active),
+            ),
+            (
+                board(true, false, some),
+                ("user", "created"),
+                AdminPortal,
+                Some(Switch::ProviderActions),
+            ),
+            (
+                board(true, true, some),
+                ("user", "created"),
+                AdminPortal,
+                Some(Switch::Events),
+            ),
+            (
+                board(true, false, some),
+                ("application", "created"),
+                DeveloperPortal,
+                None,
+            ),
+            (
+                board(true, false, some),
+                ("application", "updated"),
+                DeveloperPortal,
+                Some(Switch::Events),
+            ),
+            (
+                board(true, false, some),
+                ("account", "deleted"),
+                DeveloperPortal,
+                None,
+            ),
+            (
+                board(true, false, some),
+                ("account", "merged"),
+                DeveloperPortal,
+                None,
+            ),
+            (
+                board(true, false, some),
+                ("accounts", "created"),
+                DeveloperPortal,
+                Some(Switch::Events),
+            ),
+            (
+                board(true, false, Some(&[])),
+                ("account", "created"),
+                DeveloperPortal,
+                Some(Switch::Events),
+            ),
         ] {
-            assert_eq!(board.decide(event.0, event.1, source).err(), expected, "{board:?} {event:?} {source:?}");
+            assert_eq!(
+                board.decide(event.0, event.1, source).err(),
+                expected,
+                "{board:?} {event:?} {source:?}"
+            );
         }
     }
 
@@ -193,7 +298,10 @@ mod tests {
         let board = board(true, false, Some(&["application.created", "account.*"]));
         let fired = board.decide("account", "updated", Source::default());
         assert!(matches!(fired, Ok(Fired::Picked(pick)) if pick.as_str() == "account.*"));
-        assert_eq!(Switchboard::default().decide("a", "b", Source::default()), Ok(Fired::All));
+        assert_eq!(
+            Switchboard::default().decide("a", "b", Source::default()),
+            Ok(Fired::All)
+        );
     }
 
     #[test]
@@ -203,11 +311,20 @@ mod tests {
             ("account.creatd", "did you mean `account.created`?"),
             ("accounts.*", "did you mean `account.*`?"),
             ("Account.Created", "did you mean `account.created`?"),
-            ("order.paid", "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them"),
-            ("*", "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them"),
+            (
+                "order.paid",
+                "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them",
+            ),
+            (
+                "*",
+                "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them",
+            ),
         ] {
             let error = name.parse::<Pick>().unwrap_err();
-            assert_eq!(error.to_string(), format!("`{name}` is no event that 3scale documents; {meant}"));
+            assert_eq!(
+                error.to_string(),
+                format!("`{name}` is no event that 3scale documents; {meant}")
+            );
         }
     }
 }

@@ -6,7 +6,9 @@
 use std::fmt;
 
 use crate::safe_url::{self, BaseUrl, UrlError};
-use crate::secret::{MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header};
+use crate::secret::{
+    MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header,
+};
 
 /// A parameter's or header's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +33,20 @@ pub struct Named {
 impl Named {
     /// A value that may be shown.
     pub fn public(name: impl Into<String>, value: impl Into<String>) -> Named {
-        Named { name: name.into(), value: Value::Public(value.into()), spelling: None }
+        Named {
+            name: name.into(),
+            value: Value::Public(value.into()),
+            spelling: None,
+        }
     }
 
     /// A value that may not.
     pub fn secret(name: impl Into<String>, source: SecretSource) -> Named {
-        Named { name: name.into(), value: Value::Secret(source), spelling: None }
+        Named {
+            name: name.into(),
+            value: Value::Secret(source),
+            spelling: None,
+        }
     }
 
     fn is_secret(&self) -> bool {
@@ -122,7 +132,11 @@ impl Target {
                 spelling: Some(pair.spelling),
             })
             .collect();
-        Ok(Target { base, params, headers: Vec::new() })
+        Ok(Target {
+            base,
+            params,
+            headers: Vec::new(),
+        })
     }
 
     /// Sets a query parameter: in the place of the one of that name, else as the last.
@@ -143,20 +157,37 @@ impl Target {
         let new = |list: &[Named], named: &Named, same: fn(&str, &str) -> bool| {
             !list.iter().any(|given| same(&given.name, &named.name))
         };
-        let params = self.params.iter().filter(public).filter(|param| new(&elsewhere.params, param, is_name));
+        let params = self
+            .params
+            .iter()
+            .filter(public)
+            .filter(|param| new(&elsewhere.params, param, is_name));
         target.params.extend(params.cloned());
-        let headers =
-            self.headers.iter().filter(public).filter(|header| new(&elsewhere.headers, header, is_header_name));
+        let headers = self
+            .headers
+            .iter()
+            .filter(public)
+            .filter(|header| new(&elsewhere.headers, header, is_header_name));
         target.headers.extend(headers.cloned());
         target
     }
 
     /// The names of this target's secrets that `other` has nothing for.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
-        let has = |list: &[Named], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
-        let params = self.params.iter().filter(|param| param.is_secret() && !has(&other.params, &param.name));
-        let headers = self.headers.iter().filter(|header| header.is_secret() && !has(&other.headers, &header.name));
-        params.chain(headers).map(|named| named.name.as_str()).collect()
+        let has =
+            |list: &[Named], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
+        let params = self
+            .params
+            .iter()
+            .filter(|param| param.is_secret() && !has(&other.params, &param.name));
+        let headers = self
+            .headers
+            .iter()
+            .filter(|header| header.is_secret() && !has(&other.headers, &header.name));
+        params
+            .chain(headers)
+            .map(|named| named.name.as_str())
+            .collect()
     }
 
     /// Gives each secret the value that `configured` has under its name now; of several of one name, each its own.
@@ -167,7 +198,10 @@ impl Target {
 
     /// Whether any secret goes into its query or headers.
     pub fn has_secrets(&self) -> bool {
-        self.params.iter().chain(&self.headers).any(Named::is_secret)
+        self.params
+            .iter()
+            .chain(&self.headers)
+            .any(Named::is_secret)
     }
 
     /// Looks up every secret and puts the URL and headers together.
@@ -201,11 +235,19 @@ impl Target {
             let value = look_up(header, Part::Header)?;
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
                 let (name, source) = (header.name.clone(), SecretError::Control);
-                return Err(MissingSecret { name, part: Part::Header, source });
+                return Err(MissingSecret {
+                    name,
+                    part: Part::Header,
+                    source,
+                });
             }
             headers.push((header.name.clone(), value));
         }
-        Ok(Resolved { url: Secret::new(self.base.with_query(&query.join("&"))), headers, redactor })
+        Ok(Resolved {
+            url: Secret::new(self.base.with_query(&query.join("&"))),
+            headers,
+            redactor,
+        })
     }
 }
 
@@ -220,7 +262,8 @@ fn is_header_name(one: &str, other: &str) -> bool {
 fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> bool) {
     let mut used = vec![false; configured.len()];
     for named in list.iter_mut().filter(|named| named.is_secret()) {
-        let found = (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
+        let found =
+            (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
         if let Some(at) = found {
             used[at] = true;
             *named = configured[at].clone();
@@ -229,7 +272,10 @@ fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> boo
 }
 
 fn set(list: &mut Vec<Named>, named: Named, same: impl Fn(&str, &str) -> bool) {
-    match list.iter_mut().find(|existing| same(&existing.name, &named.name)) {
+    match list
+        .iter_mut()
+        .find(|existing| same(&existing.name, &named.name))
+    {
         Some(existing) => *existing = named,
         None => list.push(named),
     }
@@ -270,15 +316,24 @@ mod tests {
         target.set_param(Named::public("mode", "x y"));
         assert_eq!(target.to_string(), "https://h/hook?token=***&***&mode=x+y");
         let resolved = target.resolve(&NoVars).unwrap();
-        assert_eq!(resolved.url.expose(), "https://h/hook?token=a%2Bb&debug&mode=x+y");
-        assert_eq!(resolved.redactor.redact("got a+b and debug"), "got *** and ***");
+        assert_eq!(
+            resolved.url.expose(),
+            "https://h/hook?token=a%2Bb&debug&mode=x+y"
+        );
+        assert_eq!(
+            resolved.redactor.redact("got a+b and debug"),
+            "got *** and ***"
+        );
     }
 
     #[test]
     fn a_parameter_given_again_takes_the_first_ones_place() {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
         target.set_param(Named::secret("a", SecretSource::parse("new secret")));
-        assert_eq!(target.resolve(&NoVars).unwrap().url.expose(), "https://h/?a=new+secret&b=2");
+        assert_eq!(
+            target.resolve(&NoVars).unwrap().url.expose(),
+            "https://h/?a=new+secret&b=2"
+        );
     }
 
     #[test]
@@ -286,11 +341,17 @@ mod tests {
         let mut own = Target::from_url("https://h/?token=one").unwrap();
         own.set_param(Named::public("mode", "test"));
         own.set_header(Named::public("X-Source", "ci"));
-        own.set_header(Named::secret("Authorization", SecretSource::parse("Bearer x")));
+        own.set_header(Named::secret(
+            "Authorization",
+            SecretSource::parse("Bearer x"),
+        ));
         let mut elsewhere = Target::from_url("https://other/").unwrap();
         elsewhere.set_header(Named::public("x-source", "there"));
         let sent = own.redirected(&elsewhere);
-        assert_eq!(sent.resolve(&NoVars).unwrap().url.expose(), "https://other/?mode=test");
+        assert_eq!(
+            sent.resolve(&NoVars).unwrap().url.expose(),
+            "https://other/?mode=test"
+        );
         assert_eq!(sent.headers, elsewhere.headers);
         assert_eq!(own.secrets_missing_in(&sent), ["token", "Authorization"]);
     }
@@ -299,7 +360,10 @@ mod tests {
     fn secrets_are_refreshed_by_name_each_with_its_own() {
         let mut kept = Target::from_url("https://h/?a=old&a=old&A=old&p=old").unwrap();
         kept.refresh_secrets(&Target::from_url("https://h/?a=1&a=2&A=%33").unwrap());
-        assert_eq!(kept.resolve(&NoVars).unwrap().url.expose(), "https://h/?a=1&a=2&A=%33&p=old");
+        assert_eq!(
+            kept.resolve(&NoVars).unwrap().url.expose(),
+            "https://h/?a=1&a=2&A=%33&p=old"
+        );
     }
 
     #[test]
@@ -317,7 +381,17 @@ mod tests {
     #[test]
     fn a_bearer_token_is_masked_without_its_scheme_too() {
         let mut target = Target::from_url("https://h/").unwrap();
-        target.set_header(Named::secret("Authorization", SecretSource::parse("Bearer abcdef")));
-        assert_eq!(target.resolve(&NoVars).unwrap().redactor.redact("bad token abcdef"), "bad token ***");
+        target.set_header(Named::secret(
+            "Authorization",
+            SecretSource::parse("Bearer abcdef"),
+        ));
+        assert_eq!(
+            target
+                .resolve(&NoVars)
+                .unwrap()
+                .redactor
+                .redact("bad token abcdef"),
+            "bad token ***"
+        );
     }
 }

@@ -35,8 +35,15 @@ pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 /// A word made safe for a command line that the user may paste: as it is where it is plain, else in single quotes.
 pub fn shell_word(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@,+%".contains(&b));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    let plain = !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./:=@,+%".contains(&b));
+    if plain {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The units of sizes, the binary ones first: as [`size`] writes them.
@@ -53,7 +60,11 @@ const UNITS: [(&str, u64); 8] = [
 
 /// `512 B`, `1.5 KiB`, `3 MiB`: a number of bytes as people read it.
 pub fn size(bytes: u64) -> String {
-    let (unit, worth) = UNITS[..3].iter().find(|(_, worth)| bytes >= *worth).copied().unwrap_or(("B", 1));
+    let (unit, worth) = UNITS[..3]
+        .iter()
+        .find(|(_, worth)| bytes >= *worth)
+        .copied()
+        .unwrap_or(("B", 1));
     let tenths = (u128::from(bytes) * 10 / u128::from(worth)) as u64;
     match tenths % 10 {
         0 => format!("{} {unit}", tenths / 10),
@@ -68,14 +79,25 @@ pub fn size(bytes: u64) -> String {
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let refused = || format!("`{text}` is not a size such as 1MiB, 64KiB or 1048576");
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = (&text[..end], text[end..].trim());
     let worth = match unit {
         "" => 1,
-        _ => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(refused)?.1,
+        _ => {
+            UNITS
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+                .ok_or_else(refused)?
+                .1
+        }
     };
     let number: u64 = digits.parse().map_err(|_| refused())?;
-    number.checked_mul(worth).filter(|bytes| *bytes > 0).ok_or_else(refused)
+    number
+        .checked_mul(worth)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(refused)
 }
 
 #[cfg(test)]
@@ -84,10 +106,26 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_written() {
-        for (text, bytes) in [("1MiB", 1 << 20), ("64 kib", 65_536), ("10MB", 10_000_000), ("5", 5), ("7b", 7)] {
+        for (text, bytes) in [
+            ("1MiB", 1 << 20),
+            ("64 kib", 65_536),
+            ("10MB", 10_000_000),
+            ("5", 5),
+            ("7b", 7),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "0", "0KiB", "MiB", "-1", "1.5MiB", "1XB", "99999999999999999999", "17179869184GiB"] {
+        for text in [
+            "",
+            "0",
+            "0KiB",
+            "MiB",
+            "-1",
+            "1.5MiB",
+            "1XB",
+            "99999999999999999999",
+            "17179869184GiB",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
         assert_eq!(
@@ -99,7 +137,10 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_found_and_a_far_one_is_not() {
-        assert_eq!(nearest("stagin", ["production", "staging"]), Some("staging"));
+        assert_eq!(
+            nearest("stagin", ["production", "staging"]),
+            Some("staging")
+        );
         assert_eq!(nearest("ulr", ["url", "key"]), Some("url"));
         assert_eq!(nearest("zzz", ["production", "staging"]), None);
     }

@@ -110,10 +110,14 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
 pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     let text = text.trim();
     let offset = text.rsplit_once(' ').filter(|(_, offset)| {
-        offset.len() == 5 && offset.starts_with(['+', '-']) && offset[1..].bytes().all(|byte| byte.is_ascii_digit())
+        offset.len() == 5
+            && offset.starts_with(['+', '-'])
+            && offset[1..].bytes().all(|byte| byte.is_ascii_digit())
     });
     match offset {
-        Some((clock, offset)) => parse_clock_time(&format!("{clock}{}:{}", &offset[..3], &offset[3..])),
+        Some((clock, offset)) => {
+            parse_clock_time(&format!("{clock}{}:{}", &offset[..3], &offset[3..]))
+        }
         None => parse_clock_time(text),
     }
 }
@@ -162,8 +166,15 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
     let (days, rest) = match text.split_once(['d', 'w']) {
         Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => {
             let number: u64 = number.parse().map_err(|_| unreadable())?;
-            let unit = if text[..text.len() - rest.len()].ends_with('w') { 7 } else { 1 };
-            (number.checked_mul(unit * 86_400).ok_or_else(unreadable)?, rest)
+            let unit = if text[..text.len() - rest.len()].ends_with('w') {
+                7
+            } else {
+                1
+            };
+            (
+                number.checked_mul(unit * 86_400).ok_or_else(unreadable)?,
+                rest,
+            )
         }
         _ => (0, text),
     };
@@ -173,14 +184,20 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
         let signed: SignedDuration = rest.parse().map_err(|_| unreadable())?;
         Duration::try_from(signed).map_err(|_| TimeError::Negative(input.to_owned()))?
     };
-    Duration::from_secs(days).checked_add(rest).ok_or_else(unreadable)
+    Duration::from_secs(days)
+        .checked_add(rest)
+        .ok_or_else(unreadable)
 }
 
 /// Reads a timeout: a duration above zero, and at most a year, so that adding it to a clock cannot overflow.
 pub fn parse_timeout(input: &str) -> Result<Duration, TimeError> {
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     let duration = parse_duration(input)?;
-    if duration.is_zero() || duration > YEAR { Err(TimeError::Timeout(input.to_owned())) } else { Ok(duration) }
+    if duration.is_zero() || duration > YEAR {
+        Err(TimeError::Timeout(input.to_owned()))
+    } else {
+        Ok(duration)
+    }
 }
 
 /// `2026-11-20T10:00:00.345Z`: RFC 3339 in UTC with milliseconds, as JSON, CSV and the journal's exports carry it.
@@ -195,7 +212,9 @@ pub fn rfc3339_seconds(point: UnixMs) -> String {
 
 /// `2026-11-20 10:00:00 UTC`: as 3scale's failures list carries it.
 pub fn failures_list_time(point: UnixMs) -> String {
-    timestamp(point).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    timestamp(point)
+        .strftime("%Y-%m-%d %H:%M:%S UTC")
+        .to_string()
 }
 
 /// `2026-11-20 11:00:00+01:00`: the user's own time, in a form that every time option reads back.
@@ -206,7 +225,10 @@ pub fn local(point: UnixMs) -> String {
 
 /// `11:00:00`: the user's own time of the day.
 pub fn local_clock(point: UnixMs) -> String {
-    timestamp(point).to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+    timestamp(point)
+        .to_zoned(TimeZone::system())
+        .strftime("%H:%M:%S")
+        .to_string()
 }
 
 /// `2m ago`, `3d ago`, `just now`: how long ago, in its largest unit.
@@ -227,7 +249,10 @@ pub fn until(point: UnixMs, now: UnixMs) -> String {
     match left.as_millis() {
         0 => "due".to_owned(),
         1..1000 => format!("in {}", compact(left)),
-        _ => format!("in {}", compact(Duration::from_secs(left.as_secs_f64().round() as u64))),
+        _ => format!(
+            "in {}",
+            compact(Duration::from_secs(left.as_secs_f64().round() as u64))
+        ),
     }
 }
 
@@ -256,13 +281,25 @@ pub fn compact(duration: Duration) -> String {
     if seconds < 120 {
         return format!("{seconds}s");
     }
-    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, unit)| format!("{number}{unit}"))
+        .collect()
 }
 
 fn timestamp(point: UnixMs) -> Timestamp {
     // A journal written by another hand may hold a time beyond the calendar; show its nearest end instead of failing.
-    Timestamp::from_millisecond(point.0).unwrap_or(if point.0 < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_millisecond(point.0).unwrap_or(if point.0 < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
 }
 
 #[cfg(test)]
@@ -283,8 +320,14 @@ mod tests {
         assert_eq!(from("2026-11-20 10:00:00"), "2026-11-20T10:00:00.000Z");
         assert_eq!(from("2026-11-20 10:00:00 UTC"), "2026-11-20T10:00:00.000Z");
         assert_eq!(from("2026-11-20T10:00:00.345Z"), "2026-11-20T10:00:00.345Z");
-        assert_eq!(from("2026-11-20T10:00:00+02:00"), "2026-11-20T08:00:00.000Z");
-        assert_eq!(from("2026-11-20 10:00:00+02:00"), "2026-11-20T08:00:00.000Z");
+        assert_eq!(
+            from("2026-11-20T10:00:00+02:00"),
+            "2026-11-20T08:00:00.000Z"
+        );
+        assert_eq!(
+            from("2026-11-20 10:00:00+02:00"),
+            "2026-11-20T08:00:00.000Z"
+        );
         assert_eq!(from("now"), rfc3339(NOW));
         assert_eq!(from("15m"), "2026-11-21T09:45:00.123Z");
         assert_eq!(from("7d"), "2026-11-14T10:00:00.123Z");
@@ -302,13 +345,28 @@ mod tests {
             "2026-11-20 05:00:00 -0500",
             "2026-11-20 10:00:00",
         ] {
-            assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.000Z"), "{text}");
+            assert_eq!(
+                read(text).as_deref(),
+                Some("2026-11-20T10:00:00.000Z"),
+                "{text}"
+            );
         }
         for text in ["2026-11-20 10:00:00.345 UTC", "2026-11-20T10:00:00.345678Z"] {
-            assert_eq!(read(text).as_deref(), Some("2026-11-20T10:00:00.345Z"), "{text}");
+            assert_eq!(
+                read(text).as_deref(),
+                Some("2026-11-20T10:00:00.345Z"),
+                "{text}"
+            );
         }
-        for text in ["", "now", "15m", "2026-11-20", "yesterday", "2026-13-20 10:00:00 UTC", "2026-11-20 10:00:00 -050"]
-        {
+        for text in [
+            "",
+            "now",
+            "15m",
+            "2026-11-20",
+            "yesterday",
+            "2026-13-20 10:00:00 UTC",
+            "2026-11-20 10:00:00 -050",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         let date = parse_http_date("Fri, 20 Nov 2026 10:00:00 GMT").map(rfc3339);
@@ -320,9 +378,18 @@ mod tests {
     fn a_second_without_fractions_reaches_to_its_end_only_as_an_upper_edge() {
         let up_to = |text| rfc3339(parse_time(text, NOW, Edge::UpTo).unwrap());
         assert_eq!(up_to("2026-11-20T10:00:00Z"), "2026-11-20T10:00:00.999Z");
-        assert_eq!(up_to("2026-11-20 10:00:00+01:00"), "2026-11-20T09:00:00.999Z");
-        assert_eq!(up_to("2026-11-20T10:00:00.000Z"), "2026-11-20T10:00:00.000Z");
-        assert_eq!(up_to("2026-11-20T10:00:00.345Z"), "2026-11-20T10:00:00.345Z");
+        assert_eq!(
+            up_to("2026-11-20 10:00:00+01:00"),
+            "2026-11-20T09:00:00.999Z"
+        );
+        assert_eq!(
+            up_to("2026-11-20T10:00:00.000Z"),
+            "2026-11-20T10:00:00.000Z"
+        );
+        assert_eq!(
+            up_to("2026-11-20T10:00:00.345Z"),
+            "2026-11-20T10:00:00.345Z"
+        );
         assert_eq!(up_to("2026-11-20"), "2026-11-20T00:00:00.000Z");
         assert_eq!(up_to("now"), rfc3339(NOW));
     }
@@ -344,7 +411,10 @@ mod tests {
             "1e3s",
             "٣h",
         ] {
-            assert!(parse_time(text, NOW, Edge::From).is_err(), "{text:?} was taken");
+            assert!(
+                parse_time(text, NOW, Edge::From).is_err(),
+                "{text:?} was taken"
+            );
         }
     }
 
@@ -355,7 +425,10 @@ mod tests {
         assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
         assert_eq!(parse_duration("2w"), Ok(Duration::from_secs(14 * 86_400)));
-        assert_eq!(parse_duration("-3s"), Err(TimeError::Negative("-3s".into())));
+        assert_eq!(
+            parse_duration("-3s"),
+            Err(TimeError::Negative("-3s".into()))
+        );
         for text in ["", "60", "PT1H", "s", "1x", "99999999999999999999d"] {
             assert!(parse_duration(text).is_err(), "{text:?} was taken");
         }

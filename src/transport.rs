@@ -135,8 +135,10 @@ pub fn judge(rule: &Rule, result: Result<Response, NoResponse>) -> Outcome {
     match result {
         Ok(response) => Outcome {
             http_status: Some(response.status),
-            error: (!rule.success.contains(response.status))
-                .then(|| AttemptError { kind: ErrorKind::Status, message: refusal(rule, &response) }),
+            error: (!rule.success.contains(response.status)).then(|| AttemptError {
+                kind: ErrorKind::Status,
+                message: refusal(rule, &response),
+            }),
             maybe_received: false,
             response_body: Some(response.body),
             note: response.note,
@@ -153,7 +155,9 @@ pub fn judge(rule: &Rule, result: Result<Response, NoResponse>) -> Outcome {
 
 /// `503 Service Unavailable`: the code with the standard's own words for it. What the server wrote there is not kept.
 pub fn status_words(status: u16) -> String {
-    let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let reason = http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
     reason.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
 }
 
@@ -161,7 +165,9 @@ fn refusal(rule: &Rule, response: &Response) -> String {
     let status = status_words(response.status);
     match (response.status, &response.location) {
         (200..300, _) => format!("{status} is not {}", rule.success),
-        (300..400, Some(location)) => format!("{status} to {location}; redirects are never followed"),
+        (300..400, Some(location)) => {
+            format!("{status} to {location}; redirects are never followed")
+        }
         (300..400, None) => format!("{status}; redirects are never followed"),
         _ => status,
     }
@@ -172,7 +178,12 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, location: Option<&str>) -> Outcome {
-        let response = Response { status, location: location.map(str::to_owned), body: Vec::new(), note: None };
+        let response = Response {
+            status,
+            location: location.map(str::to_owned),
+            body: Vec::new(),
+            note: None,
+        };
         judge(&Rule::default(), Ok(response))
     }
 

@@ -29,5 +29,10 @@ pub trait Upstream: Send + Sync {
     ///
     /// # Errors
     /// Words for why there is no answer, without anything secret.
-    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String>;
+    fn relay(
+        &self,
+        capture: &Capture,
+        body: &Body,
+        room: &Arc<dyn Room>,
+    ) -> Result<Relayed, String>;
 }

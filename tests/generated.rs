@@ -9,20 +9,26 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const COMPLETIONS: [(&str, &str); 3] =
-    [("bash", "completions/hookfire.bash"), ("zsh", "completions/_hookfire"), ("fish", "completions/hookfire.fish")];
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "completions/hookfire.bash"),
+    ("zsh", "completions/_hookfire"),
+    ("fish", "completions/hookfire.fish"),
+];
 
 #[test]
 fn checked_in_files_are_what_the_program_generates() {
     let generated = generated();
-    let on_disk: Vec<PathBuf> =
-        ["completions", "man"].into_iter().flat_map(|folder| files(&root().join(folder))).collect();
+    let on_disk: Vec<PathBuf> = ["completions", "man"]
+        .into_iter()
+        .flat_map(|folder| files(&root().join(folder)))
+        .collect();
     if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
         for path in on_disk.iter().filter(|path| !generated.contains_key(*path)) {
             fs::remove_file(path).expect("a stale file can be removed");
         }
         for (path, content) in &generated {
-            fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder of the tree");
+            fs::create_dir_all(path.parent().expect("a file is in a folder"))
+                .expect("a folder of the tree");
             fs::write(path, content).expect("a generated file can be written");
         }
         return;
@@ -31,27 +37,47 @@ fn checked_in_files_are_what_the_program_generates() {
     for (path, content) in &generated {
         match fs::read(path) {
             Ok(now) if now == *content => {}
-            Ok(_) => wrong.push(format!("{} is not what the program generates", path.display())),
+            Ok(_) => wrong.push(format!(
+                "{} is not what the program generates",
+                path.display()
+            )),
             Err(e) => wrong.push(format!("{}: {e}", path.display())),
         }
     }
     let stale = on_disk.iter().filter(|path| !generated.contains_key(*path));
     wrong.extend(stale.map(|path| format!("{} is of no command", path.display())));
-    assert!(wrong.is_empty(), "{}\nrun: UPDATE=1 cargo test --test generated", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nrun: UPDATE=1 cargo test --test generated",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn each_shell_takes_its_completions_without_a_word() {
     for (shell, file) in COMPLETIONS {
         let (options, script): (&[&str], &str) = match shell {
-            "bash" => (&["--noprofile", "--norc"], "source \"$1\" && complete -p hookfire > /dev/null"),
-            "zsh" => (&["-f"], "autoload -U compinit && compinit -u -D && source \"$1\" && (( $+_comps[hookfire] ))"),
-            _ => (&["--no-config"], "source $argv[1]; and complete -c hookfire | string match -q '*fire*'"),
+            "bash" => (
+                &["--noprofile", "--norc"],
+                "source \"$1\" && complete -p hookfire > /dev/null",
+            ),
+            "zsh" => (
+                &["-f"],
+                "autoload -U compinit && compinit -u -D && source \"$1\" && (( $+_comps[hookfire] ))",
+            ),
+            _ => (
+                &["--no-config"],
+                "source $argv[1]; and complete -c hookfire | string match -q '*fire*'",
+            ),
         };
         let mut command = alone(shell);
         command.args(options).args(["-c", script]);
         // fish takes no name for the script itself.
-        let command = if shell == "fish" { &mut command } else { command.arg(shell) };
+        let command = if shell == "fish" {
+            &mut command
+        } else {
+            command.arg(shell)
+        };
         if let Some(output) = run(command.arg(root().join(file)), shell) {
             assert_silent(&output, &format!("{shell} reading {file}"));
         }
@@ -70,9 +96,16 @@ fn bash_completes_commands_options_and_values() {
         (&["hookfire", "failed", "list", "--output", "nd"], "ndjson"),
     ] {
         let mut command = alone("bash");
-        command.args(["--noprofile", "--norc", "-c", script, "bash"]).arg(root().join(COMPLETIONS[0].1)).args(words);
+        command
+            .args(["--noprofile", "--norc", "-c", script, "bash"])
+            .arg(root().join(COMPLETIONS[0].1))
+            .args(words);
         if let Some(output) = run(&mut command, "bash") {
-            assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{words:?}");
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout).trim(),
+                expected,
+                "{words:?}"
+            );
         }
     }
 }
@@ -84,18 +117,39 @@ fn each_page_has_the_sections_that_readers_look_for() {
     let version = env!("CARGO_PKG_VERSION");
     for page in &pages {
         let text = fs::read_to_string(page).expect("a page");
-        let name = page.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let title = format!(".TH \"{}\" \"1\" \"\" \"hookfire {version}\"", name.to_uppercase());
+        let name = page
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let title = format!(
+            ".TH \"{}\" \"1\" \"\" \"hookfire {version}\"",
+            name.to_uppercase()
+        );
         assert!(text.contains(&title), "{name}: no `{title}`");
         let is_group = text.contains("\n.SH COMMANDS\n");
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"] {
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "EXAMPLES",
+            "\"EXIT STATUS\"",
+            "ENVIRONMENT",
+            "FILES",
+        ] {
             let times = text.matches(&format!("\n.SH {section}\n")).count();
             let enough = times == 1 || section == "EXAMPLES" && is_group && times == 0;
             assert!(enough, "{name} has {times} sections {section}");
         }
-        for see in text.lines().filter_map(|line| line.strip_prefix("\\fBhookfire\\-")?.strip_suffix("\\fR(1)")) {
+        for see in text.lines().filter_map(|line| {
+            line.strip_prefix("\\fBhookfire\\-")?
+                .strip_suffix("\\fR(1)")
+        }) {
             let see = format!("man/hookfire-{}.1", see.replace("\\-", "-"));
-            assert!(root().join(&see).exists(), "{name} names {see}, which is not there");
+            assert!(
+                root().join(&see).exists(),
+                "{name} names {see}, which is not there"
+            );
         }
     }
 }
@@ -103,7 +157,10 @@ fn each_page_has_the_sections_that_readers_look_for() {
 #[test]
 fn examples_on_a_page_can_be_copied() {
     let page = root().join("man/hookfire-failed-list.1");
-    if let Some(output) = run(alone("groff").args(["-man", "-Tutf8", "-P-cbou"]).arg(page), "groff") {
+    if let Some(output) = run(
+        alone("groff").args(["-man", "-Tutf8", "-P-cbou"]).arg(page),
+        "groff",
+    ) {
         let page = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = "$ hookfire failed list --http-status 5xx --since '2026-11-20 18:00:00'";
         assert!(page.contains(line), "no `{line}` in\n{page}");
@@ -117,13 +174,18 @@ fn man_readers_have_no_complaint() {
         ("man", &["--warnings", "--local-file"]),
         ("mandoc", &["-Tlint", "-Wwarning"]),
     ] {
-        let Some(mut output) = run(alone(reader).args(options).args(pages()), reader) else { continue };
+        let Some(mut output) = run(alone(reader).args(options).args(pages()), reader) else {
+            continue;
+        };
         match reader {
             "man" => output.stdout.clear(),
             // A date would make each build differ.
             "mandoc" => {
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let said: Vec<&str> = said.lines().filter(|line| !line.contains("missing date")).collect();
+                let said: Vec<&str> = said
+                    .lines()
+                    .filter(|line| !line.contains("missing date"))
+                    .collect();
                 assert!(said.is_empty(), "mandoc: {}", said.join("\n"));
                 continue;
             }
@@ -137,28 +199,46 @@ fn man_readers_have_no_complaint() {
 fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for (shell, file) in COMPLETIONS {
-        files.insert(root().join(file), hookfire(&["generate", "completions", shell]).stdout);
+        files.insert(
+            root().join(file),
+            hookfire(&["generate", "completions", shell]).stdout,
+        );
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     hookfire(&["generate", "man", &folder.path().to_string_lossy()]);
     for page in self::files(folder.path()) {
         let name = page.file_name().expect("a file has a name");
-        files.insert(root().join("man").join(name), fs::read(&page).expect("a page"));
+        files.insert(
+            root().join("man").join(name),
+            fs::read(&page).expect("a page"),
+        );
     }
     files
 }
 
 fn hookfire(args: &[&str]) -> Output {
-    let output = alone(env!("CARGO_BIN_EXE_hookfire")).args(args).output().expect("hookfire runs");
-    assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {output:?}");
+    let output = alone(env!("CARGO_BIN_EXE_hookfire"))
+        .args(args)
+        .output()
+        .expect("hookfire runs");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{args:?}: {output:?}"
+    );
     output
 }
 
 /// A command that sees nothing of the user's own settings.
 fn alone(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", env!("CARGO_TARGET_TMPDIR")).env("LANG", "C.UTF-8").env("MANPAGER", "cat").env("PAGER", "cat");
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("LANG", "C.UTF-8")
+        .env("MANPAGER", "cat")
+        .env("PAGER", "cat");
     command
 }
 
@@ -178,7 +258,11 @@ fn run(command: &mut Command, program: &str) -> Option<Output> {
 fn assert_silent(output: &Output, what: &str) {
     let said = [output.stdout.as_slice(), &output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && said.is_empty(), "{what}: {}\n{said}", output.status);
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{what}: {}\n{said}",
+        output.status
+    );
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -187,7 +271,9 @@ fn pages() -> Vec<PathBuf> {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry of the tree").path()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry of the tree").path())
+        .collect();
     files.sort();
     files
 }

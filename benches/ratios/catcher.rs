@@ -30,7 +30,9 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
     let (ours, theirs) = (Sample::of(ours), Sample::of(theirs));
     let ratio = ours.median / theirs.median;
     table.push(Row {
-        what: format!("requests caught over {CONNECTIONS} connections, each stored before it is answered"),
+        what: format!(
+            "requests caught over {CONNECTIONS} connections, each stored before it is answered"
+        ),
         ours: rate(&ours),
         theirs: format!("nginx, storing nothing: {}", rate(&theirs)),
         ratio: Some(ratio),
@@ -38,7 +40,13 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
     });
     let grown = memory_after_captures(rivals, folder)?;
     let what = format!("memory over start after {CAPTURES} captures");
-    table.push(Row { what, ours: format!("{grown:.1} MB"), theirs: String::new(), ratio: None, aim: None });
+    table.push(Row {
+        what,
+        ours: format!("{grown:.1} MB"),
+        theirs: String::new(),
+        ratio: None,
+        aim: None,
+    });
     Ok(())
 }
 
@@ -47,7 +55,11 @@ fn listen(folder: &Path, args: &[&str]) -> Result<(Running, String), Failure> {
     let journal = folder.join(format!("{}.db", fs::read_dir(folder)?.count()));
     let ready = journal.with_extension("url");
     let mut command = runs::hookfire(folder, &journal);
-    command.args(["listen", "--port", "0", "--ready-file"]).arg(&ready).args(args).stdout(Stdio::piped());
+    command
+        .args(["listen", "--port", "0", "--ready-file"])
+        .arg(&ready)
+        .args(args)
+        .stdout(Stdio::piped());
     let mut child = command.spawn()?;
     let mut stdout = child.stdout.take().ok_or("stdout is piped")?;
     let running = Running(child);
@@ -67,7 +79,10 @@ fn memory_after_captures(rivals: &Rivals, folder: &Path) -> Result<f64, Failure>
     let (running, url) = listen(folder, &["--keep", "1000000"])?;
     let resident = || -> Result<f64, Failure> {
         let status = fs::read_to_string(format!("/proc/{}/status", running.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     };
     let before = resident()?;
@@ -76,7 +91,8 @@ fn memory_after_captures(rivals: &Rivals, folder: &Path) -> Result<f64, Failure>
         if caught >= CAPTURES as f64 {
             return Ok(resident()? - before);
         }
-        caught += f64::from(SECONDS) * rivals.wrk(folder, CONNECTIONS, SECONDS, &format!("{url}/hook"))?;
+        caught += f64::from(SECONDS)
+            * rivals.wrk(folder, CONNECTIONS, SECONDS, &format!("{url}/hook"))?;
     }
     Err(format!("only {caught} captures in ten rounds").into())
 }

@@ -33,9 +33,19 @@ type Posts = Vec<(&'static str, Command)>;
 fn posts(bench: &Bench, endpoint: &Endpoint, url: &str, pinned: bool) -> Posts {
     let home = bench.folder.path();
     let mut hookfire = runs::hookfire(home, &home.join("fire.db"));
-    hookfire.args(["fire", "--url", url, "--event"]).arg(&bench.event);
+    hookfire
+        .args(["fire", "--url", url, "--event"])
+        .arg(&bench.event);
     let mut curl = runs::quiet(&bench.rivals.curl, home);
-    curl.args(["-s", "-f", "-H", "Content-Type: application/xml", "--data-binary"]).arg(at(&bench.event)).arg(url);
+    curl.args([
+        "-s",
+        "-f",
+        "-H",
+        "Content-Type: application/xml",
+        "--data-binary",
+    ])
+    .arg(at(&bench.event))
+    .arg(url);
     if pinned {
         hookfire.arg("--cacert").arg(&endpoint.authority);
         curl.arg("--cacert").arg(&endpoint.authority);
@@ -43,8 +53,14 @@ fn posts(bench: &Bench, endpoint: &Endpoint, url: &str, pinned: bool) -> Posts {
     let mut posts = vec![("hookfire", hookfire), ("curl", curl)];
     if let Some(path) = &bench.rivals.xh {
         let mut xh = runs::quiet(path, home);
-        xh.args(["--ignore-stdin", "--check-status", "post", url, "Content-Type:application/xml"])
-            .arg(at(&bench.event));
+        xh.args([
+            "--ignore-stdin",
+            "--check-status",
+            "post",
+            url,
+            "Content-Type:application/xml",
+        ])
+        .arg(at(&bench.event));
         if pinned {
             xh.arg("--verify").arg(&endpoint.authority);
         }

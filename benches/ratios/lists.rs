@@ -18,10 +18,26 @@ const DELETED: usize = 1_000;
 
 /// What is looked at, with how many runs it gets.
 const LOOKS: [(&str, usize, &[&str]); 4] = [
-    ("`failed list --limit 50`", 20, &["failed", "list", "--limit", "50"]),
-    ("`retry --dry-run --before T`, which is 50", 20, &["retry", "--dry-run", "--before", "2026-01-01T00:00:49Z"]),
-    ("`retry --all --max 50 --dry-run`", 20, &["retry", "--all", "--max", "50", "--dry-run"]),
-    ("`retry --all --dry-run`", 3, &["retry", "--all", "--dry-run"]),
+    (
+        "`failed list --limit 50`",
+        20,
+        &["failed", "list", "--limit", "50"],
+    ),
+    (
+        "`retry --dry-run --before T`, which is 50",
+        20,
+        &["retry", "--dry-run", "--before", "2026-01-01T00:00:49Z"],
+    ),
+    (
+        "`retry --all --max 50 --dry-run`",
+        20,
+        &["retry", "--all", "--max", "50", "--dry-run"],
+    ),
+    (
+        "`retry --all --dry-run`",
+        3,
+        &["retry", "--all", "--dry-run"],
+    ),
 ];
 
 /// Measures each in both journals.
@@ -30,7 +46,10 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
     let journals = [(FEW, home.join("few.db")), (MANY, home.join("many.db"))];
     for (number, journal) in &journals {
         let took = import(home, journal, *number)?;
-        crate::tell(&format!("a journal of {number} deliveries, {:.0} a second", *number as f64 * 1e3 / took));
+        crate::tell(&format!(
+            "a journal of {number} deliveries, {:.0} a second",
+            *number as f64 * 1e3 / took
+        ));
     }
     let [few, many] = journals.map(|(_, journal)| journal);
     for (what, rounds, arguments) in LOOKS {
@@ -47,7 +66,12 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
         of_few.push(runs::milliseconds(&mut deletion(home, &few, round))?);
         of_many.push(runs::milliseconds(&mut deletion(home, &many, round))?);
     }
-    push(table, &format!("`failed delete --before T`, which is {DELETED}"), &Sample::of(of_few), &Sample::of(of_many));
+    push(
+        table,
+        &format!("`failed delete --before T`, which is {DELETED}"),
+        &Sample::of(of_few),
+        &Sample::of(of_many),
+    );
     Ok(())
 }
 
@@ -57,14 +81,22 @@ fn push(table: &mut Table, what: &str, few: &Sample, many: &Sample) {
         ours: milliseconds(many),
         theirs: format!("of ten thousand: {}", milliseconds(few)),
         ratio: Some(many.median / few.median),
-        aim: what.contains("failed list").then(|| Aim::at_most_ms(20.0, many.median)),
+        aim: what
+            .contains("failed list")
+            .then(|| Aim::at_most_ms(20.0, many.median)),
     });
 }
 
 /// Deletes the next oldest.
 fn deletion(home: &Path, journal: &Path, round: usize) -> Command {
     let mut command = runs::hookfire(home, journal);
-    command.args(["failed", "delete", "--yes", "--before", &time(round * DELETED - 1)]);
+    command.args([
+        "failed",
+        "delete",
+        "--yes",
+        "--before",
+        &time(round * DELETED - 1),
+    ]);
     command
 }
 
@@ -81,7 +113,10 @@ fn time(number: usize) -> String {
 fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, Failure> {
     let begun = std::time::Instant::now();
     let mut command = runs::hookfire(home, journal);
-    let mut child = command.args(["failed", "import", "-"]).stdin(Stdio::piped()).spawn()?;
+    let mut child = command
+        .args(["failed", "import", "-"])
+        .stdin(Stdio::piped())
+        .spawn()?;
     let mut list = BufWriter::with_capacity(1 << 16, child.stdin.take().ok_or("stdin is piped")?);
     list.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<webhooks-failures>\n")?;
     for number in 0..number {

@@ -27,8 +27,12 @@ const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 /// Measures some of it, and adds what came out to the table.
 type Group = fn(&Bench, &mut Table) -> Result<(), Failure>;
 
-const GROUPS: [(&str, Group); 4] =
-    [("fire", fire::measure), ("batch", batch::measure), ("catcher", catcher::measure), ("lists", lists::measure)];
+const GROUPS: [(&str, Group); 4] = [
+    ("fire", fire::measure),
+    ("batch", batch::measure),
+    ("catcher", catcher::measure),
+    ("lists", lists::measure),
+];
 
 /// What every group needs.
 struct Bench {
@@ -46,18 +50,33 @@ fn main() -> Result<(), Failure> {
     if !given("--bench") || given("--test") {
         return Ok(());
     }
-    let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|name| !name.starts_with("--")).collect();
+    let wanted: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("--"))
+        .collect();
     let known = GROUPS.map(|(name, _)| name);
     if let Some(stranger) = wanted.iter().find(|name| !known.contains(name)) {
-        return Err(format!("nothing here is called `{stranger}`; there are {}", known.join(", ")).into());
+        return Err(format!(
+            "nothing here is called `{stranger}`; there are {}",
+            known.join(", ")
+        )
+        .into());
     }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let event = folder.path().join("event.xml");
     std::fs::write(&event, event_numbered(1))?;
     let machine = Machine::look(folder.path())?;
-    let bench = Bench { rivals: Rivals::find()?, folder, event };
+    let bench = Bench {
+        rivals: Rivals::find()?,
+        folder,
+        event,
+    };
     let mut table = Table::default();
-    for (name, measure) in GROUPS.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {
+    for (name, measure) in GROUPS
+        .iter()
+        .filter(|(name, _)| wanted.is_empty() || wanted.contains(name))
+    {
         tell(&format!("measuring: {name}"));
         measure(&bench, &mut table)?;
     }

@@ -29,10 +29,25 @@ pub struct Rivals {
 impl Rivals {
     /// All of them, installed if they must be and can be.
     pub fn find() -> Result<Rivals, Failure> {
-        let (curl, wrk, nginx) = (program("curl", "curl")?, program("wrk", "wrk")?, program("nginx", "nginx-light")?);
+        let (curl, wrk, nginx) = (
+            program("curl", "curl")?,
+            program("wrk", "wrk")?,
+            program("nginx", "nginx-light")?,
+        );
         let (time, xargs) = (program("time", "time")?, program("xargs", "findutils")?);
-        let xh = if shell("apt-cache show xh") { program("xh", "xh").ok() } else { found("xh") };
-        Ok(Rivals { curl, wrk, xargs, time, xh, nginx })
+        let xh = if shell("apt-cache show xh") {
+            program("xh", "xh").ok()
+        } else {
+            found("xh")
+        };
+        Ok(Rivals {
+            curl,
+            wrk,
+            xargs,
+            time,
+            xh,
+            nginx,
+        })
     }
 
     /// nginx, answering every request with 200 and storing nothing: one worker, as the catcher has one thread for its
@@ -54,11 +69,27 @@ impl Rivals {
             ),
         )?;
         let mut nginx = Command::new(&self.nginx);
-        let running = Running(nginx.arg("-c").arg(&conf).arg("-p").arg(folder).stderr(Stdio::null()).spawn()?);
+        let running = Running(
+            nginx
+                .arg("-c")
+                .arg(&conf)
+                .arg("-p")
+                .arg(folder)
+                .stderr(Stdio::null())
+                .spawn()?,
+        );
         for _ in 0..500 {
             if TcpStream::connect(("127.0.0.1", tls)).is_ok() {
-                let (http, https) = (format!("http://127.0.0.1:{plain}/hook"), format!("https://127.0.0.1:{tls}/hook"));
-                return Ok(Endpoint { http, https, authority, _running: running });
+                let (http, https) = (
+                    format!("http://127.0.0.1:{plain}/hook"),
+                    format!("https://127.0.0.1:{tls}/hook"),
+                );
+                return Ok(Endpoint {
+                    http,
+                    https,
+                    authority,
+                    _running: running,
+                });
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -66,17 +97,35 @@ impl Rivals {
     }
 
     /// Requests a second that wrk gets answered: POSTs of an event over so many connections.
-    pub fn wrk(&self, folder: &Path, connections: usize, seconds: u32, url: &str) -> Result<f64, Failure> {
+    pub fn wrk(
+        &self,
+        folder: &Path,
+        connections: usize,
+        seconds: u32,
+        url: &str,
+    ) -> Result<f64, Failure> {
         let load = folder.join("load.lua");
         fs::write(&load, lua_request())?;
         let mut wrk = Command::new(&self.wrk);
-        wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]).arg(&load).arg(url);
+        wrk.args([
+            "-t1",
+            &format!("-c{connections}"),
+            &format!("-d{seconds}s"),
+            "-s",
+        ])
+        .arg(&load)
+        .arg(url);
         let text = String::from_utf8_lossy(&wrk.output()?.stdout).into_owned();
         if text.contains("Non-2xx") || text.contains("Socket errors") {
             return Err(format!("not every request was answered 200:\n{text}").into());
         }
-        let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-        Ok(line.ok_or_else(|| format!("wrk said:\n{text}"))?.trim().parse()?)
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Requests/sec:"));
+        Ok(line
+            .ok_or_else(|| format!("wrk said:\n{text}"))?
+            .trim()
+            .parse()?)
     }
 }
 
@@ -101,12 +150,18 @@ fn program(name: &str, package: &str) -> Result<String, Failure> {
 
 fn found(name: &str) -> Option<String> {
     let folders = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-    folders.into_iter().map(|folder| format!("{folder}/{name}")).find(|path| Path::new(path).is_file())
+    folders
+        .into_iter()
+        .map(|folder| format!("{folder}/{name}"))
+        .find(|path| Path::new(path).is_file())
 }
 
 fn shell(script: &str) -> bool {
     let mut sh = Command::new("sh");
-    sh.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    sh.args(["-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     sh.status().is_ok_and(|status| status.success())
 }
 
@@ -119,7 +174,9 @@ fn certify(folder: &Path) -> Result<PathBuf, Failure> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // Else both have one name, and curl takes the other for self-signed.
-    params.distinguished_name.push(DnType::CommonName, "the benchmark's own authority");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "the benchmark's own authority");
     let key = KeyPair::generate()?;
     let authority = folder.join("authority.pem");
     fs::write(&authority, params.self_signed(&key)?.pem())?;
@@ -133,7 +190,9 @@ fn certify(folder: &Path) -> Result<PathBuf, Failure> {
 
 /// What wrk sends.
 fn lua_request() -> String {
-    let mut lua = String::from("wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/xml\"\n");
+    let mut lua = String::from(
+        "wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/xml\"\n",
+    );
     let _ = writeln!(lua, "wrk.body = [[{}]]", event_numbered(1));
     lua
 }

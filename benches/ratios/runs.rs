@@ -22,7 +22,11 @@ impl Sample {
     pub fn of(mut values: Vec<f64>) -> Sample {
         values.sort_by(f64::total_cmp);
         let last = values.len() - 1;
-        Sample { low: values[last / 4], median: values[last / 2], high: values[last - last / 4] }
+        Sample {
+            low: values[last / 4],
+            median: values[last / 2],
+            high: values[last - last / 4],
+        }
     }
 }
 
@@ -39,8 +43,14 @@ impl Drop for Running {
 /// A program with nothing of this user's around it, and nobody who reads what it says.
 pub fn quiet(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
@@ -56,7 +66,11 @@ pub fn milliseconds(command: &mut Command) -> Result<f64, Failure> {
     let begun = Instant::now();
     let status = command.status()?;
     let took = begun.elapsed().as_secs_f64() * 1e3;
-    if status.success() { Ok(took) } else { Err(format!("{command:?} ended with {status}").into()) }
+    if status.success() {
+        Ok(took)
+    } else {
+        Err(format!("{command:?} ended with {status}").into())
+    }
 }
 
 /// What each of these takes, one run of each after the other, again and again. A first round only warms up.
@@ -85,7 +99,11 @@ pub fn peak_memory(time: &str, home: &Path, command: &Command) -> Result<f64, Fa
                 timed.env(name, value);
             }
         }
-        timed.args(["-f", "%M", "-o"]).arg(&told).arg(command.get_program()).args(command.get_args());
+        timed
+            .args(["-f", "%M", "-o"])
+            .arg(&told)
+            .arg(command.get_program())
+            .args(command.get_args());
         milliseconds(&mut timed)?;
         peaks.push(fs::read_to_string(&told)?.trim().parse::<f64>()? / 1024.0);
     }

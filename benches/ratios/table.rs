@@ -38,17 +38,26 @@ pub struct Aim {
 impl Aim {
     /// A ratio of at most this.
     pub fn ratio_at_most(most: f64, ratio: f64) -> Aim {
-        Aim { words: format!("at most {most:.2}"), met: ratio <= most }
+        Aim {
+            words: format!("at most {most:.2}"),
+            met: ratio <= most,
+        }
     }
 
     /// A ratio of at least this.
     pub fn ratio_at_least(least: f64, ratio: f64) -> Aim {
-        Aim { words: format!("at least {least:.2}"), met: ratio >= least }
+        Aim {
+            words: format!("at least {least:.2}"),
+            met: ratio >= least,
+        }
     }
 
     /// At most so many milliseconds, on any machine.
     pub fn at_most_ms(most: f64, ms: f64) -> Aim {
-        Aim { words: format!("at most {most} ms"), met: ms <= most }
+        Aim {
+            words: format!("at most {most} ms"),
+            met: ms <= most,
+        }
     }
 }
 
@@ -66,14 +75,31 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| what | hookfire | beside it | ratio | aim |\n|---|---|---|---|---|")?;
-        for Row { what, ours, theirs, ratio, aim } in &self.rows {
+        writeln!(
+            f,
+            "| what | hookfire | beside it | ratio | aim |\n|---|---|---|---|---|"
+        )?;
+        for Row {
+            what,
+            ours,
+            theirs,
+            ratio,
+            aim,
+        } in &self.rows
+        {
             let ratio = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-            let aim =
-                aim.as_ref().map(|Aim { words, met }| format!("{words}{}", if *met { "" } else { ", **missed**" }));
-            writeln!(f, "| {what} | {ours} | {theirs} | {ratio} | {} |", aim.unwrap_or_default())?;
+            let aim = aim.as_ref().map(|Aim { words, met }| {
+                format!("{words}{}", if *met { "" } else { ", **missed**" })
+            });
+            writeln!(
+                f,
+                "| {what} | {ours} | {theirs} | {ratio} | {} |",
+                aim.unwrap_or_default()
+            )?;
         }
-        self.remarks.iter().try_for_each(|words| writeln!(f, "\n{words}"))
+        self.remarks
+            .iter()
+            .try_for_each(|words| writeln!(f, "\n{words}"))
     }
 }
 
@@ -98,9 +124,15 @@ impl Machine {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cores = std::thread::available_parallelism()?;
         let cpus = read("/proc/cpuinfo");
-        let model =
-            cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
-        let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
+        let model = cpus
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map(|(_, name)| name);
+        let load = read("/proc/loadavg")
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         Ok(Machine(format!(
             "{}; {cores} cores ({}); Linux {}; load {load} when it began; a sync of one page takes {:.2} ms.",
             jiff::Zoned::now().date(),

@@ -55,7 +55,10 @@ impl DueQueue {
 
     /// All of them, in no order; the queue is empty then.
     pub fn drain(&mut self) -> Vec<i64> {
-        std::mem::take(&mut self.queue).into_iter().map(|Reverse(waiting)| waiting.id).collect()
+        std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|Reverse(waiting)| waiting.id)
+            .collect()
     }
 
     /// A time before which no lease of them ends.
@@ -80,8 +83,15 @@ impl DueQueue {
     /// Of the ones that `change` is asked about, keeps those for which it says a new time for their lease.
     pub fn retain(&mut self, mut change: impl FnMut(&Waiting) -> Option<UnixMs>) {
         let waiting = std::mem::take(self).queue.into_iter();
-        let renewed = |Reverse(waiting)| Some(Waiting { lease_until: change(&waiting)?, ..waiting });
-        waiting.filter_map(renewed).for_each(|waiting| self.push(waiting));
+        let renewed = |Reverse(waiting)| {
+            Some(Waiting {
+                lease_until: change(&waiting)?,
+                ..waiting
+            })
+        };
+        waiting
+            .filter_map(renewed)
+            .for_each(|waiting| self.push(waiting));
     }
 }
 

@@ -139,7 +139,11 @@ impl Pace {
     /// The most requests that the crew has at once: so many more wait there that a sender which gets free need not wait for
     /// the next one. Where it matters when each leaves, none does.
     fn at_hand(self) -> usize {
-        if self.in_turn || !self.far_ahead || self.rate.is_some() { self.jobs } else { self.jobs * 2 }
+        if self.in_turn || !self.far_ahead || self.rate.is_some() {
+            self.jobs
+        } else {
+            self.jobs * 2
+        }
     }
 }
 
@@ -220,7 +224,9 @@ pub struct Blocking;
 
 impl Patience for Blocking {
     fn receive(&self, events: &Receiver<Event>, time: Option<Duration>) -> Option<Event> {
-        events.recv_timeout(time.unwrap_or(INTERRUPT_GRAIN).min(INTERRUPT_GRAIN)).ok()
+        events
+            .recv_timeout(time.unwrap_or(INTERRUPT_GRAIN).min(INTERRUPT_GRAIN))
+            .ok()
     }
 }
 

@@ -33,7 +33,9 @@ enum Unit {
 
 /// Text that is no rate.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("cannot read `{0}` as a rate; write how many in a second, a minute or an hour: 10/s, 600/m or 100/h")]
+#[error(
+    "cannot read `{0}` as a rate; write how many in a second, a minute or an hour: 10/s, 600/m or 100/h"
+)]
 pub struct RateError(String);
 
 impl Rate {
@@ -68,8 +70,13 @@ impl FromStr for Rate {
         };
         let number = number.trim();
         let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let attempts = number.parse().ok().filter(|number| plain && (1..=MOST).contains(number));
-        attempts.map(|attempts| Rate { attempts, per }).ok_or_else(unreadable)
+        let attempts = number
+            .parse()
+            .ok()
+            .filter(|number| plain && (1..=MOST).contains(number));
+        attempts
+            .map(|attempts| Rate { attempts, per })
+            .ok_or_else(unreadable)
     }
 }
 
@@ -97,7 +104,11 @@ impl Bucket {
     /// A full one.
     pub fn new(rate: Rate) -> Bucket {
         let interval = rate.interval();
-        Bucket { interval, slack: interval * i128::from(rate.burst() - 1), even: None }
+        Bucket {
+            interval,
+            slack: interval * i128::from(rate.burst() - 1),
+            even: None,
+        }
     }
 
     /// Lets one through, or says when to ask again.
@@ -113,14 +124,17 @@ impl Bucket {
     /// The time from which one may pass; none if one may now.
     pub fn free_at(&self, now: UnixMs) -> Option<UnixMs> {
         let wait = self.even(now) - self.slack - i128::from(now.0) * NANOS_PER_MS;
-        let ms = i64::try_from((wait + NANOS_PER_MS - 1).div_euclid(NANOS_PER_MS)).unwrap_or(i64::MAX);
+        let ms =
+            i64::try_from((wait + NANOS_PER_MS - 1).div_euclid(NANOS_PER_MS)).unwrap_or(i64::MAX);
         (ms > 0).then(|| UnixMs(now.0.saturating_add(ms)))
     }
 
     fn even(&self, now: UnixMs) -> i128 {
         let nanos = i128::from(now.0) * NANOS_PER_MS;
         // Never further ahead than it can have got: a clock that was set back must not stop everything.
-        self.even.map_or(nanos, |even| even.clamp(nanos, nanos + self.slack + self.interval))
+        self.even.map_or(nanos, |even| {
+            even.clamp(nanos, nanos + self.slack + self.interval)
+        })
     }
 }
 
@@ -134,12 +148,29 @@ mod tests {
 
     #[test]
     fn rates_are_read_and_written_alike() {
-        for (text, shown) in
-            [("10/s", "10/s"), ("10", "10/s"), (" 600/m", "600/m"), ("1 / h", "1/h"), ("1000000000", "1000000000/s")]
-        {
+        for (text, shown) in [
+            ("10/s", "10/s"),
+            ("10", "10/s"),
+            (" 600/m", "600/m"),
+            ("1 / h", "1/h"),
+            ("1000000000", "1000000000/s"),
+        ] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), shown);
         }
-        for text in ["", "0", "0/s", "-1", "+1", "1.5/s", "1/d", "1/", "/s", "10/s/s", "1000000001", "٣"] {
+        for text in [
+            "",
+            "0",
+            "0/s",
+            "-1",
+            "+1",
+            "1.5/s",
+            "1/d",
+            "1/",
+            "/s",
+            "10/s/s",
+            "1000000001",
+            "٣",
+        ] {
             assert!(text.parse::<Rate>().is_err(), "{text:?} was taken");
         }
     }

@@ -49,7 +49,12 @@ const GIVEN_UP_AT_ONCE: usize = 500;
 
 /// An intent that is being committed.
 enum Intended {
-    New { event: Arc<[u8]>, shipment: CrewShipment, mark: u64, at: UnixMs },
+    New {
+        event: Arc<[u8]>,
+        shipment: CrewShipment,
+        mark: u64,
+        at: UnixMs,
+    },
     Again(Parcel),
 }
 
@@ -147,7 +152,10 @@ impl<'r> Run<'r> {
         let mut rounds = 0;
         loop {
             rounds += 1;
-            events.try_iter().take(EVENTS_AT_ONCE).for_each(|event| self.handle(event.0));
+            events
+                .try_iter()
+                .take(EVENTS_AT_ONCE)
+                .for_each(|event| self.handle(event.0));
             if self.stopping || self.engine.clock.interrupted() {
                 self.stop();
             }
@@ -160,13 +168,20 @@ impl<'r> Run<'r> {
             let mut next = events.try_recv().ok();
             if next.is_none() || rounds % ROUNDS_UNTIL_PAUSE == 0 {
                 let until = self.pause();
-                let until = if comes_back { Some(Duration::ZERO) } else { until };
+                let until = if comes_back {
+                    Some(Duration::ZERO)
+                } else {
+                    until
+                };
                 next = next.or_else(|| self.engine.patience.receive(events, until));
             }
             next.into_iter().for_each(|event| self.handle(event.0));
         }
         match self.halted {
-            Some(source) => Err(Halted { source, unrecorded: self.unrecorded }),
+            Some(source) => Err(Halted {
+                source,
+                unrecorded: self.unrecorded,
+            }),
             None => Ok(()),
         }
     }
@@ -174,8 +189,14 @@ impl<'r> Run<'r> {
     /// Says how it stands; gives the time for which nothing is to be done.
     fn pause(&mut self) -> Option<Duration> {
         let elapsed = self.elapsed();
-        let next_in = self.waiting.next_due().map(|due| due.saturating_sub(elapsed));
-        let pause = self.work.pause(&Gauge { waiting: self.waiting.len(), next_in });
+        let next_in = self
+            .waiting
+            .next_due()
+            .map(|due| due.saturating_sub(elapsed));
+        let pause = self.work.pause(&Gauge {
+            waiting: self.waiting.len(),
+            next_in,
+        });
         [pause, self.next_deed()].into_iter().flatten().min()
     }
 
@@ -196,7 +217,8 @@ impl<'r> Run<'r> {
 
     /// Whether nothing at all is under way.
     fn is_idle(&self) -> bool {
-        let under_way = self.committing.len() + self.ready.len() + self.on_wire.len() + self.landing.len();
+        let under_way =
+            self.committing.len() + self.ready.len() + self.on_wire.len() + self.landing.len();
         under_way + self.waiting.len() + self.others == 0
     }
 
@@ -206,10 +228,21 @@ impl<'r> Run<'r> {
             return None;
         }
         let (now, elapsed) = (self.now(), self.elapsed());
-        let due = self.waiting.next_due().filter(|due| *due > elapsed).map(|due| due - elapsed);
-        let renewal = if self.renewing { None } else { self.next_renewal() };
+        let due = self
+            .waiting
+            .next_due()
+            .filter(|due| *due > elapsed)
+            .map(|due| due - elapsed);
+        let renewal = if self.renewing {
+            None
+        } else {
+            self.next_renewal()
+        };
         let at = self.free_at.into_iter().chain(renewal).min();
-        [at.map(|at| at.since(now)), due].into_iter().flatten().min()
+        [at.map(|at| at.since(now)), due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn next_key(&mut self) -> u64 {
@@ -233,7 +266,10 @@ impl<'r> Run<'r> {
         while !self.stopping && self.on_wire.len() < self.engine.pace.at_hand() {
             let now = self.now();
             let Some(first) = self.ready.front() else {
-                let held_up = self.bucket.as_ref().is_some_and(|bucket| bucket.free_at(now).is_some());
+                let held_up = self
+                    .bucket
+                    .as_ref()
+                    .is_some_and(|bucket| bucket.free_at(now).is_some());
                 if !self.committing.is_empty() && !held_up {
                     self.window.starve();
                 }
@@ -254,17 +290,39 @@ impl<'r> Run<'r> {
     }
 
     fn send(&mut self, parcel: Parcel, now: UnixMs) {
-        let Parcel { delivery, event, shipment, made, leased_at, .. } = parcel;
+        let Parcel {
+            delivery,
+            event,
+            shipment,
+            made,
+            leased_at,
+            ..
+        } = parcel;
         self.window.sent(now.since(leased_at));
-        self.work.told(News::Sending { delivery: &delivery, made });
+        self.work.told(News::Sending {
+            delivery: &delivery,
+            made,
+        });
         let key = self.next_key();
         let request = event_request(&delivery.uuid, &event, &shipment);
         let crew = Rc::clone(&shipment.transport);
         let made = made.saturating_add(1);
-        self.on_wire.insert(key, Flight { delivery, shipment, made, bytes: event.len(), given_at: now });
+        self.on_wire.insert(
+            key,
+            Flight {
+                delivery,
+                shipment,
+                made,
+                bytes: event.len(),
+                given_at: now,
+            },
+        );
         let mail = self.mail.clone();
         // The other end is there until all has been told.
-        crew.begin(request, Box::new(move |answer| drop(mail.send(Event(What::Answered(key, answer))))));
+        crew.begin(
+            request,
+            Box::new(move |answer| drop(mail.send(Event(What::Answered(key, answer))))),
+        );
     }
 
     fn handle(&mut self, what: What) {
@@ -303,11 +361,26 @@ impl<'r> Run<'r> {
     }
 
     fn accepted(&mut self, key: u64, result: Result<Box<Delivery>, Arc<StoreError>>) {
-        let Some(Intended::New { event, shipment, mark, at }) = self.committing.remove(&key) else { return };
+        let Some(Intended::New {
+            event,
+            shipment,
+            mark,
+            at,
+        }) = self.committing.remove(&key)
+        else {
+            return;
+        };
         self.window.committed();
         match result {
             Ok(delivery) => {
-                self.ready.push_back(Parcel { delivery, turn: Turn::Mine, event, shipment, made: 0, leased_at: at });
+                self.ready.push_back(Parcel {
+                    delivery,
+                    turn: Turn::Mine,
+                    event,
+                    shipment,
+                    made: 0,
+                    leased_at: at,
+                });
             }
             Err(e) => {
                 self.bytes -= event.len();
@@ -322,7 +395,9 @@ impl<'r> Run<'r> {
     }
 
     fn begun(&mut self, key: u64, result: Result<Begun, Arc<StoreError>>) {
-        let Some(Intended::Again(mut parcel)) = self.committing.remove(&key) else { return };
+        let Some(Intended::Again(mut parcel)) = self.committing.remove(&key) else {
+            return;
+        };
         self.window.committed();
         match result {
             Ok(Begun::Attempt(number)) => {
@@ -337,8 +412,16 @@ impl<'r> Run<'r> {
     }
 
     fn answered(&mut self, key: u64, answer: Answer) {
-        let Some(flight) = self.on_wire.remove(&key) else { return };
-        let Flight { delivery, shipment, made, bytes, given_at } = flight;
+        let Some(flight) = self.on_wire.remove(&key) else {
+            return;
+        };
+        let Flight {
+            delivery,
+            shipment,
+            made,
+            bytes,
+            given_at,
+        } = flight;
         self.bytes -= bytes;
         let Answer { duration, result } = answer;
         // It may have waited for a sender.
@@ -348,33 +431,78 @@ impl<'r> Run<'r> {
         let due = self.now().plus(interval);
         let next = match (&outcome.error, shipment.next) {
             (None, _) => Next::Delivered,
-            (Some(_), NextBy::Waiting) if self.stopping || self.engine.clock.interrupted() => Next::Interrupted,
+            (Some(_), NextBy::Waiting) if self.stopping || self.engine.clock.interrupted() => {
+                Next::Interrupted
+            }
             // What the endpoint said counts, whoever wants this process to end.
-            (Some(error), NextBy::Schedule) if error.kind == ErrorKind::Interrupted => Next::Interrupted,
+            (Some(error), NextBy::Schedule) if error.kind == ErrorKind::Interrupted => {
+                Next::Interrupted
+            }
             (Some(_), _) if made >= shipment.rule.attempts() => Next::Failed,
             (Some(_), NextBy::Schedule) => Next::Scheduled { due },
-            (Some(_), NextBy::Waiting) => Next::RetryAt { due, lease_until: due.plus(LEASE_GRACE) },
+            (Some(_), NextBy::Waiting) => Next::RetryAt {
+                due,
+                lease_until: due.plus(LEASE_GRACE),
+            },
         };
         let attempts = Some((made, shipment.rule.attempts()));
         let (ended_at, elapsed) = (left_at.plus(duration), self.elapsed());
-        self.land(Landing { delivery, attempts, duration, outcome, next, ended_at, elapsed, interval }, Some(left_at));
+        self.land(
+            Landing {
+                delivery,
+                attempts,
+                duration,
+                outcome,
+                next,
+                ended_at,
+                elapsed,
+                interval,
+            },
+            Some(left_at),
+        );
     }
 
     fn land(&mut self, landing: Landing, left_at: Option<UnixMs>) {
         let key = self.next_key();
         let (id, number) = (landing.delivery.id, landing.delivery.attempt_count);
-        let (duration, next, outcome) = (landing.duration, landing.next, Arc::clone(&landing.outcome));
-        let ended = Ended { id, number, left_at, duration, outcome, next };
-        self.engine.ledger.finish(ended, self.done(move |recorded| What::Recorded(key, recorded)));
+        let (duration, next, outcome) =
+            (landing.duration, landing.next, Arc::clone(&landing.outcome));
+        let ended = Ended {
+            id,
+            number,
+            left_at,
+            duration,
+            outcome,
+            next,
+        };
+        self.engine.ledger.finish(
+            ended,
+            self.done(move |recorded| What::Recorded(key, recorded)),
+        );
         self.landing.insert(key, landing);
     }
 
     fn recorded(&mut self, key: u64, result: Result<(), Arc<StoreError>>) {
-        let Some(landing) = self.landing.remove(&key) else { return };
-        let Landing { mut delivery, attempts, duration, outcome, next, ended_at, elapsed, interval } = landing;
+        let Some(landing) = self.landing.remove(&key) else {
+            return;
+        };
+        let Landing {
+            mut delivery,
+            attempts,
+            duration,
+            outcome,
+            next,
+            ended_at,
+            elapsed,
+            interval,
+        } = landing;
         if let Err(e) = result {
             if attempts.is_some() {
-                let came_of_it = outcome.error.as_ref().map_or("delivered", |error| &error.message).to_owned();
+                let came_of_it = outcome
+                    .error
+                    .as_ref()
+                    .map_or("delivered", |error| &error.message)
+                    .to_owned();
                 self.unrecorded.push((delivery.id, came_of_it));
             }
             return self.halt(e);
@@ -382,13 +510,24 @@ impl<'r> Run<'r> {
         settle(&mut delivery, &outcome, next, ended_at);
         if let Some((made, allowed)) = attempts {
             let next_in = delivery.next_attempt_at.map(|_| interval);
-            let attempted = Attempted { made, allowed, duration, outcome: &outcome, next_in };
+            let attempted = Attempted {
+                made,
+                allowed,
+                duration,
+                outcome: &outcome,
+                next_in,
+            };
             self.work.told(News::Attempted(&delivery, attempted));
         }
         match (next, attempts) {
             (Next::RetryAt { lease_until, .. }, Some((made, _))) => {
                 let due = elapsed.saturating_add(interval);
-                self.waiting.push(Waiting { due, id: delivery.id, made, lease_until });
+                self.waiting.push(Waiting {
+                    due,
+                    id: delivery.id,
+                    made,
+                    lease_until,
+                });
             }
             _ => self.work.told(News::Ended(&delivery)),
         }

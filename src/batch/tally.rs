@@ -11,14 +11,21 @@ const DAY_US: u64 = 86_400 * 1_000_000;
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        Latencies(Histogram::new_with_bounds(1, DAY_US, 2).expect("the bounds and digits are within the crate's own"))
+        Latencies(
+            Histogram::new_with_bounds(1, DAY_US, 2)
+                .expect("the bounds and digits are within the crate's own"),
+        )
     }
 }
 
 impl Latencies {
     /// One more.
     pub fn add(&mut self, duration: Duration) {
-        self.0.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(DAY_US).clamp(1, DAY_US));
+        self.0.saturating_record(
+            u64::try_from(duration.as_micros())
+                .unwrap_or(DAY_US)
+                .clamp(1, DAY_US),
+        );
     }
 
     /// The durations that half of them, 99 of 100, and all did not exceed; none if there is none.

@@ -61,14 +61,32 @@ impl Caller {
     fn resending(world: &Rc<World>, ids: &[i64]) -> Caller {
         let kept = world.kept.borrow();
         let attempts = |id| kept.get(id).map_or(0, |kept| kept.delivery.attempt_count);
-        let resent = ids.iter().map(|id| Seen { id: *id, attempts: attempts(id) }).collect();
-        Caller { resent, rule: Rule { retries: 0, ..Rule::default() }, ..Caller::new(world, 0) }
+        let resent = ids
+            .iter()
+            .map(|id| Seen {
+                id: *id,
+                attempts: attempts(id),
+            })
+            .collect();
+        Caller {
+            resent,
+            rule: Rule {
+                retries: 0,
+                ..Rule::default()
+            },
+            ..Caller::new(world, 0)
+        }
     }
 }
 
 impl Work for Caller {
     fn next(&mut self) -> Task {
-        let failed = self.ended.iter().rev().take_while(|end| end.ends_with("failed")).count();
+        let failed = self
+            .ended
+            .iter()
+            .rev()
+            .take_while(|end| end.ends_with("failed"))
+            .count();
         if failed >= self.stop_after {
             return Task::End;
         }
@@ -80,8 +98,16 @@ impl Work for Caller {
         }
         self.new -= 1;
         self.marks += 1;
-        let (delivery, shipment) = (self.world.new_delivery(&self.rule), self.world.shipment(&self.rule));
-        Task::Fire { delivery, event: EVENT.into(), shipment, mark: self.marks }
+        let (delivery, shipment) = (
+            self.world.new_delivery(&self.rule),
+            self.world.shipment(&self.rule),
+        );
+        Task::Fire {
+            delivery,
+            event: EVENT.into(),
+            shipment,
+            mark: self.marks,
+        }
     }
 
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
@@ -101,12 +127,17 @@ impl Work for Caller {
         match news {
             News::Ended(delivery) | News::Ignored(delivery) => {
                 let kept = &self.world.kept.borrow()[&delivery.id];
-                assert_eq!(kept.delivery.status, delivery.status, "told and not recorded");
+                assert_eq!(
+                    kept.delivery.status, delivery.status,
+                    "told and not recorded"
+                );
                 assert!(!kept.recorded.contains(&false) || delivery.status == Status::Interrupted);
-                self.ended.push(format!("#{} {}", delivery.id, delivery.status.as_str()));
+                self.ended
+                    .push(format!("#{} {}", delivery.id, delivery.status.as_str()));
             }
             News::Attempted(delivery, attempt) => {
-                let recorded = self.world.kept.borrow()[&delivery.id].recorded[delivery.attempt_count as usize - 1];
+                let recorded = self.world.kept.borrow()[&delivery.id].recorded
+                    [delivery.attempt_count as usize - 1];
                 assert!(recorded, "told and not recorded");
                 self.attempts.push((delivery.id, attempt.made));
             }
@@ -124,10 +155,20 @@ impl Work for Caller {
 }
 
 fn pace(jobs: usize) -> Pace {
-    Pace { jobs, rate: None, in_turn: false, far_ahead: true }
+    Pace {
+        jobs,
+        rate: None,
+        in_turn: false,
+        far_ahead: true,
+    }
 }
 
-const IN_TURN: Pace = Pace { jobs: 1, rate: None, in_turn: true, far_ahead: true };
+const IN_TURN: Pace = Pace {
+    jobs: 1,
+    rate: None,
+    in_turn: true,
+    far_ahead: true,
+};
 
 fn always(takes: Duration, code: u16) -> Answers {
     Box::new(move |_, _| (takes, status(code)))
@@ -135,7 +176,16 @@ fn always(takes: Duration, code: u16) -> Answers {
 
 /// Every tenth delivery is refused once.
 fn tenth_refused() -> Answers {
-    Box::new(|id, number| (ms(1), status(if id % 10 == 0 && number == 1 { 503 } else { 200 })))
+    Box::new(|id, number| {
+        (
+            ms(1),
+            status(if id % 10 == 0 && number == 1 {
+                503
+            } else {
+                200
+            }),
+        )
+    })
 }
 
 fn sent_of(world: &World) -> BTreeMap<i64, Vec<i64>> {
@@ -156,7 +206,11 @@ fn many_are_delivered_each_once_and_share_their_commits() {
     assert!(sent_of(&world).values().all(|sent| sent.len() == 1));
     // Eight senders, a millisecond each: as fast as they are, but for the beginning.
     assert!(world.elapsed() < ms(250 + 30), "{:?}", world.elapsed());
-    assert!(world.commits.borrow().len() < 300, "{} commits", world.commits.borrow().len());
+    assert!(
+        world.commits.borrow().len() < 300,
+        "{} commits",
+        world.commits.borrow().len()
+    );
 }
 
 #[test]
@@ -165,11 +219,19 @@ fn one_that_waits_holds_up_nobody_and_is_sent_when_it_is_due() {
     let mut caller = Caller::new(&world, 1_000);
     world.run(pace(8), &mut caller).unwrap();
     assert_eq!(caller.ended.len(), 1_000);
-    assert!(caller.ended[..900].iter().all(|end| !end.ends_with("0 delivered")), "first all that need not wait");
+    assert!(
+        caller.ended[..900]
+            .iter()
+            .all(|end| !end.ends_with("0 delivered")),
+        "first all that need not wait"
+    );
     for (id, sent) in sent_of(&world) {
         match sent[..] {
             [_] => assert_ne!(id % 10, 0),
-            [first, second] => assert!((60_001..60_100).contains(&(second - first)), "#{id}: {sent:?}"),
+            [first, second] => assert!(
+                (60_001..60_100).contains(&(second - first)),
+                "#{id}: {sent:?}"
+            ),
             _ => panic!("#{id}: {sent:?}"),
         }
     }
@@ -180,29 +242,59 @@ fn one_that_waits_holds_up_nobody_and_is_sent_when_it_is_due() {
 #[test]
 fn no_new_ones_are_taken_while_too_many_wait_and_all_are_in_the_end() {
     let new = 3 * WAITING as u64;
-    let world = World::new(Box::new(|_, number| (ms(1), status(if number == 1 { 503 } else { 200 }))));
+    let world = World::new(Box::new(|_, number| {
+        (ms(1), status(if number == 1 { 503 } else { 200 }))
+    }));
     let mut caller = Caller::new(&world, new);
     world.run(pace(8), &mut caller).unwrap();
     assert_eq!(caller.ended.len() as u64, new);
     assert!(caller.ended.iter().all(|end| end.ends_with("delivered")));
     // Those that were under way when there were as many as may be wait as well.
     let most = WAITING + 8 + 2 * MOST;
-    assert!((WAITING..most).contains(&caller.most_waiting), "{}", caller.most_waiting);
+    assert!(
+        (WAITING..most).contains(&caller.most_waiting),
+        "{}",
+        caller.most_waiting
+    );
     let firsts: Vec<i64> = sent_of(&world).into_values().map(|sent| sent[0]).collect();
-    assert!(firsts.iter().any(|first| *first >= 60_000), "some were not taken before others were sent again");
+    assert!(
+        firsts.iter().any(|first| *first >= 60_000),
+        "some were not taken before others were sent again"
+    );
 }
 
 #[test]
 fn the_rule_ends_what_never_succeeds() {
     let world = World::new(Box::new(|_, _| (ms(5), no_response(ErrorKind::Reset))));
     let mut caller = Caller::new(&world, 3);
-    caller.rule = Rule { retries: 2, interval: ms(1_000), ..Rule::default() };
+    caller.rule = Rule {
+        retries: 2,
+        interval: ms(1_000),
+        ..Rule::default()
+    };
     world.run(pace(2), &mut caller).unwrap();
     assert_eq!(caller.ended, ["#1 failed", "#2 failed", "#3 failed"]);
-    assert!(sent_of(&world).values().all(|sent| sent.len() == 3), "{:?}", sent_of(&world));
+    assert!(
+        sent_of(&world).values().all(|sent| sent.len() == 3),
+        "{:?}",
+        sent_of(&world)
+    );
     let mut attempts = caller.attempts.clone();
     attempts.sort_unstable();
-    assert_eq!(attempts, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]);
+    assert_eq!(
+        attempts,
+        [
+            (1, 1),
+            (1, 2),
+            (1, 3),
+            (2, 1),
+            (2, 2),
+            (2, 3),
+            (3, 1),
+            (3, 2),
+            (3, 3)
+        ]
+    );
 }
 
 #[test]
@@ -211,7 +303,11 @@ fn a_slow_endpoint_has_few_written_down_ahead_of_it() {
     let mut caller = Caller::new(&world, 400);
     world.interrupt_at.set(Some(at(102_000)));
     world.run(pace(4), &mut caller).unwrap();
-    let interrupted = caller.ended.iter().filter(|end| end.ends_with("interrupted")).count();
+    let interrupted = caller
+        .ended
+        .iter()
+        .filter(|end| end.ends_with("interrupted"))
+        .count();
     // On the wire or at hand, and those ahead.
     assert!((8..=20).contains(&interrupted), "{interrupted}");
     assert!(caller.new > 250, "the others were never looked at");
@@ -221,13 +317,28 @@ fn a_slow_endpoint_has_few_written_down_ahead_of_it() {
 fn no_more_leave_in_a_time_than_the_rate_says() {
     let world = World::new(tenth_refused());
     let mut caller = Caller::new(&world, 200);
-    caller.rule = Rule { interval: ms(700), ..Rule::default() };
-    world.run(Pace { rate: Some("50/s".parse().unwrap()), ..pace(8) }, &mut caller).unwrap();
+    caller.rule = Rule {
+        interval: ms(700),
+        ..Rule::default()
+    };
+    world
+        .run(
+            Pace {
+                rate: Some("50/s".parse().unwrap()),
+                ..pace(8)
+            },
+            &mut caller,
+        )
+        .unwrap();
     let mut sent: Vec<i64> = sent_of(&world).into_values().flatten().collect();
     sent.sort_unstable();
     assert_eq!(sent.len(), 220);
     assert!(sent.windows(2).all(|two| two[1] - two[0] >= 20), "{sent:?}");
-    assert!(world.elapsed() < ms(220 * 20 + 1_000), "{:?}", world.elapsed());
+    assert!(
+        world.elapsed() < ms(220 * 20 + 1_000),
+        "{:?}",
+        world.elapsed()
+    );
 }
 
 /// Whatever is accepted ends, told as it is recorded.
@@ -236,12 +347,20 @@ fn assert_nothing_is_lost(world: &World, caller: &Caller) {
     for (id, kept) in &*kept {
         let told = format!("#{id} {}", kept.delivery.status.as_str());
         assert_ne!(kept.delivery.status, Status::Pending, "#{id}");
-        assert_eq!(caller.ended.iter().filter(|end| **end == told).count(), 1, "{told}: {:?}", caller.ended);
+        assert_eq!(
+            caller.ended.iter().filter(|end| **end == told).count(),
+            1,
+            "{told}: {:?}",
+            caller.ended
+        );
         assert!(!kept.recorded.contains(&false), "#{id} {:?}", kept.recorded);
     }
     assert_eq!(caller.ended.len(), kept.len());
     for (when, id, number) in &*world.sent.borrow() {
-        assert!(kept[id].recorded.len() >= *number as usize, "#{id} was sent at {when:?}");
+        assert!(
+            kept[id].recorded.len() >= *number as usize,
+            "#{id} was sent at {when:?}"
+        );
     }
 }
 
@@ -253,8 +372,15 @@ fn ctrl_c_at_any_moment_leaves_nothing_pending() {
         let mut caller = Caller::new(&world, 500);
         world.run(pace(4), &mut caller).unwrap();
         assert_nothing_is_lost(&world, &caller);
-        assert_eq!(world.kept.borrow().len() as u64 + caller.new, 500, "what was not taken is unread");
-        assert!(world.elapsed() <= ms(60_500).min(Duration::from_millis(moment.unsigned_abs()) + ms(60)));
+        assert_eq!(
+            world.kept.borrow().len() as u64 + caller.new,
+            500,
+            "what was not taken is unread"
+        );
+        assert!(
+            world.elapsed()
+                <= ms(60_500).min(Duration::from_millis(moment.unsigned_abs()) + ms(60))
+        );
     }
 }
 
@@ -275,21 +401,47 @@ fn a_journal_that_fails_stops_all_and_what_was_sent_unrecorded_is_told() {
         // What was accepted is a beginning of what was read, without a gap.
         let accepted = kept.len() as u64;
         caller.not_taken.sort_unstable();
-        assert_eq!(caller.not_taken, (accepted + 1..=caller.marks).collect::<Vec<_>>());
+        assert_eq!(
+            caller.not_taken,
+            (accepted + 1..=caller.marks).collect::<Vec<_>>()
+        );
     }
 }
 
 #[test]
 fn a_crew_of_one_that_is_to_do_one_after_the_other_does() {
-    let world = World::new(Box::new(|id, number| (ms(10), status(if id == 2 && number < 9 { 503 } else { 200 }))));
+    let world = World::new(Box::new(|id, number| {
+        (
+            ms(10),
+            status(if id == 2 && number < 9 { 503 } else { 200 }),
+        )
+    }));
     for id in 1..=3 {
-        world.failed_earlier(id, if id == 2 { Status::Interrupted } else { Status::Failed });
+        world.failed_earlier(
+            id,
+            if id == 2 {
+                Status::Interrupted
+            } else {
+                Status::Failed
+            },
+        );
     }
     let mut caller = Caller::resending(&world, &[3, 2, 1]);
-    caller.rule = Rule { retries: 5, ..Rule::default() };
+    caller.rule = Rule {
+        retries: 5,
+        ..Rule::default()
+    };
     world.run(IN_TURN, &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#3 delivered", "#2 delivered", "#1 delivered"]);
-    let order: Vec<(i64, u32)> = world.sent.borrow().iter().map(|(_, id, number)| (*id, *number)).collect();
+    assert_eq!(
+        caller.ended,
+        ["#3 delivered", "#2 delivered", "#1 delivered"]
+    );
+    let order: Vec<(i64, u32)> = world
+        .sent
+        .borrow()
+        .iter()
+        .map(|(_, id, number)| (*id, *number))
+        .collect();
     assert_eq!(order, [(3, 7), (2, 7), (2, 8), (2, 9), (1, 7)]);
     assert!(world.elapsed() >= ms(120_000));
 }
@@ -352,9 +504,17 @@ fn work_may_come_later() {
     }
     let bell = mail.bell();
     world.plan(at(10_000), move |_| bell.ring());
-    let mut work = Trickle { caller: Caller::new(&world, 0), pending, over_at: at(10_000) };
+    let mut work = Trickle {
+        caller: Caller::new(&world, 0),
+        pending,
+        over_at: at(10_000),
+    };
     world.run_with(mail, pace(2), &mut work).unwrap();
-    let sent: Vec<i64> = sent_of(&world).into_values().flatten().map(|when| when / 1_000).collect();
+    let sent: Vec<i64> = sent_of(&world)
+        .into_values()
+        .flatten()
+        .map(|when| when / 1_000)
+        .collect();
     assert_eq!(sent, [1, 1, 2, 2, 3, 3]);
     assert_eq!(work.caller.ended.len(), 6);
 }

@@ -28,7 +28,11 @@ impl Window {
     /// For so many senders, far ahead of them or not; one ahead at first.
     pub fn new(jobs: usize, far: bool) -> Window {
         let per_job = if far { MOST_PER_JOB } else { FEW_PER_JOB };
-        Window { ahead: 1, most: jobs.saturating_mul(per_job).min(MOST), starved: false }
+        Window {
+            ahead: 1,
+            most: jobs.saturating_mul(per_job).min(MOST),
+            starved: false,
+        }
     }
 
     /// The most intents now.
@@ -78,6 +82,9 @@ mod tests {
             window.sent(Duration::from_secs(1));
         }
         assert_eq!(window.ahead(), 1);
-        assert_eq!((Window::new(10_000, true).most, Window::new(4, false).most), (MOST, 4));
+        assert_eq!(
+            (Window::new(10_000, true).most, Window::new(4, false).most),
+            (MOST, 4)
+        );
     }
 }

@@ -20,7 +20,9 @@ use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::event::Wire;
 use crate::rule::Rule;
 use crate::secret::{Redactor, Secret};
-use crate::store::{Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, Slot, StoreError, Turn};
+use crate::store::{
+    Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, Slot, StoreError, Turn,
+};
 use crate::switchboard::Switch;
 use crate::target::{Resolved, Target};
 use crate::time::{Clock, UnixMs, Woken};
@@ -90,7 +92,10 @@ pub fn at(ms: i64) -> UnixMs {
 }
 
 fn locked() -> Arc<StoreError> {
-    Arc::new(StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) })
+    Arc::new(StoreError::Locked {
+        path: "journal.db".into(),
+        waited: Duration::from_secs(10),
+    })
 }
 
 impl World {
@@ -124,9 +129,21 @@ impl World {
         self.run_with(Mail::default(), pace, work)
     }
 
-    pub fn run_with(self: &Rc<World>, mail: Mail, pace: Pace, work: &mut dyn Work) -> Result<(), Halted> {
+    pub fn run_with(
+        self: &Rc<World>,
+        mail: Mail,
+        pace: Pace,
+        work: &mut dyn Work,
+    ) -> Result<(), Halted> {
         *self.senders.borrow_mut() = vec![T0; pace.jobs];
-        Engine { store: &**self, ledger: &**self, clock: &**self, patience: &**self, pace }.run(mail, work)
+        Engine {
+            store: &**self,
+            ledger: &**self,
+            clock: &**self,
+            patience: &**self,
+            pace,
+        }
+        .run(mail, work)
     }
 
     pub fn shipment(self: &Rc<World>, rule: &Rule) -> super::CrewShipment {
@@ -134,7 +151,11 @@ impl World {
     }
 
     /// One to an endpoint that is given so long to answer.
-    pub fn shipment_within(self: &Rc<World>, rule: &Rule, timeout: Duration) -> super::CrewShipment {
+    pub fn shipment_within(
+        self: &Rc<World>,
+        rule: &Rule,
+        timeout: Duration,
+    ) -> super::CrewShipment {
         self.shipment_of(rule, NextBy::Waiting, timeout)
     }
 
@@ -143,9 +164,17 @@ impl World {
         self.shipment_of(rule, next, TIMEOUT)
     }
 
-    fn shipment_of(self: &Rc<World>, rule: &Rule, next: NextBy, timeout: Duration) -> super::CrewShipment {
-        let resolved =
-            Resolved { url: Secret::new("https://example.com/"), headers: Vec::new(), redactor: Redactor::default() };
+    fn shipment_of(
+        self: &Rc<World>,
+        rule: &Rule,
+        next: NextBy,
+        timeout: Duration,
+    ) -> super::CrewShipment {
+        let resolved = Resolved {
+            url: Secret::new("https://example.com/"),
+            headers: Vec::new(),
+            redactor: Redactor::default(),
+        };
         let transport: Rc<dyn Crew> = Rc::new(Senders(Rc::clone(self), timeout));
         Rc::new(Shipment {
             transport,
@@ -162,16 +191,38 @@ impl World {
     pub fn new_delivery(&self, rule: &Rule) -> Box<Delivery> {
         let target = Target::from_url("https://example.com/").unwrap();
         let (event_type, action, wire) = ("account", "created", Wire::Xml);
-        let new = NewDelivery { event_type, action, event: EVENT, endpoint: None, target: &target, wire, rule };
+        let new = NewDelivery {
+            event_type,
+            action,
+            event: EVENT,
+            endpoint: None,
+            target: &target,
+            wire,
+            rule,
+        };
         Box::new(new.accepted(self.now()))
     }
 
     /// A delivery that had six attempts earlier.
     pub fn failed_earlier(&self, id: i64, status: Status) {
         let delivery = self.new_delivery(&Rule::default());
-        let delivery = Delivery { id, uuid: id.to_string(), status, attempt_count: 6, ..*delivery };
+        let delivery = Delivery {
+            id,
+            uuid: id.to_string(),
+            status,
+            attempt_count: 6,
+            ..*delivery
+        };
         let recorded = vec![true; 6];
-        self.kept.borrow_mut().insert(id, Kept { delivery, lease_until: None, stolen: false, recorded });
+        self.kept.borrow_mut().insert(
+            id,
+            Kept {
+                delivery,
+                lease_until: None,
+                stolen: false,
+                recorded,
+            },
+        );
     }
 
     pub fn status(&self, id: i64) -> Status {
@@ -181,7 +232,9 @@ impl World {
     /// Has something happen then.
     pub fn plan(&self, when: UnixMs, deed: impl FnOnce(&World) + 'static) {
         self.planned.set(self.planned.get() + 1);
-        self.agenda.borrow_mut().insert((when, self.planned.get()), Box::new(deed));
+        self.agenda
+            .borrow_mut()
+            .insert((when, self.planned.get()), Box::new(deed));
     }
 
     fn submit(&self, looks_ahead: bool, entry: Entry) {
@@ -196,24 +249,43 @@ impl World {
             return;
         }
         let unlocked = self.unlocked_at().filter(|_| !self.interrupted());
-        let waits = unlocked.map(|at| at.min(self.interrupt_at.get().unwrap_or(at)).since(self.now.get()));
-        self.plan(self.now.get().plus(waits.unwrap_or_default()).plus(self.commit_takes.get()), move |world| {
-            world.committing.set(false);
-            let number = world.commits.borrow().len();
-            world.commits.borrow_mut().push(group.len());
-            let works = world.broken_from.get().is_none_or(|from| number < from) && world.unlocked_at().is_none();
-            let torn = world.torn.get();
-            for (looks_ahead, entry) in group {
-                entry(world, if works && !(torn && looks_ahead) { Ok(()) } else { Err(locked()) });
-            }
-            world.torn.set(torn || !works);
+        let waits = unlocked.map(|at| {
+            at.min(self.interrupt_at.get().unwrap_or(at))
+                .since(self.now.get())
         });
+        self.plan(
+            self.now
+                .get()
+                .plus(waits.unwrap_or_default())
+                .plus(self.commit_takes.get()),
+            move |world| {
+                world.committing.set(false);
+                let number = world.commits.borrow().len();
+                world.commits.borrow_mut().push(group.len());
+                let works = world.broken_from.get().is_none_or(|from| number < from)
+                    && world.unlocked_at().is_none();
+                let torn = world.torn.get();
+                for (looks_ahead, entry) in group {
+                    entry(
+                        world,
+                        if works && !(torn && looks_ahead) {
+                            Ok(())
+                        } else {
+                            Err(locked())
+                        },
+                    );
+                }
+                world.torn.set(torn || !works);
+            },
+        );
     }
 
     /// Another process takes all whose leases have run out.
     fn steal(&self) {
         for kept in self.kept.borrow_mut().values_mut() {
-            if kept.delivery.status == Status::Pending && kept.lease_until.is_some_and(|until| until < self.now()) {
+            if kept.delivery.status == Status::Pending
+                && kept.lease_until.is_some_and(|until| until < self.now())
+            {
                 (kept.stolen, kept.delivery.status) = (true, Status::Interrupted);
             }
         }
@@ -221,7 +293,11 @@ impl World {
 
     fn pass(&self, until: UnixMs) {
         self.now.set(until.max(self.now.get()));
-        if let Some((from, to)) = self.frozen.get().filter(|(from, _)| *from <= self.now.get()) {
+        if let Some((from, to)) = self
+            .frozen
+            .get()
+            .filter(|(from, _)| *from <= self.now.get())
+        {
             self.frozen.set(None);
             self.now.set(to.max(from));
             self.steal();
@@ -243,11 +319,17 @@ impl Clock for World {
         let end = self.now.get().plus(duration);
         let woken = self.interrupt_at.get().filter(|at| *at <= end);
         self.now.set(woken.map_or(end, |at| at.max(self.now.get())));
-        if woken.is_some() { Woken::Interrupted } else { Woken::Elapsed }
+        if woken.is_some() {
+            Woken::Interrupted
+        } else {
+            Woken::Elapsed
+        }
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupt_at.get().is_some_and(|at| at <= self.now.get())
+        self.interrupt_at
+            .get()
+            .is_some_and(|at| at <= self.now.get())
     }
 }
 
@@ -273,7 +355,13 @@ impl Patience for World {
 }
 
 impl Ledger for World {
-    fn accept(&self, mut delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>>) {
+    fn accept(
+        &self,
+        mut delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        attempt: Intent,
+        done: Done<Box<Delivery>>,
+    ) {
         assert_eq!(&*event, EVENT);
         let accept: Entry = Box::new(move |world, committed| {
             let mut kept = world.kept.borrow_mut();
@@ -281,14 +369,28 @@ impl Ledger for World {
             (delivery.id, delivery.uuid, delivery.attempt_count) = (id, id.to_string(), 1);
             if committed.is_ok() {
                 let (delivery, lease_until) = ((*delivery).clone(), Some(attempt.lease_until));
-                kept.insert(id, Kept { delivery, lease_until, stolen: false, recorded: vec![false] });
+                kept.insert(
+                    id,
+                    Kept {
+                        delivery,
+                        lease_until,
+                        stolen: false,
+                        recorded: vec![false],
+                    },
+                );
             }
             done(committed.map(|()| delivery));
         });
         self.submit(true, accept);
     }
 
-    fn ignore(&self, mut delivery: Box<Delivery>, _: Arc<[u8]>, _: Switch, done: Done<Box<Delivery>>) {
+    fn ignore(
+        &self,
+        mut delivery: Box<Delivery>,
+        _: Arc<[u8]>,
+        _: Switch,
+        done: Done<Box<Delivery>>,
+    ) {
         let ignore = move |_: &World, committed: Result<(), _>| {
             delivery.status = Status::Ignored;
             done(committed.map(|()| delivery));
@@ -304,13 +406,16 @@ impl Ledger for World {
                 Turn::Failed { attempts } => {
                     kept.delivery.status.in_failed_list() && kept.delivery.attempt_count == attempts
                 }
-                Turn::Scheduled { attempts } => kept.is_scheduled() && kept.delivery.attempt_count == attempts,
+                Turn::Scheduled { attempts } => {
+                    kept.is_scheduled() && kept.delivery.attempt_count == attempts
+                }
             });
             let begun = match found {
                 Some(kept) if committed.is_ok() => {
                     kept.delivery.attempt_count += 1;
                     kept.delivery.next_attempt_at = None;
-                    (kept.delivery.status, kept.lease_until) = (Status::Pending, Some(attempt.lease_until));
+                    (kept.delivery.status, kept.lease_until) =
+                        (Status::Pending, Some(attempt.lease_until));
                     kept.recorded.push(false);
                     Begun::Attempt(kept.delivery.attempt_count)
                 }
@@ -323,7 +428,9 @@ impl Ledger for World {
 
     fn finish(&self, ended: Ended, done: Done<()>) {
         let finish: Entry = Box::new(move |world, committed| {
-            let Ended { id, number, next, .. } = ended;
+            let Ended {
+                id, number, next, ..
+            } = ended;
             let mut kept = world.kept.borrow_mut();
             let kept = kept.get_mut(&id).unwrap();
             if committed.is_ok() {
@@ -355,7 +462,8 @@ impl Ledger for World {
         let interrupt: Entry = Box::new(move |world, committed| {
             if committed.is_ok() {
                 let mut kept = world.kept.borrow_mut();
-                ids.iter().for_each(|id| kept.get_mut(id).unwrap().delivery.status = Status::Interrupted);
+                ids.iter()
+                    .for_each(|id| kept.get_mut(id).unwrap().delivery.status = Status::Interrupted);
             }
             done(committed);
         });
@@ -367,7 +475,10 @@ impl Ledger for World {
             let mut kept = world.kept.borrow_mut();
             let kept = kept.get_mut(&id).unwrap();
             if committed.is_ok() && kept.delivery.status == Status::Pending && !kept.stolen {
-                assert_eq!((kept.delivery.attempt_count, kept.recorded.pop()), (number, Some(false)));
+                assert_eq!(
+                    (kept.delivery.attempt_count, kept.recorded.pop()),
+                    (number, Some(false))
+                );
                 (kept.delivery.attempt_count, kept.lease_until) = (number - 1, None);
                 kept.delivery.next_attempt_at = Some(slot.due);
                 if slot.left_behind {
@@ -404,29 +515,58 @@ struct Senders(Rc<World>, Duration);
 impl Crew for Senders {
     fn begin(&self, request: Request, answered: Answered) {
         let (world, now) = (&*self.0, self.0.now.get());
-        assert!(!world.interrupted() && !world.torn.get(), "nothing is begun any more");
+        assert!(
+            !world.interrupted() && !world.torn.get(),
+            "nothing is begun any more"
+        );
         assert_eq!(request.body.as_deref(), Some(EVENT));
-        let (_, uuid) = request.headers.iter().find(|(name, _)| *name == "webhook-id").unwrap();
+        let (_, uuid) = request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "webhook-id")
+            .unwrap();
         let id: i64 = uuid.parse().unwrap();
         let mut senders = world.senders.borrow_mut();
         let free = senders.iter_mut().min().unwrap();
         let starts = now.max(*free);
         let number = {
             let kept = world.kept.borrow();
-            let kept = kept.get(&id).expect("no request may leave before its attempt is committed");
+            let kept = kept
+                .get(&id)
+                .expect("no request may leave before its attempt is committed");
             assert!(!kept.stolen, "#{id} is another process's");
-            assert_eq!(kept.recorded.last(), Some(&false), "#{id} has no attempt that may be made");
+            assert_eq!(
+                kept.recorded.last(),
+                Some(&false),
+                "#{id} has no attempt that may be made"
+            );
             let last = starts.plus(self.1).0 + world.set_by.get();
             let sure = kept.lease_until.is_some_and(|until| until.0 > last);
-            assert!(sure, "the lease of #{id} may run out before its request ends");
+            assert!(
+                sure,
+                "the lease of #{id} may run out before its request ends"
+            );
             kept.delivery.attempt_count
         };
         let (takes, result) = (world.answers)(id, number);
-        let stopped = world.interrupt_at.get().filter(|_| !world.drains.get()).map(|at| at.plus(ms(50)));
+        let stopped = world
+            .interrupt_at
+            .get()
+            .filter(|_| !world.drains.get())
+            .map(|at| at.plus(ms(50)));
         if let Some(stopped) = stopped.filter(|stopped| *stopped < starts.plus(takes)) {
             let maybe_received = starts < stopped;
-            let error = crate::delivery::AttemptError { kind: ErrorKind::Interrupted, message: "stopped".to_owned() };
-            let answer = Answer { duration: ms(0), result: Err(NoResponse { error, maybe_received }) };
+            let error = crate::delivery::AttemptError {
+                kind: ErrorKind::Interrupted,
+                message: "stopped".to_owned(),
+            };
+            let answer = Answer {
+                duration: ms(0),
+                result: Err(NoResponse {
+                    error,
+                    maybe_received,
+                }),
+            };
             if maybe_received {
                 world.sent.borrow_mut().push((starts, id, number));
             }
@@ -434,13 +574,22 @@ impl Crew for Senders {
         }
         world.sent.borrow_mut().push((starts, id, number));
         *free = starts.plus(takes);
-        world.plan(starts.plus(takes), move |_| answered(Answer { duration: takes, result }));
+        world.plan(starts.plus(takes), move |_| {
+            answered(Answer {
+                duration: takes,
+                result,
+            })
+        });
     }
 }
 
 impl Deliveries for World {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
-        Ok(self.kept.borrow().get(&id).map(|kept| kept.delivery.clone()))
+        Ok(self
+            .kept
+            .borrow()
+            .get(&id)
+            .map(|kept| kept.delivery.clone()))
     }
 
     fn event(&self, _: i64) -> Result<Vec<u8>, StoreError> {

@@ -33,10 +33,18 @@ impl Head {
         let place = |text: Option<&str>| {
             let text = text.unwrap_or_default();
             let start = text.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-            if text.is_empty() { 0..0 } else { start..start + text.len() }
+            if text.is_empty() {
+                0..0
+            } else {
+                start..start + text.len()
+            }
         };
         let (method, target) = (place(request.method), place(request.path));
-        Head { bytes, method, target }
+        Head {
+            bytes,
+            method,
+            target,
+        }
     }
 
     /// Such as `POST`. Empty when the bytes cannot be read as HTTP that far.
@@ -56,7 +64,8 @@ impl Head {
             Err(httparse::Error::TooManyHeaders) => {
                 // As many as there can be: there is a line for each.
                 let lines = self.bytes.iter().filter(|&&byte| byte == b'\n').count();
-                self.headers_in(&mut vec![httparse::EMPTY_HEADER; lines.min(MOST_HEADERS)]).unwrap_or_default()
+                self.headers_in(&mut vec![httparse::EMPTY_HEADER; lines.min(MOST_HEADERS)])
+                    .unwrap_or_default()
             }
             headers => headers.unwrap_or_default(),
         }
@@ -69,12 +78,19 @@ impl Head {
         let mut request = httparse::Request::new(room);
         // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
         let whole = request.parse(&self.bytes)?.is_complete();
-        Ok(if whole { request.headers.iter().map(|h| (h.name, h.value)).collect() } else { Vec::new() })
+        Ok(if whole {
+            request.headers.iter().map(|h| (h.name, h.value)).collect()
+        } else {
+            Vec::new()
+        })
     }
 
     fn text(&self, place: &Range<usize>) -> &str {
         // It was read as text.
-        self.bytes.get(place.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        self.bytes
+            .get(place.clone())
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -100,14 +116,24 @@ mod tests {
 
     #[test]
     fn case_order_repeats_and_bytes_are_kept() {
-        let head = Head::read(b"\r\npOsT /a?b HTTP/1.1\r\nX-B: 1\r\nx-a:  caf\xe9 \r\nX-b: 2\r\n\r\n".to_vec());
+        let head = Head::read(
+            b"\r\npOsT /a?b HTTP/1.1\r\nX-B: 1\r\nx-a:  caf\xe9 \r\nX-b: 2\r\n\r\n".to_vec(),
+        );
         assert_eq!((head.method(), head.target()), ("pOsT", "/a?b"));
-        assert_eq!(head.headers(), [("X-B", &b"1"[..]), ("x-a", b"caf\xe9"), ("X-b", b"2")]);
+        assert_eq!(
+            head.headers(),
+            [("X-B", &b"1"[..]), ("x-a", b"caf\xe9"), ("X-b", b"2")]
+        );
     }
 
     #[test]
     fn many_headers_are_read_as_far_as_there_may_be() {
-        for (headers, read) in [(100, 100), (101, 101), (MOST_HEADERS, MOST_HEADERS), (MOST_HEADERS + 1, 0)] {
+        for (headers, read) in [
+            (100, 100),
+            (101, 101),
+            (MOST_HEADERS, MOST_HEADERS),
+            (MOST_HEADERS + 1, 0),
+        ] {
             let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
             let head = Head::read(head.into_bytes());
             assert_eq!((head.target(), head.headers().len()), ("/x", read));
@@ -117,7 +143,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_empty() {
         let hello = Head::read(b"\x16\x03\x01\x02".to_vec());
-        assert_eq!((hello.method(), hello.target(), hello.headers()), ("", "", vec![]));
+        assert_eq!(
+            (hello.method(), hello.target(), hello.headers()),
+            ("", "", vec![])
+        );
         let broken = Head::read(b"PUT /x HTTP/1.1\r\nA: b\r\nbad header\r\n\r\n".to_vec());
         assert_eq!((broken.method(), broken.target()), ("PUT", "/x"));
         assert!(broken.headers().is_empty());

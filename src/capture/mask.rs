@@ -29,7 +29,11 @@ pub struct Mask {
 impl Mask {
     /// The query's pairs, decoded, in order; a word that stands alone is a name without value.
     pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
-        let parts = capture.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        let parts = capture
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|part| !part.is_empty());
         parts
             .map(|part| {
                 let (name, value) = decoded_pairs(part).into_iter().next().unwrap_or_default();
@@ -48,7 +52,10 @@ impl Mask {
         let Some((before, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        let parts: Vec<Cow<'_, str>> = query.split('&').map(|part| self.part(capture, part)).collect();
+        let parts: Vec<Cow<'_, str>> = query
+            .split('&')
+            .map(|part| self.part(capture, part))
+            .collect();
         format!("{before}?{}", parts.join("&"))
     }
 
@@ -57,7 +64,10 @@ impl Mask {
         let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
         match self.hidden(capture, part, &name) {
             Hidden::Nothing => Cow::Borrowed(part),
-            Hidden::Value => Cow::Owned(format!("{}={MASK}", part.split_once('=').map_or(part, |(name, _)| name))),
+            Hidden::Value => Cow::Owned(format!(
+                "{}={MASK}",
+                part.split_once('=').map_or(part, |(name, _)| name)
+            )),
             Hidden::Word => Cow::Borrowed(MASK),
         }
     }
@@ -68,7 +78,10 @@ impl Mask {
         if self.reveal {
             return capture.head.to_vec();
         }
-        let lines = capture.head.split(|byte| *byte == b'\n').map(|line| self.unread_line(capture, line));
+        let lines = capture
+            .head
+            .split(|byte| *byte == b'\n')
+            .map(|line| self.unread_line(capture, line));
         // A value that is known needs nothing around it to be told by.
         Redactor::new(&self.values).redact_bytes(&lines.collect::<Vec<_>>().join(&b'\n'))
     }
@@ -83,13 +96,19 @@ impl Mask {
             }
         }
         let words = line.split_inclusive(u8::is_ascii_whitespace).map(|word| {
-            let Some(mark) = word.iter().position(|byte| *byte == b'?') else { return word.to_vec() };
+            let Some(mark) = word.iter().position(|byte| *byte == b'?') else {
+                return word.to_vec();
+            };
             let (before, query) = word.split_at(mark + 1);
             let (query, blank) = query.split_at(query.trim_ascii_end().len());
             let parts = query.split(|byte| *byte == b'&').map(|part| {
                 let text = String::from_utf8_lossy(part);
                 let shown = self.part(capture, &text);
-                if *shown == *text { part.to_vec() } else { shown.into_owned().into_bytes() }
+                if *shown == *text {
+                    part.to_vec()
+                } else {
+                    shown.into_owned().into_bytes()
+                }
             });
             [before, &parts.collect::<Vec<_>>().join(&b'&'), blank].concat()
         });
@@ -114,7 +133,9 @@ impl Mask {
     /// The headers in order, their values as text: UTF-8, or else Latin-1, which every byte is.
     pub fn headers(&self, capture: &Capture) -> Vec<(String, String)> {
         let headers = capture.head.headers().into_iter();
-        headers.map(|(name, value)| (name.to_owned(), header_text(&self.header(name, value)))).collect()
+        headers
+            .map(|(name, value)| (name.to_owned(), header_text(&self.header(name, value))))
+            .collect()
     }
 
     /// Whether anything of this capture is hidden.
@@ -122,15 +143,29 @@ impl Mask {
         let headers = capture.head.headers();
         self.target(capture) != capture.head.target()
             || headers.is_empty() && self.unread_head(capture) != *capture.head
-            || headers.into_iter().any(|(name, value)| *self.header(name, value) != *value)
+            || headers
+                .into_iter()
+                .any(|(name, value)| *self.header(name, value) != *value)
     }
 
     /// The values that are hidden, decoded: what must not be shown where they come back.
     pub fn hidden_values(&self, capture: &Capture) -> Vec<Secret> {
-        let open = Mask { reveal: true, ..Mask::default() };
-        let pairs = open.query(capture).into_iter().zip(self.query(capture)).filter(|(came, shown)| came != shown);
-        let in_query = pairs.map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
-        let headers = capture.head.headers().into_iter().filter(|(name, value)| !self.reveal && is_hidden(name, value));
+        let open = Mask {
+            reveal: true,
+            ..Mask::default()
+        };
+        let pairs = open
+            .query(capture)
+            .into_iter()
+            .zip(self.query(capture))
+            .filter(|(came, shown)| came != shown);
+        let in_query = pairs
+            .map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
+        let headers = capture
+            .head
+            .headers()
+            .into_iter()
+            .filter(|(name, value)| !self.reveal && is_hidden(name, value));
         let in_headers = headers.map(|(_, value)| Secret::new(header_text(value)));
         let mut values: Vec<Secret> = in_query.chain(in_headers).collect();
         let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();
@@ -139,7 +174,9 @@ impl Mask {
     }
 
     fn holds_secret(&self, text: &str) -> bool {
-        self.values.iter().any(|secret| !secret.expose().is_empty() && text.contains(secret.expose()))
+        self.values
+            .iter()
+            .any(|secret| !secret.expose().is_empty() && text.contains(secret.expose()))
     }
 
     fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
@@ -148,7 +185,8 @@ impl Mask {
         let anything = asked && self.required.is_none();
         // Whoever writes `TOKEN=` means it all the same.
         let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
-        let named = self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
+        let named =
+            self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
         match part.contains('=') {
             _ if self.reveal || part.is_empty() => Hidden::Nothing,
             _ if self.holds_secret(name) => Hidden::Word,
@@ -175,7 +213,10 @@ enum Hidden {
 /// The names of the headers that carry a credential, each once: what is hidden is not sent to another host unasked either.
 pub fn credentials<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    for (name, _) in headers.into_iter().filter(|(name, value)| is_hidden(name, value)) {
+    for (name, _) in headers
+        .into_iter()
+        .filter(|(name, value)| is_hidden(name, value))
+    {
         if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             names.push(name);
         }
@@ -202,29 +243,58 @@ mod tests {
     use crate::time::UnixMs;
 
     fn capture(target: &str) -> Capture {
-        let head = format!("GET {target} HTTP/1.1\r\nCookie: a=b\r\nX: y\r\ncookie: c\r\n\r\n").into_bytes();
-        Capture::new(UnixMs(0), std::net::SocketAddr::from(([127, 0, 0, 1], 1)), head)
+        let head = format!("GET {target} HTTP/1.1\r\nCookie: a=b\r\nX: y\r\ncookie: c\r\n\r\n")
+            .into_bytes();
+        Capture::new(
+            UnixMs(0),
+            std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+            head,
+        )
     }
 
     fn naming(name: &str) -> Mask {
-        Mask { names: BTreeSet::from([name.to_owned()]), ..Mask::default() }
+        Mask {
+            names: BTreeSet::from([name.to_owned()]),
+            ..Mask::default()
+        }
     }
 
     #[test]
     fn values_of_named_parameters_are_hidden_however_the_name_is_spelled() {
         let capture = capture("/h?a=1&to%6ben=s%20s&token&token=&b=x+y");
         let mask = naming("token");
-        assert_eq!(mask.target(&capture), "/h?a=1&to%6ben=***&token&token=***&b=x+y");
+        assert_eq!(
+            mask.target(&capture),
+            "/h?a=1&to%6ben=***&token&token=***&b=x+y"
+        );
         let pairs = mask.query(&capture);
-        let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(pairs, [("a", "1"), ("token", "***"), ("token", ""), ("token", "***"), ("b", "x y")]);
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("a", "1"),
+                ("token", "***"),
+                ("token", ""),
+                ("token", "***"),
+                ("b", "x y")
+            ]
+        );
     }
 
     #[test]
     fn a_names_case_does_not_count_and_a_known_value_is_hidden_under_any_name() {
         let capture = capture("/h?TOKEN=a&Token=b&t=s%65cret&s=xsecretx&secret&secret=1&secre=t");
-        let mask = Mask { values: vec![Secret::new("secret"), Secret::new("")], ..naming("token") };
-        assert_eq!(mask.target(&capture), "/h?TOKEN=***&Token=***&t=***&s=***&***&***&secre=t");
+        let mask = Mask {
+            values: vec![Secret::new("secret"), Secret::new("")],
+            ..naming("token")
+        };
+        assert_eq!(
+            mask.target(&capture),
+            "/h?TOKEN=***&Token=***&t=***&s=***&***&***&secre=t"
+        );
         let hidden: Vec<Secret> = mask.hidden_values(&capture);
         assert!(hidden.contains(&Secret::new("xsecretx")));
     }
@@ -236,12 +306,27 @@ mod tests {
             ("X-Hub-Signature-256", "sha256=1", "***"),
             ("X-Custom", "Bearer k", "***"),
             ("X-Source", "ci", "ci"),
-            ("Referer", "https://h/p?token=k&a", "https://h/p?token=***&***"),
+            (
+                "Referer",
+                "https://h/p?token=k&a",
+                "https://h/p?token=***&***",
+            ),
             ("referer", "https://h/p", "https://h/p"),
         ] {
-            assert_eq!(header_text(&Mask::default().header(name, value.as_bytes())), shown, "{name}");
-            let open = Mask { reveal: true, ..Mask::default() };
-            assert_eq!(header_text(&open.header(name, value.as_bytes())), value, "{name}");
+            assert_eq!(
+                header_text(&Mask::default().header(name, value.as_bytes())),
+                shown,
+                "{name}"
+            );
+            let open = Mask {
+                reveal: true,
+                ..Mask::default()
+            };
+            assert_eq!(
+                header_text(&open.header(name, value.as_bytes())),
+                value,
+                "{name}"
+            );
         }
     }
 
@@ -251,8 +336,14 @@ mod tests {
         assert_eq!(Mask::default().target(&capture), "/h?a=1&word&&b=");
         capture.secret_ok = Some(false);
         assert_eq!(Mask::default().target(&capture), "/h?a=***&***&&b=***");
-        assert_eq!(Mask::default().query(&capture)[1], ("***".to_owned(), String::new()));
-        let knowing = Mask { required: Some(BTreeSet::from(["b".to_owned()])), ..Mask::default() };
+        assert_eq!(
+            Mask::default().query(&capture)[1],
+            ("***".to_owned(), String::new())
+        );
+        let knowing = Mask {
+            required: Some(BTreeSet::from(["b".to_owned()])),
+            ..Mask::default()
+        };
         assert_eq!(knowing.target(&capture), "/h?a=1&word&&b=***");
     }
 
@@ -271,24 +362,47 @@ mod tests {
             b"hook?canary",
         ] {
             let capture = broken(head);
-            let shown = String::from_utf8_lossy(&Mask::default().unread_head(&capture)).into_owned();
-            assert!(!shown.contains("canary") && shown.contains("***"), "{shown:?}");
+            let shown =
+                String::from_utf8_lossy(&Mask::default().unread_head(&capture)).into_owned();
+            assert!(
+                !shown.contains("canary") && shown.contains("***"),
+                "{shown:?}"
+            );
             assert!(Mask::default().hides(&capture), "{shown:?}");
-            let open = Mask { reveal: true, ..Mask::default() };
+            let open = Mask {
+                reveal: true,
+                ..Mask::default()
+            };
             assert!(open.unread_head(&capture) == head && !open.hides(&capture));
         }
         let head = b"G<T /hook?token=canary&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry";
-        let knowing = Mask { required: Some(["token".to_owned()].into()), ..Mask::default() };
+        let knowing = Mask {
+            required: Some(["token".to_owned()].into()),
+            ..Mask::default()
+        };
         let shown = |mask: &Mask| String::from_utf8(mask.unread_head(&broken(head))).unwrap();
-        assert_eq!(shown(&knowing), "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry");
-        let mask = Mask { values: vec![Secret::new("canary")], ..knowing };
-        assert_eq!(shown(&mask), "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\n***");
+        assert_eq!(
+            shown(&knowing),
+            "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\ncan%61ry"
+        );
+        let mask = Mask {
+            values: vec![Secret::new("canary")],
+            ..knowing
+        };
+        assert_eq!(
+            shown(&mask),
+            "G<T /hook?token=***&a=1 HTTP/1.1\r\nHost:  h\r\n\r\n***"
+        );
     }
 
     #[test]
     fn credentials_in_headers_are_hidden_and_their_number_is_not() {
         let capture = capture("/");
-        let shown: Vec<String> = Mask::default().headers(&capture).into_iter().map(|(n, v)| n + "=" + &v).collect();
+        let shown: Vec<String> = Mask::default()
+            .headers(&capture)
+            .into_iter()
+            .map(|(n, v)| n + "=" + &v)
+            .collect();
         assert_eq!(shown, ["Cookie=***", "X=y", "cookie=***"]);
         assert!(Mask::default().hides(&capture));
     }
@@ -297,7 +411,10 @@ mod tests {
     fn revealed_it_is_what_came() {
         let mut capture = capture("/h?token=%73");
         capture.secret_ok = Some(true);
-        let mask = Mask { reveal: true, ..naming("token") };
+        let mask = Mask {
+            reveal: true,
+            ..naming("token")
+        };
         assert!(!mask.hides(&capture));
         assert_eq!(mask.target(&capture), "/h?token=%73");
         assert_eq!(mask.query(&capture), [("token".to_owned(), "s".to_owned())]);

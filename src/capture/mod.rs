@@ -21,7 +21,10 @@ pub const INBOX: &str = "inbox";
 
 /// Whether a bin may be called that: it must be a segment of a path as it is written there.
 pub fn is_bin_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// One request that reached the catcher, whether it was good HTTP or not: everything but its body.
@@ -75,7 +78,14 @@ impl Capture {
     /// A capture of these bytes, so far malformed and unanswered.
     pub fn new(received_at: UnixMs, remote_addr: SocketAddr, head: Vec<u8>) -> Capture {
         let (head, answer) = (Head::read(head), Answer::default());
-        Capture { received_at, remote_addr, head, malformed: true, secret_ok: None, answer }
+        Capture {
+            received_at,
+            remote_addr,
+            head,
+            malformed: true,
+            secret_ok: None,
+            answer,
+        }
     }
 
     /// The method as it came; empty when unreadable.
@@ -96,7 +106,12 @@ impl Capture {
 
     /// The value of the last header of that name, in whatever case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let named = self.head.headers().into_iter().rev().find(|(given, _)| given.eq_ignore_ascii_case(name));
+        let named = self
+            .head
+            .headers()
+            .into_iter()
+            .rev()
+            .find(|(given, _)| given.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value)
     }
 }
@@ -109,7 +124,9 @@ fn path_of(target: &str) -> &str {
     let Some((_, after_scheme)) = before_query.split_once("://") else {
         return before_query;
     };
-    after_scheme.find('/').map_or("/", |slash| &after_scheme[slash..])
+    after_scheme
+        .find('/')
+        .map_or("/", |slash| &after_scheme[slash..])
 }
 
 /// A capture as it is kept.
@@ -209,8 +226,17 @@ mod tests {
 
     #[test]
     fn debug_shows_neither_query_nor_bytes() {
-        let shown =
-            format!("{:?} {:?}", with_target("/hook?token=canary"), Body { bytes: b"canary".into(), wire: None });
-        assert!(shown.contains("/hook") && !shown.contains("canary"), "{shown}");
+        let shown = format!(
+            "{:?} {:?}",
+            with_target("/hook?token=canary"),
+            Body {
+                bytes: b"canary".into(),
+                wire: None
+            }
+        );
+        assert!(
+            shown.contains("/hook") && !shown.contains("canary"),
+            "{shown}"
+        );
     }
 }

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use hyper::{Response, StatusCode};
 
 use super::tape::Tape;
@@ -37,7 +39,10 @@ pub(super) struct Told {
 /// Sends an answer on its way.
 pub(super) fn send(answer: Answer, tape: &Rc<RefCell<Tape>>) -> Sent {
     tape.borrow_mut().answer();
-    answer.map(|left| Told { left, tape: Rc::clone(tape) })
+    answer.map(|left| Told {
+        left,
+        tape: Rc::clone(tape),
+    })
 }
 
 impl Drop for Told {
@@ -50,7 +55,10 @@ impl Body for Told {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = PIECE.min(self.left.len());
         Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.left.split_to(piece)))))
     }
@@ -91,15 +99,24 @@ impl Dress {
     }
 
     /// Takes a body, if any, instead of `ok`, and headers beside or instead of the `Content-Type`.
-    pub(super) fn new(body: Option<Vec<u8>>, headers: &[(String, String)]) -> Result<Dress, HeaderError> {
-        let mut dress = Dress { body: body.map(Bytes::from), headers: HeaderMap::new() };
+    pub(super) fn new(
+        body: Option<Vec<u8>>,
+        headers: &[(String, String)],
+    ) -> Result<Dress, HeaderError> {
+        let mut dress = Dress {
+            body: body.map(Bytes::from),
+            headers: HeaderMap::new(),
+        };
         for (name, value) in headers {
             let unwritable = || HeaderError::Unwritable(name.clone());
             if is_framing(name) {
                 return Err(HeaderError::Framing(name.clone()));
             }
             let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unwritable())?;
-            dress.headers.append(known, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unwritable())?);
+            dress.headers.append(
+                known,
+                HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unwritable())?,
+            );
         }
         Ok(dress)
     }
@@ -119,7 +136,9 @@ pub(super) fn is_framing(name: &str) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+    FRAMING
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
 /// The script's answer with `status`.
@@ -150,7 +169,9 @@ pub(super) fn kept_apart(mut answer: Answer) -> Answer {
 pub(super) fn refusing(status: u16, words: &str, close: bool) -> Answer {
     let mut response = with(status, Bytes::from(format!("{words}\n")));
     if close {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -159,7 +180,9 @@ pub(super) fn refusing(status: u16, words: &str, close: bool) -> Answer {
 fn with(status: u16, body: Bytes) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = status_code(status);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_PLAIN));
     response
 }
 
@@ -193,5 +216,8 @@ fn has_body(status: u16) -> bool {
 }
 
 pub(super) fn reason(status: u16) -> &'static str {
-    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("No Reason Phrase")
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("No Reason Phrase")
 }

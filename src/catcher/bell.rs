@@ -27,7 +27,10 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn new() -> Self {
-        Self { live: Live::new(), failed: Mutex::default() }
+        Self {
+            live: Live::new(),
+            failed: Mutex::default(),
+        }
     }
 
     /// So many captures were kept, or not; of those that were, perhaps not all.
@@ -35,7 +38,10 @@ impl Bell {
         match result {
             Ok(batch) => {
                 self.live.captured(batch);
-                batch.iter().filter_map(|kept| kept.refused.as_ref()).for_each(|error| self.note_failure(error, 1));
+                batch
+                    .iter()
+                    .filter_map(|kept| kept.refused.as_ref())
+                    .for_each(|error| self.note_failure(error, 1));
             }
             Err(error) => self.note_failure(error, count),
         }
@@ -50,7 +56,10 @@ impl Bell {
     }
 
     pub(super) fn failed(&self) -> FailedKeeps {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn note_failure(&self, error: &Arc<StoreError>, count: usize) {

@@ -62,7 +62,14 @@ impl Budget {
     /// A connection's share, which holds nothing yet.
     pub(super) fn share(self: &Rc<Self>, seat: &Rc<Seat>) -> Share {
         let id = self.number();
-        Share { budget: Rc::clone(self), seat: Rc::clone(seat), id, held: 0, place: None, waits: false }
+        Share {
+            budget: Rc::clone(self),
+            seat: Rc::clone(seat),
+            id,
+            held: 0,
+            place: None,
+            waits: false,
+        }
     }
 
     /// Asks silent holders to make room whenever somebody waits for it. Never ends.
@@ -79,13 +86,19 @@ impl Budget {
     /// Asks the longest silent holders to leave, until a quarter of the budget is on its way back.
     fn make_room(&self) {
         let holders = self.holders.borrow();
-        let mut leaving: usize =
-            holders.values().filter(|holder| holder.seat.is_asked()).map(|holder| holder.held).sum();
+        let mut leaving: usize = holders
+            .values()
+            .filter(|holder| holder.seat.is_asked())
+            .map(|holder| holder.held)
+            .sum();
         for seat in seats::stalled(holders.values().map(|holder| &holder.seat)) {
             if leaving >= self.limit / 4 {
                 break;
             }
-            leaving += holders.values().find(|holder| Rc::ptr_eq(&holder.seat, &seat)).map_or(0, |holder| holder.held);
+            leaving += holders
+                .values()
+                .find(|holder| Rc::ptr_eq(&holder.seat, &seat))
+                .map_or(0, |holder| holder.held);
             seat.ask_to_leave();
         }
     }
@@ -131,7 +144,10 @@ impl Share {
             }
         } else {
             let place = *self.place.get_or_insert_with(|| budget.number());
-            let holder = Holder { seat: Rc::clone(&self.seat), held: now };
+            let holder = Holder {
+                seat: Rc::clone(&self.seat),
+                held: now,
+            };
             budget.holders.borrow_mut().insert(place, holder);
         }
         if now < before && !budget.waiting.borrow().is_empty() {
@@ -148,7 +164,10 @@ impl Share {
         // The client may be sending: that nothing is heard of it is not its silence.
         self.seat.pause();
         self.waits = true;
-        self.budget.waiting.borrow_mut().insert(self.id, cx.waker().clone());
+        self.budget
+            .waiting
+            .borrow_mut()
+            .insert(self.id, cx.waker().clone());
         self.budget.wanted.notify_one();
         Poll::Pending
     }
@@ -188,7 +207,9 @@ mod tests {
     use super::*;
 
     fn may_grow(share: &mut Share) -> bool {
-        share.poll_room(&Context::from_waker(Waker::noop())).is_ready()
+        share
+            .poll_room(&Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 
     #[test]
@@ -201,7 +222,10 @@ mod tests {
         second.hold(FREE + 60);
         third.hold(FREE - 1);
         assert_eq!(budget.held.get(), 100);
-        assert!(may_grow(&mut third), "there is always room for what is free");
+        assert!(
+            may_grow(&mut third),
+            "there is always room for what is free"
+        );
         third.hold(FREE);
         assert!(may_grow(&mut first), "the oldest holder always gets on");
         assert!(!may_grow(&mut second) && !may_grow(&mut third));
@@ -230,9 +254,18 @@ mod tests {
         let small = seats::tests::silent_for(&seats, 99_000);
         let _small = budget.share(&small);
         budget.make_room();
-        let asked = || [&silent[0], &silent[1], &silent[2], &waits, &small].map(|seat| seat.is_asked());
-        assert_eq!(asked(), [false, true, true, false, false], "a quarter comes back");
+        let asked =
+            || [&silent[0], &silent[1], &silent[2], &waits, &small].map(|seat| seat.is_asked());
+        assert_eq!(
+            asked(),
+            [false, true, true, false, false],
+            "a quarter comes back"
+        );
         budget.make_room();
-        assert_eq!(asked(), [false, true, true, false, false], "it is on its way already");
+        assert_eq!(
+            asked(),
+            [false, true, true, false, false],
+            "it is on its way already"
+        );
     }
 }

@@ -31,9 +31,14 @@ const HASTE: Duration = Duration::from_millis(10);
 /// Closing with unread bytes would reset the connection, and the reset would overtake the answer.
 pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop) {
     let parting = async {
-        let said = async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
+        let said = async {
+            write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await
+        };
         if timeout(PAUSE, said).await.unwrap_or(false) {
-            while timeout(PAUSE, discard_some(&mut stream)).await.unwrap_or(false) {}
+            while timeout(PAUSE, discard_some(&mut stream))
+                .await
+                .unwrap_or(false)
+            {}
         }
     };
     // Too slow or stopped: then it is closed as it is.
@@ -42,7 +47,8 @@ pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop)
 
 /// Writes `last_words` to somebody who sends nothing, and closes without waiting for anything.
 pub(super) async fn part(mut stream: Wire, last_words: &[u8]) {
-    let parting = async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
+    let parting =
+        async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
     let _ = timeout(HASTE, parting).await;
 }
 
@@ -78,7 +84,9 @@ pub(super) async fn write_all(stream: &mut Wire, mut bytes: &[u8]) -> io::Result
 }
 
 async fn shut_down(stream: &mut Wire) -> bool {
-    poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.is_ok()
+    poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
+        .await
+        .is_ok()
 }
 
 /// Reads and forgets; false when the client has closed its side or the connection has failed.

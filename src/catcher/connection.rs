@@ -85,7 +85,12 @@ pub(super) async fn serve(
             async move { exchange.answer(request).await }
         }
     });
-    let recording = Recording::new(wire, Rc::clone(&tape), Rc::clone(&seat), limits.head_deadline);
+    let recording = Recording::new(
+        wire,
+        Rc::clone(&tape),
+        Rc::clone(&seat),
+        limits.head_deadline,
+    );
     let mut http = http1::Builder::new();
     if limits.headers != USUAL_HEADERS {
         // Only then: it costs an allocation with each request.
@@ -113,8 +118,14 @@ pub(super) async fn serve(
         }
     };
     let mut recording = connection.into_parts().io.into_inner();
-    let ended = if recording.is_stuck() { Ended::Unheard(Box::new(ended)) } else { ended };
-    exchange.record_unsent(|status| unsent(&ended, status, &limits)).await;
+    let ended = if recording.is_stuck() {
+        Ended::Unheard(Box::new(ended))
+    } else {
+        ended
+    };
+    exchange
+        .record_unsent(|status| unsent(&ended, status, &limits))
+        .await;
     if tape.borrow().is_within_refused_head() {
         complete_head(&exchange, &mut recording, &mut stop).await;
     }
@@ -139,7 +150,9 @@ fn unsent(ended: &Ended, status: u16, limits: &Limits) -> String {
 async fn complete_head(exchange: &Exchange, recording: &mut Recording, stop: &mut Stop) {
     let reading = async {
         while exchange.tape.borrow().is_within_refused_head()
-            && timeout(closing::PAUSE, closing::discard_some(recording)).await.unwrap_or(false)
+            && timeout(closing::PAUSE, closing::discard_some(recording))
+                .await
+                .unwrap_or(false)
         {}
     };
     let bounded = timeout(exchange.shared.limits.head_deadline, reading);
@@ -181,7 +194,10 @@ async fn open(
     let Some(tls) = &shared.tls else {
         return Some(Wire::Plain(stream));
     };
-    let tap = Rc::new(RefCell::new(Tap { bytes: Vec::new(), limit: shared.limits.head_bytes }));
+    let tap = Rc::new(RefCell::new(Tap {
+        bytes: Vec::new(),
+        limit: shared.limits.head_bytes,
+    }));
     let arrival = Arrival::now();
     let opening = timeout(shared.limits.head_deadline, tls.open(stream, &tap));
     let opened = stop.race(seat.race(opening, || true)).await;
@@ -206,7 +222,10 @@ async fn open(
 /// Hands over what was read and not served, and ends the connection.
 async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop) {
     let rest = exchange.tape.borrow_mut().take_rest();
-    let (for_others, unheard) = (matches!(ended, Ended::ForOthers), matches!(ended, Ended::Unheard(_)));
+    let (for_others, unheard) = (
+        matches!(ended, Ended::ForOthers),
+        matches!(ended, Ended::Unheard(_)),
+    );
     let mut refused = None;
     if let Some((bytes, arrival)) = rest {
         let mut capture = exchange.capture(bytes, arrival);
@@ -214,7 +233,11 @@ async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop)
         capture.answer.status = status;
         capture.answer.note = Some(why);
         capture.answer.duration_ms = arrival.took();
-        let kept = exchange.shared.keep(capture, Body::default()).await.is_some();
+        let kept = exchange
+            .shared
+            .keep(capture, Body::default())
+            .await
+            .is_some();
         exchange.tape.borrow_mut().release_rest();
         refused = status.map(|status| if kept { status } else { 503 });
     }
@@ -239,8 +262,18 @@ fn refusal(exchange: &Exchange, ended: Ended, bytes: &[u8]) -> (Option<u16>, Str
     let error = match ended {
         Ended::ForOthers => return (Some(408), SILENT.to_owned()),
         Ended::ByTheStop => return (None, "the listener ended before it was whole".to_owned()),
-        Ended::Unheard(_) => return (None, "its client did not take the answer before it".to_owned()),
-        Ended::ByItself(Ok(())) => return (None, "it came after its connection's last request".to_owned()),
+        Ended::Unheard(_) => {
+            return (
+                None,
+                "its client did not take the answer before it".to_owned(),
+            );
+        }
+        Ended::ByItself(Ok(())) => {
+            return (
+                None,
+                "it came after its connection's last request".to_owned(),
+            );
+        }
         Ended::ByItself(Err(error)) => error,
     };
     let status = exchange.tape.borrow().refusal().or({

@@ -49,7 +49,12 @@ struct Ticket {
 
 impl Courier {
     pub(super) fn new(keeper: Arc<dyn Keeper>, bell: Arc<Bell>) -> Self {
-        Self { keeper, bell, load: RefCell::default(), loaded: Notify::new() }
+        Self {
+            keeper,
+            bell,
+            load: RefCell::default(),
+            loaded: Notify::new(),
+        }
     }
 
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
@@ -94,7 +99,9 @@ impl Courier {
             let _ = report.send(result.ok());
         };
         // Whatever was in a batch, there is a next one; of this one `done` is dropped, and nothing acknowledged.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.keeper.keep(captures, Box::new(done))));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.keeper.keep(captures, Box::new(done))
+        }));
         Some((ticket, back))
     }
 }
@@ -123,7 +130,11 @@ impl Ticket {
 
     fn settle(&self, outcome: Outcome) {
         *self.outcome.borrow_mut() = Some(outcome);
-        self.waiting.take().into_iter().flatten().for_each(Waker::wake);
+        self.waiting
+            .take()
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
     }
 }
 
@@ -146,7 +157,12 @@ mod tests {
 
     impl Held {
         fn batches(&self) -> Vec<usize> {
-            self.0.lock().unwrap().iter().map(|(batch, _)| batch.len()).collect()
+            self.0
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(batch, _)| batch.len())
+                .collect()
         }
 
         fn acknowledge(&self) {
@@ -157,25 +173,45 @@ mod tests {
 
     impl Keeper for Held {
         fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-            assert!(captures.iter().all(|(capture, _)| capture.path() != "/panic"));
+            assert!(
+                captures
+                    .iter()
+                    .all(|(capture, _)| capture.path() != "/panic")
+            );
             let kept = captures.into_iter().map(|(capture, body)| {
-                let refused = || Arc::new(StoreError::Unusable { path: "x".into(), problem: "is picky".to_owned() });
+                let refused = || {
+                    Arc::new(StoreError::Unusable {
+                        path: "x".into(),
+                        problem: "is picky".to_owned(),
+                    })
+                };
                 let refused = (capture.path() == "/refused").then(refused);
-                Kept { refused, ..Kept::new(1, "inbox", None, capture, body) }
+                Kept {
+                    refused,
+                    ..Kept::new(1, "inbox", None, capture, body)
+                }
             });
-            self.0.lock().unwrap().push((Arc::new(kept.collect()), done));
+            self.0
+                .lock()
+                .unwrap()
+                .push((Arc::new(kept.collect()), done));
         }
 
         fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}
     }
 
     fn on_one_thread(test: impl Future) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         LocalSet::new().block_on(&runtime, test);
     }
 
     fn courier(keeper: &Arc<Held>) -> Rc<Courier> {
-        let courier = Rc::new(Courier::new(Arc::clone(keeper) as Arc<dyn Keeper>, Arc::new(Bell::new())));
+        let courier = Rc::new(Courier::new(
+            Arc::clone(keeper) as Arc<dyn Keeper>,
+            Arc::new(Bell::new()),
+        ));
         let running = Rc::clone(&courier);
         spawn_local(async move { running.run().await });
         courier
@@ -212,7 +248,10 @@ mod tests {
             keeper.acknowledge();
             assert_eq!(first.await.unwrap().as_deref(), Some("/first"));
             assert_eq!(keeper.batches(), [3]);
-            assert!(others.iter().all(|(_, other)| !other.is_finished()), "not acknowledged yet");
+            assert!(
+                others.iter().all(|(_, other)| !other.is_finished()),
+                "not acknowledged yet"
+            );
             keeper.acknowledge();
             for (path, other) in others {
                 assert_eq!(other.await.unwrap().as_deref(), Some(path), "each its own");

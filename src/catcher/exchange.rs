@@ -62,7 +62,9 @@ impl Shared {
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
     /// If it was kept, only its id is given, so that nobody holds its batch while its answer is due.
     pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<i64> {
-        self.keep_and_hold(capture, body).await.map(|kept| kept.caught.id)
+        self.keep_and_hold(capture, body)
+            .await
+            .map(|kept| kept.caught.id)
     }
 
     /// As [`Shared::keep`], for who has use for all of it.
@@ -94,7 +96,10 @@ impl Shared {
         if self.status_in_path
             && let Some(status) = script::status_in(path)
         {
-            return Step { action: Action::Status(status), delay: Duration::ZERO };
+            return Step {
+                action: Action::Status(status),
+                delay: Duration::ZERO,
+            };
         }
         let index = self.steps.get();
         self.steps.set(index.saturating_add(1));
@@ -172,11 +177,22 @@ impl Fault {
     fn why(self, limits: &Limits) -> Option<String> {
         Some(match self {
             Self::TooLarge => format!("its body is longer than {}", size(limits.body_bytes as u64)),
-            Self::TooMuchFraming => format!("its chunk sizes and trailers are longer than {}", size(FRAMING as u64)),
-            Self::TooSlow => format!("its body was not whole within {}", compact(limits.body_deadline)),
+            Self::TooMuchFraming => format!(
+                "its chunk sizes and trailers are longer than {}",
+                size(FRAMING as u64)
+            ),
+            Self::TooSlow => format!(
+                "its body was not whole within {}",
+                compact(limits.body_deadline)
+            ),
             Self::Silent => SILENT.to_owned(),
-            Self::NoRoom => format!("others took all {} that may be buffered", size(limits.buffered_bytes as u64)),
-            Self::BrokenOff => "its client ended the connection before the body was whole".to_owned(),
+            Self::NoRoom => format!(
+                "others took all {} that may be buffered",
+                size(limits.buffered_bytes as u64)
+            ),
+            Self::BrokenOff => {
+                "its client ended the connection before the body was whole".to_owned()
+            }
             Self::Broken => "its chunks cannot be read as such".to_owned(),
             Self::Conflicting => "it has both a Content-Length and a Transfer-Encoding".to_owned(),
             Self::NotTls => "it is plain HTTP, and this port speaks TLS".to_owned(),
@@ -246,7 +262,9 @@ impl Exchange {
         capture.malformed = fault.is_some_and(Fault::is_malformed);
         match fault {
             Some(fault) => self.refuse(fault, capture, body, arrival).await,
-            None if self.shared.forwarder.is_some() => Box::pin(self.forward(capture, body, arrival)).await,
+            None if self.shared.forwarder.is_some() => {
+                Box::pin(self.forward(capture, body, arrival)).await
+            }
             None => self.play(capture, body, arrival).await,
         }
     }
@@ -256,8 +274,11 @@ impl Exchange {
     fn begin(&self, request: &Request<Incoming>) -> Option<(Arrival, bool)> {
         let mut tape = self.tape.borrow_mut();
         let message = tape.serve()?;
-        let rest = message.head.strip_prefix(request.method().as_str().as_bytes())?;
-        rest.starts_with(b" ").then_some((message.arrival, message.conflicting))
+        let rest = message
+            .head
+            .strip_prefix(request.method().as_str().as_bytes())?;
+        rest.starts_with(b" ")
+            .then_some((message.arrival, message.conflicting))
     }
 
     /// The request's decoded body as far as it is not on the tape, and what was wrong with it.
@@ -274,34 +295,66 @@ impl Exchange {
             self.seat.work();
             return (decoded, Some(Fault::TooLarge));
         }
-        let chunked = self.tape.borrow().served().is_some_and(|message| message.chunked);
-        let reading = read(&mut body, limits.body_bytes, chunked.then_some(&mut decoded));
+        let chunked = self
+            .tape
+            .borrow()
+            .served()
+            .is_some_and(|message| message.chunked);
+        let reading = read(
+            &mut body,
+            limits.body_bytes,
+            chunked.then_some(&mut decoded),
+        );
         let fault = self.in_time(reading).await;
-        let cut = self.tape.borrow().served().is_some_and(|message| message.cut);
+        let cut = self
+            .tape
+            .borrow()
+            .served()
+            .is_some_and(|message| message.cut);
         (decoded, fault.or(cut.then_some(Fault::TooMuchFraming)))
     }
 
     /// What `reading` a body gives, within the deadline and while nobody else wants the seat of a silent client.
-    pub(super) async fn in_time(&self, reading: impl Future<Output = Option<Fault>>) -> Option<Fault> {
+    pub(super) async fn in_time(
+        &self,
+        reading: impl Future<Output = Option<Fault>>,
+    ) -> Option<Fault> {
         let deadline = self.shared.limits.body_deadline;
         let Some(read) = self.seat.race(timeout(deadline, reading), || true).await else {
             *self.ending.borrow_mut() = Ending::Part;
             return Some(Fault::Silent);
         };
         self.seat.work();
-        let late = || if self.tape.borrow().waits_for_room() { Fault::NoRoom } else { Fault::TooSlow };
+        let late = || {
+            if self.tape.borrow().waits_for_room() {
+                Fault::NoRoom
+            } else {
+                Fault::TooSlow
+            }
+        };
         read.unwrap_or_else(|_| Some(late()))
     }
 
     /// The request being served, whose body was read, off the tape.
-    fn take(&self, decoded: Vec<u8>, fault: Option<Fault>, arrival: Arrival) -> Option<(Capture, Body)> {
+    fn take(
+        &self,
+        decoded: Vec<u8>,
+        fault: Option<Fault>,
+        arrival: Arrival,
+    ) -> Option<(Capture, Body)> {
         let mut tape = self.tape.borrow_mut();
         let chunked = tape.served()?.chunked;
         let (head, wire) = tape.hand_over()?;
         let body = if chunked && !matches!(fault, Some(Fault::Broken | Fault::BrokenOff)) {
-            Body { bytes: decoded, wire: Some(wire) }
+            Body {
+                bytes: decoded,
+                wire: Some(wire),
+            }
         } else {
-            Body { bytes: wire, wire: None }
+            Body {
+                bytes: wire,
+                wire: None,
+            }
         };
         Some((self.capture(head, arrival), body))
     }
@@ -336,7 +389,12 @@ impl Exchange {
     }
 
     /// Keeps the request, and does with it what the script says.
-    async fn play(&self, mut capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
+    async fn play(
+        &self,
+        mut capture: Capture,
+        body: Body,
+        arrival: Arrival,
+    ) -> Result<Sent, NotAnswered> {
         let step = self.shared.next_step(capture.path());
         if let Action::Status(status) = step.action {
             capture.answer.status = Some(status);
@@ -350,7 +408,11 @@ impl Exchange {
         if let Some(why) = self.delay(step.delay).await {
             // To answer before it is due would be another receiver's behaviour than the one asked for.
             let note = Some(format!("{why} before its answer was due"));
-            let answer = capture::Answer { status: None, duration_ms: arrival.took(), note };
+            let answer = capture::Answer {
+                status: None,
+                duration_ms: arrival.took(),
+                note,
+            };
             self.shared.record(id, answer).await;
             return Err(NotAnswered);
         }
@@ -372,7 +434,12 @@ impl Exchange {
         if delay.is_zero() {
             return None;
         }
-        match self.stop.clone().race_if_stopped(self.while_there(sleep(delay))).await {
+        match self
+            .stop
+            .clone()
+            .race_if_stopped(self.while_there(sleep(delay)))
+            .await
+        {
             Some(Some(())) => None,
             Some(None) => Some("its client hung up, and others wanted its place"),
             None => Some("stopped"),
@@ -381,13 +448,23 @@ impl Exchange {
 
     /// What `future` gives while the client waits; `None` if it has hung up, and others want its seat.
     async fn while_there<F: Future>(&self, future: F) -> Option<F::Output> {
-        let is_gone = || self.wire.upgrade().is_none_or(|wire| wire.borrow().is_hung_up());
+        let is_gone = || {
+            self.wire
+                .upgrade()
+                .is_none_or(|wire| wire.borrow().is_hung_up())
+        };
         self.seat.race_deferred(future, is_gone).await
     }
 
     /// Keeps the request, sends it on, and gives the answer that came back.
-    async fn forward(&self, capture: Capture, body: Body, arrival: Arrival) -> Result<Sent, NotAnswered> {
-        let Some(told) = forward::forward(&self.shared, &self.tape, capture, body, arrival).await else {
+    async fn forward(
+        &self,
+        capture: Capture,
+        body: Body,
+        arrival: Arrival,
+    ) -> Result<Sent, NotAnswered> {
+        let Some(told) = forward::forward(&self.shared, &self.tape, capture, body, arrival).await
+        else {
             return Ok(self.unavailable());
         };
         match self.while_there(told).await {
@@ -400,20 +477,41 @@ impl Exchange {
     fn scripted(&self, status: u16) -> answer::Answer {
         let dress = &self.shared.dress;
         let answer = answer::scripted(status, dress);
-        if dress.is_plain() { answer } else { self.beside_the_page(answer) }
+        if dress.is_plain() {
+            answer
+        } else {
+            self.beside_the_page(answer)
+        }
     }
 
     /// An answer that others have written, which must not get at the page, if there is one.
     fn beside_the_page(&self, answer: answer::Answer) -> answer::Answer {
-        if self.shared.front.is_some() { answer::kept_apart(answer) } else { answer }
+        if self.shared.front.is_some() {
+            answer::kept_apart(answer)
+        } else {
+            answer
+        }
     }
 
     /// Records that the answer which was on its way has not left, if that is so, and why.
     pub(super) async fn record_unsent(&self, why: impl FnOnce(u16) -> String) {
         let unsent = self.tape.borrow().is_answering();
         if let Some((id, status)) = self.answering.take().filter(|_| unsent) {
-            let duration_ms = self.tape.borrow().served().map_or(0, |message| message.arrival.took());
-            self.shared.record(id, capture::Answer { status: None, duration_ms, note: Some(why(status)) }).await;
+            let duration_ms = self
+                .tape
+                .borrow()
+                .served()
+                .map_or(0, |message| message.arrival.took());
+            self.shared
+                .record(
+                    id,
+                    capture::Answer {
+                        status: None,
+                        duration_ms,
+                        note: Some(why(status)),
+                    },
+                )
+                .await;
         }
     }
 
@@ -439,7 +537,11 @@ impl Exchange {
 
 /// Reads a body to its end, or to its first byte beyond `limit`, and tells what was wrong with it. Its bytes up to there go
 /// to `kept`, where they are wanted.
-pub(super) async fn read(body: &mut Incoming, limit: usize, mut kept: Option<&mut Vec<u8>>) -> Option<Fault> {
+pub(super) async fn read(
+    body: &mut Incoming,
+    limit: usize,
+    mut kept: Option<&mut Vec<u8>>,
+) -> Option<Fault> {
     let mut room = limit;
     while let Some(frame) = body.frame().await {
         let frame = match frame {
@@ -460,10 +562,19 @@ pub(super) async fn read(body: &mut Incoming, limit: usize, mut kept: Option<&mu
 
 /// Whether a body broke off or was none.
 fn broken(error: &hyper::Error) -> Fault {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    let within_chunks = source
-        .is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData));
-    if within_chunks { Fault::Broken } else { Fault::BrokenOff }
+    let source =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let within_chunks = source.is_some_and(|io| {
+        matches!(
+            io.kind(),
+            std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+        )
+    });
+    if within_chunks {
+        Fault::Broken
+    } else {
+        Fault::BrokenOff
+    }
 }
 
 impl Arrival {

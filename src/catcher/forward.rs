@@ -38,7 +38,11 @@ pub(super) struct Forwarder {
 impl Forwarder {
     pub(super) fn new(upstream: Arc<dyn Upstream>, limits: &Limits) -> Self {
         let answers = Pool::new(limits.buffered_bytes, limits.body_deadline);
-        Self { upstream, places: Arc::new(Semaphore::new(AT_ONCE)), answers }
+        Self {
+            upstream,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            answers,
+        }
     }
 }
 
@@ -70,17 +74,27 @@ pub(super) async fn forward(
 }
 
 /// `None` where what came of it cannot be known.
-async fn relay(shared: &Shared, kept: OneKept, place: OwnedSemaphorePermit, arrival: Arrival) -> Option<Answer> {
+async fn relay(
+    shared: &Shared,
+    kept: OneKept,
+    place: OwnedSemaphorePermit,
+    arrival: Arrival,
+) -> Option<Answer> {
     let forwarder = shared.forwarder.as_ref()?;
-    let (upstream, keeper, bell) =
-        (Arc::clone(&forwarder.upstream), Arc::clone(&shared.keeper), Arc::clone(&shared.bell));
+    let (upstream, keeper, bell) = (
+        Arc::clone(&forwarder.upstream),
+        Arc::clone(&shared.keeper),
+        Arc::clone(&shared.bell),
+    );
     let room: Arc<dyn Room> = Arc::new(forwarder.answers.reserve());
     let (note, noted) = oneshot::channel();
     // Recorded from that thread, which finishes what it has begun even if the catcher stops meanwhile.
     let answered = tokio::task::spawn_blocking(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| upstream.relay(&kept.caught.capture, &kept.body, &room)))
-            .unwrap_or_else(|_| Err("hookfire itself failed".to_owned()))
-            .and_then(with_a_final_status);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            upstream.relay(&kept.caught.capture, &kept.body, &room)
+        }))
+        .unwrap_or_else(|_| Err("hookfire itself failed".to_owned()))
+        .and_then(with_a_final_status);
         drop(place);
         let (answer, words) = match result {
             Ok(relayed) => (
@@ -92,8 +106,11 @@ async fn relay(shared: &Shared, kept: OneKept, place: OwnedSemaphorePermit, arri
                 (answer::refusing(502, &words, false), words)
             }
         };
-        let record =
-            capture::Answer { status: Some(answer.status().as_u16()), duration_ms: arrival.took(), note: Some(words) };
+        let record = capture::Answer {
+            status: Some(answer.status().as_u16()),
+            duration_ms: arrival.took(),
+            note: Some(words),
+        };
         let done = move |result: Result<(), _>| {
             bell.amended(&result);
             let _ = note.send(());
@@ -110,7 +127,9 @@ async fn relay(shared: &Shared, kept: OneKept, place: OwnedSemaphorePermit, arri
 fn with_a_final_status(relayed: Relayed) -> Result<Relayed, String> {
     match relayed.status {
         200..=599 => Ok(relayed),
-        other => Err(format!("it answered with the status {other}, which cannot be passed on")),
+        other => Err(format!(
+            "it answered with the status {other}, which cannot be passed on"
+        )),
     }
 }
 
@@ -128,23 +147,37 @@ impl AsRef<[u8]> for Held {
 
 /// The receiver's answer to this method, without the headers that concerned the connection to it.
 fn relayed_answer(relayed: Relayed, room: Arc<dyn Room>, method: &str) -> Answer {
-    let mut response = Response::new(Bytes::from_owner(Held { body: relayed.body, _room: room }));
+    let mut response = Response::new(Bytes::from_owner(Held {
+        body: relayed.body,
+        _room: room,
+    }));
     *response.status_mut() = answer::status_code(relayed.status);
     let named_by_connection: Vec<String> = relayed
         .headers
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
         .flat_map(|(_, value)| {
-            String::from_utf8_lossy(value).split(',').map(|n| n.trim().to_owned()).collect::<Vec<_>>()
+            String::from_utf8_lossy(value)
+                .split(',')
+                .map(|n| n.trim().to_owned())
+                .collect::<Vec<_>>()
         })
         .collect();
     for (name, value) in &relayed.headers {
-        let named = named_by_connection.iter().any(|named| named.eq_ignore_ascii_case(name));
+        let named = named_by_connection
+            .iter()
+            .any(|named| named.eq_ignore_ascii_case(name));
         // What the client's side of HTTP took for a header, the server's side takes as well.
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) else {
+        let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        ) else {
             continue;
         };
-        if method == "HEAD" && name == CONTENT_LENGTH && value.as_bytes().iter().all(u8::is_ascii_digit) {
+        if method == "HEAD"
+            && name == CONTENT_LENGTH
+            && value.as_bytes().iter().all(u8::is_ascii_digit)
+        {
             // It tells the length of a body that does not come, and so frames nothing.
             response.headers_mut().insert(name, value);
         } else if !named && !is_framing(name.as_str()) {

@@ -53,14 +53,19 @@ pub(super) fn announced(head: &httparse::Request<'_, '_>) -> Option<Announced> {
         Some(false) => return None,
         None => BodyKind::Length(length.unwrap_or(0)),
     };
-    Some(Announced { body, conflicting: has_length && last_coding_is_chunked.is_some() })
+    Some(Announced {
+        body,
+        conflicting: has_length && last_coding_is_chunked.is_some(),
+    })
 }
 
 fn ends_in_chunked(value: &[u8]) -> bool {
     value
         .rsplit(|&byte| byte == b',')
         .next()
-        .is_some_and(|coding| value.is_ascii() && coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+        .is_some_and(|coding| {
+            value.is_ascii() && coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
+        })
 }
 
 /// Digits only: neither a sign nor a list.
@@ -102,7 +107,8 @@ impl ChunkWalk {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             if let Self::Data(left) = self {
-                let here = usize::try_from(*left).map_or(bytes.len() - at, |left| left.min(bytes.len() - at));
+                let here = usize::try_from(*left)
+                    .map_or(bytes.len() - at, |left| left.min(bytes.len() - at));
                 *left -= here as u64;
                 at += here;
                 if *left == 0 {
@@ -163,15 +169,39 @@ mod tests {
     #[test]
     fn lengths_and_codings_are_read_by_hypers_rules() {
         assert_eq!(body_of(""), Some(BodyKind::Length(0)));
-        assert_eq!(body_of("content-LENGTH: 12\r\n"), Some(BodyKind::Length(12)));
-        assert_eq!(body_of("Content-Length: 1\r\nContent-Length: 1\r\n"), Some(BodyKind::Length(1)));
-        for refused in ["1\r\nContent-Length: 2", "+1", "-1", "1, 1", "", "one", "99999999999999999999"] {
-            assert_eq!(body_of(&format!("Content-Length: {refused}\r\n")), None, "{refused}");
+        assert_eq!(
+            body_of("content-LENGTH: 12\r\n"),
+            Some(BodyKind::Length(12))
+        );
+        assert_eq!(
+            body_of("Content-Length: 1\r\nContent-Length: 1\r\n"),
+            Some(BodyKind::Length(1))
+        );
+        for refused in [
+            "1\r\nContent-Length: 2",
+            "+1",
+            "-1",
+            "1, 1",
+            "",
+            "one",
+            "99999999999999999999",
+        ] {
+            assert_eq!(
+                body_of(&format!("Content-Length: {refused}\r\n")),
+                None,
+                "{refused}"
+            );
         }
-        assert_eq!(body_of("Transfer-Encoding: gzip, Chunked\r\n"), Some(BodyKind::Chunked));
+        assert_eq!(
+            body_of("Transfer-Encoding: gzip, Chunked\r\n"),
+            Some(BodyKind::Chunked)
+        );
         assert_eq!(body_of("Transfer-Encoding: chunked, gzip\r\n"), None);
         assert_eq!(body_of("Transfer-Encoding: xchunked\r\n"), None);
-        assert_eq!(of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), None);
+        assert_eq!(
+            of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            None
+        );
     }
 
     #[test]
@@ -179,7 +209,10 @@ mod tests {
         let (coding, length) = ("Transfer-Encoding: chunked\r\n", "Content-Length: 3\r\n");
         for headers in [format!("{coding}{length}"), format!("{length}{coding}")] {
             let announced = of(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).unwrap();
-            assert_eq!((announced.body, announced.conflicting), (BodyKind::Chunked, true));
+            assert_eq!(
+                (announced.body, announced.conflicting),
+                (BodyKind::Chunked, true)
+            );
         }
     }
 

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
+};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, VARY, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response};
 use rustls::crypto::SecureRandom;
@@ -59,7 +61,9 @@ impl Exchange {
             (Err(refused), _) => {
                 let mut refusal = answer::refusing(refused.status, refused.words, unread);
                 if refused.status == 401 {
-                    refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                    refusal
+                        .headers_mut()
+                        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 }
                 refusal
             }
@@ -79,7 +83,9 @@ impl Exchange {
         };
         self.seat.work();
         if unread {
-            shown.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            shown
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
             self.linger();
         }
         Ok(self.send(front.dressed(shown, area)))
@@ -98,12 +104,20 @@ impl Exchange {
     }
 
     /// Has the desk answer.
-    async fn call(&self, front: &FrontDoor, path: Vec<String>, request: Request<Incoming>) -> Answer {
+    async fn call(
+        &self,
+        front: &FrontDoor,
+        path: Vec<String>,
+        request: Request<Incoming>,
+    ) -> Answer {
         let mut call = call(path, &request);
         let mut body = request.into_body();
         if body.is_end_stream() {
             self.seat.work();
-        } else if let Some(fault) = self.in_time(read(&mut body, CALL_BODY, Some(&mut call.body))).await {
+        } else if let Some(fault) = self
+            .in_time(read(&mut body, CALL_BODY, Some(&mut call.body)))
+            .await
+        {
             self.linger();
             return answer::refusing(fault.status(), Fault::words(fault), true);
         }
@@ -131,7 +145,10 @@ impl FrontDoor {
         match &self.guard.allow_origin {
             Some(origin) if area == Area::Api => allow(headers, origin),
             _ => {
-                headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+                headers.insert(
+                    "cross-origin-resource-policy",
+                    HeaderValue::from_static("same-origin"),
+                );
             }
         }
         shown
@@ -146,11 +163,19 @@ fn allow(headers: &mut HeaderMap, origin: &str) {
 }
 
 fn call(path: Vec<String>, request: &Request<Incoming>) -> Call {
-    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
     let query = request.uri().query().unwrap_or_default().as_bytes();
     Call {
         // A question for the head of an answer is one for the answer; hyper leaves its body out.
-        method: if request.method() == Method::HEAD { "GET".to_owned() } else { request.method().to_string() },
+        method: if request.method() == Method::HEAD {
+            "GET".to_owned()
+        } else {
+            request.method().to_string()
+        },
         path,
         query: form_urlencoded::parse(query).into_owned().collect(),
         content_type: String::from_utf8_lossy(content_type).into_owned(),
@@ -161,16 +186,22 @@ fn call(path: Vec<String>, request: &Request<Incoming>) -> Call {
 fn replied(reply: Reply) -> Answer {
     let mut response = Response::new(Bytes::from(reply.body));
     *response.status_mut() = status_code(reply.status);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     response
 }
 
 fn allowed_in(area: Area) -> &'static [Method] {
     match area {
         Area::Page | Area::Live => &[Method::GET, Method::HEAD],
-        Area::Data | Area::Api | Area::Tenant => {
-            &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE]
-        }
+        Area::Data | Area::Api | Area::Tenant => &[
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+        ],
     }
 }
 
@@ -187,7 +218,13 @@ fn preflight() -> Answer {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status_code(204);
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"),
+    );
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Authorization, Content-Type"),
+    );
     response
 }

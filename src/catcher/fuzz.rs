@@ -52,7 +52,9 @@ fn fuzzed_heads_of_requests() {
         for end in 1..=input.len() {
             match (standing(&input[..end], USUAL_HEADERS), ended) {
                 (Standing::Unfinished, None) => {}
-                (Standing::Unfinished, Some(at)) => panic!("it ended at {at}, and is unfinished at {end}"),
+                (Standing::Unfinished, Some(at)) => {
+                    panic!("it ended at {at}, and is unfinished at {end}")
+                }
                 (Standing::Whole(_), None) => {
                     assert!(input[..end].ends_with(b"\n"), "a head ends with its line");
                     assert!(

@@ -61,20 +61,33 @@ impl Guard {
     pub(super) fn admit<B>(&self, area: Area, request: &Request<B>) -> Result<Admitted, Refused> {
         let headers = request.headers();
         if matches!(self.access, Access::Loopback) && !self.is_called_by_own_name(request) {
-            return refused(403, "this is only for this machine: call it localhost or by its own address");
+            return refused(
+                403,
+                "this is only for this machine: call it localhost or by its own address",
+            );
         }
-        let origin = headers.get(ORIGIN).map(hyper::header::HeaderValue::as_bytes);
+        let origin = headers
+            .get(ORIGIN)
+            .map(hyper::header::HeaderValue::as_bytes);
         let foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
         let allowed = area == Area::Api && self.allows(origin);
-        let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+        let from_elsewhere = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site != "same-origin" && site != "none");
         // A link on another site may lead to the page; its script or form may lead nowhere.
         if !allowed && (foreign || from_elsewhere && area != Area::Page) {
             return refused(403, "other sites may not ask here");
         }
         if area == Area::Page && !is_to_be_looked_at(headers) {
-            return refused(403, "the page is to be looked at: no script may read it, and no other page may frame it");
+            return refused(
+                403,
+                "the page is to be looked at: no script may read it, and no other page may frame it",
+            );
         }
-        if allowed && request.method() == Method::OPTIONS && headers.contains_key("access-control-request-method") {
+        if allowed
+            && request.method() == Method::OPTIONS
+            && headers.contains_key("access-control-request-method")
+        {
             return Ok(Admitted::Preflight);
         }
         let cookie = match &self.access {
@@ -90,7 +103,12 @@ impl Guard {
     }
 
     /// The cookie to set, if any, for a request that has the token.
-    fn cookie_for<B>(&self, area: Area, request: &Request<B>, token: &Secret) -> Result<Option<String>, Refused> {
+    fn cookie_for<B>(
+        &self,
+        area: Area,
+        request: &Request<B>,
+        token: &Secret,
+    ) -> Result<Option<String>, Refused> {
         let name = self.cookie_name();
         if bearer(request.headers()).is_some_and(|sent| token.is(sent))
             || password(request.headers()).is_some_and(|sent| token.is(&sent))
@@ -99,11 +117,14 @@ impl Guard {
             return Ok(None);
         }
         let query = request.uri().query().unwrap_or_default().as_bytes();
-        let in_query = form_urlencoded::parse(query).any(|(name, value)| name == "token" && token.is(value.as_bytes()));
+        let in_query = form_urlencoded::parse(query)
+            .any(|(name, value)| name == "token" && token.is(value.as_bytes()));
         if area == Area::Page && in_query {
             let secure = if self.over_tls { "; Secure" } else { "" };
             let value = token.expose();
-            return Ok(Some(format!("{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}")));
+            return Ok(Some(format!(
+                "{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}"
+            )));
         }
         // Whoever writes such a URL has the token, and needs nothing else: a client of RequestBin knows no headers.
         if matches!(area, Area::Api | Area::Data) && in_query {
@@ -122,28 +143,43 @@ impl Guard {
     }
 
     fn is_from_page(&self, headers: &HeaderMap) -> bool {
-        headers.get("x-hookfire-token").is_some_and(|sent| self.page_token.is(sent.as_bytes()))
+        headers
+            .get("x-hookfire-token")
+            .is_some_and(|sent| self.page_token.is(sent.as_bytes()))
     }
 
     fn allows(&self, origin: Option<&[u8]>) -> bool {
-        let Some(allowed) = &self.allow_origin else { return false };
+        let Some(allowed) = &self.allow_origin else {
+            return false;
+        };
         // Without an origin it is no script of another site, which its browser would have said.
-        allowed == "*" || origin.is_some_and(|origin| origin.eq_ignore_ascii_case(allowed.as_bytes()))
+        allowed == "*"
+            || origin.is_some_and(|origin| origin.eq_ignore_ascii_case(allowed.as_bytes()))
     }
 
     /// Whether the request names this machine, wherever it names a host.
     fn is_called_by_own_name<B>(&self, request: &Request<B>) -> bool {
         let mut hosts = request.headers().get_all(HOST).iter();
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-        let in_target = request.uri().authority().is_none_or(|authority| self.is_own_name(authority.as_str()));
+        let (Some(host), None) = (hosts.next(), hosts.next()) else {
+            return false;
+        };
+        let in_target = request
+            .uri()
+            .authority()
+            .is_none_or(|authority| self.is_own_name(authority.as_str()));
         in_target && host.to_str().is_ok_and(|host| self.is_own_name(host))
     }
 
     fn is_own_name(&self, host: &str) -> bool {
         let name = without_port(host.trim());
-        if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        if let Ok(ip) = name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
             let ip = ip.to_canonical();
-            return ip.is_loopback() || ip == self.bound.ip().to_canonical() && !ip.is_unspecified();
+            return ip.is_loopback()
+                || ip == self.bound.ip().to_canonical() && !ip.is_unspecified();
         }
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         name == "localhost" || name.ends_with(".localhost")
@@ -157,7 +193,11 @@ fn refused<T>(status: u16, words: &'static str) -> Result<T, Refused> {
 /// `name` of `name:8080`, `[::1]` of `[::1]:8080`.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -166,7 +206,9 @@ fn without_port(host: &str) -> &str {
 /// TLS to the browser, by way of a proxy.
 fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
     let origin = String::from_utf8_lossy(origin);
-    let (Some((_, host)), Some(asked)) = (origin.split_once("://"), headers.get(HOST)) else { return false };
+    let (Some((_, host)), Some(asked)) = (origin.split_once("://"), headers.get(HOST)) else {
+        return false;
+    };
     asked.as_bytes().eq_ignore_ascii_case(host.as_bytes())
 }
 
@@ -177,22 +219,40 @@ fn is_to_be_looked_at(headers: &HeaderMap) -> bool {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    let (scheme, token) = headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 /// The password of HTTP Basic, which clients make of `http://x:PASSWORD@HOST`.
 fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let (scheme, sent) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Basic ".len())?;
-    let decoded = STANDARD.decode(sent.trim_ascii()).ok().filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
+    let (scheme, sent) = headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .split_at_checked("Basic ".len())?;
+    let decoded = STANDARD
+        .decode(sent.trim_ascii())
+        .ok()
+        .filter(|_| scheme.eq_ignore_ascii_case(b"basic "))?;
     let colon = decoded.iter().position(|&byte| byte == b':')?;
     Some(decoded[colon + 1..].to_vec())
 }
 
 /// The values of all cookies of that name.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
-    pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    let pairs = headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+    pairs.filter_map(move |pair| {
+        pair.trim_ascii()
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"=")
+    })
 }
 
 #[cfg(test)]
@@ -224,7 +284,8 @@ mod tests {
     #[test]
     fn on_loopback_only_names_of_this_machine_will_do() {
         let guard = guard(Access::Loopback, None);
-        let called = |host: &str| asked(&guard, Area::Api, "GET", "/api/v1/bins", &[("host", host)]);
+        let called =
+            |host: &str| asked(&guard, Area::Api, "GET", "/api/v1/bins", &[("host", host)]);
         for own in [
             "localhost",
             "LOCALHOST:8080",
@@ -252,11 +313,19 @@ mod tests {
         ] {
             assert_eq!(called(foreign), 403, "{foreign}");
         }
-        assert_eq!(asked(&guard, Area::Page, "GET", "/_hookfire/", &[]), 403, "no host at all");
+        assert_eq!(
+            asked(&guard, Area::Page, "GET", "/_hookfire/", &[]),
+            403,
+            "no host at all"
+        );
         let twice = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(asked(&guard, Area::Page, "GET", "/_hookfire/", &twice), 403);
         let target = "http://evil.example/_hookfire/";
-        assert_eq!(asked(&guard, Area::Page, "GET", target, &[("host", "localhost")]), 403, "the target names another");
+        assert_eq!(
+            asked(&guard, Area::Page, "GET", target, &[("host", "localhost")]),
+            403,
+            "the target names another"
+        );
     }
 
     #[test]
@@ -265,12 +334,28 @@ mod tests {
         let delete = |token: Option<&str>| {
             let mut headers = vec![("host", "localhost")];
             headers.extend(token.map(|token| ("x-hookfire-token", token)));
-            asked(&guard, Area::Data, "DELETE", "/_hookfire/api/captures/1", &headers)
+            asked(
+                &guard,
+                Area::Data,
+                "DELETE",
+                "/_hookfire/api/captures/1",
+                &headers,
+            )
         };
-        assert_eq!([delete(None), delete(Some("wrong")), delete(Some("page"))], [403, 403, 0]);
+        assert_eq!(
+            [delete(None), delete(Some("wrong")), delete(Some("page"))],
+            [403, 403, 0]
+        );
         let host = [("host", "localhost")];
-        assert_eq!(asked(&guard, Area::Data, "GET", "/_hookfire/api/captures", &host), 0);
-        assert_eq!(asked(&guard, Area::Api, "POST", "/api/v1/bins", &host), 0, "RequestBin's clients know no token");
+        assert_eq!(
+            asked(&guard, Area::Data, "GET", "/_hookfire/api/captures", &host),
+            0
+        );
+        assert_eq!(
+            asked(&guard, Area::Api, "POST", "/api/v1/bins", &host),
+            0,
+            "RequestBin's clients know no token"
+        );
     }
 
     #[test]
@@ -279,25 +364,62 @@ mod tests {
         let opened = guard(Access::Loopback, Some("http://app.example"));
         let to_all = guard(Access::Loopback, Some("*"));
         let from = |guard: &Guard, area, method: &str, name, value| {
-            let headers = [("host", "localhost:8080"), (name, value), ("x-hookfire-token", "page")];
+            let headers = [
+                ("host", "localhost:8080"),
+                (name, value),
+                ("x-hookfire-token", "page"),
+            ];
             asked(guard, area, method, "/", &headers)
         };
         for area in [Area::Page, Area::Live, Area::Data, Area::Api] {
-            assert_eq!(from(&closed, area, "GET", "origin", "http://localhost:8080"), 0, "{area:?}");
-            for other in ["http://evil.example", "null", "http://localhost:3000", "http://localhost"] {
-                assert_eq!(from(&closed, area, "POST", "origin", other), 403, "{area:?} {other}");
+            assert_eq!(
+                from(&closed, area, "GET", "origin", "http://localhost:8080"),
+                0,
+                "{area:?}"
+            );
+            for other in [
+                "http://evil.example",
+                "null",
+                "http://localhost:3000",
+                "http://localhost",
+            ] {
+                assert_eq!(
+                    from(&closed, area, "POST", "origin", other),
+                    403,
+                    "{area:?} {other}"
+                );
             }
             for elsewhere in ["cross-site", "same-site"] {
                 let link = from(&closed, area, "GET", "sec-fetch-site", elsewhere);
-                assert_eq!(link, if area == Area::Page { 0 } else { 403 }, "{area:?} {elsewhere}");
+                assert_eq!(
+                    link,
+                    if area == Area::Page { 0 } else { 403 },
+                    "{area:?} {elsewhere}"
+                );
             }
             for here in ["same-origin", "none"] {
-                assert_eq!(from(&closed, area, "GET", "sec-fetch-site", here), 0, "{area:?} {here}");
+                assert_eq!(
+                    from(&closed, area, "GET", "sec-fetch-site", here),
+                    0,
+                    "{area:?} {here}"
+                );
             }
             let allowed = if area == Area::Api { 0 } else { 403 };
-            assert_eq!(from(&opened, area, "POST", "origin", "http://app.example"), allowed, "{area:?}");
-            assert_eq!(from(&opened, area, "POST", "origin", "http://evil.example"), 403, "{area:?}");
-            assert_eq!(from(&to_all, area, "POST", "origin", "http://evil.example"), allowed, "{area:?}");
+            assert_eq!(
+                from(&opened, area, "POST", "origin", "http://app.example"),
+                allowed,
+                "{area:?}"
+            );
+            assert_eq!(
+                from(&opened, area, "POST", "origin", "http://evil.example"),
+                403,
+                "{area:?}"
+            );
+            assert_eq!(
+                from(&to_all, area, "POST", "origin", "http://evil.example"),
+                allowed,
+                "{area:?}"
+            );
         }
     }
 
@@ -305,42 +427,121 @@ mod tests {
     fn a_browser_gets_the_page_to_show_it_and_for_nothing_else() {
         let guard = guard(Access::Loopback, None);
         let page = |dest: &str, mode: &str| {
-            let headers = [("host", "localhost"), ("sec-fetch-dest", dest), ("sec-fetch-mode", mode)];
+            let headers = [
+                ("host", "localhost"),
+                ("sec-fetch-dest", dest),
+                ("sec-fetch-mode", mode),
+            ];
             asked(&guard, Area::Page, "GET", "/_hookfire/", &headers)
         };
         assert_eq!(page("document", "navigate"), 0);
-        for (dest, mode) in
-            [("iframe", "navigate"), ("object", "navigate"), ("empty", "cors"), ("empty", "same-origin")]
-        {
+        for (dest, mode) in [
+            ("iframe", "navigate"),
+            ("object", "navigate"),
+            ("empty", "cors"),
+            ("empty", "same-origin"),
+        ] {
             assert_eq!(page(dest, mode), 403, "{dest} {mode}");
         }
         for told in [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "no-cors")] {
-            assert_eq!(asked(&guard, Area::Page, "GET", "/", &[("host", "localhost"), told]), 403, "{told:?}");
+            assert_eq!(
+                asked(
+                    &guard,
+                    Area::Page,
+                    "GET",
+                    "/",
+                    &[("host", "localhost"), told]
+                ),
+                403,
+                "{told:?}"
+            );
         }
     }
 
     #[test]
     fn an_exposed_catcher_asks_for_its_token_on_every_reserved_path() {
-        let guard = guard(Access::Token(Secret::new("let-me-in")), Some("http://app.example"));
+        let guard = guard(
+            Access::Token(Secret::new("let-me-in")),
+            Some("http://app.example"),
+        );
         let with = |area, uri: &str, name: &'static str, value: &str| {
-            asked(&guard, area, "GET", uri, &[("host", "any.example"), (name, value)])
+            asked(
+                &guard,
+                area,
+                "GET",
+                uri,
+                &[("host", "any.example"), (name, value)],
+            )
         };
         for area in [Area::Page, Area::Live, Area::Data, Area::Api] {
             assert_eq!(with(area, "/", "accept", "*/*"), 401, "{area:?}");
-            assert_eq!(with(area, "/", "authorization", "Bearer let-me-in"), 0, "{area:?}");
-            let basic = |pair: &str| with(area, "/", "authorization", &format!("Basic {}", STANDARD.encode(pair)));
-            assert_eq!([basic("x:let-me-in"), basic(":let-me-in")], [0, 0], "{area:?}");
-            assert_eq!([basic("let-me-in:x"), basic("let-me-in"), basic("x:let")], [401; 3], "{area:?}");
-            assert_eq!(with(area, "/", "authorization", "Basic let-me-in"), 401, "{area:?}");
-            assert_eq!(with(area, "/", "cookie", "a=b; hookfire_8080=let-me-in"), 0, "{area:?}");
-            assert_eq!(with(area, "/", "cookie", "hookfire_8081=let-me-in; hookfire_8080=x"), 401, "{area:?}");
+            assert_eq!(
+                with(area, "/", "authorization", "Bearer let-me-in"),
+                0,
+                "{area:?}"
+            );
+            let basic = |pair: &str| {
+                with(
+                    area,
+                    "/",
+                    "authorization",
+                    &format!("Basic {}", STANDARD.encode(pair)),
+                )
+            };
+            assert_eq!(
+                [basic("x:let-me-in"), basic(":let-me-in")],
+                [0, 0],
+                "{area:?}"
+            );
+            assert_eq!(
+                [basic("let-me-in:x"), basic("let-me-in"), basic("x:let")],
+                [401; 3],
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/", "authorization", "Basic let-me-in"),
+                401,
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/", "cookie", "a=b; hookfire_8080=let-me-in"),
+                0,
+                "{area:?}"
+            );
+            assert_eq!(
+                with(
+                    area,
+                    "/",
+                    "cookie",
+                    "hookfire_8081=let-me-in; hookfire_8080=x"
+                ),
+                401,
+                "{area:?}"
+            );
             let in_query = with(area, "/?token=let-me-in", "accept", "*/*");
-            assert_eq!(in_query, if area == Area::Live { 401 } else { 0 }, "{area:?}");
-            assert_eq!(with(area, "/?token=let-me", "accept", "*/*"), 401, "{area:?}");
+            assert_eq!(
+                in_query,
+                if area == Area::Live { 401 } else { 0 },
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/?token=let-me", "accept", "*/*"),
+                401,
+                "{area:?}"
+            );
         }
-        let request = Request::builder().uri("/_hookfire/?token=let-me-in").body(()).unwrap();
-        let cookie = "hookfire_8080=let-me-in; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();
-        assert_eq!(guard.admit(Area::Page, &request), Ok(Admitted::Request { cookie: Some(cookie) }));
+        let request = Request::builder()
+            .uri("/_hookfire/?token=let-me-in")
+            .body(())
+            .unwrap();
+        let cookie =
+            "hookfire_8080=let-me-in; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();
+        assert_eq!(
+            guard.admit(Area::Page, &request),
+            Ok(Admitted::Request {
+                cookie: Some(cookie)
+            })
+        );
         // A preflight carries no token, and gets nothing but its answer.
         let preflight = Request::builder()
             .method("OPTIONS")
@@ -348,6 +549,9 @@ mod tests {
             .header("host", "any.example")
             .header("origin", "http://app.example")
             .header("access-control-request-method", "POST");
-        assert_eq!(guard.admit(Area::Api, &preflight.body(()).unwrap()), Ok(Admitted::Preflight));
+        assert_eq!(
+            guard.admit(Area::Api, &preflight.body(()).unwrap()),
+            Ok(Admitted::Preflight)
+        );
     }
 }

@@ -29,8 +29,16 @@ impl Timer for HeadTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let entry = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Box::pin(Wait { entry, deadline: deadline.into(), timer: self.clone() })
+        let entry = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Box::pin(Wait {
+            entry,
+            deadline: deadline.into(),
+            timer: self.clone(),
+        })
     }
 
     fn now(&self) -> Instant {
@@ -52,7 +60,9 @@ impl Future for Wait {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline;
-        let entry = self.entry.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let entry = self
+            .entry
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if entry.deadline() > deadline {
             entry.as_mut().reset(deadline);
         }
@@ -69,7 +79,11 @@ impl Future for Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take().filter(|entry| !entry.is_elapsed()) {
-            *self.timer.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+            *self
+                .timer
+                .spare
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(entry);
         }
     }
 }
@@ -80,7 +94,10 @@ mod tests {
 
     #[test]
     fn waits_end_at_their_deadlines_whatever_was_waited_for_before() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let timer = HeadTimer::default();
             let begin = timer.now();
@@ -94,7 +111,10 @@ mod tests {
                 drop(begun);
                 let before = timer.now();
                 timer.sleep(Duration::from_millis(then)).await;
-                assert!(before.elapsed() >= Duration::from_millis(then), "{first} {then}");
+                assert!(
+                    before.elapsed() >= Duration::from_millis(then),
+                    "{first} {then}"
+                );
             }
             assert!(begin.elapsed() < Duration::from_secs(10));
         });

@@ -67,7 +67,10 @@ impl Live {
         if self.has_subscribers() {
             for Kept { caught, .. } in batch.iter().filter(|kept| kept.refused.is_none()) {
                 // Without a receiver after all, nobody misses it.
-                let _ = self.events.send(Event::Captured { id: caught.id, bin: caught.bin.as_str().into() });
+                let _ = self.events.send(Event::Captured {
+                    id: caught.id,
+                    bin: caught.bin.as_str().into(),
+                });
             }
         }
     }
@@ -98,7 +101,10 @@ impl Subscription {
             return None;
         }
         bell.live.subscribers.fetch_add(1, Ordering::Relaxed);
-        Some(Subscription { events: bell.live.events.subscribe(), bell: Arc::clone(bell) })
+        Some(Subscription {
+            events: bell.live.events.subscribe(),
+            bell: Arc::clone(bell),
+        })
     }
 
     /// Tells `stream` what happens until its client closes it or stops reading, or the catcher stops. `head` is what is
@@ -144,9 +150,9 @@ async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Nex
     });
     match received.await {
         // A bin's name has no character that JSON would escape.
-        Some(Ok(Ok(Event::Captured { id, bin }))) => {
-            Next::Said(format!("event: capture\ndata: {{\"id\":{id},\"bin\":\"{bin}\"}}\n\n"))
-        }
+        Some(Ok(Ok(Event::Captured { id, bin }))) => Next::Said(format!(
+            "event: capture\ndata: {{\"id\":{id},\"bin\":\"{bin}\"}}\n\n"
+        )),
         Some(Ok(Ok(Event::Changed))) => Next::Said("event: changed\ndata: {}\n\n".to_owned()),
         Some(Ok(Err(RecvError::Lagged(missed)))) => {
             Next::Said(format!("event: lagged\ndata: {{\"missed\":{missed}}}\n\n"))
@@ -157,7 +163,9 @@ async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Nex
 }
 
 async fn say(stream: &mut Wire, words: &[u8]) -> io::Result<()> {
-    timeout(WRITE, write_all(stream, words)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(WRITE, write_all(stream, words))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Asks the desk now and then whether something has changed that is no capture, and tells it, as long as anybody listens.
@@ -167,7 +175,13 @@ pub(super) async fn watch(desk: Arc<dyn Desk>, bell: Arc<Bell>, mut stop: Stop) 
         return;
     }
     let path = ["_hookfire", "api", "version"].map(str::to_owned).to_vec();
-    let call = Arc::new(Call { method: "GET".into(), path, query: vec![], content_type: String::new(), body: vec![] });
+    let call = Arc::new(Call {
+        method: "GET".into(),
+        path,
+        query: vec![],
+        content_type: String::new(),
+        body: vec![],
+    });
     let mut known = None;
     while bell.live.has_subscribers() {
         let (desk, call) = (Arc::clone(&desk), Arc::clone(&call));

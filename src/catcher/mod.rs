@@ -141,7 +141,10 @@ impl Catcher {
         // Bound here and not on the thread, so that the caller gets the error and the port.
         let (listener, addr) = {
             let _inside = runtime.enter();
-            listen(setup.addr).map_err(|source| CatcherError::Bind { addr: setup.addr, source })?
+            listen(setup.addr).map_err(|source| CatcherError::Bind {
+                addr: setup.addr,
+                source,
+            })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
         let bell = Arc::new(Bell::new());
@@ -155,7 +158,14 @@ impl Catcher {
                 drop(ends);
             })
             .map_err(CatcherError::Start)?;
-        Ok(Self { addr, scheme, bell, phase, ended: Mutex::new(ended), thread: Some(thread) })
+        Ok(Self {
+            addr,
+            scheme,
+            bell,
+            phase,
+            ended: Mutex::new(ended),
+            thread: Some(thread),
+        })
     }
 
     /// What could not be kept so far.
@@ -190,7 +200,9 @@ impl Catcher {
     pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
         self.phase.send_replace(Phase::Finishing);
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        while !interrupted() && ended.recv_timeout(INTERRUPT_GRAIN) == Err(RecvTimeoutError::Timeout) {}
+        while !interrupted()
+            && ended.recv_timeout(INTERRUPT_GRAIN) == Err(RecvTimeoutError::Timeout)
+        {}
         self.stop();
     }
 
@@ -214,7 +226,11 @@ impl Drop for Catcher {
 
 /// A listener, with the address it got. Must run inside of a runtime.
 fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     // As the standard library does it, so that a catcher can be started again at once on the same port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
@@ -239,13 +255,36 @@ impl Parts {
         let dress = Dress::new(setup.response_body.take(), &setup.response_headers)?;
         let front = match setup.front.take() {
             None => None,
-            Some(Front { desk, page, access, allow_origin, as_tenant }) => {
+            Some(Front {
+                desk,
+                page,
+                access,
+                allow_origin,
+                as_tenant,
+            }) => {
                 let (page_token, over_tls) = (random_token()?, setup.tls.is_some());
-                let guard = Guard { access, page_token, bound, over_tls, allow_origin };
-                Some(FrontDoor { desk, page, guard, as_tenant, random: token::source() })
+                let guard = Guard {
+                    access,
+                    page_token,
+                    bound,
+                    over_tls,
+                    allow_origin,
+                };
+                Some(FrontDoor {
+                    desk,
+                    page,
+                    guard,
+                    as_tenant,
+                    random: token::source(),
+                })
             }
         };
-        Ok(Parts { setup, dress, front, bell })
+        Ok(Parts {
+            setup,
+            dress,
+            front,
+            bell,
+        })
     }
 
     /// What the connections share; without locks, as they share one thread.
@@ -263,7 +302,9 @@ impl Parts {
             keeper: setup.keeper,
             keeping: Cell::new(0),
             bell: self.bell,
-            forwarder: setup.upstream.map(|upstream| Forwarder::new(upstream, &setup.limits)),
+            forwarder: setup
+                .upstream
+                .map(|upstream| Forwarder::new(upstream, &setup.limits)),
             front: self.front,
             tls: setup.tls,
             seats: seats::Seats::default(),

@@ -29,7 +29,10 @@ pub(super) fn standing(bytes: &[u8], most: usize) -> Standing {
 
 /// The target in the first line of a head that cannot be read; what is no text is replaced.
 pub(super) fn unread_target(bytes: &[u8]) -> Cow<'_, str> {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
     String::from_utf8_lossy(line.split(|&byte| byte == b' ').nth(1).unwrap_or_default())
 }
 
@@ -56,20 +59,40 @@ mod tests {
     #[test]
     fn as_many_headers_as_there_may_be_are_read() {
         for most in [3, 300] {
-            let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
-            assert!(matches!(super::standing(head(most).as_bytes(), most), Standing::Whole(_)), "{most}");
-            assert_eq!(super::standing(head(most + 1).as_bytes(), most), Standing::Unreadable, "{most}");
+            let head =
+                |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
+            assert!(
+                matches!(
+                    super::standing(head(most).as_bytes(), most),
+                    Standing::Whole(_)
+                ),
+                "{most}"
+            );
+            assert_eq!(
+                super::standing(head(most + 1).as_bytes(), most),
+                Standing::Unreadable,
+                "{most}"
+            );
         }
     }
 
     #[test]
     fn standing_of_heads() {
         assert_eq!(standing(b"\r\n\r\n"), Standing::Unfinished);
-        assert_eq!(standing(b"GET / HTTP/1.1\r\nA: b\r\n"), Standing::Unfinished);
-        assert_eq!(standing(b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"), Standing::Unreadable);
+        assert_eq!(
+            standing(b"GET / HTTP/1.1\r\nA: b\r\n"),
+            Standing::Unfinished
+        );
+        assert_eq!(
+            standing(b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
+            Standing::Unreadable
+        );
         assert_eq!(
             standing(b"\r\nGET / HTTP/1.1\n\n"),
-            Standing::Whole(Announced { body: BodyKind::Length(0), conflicting: false })
+            Standing::Whole(Announced {
+                body: BodyKind::Length(0),
+                conflicting: false
+            })
         );
     }
 }

@@ -36,8 +36,19 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn new(stream: Rc<RefCell<Wire>>, tape: Rc<RefCell<Tape>>, seat: Rc<Seat>, patience: Duration) -> Self {
-        Self { stream, tape, seat, patience, stuck: None }
+    pub(super) fn new(
+        stream: Rc<RefCell<Wire>>,
+        tape: Rc<RefCell<Tape>>,
+        seat: Rc<Seat>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            tape,
+            seat,
+            patience,
+            stuck: None,
+        }
     }
 
     /// Whether the client takes nothing of its answer.
@@ -47,11 +58,17 @@ impl Recording {
 
     /// The stream, no longer recorded.
     pub(super) fn into_stream(self) -> Wire {
-        Rc::into_inner(self.stream).expect("others hold it for the time of a look only").into_inner()
+        Rc::into_inner(self.stream)
+            .expect("others hold it for the time of a look only")
+            .into_inner()
     }
 
     /// Passes on what came of writing. While the client takes nothing of an answer, it is the one who is waited for.
-    fn mind<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn mind<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.stuck.take().is_some() {
                 self.seat.work();
@@ -71,7 +88,11 @@ impl Recording {
 }
 
 impl AsyncRead for Recording {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(self.tape.borrow_mut().poll_room(cx));
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf))?;
@@ -83,7 +104,11 @@ impl AsyncRead for Recording {
 
 // Not vectored, so that hyper puts an answer's head and body into one buffer and one system call.
 impl AsyncWrite for Recording {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.tape.borrow_mut().holds_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }

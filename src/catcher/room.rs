@@ -46,14 +46,22 @@ pub(super) struct Reserved {
 impl Pool {
     /// Room for so many bytes, which each answer may wait for so long.
     pub(super) fn new(limit: usize, patience: Duration) -> Arc<Pool> {
-        Arc::new(Pool { limit, patience, ledger: Mutex::default(), freed: Condvar::new() })
+        Arc::new(Pool {
+            limit,
+            patience,
+            ledger: Mutex::default(),
+            freed: Condvar::new(),
+        })
     }
 
     /// For one more answer, which holds nothing yet.
     pub(super) fn reserve(self: &Arc<Self>) -> Reserved {
         let mut ledger = self.ledger();
         ledger.next += 1;
-        Reserved { pool: Arc::clone(self), number: ledger.next }
+        Reserved {
+            pool: Arc::clone(self),
+            number: ledger.next,
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -70,7 +78,12 @@ impl Ledger {
 
 impl Room for Reserved {
     fn grow(&self, length: usize) -> Result<(), String> {
-        let Pool { limit, patience, freed, .. } = &*self.pool;
+        let Pool {
+            limit,
+            patience,
+            freed,
+            ..
+        } = &*self.pool;
         if length > *limit {
             return Err(format!("is longer than {}", size(*limit as u64)));
         }
@@ -82,13 +95,19 @@ impl Room for Reserved {
         let mut ledger = self.pool.ledger();
         ledger.holders.entry(self.number).or_default();
         let full = |ledger: &mut Ledger| !ledger.may_hold(self.number, bytes, *limit);
-        let (mut ledger, waited) =
-            freed.wait_timeout_while(ledger, *patience, full).unwrap_or_else(PoisonError::into_inner);
+        let (mut ledger, waited) = freed
+            .wait_timeout_while(ledger, *patience, full)
+            .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             let (all, patience) = (size(*limit as u64), compact(*patience));
-            return Err(format!("found no room within {patience}: others took all {all} that may be buffered"));
+            return Err(format!(
+                "found no room within {patience}: others took all {all} that may be buffered"
+            ));
         }
-        let before = ledger.holders.insert(self.number, bytes).unwrap_or_default();
+        let before = ledger
+            .holders
+            .insert(self.number, bytes)
+            .unwrap_or_default();
         ledger.held = ledger.held - before + bytes;
         Ok(())
     }
@@ -116,7 +135,10 @@ mod tests {
         let pool = Pool::new(LIMIT, Duration::from_millis(10));
         let [oldest, other, small] = [0; 3].map(|_| pool.reserve());
         assert_eq!([oldest.grow(LIMIT), small.grow(FREE)], [Ok(()), Ok(())]);
-        assert_eq!(oldest.grow(LIMIT + 1), Err("is longer than 128 KiB".to_owned()));
+        assert_eq!(
+            oldest.grow(LIMIT + 1),
+            Err("is longer than 128 KiB".to_owned())
+        );
         let words = "found no room within 10ms: others took all 128 KiB that may be buffered";
         assert_eq!(other.grow(4 * FREE), Err(words.to_owned()));
         drop(oldest);
@@ -130,7 +152,10 @@ mod tests {
     fn who_waits_gets_on_when_others_are_done_and_the_oldest_at_once() {
         let pool = Pool::new(LIMIT, Duration::from_secs(30));
         let [oldest, other, third] = [0; 3].map(|_| pool.reserve());
-        assert_eq!([other.grow(8 * FREE), oldest.grow(8 * FREE)], [Ok(()), Ok(())]);
+        assert_eq!(
+            [other.grow(8 * FREE), oldest.grow(8 * FREE)],
+            [Ok(()), Ok(())]
+        );
         assert_eq!(oldest.grow(LIMIT), Ok(()), "it never waits");
         let waiting = std::thread::spawn(move || third.grow(8 * FREE));
         while pool.ledger().holders.len() < 3 {

@@ -33,10 +33,12 @@ pub(super) enum Route {
 
 /// What the request asks for, if its path is reserved; `None` if it is to be caught.
 pub(super) fn reserved(method: &Method, uri: &Uri, as_tenant: bool) -> Option<Route> {
-    own(uri.path()).or_else(|| as_tenant.then(|| tenant(uri.path())).flatten()).or_else(|| {
-        let inspects = method == Method::GET && uri.query().is_some_and(asks_to_inspect);
-        inspects.then_some(Route::Page)
-    })
+    own(uri.path())
+        .or_else(|| as_tenant.then(|| tenant(uri.path())).flatten())
+        .or_else(|| {
+            let inspects = method == Method::GET && uri.query().is_some_and(asks_to_inspect);
+            inspects.then_some(Route::Page)
+        })
 }
 
 fn own(path: &str) -> Option<Route> {
@@ -46,7 +48,9 @@ fn own(path: &str) -> Option<Route> {
     }
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut segments = path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy());
+    let mut segments = path
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy());
     match segments.next()?.as_ref() {
         OWN => {}
         "api"
@@ -55,8 +59,10 @@ fn own(path: &str) -> Option<Route> {
             && segments.next().is_some_and(|segment| segment == "bins") => {}
         _ => return None,
     }
-    let segments: Vec<String> =
-        path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect();
     let named: Vec<&str> = segments.iter().map(String::as_str).collect();
     Some(match named.as_slice() {
         _ if segments.len() > SEGMENTS => Route::Nothing,
@@ -72,8 +78,10 @@ fn own(path: &str) -> Option<Route> {
 /// tenant's token, which is not to be caught.
 fn tenant(path: &str) -> Option<Route> {
     let path = path.strip_prefix('/')?;
-    let segments: Vec<String> =
-        path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect();
     let named: Vec<&str> = segments.iter().map(String::as_str).collect();
     match named.as_slice() {
         ["admin", ..] if segments.len() > SEGMENTS => Some(Route::Nothing),
@@ -101,23 +109,47 @@ mod tests {
 
     #[test]
     fn reserved_paths_in_every_spelling() {
-        for page in
-            ["/_hookfire", "/_hookfire/", "/%5Fhookfire/", "http://h/_hookfire/?x", "/bin?inspect", "/?a=1&inspect"]
-        {
+        for page in [
+            "/_hookfire",
+            "/_hookfire/",
+            "/%5Fhookfire/",
+            "http://h/_hookfire/?x",
+            "/bin?inspect",
+            "/?a=1&inspect",
+        ] {
             assert_eq!(get(page), Some(Route::Page), "{page}");
         }
         assert_eq!(get("/_hookfire/events?x"), Some(Route::Live));
-        let data = Some(Route::Data(segments(&["_hookfire", "api", "captures", "a/b"])));
-        for path in ["/_hookfire/api/captures/a%2Fb", "/_hookfire/%61pi/captures/a%2fb/"] {
+        let data = Some(Route::Data(segments(&[
+            "_hookfire",
+            "api",
+            "captures",
+            "a/b",
+        ])));
+        for path in [
+            "/_hookfire/api/captures/a%2Fb",
+            "/_hookfire/%61pi/captures/a%2fb/",
+        ] {
             assert_eq!(get(path), data, "{path}");
         }
-        assert_eq!(get("/api/v1/bins/"), Some(Route::Api(segments(&["api", "v1", "bins"]))));
-        assert_eq!(get("/api/v%31/b%69ns"), Some(Route::Api(segments(&["api", "v1", "bins"]))));
+        assert_eq!(
+            get("/api/v1/bins/"),
+            Some(Route::Api(segments(&["api", "v1", "bins"])))
+        );
+        assert_eq!(
+            get("/api/v%31/b%69ns"),
+            Some(Route::Api(segments(&["api", "v1", "bins"])))
+        );
         assert_eq!(get("/_hookfire/other"), Some(Route::Nothing));
-        assert_eq!(get(&format!("/api/v1/bins{}", "/x".repeat(62))), Some(Route::Nothing));
+        assert_eq!(
+            get(&format!("/api/v1/bins{}", "/x".repeat(62))),
+            Some(Route::Nothing)
+        );
         assert_eq!(
             get(&format!("/api/v1/bins{}", "/x".repeat(61))),
-            Some(Route::Api([segments(&["api", "v1", "bins"]), vec!["x".to_owned(); 61]].concat()))
+            Some(Route::Api(
+                [segments(&["api", "v1", "bins"]), vec!["x".to_owned(); 61]].concat()
+            ))
         );
     }
 
@@ -156,8 +188,14 @@ mod tests {
         ] {
             assert_eq!(get(path), None, "{path}");
         }
-        assert_eq!(reserved(&Method::POST, &"/bin?inspect".parse().unwrap(), false), None);
-        assert_eq!(reserved(&Method::CONNECT, &"host:443".parse().unwrap(), false), None);
+        assert_eq!(
+            reserved(&Method::POST, &"/bin?inspect".parse().unwrap(), false),
+            None
+        );
+        assert_eq!(
+            reserved(&Method::CONNECT, &"host:443".parse().unwrap(), false),
+            None
+        );
         assert_eq!(
             reserved(&Method::POST, &"/api/v1/bins".parse().unwrap(), false),
             Some(Route::Api(segments(&["api", "v1", "bins"])))

@@ -58,16 +58,22 @@ pub enum ScriptError {
     #[error("`{0}` is repeated by something that is not a number from 1 on: write it like `503x3`")]
     Count(String),
     /// What follows the `@` is not a duration.
-    #[error("`{0}` is delayed by something that is not a duration: write it like `200@2s` or `503@500ms`")]
+    #[error(
+        "`{0}` is delayed by something that is not a duration: write it like `200@2s` or `503@500ms`"
+    )]
     Delay(String),
     /// A count or a delay given twice.
     #[error("`{0}` has two counts or two delays: one of each is enough, as in `503x3@1s`")]
     Twice(String),
     /// A delay of what never comes.
-    #[error("`{0}` delays an answer that never comes: write `timeout` alone, or a status such as `200@2s`")]
+    #[error(
+        "`{0}` delays an answer that never comes: write `timeout` alone, or a status such as `200@2s`"
+    )]
     DelayedTimeout(String),
     /// A count on the step that lasts for ever.
-    #[error("`{0}` is the last step, which lasts for ever: leave its count out, or say what follows, as in `{0},200`")]
+    #[error(
+        "`{0}` is the last step, which lasts for ever: leave its count out, or say what follows, as in `{0},200`"
+    )]
     CountOnLast(String),
 }
 
@@ -98,7 +104,10 @@ impl FromStr for Script {
             } else if count.is_some() {
                 return Err(ScriptError::CountOnLast(written.to_owned()));
             } else {
-                return Ok(Self { counted, last: step });
+                return Ok(Self {
+                    counted,
+                    last: step,
+                });
             }
         }
         Err(ScriptError::EmptyStep)
@@ -119,9 +128,12 @@ fn parse_step(written: &str) -> Result<(Step, Option<u64>), ScriptError> {
         let value = &rest[1..end];
         let twice = if mark == 'x' {
             let parsed = parse_digits::<u64>(value).filter(|count| *count > 0);
-            count.replace(parsed.ok_or_else(|| ScriptError::Count(written.to_owned()))?).is_some()
+            count
+                .replace(parsed.ok_or_else(|| ScriptError::Count(written.to_owned()))?)
+                .is_some()
         } else {
-            let parsed = parse_duration(value).map_err(|_| ScriptError::Delay(written.to_owned()))?;
+            let parsed =
+                parse_duration(value).map_err(|_| ScriptError::Delay(written.to_owned()))?;
             delay.replace(parsed).is_some()
         };
         if twice {
@@ -132,7 +144,13 @@ fn parse_step(written: &str) -> Result<(Step, Option<u64>), ScriptError> {
     if action == Action::Timeout && delay.is_some() {
         return Err(ScriptError::DelayedTimeout(written.to_owned()));
     }
-    Ok((Step { action, delay: delay.unwrap_or_default() }, count))
+    Ok((
+        Step {
+            action,
+            delay: delay.unwrap_or_default(),
+        },
+        count,
+    ))
 }
 
 fn parse_action(what: &str, written: &str) -> Result<Action, ScriptError> {
@@ -141,7 +159,9 @@ fn parse_action(what: &str, written: &str) -> Result<Action, ScriptError> {
         "reset" => Ok(Action::Reset),
         _ => match parse_digits::<u16>(what) {
             Some(status @ 200..=599) => Ok(Action::Status(status)),
-            _ if what.starts_with(|c: char| c.is_ascii_digit()) => Err(ScriptError::Status(what.to_owned())),
+            _ if what.starts_with(|c: char| c.is_ascii_digit()) => {
+                Err(ScriptError::Status(what.to_owned()))
+            }
             _ => Err(ScriptError::UnknownStep(written.to_owned())),
         },
     }
@@ -149,7 +169,10 @@ fn parse_action(what: &str, written: &str) -> Result<Action, ScriptError> {
 
 /// A number of digits only: `parse` alone would also take `+3`.
 fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// The status that the last segment of `path` asks for, where that is a number from 200 to 599: 503 of `/bin/503`.
@@ -165,14 +188,28 @@ mod tests {
 
     fn first(script: &str, requests: u64) -> Vec<Action> {
         let script: Script = script.parse().unwrap();
-        (0..requests).map(|index| script.step(index).action).collect()
+        (0..requests)
+            .map(|index| script.step(index).action)
+            .collect()
     }
 
     #[test]
     fn steps_come_in_turn_and_the_last_is_for_ever() {
         assert_eq!(first("200", 3), [Status(200); 3]);
-        assert_eq!(first("503x3,200", 5), [Status(503), Status(503), Status(503), Status(200), Status(200)]);
-        assert_eq!(first("404, timeoutx2 ,reset", 5), [Status(404), Timeout, Timeout, Reset, Reset]);
+        assert_eq!(
+            first("503x3,200", 5),
+            [
+                Status(503),
+                Status(503),
+                Status(503),
+                Status(200),
+                Status(200)
+            ]
+        );
+        assert_eq!(
+            first("404, timeoutx2 ,reset", 5),
+            [Status(404), Timeout, Timeout, Reset, Reset]
+        );
         let script: Script = "500x18446744073709551615,500x2,200".parse().unwrap();
         assert_eq!(script.step(u64::MAX).action, Status(500));
     }
@@ -181,17 +218,34 @@ mod tests {
     fn a_step_may_be_delayed_before_or_after_its_count() {
         for script in ["503x2@1m30s,200@500ms", "503@1m30sx2 , 200@500ms"] {
             let script: Script = script.parse().unwrap();
-            let late = Step { action: Status(503), delay: Duration::from_secs(90) };
-            let last = Step { action: Status(200), delay: Duration::from_millis(500) };
-            assert_eq!([0, 1, 2, 9].map(|index| script.step(index)), [late, late, last, last]);
+            let late = Step {
+                action: Status(503),
+                delay: Duration::from_secs(90),
+            };
+            let last = Step {
+                action: Status(200),
+                delay: Duration::from_millis(500),
+            };
+            assert_eq!(
+                [0, 1, 2, 9].map(|index| script.step(index)),
+                [late, late, last, last]
+            );
         }
         let reset = "reset@2s".parse::<Script>().unwrap().step(0);
-        assert_eq!(reset, Step { action: Reset, delay: Duration::from_secs(2) });
+        assert_eq!(
+            reset,
+            Step {
+                action: Reset,
+                delay: Duration::from_secs(2)
+            }
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said_of_the_step_that_is_wrong() {
-        use ScriptError::{Count, CountOnLast, Delay, DelayedTimeout, EmptyStep, Status, Twice, UnknownStep};
+        use ScriptError::{
+            Count, CountOnLast, Delay, DelayedTimeout, EmptyStep, Status, Twice, UnknownStep,
+        };
         for (text, error) in [
             ("", EmptyStep),
             ("503,,200", EmptyStep),
@@ -223,10 +277,25 @@ mod tests {
 
     #[test]
     fn a_path_may_end_in_a_status() {
-        for (path, status) in [("/bin/503", Some(503)), ("/200", Some(200)), ("/a/b/599", Some(599))] {
+        for (path, status) in [
+            ("/bin/503", Some(503)),
+            ("/200", Some(200)),
+            ("/a/b/599", Some(599)),
+        ] {
             assert_eq!(status_in(path), status, "{path}");
         }
-        for path in ["/bin", "/503/", "/bin/199", "/bin/600", "/bin/0503", "/bin/+503", "503", "/bin/50x", "*", ""] {
+        for path in [
+            "/bin",
+            "/503/",
+            "/bin/199",
+            "/bin/600",
+            "/bin/0503",
+            "/bin/+503",
+            "503",
+            "/bin/50x",
+            "*",
+            "",
+        ] {
             assert_eq!(status_in(path), None, "{path}");
         }
     }

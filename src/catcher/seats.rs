@@ -64,19 +64,34 @@ impl Seat {
 
     /// What `future` gives, or `None` if the connection is asked to leave before and `may_leave`. On a draw the future
     /// wins. All races for one seat must be run by one task.
-    pub(super) async fn race<F: Future>(&self, future: F, may_leave: impl Fn() -> bool) -> Option<F::Output> {
-        self.race_until(future, || self.is_asked() && may_leave()).await
+    pub(super) async fn race<F: Future>(
+        &self,
+        future: F,
+        may_leave: impl Fn() -> bool,
+    ) -> Option<F::Output> {
+        self.race_until(future, || self.is_asked() && may_leave())
+            .await
     }
 
     /// What `future` gives for a client that is let wait, or `None` if others want the seat before, and nobody is in it.
-    pub(super) async fn race_deferred<F: Future>(&self, future: F, is_gone: impl Fn() -> bool) -> Option<F::Output> {
+    pub(super) async fn race_deferred<F: Future>(
+        &self,
+        future: F,
+        is_gone: impl Fn() -> bool,
+    ) -> Option<F::Output> {
         self.deferred.set(true);
-        let given = self.race_until(future, || self.asked_to_look.take() && is_gone()).await;
+        let given = self
+            .race_until(future, || self.asked_to_look.take() && is_gone())
+            .await;
         self.deferred.set(false);
         given
     }
 
-    async fn race_until<F: Future>(&self, future: F, is_over: impl Fn() -> bool) -> Option<F::Output> {
+    async fn race_until<F: Future>(
+        &self,
+        future: F,
+        is_over: impl Fn() -> bool,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
@@ -86,7 +101,10 @@ impl Seat {
                 return Poll::Ready(None);
             }
             let mut waker = self.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
                 *waker = Some(cx.waker().clone());
             }
             Poll::Pending
@@ -146,10 +164,16 @@ impl Seats {
             seat.ask_to_leave();
         }
         let now = Instant::now();
-        let long_ago = self.looked.get().is_none_or(|looked| now.duration_since(looked) >= LOOK_PAUSE);
+        let long_ago = self
+            .looked
+            .get()
+            .is_none_or(|looked| now.duration_since(looked) >= LOOK_PAUSE);
         if stalled.len() < missing && long_ago {
             self.looked.set(Some(now));
-            taken.iter().filter(|seat| seat.deferred.get()).for_each(|seat| seat.ask_to_look());
+            taken
+                .iter()
+                .filter(|seat| seat.deferred.get())
+                .for_each(|seat| seat.ask_to_look());
         }
     }
 }
@@ -174,7 +198,8 @@ pub(super) mod tests {
 
     pub(in super::super) fn silent_for(seats: &Seats, millis: u64) -> Rc<Seat> {
         let seat = seats.take();
-        seat.waiting_since.set(Instant::now().checked_sub(Duration::from_millis(millis)));
+        seat.waiting_since
+            .set(Instant::now().checked_sub(Duration::from_millis(millis)));
         seat
     }
 
@@ -190,11 +215,19 @@ pub(super) mod tests {
         let asked = || [&served, &short, &long, &longest, &fresh].map(|seat| seat.is_asked());
         assert_eq!(asked(), [false, false, true, true, false]);
         seats.make_room(2);
-        assert_eq!(asked(), [false, false, true, true, false], "two are on their way already");
+        assert_eq!(
+            asked(),
+            [false, false, true, true, false],
+            "two are on their way already"
+        );
         longest.work();
         seats.leave(&long);
         seats.make_room(9);
-        assert_eq!(asked(), [false, true, true, false, false], "who has spoken meanwhile may stay");
+        assert_eq!(
+            asked(),
+            [false, true, true, false, false],
+            "who has spoken meanwhile may stay"
+        );
     }
 
     #[test]
@@ -203,7 +236,11 @@ pub(super) mod tests {
         let seat = seats.take();
         seat.work();
         let mut waiting = pin!(seat.race_deferred(std::future::pending::<()>(), || gone.get()));
-        let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let mut poll = || {
+            waiting
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        };
         assert!(poll().is_pending(), "nobody wants it");
         gone.set(false);
         seats.make_room(1);
@@ -212,7 +249,10 @@ pub(super) mod tests {
         seats.looked.set(None);
         let silent = silent_for(&seats, 9_000);
         seats.make_room(1);
-        assert!(poll().is_pending() && silent.is_asked(), "others are enough");
+        assert!(
+            poll().is_pending() && silent.is_asked(),
+            "others are enough"
+        );
         seats.make_room(2);
         assert!(poll().is_ready());
     }

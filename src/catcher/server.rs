@@ -97,7 +97,14 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
                 let (shared, stop) = (Rc::clone(&shared), stop.clone());
                 let seat = shared.seats.take();
                 tokio::task::spawn_local(async move {
-                    connection::serve(stream, remote_addr, Rc::clone(&shared), Rc::clone(&seat), stop).await;
+                    connection::serve(
+                        stream,
+                        remote_addr,
+                        Rc::clone(&shared),
+                        Rc::clone(&seat),
+                        stop,
+                    )
+                    .await;
                     shared.seats.leave(&seat);
                     drop(permit);
                 });
@@ -110,7 +117,11 @@ pub(super) async fn run(listener: TcpListener, shared: Rc<Shared>, mut stop: Sto
     // From now on clients are refused instead of waiting for nobody.
     drop(listener);
     // Having all permits means that no connection is left.
-    if stop.race_if_stopped(permits.acquire_many(all)).await.is_none() {
+    if stop
+        .race_if_stopped(permits.acquire_many(all))
+        .await
+        .is_none()
+    {
         let _ = timeout(DRAIN, permits.acquire_many(all)).await;
     }
 }

@@ -24,8 +24,13 @@ pub(super) struct Arrival {
 
 impl Arrival {
     pub(super) fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { received_at: UnixMs(duration_ms(since_epoch)), at: Instant::now() }
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            received_at: UnixMs(duration_ms(since_epoch)),
+            at: Instant::now(),
+        }
     }
 }
 
@@ -133,7 +138,10 @@ impl Tape {
     pub(super) fn hand_over(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
         self.given = true;
         let message = self.messages.front_mut()?;
-        Some((std::mem::take(&mut message.head), std::mem::take(&mut message.wire_body)))
+        Some((
+            std::mem::take(&mut message.head),
+            std::mem::take(&mut message.wire_body),
+        ))
     }
 
     /// What was handed over is now no longer in memory on account of this connection.
@@ -236,12 +244,16 @@ impl Tape {
             let used = match &mut self.place {
                 Place::Head => self.record_head(bytes),
                 Place::Lost => {
-                    let most = self.limits.head_bytes.saturating_add(self.limits.body_bytes);
+                    let most = self
+                        .limits
+                        .head_bytes
+                        .saturating_add(self.limits.body_bytes);
                     keep(&mut self.open, bytes, most);
                     bytes.len()
                 }
                 Place::Length(left) => {
-                    let used = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                    let used =
+                        usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                     *left -= used as u64;
                     let ended = *left == 0;
                     self.record_body(&bytes[..used], ended);
@@ -301,7 +313,10 @@ impl Tape {
             Standing::Whole(announced) => announced,
         };
         let mut head = std::mem::take(&mut self.open);
-        let blank = head.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blank = head
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
         head.drain(..blank);
         self.at_line_start = false;
         self.weight += head.len();
@@ -331,10 +346,15 @@ impl Tape {
             let framing = if message.chunked { FRAMING } else { 0 };
             let before = message.wire_body.capacity();
             let most = self.limits.body_bytes.saturating_add(framing);
-            make_room(&mut message.wire_body, bytes.len(), most.min(message.announced));
+            make_room(
+                &mut message.wire_body,
+                bytes.len(),
+                most.min(message.announced),
+            );
             message.cut |= !keep(&mut message.wire_body, bytes, most);
             // A chunked body is kept decoded, too.
-            let more = (message.wire_body.capacity() - before) * if message.chunked { 2 } else { 1 };
+            let more =
+                (message.wire_body.capacity() - before) * if message.chunked { 2 } else { 1 };
             message.weight += more;
             self.weight += more;
         }
@@ -365,7 +385,10 @@ impl Tape {
         if ended {
             self.turn = Turn::Reading;
             self.given = false;
-            self.weight -= self.messages.pop_front().map_or(0, |message| message.weight);
+            self.weight -= self
+                .messages
+                .pop_front()
+                .map_or(0, |message| message.weight);
             self.reckon();
         }
         ended
@@ -396,12 +419,20 @@ mod tests {
     use super::*;
 
     const POST: &[u8] = b"\r\nPOST /1 HTTP/1.1\r\ncontent-LENGTH: 3\r\n\r\nabc";
-    const CHUNKED: &[u8] = b"POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    const CHUNKED: &[u8] =
+        b"POST /2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
     const BARE: &[u8] = b"GET /3 HTTP/1.0\nA: b\n\n";
 
     fn taped(wire: &[u8], piece: usize) -> Tape {
-        let limits = Limits { head_bytes: 64, body_bytes: 8, ..Limits::default() };
-        let mut tape = Tape::new(limits, Budget::new(usize::MAX).share(&Seats::default().take()));
+        let limits = Limits {
+            head_bytes: 64,
+            body_bytes: 8,
+            ..Limits::default()
+        };
+        let mut tape = Tape::new(
+            limits,
+            Budget::new(usize::MAX).share(&Seats::default().take()),
+        );
         wire.chunks(piece).for_each(|bytes| tape.record(bytes));
         tape
     }
@@ -411,10 +442,22 @@ mod tests {
         let wire = [POST, CHUNKED, BARE, b"GET /half"].concat();
         for piece in 1..=wire.len() {
             let tape = taped(&wire, piece);
-            let heads: Vec<&[u8]> = tape.messages.iter().map(|message| &message.head[..]).collect();
+            let heads: Vec<&[u8]> = tape
+                .messages
+                .iter()
+                .map(|message| &message.head[..])
+                .collect();
             assert_eq!(heads, [&POST[2..41], &CHUNKED[..48], BARE], "{piece}");
-            let bodies: Vec<&[u8]> = tape.messages.iter().map(|message| &message.wire_body[..]).collect();
-            assert_eq!(bodies, [&b"abc"[..], b"1\r\nx\r\n0\r\n\r\n", b""], "{piece}");
+            let bodies: Vec<&[u8]> = tape
+                .messages
+                .iter()
+                .map(|message| &message.wire_body[..])
+                .collect();
+            assert_eq!(
+                bodies,
+                [&b"abc"[..], b"1\r\nx\r\n0\r\n\r\n", b""],
+                "{piece}"
+            );
             assert_eq!(tape.open, b"GET /half", "{piece}");
         }
     }
@@ -422,18 +465,30 @@ mod tests {
     #[test]
     fn bodies_are_kept_as_far_as_the_limits_and_the_cut_is_noted() {
         let head = b"POST / HTTP/1.1\r\n";
-        let long = taped(&[head, &b"Content-Length: 9\r\n\r\n123456789"[..]].concat(), 4);
-        assert_eq!((long.messages[0].wire_body.as_slice(), long.messages[0].cut), (&b"12345678"[..], true));
+        let long = taped(
+            &[head, &b"Content-Length: 9\r\n\r\n123456789"[..]].concat(),
+            4,
+        );
+        assert_eq!(
+            (long.messages[0].wire_body.as_slice(), long.messages[0].cut),
+            (&b"12345678"[..], true)
+        );
         let coding = b"Transfer-Encoding: chunked\r\n\r\n";
         let zeros = vec![b'0'; FRAMING + 9];
         let padded = taped(&[&head[..], coding, &zeros].concat(), 4096);
-        assert_eq!((padded.messages[0].wire_body.len(), padded.messages[0].cut), (FRAMING + 8, true));
+        assert_eq!(
+            (padded.messages[0].wire_body.len(), padded.messages[0].cut),
+            (FRAMING + 8, true)
+        );
     }
 
     #[test]
     fn a_message_leaves_when_its_answer_is_flushed() {
         let mut tape = taped(&[BARE, BARE].concat(), 7);
-        assert!(tape.holds_back(b"HTTP/1.1 431 Too Large\r\n"), "nothing is being served");
+        assert!(
+            tape.holds_back(b"HTTP/1.1 431 Too Large\r\n"),
+            "nothing is being served"
+        );
         assert_eq!(tape.refusal(), Some(431));
         assert_eq!(tape.serve().unwrap().head, BARE);
         tape.flushed();
@@ -457,7 +512,10 @@ mod tests {
         let (rest, _) = tape.take_rest().unwrap();
         assert_eq!(rest, [&POST[2..], b"GET"].concat());
         assert!(tape.take_rest().is_none());
-        assert!(taped(b"\r\n\r\n", 1).take_rest().is_none(), "blank lines are nothing");
+        assert!(
+            taped(b"\r\n\r\n", 1).take_rest().is_none(),
+            "blank lines are nothing"
+        );
     }
 
     #[test]
@@ -494,6 +552,9 @@ mod tests {
     fn what_cannot_be_followed_is_kept_together_within_the_limits() {
         let bad = b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\nGET / HTTP/1.1\r\n\r\n";
         assert_eq!(taped(bad, 5).take_rest().unwrap().0, bad);
-        assert_eq!(taped(&[b'x'; 1000], 10).take_rest().unwrap().0.len(), 64 + 8);
+        assert_eq!(
+            taped(&[b'x'; 1000], 10).take_rest().unwrap().0.len(),
+            64 + 8
+        );
     }
 }

@@ -66,7 +66,11 @@ impl Tls {
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
-            .map_err(|source| TlsError::Pem { what: "a certificate", path: cert.to_owned(), source })?;
+            .map_err(|source| TlsError::Pem {
+                what: "a certificate",
+                path: cert.to_owned(),
+                source,
+            })?;
         if chain.is_empty() {
             return Err(TlsError::Empty(cert.to_owned()));
         }
@@ -78,8 +82,16 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-            .map_err(|source| TlsError::Unusable { cert: cert.to_owned(), key: key.to_owned(), source })?;
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(chain, private)
+            })
+            .map_err(|source| TlsError::Unusable {
+                cert: cert.to_owned(),
+                key: key.to_owned(),
+                source,
+            })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls(Arc::new(config)))
     }
@@ -95,7 +107,10 @@ impl Tls {
             return Some(Wire::Plain(stream));
         }
         let tapped = Tapped::new(stream, Rc::clone(tap));
-        let mut opened = TlsAcceptor::from(Arc::clone(&self.0)).accept(tapped).await.ok()?;
+        let mut opened = TlsAcceptor::from(Arc::clone(&self.0))
+            .accept(tapped)
+            .await
+            .ok()?;
         opened.get_mut().0.untap();
         Some(Wire::Tls(Box::new(opened)))
     }

@@ -29,11 +29,13 @@ pub(super) fn source() -> &'static dyn SecureRandom {
 pub(super) fn random_hex(source: &dyn SecureRandom) -> Result<String, NoRandomness> {
     let mut bytes = [0; 16];
     source.fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(bytes.iter().fold(String::with_capacity(32), |mut hex, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut hex, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }))
 }
 
 #[cfg(test)]

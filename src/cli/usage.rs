@@ -22,25 +22,45 @@ pub fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
         let format = pair[1].to_string_lossy();
         let format = match pair[0].to_str() {
             Some("-o" | "--output") => format.as_ref(),
-            _ => format.strip_prefix("--output=").or_else(|| format.strip_prefix("-o")).unwrap_or_default(),
+            _ => format
+                .strip_prefix("--output=")
+                .or_else(|| format.strip_prefix("-o"))
+                .unwrap_or_default(),
         };
         is_structured(format)
-    }) || std::env::var("HOOKFIRE_OUTPUT").is_ok_and(|format| is_structured(&format));
-    let ui = Ui::new(Terminals::current(), Manner { structured: wants_json, ..Manner::default() });
+    }) || std::env::var("HOOKFIRE_OUTPUT")
+        .is_ok_and(|format| is_structured(&format));
+    let ui = Ui::new(
+        Terminals::current(),
+        Manner {
+            structured: wants_json,
+            ..Manner::default()
+        },
+    );
     if !error.use_stderr() {
-        let text = if ui.has_colors() { error.render().ansi().to_string() } else { error.render().to_string() };
-        let printed = ui.data(|out| out.write_all(text.as_bytes())).and_then(|()| ui.flush());
+        let text = if ui.has_colors() {
+            error.render().ansi().to_string()
+        } else {
+            error.render().to_string()
+        };
+        let printed = ui
+            .data(|out| out.write_all(text.as_bytes()))
+            .and_then(|()| ui.flush());
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
     let redactor = Redactor::new(&secrets_on_command_line(arguments));
     let mut text = redactor.redact(&error.render().to_string());
     if let Some(variable) = culprit(error, arguments) {
-        text.push_str(&format!("\nThe value comes from the environment variable `{variable}`.\n"));
+        text.push_str(&format!(
+            "\nThe value comes from the environment variable `{variable}`.\n"
+        ));
     }
     if wants_json {
         let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
         let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
-        Failure::usage(message.replace('\n', " ")).hint("`--help` after the command explains its options").tell(&ui);
+        Failure::usage(message.replace('\n', " "))
+            .hint("`--help` after the command explains its options")
+            .tell(&ui);
     } else {
         ui.usage(&text);
     }
@@ -50,13 +70,16 @@ pub fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
 /// The environment variable whose value could not be read, if it was not the command line's.
 fn culprit(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     use clap::error::{ContextKind, ContextValue};
-    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else { return None };
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
     let option = option.split([' ', '=', '[']).next()?.strip_prefix("--")?;
     let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase().replace('-', "_"));
     let typed = arguments.iter().any(|argument| {
         let argument = argument.to_string_lossy();
         // `-e`, `-j` and `-o` have a variable and a short form, its first letter; of `-H` no value is ever refused.
-        argument.starts_with(&format!("--{option}")) || argument.starts_with(&format!("-{}", &option[..1]))
+        argument.starts_with(&format!("--{option}"))
+            || argument.starts_with(&format!("-{}", &option[..1]))
     });
     (!typed && std::env::var_os(&variable).is_some()).then_some(variable)
 }
@@ -65,10 +88,13 @@ fn culprit(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
 fn takes_secrets(option: &str) -> bool {
     fn longs(command: &clap::Command) -> Vec<&str> {
         let own = command.get_arguments().filter_map(clap::Arg::get_long);
-        own.chain(command.get_subcommands().flat_map(longs)).collect()
+        own.chain(command.get_subcommands().flat_map(longs))
+            .collect()
     }
     let definition = definition();
-    let meant = option.strip_prefix("--").and_then(|name| crate::text::nearest(name, longs(&definition)));
+    let meant = option
+        .strip_prefix("--")
+        .and_then(|name| crate::text::nearest(name, longs(&definition)));
     option.starts_with("-H") || matches!(meant, Some("secret" | "header" | "proxy" | "url"))
 }
 
@@ -77,19 +103,30 @@ fn takes_secrets(option: &str) -> bool {
 fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let mut previous = "";
-    let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
     for argument in &arguments {
         let (option, value) = match argument.split_once('=') {
             Some((option, value)) if option.starts_with("--") => (option, value),
             _ => (previous, argument.as_ref()),
         };
         if takes_secrets(option) {
-            secrets.extend(value.split_once(['=', ':']).map(|(_, value)| Secret::new(value.trim())));
+            secrets.extend(
+                value
+                    .split_once(['=', ':'])
+                    .map(|(_, value)| Secret::new(value.trim())),
+            );
             secrets.push(Secret::new(value));
         }
         secrets.extend(crate::safe_url::credentials(value));
         if let Some((_, query)) = value.split_once('?') {
-            secrets.extend(query.split('&').map(|pair| Secret::new(pair.split_once('=').map_or(pair, |(_, v)| v))));
+            secrets.extend(
+                query
+                    .split('&')
+                    .map(|pair| Secret::new(pair.split_once('=').map_or(pair, |(_, v)| v))),
+            );
         }
         previous = argument;
     }

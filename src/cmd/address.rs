@@ -20,13 +20,19 @@ impl Address {
     pub fn with_port(self, port: Option<u16>) -> Option<Address> {
         match (self.port, port) {
             (Some(_), Some(_)) => None,
-            (own, given) => Some(Address { port: own.or(given), ..self }),
+            (own, given) => Some(Address {
+                port: own.or(given),
+                ..self
+            }),
         }
     }
 
     /// The whole address: on loopback unless a host was typed, with this port if none was.
     pub fn or_port(self, default: u16) -> SocketAddr {
-        SocketAddr::new(self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()), self.port.unwrap_or(default))
+        SocketAddr::new(
+            self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            self.port.unwrap_or(default),
+        )
     }
 }
 
@@ -37,20 +43,34 @@ impl FromStr for Address {
         let refused = || "an address is like 8080, :8080, 127.0.0.1:8080 or [::1]:8080".to_owned();
         let port = |text: &str| parse_port(text).map_err(|_| refused());
         if let Ok(host) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Address { host: Some(host), port: None });
+            return Ok(Address {
+                host: Some(host),
+                port: None,
+            });
         }
         if let Ok(addr) = text.parse::<SocketAddr>() {
-            return Ok(Address { host: Some(addr.ip()), port: Some(addr.port()) });
+            return Ok(Address {
+                host: Some(addr.ip()),
+                port: Some(addr.port()),
+            });
         }
         match text.rsplit_once(':') {
-            Some(("", digits)) => Ok(Address { host: None, port: Some(port(digits)?) }),
-            Some((name, digits)) if name.eq_ignore_ascii_case("localhost") => {
-                Ok(Address { host: Some(Ipv4Addr::LOCALHOST.into()), port: Some(port(digits)?) })
-            }
-            None if text.eq_ignore_ascii_case("localhost") => {
-                Ok(Address { host: Some(Ipv4Addr::LOCALHOST.into()), port: None })
-            }
-            None => Ok(Address { host: None, port: Some(port(text)?) }),
+            Some(("", digits)) => Ok(Address {
+                host: None,
+                port: Some(port(digits)?),
+            }),
+            Some((name, digits)) if name.eq_ignore_ascii_case("localhost") => Ok(Address {
+                host: Some(Ipv4Addr::LOCALHOST.into()),
+                port: Some(port(digits)?),
+            }),
+            None if text.eq_ignore_ascii_case("localhost") => Ok(Address {
+                host: Some(Ipv4Addr::LOCALHOST.into()),
+                port: None,
+            }),
+            None => Ok(Address {
+                host: None,
+                port: Some(port(text)?),
+            }),
             Some(_) => Err(refused()),
         }
     }
@@ -59,7 +79,10 @@ impl FromStr for Address {
 /// A port: 0 for any free one, to 65535.
 pub fn parse_port(text: &str) -> Result<u16, String> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| plain).ok_or_else(|| "a port is a number from 0 (any free one) to 65535".to_owned())
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(|| "a port is a number from 0 (any free one) to 65535".to_owned())
 }
 
 #[cfg(test)]
@@ -82,9 +105,23 @@ mod tests {
             ("0.0.0.0:80", "0.0.0.0:80"),
         ] {
             let address: Address = text.parse().unwrap();
-            assert_eq!(address.or_port(DEFAULT_PORT).to_string(), expected, "{text}");
+            assert_eq!(
+                address.or_port(DEFAULT_PORT).to_string(),
+                expected,
+                "{text}"
+            );
         }
-        for text in ["", ":", "65536", "-1", "+1", "host:1", "1.2.3.4:", "localhost:x", "http://127.0.0.1:1"] {
+        for text in [
+            "",
+            ":",
+            "65536",
+            "-1",
+            "+1",
+            "host:1",
+            "1.2.3.4:",
+            "localhost:x",
+            "http://127.0.0.1:1",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }
@@ -93,10 +130,19 @@ mod tests {
     fn a_port_is_typed_once() {
         let with_5 = |text: &str| {
             let address: Address = text.parse().unwrap();
-            address.with_port(Some(5)).map(|address| address.or_port(0).to_string())
+            address
+                .with_port(Some(5))
+                .map(|address| address.or_port(0).to_string())
         };
         assert_eq!(with_5("127.0.0.2"), Some("127.0.0.2:5".to_owned()));
         assert_eq!(with_5("127.0.0.2:6"), None);
-        assert_eq!(Address::default().with_port(None).unwrap().or_port(7).to_string(), "127.0.0.1:7");
+        assert_eq!(
+            Address::default()
+                .with_port(None)
+                .unwrap()
+                .or_port(7)
+                .to_string(),
+            "127.0.0.1:7"
+        );
     }
 }

@@ -88,13 +88,23 @@ pub struct ExtraArgs {
 #[command(next_help_heading = "Rule")]
 pub struct RuleArgs {
     /// Attempts after the first [default: 5; for `retry`, 0]
-    #[arg(long, value_name = "N", env = "HOOKFIRE_RETRIES", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HOOKFIRE_RETRIES",
+        hide_env_values = true
+    )]
     pub retries: Option<u32>,
     /// Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", hide_env_values = true, value_parser = parse_duration, allow_hyphen_values = true)]
     pub retry_interval: Option<Duration>,
     /// What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]
-    #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "CODES",
+        env = "HOOKFIRE_SUCCESS",
+        hide_env_values = true
+    )]
     pub success: Option<StatusRanges>,
 }
 
@@ -106,7 +116,12 @@ pub struct PaceArgs {
     #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub jobs: Option<u16>,
     /// The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h
-    #[arg(long, value_name = "N/s", env = "HOOKFIRE_RATE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N/s",
+        env = "HOOKFIRE_RATE",
+        hide_env_values = true
+    )]
     pub rate: Option<Rate>,
 }
 
@@ -133,7 +148,12 @@ pub struct TransportArgs {
     #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub insecure: bool,
     /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKFIRE_PROXY",
+        hide_env_values = true
+    )]
     pub proxy: Option<String>,
 }
 
@@ -142,11 +162,23 @@ pub struct TransportArgs {
 #[command(next_help_heading = "Event")]
 pub struct WireArgs {
     /// The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]
-    #[arg(long, value_name = "FORM", value_enum, env = "HOOKFIRE_WIRE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        env = "HOOKFIRE_WIRE",
+        hide_env_values = true
+    )]
     pub wire: Option<WireArg>,
     /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
     /// has it [default: documented]
-    #[arg(long, value_name = "ORDER", value_enum, env = "HOOKFIRE_COMPAT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ORDER",
+        value_enum,
+        env = "HOOKFIRE_COMPAT",
+        hide_env_values = true
+    )]
     pub compat: Option<CompatArg>,
 }
 
@@ -156,7 +188,13 @@ pub struct WireArgs {
 pub struct OriginArgs {
     /// Where it was done; what is done in the admin portal is fired only if the endpoint's `provider_actions` is on
     /// [default: developer-portal]
-    #[arg(long, value_name = "PORTAL", value_enum, env = "HOOKFIRE_ORIGIN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "PORTAL",
+        value_enum,
+        env = "HOOKFIRE_ORIGIN",
+        hide_env_values = true
+    )]
     origin: Option<SourceArg>,
 }
 
@@ -222,10 +260,14 @@ pub fn hint_at_unknown_event(ctx: &Context<'_>, event_type: Option<&str>, action
     let unknown = |word: Option<&str>, known: Vec<&'static str>, what: &str| {
         let word = word.filter(|word| !known.contains(word))?;
         let near = crate::text::nearest(word, known)?;
-        Some(format!("`{word}` is not {what} that 3scale documents; did you mean `{near}`?"))
+        Some(format!(
+            "`{word}` is not {what} that 3scale documents; did you mean `{near}`?"
+        ))
     };
-    let words =
-        [unknown(event_type, catalogue::TYPES.to_vec(), "a type"), unknown(action, actions.collect(), "an action")];
+    let words = [
+        unknown(event_type, catalogue::TYPES.to_vec(), "a type"),
+        unknown(action, actions.collect(), "an action"),
+    ];
     words.iter().flatten().for_each(|words| ctx.ui.hint(words));
 }
 
@@ -245,7 +287,10 @@ impl ListFilterArgs {
     /// # Errors
     /// When a time cannot be read.
     pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
-        Ok(Filter { endpoint: self.endpoint.clone(), ..self.rest.filter(now)? })
+        Ok(Filter {
+            endpoint: self.endpoint.clone(),
+            ..self.rest.filter(now)?
+        })
     }
 
     /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
@@ -257,7 +302,9 @@ impl ListFilterArgs {
 /// Hints at words of a filter that name nothing known.
 pub fn hint_at_unknown(ctx: &Context<'_>, filter: &FilterArgs, endpoint: Option<&str>) {
     hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
-    let (Some(name), Ok(config)) = (endpoint, ctx.config()) else { return };
+    let (Some(name), Ok(config)) = (endpoint, ctx.config()) else {
+        return;
+    };
     if let Err(failure) = settings::endpoint(name, config) {
         ctx.ui.hint(&failure.error.to_string());
         failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
@@ -292,10 +339,22 @@ macro_rules! word_option {
     };
 }
 
-word_option!(ErrorKindArg, ErrorKind, "An error kind as an option's value.");
+word_option!(
+    ErrorKindArg,
+    ErrorKind,
+    "An error kind as an option's value."
+);
 word_option!(StatusArg, Status, "A status as an option's value.");
-word_option!(AuthModeArg, AuthMode, "A mode of authentication as an option's value.");
-word_option!(CompatArg, Compat, "An order of fields as an option's value.");
+word_option!(
+    AuthModeArg,
+    AuthMode,
+    "A mode of authentication as an option's value."
+);
+word_option!(
+    CompatArg,
+    Compat,
+    "An order of fields as an option's value."
+);
 word_option!(SourceArg, Source, "A portal as an option's value.");
 word_option!(WireArg, Wire, "A form of body as an option's value.");
 
@@ -332,7 +391,9 @@ impl std::str::FromStr for DeliveryId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<DeliveryId, String> {
-        id(text).map(DeliveryId).ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
+        id(text)
+            .map(DeliveryId)
+            .ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
     }
 }
 
@@ -344,7 +405,9 @@ impl std::str::FromStr for CaptureId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<CaptureId, String> {
-        id(text).map(CaptureId).ok_or_else(|| "an id is a number such as 17 or #17".to_owned())
+        id(text)
+            .map(CaptureId)
+            .ok_or_else(|| "an id is a number such as 17 or #17".to_owned())
     }
 }
 
@@ -373,7 +436,11 @@ pub enum Format {
 impl Format {
     /// A value that is all that is printed: over several lines as JSON, on one otherwise.
     pub fn document(self, value: &impl Serialize) -> String {
-        if self == Format::Json { json::pretty(value) } else { json::compact(value) }
+        if self == Format::Json {
+            json::pretty(value)
+        } else {
+            json::compact(value)
+        }
     }
 }
 
@@ -409,17 +476,51 @@ macro_rules! output_option {
     };
 }
 
-output_option!(ReportOutput, ReportFormat, "`--output` of a command that reports one thing.", Text, Json, Ndjson);
-output_option!(ListOutput, ListFormat, "`--output` of a list.", Text, Json, Ndjson, Csv);
-output_option!(FailedOutput, FailedFormat, "`--output` of the failed list.", Text, Json, Ndjson, Csv, Xml);
-output_option!(PageOutput, PageFormat, "`--output` of one delivery with its event.", Text, Json, Ndjson, Xml);
+output_option!(
+    ReportOutput,
+    ReportFormat,
+    "`--output` of a command that reports one thing.",
+    Text,
+    Json,
+    Ndjson
+);
+output_option!(
+    ListOutput,
+    ListFormat,
+    "`--output` of a list.",
+    Text,
+    Json,
+    Ndjson,
+    Csv
+);
+output_option!(
+    FailedOutput,
+    FailedFormat,
+    "`--output` of the failed list.",
+    Text,
+    Json,
+    Ndjson,
+    Csv,
+    Xml
+);
+output_option!(
+    PageOutput,
+    PageFormat,
+    "`--output` of one delivery with its event.",
+    Text,
+    Json,
+    Ndjson,
+    Xml
+);
 
 /// Reads a number that cannot be 0.
 ///
 /// # Errors
 /// In words, what it must be.
 pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
-    text.trim().parse().map_err(|_| "it must be a whole number, 1 or more".to_owned())
+    text.trim()
+        .parse()
+        .map_err(|_| "it must be a whole number, 1 or more".to_owned())
 }
 
 #[cfg(test)]

@@ -74,17 +74,29 @@ impl Tally {
             (self.skipped, "skipped"),
             (asked.unwrap_or(0).saturating_sub(self.total()), "not tried"),
         ];
-        let parts = parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
-        let broken = (self.broken > 0).then(|| format!("{} broken", count(self.broken, "line", "lines")));
+        let parts = parts
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| format!("{number} {word}"));
+        let broken =
+            (self.broken > 0).then(|| format!("{} broken", count(self.broken, "line", "lines")));
         let words: Vec<String> = parts.chain(broken).collect();
-        if words.is_empty() { "nothing to send".to_owned() } else { words.join(", ") }
+        if words.is_empty() {
+            "nothing to send".to_owned()
+        } else {
+            words.join(", ")
+        }
     }
 
     /// Counts a delivery that has come to its end. Only what the user stopped ends the command as interrupted: what was given up
     /// for another reason, that reason was told.
     fn add(&mut self, delivery: &Delivery, stopped: bool) {
         let exit = exit_of(delivery);
-        self.exit = self.exit.worst(if exit == Exit::Interrupted && !stopped { Exit::Error } else { exit });
+        self.exit = self.exit.worst(if exit == Exit::Interrupted && !stopped {
+            Exit::Error
+        } else {
+            exit
+        });
         match delivery.status {
             Status::Delivered => self.delivered += 1,
             Status::Ignored => self.ignored += 1,
@@ -93,7 +105,11 @@ impl Tally {
             Status::Pending if delivery.attempt_count > 1 => self.rescheduled += 1,
             Status::Pending => self.scheduled += 1,
         }
-        self.in_a_row = if delivery.status == Status::Delivered { 0 } else { self.in_a_row + 1 };
+        self.in_a_row = if delivery.status == Status::Delivered {
+            0
+        } else {
+            self.in_a_row + 1
+        };
     }
 }
 
@@ -153,7 +169,10 @@ impl<'a> Bulk<'a> {
         if self.format == Format::Text {
             return Ok(self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?);
         }
-        let attempts = self.journal.map(|journal| journal.attempts(delivery.id)).transpose()?;
+        let attempts = self
+            .journal
+            .map(|journal| journal.attempts(delivery.id))
+            .transpose()?;
         self.print(&DeliveryView::new(delivery).with_attempts(&attempts.unwrap_or_default()))
     }
 
@@ -162,7 +181,11 @@ impl<'a> Bulk<'a> {
     /// # Errors
     /// When stdout cannot be written.
     pub fn print(&mut self, view: &impl serde::Serialize) -> Result<(), Failure> {
-        let line = if self.format == Format::Json { self.array.element(view) } else { json::compact(view) };
+        let line = if self.format == Format::Json {
+            self.array.element(view)
+        } else {
+            json::compact(view)
+        };
         Ok(self.ctx.ui.line(&line)?)
     }
 
@@ -177,14 +200,28 @@ impl<'a> Bulk<'a> {
     /// As [`Bulk::flush`], and shows how things stand, of so many.
     pub fn pause(&mut self, gauge: &Gauge, of: Option<u64>) {
         self.flush();
-        let Tally { delivered, failed, rescheduled, ignored, .. } = self.tally;
+        let Tally {
+            delivered,
+            failed,
+            rescheduled,
+            ignored,
+            ..
+        } = self.tally;
         let mut words = format!("{delivered} delivered, {failed} failed");
-        for (number, word) in [(rescheduled, "scheduled again"), (ignored, "ignored"), (gauge.waiting, "waiting")] {
+        for (number, word) in [
+            (rescheduled, "scheduled again"),
+            (ignored, "ignored"),
+            (gauge.waiting, "waiting"),
+        ] {
             if number > 0 {
                 words.push_str(&format!(", {number} {word}"));
             }
         }
-        self.ctx.ui.progress(&Progress { done: self.tally.total() as u64, of, words });
+        self.ctx.ui.progress(&Progress {
+            done: self.tally.total() as u64,
+            of,
+            words,
+        });
     }
 
     /// Something kept a delivery from being sent.
@@ -221,14 +258,21 @@ impl<'a> Bulk<'a> {
         if self.format == Format::Text {
             failure.tell(self.ctx.ui);
         } else {
-            let message = [failure.error.to_string()].into_iter().chain(failure.causes()).collect::<Vec<_>>();
+            let message = [failure.error.to_string()]
+                .into_iter()
+                .chain(failure.causes())
+                .collect::<Vec<_>>();
             self.ctx.ui.warning(&message.join(": "));
         }
     }
 
     /// `, in 0.9 s (11100/s); answers took 0.3 ms (p50), 1.2 ms (p99), 9.0 ms (max)`
     pub fn speed_in_words(&self) -> String {
-        let took = self.ctx.now().since(self.begun).max(Duration::from_millis(1));
+        let took = self
+            .ctx
+            .now()
+            .since(self.begun)
+            .max(Duration::from_millis(1));
         let mut words = format!(" in {}", measured(took));
         let sent = self.tally.sent();
         if sent > 0 {
@@ -236,7 +280,9 @@ impl<'a> Bulk<'a> {
         }
         if let Some([half, most, all]) = self.latencies.percentiles() {
             let [half, most, all] = [half, most, all].map(measured_finely);
-            words.push_str(&format!("; answers took {half} (p50), {most} (p99), {all} (max)"));
+            words.push_str(&format!(
+                "; answers took {half} (p50), {most} (p99), {all} (max)"
+            ));
         }
         words
     }
@@ -286,7 +332,13 @@ impl<'a> Bulk<'a> {
             _ => Kind::Error,
         };
         let failure = self.tally.first_failure.take();
-        let failure = failure.unwrap_or_else(|| hint.into_iter().fold(Failure::new(kind, words), Failure::hint));
-        Err(Failure { exit: Some(exit), ..failure })
+        let failure = failure.unwrap_or_else(|| {
+            hint.into_iter()
+                .fold(Failure::new(kind, words), Failure::hint)
+        });
+        Err(Failure {
+            exit: Some(exit),
+            ..failure
+        })
     }
 }

@@ -30,7 +30,14 @@ use crate::transport::{Crew, Transport};
 type SenderKey = (TransportOptions, bool, bool);
 
 /// Where the client may find a proxy, whose password a proxy may send back.
-const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// The decided world of one run.
 pub struct Context<'a> {
@@ -56,7 +63,12 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// The context of one run.
-    pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches, definition: fn() -> clap::Command) -> Self {
+    pub fn new(
+        ui: &'a Ui,
+        globals: GlobalArgs,
+        matches: &'a ArgMatches,
+        definition: fn() -> clap::Command,
+    ) -> Self {
         Context {
             ui,
             env: Environment,
@@ -84,11 +96,14 @@ impl<'a> Context<'a> {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
-        let Ok((path, origin)) = settings::config_path(&self.globals, self.matches, &self.env) else {
+        let Ok((path, origin)) = settings::config_path(&self.globals, self.matches, &self.env)
+        else {
             // Nobody named a file, and there is no home that could have one.
             return Ok(self.config.get_or_init(Config::default));
         };
-        self.ui.detail(1, || format!("configuration: {} ({})", path.display(), origin.as_str()));
+        self.ui.detail(1, || {
+            format!("configuration: {} ({})", path.display(), origin.as_str())
+        });
         let config = Config::load(&path, origin != Origin::Default)?;
         for warning in &config.warnings {
             self.ui.warning(warning);
@@ -102,7 +117,9 @@ impl<'a> Context<'a> {
     /// When it cannot be used.
     pub fn journal(&self) -> Result<Journal, Failure> {
         let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
-        self.ui.detail(1, || format!("journal: {} ({})", path.display(), origin.as_str()));
+        self.ui.detail(1, || {
+            format!("journal: {} ({})", path.display(), origin.as_str())
+        });
         Ok(Journal::open(&path, Box::new(HostProcesses))?)
     }
 
@@ -111,16 +128,26 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When it cannot be used.
     pub fn ledger(&self, journal: &Journal) -> Result<DeliveryLedger, Failure> {
-        Ok(DeliveryLedger::start(Journal::open(journal.path(), Box::new(HostProcesses))?)?)
+        Ok(DeliveryLedger::start(Journal::open(
+            journal.path(),
+            Box::new(HostProcesses),
+        )?)?)
     }
 
     /// As [`Context::ledger`], for one that has to wait for the journal at times.
     ///
     /// # Errors
     /// As [`Context::ledger`].
-    pub fn enduring_ledger(&self, journal: &Journal, endurance: Enduring) -> Result<DeliveryLedger, Failure> {
+    pub fn enduring_ledger(
+        &self,
+        journal: &Journal,
+        endurance: Enduring,
+    ) -> Result<DeliveryLedger, Failure> {
         let journal = Journal::open(journal.path(), Box::new(HostProcesses))?;
-        Ok(DeliveryLedger::start_enduring(journal, Some(Box::new(endurance)))?)
+        Ok(DeliveryLedger::start_enduring(
+            journal,
+            Some(Box::new(endurance)),
+        )?)
     }
 
     /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
@@ -131,9 +158,13 @@ impl<'a> Context<'a> {
     pub fn existing_journal(&self) -> Result<Option<Journal>, Failure> {
         let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
         // Anything but "no such file" is for the opening to tell: a folder that may not be read, a dangling link.
-        if path.symlink_metadata().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        if path
+            .symlink_metadata()
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        {
             if origin != Origin::Default {
-                self.ui.status(&format!("there is no journal at `{}` yet", path.display()));
+                self.ui
+                    .status(&format!("there is no journal at `{}` yet", path.display()));
             }
             return Ok(None);
         }
@@ -203,9 +234,17 @@ impl<'a> Context<'a> {
 
     /// The passwords of proxies, which a proxy may send back.
     pub fn proxy_credentials(&self, options: &TransportOptions) -> Vec<Secret> {
-        let in_environment = PROXY_VARIABLES.iter().filter_map(|name| self.env.var(name)?.into_string().ok());
-        let proxies = options.proxy.iter().map(|proxy| proxy.expose().to_owned()).chain(in_environment);
-        proxies.flat_map(|proxy| safe_url::credentials(&proxy)).collect()
+        let in_environment = PROXY_VARIABLES
+            .iter()
+            .filter_map(|name| self.env.var(name)?.into_string().ok());
+        let proxies = options
+            .proxy
+            .iter()
+            .map(|proxy| proxy.expose().to_owned())
+            .chain(in_environment);
+        proxies
+            .flat_map(|proxy| safe_url::credentials(&proxy))
+            .collect()
     }
 
     /// What is hidden where captures are shown: the secret parameters of every endpoint, whatever their values.
@@ -214,30 +253,58 @@ impl<'a> Context<'a> {
     /// When the configuration, which has their names, cannot be used.
     pub fn mask(&self, reveal: bool) -> Result<Mask, Failure> {
         if reveal {
-            return Ok(Mask { reveal, ..Mask::default() });
+            return Ok(Mask {
+                reveal,
+                ..Mask::default()
+            });
         }
-        let params = self.config()?.endpoints.values().flat_map(|endpoint| &endpoint.target.params);
-        let secret = params.filter(|param| matches!(param.value, Value::Secret(_)) && !param.name.is_empty());
-        Ok(Mask { names: secret.map(|param| param.name.clone()).collect(), ..Mask::default() })
+        let params = self
+            .config()?
+            .endpoints
+            .values()
+            .flat_map(|endpoint| &endpoint.target.params);
+        let secret = params
+            .filter(|param| matches!(param.value, Value::Secret(_)) && !param.name.is_empty());
+        Ok(Mask {
+            names: secret.map(|param| param.name.clone()).collect(),
+            ..Mask::default()
+        })
     }
 
     /// The client for a target and these options.
     ///
     /// # Errors
     /// When a certificate, key or proxy cannot be used.
-    pub fn sender(&self, target: &Target, options: &TransportOptions) -> Result<Rc<Sender>, Failure> {
+    pub fn sender(
+        &self,
+        target: &Target,
+        options: &TransportOptions,
+    ) -> Result<Rc<Sender>, Failure> {
         known_or(&self.senders, target, options, || {
-            Ok(Sender::new(options, &target.base, 0, self.clock.interrupt_flag())?)
+            Ok(Sender::new(
+                options,
+                &target.base,
+                0,
+                self.clock.interrupt_flag(),
+            )?)
         })
     }
 
     /// As [`Context::sender`], for `jobs` requests at once, wherever they go.
-    fn crew(&self, jobs: usize, target: &Target, options: &TransportOptions) -> Result<Rc<KeptAlive>, Failure> {
+    fn crew(
+        &self,
+        jobs: usize,
+        target: &Target,
+        options: &TransportOptions,
+    ) -> Result<Rc<KeptAlive>, Failure> {
         let pool = match self.pool.get() {
             Some(pool) => pool,
             None => {
                 let pool = Pool::new(jobs, self.clock.interrupt_flag());
-                let no_thread = |e| Failure::from_error(Kind::Error, e).about("no thread to watch requests".to_owned());
+                let no_thread = |e| {
+                    Failure::from_error(Kind::Error, e)
+                        .about("no thread to watch requests".to_owned())
+                };
                 let pool = Arc::new(pool.map_err(no_thread)?);
                 self.pool.get_or_init(|| pool)
             }
@@ -252,7 +319,9 @@ impl<'a> Context<'a> {
     pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
         if target.has_secrets() && !target.base.is_https() && !target.base.is_loopback() {
             let host = target.base.host();
-            self.ui.warning(&format!("secrets go to `{host}` over plain http, where others can read them; use https"));
+            self.ui.warning(&format!(
+                "secrets go to `{host}` over plain http, where others can read them; use https"
+            ));
         }
         if options.insecure && target.base.is_https() {
             self.ui.warning(
@@ -266,7 +335,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn catch_interrupts(&self) -> Result<(), Failure> {
-        self.clock.catch_interrupts().map_err(|e| Failure::from_error(Kind::Error, e))
+        self.clock
+            .catch_interrupts()
+            .map_err(|e| Failure::from_error(Kind::Error, e))
     }
 
     /// As [`Context::catch_interrupts`], but that requests under way come to their end.
@@ -274,7 +345,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn catch_interrupts_and_drain(&self) -> Result<(), Failure> {
-        self.clock.catch_interrupts_and_drain().map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
+        self.clock
+            .catch_interrupts_and_drain()
+            .map_err(|e| Failure::from_error(crate::failure::Kind::Error, e))
     }
 }
 
@@ -285,7 +358,11 @@ fn known_or<T>(
     options: &TransportOptions,
     make: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<Rc<T>, Failure> {
-    let key = (options.clone(), target.base.is_https(), target.base.is_loopback());
+    let key = (
+        options.clone(),
+        target.base.is_https(),
+        target.base.is_loopback(),
+    );
     if let Some((_, found)) = known.borrow().iter().find(|(known, _)| *known == key) {
         return Ok(Rc::clone(found));
     }
@@ -298,7 +375,11 @@ fn known_or<T>(
 pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -> String {
     let mut head = format!("{method} {target}\n");
     for (name, value) in headers {
-        if !target.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
+        if !target
+            .headers
+            .iter()
+            .any(|header| header.name.eq_ignore_ascii_case(name))
+        {
             head.push_str(&format!("{name}: {value}\n"));
         }
     }

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::args::{Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs};
+use super::args::{
+    Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs,
+};
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report;
@@ -88,7 +90,12 @@ pub struct FireArgs {
     #[arg(long, value_name = "ID", help_heading = "Event", conflicts_with_all = ["event", "object"])]
     portal_object: Option<u64>,
     /// The account that --portal-object belongs to: needed for a user
-    #[arg(long, value_name = "ID", help_heading = "Event", requires = "portal_object")]
+    #[arg(
+        long,
+        value_name = "ID",
+        help_heading = "Event",
+        requires = "portal_object"
+    )]
     portal_account: Option<u64>,
     /// A whole event document from this file (- = stdin), sent byte for byte
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
@@ -144,11 +151,14 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if let Some(file) = &args.batch {
         return batch::run(args, file, ctx);
     }
-    if let Some(option) =
-        ["jobs", "rate", "skip"].into_iter().find(|option| Origin::of(ctx.matches, option) == Origin::Flag)
+    if let Some(option) = ["jobs", "rate", "skip"]
+        .into_iter()
+        .find(|option| Origin::of(ctx.matches, option) == Origin::Flag)
     {
-        return Err(Failure::usage(format!("`--{option}` is about many events, and this is one"))
-            .hint("`--batch FILE` sends many"));
+        return Err(Failure::usage(format!(
+            "`--{option}` is about many events, and this is one"
+        ))
+        .hint("`--batch FILE` sends many"));
     }
     let chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
@@ -178,8 +188,16 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if scheduled {
         background::refuse_literal_secrets(&chosen)?;
     }
-    let next = if scheduled { NextBy::Schedule } else { NextBy::Waiting };
-    let shipment = Shipment { wire, next, ..ctx.shipment(&chosen.target, rule.clone(), &options, None)? };
+    let next = if scheduled {
+        NextBy::Schedule
+    } else {
+        NextBy::Waiting
+    };
+    let shipment = Shipment {
+        wire,
+        next,
+        ..ctx.shipment(&chosen.target, rule.clone(), &options, None)?
+    };
     if args.dry_run {
         return dry_run(ctx, &new, args.output.format());
     }
@@ -187,10 +205,23 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
     let journal = ManuallyDrop::new(ctx.journal()?);
     ctx.catch_interrupts()?;
-    let courier = Courier { store: &*journal, clock: &ctx.clock };
-    let mut narrator = Narrator { ui: ctx.ui, terse: false };
-    ctx.ui.detail(1, || request_head("POST", &chosen.target, &event_headers("(the delivery's uuid)", wire)));
-    ctx.ui.detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
+    let courier = Courier {
+        store: &*journal,
+        clock: &ctx.clock,
+    };
+    let mut narrator = Narrator {
+        ui: ctx.ui,
+        terse: false,
+    };
+    ctx.ui.detail(1, || {
+        request_head(
+            "POST",
+            &chosen.target,
+            &event_headers("(the delivery's uuid)", wire),
+        )
+    });
+    ctx.ui
+        .detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
     let delivery = courier.fire(&new, &shipment, &mut narrator)?;
     if delivery.status == Status::Pending {
         background::tell_what_is_not_kept(ctx);
@@ -203,7 +234,9 @@ fn rule(args: &FireArgs, ctx: &Context<'_>, endpoint: Option<&Endpoint>) -> Resu
     let mut rule = settings::rule(&args.rule, endpoint);
     if args.no_retry {
         if Origin::of(ctx.matches, "retries") == Origin::Flag {
-            return Err(Failure::usage("`--retries` and `--no-retry` are both given"));
+            return Err(Failure::usage(
+                "`--retries` and `--no-retry` are both given",
+            ));
         }
         rule.retries = 0;
     }
@@ -214,18 +247,28 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Fa
     if let Some(path) = &args.event {
         args.sample.refuse_beside(ctx, "--event")?;
         if Origin::of(ctx.matches, "compat") == Origin::Flag {
-            return Err(Failure::usage("`--compat` cannot order the fields of `--event`, which is sent byte for byte"));
+            return Err(Failure::usage(
+                "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
+            ));
         }
         let document = read(path)?;
         return Event::from_document(document).map_err(|e| in_file(e, "event", path));
     }
     let (Some(event_type), Some(action)) = (&args.event_type, &args.action) else {
-        return Err(Failure::usage("TYPE and ACTION, or `--event FILE`, say which event to send"));
+        return Err(Failure::usage(
+            "TYPE and ACTION, or `--event FILE`, say which event to send",
+        ));
     };
     let mut object = match (&args.object, args.portal_object) {
         (None, Some(id)) => {
             args.sample.refuse_beside(ctx, "--portal-object")?;
-            portal::fetch(event_type, id, args.portal_account, (&args.portal, &args.transport), ctx)?
+            portal::fetch(
+                event_type,
+                id,
+                args.portal_account,
+                (&args.portal, &args.transport),
+                ctx,
+            )?
         }
         (Some(path), _) => {
             args.sample.refuse_beside(ctx, "--object")?;
@@ -245,16 +288,36 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Fa
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let (name, read) = if path == Path::new("-") {
         let mut bytes = Vec::new();
-        ("stdin".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
+        (
+            "stdin".to_owned(),
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map(|_| bytes),
+        )
     } else {
         (format!("`{}`", path.display()), std::fs::read(path))
     };
-    read.map_err(|e| Failure::from_error(Kind::Error, anyhow::Error::new(e).context(format!("cannot read {name}"))))
+    read.map_err(|e| {
+        Failure::from_error(
+            Kind::Error,
+            anyhow::Error::new(e).context(format!("cannot read {name}")),
+        )
+    })
 }
 
 fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure {
-    let name = if path == Path::new("-") { "stdin".to_owned() } else { format!("`{}`", path.display()) };
-    Failure::from_error(Kind::Usage, error.into().context(format!("the {what} in {name} cannot be sent")))
+    let name = if path == Path::new("-") {
+        "stdin".to_owned()
+    } else {
+        format!("`{}`", path.display())
+    };
+    Failure::from_error(
+        Kind::Usage,
+        error
+            .into()
+            .context(format!("the {what} in {name} cannot be sent")),
+    )
 }
 
 /// Writes down that a switch said no, and says which.
@@ -273,34 +336,57 @@ fn ignore(
 }
 
 /// Which switch said no, and what to do about it.
-fn ignored_words(ctx: &Context<'_>, chosen: &Chosen<'_>, event: &Event, switch: Switch) -> Result<String, Failure> {
+fn ignored_words(
+    ctx: &Context<'_>,
+    chosen: &Chosen<'_>,
+    event: &Event,
+    switch: Switch,
+) -> Result<String, Failure> {
     let (event_type, action) = (event.event_type(), event.action());
     let (of, change) = match chosen.endpoint {
         Some((name, _)) => {
             let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
-            (format!("of endpoint `{name}`"), format!("change it in `{}`", path.display()))
+            (
+                format!("of endpoint `{name}`"),
+                format!("change it in `{}`", path.display()),
+            )
         }
-        None => ("of a bare URL".to_owned(), "name an endpoint where it is on".to_owned()),
+        None => (
+            "of a bare URL".to_owned(),
+            "name an endpoint where it is on".to_owned(),
+        ),
     };
     let stands = switch.in_words(&format!("`{}` {of}", switch.as_str()), event_type, action);
-    Ok(format!("{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"))
+    Ok(format!(
+        "{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"
+    ))
 }
 
 fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<Exit, Failure> {
-    let NewDelivery { target, rule, wire, .. } = *new;
+    let NewDelivery {
+        target, rule, wire, ..
+    } = *new;
     let headers = event_headers("(made when it is sent)", wire);
     let head = request_head("POST", target, &headers);
     let body = wire.body(new.event);
     if format == Format::Text {
-        ctx.ui.status(&format!("nothing is sent; {}", rule.in_words()));
+        ctx.ui
+            .status(&format!("nothing is sent; {}", rule.in_words()));
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
-        ctx.ui.data(|out| out.write_all(ctx.ui.outside_bytes(&body).as_ref()))?;
+        ctx.ui
+            .data(|out| out.write_all(ctx.ui.outside_bytes(&body).as_ref()))?;
         if !body.ends_with(b"\n") {
             ctx.ui.line("")?;
         }
     } else {
-        let headers: Vec<(&str, &str)> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
-        let body = std::str::from_utf8(&body).map(str::to_owned).or_else(|_| pretty(new.event))?;
+        let headers: Vec<(&str, &str)> = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .collect();
+        let body = std::str::from_utf8(&body)
+            .map(str::to_owned)
+            .or_else(|_| pretty(new.event))?;
         let view = serde_json::json!({
             "dry_run": true,
             "ignored_by": null,
@@ -316,11 +402,17 @@ fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<E
     Ok(Exit::Done)
 }
 
-fn dry_run_of_ignored(ctx: &Context<'_>, switch: Switch, words: &str, format: Format) -> Result<Exit, Failure> {
+fn dry_run_of_ignored(
+    ctx: &Context<'_>,
+    switch: Switch,
+    words: &str,
+    format: Format,
+) -> Result<Exit, Failure> {
     if format == Format::Text {
         ctx.ui.status(&format!("nothing would be sent; {words}"));
     } else {
-        let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
+        let view =
+            serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
         ctx.ui.line(&format.document(&view))?;
     }
     ctx.ui.flush()?;

@@ -48,7 +48,12 @@ impl GenerateCommand {
         match self {
             GenerateCommand::Completions(args) => {
                 let mut script = Vec::new();
-                clap_complete::generate(args.shell, &mut (ctx.definition)(), "hookfire", &mut script);
+                clap_complete::generate(
+                    args.shell,
+                    &mut (ctx.definition)(),
+                    "hookfire",
+                    &mut script,
+                );
                 ctx.ui.data(|out| out.write_all(&script))?;
                 ctx.ui.flush()?;
             }
@@ -64,6 +69,9 @@ impl GenerateCommand {
 
 fn write(path: &Path, page: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, page).map_err(|e| {
-        Failure::from_error(Kind::Error, anyhow::Error::new(e).context(format!("cannot write `{}`", path.display())))
+        Failure::from_error(
+            Kind::Error,
+            anyhow::Error::new(e).context(format!("cannot write `{}`", path.display())),
+        )
     })
 }

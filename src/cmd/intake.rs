@@ -40,7 +40,14 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// An intake that has taken nothing.
     pub fn new(journal: &'a Journal, config: &'a Config) -> Intake<'a> {
-        Intake { journal, config, waiting: Vec::new(), waiting_bytes: 0, imported: 0, known: 0 }
+        Intake {
+            journal,
+            config,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            imported: 0,
+            known: 0,
+        }
     }
 
     /// Takes one in, with the next commit.
@@ -50,7 +57,11 @@ impl<'a> Intake<'a> {
     pub fn take(&mut self, failed: Failed) -> Result<(), Failure> {
         self.waiting_bytes += failed.event.bytes().len();
         self.waiting.push(failed);
-        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
+        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES {
+            self.write()
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes in what waits, and leaves the journal as whoever opens it next likes to find it.
@@ -68,23 +79,40 @@ impl<'a> Intake<'a> {
         if batch.is_empty() {
             return Ok(());
         }
-        let places: Vec<Place<'_>> = batch.iter().map(|failed| self.place(&failed.target.base)).collect();
+        let places: Vec<Place<'_>> = batch
+            .iter()
+            .map(|failed| self.place(&failed.target.base))
+            .collect();
         let imports: Vec<Import<'_>> = batch
             .iter()
             .zip(&places)
-            .map(|(failed, Place { endpoint, rule, wire })| Import {
-                uuid: &failed.uuid,
-                failed_at: failed.at,
-                told_time: &failed.time,
-                error: &failed.error,
-                event: &failed.event,
-                endpoint: *endpoint,
-                target: &failed.target,
-                wire: *wire,
-                rule,
-            })
+            .map(
+                |(
+                    failed,
+                    Place {
+                        endpoint,
+                        rule,
+                        wire,
+                    },
+                )| Import {
+                    uuid: &failed.uuid,
+                    failed_at: failed.at,
+                    told_time: &failed.time,
+                    error: &failed.error,
+                    event: &failed.event,
+                    endpoint: *endpoint,
+                    target: &failed.target,
+                    wire: *wire,
+                    rule,
+                },
+            )
             .collect();
-        let new = self.journal.import(&imports)?.into_iter().filter(|new| *new).count();
+        let new = self
+            .journal
+            .import(&imports)?
+            .into_iter()
+            .filter(|new| *new)
+            .count();
         self.imported += new;
         self.known += imports.len() - new;
         Ok(())
@@ -94,30 +122,48 @@ impl<'a> Intake<'a> {
     fn place(&self, base: &BaseUrl) -> Place<'a> {
         let (endpoint, settings) = endpoint_at(self.config, base).unzip();
         let (wire, _) = settings::form(&WireArgs::default(), settings);
-        Place { endpoint, rule: settings::rule(&RuleArgs::default(), settings), wire }
+        Place {
+            endpoint,
+            rule: settings::rule(&RuleArgs::default(), settings),
+            wire,
+        }
     }
 }
 
 /// The configured endpoint whose URL, without its query, is this one. Of several the default endpoint; else none, as nobody
 /// said which.
 pub fn endpoint_at<'a>(config: &'a Config, base: &BaseUrl) -> Option<(&'a str, &'a Endpoint)> {
-    let mut there = config.endpoints.iter().filter(|(_, endpoint)| endpoint.target.base == *base);
+    let mut there = config
+        .endpoints
+        .iter()
+        .filter(|(_, endpoint)| endpoint.target.base == *base);
     let (first, second) = (there.next(), there.next());
     let named = |(name, endpoint): (&'a String, &'a Endpoint)| (name.as_str(), endpoint);
     if second.is_none() {
         return first.map(named);
     }
-    let default = config.endpoints.get_key_value(config.default_endpoint.as_ref()?)?;
+    let default = config
+        .endpoints
+        .get_key_value(config.default_endpoint.as_ref()?)?;
     (default.1.target.base == *base).then(|| named(default))
 }
 
 /// A list of failures that could not be read to its end.
 pub fn unreadable(error: ListError, from: &str) -> Failure {
-    let kind = if matches!(error, ListError::Io(_)) { Kind::Error } else { Kind::Usage };
+    let kind = if matches!(error, ListError::Io(_)) {
+        Kind::Error
+    } else {
+        Kind::Usage
+    };
     let other = matches!(error, ListError::Other(_));
-    let failure = Failure::from_error(kind, error).about(format!("the failures in {from} are not all read"));
+    let failure =
+        Failure::from_error(kind, error).about(format!("the failures in {from} are not all read"));
     match other {
-        true => failure.hint("it takes what 3scale answers to GET /admin/api/webhooks/failures.xml or failures.json"),
-        false => failure.hint("what came before is in the journal; taking in a whole list later adds what is missing"),
+        true => failure.hint(
+            "it takes what 3scale answers to GET /admin/api/webhooks/failures.xml or failures.json",
+        ),
+        false => failure.hint(
+            "what came before is in the journal; taking in a whole list later adds what is missing",
+        ),
     }
 }

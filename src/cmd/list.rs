@@ -37,12 +37,14 @@ pub fn print(
     match format {
         Format::Text => text(ctx, journal, query, words),
         Format::Json => json_array(ctx, journal, query),
-        Format::Ndjson => {
-            each(journal, query, |delivery, _| Ok(ctx.ui.line(&json::compact(&DeliveryView::new(&delivery)))?))
-        }
+        Format::Ndjson => each(journal, query, |delivery, _| {
+            Ok(ctx.ui.line(&json::compact(&DeliveryView::new(&delivery)))?)
+        }),
         Format::Csv => {
             let mut list = CsvList::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
-            each(journal, query, |delivery, _| Ok(list.push(&delivery).map_err(OutputError::from)?))?;
+            each(journal, query, |delivery, _| {
+                Ok(list.push(&delivery).map_err(OutputError::from)?)
+            })?;
             Ok(list.finish().map_err(OutputError::from)?)
         }
         Format::Xml => xml(ctx, journal, query),
@@ -55,11 +57,14 @@ fn xml(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<()
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
         // Whoever compares it with the list that it came from finds the same.
-        let time = journal.told_time(&delivery)?.unwrap_or_else(|| failures_list_time(delivery.decided_at()));
-        list.push(&delivery, &time, &event).map_err(|e| match e.kind() {
-            ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
-            _ => OutputError::from(e).into(),
-        })
+        let time = journal
+            .told_time(&delivery)?
+            .unwrap_or_else(|| failures_list_time(delivery.decided_at()));
+        list.push(&delivery, &time, &event)
+            .map_err(|e| match e.kind() {
+                ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),
+                _ => OutputError::from(e).into(),
+            })
     })?;
     Ok(list.finish().map_err(OutputError::from)?)
 }
@@ -75,7 +80,12 @@ fn each(
     }
 }
 
-fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Words<'_>) -> Result<(), Failure> {
+fn text(
+    ctx: &Context<'_>,
+    journal: Option<&Journal>,
+    query: &Query,
+    words: &Words<'_>,
+) -> Result<(), Failure> {
     let mut deliveries = Vec::new();
     each(journal, query, |delivery, _| {
         deliveries.push(delivery);
@@ -86,12 +96,19 @@ fn text(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query, words: &Wor
         (words.when_empty)();
         return Ok(());
     }
-    Ok(ctx.ui.line(&table::deliveries(ctx.ui, &deliveries, words.with_status, ctx.now()))?)
+    Ok(ctx.ui.line(&table::deliveries(
+        ctx.ui,
+        &deliveries,
+        words.with_status,
+        ctx.now(),
+    ))?)
 }
 
 fn json_array(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
     let mut array = json::Array::default();
-    each(journal, query, |delivery, _| Ok(ctx.ui.line(&array.element(&DeliveryView::new(&delivery)))?))?;
+    each(journal, query, |delivery, _| {
+        Ok(ctx.ui.line(&array.element(&DeliveryView::new(&delivery)))?)
+    })?;
     Ok(ctx.ui.line(array.end())?)
 }
 
@@ -100,7 +117,11 @@ fn json_array(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Re
 const COUNTED: usize = 100_000;
 
 /// Says on stderr that the limit left some out.
-pub fn name_the_limit(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
+pub fn name_the_limit(
+    ctx: &Context<'_>,
+    journal: Option<&Journal>,
+    query: &Query,
+) -> Result<(), Failure> {
     let (Some(limit), Some(journal)) = (query.limit, journal) else {
         return Ok(());
     };
@@ -116,9 +137,14 @@ fn left_out(limit: usize, total: usize) -> Option<String> {
     if total <= limit {
         None
     } else if total > COUNTED {
-        Some(format!("{limit} of more than {} shown; without `--limit` all are", COUNTED.max(limit)))
+        Some(format!(
+            "{limit} of more than {} shown; without `--limit` all are",
+            COUNTED.max(limit)
+        ))
     } else {
-        Some(format!("{limit} of {total} shown; `--limit {total}` shows all"))
+        Some(format!(
+            "{limit} of {total} shown; `--limit {total}` shows all"
+        ))
     }
 }
 
@@ -129,10 +155,22 @@ mod tests {
     #[test]
     fn a_list_that_was_not_counted_to_its_end_is_said_to_be_longer() {
         assert_eq!(left_out(50, 50), None);
-        assert_eq!(left_out(50, 100_000).unwrap(), "50 of 100000 shown; `--limit 100000` shows all");
-        assert_eq!(left_out(50, 100_001).unwrap(), "50 of more than 100000 shown; without `--limit` all are");
-        assert_eq!(left_out(100_000, 100_001).unwrap(), "100000 of more than 100000 shown; without `--limit` all are");
+        assert_eq!(
+            left_out(50, 100_000).unwrap(),
+            "50 of 100000 shown; `--limit 100000` shows all"
+        );
+        assert_eq!(
+            left_out(50, 100_001).unwrap(),
+            "50 of more than 100000 shown; without `--limit` all are"
+        );
+        assert_eq!(
+            left_out(100_000, 100_001).unwrap(),
+            "100000 of more than 100000 shown; without `--limit` all are"
+        );
         assert_eq!(left_out(200_000, 200_000), None);
-        assert_eq!(left_out(200_000, 200_001).unwrap(), "200000 of more than 200000 shown; without `--limit` all are");
+        assert_eq!(
+            left_out(200_000, 200_001).unwrap(),
+            "200000 of more than 200000 shown; without `--limit` all are"
+        );
     }
 }

@@ -31,7 +31,12 @@ pub struct PingArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// What counts as a success: codes and ranges, such as 200,202 or 200-207 [default: 200]
-    #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "CODES",
+        env = "HOOKFIRE_SUCCESS",
+        hide_env_values = true
+    )]
     success: Option<StatusRanges>,
     #[command(flatten)]
     transport: TransportArgs,
@@ -47,16 +52,31 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
     chosen.target.set_param(Named::public("ping", "3scale"));
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-    let success = args.success.clone().or(endpoint.and_then(|endpoint| endpoint.success.clone()));
-    let rule = Rule { success: success.unwrap_or(Rule::default().success), ..Rule::default() };
+    let success = args
+        .success
+        .clone()
+        .or(endpoint.and_then(|endpoint| endpoint.success.clone()));
+    let rule = Rule {
+        success: success.unwrap_or(Rule::default().success),
+        ..Rule::default()
+    };
     let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let shipment = ctx.shipment(&chosen.target, rule, &options, None)?;
     ctx.warn_of_exposure(&chosen.target, &options);
     ctx.catch_interrupts()?;
-    ctx.ui.detail(1, || request_head("GET", &chosen.target, &[]));
+    ctx.ui
+        .detail(1, || request_head("GET", &chosen.target, &[]));
 
-    let answer = shipment.transport.send(&Request { body: None, target: shipment.resolved, headers: Vec::new() });
-    let words = answer.result.as_ref().ok().map(|response| status_words(response.status));
+    let answer = shipment.transport.send(&Request {
+        body: None,
+        target: shipment.resolved,
+        headers: Vec::new(),
+    });
+    let words = answer
+        .result
+        .as_ref()
+        .ok()
+        .map(|response| status_words(response.status));
     let outcome = judge(&shipment.rule, answer.result);
     let took = measured(answer.duration);
     let url = &chosen.target;
@@ -87,8 +107,13 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         Ok(ctx.ui.flush()?)
     };
     let exit = Failure::after(reported(), kind.map_or(Exit::Done, Kind::exit))?;
-    let (Some(error), Some(kind)) = (outcome.error, kind) else { return Ok(exit) };
-    let failure = Failure::new(kind, format!("ping of {url} is no success: {}", error.message));
+    let (Some(error), Some(kind)) = (outcome.error, kind) else {
+        return Ok(exit);
+    };
+    let failure = Failure::new(
+        kind,
+        format!("ping of {url} is no success: {}", error.message),
+    );
     let hint = match (error.kind, outcome.http_status) {
         (ErrorKind::Tls, _) => tls_hint(&error.message),
         (ErrorKind::Status, Some(200..300)) => {

@@ -15,7 +15,10 @@ pub fn exit_of(delivery: &Delivery) -> Exit {
 }
 
 fn kind_of(delivery: &Delivery) -> Option<Kind> {
-    match (delivery.status, delivery.last_error.as_ref().map(|error| error.kind)) {
+    match (
+        delivery.status,
+        delivery.last_error.as_ref().map(|error| error.kind),
+    ) {
         (Status::Delivered | Status::Ignored | Status::Pending, _) => None,
         (Status::Interrupted, _) => Some(Kind::Interrupted),
         (Status::Failed, Some(ErrorKind::Status)) => Some(Kind::Refused),
@@ -24,14 +27,24 @@ fn kind_of(delivery: &Delivery) -> Option<Kind> {
 }
 
 /// Prints what became of one delivery and says how it ended.
-pub fn single(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<Exit, Failure> {
+pub fn single(
+    ctx: &Context<'_>,
+    journal: &Journal,
+    delivery: &Delivery,
+    format: Format,
+) -> Result<Exit, Failure> {
     let exit = exit_of(delivery);
     let exit = Failure::after(print(ctx, journal, delivery, format), exit)?;
     match kind_of(delivery) {
         Some(kind) if format != Format::Text => {
-            let reason = delivery.last_error.as_ref().map_or(String::new(), |error| format!(": {}", error.message));
+            let reason = delivery
+                .last_error
+                .as_ref()
+                .map_or(String::new(), |error| format!(": {}", error.message));
             let message = format!("#{} {}{reason}", delivery.id, delivery.status.as_str());
-            Err(hints(delivery).into_iter().fold(Failure::new(kind, message), Failure::hint))
+            Err(hints(delivery)
+                .into_iter()
+                .fold(Failure::new(kind, message), Failure::hint))
         }
         _ => {
             hints(delivery).iter().for_each(|hint| ctx.ui.hint(hint));
@@ -40,7 +53,12 @@ pub fn single(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format:
     }
 }
 
-fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<(), Failure> {
+fn print(
+    ctx: &Context<'_>,
+    journal: &Journal,
+    delivery: &Delivery,
+    format: Format,
+) -> Result<(), Failure> {
     let line = if format == Format::Text {
         result_line(ctx.ui, delivery)
     } else {
@@ -53,7 +71,11 @@ fn print(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Form
 
 fn hints(delivery: &Delivery) -> Vec<String> {
     let id = delivery.id;
-    let Some(error) = delivery.last_error.as_ref().filter(|_| delivery.status.in_failed_list()) else {
+    let Some(error) = delivery
+        .last_error
+        .as_ref()
+        .filter(|_| delivery.status.in_failed_list())
+    else {
         return Vec::new();
     };
     let mut hints = Vec::new();
@@ -64,7 +86,9 @@ fn hints(delivery: &Delivery) -> Vec<String> {
         (ErrorKind::Tls, _) => hints.extend(tls_hint(&error.message)),
         _ => {}
     }
-    hints.push(format!("`hookfire failed show {id}` shows what happened, `hookfire retry {id}` sends it again"));
+    hints.push(format!(
+        "`hookfire failed show {id}` shows what happened, `hookfire retry {id}` sends it again"
+    ));
     hints
 }
 

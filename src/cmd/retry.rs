@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueHint};
 
 use super::args::{
-    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs,
-    at_least_one, hint_at_unknown,
+    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RuleArgs, TargetArgs,
+    TransportArgs, at_least_one, hint_at_unknown,
 };
 use super::bulk::{Bulk, Tally};
 use super::context::Context;
@@ -144,15 +144,26 @@ impl RetryArgs {
     }
 
     fn jobs(&self) -> usize {
-        usize::from(self.pace.jobs.unwrap_or(if self.due { DUE_AT_ONCE } else { 1 }))
+        usize::from(
+            self.pace
+                .jobs
+                .unwrap_or(if self.due { DUE_AT_ONCE } else { 1 }),
+        )
     }
 
     /// Where everything goes, if not to where it was meant for.
-    pub(super) fn elsewhere_of<'a>(&self, ctx: &'a Context<'_>) -> Result<Option<Chosen<'a>>, Failure> {
+    pub(super) fn elsewhere_of<'a>(
+        &self,
+        ctx: &'a Context<'_>,
+    ) -> Result<Option<Chosen<'a>>, Failure> {
         if self.url.is_none() && (self.endpoint.is_none() || !self.all && self.ids.is_empty()) {
             return Ok(None);
         }
-        let target = TargetArgs { endpoint: self.endpoint.clone(), url: self.url.clone(), extras: self.extras.clone() };
+        let target = TargetArgs {
+            endpoint: self.endpoint.clone(),
+            url: self.url.clone(),
+            extras: self.extras.clone(),
+        };
         settings::chosen(&target, ctx.matches, ctx.config()?, &ctx.env).map(Some)
     }
 }
@@ -192,10 +203,23 @@ fn send<'a>(
 ) -> Result<(), Failure> {
     let ledger = ctx.ledger(journal)?;
     let jobs = args.jobs();
-    let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1, far_ahead: true };
-    let engine = Engine { store: journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };
+    let pace = Pace {
+        jobs,
+        rate: args.pace.rate,
+        in_turn: jobs == 1,
+        far_ahead: true,
+    };
+    let engine = Engine {
+        store: journal,
+        ledger: &ledger,
+        clock: &ctx.clock,
+        patience: &Blocking,
+        pace,
+    };
     let mut seen = seen.iter();
-    work.feed(Box::new(move || seen.next().map_or(Task::End, |seen| Task::Resend(*seen))));
+    work.feed(Box::new(move || {
+        seen.next().map_or(Task::End, |seen| Task::Resend(*seen))
+    }));
     if let Err(halted) = engine.run(Mail::default(), work) {
         work.bulk.halted(halted);
     }
@@ -211,7 +235,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         return due::run(args, ctx);
     }
     let mut filter = args.filter.filter(ctx.now())?;
-    let elsewhere = args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
+    let elsewhere =
+        args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
     if !elsewhere {
         filter.endpoint.clone_from(&args.endpoint);
     }
@@ -236,12 +261,17 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if names_secrets {
         refuse_strange_secrets(&secrets, &journal, &seen)?;
     }
-    let asked = if args.dry_run { 0 } else { scope.total(&journal, seen.len(), most)? };
+    let asked = if args.dry_run {
+        0
+    } else {
+        scope.total(&journal, seen.len(), most)?
+    };
     let seen = &seen[..max.unwrap_or(seen.len()).min(seen.len())];
     let preparer = Preparer::new(ctx, args, elsewhere, secrets);
     let bulk = Bulk::new(ctx, Some(&journal), args.output.format());
     let stop_after = args.stop_after.map(NonZeroUsize::get);
-    let mut work = Resending::new(ctx, args, preparer, bulk, stop_after).of(seen.len(), !scope.is_bulk());
+    let mut work =
+        Resending::new(ctx, args, preparer, bulk, stop_after).of(seen.len(), !scope.is_bulk());
     if args.dry_run {
         return work.dry_run(&journal, seen);
     }
@@ -251,18 +281,32 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 }
 
 /// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
-fn refuse_strange_secrets(secrets: &[(String, SecretSource)], journal: &Journal, seen: &[Seen]) -> Result<(), Failure> {
+fn refuse_strange_secrets(
+    secrets: &[(String, SecretSource)],
+    journal: &Journal,
+    seen: &[Seen],
+) -> Result<(), Failure> {
     let mut strange: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
     for seen in seen {
-        let Some(delivery) = journal.delivery(seen.id)? else { continue };
-        strange.retain(|name| !delivery.target.params.iter().any(|param| param.name == *name));
+        let Some(delivery) = journal.delivery(seen.id)? else {
+            continue;
+        };
+        strange.retain(|name| {
+            !delivery
+                .target
+                .params
+                .iter()
+                .any(|param| param.name == *name)
+        });
         if strange.is_empty() {
             return Ok(());
         }
     }
     let names = text::listed(strange);
-    Err(Failure::usage(format!("no delivery to be sent has a secret parameter {names}; nothing was sent"))
-        .hint("`hookfire failed list -o json | jq '.[].url'` shows the names"))
+    Err(Failure::usage(format!(
+        "no delivery to be sent has a secret parameter {names}; nothing was sent"
+    ))
+    .hint("`hookfire failed list -o json | jq '.[].url'` shows the names"))
 }
 
 fn nothing_to_send(ctx: &Context<'_>, format: Format, words: &str) -> Result<Exit, Failure> {

@@ -47,11 +47,22 @@ impl SampleArgs {
         action: &str,
         purpose: Purpose,
     ) -> Result<Object, Failure> {
-        let line = if let Purpose::Line(number) = purpose { Some(number) } else { None };
-        let mode = self.auth_mode.map(|mode| mode.0).filter(|_| line.is_none() || event_type == "application");
+        let line = if let Purpose::Line(number) = purpose {
+            Some(number)
+        } else {
+            None
+        };
+        let mode = self
+            .auth_mode
+            .map(|mode| mode.0)
+            .filter(|_| line.is_none() || event_type == "application");
         let cx = match self.seed {
             Some(seed) => SampleContext::seeded(seed.wrapping_add(line.map_or(0, scattered)), mode),
-            None => SampleContext { now: ctx.now(), seed: ctx.env.seed(), mode },
+            None => SampleContext {
+                now: ctx.now(),
+                seed: ctx.env.seed(),
+                mode,
+            },
         };
         sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action, purpose))
     }
@@ -61,10 +72,14 @@ impl SampleArgs {
     /// # Errors
     /// When one was typed; `instead` is what took the sample's place.
     pub fn refuse_beside(&self, ctx: &Context<'_>, instead: &str) -> Result<(), Failure> {
-        let typed = ["auth_mode", "seed"].into_iter().find(|option| Origin::of(ctx.matches, option) == Origin::Flag);
+        let typed = ["auth_mode", "seed"]
+            .into_iter()
+            .find(|option| Origin::of(ctx.matches, option) == Origin::Flag);
         typed.map_or(Ok(()), |option| {
             let option = option.replace('_', "-");
-            Err(Failure::usage(format!("`--{option}` is about the built-in sample, which `{instead}` replaces")))
+            Err(Failure::usage(format!(
+                "`--{option}` is about the built-in sample, which `{instead}` replaces"
+            )))
         })
     }
 }
@@ -89,20 +104,32 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> 
         )),
         NoSample::OtherMode(mode) => {
             let mode = mode.as_str();
-            Failure::usage(format!("`{action}` does not happen to applications of the mode that is asked for"))
-                .hint(format!("its sample is of `--auth-mode {mode}`; any other can be sent with {with_object}"))
+            Failure::usage(format!(
+                "`{action}` does not happen to applications of the mode that is asked for"
+            ))
+            .hint(format!(
+                "its sample is of `--auth-mode {mode}`; any other can be sent with {with_object}"
+            ))
         }
         NoSample::Unknown => {
-            let failure = Failure::usage(format!("there is no built-in sample for `{event_type}` `{action}`"));
+            let failure = Failure::usage(format!(
+                "there is no built-in sample for `{event_type}` `{action}`"
+            ));
             let failure = match near_event(event_type, action) {
-                Some((near_type, near_action)) => failure.hint(format!("did you mean `{near_type} {near_action}`?")),
+                Some((near_type, near_action)) => {
+                    failure.hint(format!("did you mean `{near_type} {near_action}`?"))
+                }
                 None => failure,
             };
             let failure = match purpose {
-                Purpose::Show => failure.hint("`hookfire events list` shows the events that have one"),
+                Purpose::Show => {
+                    failure.hint("`hookfire events list` shows the events that have one")
+                }
                 Purpose::Fire | Purpose::Line(_) => failure,
             };
-            failure.hint(format!("any type and action can be sent with an object: {with_object}"))
+            failure.hint(format!(
+                "any type and action can be sent with an object: {with_object}"
+            ))
         }
     }
 }
@@ -110,5 +137,8 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> 
 /// The documented event that was most likely meant.
 fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
     let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
-    Some((near_type, text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?))
+    Some((
+        near_type,
+        text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?,
+    ))
 }

@@ -23,7 +23,13 @@ impl Scope {
     /// When nothing or two kinds of scope are named.
     pub fn settle(ids: &[i64], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
         let (example, list) = ("42", "hookfire failed list");
-        let words = Words { command, things: "deliveries", example, filter: "--type account", list };
+        let words = Words {
+            command,
+            things: "deliveries",
+            example,
+            filter: "--type account",
+            list,
+        };
         Ok(settle(ids, !filter.is_empty(), all, &words)?.map_or(Scope::Failed(filter), Scope::Ids))
     }
 
@@ -37,13 +43,29 @@ impl Scope {
     ///
     /// # Errors
     /// When the journal or the configuration cannot be read.
-    pub fn hint_at_others(&self, ctx: &Context<'_>, journal: Option<&Journal>) -> Result<(), Failure> {
-        let (Scope::Failed(filter), Some(journal)) = (self, journal) else { return Ok(()) };
-        let Some(name) = &filter.endpoint else { return Ok(()) };
-        let only_endpoint = *filter == Filter { endpoint: filter.endpoint.clone(), ..Filter::default() };
+    pub fn hint_at_others(
+        &self,
+        ctx: &Context<'_>,
+        journal: Option<&Journal>,
+    ) -> Result<(), Failure> {
+        let (Scope::Failed(filter), Some(journal)) = (self, journal) else {
+            return Ok(());
+        };
+        let Some(name) = &filter.endpoint else {
+            return Ok(());
+        };
+        let only_endpoint = *filter
+            == Filter {
+                endpoint: filter.endpoint.clone(),
+                ..Filter::default()
+            };
         let others = journal.count(&Query::failed(Filter::default()))?;
         if only_endpoint && others > 0 && ctx.config()?.endpoints.contains_key(name) {
-            let (are, them) = if others == 1 { ("is", "it") } else { ("are", "them") };
+            let (are, them) = if others == 1 {
+                ("is", "it")
+            } else {
+                ("are", "them")
+            };
             ctx.ui.hint(&format!(
                 "{others} in the failed list {are} not meant for `{name}`; `hookfire retry --all --endpoint {name}` sends {them} there"
             ));
@@ -55,9 +77,16 @@ impl Scope {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn total(&self, journal: &Journal, seen: usize, most: Option<usize>) -> Result<usize, Failure> {
+    pub fn total(
+        &self,
+        journal: &Journal,
+        seen: usize,
+        most: Option<usize>,
+    ) -> Result<usize, Failure> {
         match self {
-            Scope::Failed(filter) if most == Some(seen) => Ok(journal.count(&Query::failed(filter.clone()))?),
+            Scope::Failed(filter) if most == Some(seen) => {
+                Ok(journal.count(&Query::failed(filter.clone()))?)
+            }
             _ => Ok(seen),
         }
     }
@@ -66,16 +95,26 @@ impl Scope {
     ///
     /// # Errors
     /// When a named id does not exist or is not in the failed list.
-    pub fn seen(&self, journal: Option<&Journal>, most: Option<usize>) -> Result<Vec<Seen>, Failure> {
+    pub fn seen(
+        &self,
+        journal: Option<&Journal>,
+        most: Option<usize>,
+    ) -> Result<Vec<Seen>, Failure> {
         match (self, journal) {
-            (Scope::Failed(filter), Some(journal)) => {
-                Ok(journal.seen(&Query { limit: most, ..Query::failed(filter.clone()) })?)
-            }
+            (Scope::Failed(filter), Some(journal)) => Ok(journal.seen(&Query {
+                limit: most,
+                ..Query::failed(filter.clone())
+            })?),
             (Scope::Failed(_), None) => Ok(Vec::new()),
             (Scope::Ids(ids), journal) => {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));
                 named
-                    .map(|found| found.map(|delivery| Seen { id: delivery.id, attempts: delivery.attempt_count }))
+                    .map(|found| {
+                        found.map(|delivery| Seen {
+                            id: delivery.id,
+                            attempts: delivery.attempt_count,
+                        })
+                    })
                     .collect()
             }
         }
@@ -100,8 +139,19 @@ pub struct Words<'a> {
 ///
 /// # Errors
 /// When nothing or two kinds of scope are named.
-pub fn settle(ids: &[i64], filtered: bool, all: bool, words: &Words<'_>) -> Result<Option<Vec<i64>>, Failure> {
-    let Words { command, things, example, filter, list } = words;
+pub fn settle(
+    ids: &[i64],
+    filtered: bool,
+    all: bool,
+    words: &Words<'_>,
+) -> Result<Option<Vec<i64>>, Failure> {
+    let Words {
+        command,
+        things,
+        example,
+        filter,
+        list,
+    } = words;
     match (ids, filtered, all) {
         ([], true, false) | ([], false, true) => Ok(None),
         ([_, ..], false, false) => {
@@ -119,8 +169,14 @@ pub fn settle(ids: &[i64], filtered: bool, all: bool, words: &Words<'_>) -> Resu
 ///
 /// # Errors
 /// When it does not exist, or is not in the list.
-pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::delivery::Delivery, Failure> {
-    let found = journal.map(|journal| journal.delivery(id)).transpose()?.flatten();
+pub fn in_failed_list(
+    journal: Option<&Journal>,
+    id: i64,
+) -> Result<crate::delivery::Delivery, Failure> {
+    let found = journal
+        .map(|journal| journal.delivery(id))
+        .transpose()?
+        .flatten();
     match found {
         None => Err(Failure::no_delivery(id)),
         Some(delivery) if delivery.status.in_failed_list() => Ok(delivery),
@@ -128,16 +184,23 @@ pub fn in_failed_list(journal: Option<&Journal>, id: i64) -> Result<crate::deliv
             Kind::NotFound,
             format!("#{id} is scheduled for another attempt; it is not in the failed list"),
         )
-        .hint(format!("`hookfire journal show {id}` shows when; `hookfire retry --due` makes it then"))
-        .hint(format!("`hookfire journal cancel {id}` moves it to the failed list"))),
+        .hint(format!(
+            "`hookfire journal show {id}` shows when; `hookfire retry --due` makes it then"
+        ))
+        .hint(format!(
+            "`hookfire journal cancel {id}` moves it to the failed list"
+        ))),
         Some(delivery) => {
             let state = match delivery.status {
                 Status::Pending => "is being sent right now",
                 Status::Ignored => "was ignored, as the switchboard said",
                 _ => "was delivered",
             };
-            Err(Failure::new(Kind::NotFound, format!("#{id} {state}; it is not in the failed list"))
-                .hint(format!("`hookfire journal show {id}` shows it")))
+            Err(Failure::new(
+                Kind::NotFound,
+                format!("#{id} {state}; it is not in the failed list"),
+            )
+            .hint(format!("`hookfire journal show {id}` shows it")))
         }
     }
 }

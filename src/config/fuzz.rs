@@ -51,8 +51,11 @@ const WORDS: &[&str] = &[
 
 #[test]
 fn fuzzed_configurations() {
-    let whole: String =
-        TEMPLATE.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).flat_map(|line| [line, "\n"]).collect();
+    let whole: String = TEMPLATE
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
     let seeds: [&[u8]; 3] = [
         TEMPLATE.as_bytes(),
         whole.as_bytes(),
@@ -61,17 +64,25 @@ fn fuzzed_configurations() {
           events = ['account.*']\n[portal]\nurl = 'https://p/'\ntoken = { file = 't' }\n",
     ];
     let path = Path::new("/etc/hookfire/config.toml");
-    fuzz(&seeds, WORDS, |input| match Config::parse(path, &String::from_utf8_lossy(input)) {
-        Ok(config) => {
-            for endpoint in config.endpoints.values() {
-                assert!(!endpoint.target.to_string().is_empty());
+    fuzz(&seeds, WORDS, |input| {
+        match Config::parse(path, &String::from_utf8_lossy(input)) {
+            Ok(config) => {
+                for endpoint in config.endpoints.values() {
+                    assert!(!endpoint.target.to_string().is_empty());
+                }
+                let default = config.default_endpoint.as_ref();
+                assert!(
+                    default.is_none_or(|name| config.endpoints.contains_key(name)),
+                    "the default is one of them"
+                );
             }
-            let default = config.default_endpoint.as_ref();
-            assert!(default.is_none_or(|name| config.endpoints.contains_key(name)), "the default is one of them");
-        }
-        Err(error) => {
-            let words = error.to_string();
-            assert!(words.starts_with("/etc/hookfire/config.toml:"), "no place in: {words}");
+            Err(error) => {
+                let words = error.to_string();
+                assert!(
+                    words.starts_with("/etc/hookfire/config.toml:"),
+                    "no place in: {words}"
+                );
+            }
         }
     });
 }

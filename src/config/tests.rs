@@ -35,7 +35,10 @@ fn every_key_of_an_endpoint_is_read() {
     )
     .unwrap();
     let staging = &config.endpoints["staging"];
-    assert_eq!(staging.target.to_string(), "https://hooks.example.com/3scale?other=***&token=***&mode=test");
+    assert_eq!(
+        staging.target.to_string(),
+        "https://hooks.example.com/3scale?other=***&token=***&mode=test"
+    );
     let source = |at: usize| match &staging.target.params[at].value {
         Value::Secret(source) => source.reference(),
         Value::Public(_) => None,
@@ -43,19 +46,37 @@ fn every_key_of_an_endpoint_is_read() {
     assert_eq!(source(0).as_deref(), Some("@file:/etc/hookfire/other.txt"));
     assert_eq!(source(1).as_deref(), Some("@env:HOOK_TOKEN"));
     assert_eq!(staging.target.headers.len(), 2);
-    assert_eq!((staging.retries, staging.retry_interval.map(compact).as_deref()), (Some(2), Some("90s")));
-    assert_eq!(staging.cacert.as_deref(), Some(Path::new("/etc/hookfire/ca.pem")));
+    assert_eq!(
+        (
+            staging.retries,
+            staging.retry_interval.map(compact).as_deref()
+        ),
+        (Some(2), Some("90s"))
+    );
+    assert_eq!(
+        staging.cacert.as_deref(),
+        Some(Path::new("/etc/hookfire/ca.pem"))
+    );
     assert_eq!(staging.cert.as_deref(), Some(Path::new("/abs/client.pem")));
-    assert_eq!((staging.active, staging.provider_actions), (Some(false), Some(true)));
+    assert_eq!(
+        (staging.active, staging.provider_actions),
+        (Some(false), Some(true))
+    );
     let events: Vec<&str> = staging.events.iter().flatten().map(Pick::as_str).collect();
     assert_eq!(events, ["application.created", "account.*"]);
-    assert_eq!((staging.wire, staging.compat), (Some(Wire::Form), Some(Compat::Porta)));
+    assert_eq!(
+        (staging.wire, staging.compat),
+        (Some(Wire::Form), Some(Compat::Porta))
+    );
 }
 
 #[test]
 fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
     for (text, expected) in [
-        ("[endpoints.a]\nurll = 'https://h/'", "/etc/hookfire/config.toml:2: unknown key `urll`; did you mean `url`?"),
+        (
+            "[endpoints.a]\nurll = 'https://h/'",
+            "/etc/hookfire/config.toml:2: unknown key `urll`; did you mean `url`?",
+        ),
         (
             "default_endpoint = 'stagin'\n[endpoints.staging]\nurl = 'https://h/'",
             "/etc/hookfire/config.toml:1: `default_endpoint` names no endpoint of this file; did you mean `staging`?",
@@ -105,8 +126,14 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
 fn a_secret_that_is_none_and_a_timeout_of_nothing_are_refused() {
     for (setting, problem) in [
         ("secrets = { t = '' }", "a secret of this endpoint is empty"),
-        ("secrets = { '' = 'x' }", "a secret of this endpoint has no name"),
-        ("secrets = { t = { env = '' } }", "a secret of this endpoint names no variable"),
+        (
+            "secrets = { '' = 'x' }",
+            "a secret of this endpoint has no name",
+        ),
+        (
+            "secrets = { t = { env = '' } }",
+            "a secret of this endpoint names no variable",
+        ),
         ("timeout = '0s'", "`0s` is no timeout"),
     ] {
         let error = parse(&format!("[endpoints.a]\nurl = 'https://h/'\n{setting}")).unwrap_err();
@@ -118,7 +145,8 @@ fn a_secret_that_is_none_and_a_timeout_of_nothing_are_refused() {
 fn a_secret_file_is_found_from_everywhere_however_the_configuration_was_named() {
     let text = "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { file = 'token' } }";
     let config = Config::parse(Path::new("relative.toml"), text).unwrap();
-    let Value::Secret(SecretSource::File(path)) = &config.endpoints["a"].target.params[0].value else {
+    let Value::Secret(SecretSource::File(path)) = &config.endpoints["a"].target.params[0].value
+    else {
         panic!("a secret from a file");
     };
     assert!(path.is_absolute(), "{path:?}");
@@ -146,7 +174,10 @@ fn a_missing_file_is_empty_unless_it_was_named() {
     let path = Path::new("/nonexistent/hookfire.toml");
     assert!(Config::load(path, false).unwrap().endpoints.is_empty());
     let error = Config::load(path, true).unwrap_err().to_string();
-    assert!(error.starts_with("cannot read the configuration `/nonexistent/hookfire.toml`"), "{error}");
+    assert!(
+        error.starts_with("cannot read the configuration `/nonexistent/hookfire.toml`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -154,7 +185,11 @@ fn a_literal_secret_that_others_can_read_is_warned_about() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    std::fs::write(&path, "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = 'CANARY' }").unwrap();
+    std::fs::write(
+        &path,
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = 'CANARY' }",
+    )
+    .unwrap();
     for (mode, warnings) in [(0o644, 1), (0o600, 0)] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let config = Config::load(&path, true).unwrap();
@@ -168,18 +203,25 @@ fn the_template_is_valid_with_every_comment_sign_taken_away() {
     let config = parse(TEMPLATE).unwrap();
     assert!(config.endpoints.is_empty() && config.default_endpoint.is_none());
     let mut seen = Vec::new();
-    let lines = TEMPLATE.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| {
-        let key = line.split([' ', '=']).next().unwrap_or_default().to_owned();
-        if line.starts_with('[') {
-            // Each table has its own keys.
-            seen.clear();
-        }
-        let setting = line.starts_with('[') || line.contains(" = ") && !seen.contains(&key);
-        seen.push(key);
-        setting
-    });
+    let lines = TEMPLATE
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| {
+            let key = line.split([' ', '=']).next().unwrap_or_default().to_owned();
+            if line.starts_with('[') {
+                // Each table has its own keys.
+                seen.clear();
+            }
+            let setting = line.starts_with('[') || line.contains(" = ") && !seen.contains(&key);
+            seen.push(key);
+            setting
+        });
     let uncommented: Vec<&str> = lines.collect();
-    assert_eq!(parse(&uncommented.join("\n")).map(|config| config.endpoints.len()), Ok(1), "{uncommented:#?}");
+    assert_eq!(
+        parse(&uncommented.join("\n")).map(|config| config.endpoints.len()),
+        Ok(1),
+        "{uncommented:#?}"
+    );
 }
 
 #[test]
@@ -187,19 +229,39 @@ fn a_portal_has_a_url_without_a_query_and_a_token_that_is_a_secret() {
     let config =
         parse("[portal]\nurl = \"https://acme-admin.example\"\ntoken = { env = \"T\" }\ntimeout = \"5s\"\n").unwrap();
     let portal = config.portal.unwrap();
-    assert_eq!(portal.endpoint.target.base.as_str(), "https://acme-admin.example/");
-    assert_eq!(portal.endpoint.timeout, Some(std::time::Duration::from_secs(5)));
-    assert_eq!(portal.token.and_then(|token| token.reference()).as_deref(), Some("@env:T"));
+    assert_eq!(
+        portal.endpoint.target.base.as_str(),
+        "https://acme-admin.example/"
+    );
+    assert_eq!(
+        portal.endpoint.timeout,
+        Some(std::time::Duration::from_secs(5))
+    );
+    assert_eq!(
+        portal.token.and_then(|token| token.reference()).as_deref(),
+        Some("@env:T")
+    );
     for (line, problem) in [
         (
             "url = \"https://h/?access_token=CANARY\"",
             "2: the portal's `url` has a query; what it asks for is given as `token`",
         ),
-        ("url = \"https://h/\"\nparameter = \"a b\"", "3: `parameter` is a name such as access_token or provider_key"),
-        ("url = \"https://h/\"\ntoken = \"\"", "2: the portal's `token` is empty"),
-        ("url = \"https://h/\"\ntokne = \"CANARY\"", "3: unknown key `tokne`; did you mean `token`?"),
+        (
+            "url = \"https://h/\"\nparameter = \"a b\"",
+            "3: `parameter` is a name such as access_token or provider_key",
+        ),
+        (
+            "url = \"https://h/\"\ntoken = \"\"",
+            "2: the portal's `token` is empty",
+        ),
+        (
+            "url = \"https://h/\"\ntokne = \"CANARY\"",
+            "3: unknown key `tokne`; did you mean `token`?",
+        ),
     ] {
-        let error = parse(&format!("[portal]\n{line}\n")).unwrap_err().to_string();
+        let error = parse(&format!("[portal]\n{line}\n"))
+            .unwrap_err()
+            .to_string();
         assert!(error.ends_with(problem), "{error}");
         assert!(!error.contains("CANARY"), "{error}");
     }

@@ -65,7 +65,11 @@ impl World {
 
     /// What was done, in order, each with its second on the clock. Every scripted answer must have been used.
     pub fn log(&self) -> Vec<String> {
-        assert_eq!(self.answers.borrow().len(), 0, "answers that nobody asked for");
+        assert_eq!(
+            self.answers.borrow().len(),
+            0,
+            "answers that nobody asked for"
+        );
         self.flush_wait();
         self.log.take()
     }
@@ -80,12 +84,15 @@ impl World {
 
     /// The next request is answered so, after so many seconds.
     pub fn answer(&self, seconds: u64, result: Result<Response, NoResponse>) {
-        self.answers.borrow_mut().push_back((Duration::from_secs(seconds), result));
+        self.answers
+            .borrow_mut()
+            .push_back((Duration::from_secs(seconds), result));
     }
 
     /// The user presses Ctrl-C so many seconds after the beginning.
     pub fn interrupt_at(&self, seconds: u64) {
-        self.interrupt_at.set(Some(T0.plus(Duration::from_secs(seconds))));
+        self.interrupt_at
+            .set(Some(T0.plus(Duration::from_secs(seconds))));
     }
 
     /// The journal fails at this entry of the log, and does nothing.
@@ -100,11 +107,16 @@ impl World {
 
     /// The process does not run for so many seconds after this attempt (`#1.2`) was committed.
     pub fn suspend(&self, attempt: &'static str, seconds: u64) {
-        self.suspended.borrow_mut().push((attempt, Duration::from_secs(seconds)));
+        self.suspended
+            .borrow_mut()
+            .push((attempt, Duration::from_secs(seconds)));
     }
 
     pub fn courier(self: &Rc<World>) -> Courier<'_> {
-        Courier { store: &**self, clock: &**self }
+        Courier {
+            store: &**self,
+            clock: &**self,
+        }
     }
 
     pub fn shipment(self: &Rc<World>, rule: &Rule) -> Shipment {
@@ -145,7 +157,11 @@ impl World {
             attempt_count: 6,
             last_error: None,
         };
-        let kept = Kept { delivery: delivery.clone(), event: EVENT.to_vec(), lease_until: None };
+        let kept = Kept {
+            delivery: delivery.clone(),
+            event: EVENT.to_vec(),
+            lease_until: None,
+        };
         self.deliveries.borrow_mut().insert(id, kept);
         delivery
     }
@@ -172,21 +188,33 @@ impl World {
     fn call(&self, entry: &str) -> Result<(), StoreError> {
         self.note(entry);
         if self.fails.borrow().contains(&entry) {
-            return Err(StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) });
+            return Err(StoreError::Locked {
+                path: "journal.db".into(),
+                waited: Duration::from_secs(10),
+            });
         }
         Ok(())
     }
 
     fn commit_attempt(&self, id: i64, number: u32) {
         let attempt = format!("#{id}.{number}");
-        let suspended = self.suspended.borrow().iter().find(|(after, _)| *after == attempt).map(|(_, length)| *length);
-        self.now.set(self.now.get().plus(suspended.unwrap_or_default()));
+        let suspended = self
+            .suspended
+            .borrow()
+            .iter()
+            .find(|(after, _)| *after == attempt)
+            .map(|(_, length)| *length);
+        self.now
+            .set(self.now.get().plus(suspended.unwrap_or_default()));
         self.committed.borrow_mut().push(attempt);
     }
 
     fn check_lease(&self, kept: &Kept) {
         let id = kept.delivery.id;
-        assert!(kept.lease_until.is_some_and(|until| until > self.now.get()), "#{id} is done without a lease");
+        assert!(
+            kept.lease_until.is_some_and(|until| until > self.now.get()),
+            "#{id} is done without a lease"
+        );
     }
 }
 
@@ -201,26 +229,53 @@ impl Clock for World {
 
     fn wait(&self, duration: Duration) -> Woken {
         let end = self.now.get().plus(duration);
-        let woken = self.interrupt_at.get().filter(|at| *at <= end).map(|at| at.max(self.now.get()));
+        let woken = self
+            .interrupt_at
+            .get()
+            .filter(|at| *at <= end)
+            .map(|at| at.max(self.now.get()));
         let until = woken.unwrap_or(end);
-        self.waited.set(self.waited.get() + until.since(self.now.get()));
+        self.waited
+            .set(self.waited.get() + until.since(self.now.get()));
         self.now.set(until);
-        if woken.is_some() { Woken::Interrupted } else { Woken::Elapsed }
+        if woken.is_some() {
+            Woken::Interrupted
+        } else {
+            Woken::Elapsed
+        }
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupt_at.get().is_some_and(|at| at <= self.now.get())
+        self.interrupt_at
+            .get()
+            .is_some_and(|at| at <= self.now.get())
     }
 }
 
 impl Store for World {
-    fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
+    fn accept(
+        &self,
+        new: &NewDelivery<'_>,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Delivery, StoreError> {
         self.call("accept #1")?;
         assert_eq!(attempt.started_at, self.now.get());
         let mut delivery = self.failed_earlier(1, Status::Pending);
-        (delivery.target, delivery.rule, delivery.attempt_count) = (new.target.clone(), new.rule.clone(), 1);
-        let (kept, event, lease_until) = (delivery.clone(), new.event.to_vec(), Some(attempt.lease_until));
-        self.deliveries.borrow_mut().insert(1, Kept { delivery: kept, event, lease_until });
+        (delivery.target, delivery.rule, delivery.attempt_count) =
+            (new.target.clone(), new.rule.clone(), 1);
+        let (kept, event, lease_until) = (
+            delivery.clone(),
+            new.event.to_vec(),
+            Some(attempt.lease_until),
+        );
+        self.deliveries.borrow_mut().insert(
+            1,
+            Kept {
+                delivery: kept,
+                event,
+                lease_until,
+            },
+        );
         self.commit_attempt(1, 1);
         Ok(delivery)
     }
@@ -229,7 +284,12 @@ impl Store for World {
         unreachable!("who sends ignores nothing")
     }
 
-    fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
+    fn begin_attempt(
+        &self,
+        id: i64,
+        turn: Turn,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Begun, StoreError> {
         let mut deliveries = self.deliveries.borrow_mut();
         let kept = deliveries.get_mut(&id).unwrap();
         let number = kept.delivery.attempt_count + 1;
@@ -278,7 +338,11 @@ impl Store for World {
         self.check_lease(kept);
         (kept.delivery.status, kept.lease_until) = (status, lease);
         if let Some(AttemptError { kind, message }) = outcome.error.clone() {
-            kept.delivery.last_error = Some(LastError { kind, http_status: outcome.http_status, message });
+            kept.delivery.last_error = Some(LastError {
+                kind,
+                http_status: outcome.http_status,
+                message,
+            });
         }
         Ok(())
     }
@@ -289,7 +353,11 @@ impl Store for World {
         if self.taken.borrow().iter().any(|taken| *taken == entry) {
             return Ok(false);
         }
-        self.deliveries.borrow_mut().get_mut(&id).unwrap().lease_until = Some(until);
+        self.deliveries
+            .borrow_mut()
+            .get_mut(&id)
+            .unwrap()
+            .lease_until = Some(until);
         Ok(true)
     }
 
@@ -305,12 +373,23 @@ impl Store for World {
 
 impl Deliveries for World {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
-        Ok(self.deliveries.borrow().get(&id).map(|kept| kept.delivery.clone()))
+        Ok(self
+            .deliveries
+            .borrow()
+            .get(&id)
+            .map(|kept| kept.delivery.clone()))
     }
 
     fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
-        let gone = || StoreError::Unusable { path: "journal.db".into(), problem: "has no such row".to_owned() };
-        self.deliveries.borrow().get(&id).map(|kept| kept.event.clone()).ok_or_else(gone)
+        let gone = || StoreError::Unusable {
+            path: "journal.db".into(),
+            problem: "has no such row".to_owned(),
+        };
+        self.deliveries
+            .borrow()
+            .get(&id)
+            .map(|kept| kept.event.clone())
+            .ok_or_else(gone)
     }
 }
 
@@ -319,12 +398,27 @@ struct FakeTransport(Rc<World>);
 impl Transport for FakeTransport {
     fn send(&self, request: &Request) -> Answer {
         let committed = self.0.committed.borrow();
-        let attempt = committed.last().expect("no request may leave before its attempt is committed");
+        let attempt = committed
+            .last()
+            .expect("no request may leave before its attempt is committed");
         let entry = format!("send {attempt}");
-        assert!(!self.0.log.borrow().iter().any(|line| line.ends_with(&entry)), "{entry} twice");
+        assert!(
+            !self
+                .0
+                .log
+                .borrow()
+                .iter()
+                .any(|line| line.ends_with(&entry)),
+            "{entry} twice"
+        );
         self.0.note(&entry);
         self.0.requests.borrow_mut().push(request.clone());
-        let (duration, result) = self.0.answers.borrow_mut().pop_front().expect("one request too many");
+        let (duration, result) = self
+            .0
+            .answers
+            .borrow_mut()
+            .pop_front()
+            .expect("one request too many");
         assert!(duration <= TIMEOUT);
         self.0.now.set(self.0.now.get().plus(duration));
         Answer { duration, result }
@@ -339,7 +433,10 @@ pub struct Listener {
 
 impl Listener {
     pub fn new(world: &Rc<World>) -> Listener {
-        Listener { world: Rc::clone(world), countdown: Vec::new() }
+        Listener {
+            world: Rc::clone(world),
+            countdown: Vec::new(),
+        }
     }
 }
 
@@ -351,10 +448,24 @@ impl Observer for Listener {
     fn attempting(&mut self, _: &Delivery) {}
 
     fn attempted(&mut self, attempt: &Attempted<'_>) {
-        let Attempted { made, allowed, duration, outcome, next_in } = attempt;
-        let words = outcome.error.as_ref().map_or("delivered", |error| &error.message);
-        let next = next_in.map_or_else(String::new, |next| format!(", next in {}", crate::time::compact(next)));
-        self.world.note(&format!("told: {made}/{allowed} {words} in {}s{next}", duration.as_secs()));
+        let Attempted {
+            made,
+            allowed,
+            duration,
+            outcome,
+            next_in,
+        } = attempt;
+        let words = outcome
+            .error
+            .as_ref()
+            .map_or("delivered", |error| &error.message);
+        let next = next_in.map_or_else(String::new, |next| {
+            format!(", next in {}", crate::time::compact(next))
+        });
+        self.world.note(&format!(
+            "told: {made}/{allowed} {words} in {}s{next}",
+            duration.as_secs()
+        ));
     }
 
     fn waiting(&mut self, left: Duration) {
@@ -363,10 +474,21 @@ impl Observer for Listener {
 }
 
 pub fn status(status: u16) -> Result<Response, NoResponse> {
-    Ok(Response { status, location: None, body: Vec::new(), note: None })
+    Ok(Response {
+        status,
+        location: None,
+        body: Vec::new(),
+        note: None,
+    })
 }
 
 pub fn no_response(kind: ErrorKind) -> Result<Response, NoResponse> {
-    let error = AttemptError { kind, message: format!("no answer: {}", kind.as_str()) };
-    Err(NoResponse { error, maybe_received: true })
+    let error = AttemptError {
+        kind,
+        message: format!("no answer: {}", kind.as_str()),
+    };
+    Err(NoResponse {
+        error,
+        maybe_received: true,
+    })
 }

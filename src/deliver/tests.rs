@@ -11,10 +11,18 @@ use crate::delivery::{ErrorKind, Status};
 use crate::target::Target;
 
 fn rule(retries: u32, seconds: u64) -> Rule {
-    Rule { retries, interval: Duration::from_secs(seconds), ..Rule::default() }
+    Rule {
+        retries,
+        interval: Duration::from_secs(seconds),
+        ..Rule::default()
+    }
 }
 
-fn fire_told(world: &Rc<World>, rule: &Rule, listener: &mut dyn Observer) -> Result<Delivery, DeliverError> {
+fn fire_told(
+    world: &Rc<World>,
+    rule: &Rule,
+    listener: &mut dyn Observer,
+) -> Result<Delivery, DeliverError> {
     let target = Target::from_url("https://example.com/").unwrap();
     let new = NewDelivery {
         event_type: "account",
@@ -34,7 +42,11 @@ fn fire(world: &Rc<World>, rule: &Rule) -> Result<Delivery, DeliverError> {
 
 /// Without what the observer was told.
 fn deeds(world: &World) -> Vec<String> {
-    world.log().into_iter().filter(|entry| !entry.contains(" told: ")).collect()
+    world
+        .log()
+        .into_iter()
+        .filter(|entry| !entry.contains(" told: "))
+        .collect()
 }
 
 #[test]
@@ -43,7 +55,10 @@ fn each_step_is_written_down_before_the_next_is_taken() {
     world.answer(2, status(503));
     world.answer(1, status(200));
     let delivery = fire(&world, &Rule::default()).unwrap();
-    assert_eq!((delivery.status, delivery.attempt_count), (Status::Delivered, 2));
+    assert_eq!(
+        (delivery.status, delivery.attempt_count),
+        (Status::Delivered, 2)
+    );
     let expected = [
         "0s accept #1",
         "0s told: accepted #1",
@@ -66,21 +81,40 @@ fn an_endpoint_that_never_accepts_gets_six_attempts_a_minute_apart() {
         world.answer(0, status(503));
     }
     let delivery = fire(&world, &Rule::default()).unwrap();
-    assert_eq!((delivery.status, delivery.attempt_count), (Status::Failed, 6));
+    assert_eq!(
+        (delivery.status, delivery.attempt_count),
+        (Status::Failed, 6)
+    );
     let log = deeds(&world);
     let sends: Vec<_> = log.iter().filter(|entry| entry.contains("send")).collect();
-    let expected =
-        ["0s send #1.1", "60s send #1.2", "120s send #1.3", "180s send #1.4", "240s send #1.5", "300s send #1.6"];
+    let expected = [
+        "0s send #1.1",
+        "60s send #1.2",
+        "120s send #1.3",
+        "180s send #1.4",
+        "240s send #1.5",
+        "300s send #1.6",
+    ];
     assert_eq!(sends, expected.iter().collect::<Vec<_>>());
-    assert_eq!(log.last().unwrap(), "300s finish #1.6 failed", "and no wait after the last");
+    assert_eq!(
+        log.last().unwrap(),
+        "300s finish #1.6 failed",
+        "and no wait after the last"
+    );
 }
 
 #[test]
 fn an_accepted_one_is_sent_once() {
     let world = World::new();
     world.answer(0, status(200));
-    assert_eq!(fire(&world, &Rule::default()).unwrap().status, Status::Delivered);
-    assert_eq!(deeds(&world), ["0s accept #1", "0s send #1.1", "0s finish #1.1 delivered"]);
+    assert_eq!(
+        fire(&world, &Rule::default()).unwrap().status,
+        Status::Delivered
+    );
+    assert_eq!(
+        deeds(&world),
+        ["0s accept #1", "0s send #1.1", "0s finish #1.1 delivered"]
+    );
 }
 
 #[test]
@@ -90,7 +124,10 @@ fn an_answer_that_the_rule_does_not_name_is_a_refusal_in_words() {
     let delivery = fire(&world, &rule(0, 0)).unwrap();
     assert_eq!(delivery.status, Status::Failed);
     let error = delivery.last_error.unwrap();
-    assert_eq!((error.kind, error.http_status), (ErrorKind::Status, Some(202)));
+    assert_eq!(
+        (error.kind, error.http_status),
+        (ErrorKind::Status, Some(202))
+    );
     assert_eq!(error.message, "202 Accepted is not 200");
 }
 
@@ -106,7 +143,10 @@ fn every_attempt_carries_the_same_document_and_uuid() {
     for request in requests {
         assert_eq!(request.body.as_deref(), Some(EVENT));
         assert_eq!(request.target.url.expose(), "https://example.com/?t=1");
-        let expected = [("content-type", "application/xml".to_owned()), ("webhook-id", uuid.clone())];
+        let expected = [
+            ("content-type", "application/xml".to_owned()),
+            ("webhook-id", uuid.clone()),
+        ];
         assert_eq!(request.headers, expected);
     }
 }
@@ -116,14 +156,26 @@ fn nothing_is_sent_that_the_journal_did_not_take() {
     let world = World::new();
     world.fail("accept #1");
     let error = fire(&world, &Rule::default()).unwrap_err();
-    assert!(matches!(error, DeliverError::NotSent(StoreError::Locked { .. })), "{error}");
+    assert!(
+        matches!(error, DeliverError::NotSent(StoreError::Locked { .. })),
+        "{error}"
+    );
     assert_eq!(world.log(), ["0s accept #1"]);
 
     let world = World::new();
     world.answer(0, status(503));
     world.fail("begin #1.2");
     let error = fire(&world, &Rule::default()).unwrap_err();
-    assert!(matches!(error, DeliverError::Stuck { id: 1, source: StoreError::Locked { .. } }), "{error}");
+    assert!(
+        matches!(
+            error,
+            DeliverError::Stuck {
+                id: 1,
+                source: StoreError::Locked { .. }
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(world.sends(), 1);
     assert_eq!(world.log().last().unwrap(), "60s begin #1.2");
 }
@@ -131,16 +183,35 @@ fn nothing_is_sent_that_the_journal_did_not_take() {
 #[test]
 fn what_was_sent_and_could_not_be_recorded_says_what_came_of_it_and_is_not_sent_again() {
     for (answer, entry, words) in [
-        (200, "finish #1.1 delivered", "#1 was sent (delivered), but the journal could not record it"),
-        (503, "finish #1.1 again", "#1 was sent (503 Service Unavailable), but the journal could not record it"),
+        (
+            200,
+            "finish #1.1 delivered",
+            "#1 was sent (delivered), but the journal could not record it",
+        ),
+        (
+            503,
+            "finish #1.1 again",
+            "#1 was sent (503 Service Unavailable), but the journal could not record it",
+        ),
     ] {
         let world = World::new();
         world.answer(0, status(answer));
         world.fail(entry);
         let error = fire(&world, &Rule::default()).unwrap_err();
         assert_eq!(error.to_string(), words);
-        assert!(matches!(error, DeliverError::NotRecorded { id: 1, source: StoreError::Locked { .. }, .. }));
-        assert_eq!(world.log().last().unwrap(), &format!("0s {entry}"), "nobody is told that it was recorded");
+        assert!(matches!(
+            error,
+            DeliverError::NotRecorded {
+                id: 1,
+                source: StoreError::Locked { .. },
+                ..
+            }
+        ));
+        assert_eq!(
+            world.log().last().unwrap(),
+            &format!("0s {entry}"),
+            "nobody is told that it was recorded"
+        );
     }
 }
 
@@ -150,8 +221,17 @@ fn ctrl_c_in_a_wait_gives_the_delivery_up_at_once() {
     world.answer(2, status(503));
     world.interrupt_at(7);
     let delivery = fire(&world, &Rule::default()).unwrap();
-    assert_eq!((delivery.status, delivery.attempt_count), (Status::Interrupted, 1));
-    let expected = ["0s accept #1", "0s send #1.1", "2s finish #1.1 again", "7s wait 5s", "7s interrupt #1"];
+    assert_eq!(
+        (delivery.status, delivery.attempt_count),
+        (Status::Interrupted, 1)
+    );
+    let expected = [
+        "0s accept #1",
+        "0s send #1.1",
+        "2s finish #1.1 again",
+        "7s wait 5s",
+        "7s interrupt #1",
+    ];
     assert_eq!(deeds(&world), expected);
 }
 
@@ -160,14 +240,21 @@ fn ctrl_c_at_the_very_end_of_a_wait_still_stops_the_next_attempt() {
     let world = World::new();
     world.answer(2, status(503));
     world.interrupt_at(62);
-    assert_eq!(fire(&world, &Rule::default()).unwrap().status, Status::Interrupted);
+    assert_eq!(
+        fire(&world, &Rule::default()).unwrap().status,
+        Status::Interrupted
+    );
     assert_eq!(world.sends(), 1);
 }
 
 #[test]
 fn ctrl_c_during_a_request_is_recorded_with_what_came_of_it() {
     for (answer, end, stands) in [
-        (no_response(ErrorKind::Interrupted), "interrupted", Status::Interrupted),
+        (
+            no_response(ErrorKind::Interrupted),
+            "interrupted",
+            Status::Interrupted,
+        ),
         (status(503), "interrupted", Status::Interrupted),
         (status(200), "delivered", Status::Delivered),
     ] {
@@ -175,7 +262,14 @@ fn ctrl_c_during_a_request_is_recorded_with_what_came_of_it() {
         world.interrupt_at(1);
         world.answer(2, answer);
         assert_eq!(fire(&world, &Rule::default()).unwrap().status, stands);
-        assert_eq!(deeds(&world), ["0s accept #1", "0s send #1.1", &format!("2s finish #1.1 {end}")]);
+        assert_eq!(
+            deeds(&world),
+            [
+                "0s accept #1",
+                "0s send #1.1",
+                &format!("2s finish #1.1 {end}")
+            ]
+        );
     }
 }
 
@@ -195,10 +289,16 @@ fn the_countdown_is_told_each_second_and_the_rest_of_one() {
     let world = World::new();
     world.answer(0, status(503));
     world.answer(0, status(503));
-    let rule = Rule { interval: Duration::from_millis(2500), ..rule(1, 0) };
+    let rule = Rule {
+        interval: Duration::from_millis(2500),
+        ..rule(1, 0)
+    };
     let mut listener = Listener::new(&world);
     fire_told(&world, &rule, &mut listener).unwrap();
-    assert_eq!(listener.countdown, [2500, 1500, 500].map(Duration::from_millis));
+    assert_eq!(
+        listener.countdown,
+        [2500, 1500, 500].map(Duration::from_millis)
+    );
     assert_eq!(world.now(), T0.plus(rule.interval));
 }
 
@@ -208,7 +308,10 @@ fn an_attempt_as_long_as_the_deadline_and_a_wait_of_a_day_stay_under_a_lease() {
     for _ in 0..2 {
         world.answer(TIMEOUT.as_secs(), no_response(ErrorKind::Timeout));
     }
-    assert_eq!(fire(&world, &rule(1, 86_400)).unwrap().status, Status::Failed);
+    assert_eq!(
+        fire(&world, &rule(1, 86_400)).unwrap().status,
+        Status::Failed
+    );
     assert_eq!(deeds(&world).last().unwrap(), "86460s finish #1.2 failed");
 }
 
@@ -220,7 +323,12 @@ fn without_an_interval_the_attempts_follow_at_once_until_ctrl_c() {
     }
     world.interrupt_at(3);
     let mut listener = Listener::new(&world);
-    assert_eq!(fire_told(&world, &rule(9, 0), &mut listener).unwrap().status, Status::Interrupted);
+    assert_eq!(
+        fire_told(&world, &rule(9, 0), &mut listener)
+            .unwrap()
+            .status,
+        Status::Interrupted
+    );
     assert!(listener.countdown.is_empty());
     assert_eq!(deeds(&world).last().unwrap(), "3s finish #1.3 interrupted");
 }
@@ -245,7 +353,8 @@ fn ctrl_c_between_an_attempt_and_its_wait_is_not_lost_even_if_there_is_no_wait()
     for seconds in [0, 60] {
         let world = World::new();
         world.answer(0, status(503));
-        let delivery = fire_told(&world, &rule(5, seconds), &mut Impatient(Rc::clone(&world))).unwrap();
+        let delivery =
+            fire_told(&world, &rule(5, seconds), &mut Impatient(Rc::clone(&world))).unwrap();
         assert_eq!(delivery.status, Status::Interrupted);
         assert_eq!(deeds(&world).last().unwrap(), "0s interrupt #1");
     }
@@ -254,9 +363,23 @@ fn ctrl_c_between_an_attempt_and_its_wait_is_not_lost_even_if_there_is_no_wait()
 fn fire_in_background(world: &Rc<World>, rule: &Rule) -> Delivery {
     let target = Target::from_url("https://example.com/").unwrap();
     let (event_type, action, endpoint, target) = ("account", "created", None, &target);
-    let new = NewDelivery { event_type, action, event: EVENT, endpoint, target, wire: Wire::Xml, rule };
-    let shipment = Shipment { next: NextBy::Schedule, ..world.shipment(rule) };
-    world.courier().fire(&new, &shipment, &mut Listener::new(world)).unwrap()
+    let new = NewDelivery {
+        event_type,
+        action,
+        event: EVENT,
+        endpoint,
+        target,
+        wire: Wire::Xml,
+        rule,
+    };
+    let shipment = Shipment {
+        next: NextBy::Schedule,
+        ..world.shipment(rule)
+    };
+    world
+        .courier()
+        .fire(&new, &shipment, &mut Listener::new(world))
+        .unwrap()
 }
 
 #[test]
@@ -264,7 +387,10 @@ fn in_the_background_one_attempt_is_made_and_the_next_one_is_scheduled_if_there_
     let world = World::new();
     world.answer(2, status(503));
     let delivery = fire_in_background(&world, &rule(1, 60));
-    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, Some(UnixMs(T0.0 + 62_000))));
+    assert_eq!(
+        (delivery.status, delivery.next_attempt_at),
+        (Status::Pending, Some(UnixMs(T0.0 + 62_000)))
+    );
     assert_eq!(delivery.finished_at, None);
     let expected = [
         "0s accept #1",
@@ -277,7 +403,10 @@ fn in_the_background_one_attempt_is_made_and_the_next_one_is_scheduled_if_there_
     for (answer, retries, stands) in [(503, 0, Status::Failed), (200, 1, Status::Delivered)] {
         let world = World::new();
         world.answer(0, status(answer));
-        assert_eq!(fire_in_background(&world, &rule(retries, 60)).status, stands);
+        assert_eq!(
+            fire_in_background(&world, &rule(retries, 60)).status,
+            stands
+        );
         assert_eq!(world.sends(), 1);
     }
 }
@@ -288,7 +417,10 @@ fn ctrl_c_in_the_background_gives_up_what_is_under_way_and_schedules_nothing() {
     world.interrupt_at(1);
     world.answer(2, no_response(ErrorKind::Interrupted));
     let delivery = fire_in_background(&world, &rule(5, 60));
-    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+    assert_eq!(
+        (delivery.status, delivery.next_attempt_at),
+        (Status::Interrupted, None)
+    );
 }
 
 #[test]
@@ -297,13 +429,21 @@ fn who_was_suspended_before_the_request_left_asks_whether_it_is_still_to_leave()
     world.suspend("#1.1", 59);
     world.answer(0, status(200));
     fire(&world, &rule(0, 0)).unwrap();
-    assert_eq!(deeds(&world), ["0s accept #1", "59s send #1.1", "59s finish #1.1 delivered"]);
+    assert_eq!(
+        deeds(&world),
+        ["0s accept #1", "59s send #1.1", "59s finish #1.1 delivered"]
+    );
 
     let world = World::new();
     world.suspend("#1.1", 1000);
     world.answer(TIMEOUT.as_secs(), status(200));
     fire(&world, &rule(0, 0)).unwrap();
-    let expected = ["0s accept #1", "1000s renew #1", "1000s send #1.1", "1030s finish #1.1 delivered"];
+    let expected = [
+        "0s accept #1",
+        "1000s renew #1",
+        "1000s send #1.1",
+        "1030s finish #1.1 delivered",
+    ];
     assert_eq!(deeds(&world), expected);
 
     for (attempt, sends) in [("#1.1", 0), ("#1.2", 1)] {

@@ -33,7 +33,10 @@ pub const EVENTS: &[(&str, &str)] = &[
 
 /// The documented actions of a type, in the manual's order; none for an unknown type.
 pub fn actions_of(event_type: &str) -> impl Iterator<Item = &'static str> {
-    EVENTS.iter().filter(move |(of, _)| *of == event_type).map(|(_, action)| *action)
+    EVENTS
+        .iter()
+        .filter(move |(of, _)| *of == event_type)
+        .map(|(_, action)| *action)
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub(super) fn is_ncname(name: &str) -> bool {
 fn is_plain_name(name: &str) -> bool {
     let inside = |byte: u8| PLAIN[usize::from(byte)];
     let first = name.bytes().next();
-    first.is_some_and(|first| inside(first) && !matches!(first, b'0'..=b'9' | b'-' | b'.')) && name.bytes().all(inside)
+    first.is_some_and(|first| inside(first) && !matches!(first, b'0'..=b'9' | b'-' | b'.'))
+        && name.bytes().all(inside)
 }
 
 /// The bytes that are a character of ASCII which may stand in a name.
@@ -44,7 +45,8 @@ const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
     while byte < plain.len() {
-        plain[byte] = matches!(byte as u8, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+        plain[byte] =
+            matches!(byte as u8, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
         byte += 1;
     }
     plain
@@ -144,7 +146,16 @@ fn allowed(value: &str) -> Cow<'_, str> {
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) || value.chars().all(is_xml_char) {
         return Cow::Borrowed(value);
     }
-    value.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    value
+        .chars()
+        .map(|c| {
+            if is_xml_char(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
+        })
+        .collect()
 }
 
 /// Only bytes of ASCII are substituted, each of which is a character.
@@ -171,11 +182,24 @@ mod tests {
 
     #[test]
     fn the_char_production() {
-        for c in ['\t', '\n', '\r', ' ', '\u{7F}', '\u{85}', '\u{D7FF}', '\u{E000}', '\u{FFFD}', '\u{10000}', char::MAX]
-        {
+        for c in [
+            '\t',
+            '\n',
+            '\r',
+            ' ',
+            '\u{7F}',
+            '\u{85}',
+            '\u{D7FF}',
+            '\u{E000}',
+            '\u{FFFD}',
+            '\u{10000}',
+            char::MAX,
+        ] {
             assert!(is_xml_char(c), "{c:?}");
         }
-        for c in ['\0', '\u{8}', '\u{B}', '\u{C}', '\u{1B}', '\u{1F}', '\u{FFFE}', '\u{FFFF}'] {
+        for c in [
+            '\0', '\u{8}', '\u{B}', '\u{C}', '\u{1B}', '\u{1F}', '\u{FFFE}', '\u{FFFF}',
+        ] {
             assert!(!is_xml_char(c), "{c:?}");
         }
     }
@@ -185,7 +209,9 @@ mod tests {
         for name in ["a", "_", "é", "org_name", "x-1.2·", "p:a", "日本"] {
             assert!(is_qname(name), "{name}");
         }
-        for name in ["", "1a", "-a", ".a", ":a", "a:", "a:b:c", "a b", "a='1'><i", "a:1", "×", "a\u{37E}"] {
+        for name in [
+            "", "1a", "-a", ".a", ":a", "a:", "a:b:c", "a b", "a='1'><i", "a:1", "×", "a\u{37E}",
+        ] {
             assert!(!is_qname(name), "{name}");
         }
     }
@@ -193,7 +219,13 @@ mod tests {
     #[test]
     fn escaping() {
         assert_eq!(escape_text("a<b>&\"'\r\n"), "a&lt;b&gt;&amp;\"'&#13;\n");
-        assert_eq!(escape_attribute("\"'\t\n\r<"), "&quot;&apos;&#9;&#10;&#13;&lt;");
-        assert_eq!(escape_text_lossy("\0ok\u{FFFF}&"), "\u{FFFD}ok\u{FFFD}&amp;");
+        assert_eq!(
+            escape_attribute("\"'\t\n\r<"),
+            "&quot;&apos;&#9;&#10;&#13;&lt;"
+        );
+        assert_eq!(
+            escape_text_lossy("\0ok\u{FFFF}&"),
+            "\u{FFFD}ok\u{FFFD}&amp;"
+        );
     }
 }

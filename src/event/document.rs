@@ -51,7 +51,12 @@ impl Event {
     /// # Errors
     /// [`EventError::NotAName`] for a type or an action that is not one or more of `A-Z a-z 0-9 _ .
     /// -`. The pair need not be a [documented](super::catalogue::EVENTS) one.
-    pub fn build(event_type: &str, action: &str, object: &Object, compat: Compat) -> Result<Event, EventError> {
+    pub fn build(
+        event_type: &str,
+        action: &str,
+        object: &Object,
+        compat: Compat,
+    ) -> Result<Event, EventError> {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
@@ -65,7 +70,11 @@ impl Event {
             line(first),
             line(second),
         );
-        Ok(Event { event_type: event_type.to_owned(), action: action.to_owned(), bytes: document.into_bytes() })
+        Ok(Event {
+            event_type: event_type.to_owned(),
+            action: action.to_owned(),
+            bytes: document.into_bytes(),
+        })
     }
 
     /// Takes a finished document, to be sent byte for byte.
@@ -89,7 +98,11 @@ impl Event {
             return Err(EventError::NotAnEvent(problem));
         }
         let (event_type, action) = envelope.finish().map_err(EventError::NotAnEvent)?;
-        Ok(Event { event_type, action, bytes })
+        Ok(Event {
+            event_type,
+            action,
+            bytes,
+        })
     }
 
     /// Type and action of a document that others sent, whatever its object is: none, empty, or several.
@@ -105,7 +118,10 @@ impl Event {
         Event::names_until(document, Envelope::is_named)
     }
 
-    fn names_until(document: &[u8], enough: impl Fn(&Envelope) -> bool) -> Option<(String, String)> {
+    fn names_until(
+        document: &[u8],
+        enough: impl Fn(&Envelope) -> bool,
+    ) -> Option<(String, String)> {
         let decoded = decode(document).ok()?;
         let mut envelope = Envelope::default();
         for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH).ok()? {
@@ -142,7 +158,10 @@ fn require_name(field: &'static str, value: &str) -> Result<(), EventError> {
     if !value.is_empty() && value.bytes().all(plain) {
         return Ok(());
     }
-    Err(EventError::NotAName { field, value: shown(value) })
+    Err(EventError::NotAName {
+        field,
+        value: shown(value),
+    })
 }
 
 /// What has been seen of an event document so far. The problems are in words, to follow "not an
@@ -169,9 +188,10 @@ enum Field {
 impl Envelope {
     fn read(&mut self, token: Token<'_>) -> Result<(), String> {
         match (token.depth, token.kind) {
-            (1, Kind::Open { name, .. }) if name != "event" => {
-                Err(format!("its root element is `{}`, not `event`", shown(name)))
-            }
+            (1, Kind::Open { name, .. }) if name != "event" => Err(format!(
+                "its root element is `{}`, not `event`",
+                shown(name)
+            )),
             (2, Kind::Open { name, .. }) => self.enter(name),
             (2, Kind::Text(text) | Kind::CData(text)) => {
                 self.push(text);
@@ -205,7 +225,11 @@ impl Envelope {
                 false
             }
         };
-        if repeated { Err(format!("it has more than one `{name}`")) } else { Ok(()) }
+        if repeated {
+            Err(format!("it has more than one `{name}`"))
+        } else {
+            Ok(())
+        }
     }
 
     fn enter_deeper(&mut self) -> Result<(), String> {
@@ -238,7 +262,10 @@ impl Envelope {
 
     /// The type and the action.
     fn names(self) -> Result<(String, String), String> {
-        Ok((field_value("type", self.event_type)?, field_value("action", self.action)?))
+        Ok((
+            field_value("type", self.event_type)?,
+            field_value("action", self.action)?,
+        ))
     }
 
     /// The type and the action of an event that is whole.
@@ -260,9 +287,18 @@ fn field_value(name: &str, text: Option<String>) -> Result<String, String> {
     if value.is_empty() {
         return Err(format!("its `{name}` is empty"));
     }
-    let plain = value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    match if plain { None } else { value.chars().find(|&c| !is_printable(c)) } {
-        Some(c) => Err(format!("its `{name}` has the unprintable character U+{:04X}", u32::from(c))),
+    let plain = value
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    match if plain {
+        None
+    } else {
+        value.chars().find(|&c| !is_printable(c))
+    } {
+        Some(c) => Err(format!(
+            "its `{name}` has the unprintable character U+{:04X}",
+            u32::from(c)
+        )),
         None => Ok(value.to_owned()),
     }
 }
@@ -274,7 +310,8 @@ mod tests {
     #[test]
     fn what_an_event_is_called_does_not_depend_on_its_object() {
         let names = |inside: &str| Event::names(format!("<event>{inside}</event>").as_bytes());
-        let called = |event_type: &str, action: &str| Some((event_type.to_owned(), action.to_owned()));
+        let called =
+            |event_type: &str, action: &str| Some((event_type.to_owned(), action.to_owned()));
         for object in [
             "",
             "<object/>",
@@ -296,7 +333,10 @@ mod tests {
         ] {
             assert_eq!(names(inside), None, "{inside}");
         }
-        assert_eq!(Event::names(b"<other><type>a</type><action>b</action></other>"), None);
+        assert_eq!(
+            Event::names(b"<other><type>a</type><action>b</action></other>"),
+            None
+        );
         assert_eq!(Event::names(b"type=a&action=b"), None);
     }
 
@@ -305,7 +345,13 @@ mod tests {
         let title = |document: &str| Event::title(document.as_bytes());
         let called = Some(("application".to_owned(), "created".to_owned()));
         let begun = "<event><type>application</type><action>created</action>";
-        for rest in ["<object><application><id>1</i", "</event>", "", "<type>twice</type></event>", "</other>"] {
+        for rest in [
+            "<object><application><id>1</i",
+            "</event>",
+            "",
+            "<type>twice</type></event>",
+            "</other>",
+        ] {
             assert_eq!(title(&format!("{begun}{rest}")), called, "{rest}");
         }
         assert_eq!(Event::names(format!("{begun}<object>").as_bytes()), None);
@@ -343,7 +389,10 @@ mod tests {
         let object = Object::parse(b"<user/>").unwrap();
         let event = Event::build("user", "created", &object, Compat::Porta).unwrap();
         let text = str::from_utf8(event.bytes()).unwrap();
-        assert!(text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"), "{text}");
+        assert!(
+            text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"),
+            "{text}"
+        );
         assert_eq!(Event::from_document(event.bytes().to_vec()), Ok(event));
     }
 
@@ -351,11 +400,19 @@ mod tests {
     fn builds_with_plain_names_only() {
         let object = Object::parse(b"<user/>").unwrap();
         for bad in ["", " ", "a b", "a<b", "é", "a\n"] {
-            assert!(Event::build(bad, "created", &object, Compat::Porta).is_err(), "{bad}");
-            assert!(Event::build("user", bad, &object, Compat::Porta).is_err(), "{bad}");
+            assert!(
+                Event::build(bad, "created", &object, Compat::Porta).is_err(),
+                "{bad}"
+            );
+            assert!(
+                Event::build("user", bad, &object, Compat::Porta).is_err(),
+                "{bad}"
+            );
         }
         assert_eq!(
-            Event::build("user", "a/b", &object, Compat::Documented).unwrap_err().to_string(),
+            Event::build("user", "a/b", &object, Compat::Documented)
+                .unwrap_err()
+                .to_string(),
             "the action `a/b` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
         );
     }
@@ -377,7 +434,10 @@ mod tests {
             ("<account/>", "its root element is `account`, not `event`"),
             ("<event/>", "it has no `type`"),
             ("<event><type>t</type></event>", "it has no `action`"),
-            ("<event><type>t</type><action>a</action></event>", "it has no `object`"),
+            (
+                "<event><type>t</type><action>a</action></event>",
+                "it has no `object`",
+            ),
             (
                 "<event><type>t</type><action>a</action><object>&lt;a/></object></event>",
                 "its `object` has no element in it",
@@ -386,9 +446,18 @@ mod tests {
                 "<event><type>t</type><action>a</action><object><a/><b/></object></event>",
                 "its `object` has 2 elements in it, not one",
             ),
-            ("<event><type>t</type><type>t</type></event>", "it has more than one `type`"),
-            ("<event><object/><object/></event>", "it has more than one `object`"),
-            ("<event><type> \n</type><action>a</action></event>", "its `type` is empty"),
+            (
+                "<event><type>t</type><type>t</type></event>",
+                "it has more than one `type`",
+            ),
+            (
+                "<event><object/><object/></event>",
+                "it has more than one `object`",
+            ),
+            (
+                "<event><type> \n</type><action>a</action></event>",
+                "its `type` is empty",
+            ),
             (
                 "<event><type>t</type><action>a\u{202E}b</action></event>",
                 "its `action` has the unprintable character U+202E",
@@ -397,10 +466,17 @@ mod tests {
                 "<event><type>t</type><action>a&#10;b</action></event>",
                 "its `action` has the unprintable character U+000A",
             ),
-            ("<event><type><b/></type></event>", "its `type` holds an element, not just text"),
+            (
+                "<event><type><b/></type></event>",
+                "its `type` holds an element, not just text",
+            ),
         ] {
             let error = Event::from_document(text.as_bytes().to_vec()).unwrap_err();
-            assert_eq!(error.to_string(), format!("not an event: {problem}"), "{text}");
+            assert_eq!(
+                error.to_string(),
+                format!("not an event: {problem}"),
+                "{text}"
+            );
         }
     }
 
@@ -409,7 +485,9 @@ mod tests {
         let text = "<?xml version='1.0' encoding='UTF-16'?><event><type>t</type>\
                     <action>a</action><object><a/></object></event>";
         assert_eq!(
-            Event::from_document(text.as_bytes().to_vec()).unwrap_err().to_string(),
+            Event::from_document(text.as_bytes().to_vec())
+                .unwrap_err()
+                .to_string(),
             "not an event: its declaration says `UTF-16`, but its bytes are UTF-8"
         );
     }

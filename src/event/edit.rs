@@ -18,7 +18,10 @@ use super::path::{Path, Step};
 
 /// The object with the field at `path` set to `value`; see [`Object::set`].
 pub(super) fn set(object: &Object, path: &str, value: &str) -> Result<Object, EventError> {
-    let refuse = |problem| EventError::Set { path: shown(path), problem };
+    let refuse = |problem| EventError::Set {
+        path: shown(path),
+        problem,
+    };
     let outline = Outline::of(object.as_str())?;
     let edit = outline.plan(path, value).map_err(refuse)?;
     let (names, text) = (edit.names, edit.apply(object.as_str()));
@@ -43,15 +46,28 @@ struct Edit {
 impl Edit {
     /// Escaped characters, or nothing.
     fn text(range: Range<usize>, with: String) -> Edit {
-        Edit { range, with, names: false }
+        Edit {
+            range,
+            with,
+            names: false,
+        }
     }
 
     fn markup(range: Range<usize>, with: String) -> Edit {
-        Edit { range, with, names: true }
+        Edit {
+            range,
+            with,
+            names: true,
+        }
     }
 
     fn apply(self, text: &str) -> String {
-        [&text[..self.range.start], &self.with, &text[self.range.end..]].concat()
+        [
+            &text[..self.range.start],
+            &self.with,
+            &text[self.range.end..],
+        ]
+        .concat()
     }
 }
 
@@ -59,11 +75,17 @@ impl<'a> Outline<'a> {
     fn plan(&self, path: &str, value: &str) -> Result<Edit, String> {
         let path = Path::parse(path)?;
         if let Some(c) = value.chars().find(|&c| !is_xml_char(c)) {
-            return Err(format!("the character U+{:04X} is not allowed in XML 1.0", u32::from(c)));
+            return Err(format!(
+                "the character U+{:04X} is not allowed in XML 1.0",
+                u32::from(c)
+            ));
         }
         let mut at = 0;
         for (n, step) in path.steps.iter().enumerate() {
-            let same: Vec<usize> = self.children(at).filter(|&child| self.elements[child].name == step.name).collect();
+            let same: Vec<usize> = self
+                .children(at)
+                .filter(|&child| self.elements[child].name == step.name)
+                .collect();
             let is_last = n + 1 == path.steps.len() && path.attribute.is_none();
             match same.get(step.index - 1) {
                 Some(&child) => at = child,
@@ -84,25 +106,37 @@ impl<'a> Outline<'a> {
         let Element { name, open, .. } = &self.elements[element];
         match self.elements[element].content() {
             // 3scale's own form of nothing.
-            Some(_) if content.is_empty() => Edit::text(open.end - 1..self.elements[element].end(), "/>".to_owned()),
+            Some(_) if content.is_empty() => {
+                Edit::text(open.end - 1..self.elements[element].end(), "/>".to_owned())
+            }
             Some(range) => Edit::text(range, content.to_owned()),
             None if content.is_empty() => Edit::text(open.end..open.end, String::new()),
             None => {
                 let tag = self.text[open.start..open.end - "/>".len()].trim_end_matches(is_space);
-                Edit::text(open.start + tag.len()..open.end, format!(">{content}</{name}>"))
+                Edit::text(
+                    open.start + tag.len()..open.end,
+                    format!(">{content}</{name}>"),
+                )
             }
         }
     }
 
     fn set_attribute(&self, element: usize, name: &str, value: &str) -> Edit {
-        let Element { name: element_name, attributes, open, .. } = &self.elements[element];
+        let Element {
+            name: element_name,
+            attributes,
+            open,
+            ..
+        } = &self.elements[element];
         let value = escape_attribute(value).into_owned();
         match attributes.iter().find(|attribute| attribute.name == name) {
             // It may be what declares a prefix.
             Some(attribute) => Edit::markup(attribute.value_span.clone(), value),
             None => {
                 let after_name = open.start + "<".len() + element_name.len();
-                let at = attributes.last().map_or(after_name, |last| last.value_span.end + 1);
+                let at = attributes
+                    .last()
+                    .map_or(after_name, |last| last.value_span.end + 1);
                 Edit::markup(at..at, format!(" {name}=\"{value}\""))
             }
         }
@@ -111,9 +145,16 @@ impl<'a> Outline<'a> {
     /// Adds `<name>value</name>` as the last child of `parent`.
     fn append(&self, parent: usize, name: &str, value: &str) -> Result<Edit, String> {
         let value = escape_text(value);
-        let child = if value.is_empty() { format!("<{name}/>") } else { format!("<{name}>{value}</{name}>") };
+        let child = if value.is_empty() {
+            format!("<{name}/>")
+        } else {
+            format!("<{name}>{value}</{name}>")
+        };
         let Some(content) = self.elements[parent].content() else {
-            return Ok(Edit { names: true, ..self.set_content(parent, &child) });
+            return Ok(Edit {
+                names: true,
+                ..self.set_content(parent, &child)
+            });
         };
         let inside = &self.text[content.clone()];
         let filled = content.start + inside.trim_end_matches(is_space).len();
@@ -137,7 +178,11 @@ impl<'a> Outline<'a> {
         let space = &before[before.trim_end_matches(is_space).len()..];
         // From the last break on: blank lines above are not repeated. A CR belongs to its LF.
         let newline = space.rfind('\n')?;
-        let start = if space[..newline].ends_with('\r') { newline - 1 } else { newline };
+        let start = if space[..newline].ends_with('\r') {
+            newline - 1
+        } else {
+            newline
+        };
         Some(&space[start..])
     }
 
@@ -146,7 +191,10 @@ impl<'a> Outline<'a> {
         let parent_name = shown(self.elements[parent].name);
         let typed = shown(step.typed);
         if same > 0 {
-            return format!("no `{typed}` in `{parent_name}`, which has {same} `{}`", shown(step.name));
+            return format!(
+                "no `{typed}` in `{parent_name}`, which has {same} `{}`",
+                shown(step.name)
+            );
         }
         let mut names: Vec<&str> = Vec::new();
         for child in self.children(parent) {
@@ -161,8 +209,15 @@ impl<'a> Outline<'a> {
             return format!("no `{typed}` in `{parent_name}`, which has no elements in it");
         }
         let more = if names.len() > MOST { ", …" } else { "" };
-        let list: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", shown(name))).collect();
-        format!("no `{typed}` in `{parent_name}`, which has {}{more}", list.join(", "))
+        let list: Vec<String> = names
+            .iter()
+            .take(MOST)
+            .map(|name| format!("`{}`", shown(name)))
+            .collect();
+        format!(
+            "no `{typed}` in `{parent_name}`, which has {}{more}",
+            list.join(", ")
+        )
     }
 }
 
@@ -185,8 +240,14 @@ mod tests {
     fn sets_text() {
         assert_eq!(after("<a><b>1</b></a>", "b", "2"), "<a><b>2</b></a>");
         assert_eq!(after("<a><b/></a>", "b", "2"), "<a><b>2</b></a>");
-        assert_eq!(after("<a><b  x='/' /></a>", "b", "2"), "<a><b  x='/'>2</b></a>");
-        assert_eq!(after("<a><b><c/>x<!-- y --></b ></a>", "b", "<&>\r"), "<a><b>&lt;&amp;&gt;&#13;</b ></a>");
+        assert_eq!(
+            after("<a><b  x='/' /></a>", "b", "2"),
+            "<a><b  x='/'>2</b></a>"
+        );
+        assert_eq!(
+            after("<a><b><c/>x<!-- y --></b ></a>", "b", "<&>\r"),
+            "<a><b>&lt;&amp;&gt;&#13;</b ></a>"
+        );
         assert_eq!(after("<a><b>1</b></a>", "b", ""), "<a><b/></a>");
         assert_eq!(after("<a><b></b></a>", "b", ""), "<a><b/></a>");
         assert_eq!(after("<a><b /></a>", "b", ""), "<a><b /></a>");
@@ -205,27 +266,45 @@ mod tests {
         assert_eq!(after("<a/>", "b", "1"), "<a><b>1</b></a>");
         assert_eq!(after("<a></a>", "b", "1"), "<a><b>1</b></a>");
         assert_eq!(after("<a> </a>", "b", ""), "<a><b/></a>");
-        assert_eq!(after("<a><!-- x --> </a>", "b", "1"), "<a><!-- x --><b>1</b></a>");
+        assert_eq!(
+            after("<a><!-- x --> </a>", "b", "1"),
+            "<a><!-- x --><b>1</b></a>"
+        );
         assert_eq!(after("<a><b/></a>", "b[2]", "1"), "<a><b/><b>1</b></a>");
-        assert_eq!(after("<a>\n  <b/>\n</a>", "c", "1"), "<a>\n  <b/>\n  <c>1</c>\n</a>");
+        assert_eq!(
+            after("<a>\n  <b/>\n</a>", "c", "1"),
+            "<a>\n  <b/>\n  <c>1</c>\n</a>"
+        );
         assert_eq!(
             after("<a>\r\n\r\n\t<b/><!-- x -->\r\n</a>", "c", "1"),
             "<a>\r\n\r\n\t<b/><!-- x -->\r\n\t<c>1</c>\r\n</a>"
         );
-        assert_eq!(after("<a>\n  <b/>\n  <p><q/></p>\n</a>", "p/c", "1"), "<a>\n  <b/>\n  <p><q/><c>1</c></p>\n</a>");
+        assert_eq!(
+            after("<a>\n  <b/>\n  <p><q/></p>\n</a>", "p/c", "1"),
+            "<a>\n  <b/>\n  <p><q/><c>1</c></p>\n</a>"
+        );
     }
 
     #[test]
     fn sets_attributes() {
-        assert_eq!(after("<a><b x='1'/></a>", "b/@x", "\"'\n"), "<a><b x='&quot;&apos;&#10;'/></a>");
-        assert_eq!(after("<a><b x='1' /></a>", "b/@y", "2"), "<a><b x='1' y=\"2\" /></a>");
+        assert_eq!(
+            after("<a><b x='1'/></a>", "b/@x", "\"'\n"),
+            "<a><b x='&quot;&apos;&#10;'/></a>"
+        );
+        assert_eq!(
+            after("<a><b x='1' /></a>", "b/@y", "2"),
+            "<a><b x='1' y=\"2\" /></a>"
+        );
         assert_eq!(after("<a >t</a>", "@y", ""), "<a y=\"\" >t</a>");
     }
 
     #[test]
     fn says_what_is_missing() {
         for (path, problem) in [
-            ("plam/name", "no `plam` in `a`, which has `plan`, `user`, `e`"),
+            (
+                "plam/name",
+                "no `plam` in `a`, which has `plan`, `user`, `e`",
+            ),
             ("plan/x/y", "no `x` in `plan`, which has `name`"),
             ("user[4]", "no `user[4]` in `a`, which has 2 `user`"),
             ("e/x/y", "no `x` in `e`, which has no elements in it"),
@@ -235,8 +314,14 @@ mod tests {
             ("a b", "`a b` is not an element name"),
         ] {
             let text = "<a><plan><name>n</name></plan><user/><user></user><e></e></a>";
-            assert_eq!(after(text, path, "v"), format!("cannot set `{path}`: {problem}"));
+            assert_eq!(
+                after(text, path, "v"),
+                format!("cannot set `{path}`: {problem}")
+            );
         }
-        assert_eq!(after("<a/>", "b", "\u{1B}"), "cannot set `b`: the character U+001B is not allowed in XML 1.0");
+        assert_eq!(
+            after("<a/>", "b", "\u{1B}"),
+            "cannot set `b`: the character U+001B is not allowed in XML 1.0"
+        );
     }
 }

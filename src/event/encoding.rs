@@ -68,8 +68,10 @@ pub(super) fn unreadable_byte_by_byte(start: &[u8]) -> Option<String> {
         Some((actual, _)) => actual,
         None => Encoding::for_label(declared_label(start)?.as_bytes())?,
     };
-    let ascii = declared_label(start).is_some_and(|label| label.to_ascii_lowercase().contains("ascii"));
-    (actual != UTF_8 && !ascii).then(|| format!("it is in {}; lists are read in UTF-8 only", actual.name()))
+    let ascii =
+        declared_label(start).is_some_and(|label| label.to_ascii_lowercase().contains("ascii"));
+    (actual != UTF_8 && !ascii)
+        .then(|| format!("it is in {}; lists are read in UTF-8 only", actual.name()))
 }
 
 fn is_utf16(encoding: &'static Encoding) -> bool {
@@ -91,24 +93,45 @@ fn declared_label(document: &[u8]) -> Option<&str> {
     let length = rest.windows(2).position(|pair| pair == b"?>")?;
     let declaration = str::from_utf8(&rest[..length]).ok()?;
     let attributes = tag::attributes(declaration, 0..length).ok()?;
-    attributes.iter().find(|attribute| attribute.name == "encoding").map(|attribute| attribute.value)
+    attributes
+        .iter()
+        .find(|attribute| attribute.name == "encoding")
+        .map(|attribute| attribute.value)
 }
 
 fn known(label: &str) -> Result<&'static Encoding, EventError> {
     // Without the "replacement" encodings: they stand for what is too dangerous to decode.
-    Encoding::for_label_no_replacement(label.as_bytes())
-        .ok_or_else(|| EventError::UnknownEncoding { label: shown(label) })
+    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
+        EventError::UnknownEncoding {
+            label: shown(label),
+        }
+    })
 }
 
 /// The web reads ASCII as windows-1252 too; a receiver's XML parser does not.
 fn refuse_high_bytes_in_ascii(label: &str, bytes: &[u8]) -> Result<(), EventError> {
-    let ascii = ["us-ascii", "ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
-    let offset = if ascii { bytes.iter().position(|byte| !byte.is_ascii()) } else { None };
-    offset.map_or(Ok(()), |offset| Err(EventError::Undecodable { encoding: "US-ASCII", offset }))
+    let ascii = ["us-ascii", "ascii"]
+        .iter()
+        .any(|name| label.eq_ignore_ascii_case(name));
+    let offset = if ascii {
+        bytes.iter().position(|byte| !byte.is_ascii())
+    } else {
+        None
+    };
+    offset.map_or(Ok(()), |offset| {
+        Err(EventError::Undecodable {
+            encoding: "US-ASCII",
+            offset,
+        })
+    })
 }
 
 /// The text after the first `mark` bytes.
-fn decode_as<'a>(encoding: &'static Encoding, bytes: &'a [u8], mark: usize) -> Result<Cow<'a, str>, EventError> {
+fn decode_as<'a>(
+    encoding: &'static Encoding,
+    bytes: &'a [u8],
+    mark: usize,
+) -> Result<Cow<'a, str>, EventError> {
     let body = &bytes[mark..];
     // The other decoders first ask which instructions the processor has, and that takes longer than to read a usual event.
     let text = match encoding == UTF_8 {
@@ -128,7 +151,8 @@ fn first_malformed(encoding: &'static Encoding, mut rest: &[u8]) -> usize {
     let mut scratch = [0; 1024];
     let mut consumed = 0;
     loop {
-        let (result, read, _) = decoder.decode_to_utf8_without_replacement(rest, &mut scratch, true);
+        let (result, read, _) =
+            decoder.decode_to_utf8_without_replacement(rest, &mut scratch, true);
         consumed += read;
         rest = &rest[read..];
         match result {
@@ -163,7 +187,10 @@ mod tests {
             ("", u16::to_be_bytes),
             ("\u{FEFF}", u16::to_be_bytes),
         ] {
-            let bytes = utf16(&format!("{mark}<?xml version='1.0' encoding='UTF-16'?><a>é€😀</a>"), to_bytes);
+            let bytes = utf16(
+                &format!("{mark}<?xml version='1.0' encoding='UTF-16'?><a>é€😀</a>"),
+                to_bytes,
+            );
             let decoded = decode(&bytes).unwrap();
             assert!(decoded.text.ends_with("<a>é€😀</a>"), "{}", decoded.text);
             assert_eq!(decoded.contradiction(), None);
@@ -175,16 +202,28 @@ mod tests {
         for label in ["ISO-8859-1", "windows-1252"] {
             let mut bytes = format!("<?xml version=\"1.0\" encoding=\"{label}\"?><a>").into_bytes();
             bytes.extend(b"\xE9</a>");
-            assert!(decode(&bytes).unwrap().text.ends_with("<a>é</a>"), "{label}");
+            assert!(
+                decode(&bytes).unwrap().text.ends_with("<a>é</a>"),
+                "{label}"
+            );
         }
     }
 
     #[test]
     fn what_cannot_be_decoded_says_where() {
         let message = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
-        assert_eq!(message(b"<a>\xFF</a>"), "not valid UTF-8: malformed sequence at byte 3");
-        assert_eq!(message(b"\xEF\xBB\xBF<a>\xC3"), "not valid UTF-8: malformed sequence at byte 6");
-        assert_eq!(message(b"\xFF\xFE<\0\0\xD8a\0"), "not valid UTF-16LE: malformed sequence at byte 4");
+        assert_eq!(
+            message(b"<a>\xFF</a>"),
+            "not valid UTF-8: malformed sequence at byte 3"
+        );
+        assert_eq!(
+            message(b"\xEF\xBB\xBF<a>\xC3"),
+            "not valid UTF-8: malformed sequence at byte 6"
+        );
+        assert_eq!(
+            message(b"\xFF\xFE<\0\0\xD8a\0"),
+            "not valid UTF-16LE: malformed sequence at byte 4"
+        );
         assert_eq!(
             message(b"<?xml version='1.0' encoding='klingon'?><a/>"),
             "unknown encoding `klingon` in the XML declaration"
@@ -197,9 +236,18 @@ mod tests {
 
     #[test]
     fn a_declaration_that_lies_is_noticed() {
-        let lying = utf16("\u{FEFF}<?xml version='1.0' encoding='UTF-8'?><a/>", u16::to_le_bytes);
-        assert_eq!(decode(&lying).unwrap().contradiction(), Some(("UTF-8", "UTF-16LE")));
+        let lying = utf16(
+            "\u{FEFF}<?xml version='1.0' encoding='UTF-8'?><a/>",
+            u16::to_le_bytes,
+        );
+        assert_eq!(
+            decode(&lying).unwrap().contradiction(),
+            Some(("UTF-8", "UTF-16LE"))
+        );
         let lying = b"<?xml version='1.0' encoding='UTF-16'?><a/>";
-        assert_eq!(decode(lying).unwrap().contradiction(), Some(("UTF-16", "UTF-8")));
+        assert_eq!(
+            decode(lying).unwrap().contradiction(),
+            Some(("UTF-16", "UTF-8"))
+        );
     }
 }

@@ -48,7 +48,9 @@ pub enum EventError {
     #[error("not an event: {0}")]
     NotAnEvent(String),
     /// A type or an action that cannot stand in a document that we build.
-    #[error("the {field} `{value}` is not a plain name: one or more letters, digits, `_`, `.`, `-`")]
+    #[error(
+        "the {field} `{value}` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
+    )]
     NotAName {
         /// `type` or `action`.
         field: &'static str,
@@ -76,7 +78,10 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: usize, problem: impl Into<String>) -> Self {
-        Fault { at, problem: problem.into() }
+        Fault {
+            at,
+            problem: problem.into(),
+        }
     }
 
     /// The error to show: the offset becomes a line and a column of `text`.
@@ -95,7 +100,11 @@ impl Fault {
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
     let visible = |c| {
-        if chars::is_printable(c) { c } else { char::REPLACEMENT_CHARACTER }
+        if chars::is_printable(c) {
+            c
+        } else {
+            char::REPLACEMENT_CHARACTER
+        }
     };
     let mut short: String = text.chars().take(LONGEST).map(visible).collect();
     if text.chars().nth(LONGEST).is_some() {

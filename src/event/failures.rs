@@ -72,10 +72,17 @@ impl<W: Write> FailuresWriter<W> {
             self.begun = true;
         }
         writeln!(self.out, "  <webhooks-failure>")?;
-        for (name, value) in
-            [("id", failure.id), ("time", failure.time), ("error", failure.error), ("url", failure.url)]
-        {
-            writeln!(self.out, "    <{name}>{}</{name}>", escape_text_lossy(value))?;
+        for (name, value) in [
+            ("id", failure.id),
+            ("time", failure.time),
+            ("error", failure.error),
+            ("url", failure.url),
+        ] {
+            writeln!(
+                self.out,
+                "    <{name}>{}</{name}>",
+                escape_text_lossy(value)
+            )?;
         }
         writeln!(self.out, "    {event}\n  </webhooks-failure>")
     }
@@ -85,7 +92,11 @@ impl<W: Write> FailuresWriter<W> {
     /// # Errors
     /// Those of `out`.
     pub fn finish(mut self) -> io::Result<W> {
-        let end: &[u8] = if self.begun { b"</webhooks-failures>\n" } else { b"<webhooks-failures/>\n" };
+        let end: &[u8] = if self.begun {
+            b"</webhooks-failures>\n"
+        } else {
+            b"<webhooks-failures/>\n"
+        };
         self.out.write_all(end)?;
         self.out.flush()?;
         Ok(self.out)
@@ -123,7 +134,10 @@ mod tests {
 
     #[test]
     fn an_empty_list() {
-        assert_eq!(written(&[]), "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<webhooks-failures/>\n");
+        assert_eq!(
+            written(&[]),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<webhooks-failures/>\n"
+        );
     }
 
     #[test]
@@ -145,24 +159,40 @@ mod tests {
 
     #[test]
     fn texts_cannot_break_out() {
-        let nasty = Failure { error: "</error>&\u{1B}[2J\r", url: "http://a/?x=1&y=<2>", ..FAILURE };
+        let nasty = Failure {
+            error: "</error>&\u{1B}[2J\r",
+            url: "http://a/?x=1&y=<2>",
+            ..FAILURE
+        };
         let document = written(&[nasty, FAILURE]);
         let tree = roxmltree::Document::parse(&document).unwrap();
-        let texts =
-            |name| -> Vec<_> { tree.descendants().filter(|n| n.has_tag_name(name)).filter_map(|n| n.text()).collect() };
+        let texts = |name| -> Vec<_> {
+            tree.descendants()
+                .filter(|n| n.has_tag_name(name))
+                .filter_map(|n| n.text())
+                .collect()
+        };
         assert_eq!(texts("error"), ["</error>&\u{FFFD}[2J\r", FAILURE.error]);
         assert_eq!(texts("url"), ["http://a/?x=1&y=<2>", FAILURE.url]);
     }
 
     #[test]
     fn a_damaged_event_is_named_and_left_out() {
-        for event in [b"" as &[u8], b"<event>", b"<event>\xFF</event>", b"<!DOCTYPE event><event/>"] {
+        for event in [
+            b"" as &[u8],
+            b"<event>",
+            b"<event>\xFF</event>",
+            b"<!DOCTYPE event><event/>",
+        ] {
             let mut writer = FailuresWriter::new(Vec::new()).unwrap();
             let error = writer.push(&Failure { event, ..FAILURE }).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().contains(FAILURE.id), "{error}");
             writer.push(&FAILURE).unwrap();
-            assert_eq!(String::from_utf8(writer.finish().unwrap()).unwrap(), written(&[FAILURE]));
+            assert_eq!(
+                String::from_utf8(writer.finish().unwrap()).unwrap(),
+                written(&[FAILURE])
+            );
         }
     }
 }

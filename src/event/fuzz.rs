@@ -68,48 +68,93 @@ fn fuzzed_events_and_objects() {
     fuzz(SEEDS, WORDS, |input| {
         let body = carried(input);
         if let Some(names) = Event::names(&body) {
-            assert_eq!(Event::title(&body), Some(names), "the title is what is read first of the names");
+            assert_eq!(
+                Event::title(&body),
+                Some(names),
+                "the title is what is read first of the names"
+            );
         }
         if let Ok(event) = Event::from_document(body.to_vec()) {
             assert_eq!(event.bytes(), &*body, "it is sent as it came");
             let names = Event::names(&body).expect("an event has names");
-            assert_eq!((event.event_type(), event.action()), (names.0.as_str(), names.1.as_str()));
+            assert_eq!(
+                (event.event_type(), event.action()),
+                (names.0.as_str(), names.1.as_str())
+            );
             let text = decode(&body).expect("it was read").text;
-            assert!(roxmltree::Document::parse(&text).is_ok(), "another parser refuses it");
+            assert!(
+                roxmltree::Document::parse(&text).is_ok(),
+                "another parser refuses it"
+            );
             let form = Wire::Form.body(&body);
             assert_eq!(carried(&form), body, "a form carries it whole");
             let shown = pretty(&body).expect("it can be laid out");
             // For people, who see text in no encoding, whatever its declaration says.
             if decode(shown.as_bytes()).is_ok_and(|decoded| decoded.text == shown) {
-                assert_eq!(pretty(shown.as_bytes()).as_deref(), Ok(&*shown), "laid out is laid out");
+                assert_eq!(
+                    pretty(shown.as_bytes()).as_deref(),
+                    Ok(&*shown),
+                    "laid out is laid out"
+                );
             }
         }
         if let Ok(mut object) = Object::parse(&body) {
-            assert!(roxmltree::Document::parse(object.as_str()).is_ok(), "another parser refuses the object");
+            assert!(
+                roxmltree::Document::parse(object.as_str()).is_ok(),
+                "another parser refuses the object"
+            );
             if object.set("org_name", "a<b>&\"'").is_ok() {
                 let changed = Object::parse(object.as_str().as_bytes());
                 assert!(changed.is_ok(), "a change made it {}", object.as_str());
             }
         }
         // Whatever it is, it may have been caught.
-        let _ = (tree(&body), Selector::parse("//a[2]/@x").map(|selector| Selector::find(&[&selector], &body)));
+        let _ = (
+            tree(&body),
+            Selector::parse("//a[2]/@x").map(|selector| Selector::find(&[&selector], &body)),
+        );
     });
 }
 
 #[test]
 fn fuzzed_paths_into_documents() {
     const DOCUMENT: &[u8] = b"<a x='1'><b>1</b><b><c y='2'>2</c></b></a>";
-    let words = &["/", "//", "[", "]", "@", "b[2]", "0", "99999999999999999999", "..", "*", " ", "é", "p:b", "=", "'"];
-    fuzz(&[b"a/b[2]/c", b"//c/@y", b"b[1]", b"/a/b"], words, |input| {
-        let typed = String::from_utf8_lossy(input);
-        if let Ok(selector) = Selector::parse(&typed) {
-            let again = Selector::parse(selector.as_str()).expect("what was read can be read again");
-            let found = |selector| Selector::find(&[selector], DOCUMENT).ok();
-            assert_eq!(found(&selector), found(&again));
-        }
-        let mut object = Object::parse(DOCUMENT).expect("an object");
-        if object.set(&typed, "v").is_ok() {
-            assert!(roxmltree::Document::parse(object.as_str()).is_ok(), "{}", object.as_str());
-        }
-    });
+    let words = &[
+        "/",
+        "//",
+        "[",
+        "]",
+        "@",
+        "b[2]",
+        "0",
+        "99999999999999999999",
+        "..",
+        "*",
+        " ",
+        "é",
+        "p:b",
+        "=",
+        "'",
+    ];
+    fuzz(
+        &[b"a/b[2]/c", b"//c/@y", b"b[1]", b"/a/b"],
+        words,
+        |input| {
+            let typed = String::from_utf8_lossy(input);
+            if let Ok(selector) = Selector::parse(&typed) {
+                let again =
+                    Selector::parse(selector.as_str()).expect("what was read can be read again");
+                let found = |selector| Selector::find(&[selector], DOCUMENT).ok();
+                assert_eq!(found(&selector), found(&again));
+            }
+            let mut object = Object::parse(DOCUMENT).expect("an object");
+            if object.set(&typed, "v").is_ok() {
+                assert!(
+                    roxmltree::Document::parse(object.as_str()).is_ok(),
+                    "{}",
+                    object.as_str()
+                );
+            }
+        },
+    );
 }

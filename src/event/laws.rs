@@ -33,7 +33,8 @@ impl Node {
             }
             Node::Text(text) => *xml += &escape_text(text),
             Node::CharacterReferences(text) => {
-                text.chars().for_each(|c| *xml += &format!("&#x{:X};", u32::from(c)));
+                text.chars()
+                    .for_each(|c| *xml += &format!("&#x{:X};", u32::from(c)));
             }
             Node::CData(text) => *xml += &format!("<![CDATA[{text}]]>"),
             Node::Comment(text) => *xml += &format!("<!--{text}-->"),
@@ -50,8 +51,9 @@ impl Node {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    let odd =
-        prop::sample::select(vec!['\t', '\n', '\r', '&', '<', '>', ']', '"', '\'', '\u{85}', '\u{FEFF}', '\u{FFFD}']);
+    let odd = prop::sample::select(vec![
+        '\t', '\n', '\r', '&', '<', '>', ']', '"', '\'', '\u{85}', '\u{FEFF}', '\u{FFFD}',
+    ]);
     prop::collection::vec(prop_oneof![any::<char>(), odd], 0..8)
         .prop_map(|chars| chars.into_iter().filter(|&c| is_xml_char(c)).collect())
 }
@@ -74,8 +76,9 @@ fn tree() -> impl Strategy<Value = Node> {
 fn element(content: BoxedStrategy<Node>) -> impl Strategy<Value = Node> {
     let attributes = prop::collection::btree_map(name(), text(), 0..3);
     let children = prop::collection::vec(content, 0..4);
-    (name(), attributes, children)
-        .prop_map(|(name, attributes, children)| Node::Element(name, attributes.into_iter().collect(), children))
+    (name(), attributes, children).prop_map(|(name, attributes, children)| {
+        Node::Element(name, attributes.into_iter().collect(), children)
+    })
 }
 
 fn xml(tree: &Node) -> String {
@@ -86,18 +89,31 @@ fn xml(tree: &Node) -> String {
 
 /// All the text in a node, as the second parser reads it.
 fn text_of(node: roxmltree::Node<'_, '_>) -> String {
-    node.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect()
+    node.descendants()
+        .filter(|node| node.is_text())
+        .filter_map(|node| node.text())
+        .collect()
 }
 
 /// Each element of a document: its tag, attributes, and own text.
 fn facts(document: &str) -> Vec<String> {
     let tree = roxmltree::Document::parse(document).unwrap();
     let own = |node: roxmltree::Node<'_, '_>| -> String {
-        node.children().filter(|n| n.is_text()).filter_map(|n| n.text()).collect()
+        node.children()
+            .filter(|n| n.is_text())
+            .filter_map(|n| n.text())
+            .collect()
     };
     tree.descendants()
         .filter(|node| node.is_element())
-        .map(|node| format!("{:?} {:?} {:?}", node.tag_name(), node.attributes().collect::<Vec<_>>(), own(node)))
+        .map(|node| {
+            format!(
+                "{:?} {:?} {:?}",
+                node.tag_name(),
+                node.attributes().collect::<Vec<_>>(),
+                own(node)
+            )
+        })
         .collect()
 }
 
@@ -108,7 +124,10 @@ fn path_to(node: roxmltree::Node<'_, '_>) -> String {
         .filter(|ancestor| ancestor.parent_element().is_some())
         .map(|element| {
             let name = element.tag_name().name();
-            let before = element.prev_siblings().filter(|sibling| sibling.has_tag_name(name)).count();
+            let before = element
+                .prev_siblings()
+                .filter(|sibling| sibling.has_tag_name(name))
+                .count();
             format!("{name}[{before}]")
         })
         .collect();
@@ -283,7 +302,11 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         "1",
         "a",
     ];
-    let edit = (any::<prop::sample::Index>(), 0..4usize, prop::option::of(prop::sample::select(PIECES)));
+    let edit = (
+        any::<prop::sample::Index>(),
+        0..4usize,
+        prop::option::of(prop::sample::select(PIECES)),
+    );
     let edits = prop::collection::vec(edit, 0..4);
     (prop::sample::select(DOCUMENTS), edits).prop_map(|(document, edits)| {
         let mut bytes = document.as_bytes().to_vec();

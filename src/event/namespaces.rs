@@ -29,7 +29,12 @@ impl<'a> Namespaces<'a> {
     ///
     /// # Errors
     /// A prefix that is not declared or wrongly declared, or an attribute that stands twice.
-    pub(super) fn open(&mut self, name: &str, at: usize, attributes: &[Attribute<'a>]) -> Result<usize, Fault> {
+    pub(super) fn open(
+        &mut self,
+        name: &str,
+        at: usize,
+        attributes: &[Attribute<'a>],
+    ) -> Result<usize, Fault> {
         let mark = self.declared.len();
         for attribute in attributes {
             self.declare(attribute)?;
@@ -79,10 +84,16 @@ impl<'a> Namespaces<'a> {
         match prefix {
             "xml" => Ok(XML),
             // As a prefix of an element; declarations are passed over before they come here.
-            "xmlns" => Err(Fault::new(at, "the prefix `xmlns` is reserved for declarations")),
+            "xmlns" => Err(Fault::new(
+                at,
+                "the prefix `xmlns` is reserved for declarations",
+            )),
             _ => match self.bindings.get(prefix).and_then(|bound| bound.last()) {
                 Some(uri) => Ok(uri),
-                None => Err(Fault::new(at, format!("the namespace prefix `{}` is not declared", shown(prefix)))),
+                None => Err(Fault::new(
+                    at,
+                    format!("the namespace prefix `{}` is not declared", shown(prefix)),
+                )),
             },
         }
     }
@@ -98,9 +109,15 @@ impl<'a> Namespaces<'a> {
             }
         }
         names.sort_unstable();
-        match names.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
+        match names
+            .windows(2)
+            .find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
+        {
             Some(pair) => {
-                let problem = format!("the attribute `{}` stands twice in one namespace", shown(pair[1].1));
+                let problem = format!(
+                    "the attribute `{}` stands twice in one namespace",
+                    shown(pair[1].1)
+                );
                 Err(Fault::new(pair[1].2, problem))
             }
             None => Ok(()),

@@ -37,7 +37,9 @@ impl Object {
     /// [`Object::parse`] for text that is decoded already.
     pub(super) fn from_text(text: &str) -> Result<Object, EventError> {
         let root = root_element(text, MAX_DEPTH)?;
-        Ok(Object { text: text[root].to_owned() })
+        Ok(Object {
+            text: text[root].to_owned(),
+        })
     }
 
     /// An element that cannot be anything else, as the caller knows who wrote it: it is looked through only where the program
@@ -51,7 +53,9 @@ impl Object {
     #[cfg(test)]
     pub fn root_name(&self) -> &str {
         let name = &self.text[1..];
-        let end = name.find(|c| chars::is_space(c) || matches!(c, '/' | '>')).unwrap_or(name.len());
+        let end = name
+            .find(|c| chars::is_space(c) || matches!(c, '/' | '>'))
+            .unwrap_or(name.len());
         &name[..end]
     }
 
@@ -99,7 +103,12 @@ mod tests {
 
     #[test]
     fn knows_its_name() {
-        for (text, name) in [("<a/>", "a"), ("<a\n/>", "a"), ("<a></a>", "a"), ("<p:é xmlns:p='u'/>", "p:é")] {
+        for (text, name) in [
+            ("<a/>", "a"),
+            ("<a\n/>", "a"),
+            ("<a></a>", "a"),
+            ("<p:é xmlns:p='u'/>", "p:é"),
+        ] {
             assert_eq!(Object::parse(text.as_bytes()).unwrap().root_name(), name);
         }
     }
@@ -113,13 +122,28 @@ mod tests {
             ("{\"id\": 6}", "not XML: expected `<`, found `{\"id\": 6}`"),
             ("<!-- a -->", "line 1, column 11: no root element"),
             ("<a/><b/>", "line 1, column 5: a second root element"),
-            ("<a/>\n b", "line 2, column 2: text outside the root element"),
-            ("<a/>&lt;", "line 1, column 5: text outside the root element"),
-            ("<a/><![CDATA[]]>", "line 1, column 5: text outside the root element"),
+            (
+                "<a/>\n b",
+                "line 2, column 2: text outside the root element",
+            ),
+            (
+                "<a/>&lt;",
+                "line 1, column 5: text outside the root element",
+            ),
+            (
+                "<a/><![CDATA[]]>",
+                "line 1, column 5: text outside the root element",
+            ),
             ("<a>", "line 1, column 1: `<a>` is never closed"),
-            ("<a><b></a></b>", "line 1, column 7: expected `</b>`, found `</a>`"),
+            (
+                "<a><b></a></b>",
+                "line 1, column 7: expected `</b>`, found `</a>`",
+            ),
             ("<a/></a>", "line 1, column 5: `</a>` closes nothing"),
-            ("\n<?xml version='1.0'?><a/>", "line 2, column 1: an XML declaration may only stand at the very start"),
+            (
+                "\n<?xml version='1.0'?><a/>",
+                "line 2, column 1: an XML declaration may only stand at the very start",
+            ),
         ] {
             assert_eq!(parsed(text), message, "{text}");
         }

@@ -48,12 +48,23 @@ impl<'a> Outline<'a> {
         for token in Scanner::new(text, MAX_DEPTH)? {
             let token = token?;
             match token.kind {
-                Kind::Open { name, attributes, empty } => {
+                Kind::Open {
+                    name,
+                    attributes,
+                    empty,
+                } => {
                     let parent = open.last().copied().unwrap_or(0);
                     if !empty {
                         open.push(elements.len());
                     }
-                    elements.push(Element { name, parent, attributes, open: token.span, close: None, has_text: false });
+                    elements.push(Element {
+                        name,
+                        parent,
+                        attributes,
+                        open: token.span,
+                        close: None,
+                        has_text: false,
+                    });
                 }
                 Kind::Close => {
                     if let Some(closed) = open.pop() {

@@ -30,13 +30,23 @@ pub(super) struct Step<'a> {
 impl<'a> Path<'a> {
     /// Reads a path, or says in words what is wrong with it.
     pub(super) fn parse(path: &'a str) -> Result<Path<'a>, String> {
-        let (above, last) = path.rsplit_once('/').map_or((None, path), |(above, last)| (Some(above), last));
+        let (above, last) = path
+            .rsplit_once('/')
+            .map_or((None, path), |(above, last)| (Some(above), last));
         let attribute = last.strip_prefix('@');
-        let elements = if attribute.is_some() { above } else { Some(path) };
-        let steps =
-            elements.map_or_else(|| Ok(Vec::new()), |elements| elements.split('/').map(Step::parse).collect())?;
+        let elements = if attribute.is_some() {
+            above
+        } else {
+            Some(path)
+        };
+        let steps = elements.map_or_else(
+            || Ok(Vec::new()),
+            |elements| elements.split('/').map(Step::parse).collect(),
+        )?;
         match attribute {
-            Some(name) if !is_qname(name) => Err(format!("`{}` is not an attribute name", shown(name))),
+            Some(name) if !is_qname(name) => {
+                Err(format!("`{}` is not an attribute name", shown(name)))
+            }
             _ => Ok(Path { steps, attribute }),
         }
     }
@@ -44,16 +54,24 @@ impl<'a> Path<'a> {
 
 impl<'a> Step<'a> {
     fn parse(typed: &'a str) -> Result<Step<'a>, String> {
-        let (name, index) = match typed.strip_suffix(']').and_then(|step| step.split_once('[')) {
+        let (name, index) = match typed
+            .strip_suffix(']')
+            .and_then(|step| step.split_once('['))
+        {
             Some((name, digits)) => (
                 name,
-                index(digits).ok_or_else(|| format!("the index in `{}` is not a number from 1 up", shown(typed)))?,
+                index(digits).ok_or_else(|| {
+                    format!("the index in `{}` is not a number from 1 up", shown(typed))
+                })?,
             ),
             None => (typed, 1),
         };
         match name {
             "" => Err("a step is empty".to_owned()),
-            _ if name.starts_with('@') => Err(format!("the attribute `{}` must be the last step", shown(name))),
+            _ if name.starts_with('@') => Err(format!(
+                "the attribute `{}` must be the last step",
+                shown(name)
+            )),
             _ if !is_qname(name) => Err(format!("`{}` is not an element name", shown(name))),
             _ => Ok(Step { name, index, typed }),
         }
@@ -73,10 +91,23 @@ mod tests {
     #[test]
     fn reads_steps_indices_and_attributes() {
         let path = Path::parse("users/user[2]/email").unwrap();
-        let steps: Vec<_> = path.steps.iter().map(|step| (step.name, step.index)).collect();
-        assert_eq!((steps, path.attribute), (vec![("users", 1), ("user", 2), ("email", 1)], None));
+        let steps: Vec<_> = path
+            .steps
+            .iter()
+            .map(|step| (step.name, step.index))
+            .collect();
+        assert_eq!(
+            (steps, path.attribute),
+            (vec![("users", 1), ("user", 2), ("email", 1)], None)
+        );
 
-        assert_eq!(Path::parse("@id").unwrap(), Path { steps: vec![], attribute: Some("id") });
+        assert_eq!(
+            Path::parse("@id").unwrap(),
+            Path {
+                steps: vec![],
+                attribute: Some("id")
+            }
+        );
         let path = Path::parse("plan/@default").unwrap();
         assert_eq!((path.steps.len(), path.attribute), (1, Some("default")));
     }

@@ -28,7 +28,8 @@ const DEEPEST_INDENT: usize = 40;
 /// As for [`Object::parse`](super::Object::parse).
 pub fn pretty(document: &[u8]) -> Result<String, EventError> {
     let decoded = decode(document)?;
-    let tokens: Vec<Token<'_>> = Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)?.collect::<Result<_, _>>()?;
+    let tokens: Vec<Token<'_>> =
+        Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)?.collect::<Result<_, _>>()?;
     let keep = kept_as_they_are(&tokens);
     let mut pretty = String::with_capacity(decoded.text.len() * 2);
     let mut kept_depth = None;
@@ -74,8 +75,15 @@ fn kept_as_they_are(tokens: &[Token<'_>]) -> Vec<bool> {
             (Kind::Open { .. } | Kind::Aside, Some((_, has_markup))) => *has_markup = true,
             _ => {}
         }
-        if let Kind::Open { attributes, empty: false, .. } = &token.kind {
-            keep[n] = attributes.iter().any(|a| a.name == "xml:space" && a.value == "preserve");
+        if let Kind::Open {
+            attributes,
+            empty: false,
+            ..
+        } = &token.kind
+        {
+            keep[n] = attributes
+                .iter()
+                .any(|a| a.name == "xml:space" && a.value == "preserve");
             open.push((n, false));
         }
     }
@@ -132,7 +140,10 @@ mod tests {
             "<p><![CDATA[]]> <i/></p>",
             "<p xml:space='preserve'> <i/> </p>",
         ] {
-            assert_eq!(shown(&format!("<a> {kept} <q/></a>")), format!("<a>\n  {kept}\n  <q/>\n</a>"));
+            assert_eq!(
+                shown(&format!("<a> {kept} <q/></a>")),
+                format!("<a>\n  {kept}\n  <q/>\n</a>")
+            );
         }
     }
 
@@ -145,6 +156,9 @@ mod tests {
     #[test]
     fn decodes() {
         let bytes = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xE9</a>";
-        assert_eq!(pretty(bytes).unwrap(), "<?xml version='1.0' encoding='ISO-8859-1'?>\n<a>é</a>");
+        assert_eq!(
+            pretty(bytes).unwrap(),
+            "<?xml version='1.0' encoding='ISO-8859-1'?>\n<a>é</a>"
+        );
     }
 }

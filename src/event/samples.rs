@@ -76,7 +76,11 @@ impl SampleContext {
     pub fn seeded(seed: u64, mode: Option<AuthMode>) -> SampleContext {
         // 2026-01-01T00:00:00Z, and some second of the year after it.
         let into_year = Duration::from_secs(Draw(seed).nth(0) % (365 * DAY_S));
-        SampleContext { now: UnixMs(1_767_225_600_000).plus(into_year), seed, mode }
+        SampleContext {
+            now: UnixMs(1_767_225_600_000).plus(into_year),
+            seed,
+            mode,
+        }
     }
 }
 
@@ -94,8 +98,15 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
         return Err(NoSample::NoModes);
     }
     let facts = Facts::of(cx, action);
-    let extent = if action == "deleted" { Extent::Deleted } else { Extent::Whole };
-    let mut xml = Xml { text: String::with_capacity(USUAL_LENGTH), depth: 0 };
+    let extent = if action == "deleted" {
+        Extent::Deleted
+    } else {
+        Extent::Whole
+    };
+    let mut xml = Xml {
+        text: String::with_capacity(USUAL_LENGTH),
+        depth: 0,
+    };
     match (event_type, action) {
         ("account", "created") => xml.account(&facts, "created", "pending", extent),
         ("account", _) => xml.account(&facts, "approved", "active", extent),
@@ -112,14 +123,22 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
 fn mode(action: &str, asked: Option<AuthMode>) -> Result<Mode, NoSample> {
     let keys = if action == "key_created" { 2 } else { 1 };
     match (action, asked) {
-        ("user_key_updated", Some(AuthMode::AppId | AuthMode::Oauth)) => Err(NoSample::OtherMode(AuthMode::UserKey)),
+        ("user_key_updated", Some(AuthMode::AppId | AuthMode::Oauth)) => {
+            Err(NoSample::OtherMode(AuthMode::UserKey))
+        }
         ("key_created" | "key_updated" | "key_deleted", Some(AuthMode::UserKey)) => {
             Err(NoSample::OtherMode(AuthMode::AppId))
         }
         ("key_created" | "key_updated" | "key_deleted", None) | (_, Some(AuthMode::AppId)) => {
-            Ok(Mode::AppId { keys, redirect: false })
+            Ok(Mode::AppId {
+                keys,
+                redirect: false,
+            })
         }
-        (_, Some(AuthMode::Oauth)) => Ok(Mode::AppId { keys, redirect: true }),
+        (_, Some(AuthMode::Oauth)) => Ok(Mode::AppId {
+            keys,
+            redirect: true,
+        }),
         (_, None | Some(AuthMode::UserKey)) => Ok(Mode::UserKey),
     }
 }
@@ -143,7 +162,9 @@ struct Draw(u64);
 
 impl Draw {
     fn nth(&self, n: u64) -> u64 {
-        let mut z = self.0.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self
+            .0
+            .wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -183,8 +204,13 @@ impl Facts {
         let draw = Draw(cx.seed);
         // What has just been created was never updated, and nobody has used it yet.
         let fresh = action == "created";
-        let age = if fresh { 0 } else { DAY_S + draw.nth(20) % (300 * DAY_S) };
-        let earlier = |by_s| rfc3339_seconds(UnixMs(cx.now.0 - duration_ms(Duration::from_secs(by_s))));
+        let age = if fresh {
+            0
+        } else {
+            DAY_S + draw.nth(20) % (300 * DAY_S)
+        };
+        let earlier =
+            |by_s| rfc3339_seconds(UnixMs(cx.now.0 - duration_ms(Duration::from_secs(by_s))));
         Facts {
             account: draw.id(1),
             user: draw.id(2),
@@ -194,7 +220,11 @@ impl Facts {
             application_plan: draw.id(6),
             created_at: earlier(age),
             updated_at: rfc3339_seconds(cx.now),
-            first_traffic_at: if fresh { String::new() } else { earlier(age / 2) },
+            first_traffic_at: if fresh {
+                String::new()
+            } else {
+                earlier(age / 2)
+            },
             user_key: draw.key(30),
             provider_key: draw.key(31),
             application_id: draw.key(32)[..8].to_owned(),
@@ -271,7 +301,12 @@ impl Xml {
                 }
             }
         }
-        self.plan(facts.application_plan, "Basic", "application_plan", Some(facts.service));
+        self.plan(
+            facts.application_plan,
+            "Basic",
+            "application_plan",
+            Some(facts.service),
+        );
         if extent == Extent::Whole {
             self.field("name", "Parcel tracker");
             self.field("description", "Shows customers where their parcels are");
@@ -282,7 +317,11 @@ impl Xml {
 
     /// `service` is for application plans, which also say whether they are custom.
     fn plan(&mut self, id: u64, name: &str, kind: &str, service: Option<u64>) {
-        let custom = if service.is_some() { " custom=\"false\"" } else { "" };
+        let custom = if service.is_some() {
+            " custom=\"false\""
+        } else {
+            ""
+        };
         self.open("plan", &format!("{custom} default=\"true\""));
         self.field("id", &id.to_string());
         self.field("name", name);

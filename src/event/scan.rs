@@ -38,7 +38,11 @@ pub(super) enum Kind<'a> {
     /// `<?xml …?>`; only ever the first.
     Declaration,
     /// A start tag, or an `empty` element's only tag, after which no [`Kind::Close`] comes.
-    Open { name: &'a str, attributes: Vec<Attribute<'a>>, empty: bool },
+    Open {
+        name: &'a str,
+        attributes: Vec<Attribute<'a>>,
+        empty: bool,
+    },
     /// An end tag.
     Close,
     /// Characters as they stand in the text; outside the root element only white space.
@@ -86,7 +90,10 @@ impl<'a> Scanner<'a> {
         let is_plain = text.bytes().fold(true, |all, byte| all & plain(byte));
         let mut unusual = if is_plain { "" } else { text }.char_indices();
         if let Some((at, c)) = unusual.find(|&(_, c)| !is_xml_char(c)) {
-            let problem = format!("the character U+{:04X} is not allowed in XML 1.0", u32::from(c));
+            let problem = format!(
+                "the character U+{:04X} is not allowed in XML 1.0",
+                u32::from(c)
+            );
             return Err(Fault::new(at, problem).within(text));
         }
         if !body.starts_with('<') {
@@ -105,7 +112,10 @@ impl<'a> Scanner<'a> {
 
     fn advance(&mut self) -> Result<Option<Token<'a>>, Fault> {
         let start = self.offset();
-        let event = self.reader.read_event().map_err(|error| self.lexical_fault(&error))?;
+        let event = self
+            .reader
+            .read_event()
+            .map_err(|error| self.lexical_fault(&error))?;
         let span = start..self.offset();
         let raw = &self.text[span.clone()];
         let depth = self.open.len();
@@ -123,13 +133,19 @@ impl<'a> Scanner<'a> {
             }
             Event::GeneralRef(_) => {
                 self.require_root(start)?;
-                Kind::Reference(tag::reference(&raw[1..raw.len() - 1]).map_err(|problem| Fault::new(start, problem))?)
+                Kind::Reference(
+                    tag::reference(&raw[1..raw.len() - 1])
+                        .map_err(|problem| Fault::new(start, problem))?,
+                )
             }
             Event::Comment(_) => comment(raw, start)?,
             Event::PI(_) => instruction(raw, start)?,
             Event::Decl(_) => declaration(self.text, span.clone())?,
             Event::DocType(_) => {
-                return Err(Fault::new(start, "a DOCTYPE is refused: it could define entities"));
+                return Err(Fault::new(
+                    start,
+                    "a DOCTYPE is refused: it could define entities",
+                ));
             }
             Event::Eof => return self.end().map(|()| None),
         };
@@ -144,23 +160,41 @@ impl<'a> Scanner<'a> {
         self.root_seen = true;
         let depth = self.open.len() + 1;
         if depth > self.max_depth {
-            return Err(Fault::new(at, format!("elements nested more than {} deep", self.max_depth)));
+            return Err(Fault::new(
+                at,
+                format!("elements nested more than {} deep", self.max_depth),
+            ));
         }
         let inside = at + 1..span.end - if empty { "/>".len() } else { ">".len() };
         let tag = &self.text[inside.clone()];
         let name_ends = |byte: u8| is_space(char::from(byte)) || byte == b'/';
         let name = &tag[..tag.bytes().position(name_ends).unwrap_or(tag.len())];
         if !is_qname(name) {
-            return Err(Fault::new(at, format!("`{}` is not an element name", shown(name))));
+            return Err(Fault::new(
+                at,
+                format!("`{}` is not an element name", shown(name)),
+            ));
         }
         let attributes = tag::attributes(self.text, inside.start + name.len()..inside.end)?;
         let namespaces_mark = self.namespaces.open(name, at, &attributes)?;
         if empty {
             self.namespaces.close(namespaces_mark);
         } else {
-            self.open.push(Open { name, at, namespaces_mark });
+            self.open.push(Open {
+                name,
+                at,
+                namespaces_mark,
+            });
         }
-        Ok(Token { kind: Kind::Open { name, attributes, empty }, span, depth })
+        Ok(Token {
+            kind: Kind::Open {
+                name,
+                attributes,
+                empty,
+            },
+            span,
+            depth,
+        })
     }
 
     /// quick-xml has compared the names; what is left is to forget the element.
@@ -184,12 +218,19 @@ impl<'a> Scanner<'a> {
     }
 
     fn require_root(&self, at: usize) -> Result<(), Fault> {
-        if self.open.is_empty() { Err(Fault::new(at, "text outside the root element")) } else { Ok(()) }
+        if self.open.is_empty() {
+            Err(Fault::new(at, "text outside the root element"))
+        } else {
+            Ok(())
+        }
     }
 
     fn end(&self) -> Result<(), Fault> {
         match self.open.last() {
-            Some(open) => Err(Fault::new(open.at, format!("`<{}>` is never closed", shown(open.name)))),
+            Some(open) => Err(Fault::new(
+                open.at,
+                format!("`<{}>` is never closed", shown(open.name)),
+            )),
             None if self.root_seen => Ok(()),
             None => Err(Fault::new(self.text.len(), "no root element")),
         }
@@ -199,12 +240,18 @@ impl<'a> Scanner<'a> {
     fn lexical_fault(&self, error: &XmlError) -> Fault {
         let problem = match error {
             XmlError::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
-                format!("expected `</{}>`, found `</{}>`", shown(expected), shown(found))
+                format!(
+                    "expected `</{}>`, found `</{}>`",
+                    shown(expected),
+                    shown(found)
+                )
             }
             XmlError::IllFormed(IllFormedError::UnmatchedEndTag(name)) => {
                 format!("`</{}>` closes nothing", shown(name))
             }
-            XmlError::IllFormed(IllFormedError::UnclosedReference) => "`&` without `;`: write `&amp;`".to_owned(),
+            XmlError::IllFormed(IllFormedError::UnclosedReference) => {
+                "`&` without `;`: write `&amp;`".to_owned()
+            }
             XmlError::IllFormed(other) => other.to_string(),
             XmlError::Syntax(syntax) => syntax.to_string(),
             other => other.to_string(),
@@ -265,38 +312,60 @@ fn instruction<'a>(raw: &str, start: usize) -> Result<Kind<'a>, Fault> {
     let content = &raw["<?".len()..raw.len() - "?>".len()];
     let target = &content[..content.find(is_space).unwrap_or(content.len())];
     if target.eq_ignore_ascii_case("xml") {
-        return Err(Fault::new(start, format!("`<?{target}` is reserved for the XML declaration")));
+        return Err(Fault::new(
+            start,
+            format!("`<?{target}` is reserved for the XML declaration"),
+        ));
     }
     if !is_ncname(target) {
-        return Err(Fault::new(start, format!("`{}` is not a processing instruction's name", shown(target))));
+        return Err(Fault::new(
+            start,
+            format!("`{}` is not a processing instruction's name", shown(target)),
+        ));
     }
     Ok(Kind::Aside)
 }
 
 fn declaration<'a>(text: &str, span: Range<usize>) -> Result<Kind<'a>, Fault> {
     if span.start != 0 {
-        return Err(Fault::new(span.start, "an XML declaration may only stand at the very start"));
+        return Err(Fault::new(
+            span.start,
+            "an XML declaration may only stand at the very start",
+        ));
     }
     let attributes = tag::attributes(text, "<?xml".len()..span.end - "?>".len())?;
     let mut rest = attributes.iter().peekable();
-    if rest.next_if(|a| a.name == "version" && is_version(a.value)).is_none() {
-        return Err(Fault::new(0, "the XML declaration must begin with `version=\"1.0\"`"));
+    if rest
+        .next_if(|a| a.name == "version" && is_version(a.value))
+        .is_none()
+    {
+        return Err(Fault::new(
+            0,
+            "the XML declaration must begin with `version=\"1.0\"`",
+        ));
     }
     rest.next_if(|a| a.name == "encoding" && is_encoding_name(a.value));
     rest.next_if(|a| a.name == "standalone" && matches!(a.value, "yes" | "no"));
     match rest.next() {
-        Some(a) => Err(Fault::new(a.at, format!("`{}` is wrong here in the XML declaration", shown(a.name)))),
+        Some(a) => Err(Fault::new(
+            a.at,
+            format!("`{}` is wrong here in the XML declaration", shown(a.name)),
+        )),
         None => Ok(Kind::Declaration),
     }
 }
 
 /// `VersionNum`: a 1.0 processor reads any 1.x, by the rules of 1.0.
 fn is_version(value: &str) -> bool {
-    value.strip_prefix("1.").is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()))
+    value
+        .strip_prefix("1.")
+        .is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `EncName`.
 fn is_encoding_name(value: &str) -> bool {
     value.starts_with(|c: char| c.is_ascii_alphabetic())
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }

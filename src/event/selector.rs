@@ -90,7 +90,11 @@ impl Selector {
     /// When the document is not well-formed XML, as [`EventError`] has it.
     pub fn find(selectors: &[&Selector], document: &[u8]) -> Result<Vec<Vec<Found>>, EventError> {
         let decoded = decode(document)?;
-        let searches = selectors.iter().map(|selector| Search { selector, open: Vec::new(), found: Vec::new() });
+        let searches = selectors.iter().map(|selector| Search {
+            selector,
+            open: Vec::new(),
+            found: Vec::new(),
+        });
         let mut searches: Vec<Search<'_>> = searches.collect();
         for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
             let kind = token?.kind;
@@ -119,14 +123,20 @@ struct Level {
 impl Search<'_> {
     fn look_at(&mut self, token: &Kind<'_>) {
         match token {
-            Kind::Open { name, attributes, empty } => {
+            Kind::Open {
+                name,
+                attributes,
+                empty,
+            } => {
                 self.enter(name, attributes);
                 if *empty {
                     self.leave();
                 }
             }
             Kind::Close => self.leave(),
-            Kind::Text(text) if text.contains('\r') => self.text(&text.replace("\r\n", "\n").replace('\r', "\n")),
+            Kind::Text(text) if text.contains('\r') => {
+                self.text(&text.replace("\r\n", "\n").replace('\r', "\n"))
+            }
             Kind::Text(text) | Kind::CData(text) => self.text(text),
             Kind::Reference(c) => self.text(c.encode_utf8(&mut [0; 4])),
             Kind::Declaration | Kind::Aside => {}
@@ -142,13 +152,18 @@ impl Search<'_> {
                 self.found[outer] = Found::Elements;
             }
             for (way, fitting) in &mut parent.ways {
-                let Some(step) = steps.get(*way).filter(|step| step.name == name) else { continue };
+                let Some(step) = steps.get(*way).filter(|step| step.name == name) else {
+                    continue;
+                };
                 *fitting += 1;
                 if step.index.is_none_or(|index| index == *fitting) {
                     taken.push(*way + 1);
                 }
             }
-        } else if steps.first().is_some_and(|step| step.name == name && step.index.is_none_or(|index| index == 1)) {
+        } else if steps
+            .first()
+            .is_some_and(|step| step.name == name && step.index.is_none_or(|index| index == 1))
+        {
             // The root's own name in front.
             taken.push(1);
         }
@@ -158,7 +173,10 @@ impl Search<'_> {
         }
         taken.dedup();
         let here = taken.contains(&steps.len());
-        let mut level = Level { ways: taken.into_iter().map(|way| (way, 0)).collect(), collects: None };
+        let mut level = Level {
+            ways: taken.into_iter().map(|way| (way, 0)).collect(),
+            collects: None,
+        };
         if here {
             level.collects = self.select(attributes);
         }
@@ -171,9 +189,12 @@ impl Search<'_> {
             self.found.push(Found::Text(String::new()));
             return Some(self.found.len() - 1);
         };
-        let attribute = attributes.iter().find(|attribute| attribute.name == wanted)?;
+        let attribute = attributes
+            .iter()
+            .find(|attribute| attribute.name == wanted)?;
         // The scanner has resolved it once already, so that it cannot fail.
-        let value = normalized(attribute.value).map_or_else(|_| attribute.value.to_owned(), |value| value.into_owned());
+        let value = normalized(attribute.value)
+            .map_or_else(|_| attribute.value.to_owned(), |value| value.into_owned());
         self.found.push(Found::Text(value));
         None
     }
@@ -200,7 +221,8 @@ mod tests {
         <user role=\"admin\"><email>b@x</email></user></users><empty/></account></object></event>";
 
     fn find(path: &str, document: &str) -> Result<Vec<Found>, EventError> {
-        Selector::find(&[&Selector::parse(path).unwrap()], document.as_bytes()).map(|mut found| found.remove(0))
+        Selector::find(&[&Selector::parse(path).unwrap()], document.as_bytes())
+            .map(|mut found| found.remove(0))
     }
 
     fn found(path: &str) -> Vec<String> {
@@ -214,13 +236,26 @@ mod tests {
 
     #[test]
     fn a_path_leads_down_from_the_root_with_or_without_its_name() {
-        for path in ["type", "event/type", "/event/type", "event[1]/type[1]", "//type"] {
+        for path in [
+            "type",
+            "event/type",
+            "/event/type",
+            "event[1]/type[1]",
+            "//type",
+        ] {
             assert_eq!(found(path), ["account"], "{path}");
         }
         assert_eq!(found("object/account/org_name"), ["A & <B>"]);
         assert_eq!(found("object/account/empty"), [""]);
         assert_eq!(found("object/account"), ["(elements)"]);
-        for path in ["account/org_name", "object", "event/event/type", "type[2]", "object/type", "event[2]/type"] {
+        for path in [
+            "account/org_name",
+            "object",
+            "event/event/type",
+            "type[2]",
+            "object/type",
+            "event[2]/type",
+        ] {
             assert!(!found(path).contains(&"account".to_owned()), "{path}");
         }
     }
@@ -233,7 +268,11 @@ mod tests {
         assert!(found(&format!("{users}[3]/email")).is_empty());
         assert_eq!(found("//email"), ["a@x", "b@x"]);
         assert_eq!(found("//user[2]/email"), ["b@x"]);
-        assert_eq!(found("//email[2]"), [] as [&str; 0], "the second of its parent, and each is the first");
+        assert_eq!(
+            found("//email[2]"),
+            [] as [&str; 0],
+            "the second of its parent, and each is the first"
+        );
     }
 
     #[test]
@@ -249,7 +288,11 @@ mod tests {
         let find = |path: &str, document: &str| find(path, document).unwrap().len();
         assert_eq!(find("//a/a/b", "<a><a><a><b/></a></a><b/></a>"), 1);
         assert_eq!(find("//a/b", "<a><a><b/><b/></a><b/></a>"), 3);
-        assert_eq!(find("a/b", "<a><a><b/></a><b/></a>"), 2, "from the root and below it");
+        assert_eq!(
+            find("a/b", "<a><a><b/></a><b/></a>"),
+            2,
+            "from the root and below it"
+        );
     }
 
     #[test]
@@ -257,7 +300,14 @@ mod tests {
         let selectors = ["//email", "type", "//nothing"].map(|path| Selector::parse(path).unwrap());
         let found = Selector::find(&selectors.each_ref(), DOCUMENT.as_bytes()).unwrap();
         let text = |text: &str| Found::Text(text.to_owned());
-        assert_eq!(found, [vec![text("a@x"), text("b@x")], vec![text("account")], vec![]]);
+        assert_eq!(
+            found,
+            [
+                vec![text("a@x"), text("b@x")],
+                vec![text("account")],
+                vec![]
+            ]
+        );
     }
 
     #[test]
@@ -274,6 +324,10 @@ mod tests {
         let document = format!("<a>{}</a>", "<b><c/></b>".repeat(50_000));
         let begun = std::time::Instant::now();
         assert_eq!(find("//b/c", &document).unwrap().len(), 50_000);
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 }

@@ -59,34 +59,64 @@ fn attribute(text: &str, span: Range<usize>) -> Result<Attribute<'_>, Fault> {
     let name_ends = |byte: u8| is_space(char::from(byte)) || byte == b'=';
     let name = &tail[..tail.bytes().position(name_ends).unwrap_or(tail.len())];
     if !is_qname(name) {
-        return Err(Fault::new(span.start, format!("`{}` is not an attribute name", shown(name))));
+        return Err(Fault::new(
+            span.start,
+            format!("`{}` is not an attribute name", shown(name)),
+        ));
     }
     let equals = skip_space(text, span.start + name.len(), span.end);
     if !text[equals..span.end].starts_with('=') {
-        return Err(Fault::new(span.start, format!("the attribute `{}` has no value", shown(name))));
+        return Err(Fault::new(
+            span.start,
+            format!("the attribute `{}` has no value", shown(name)),
+        ));
     }
     let open = skip_space(text, equals + 1, span.end);
-    let Some(quote) = text[open..span.end].chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        return Err(Fault::new(open, format!("the value of `{}` is not in quotes", shown(name))));
+    let Some(quote) = text[open..span.end]
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\''))
+    else {
+        return Err(Fault::new(
+            open,
+            format!("the value of `{}` is not in quotes", shown(name)),
+        ));
     };
     let start = open + 1;
     let Some(length) = text[start..span.end].find(quote) else {
-        return Err(Fault::new(open, format!("the value of `{}` has no closing quote", shown(name))));
+        return Err(Fault::new(
+            open,
+            format!("the value of `{}` has no closing quote", shown(name)),
+        ));
     };
     let value = &text[start..start + length];
     if let Some(bracket) = value.bytes().position(|byte| byte == b'<') {
         return Err(Fault::new(start + bracket, "`<` in an attribute value"));
     }
-    normalized(value).map_err(|fault| Fault { at: start + fault.at, ..fault })?;
-    Ok(Attribute { name, value, at: span.start, value_span: start..start + length })
+    normalized(value).map_err(|fault| Fault {
+        at: start + fault.at,
+        ..fault
+    })?;
+    Ok(Attribute {
+        name,
+        value,
+        at: span.start,
+        value_span: start..start + length,
+    })
 }
 
 /// Sorted rather than compared in pairs: a tag may hold as many attributes as its author pleases.
 fn refuse_repeated(attributes: &[Attribute<'_>]) -> Result<(), Fault> {
-    let mut sorted: Vec<_> = attributes.iter().map(|attribute| (attribute.name, attribute.at)).collect();
+    let mut sorted: Vec<_> = attributes
+        .iter()
+        .map(|attribute| (attribute.name, attribute.at))
+        .collect();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(Fault::new(pair[1].1, format!("the attribute `{}` stands twice", shown(pair[1].0)))),
+        Some(pair) => Err(Fault::new(
+            pair[1].1,
+            format!("the attribute `{}` stands twice", shown(pair[1].0)),
+        )),
         None => Ok(()),
     }
 }
@@ -96,7 +126,10 @@ fn refuse_repeated(attributes: &[Attribute<'_>]) -> Result<(), Fault> {
 /// # Errors
 /// A reference that is not closed or not [allowed](reference()); its offset is relative to `value`.
 pub(super) fn normalized(value: &str) -> Result<Cow<'_, str>, Fault> {
-    if !value.bytes().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r')) {
+    if !value
+        .bytes()
+        .any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r'))
+    {
         return Ok(Cow::Borrowed(value));
     }
     let mut plain = String::with_capacity(value.len());
@@ -137,16 +170,24 @@ pub(super) fn reference(name: &str) -> Result<char, String> {
     let Some(number) = name.strip_prefix('#') else {
         return Err(format!("unknown entity `&{};`", shown(name)));
     };
-    let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |hex| (hex, 16));
+    let (digits, radix) = number
+        .strip_prefix('x')
+        .map_or((number, 10), |hex| (hex, 16));
     // `from_str_radix` alone would let a sign through.
-    let code = digits.chars().all(|c| c.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok()).flatten();
+    let code = digits
+        .chars()
+        .all(|c| c.is_digit(radix))
+        .then(|| u32::from_str_radix(digits, radix).ok())
+        .flatten();
     code.and_then(char::from_u32)
         .filter(|&c| is_xml_char(c))
         .ok_or_else(|| format!("`&{};` is no character that XML 1.0 allows", shown(name)))
 }
 
 fn skip_space(text: &str, from: usize, to: usize) -> usize {
-    let space = text[from..to].bytes().position(|byte| !is_space(char::from(byte)));
+    let space = text[from..to]
+        .bytes()
+        .position(|byte| !is_space(char::from(byte)));
     space.map_or(to, |length| from + length)
 }
 
@@ -164,7 +205,10 @@ mod tests {
     fn reads_attributes() {
         assert_eq!(read(""), Ok(vec![]));
         assert_eq!(read(" \t"), Ok(vec![]));
-        assert_eq!(read(" a='1' \n b = \"it's &lt;\" "), Ok(vec![("a", "1"), ("b", "it's &lt;")]));
+        assert_eq!(
+            read(" a='1' \n b = \"it's &lt;\" "),
+            Ok(vec![("a", "1"), ("b", "it's &lt;")])
+        );
     }
 
     #[test]
@@ -182,7 +226,10 @@ mod tests {
             (" a='<'", "4: `<` in an attribute value"),
             (" a='x&b'", "5: `&` without `;`: write `&amp;`"),
             (" a='&b;'", "4: unknown entity `&b;`"),
-            (" b='' a='1' c='' a='2'", "17: the attribute `a` stands twice"),
+            (
+                " b='' a='1' c='' a='2'",
+                "17: the attribute `a` stands twice",
+            ),
             (" /", "1: `/` is not an attribute name"),
         ] {
             assert_eq!(read(text), Err(message.to_owned()), "{text}");
@@ -191,12 +238,30 @@ mod tests {
 
     #[test]
     fn character_references() {
-        for (name, c) in [("#65", 'A'), ("#x41", 'A'), ("#x10FFFF", char::MAX), ("#13", '\r'), ("#000000000065", 'A')] {
+        for (name, c) in [
+            ("#65", 'A'),
+            ("#x41", 'A'),
+            ("#x10FFFF", char::MAX),
+            ("#13", '\r'),
+            ("#000000000065", 'A'),
+        ] {
             assert_eq!(reference(name), Ok(c), "{name}");
         }
-        for name in
-            ["#0", "#x1F", "#xFFFF", "#xD800", "#x110000", "#", "#x", "#+65", "#X41", "#99999999999", "#6a", "nbsp", ""]
-        {
+        for name in [
+            "#0",
+            "#x1F",
+            "#xFFFF",
+            "#xD800",
+            "#x110000",
+            "#",
+            "#x",
+            "#+65",
+            "#X41",
+            "#99999999999",
+            "#6a",
+            "nbsp",
+            "",
+        ] {
             assert!(reference(name).is_err(), "{name}");
         }
     }
@@ -204,6 +269,9 @@ mod tests {
     #[test]
     fn values_are_normalized() {
         assert_eq!(normalized("a\r\nb\tc&#10;d").unwrap(), "a b c\nd");
-        assert!(matches!(normalized("plain").unwrap(), Cow::Borrowed("plain")));
+        assert!(matches!(
+            normalized("plain").unwrap(),
+            Cow::Borrowed("plain")
+        ));
     }
 }

@@ -9,31 +9,79 @@ fn refusal(text: &str) -> String {
 #[test]
 fn refuses_what_quick_xml_lets_through() {
     for (text, message) in [
-        ("<a>\0</a>", "line 1, column 4: the character U+0000 is not allowed in XML 1.0"),
-        ("<a b='\u{1B}'/>", "line 1, column 7: the character U+001B is not allowed in XML 1.0"),
-        ("<a><!--\u{FFFF}--></a>", "line 1, column 8: the character U+FFFF is not allowed in XML 1.0"),
-        ("<a>&#0;</a>", "line 1, column 4: `&#0;` is no character that XML 1.0 allows"),
-        ("<a b='&#x1F;'/>", "line 1, column 7: `&#x1F;` is no character that XML 1.0 allows"),
+        (
+            "<a>\0</a>",
+            "line 1, column 4: the character U+0000 is not allowed in XML 1.0",
+        ),
+        (
+            "<a b='\u{1B}'/>",
+            "line 1, column 7: the character U+001B is not allowed in XML 1.0",
+        ),
+        (
+            "<a><!--\u{FFFF}--></a>",
+            "line 1, column 8: the character U+FFFF is not allowed in XML 1.0",
+        ),
+        (
+            "<a>&#0;</a>",
+            "line 1, column 4: `&#0;` is no character that XML 1.0 allows",
+        ),
+        (
+            "<a b='&#x1F;'/>",
+            "line 1, column 7: `&#x1F;` is no character that XML 1.0 allows",
+        ),
         ("<a>&nbsp;</a>", "line 1, column 4: unknown entity `&nbsp;`"),
-        ("<a>&b</a>", "line 1, column 4: `&` without `;`: write `&amp;`"),
-        ("<a>\n<1/></a>", "line 2, column 1: `1` is not an element name"),
-        ("<a b='1' b='2'/>", "line 1, column 10: the attribute `b` stands twice"),
+        (
+            "<a>&b</a>",
+            "line 1, column 4: `&` without `;`: write `&amp;`",
+        ),
+        (
+            "<a>\n<1/></a>",
+            "line 2, column 1: `1` is not an element name",
+        ),
+        (
+            "<a b='1' b='2'/>",
+            "line 1, column 10: the attribute `b` stands twice",
+        ),
         ("<a b/>", "line 1, column 4: the attribute `b` has no value"),
-        ("<a b=c/>", "line 1, column 6: the value of `b` is not in quotes"),
+        (
+            "<a b=c/>",
+            "line 1, column 6: the value of `b` is not in quotes",
+        ),
         ("<a b='<'/>", "line 1, column 7: `<` in an attribute value"),
-        ("<a>]]></a>", "line 1, column 4: `]]>` in text: write `]]&gt;`"),
+        (
+            "<a>]]></a>",
+            "line 1, column 4: `]]>` in text: write `]]&gt;`",
+        ),
         ("<a><!-- -- --></a>", "line 1, column 9: `--` in a comment"),
         ("<a><!-- ---></a>", "line 1, column 9: `--` in a comment"),
-        ("<a><?XmL b?></a>", "line 1, column 4: `<?XmL` is reserved for the XML declaration"),
-        ("<a><?1 b?></a>", "line 1, column 4: `1` is not a processing instruction's name"),
-        ("<a><?xml version='1.0'?></a>", "line 1, column 4: an XML declaration may only stand at the very start"),
-        ("<?xml?><a/>", "line 1, column 1: the XML declaration must begin with `version=\"1.0\"`"),
-        ("<?xml version='2.0'?><a/>", "line 1, column 1: the XML declaration must begin with `version=\"1.0\"`"),
+        (
+            "<a><?XmL b?></a>",
+            "line 1, column 4: `<?XmL` is reserved for the XML declaration",
+        ),
+        (
+            "<a><?1 b?></a>",
+            "line 1, column 4: `1` is not a processing instruction's name",
+        ),
+        (
+            "<a><?xml version='1.0'?></a>",
+            "line 1, column 4: an XML declaration may only stand at the very start",
+        ),
+        (
+            "<?xml?><a/>",
+            "line 1, column 1: the XML declaration must begin with `version=\"1.0\"`",
+        ),
+        (
+            "<?xml version='2.0'?><a/>",
+            "line 1, column 1: the XML declaration must begin with `version=\"1.0\"`",
+        ),
         (
             "<?xml version='1.0' standalone='maybe'?><a/>",
             "line 1, column 21: `standalone` is wrong here in the XML declaration",
         ),
-        ("<a></a b='1'>", "line 1, column 4: expected `</a>`, found `</a b='1'>`"),
+        (
+            "<a></a b='1'>",
+            "line 1, column 4: expected `</a>`, found `</a b='1'>`",
+        ),
     ] {
         assert_eq!(refusal(text), message, "{text}");
     }
@@ -51,19 +99,46 @@ fn namespaces_must_be_declared_and_make_sense() {
         assert!(roxmltree::Document::parse(valid).is_ok(), "{valid}");
     }
     for (text, message) in [
-        ("<p:a/>", "line 1, column 1: the namespace prefix `p` is not declared"),
-        ("<a p:x='1'/>", "line 1, column 4: the namespace prefix `p` is not declared"),
-        ("<a><b xmlns:p='u'/><p:c/></a>", "line 1, column 20: the namespace prefix `p` is not declared"),
-        ("<a><b xmlns:p='u'></b><p:c/></a>", "line 1, column 23: the namespace prefix `p` is not declared"),
+        (
+            "<p:a/>",
+            "line 1, column 1: the namespace prefix `p` is not declared",
+        ),
+        (
+            "<a p:x='1'/>",
+            "line 1, column 4: the namespace prefix `p` is not declared",
+        ),
+        (
+            "<a><b xmlns:p='u'/><p:c/></a>",
+            "line 1, column 20: the namespace prefix `p` is not declared",
+        ),
+        (
+            "<a><b xmlns:p='u'></b><p:c/></a>",
+            "line 1, column 23: the namespace prefix `p` is not declared",
+        ),
         (
             "<a xmlns:p='u' xmlns:q='&#117;' p:x='1' q:x='2'/>",
             "line 1, column 41: the attribute `x` stands twice in one namespace",
         ),
-        ("<a xmlns:p=''/>", "line 1, column 4: the prefix `p` is bound to nothing"),
-        ("<a xmlns:xmlns='u'/>", "line 1, column 4: the prefix `xmlns` cannot be declared"),
-        ("<a xmlns:xml='u'/>", "line 1, column 4: the prefix `xml` cannot be bound to another namespace"),
-        ("<xmlns:a/>", "line 1, column 1: the prefix `xmlns` is reserved for declarations"),
-        ("<a:b:c xmlns:a='u'/>", "line 1, column 1: `a:b:c` is not an element name"),
+        (
+            "<a xmlns:p=''/>",
+            "line 1, column 4: the prefix `p` is bound to nothing",
+        ),
+        (
+            "<a xmlns:xmlns='u'/>",
+            "line 1, column 4: the prefix `xmlns` cannot be declared",
+        ),
+        (
+            "<a xmlns:xml='u'/>",
+            "line 1, column 4: the prefix `xml` cannot be bound to another namespace",
+        ),
+        (
+            "<xmlns:a/>",
+            "line 1, column 1: the prefix `xmlns` is reserved for declarations",
+        ),
+        (
+            "<a:b:c xmlns:a='u'/>",
+            "line 1, column 1: `a:b:c` is not an element name",
+        ),
     ] {
         assert_eq!(refusal(text), message, "{text}");
     }
@@ -73,7 +148,10 @@ fn namespaces_must_be_declared_and_make_sense() {
 fn a_doctype_is_refused_whatever_is_in_it() {
     let laughs = "<?xml version='1.0'?>\n<!DOCTYPE lolz [<!ENTITY lol 'lol'>\
                   <!ENTITY l2 '&lol;&lol;&lol;&lol;'>]>\n<lolz>&l2;</lolz>";
-    assert_eq!(refusal(laughs), "line 2, column 1: a DOCTYPE is refused: it could define entities");
+    assert_eq!(
+        refusal(laughs),
+        "line 2, column 1: a DOCTYPE is refused: it could define entities"
+    );
     for text in [
         "<!DOCTYPE a><a/>",
         "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
@@ -82,7 +160,10 @@ fn a_doctype_is_refused_whatever_is_in_it() {
         "<!DOCTYPE a [<!ENTITY",
     ] {
         assert!(Object::parse(text.as_bytes()).is_err(), "{text}");
-        assert!(Event::from_document(text.as_bytes().to_vec()).is_err(), "{text}");
+        assert!(
+            Event::from_document(text.as_bytes().to_vec()).is_err(),
+            "{text}"
+        );
         assert!(pretty(text.as_bytes()).is_err(), "{text}");
     }
 }
@@ -92,15 +173,28 @@ fn depth_is_limited_without_recursion() {
     let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
     let deepest = Object::parse(nested(MAX_DEPTH).as_bytes()).unwrap();
     let event = Event::build("a", "b", &deepest, Compat::Documented).unwrap();
-    assert_eq!(Event::from_document(event.bytes().to_vec()), Ok(event.clone()));
+    assert_eq!(
+        Event::from_document(event.bytes().to_vec()),
+        Ok(event.clone())
+    );
     assert!(pretty(event.bytes()).is_ok());
 
     for depth in [MAX_DEPTH + 1, 100_000] {
-        assert_eq!(refusal(&nested(depth)), "line 1, column 3001: elements nested more than 1000 deep");
+        assert_eq!(
+            refusal(&nested(depth)),
+            "line 1, column 3001: elements nested more than 1000 deep"
+        );
     }
     assert!(refusal(&"<a>".repeat(100_000)).ends_with("elements nested more than 1000 deep"));
     let path = vec!["a"; MAX_DEPTH].join("/");
-    assert!(deepest.clone().set(&path, "").unwrap_err().to_string().ends_with("elements nested more than 1000 deep"));
+    assert!(
+        deepest
+            .clone()
+            .set(&path, "")
+            .unwrap_err()
+            .to_string()
+            .ends_with("elements nested more than 1000 deep")
+    );
 }
 
 #[test]

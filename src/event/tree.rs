@@ -62,8 +62,9 @@ impl Element {
 
     /// Without the white space between its elements, if it has no other text.
     fn settled(mut self, preserve: bool) -> Element {
-        let only_blanks =
-            |node: &Node| matches!(node, Node::Element(_)) || matches!(node, Node::Text(t) if is_blank(t));
+        let only_blanks = |node: &Node| {
+            matches!(node, Node::Element(_)) || matches!(node, Node::Text(t) if is_blank(t))
+        };
         if !preserve && self.elements().next().is_some() && self.content.iter().all(only_blanks) {
             self.content.retain(|node| matches!(node, Node::Element(_)));
         }
@@ -81,11 +82,21 @@ pub fn tree(document: &[u8]) -> Result<Element, EventError> {
     let mut root = Element::default();
     for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
         let closed = match token?.kind {
-            Kind::Open { name, attributes, empty } => {
+            Kind::Open {
+                name,
+                attributes,
+                empty,
+            } => {
                 let around = open.last().is_some_and(|(_, preserve)| *preserve);
-                let space = attributes.iter().find(|attribute| attribute.name == "xml:space");
+                let space = attributes
+                    .iter()
+                    .find(|attribute| attribute.name == "xml:space");
                 let preserve = space.map_or(around, |space| space.value == "preserve");
-                let element = Element { name: name.to_owned(), attributes: sorted(&attributes), content: Vec::new() };
+                let element = Element {
+                    name: name.to_owned(),
+                    attributes: sorted(&attributes),
+                    content: Vec::new(),
+                };
                 open.push((element, preserve));
                 if empty { open.pop() } else { None }
             }
@@ -105,7 +116,9 @@ pub fn tree(document: &[u8]) -> Result<Element, EventError> {
             }
             Kind::Declaration | Kind::Aside => None,
         };
-        let Some((element, preserve)) = closed else { continue };
+        let Some((element, preserve)) = closed else {
+            continue;
+        };
         let element = element.settled(preserve);
         match open.last_mut() {
             Some((around, _)) => around.content.push(Node::Element(element)),
@@ -117,8 +130,13 @@ pub fn tree(document: &[u8]) -> Result<Element, EventError> {
 
 fn sorted(attributes: &[Attribute<'_>]) -> Vec<(String, String)> {
     // The scanner has read each value already, and refused those that cannot be.
-    let value = |a: &Attribute<'_>| normalized(a.value).map_or_else(|_| a.value.to_owned(), |value| value.into_owned());
-    let mut sorted: Vec<_> = attributes.iter().map(|a| (a.name.to_owned(), value(a))).collect();
+    let value = |a: &Attribute<'_>| {
+        normalized(a.value).map_or_else(|_| a.value.to_owned(), |value| value.into_owned())
+    };
+    let mut sorted: Vec<_> = attributes
+        .iter()
+        .map(|a| (a.name.to_owned(), value(a)))
+        .collect();
     sorted.sort_unstable();
     sorted
 }
@@ -134,9 +152,15 @@ mod tests {
     #[test]
     fn spellings_of_one_meaning() {
         for (one, other) in [
-            ("<a x='1' y='2'/>", "<?xml version=\"1.0\"?>\n<a y=\"2\"  x = \"&#49;\"></a>\n"),
+            (
+                "<a x='1' y='2'/>",
+                "<?xml version=\"1.0\"?>\n<a y=\"2\"  x = \"&#49;\"></a>\n",
+            ),
             ("<a><b>1</b><c/></a>", "<a>\n  <b>1</b>\n  <c></c>\n</a>"),
-            ("<a>x &lt; y &amp; é</a>", "<a>x <![CDATA[< y &]]> &#xe9;</a>"),
+            (
+                "<a>x &lt; y &amp; é</a>",
+                "<a>x <![CDATA[< y &]]> &#xe9;</a>",
+            ),
             ("<a>1\n2</a>", "<a>1\r\n2</a>"),
             ("<a>12</a>", "<a>1<!-- c -->2<?p i?></a>"),
         ] {
@@ -153,7 +177,10 @@ mod tests {
             ("<a> </a>", "<a/>"),
             ("<a><b/><c/></a>", "<a><c/><b/></a>"),
             ("<p>x <b/> y</p>", "<p>x<b/>y</p>"),
-            ("<a xml:space='preserve'> <b> <c/></b></a>", "<a xml:space='preserve'> <b><c/></b></a>"),
+            (
+                "<a xml:space='preserve'> <b> <c/></b></a>",
+                "<a xml:space='preserve'> <b><c/></b></a>",
+            ),
             ("<a x=''/>", "<a/>"),
         ] {
             assert!(!same(one, other), "{one} {other}");

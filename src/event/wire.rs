@@ -61,9 +61,14 @@ pub fn carried(body: &[u8]) -> Cow<'_, [u8]> {
     let value = body.split(|byte| *byte == b'&').find_map(|pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-        FIELD.iter().any(|field| name.eq_ignore_ascii_case(field)).then_some(value)
+        FIELD
+            .iter()
+            .any(|field| name.eq_ignore_ascii_case(field))
+            .then_some(value)
     });
-    value.map_or(Cow::Borrowed(body), |value| Cow::Owned(safe_url::form_decoded_bytes(value)))
+    value.map_or(Cow::Borrowed(body), |value| {
+        Cow::Owned(safe_url::form_decoded_bytes(value))
+    })
 }
 
 #[cfg(test)]
@@ -74,8 +79,7 @@ mod tests {
     #[test]
     fn the_form_and_the_plain_body_carry_the_same_document() {
         let document = "<event><name>a &amp; b+c = é</name></event>";
-        let form =
-            "utf8=1&params%5bxml%5D=%3Cevent%3E%3Cname%3Ea+%26amp%3B+b%2Bc+%3D+%C3%A9%3C%2Fname%3E%3C%2Fevent%3E&x=";
+        let form = "utf8=1&params%5bxml%5D=%3Cevent%3E%3Cname%3Ea+%26amp%3B+b%2Bc+%3D+%C3%A9%3C%2Fname%3E%3C%2Fevent%3E&x=";
         assert_eq!(carried(form.as_bytes()), document.as_bytes());
         assert_eq!(carried(document.as_bytes()), document.as_bytes());
         assert_eq!(&*carried(b"params[xml]=<a/>"), b"<a/>");
@@ -85,12 +89,22 @@ mod tests {
     fn a_document_goes_out_as_it_is_or_as_the_one_field_of_a_form() {
         let document = "<a>é +&</a>\n".as_bytes();
         assert_eq!(&*Wire::Xml.body(document), document);
-        assert_eq!(&*Wire::Form.body(document), b"params[xml]=%3Ca%3E%C3%A9+%2B%26%3C%2Fa%3E%0A");
+        assert_eq!(
+            &*Wire::Form.body(document),
+            b"params[xml]=%3Ca%3E%C3%A9+%2B%26%3C%2Fa%3E%0A"
+        );
     }
 
     #[test]
     fn anything_else_is_left_as_it_is() {
-        for body in [&b""[..], b"a=1&b=2", b"params[xml]", b"\xff\x00", b"{\"params[xml]\":\"=\"}", b"xparams[xml]=1"] {
+        for body in [
+            &b""[..],
+            b"a=1&b=2",
+            b"params[xml]",
+            b"\xff\x00",
+            b"{\"params[xml]\":\"=\"}",
+            b"xparams[xml]=1",
+        ] {
             assert_eq!(&*carried(body), body);
         }
     }

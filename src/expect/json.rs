@@ -17,7 +17,10 @@ pub fn looks_like(body: &[u8]) -> bool {
 /// When it is not JSON, in words.
 pub fn find(selectors: &[&Selector], body: &[u8]) -> Result<Vec<Vec<Found>>, String> {
     let root: Value = serde_json::from_slice(body).map_err(|e| format!("not JSON: {e}"))?;
-    Ok(selectors.iter().map(|selector| find_in(&root, selector)).collect())
+    Ok(selectors
+        .iter()
+        .map(|selector| find_in(&root, selector))
+        .collect())
 }
 
 fn find_in(root: &Value, selector: &Selector) -> Vec<Found> {
@@ -57,9 +60,13 @@ fn anywhere(value: &Value, steps: &[Step], found: &mut Vec<Found>) {
     match value {
         Value::Object(members) => {
             follow(value, steps, found);
-            members.values().for_each(|member| anywhere(member, steps, found));
+            members
+                .values()
+                .for_each(|member| anywhere(member, steps, found));
         }
-        Value::Array(values) => values.iter().for_each(|value| anywhere(value, steps, found)),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| anywhere(value, steps, found)),
         _ => {}
     }
 }
@@ -69,7 +76,9 @@ mod tests {
     use super::*;
 
     fn found(path: &str, body: &str) -> Vec<String> {
-        let found = find(&[&Selector::parse(path).unwrap()], body.as_bytes()).unwrap().remove(0);
+        let found = find(&[&Selector::parse(path).unwrap()], body.as_bytes())
+            .unwrap()
+            .remove(0);
         let text = |found| match found {
             Found::Text(text) => text,
             Found::Elements => "(object)".to_owned(),
@@ -90,7 +99,14 @@ mod tests {
         assert_eq!(found("data/id[1]", body), ["5"]);
         assert_eq!(found("data", body), ["(object)"]);
         assert_eq!(found("//email", body), ["a", "b"]);
-        for nothing in ["id", "data/users[3]/email", "data/id[2]", "data/id/x", "data/@id", "email"] {
+        for nothing in [
+            "id",
+            "data/users[3]/email",
+            "data/id[2]",
+            "data/id/x",
+            "data/@id",
+            "email",
+        ] {
             assert_eq!(found(nothing, body), [] as [&str; 0], "{nothing}");
         }
         assert_eq!(found("id", r#"[{"id":1},{"id":2}]"#), ["1", "2"]);
@@ -99,7 +115,11 @@ mod tests {
     #[test]
     fn what_is_not_json_is_said() {
         assert!(looks_like(b" \n[1]") && !looks_like(b"<a/>") && !looks_like(b""));
-        assert!(find(&[&Selector::parse("a").unwrap()], b"{\"a\":").unwrap_err().starts_with("not JSON: "));
+        assert!(
+            find(&[&Selector::parse("a").unwrap()], b"{\"a\":")
+                .unwrap_err()
+                .starts_with("not JSON: ")
+        );
         let deep = "[".repeat(100_000);
         assert!(find(&[&Selector::parse("a").unwrap()], deep.as_bytes()).is_err());
     }

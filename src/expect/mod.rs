@@ -54,11 +54,23 @@ impl Expectation {
         if capture.malformed {
             unmet.push("it is malformed, or was not taken in whole".to_owned());
         }
-        unmet.extend(self.method.as_deref().and_then(|method| wrong_method(method, capture)));
+        unmet.extend(
+            self.method
+                .as_deref()
+                .and_then(|method| wrong_method(method, capture)),
+        );
         unmet.extend(self.wrong_event(body));
         unmet.extend(self.wrong_fields(&event::carried(&body.bytes)));
-        unmet.extend(self.headers.iter().filter_map(|header| header.wrong_in(capture)));
-        unmet.extend(self.secrets.iter().filter_map(|(name, value)| wrong_secret(name, value, capture)));
+        unmet.extend(
+            self.headers
+                .iter()
+                .filter_map(|header| header.wrong_in(capture)),
+        );
+        unmet.extend(
+            self.secrets
+                .iter()
+                .filter_map(|(name, value)| wrong_secret(name, value, capture)),
+        );
         unmet
     }
 
@@ -81,9 +93,11 @@ impl Expectation {
                 };
                 fields.zip(found).filter_map(wrong).collect()
             }
-            Err(reason) => {
-                fields.map(|(selector, _)| format!("{} cannot be found: {reason}", quoted(selector.as_str()))).collect()
-            }
+            Err(reason) => fields
+                .map(|(selector, _)| {
+                    format!("{} cannot be found: {reason}", quoted(selector.as_str()))
+                })
+                .collect(),
         }
     }
 
@@ -95,7 +109,11 @@ impl Expectation {
 
     /// The values that no output may show.
     pub fn secret_values(&self) -> impl Iterator<Item = &Secret> {
-        let headers = self.headers.iter().filter(|header| !header.public).map(|header| &header.value);
+        let headers = self
+            .headers
+            .iter()
+            .filter(|header| !header.public)
+            .map(|header| &header.value);
         headers.chain(self.secrets.iter().map(|(_, value)| value))
     }
 
@@ -108,17 +126,25 @@ impl Expectation {
         }
         let (event_type, action) = Event::names(&event::carried(&body.bytes)).unzip();
         let came = event_type.as_ref();
-        let pairs = [("type", &self.event_type, event_type.as_ref()), ("action", &self.action, action.as_ref())];
+        let pairs = [
+            ("type", &self.event_type, event_type.as_ref()),
+            ("action", &self.action, action.as_ref()),
+        ];
         let mut why = came.is_none().then(|| why_no_event(&body.bytes));
-        let wrong = pairs.into_iter().filter_map(|(what, expected, came)| match (expected, came) {
-            (Some(expected), Some(came)) if expected != came => {
-                Some(format!("{what} is {}, not {}", quoted(came), quoted(expected)))
-            }
-            (Some(_), None) => {
-                Some(why.take().map_or_else(|| format!("it has no {what}"), |why| format!("it has no {what}: {why}")))
-            }
-            _ => None,
-        });
+        let wrong = pairs
+            .into_iter()
+            .filter_map(|(what, expected, came)| match (expected, came) {
+                (Some(expected), Some(came)) if expected != came => Some(format!(
+                    "{what} is {}, not {}",
+                    quoted(came),
+                    quoted(expected)
+                )),
+                (Some(_), None) => Some(why.take().map_or_else(
+                    || format!("it has no {what}"),
+                    |why| format!("it has no {what}: {why}"),
+                )),
+                _ => None,
+            });
         wrong.collect()
     }
 }
@@ -131,23 +157,49 @@ fn why_no_event(body: &[u8]) -> String {
         Ok(_) => return "its body was not read as an event".to_owned(),
     };
     // What is XML says so itself.
-    let no_event = if reason.starts_with("not an event") { "" } else { "no event: " };
+    let no_event = if reason.starts_with("not an event") {
+        ""
+    } else {
+        "no event: "
+    };
     format!("its body is {no_event}{reason}")
 }
 
 /// What is expected, in words: ``type `account`, action `created`, `//org_name` = `Acme` ``.
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [("method", &self.method), ("type", &self.event_type), ("action", &self.action)];
-        let mut words: Vec<String> =
-            named.iter().filter_map(|(what, word)| Some(format!("{what} {}", quoted(word.as_ref()?)))).collect();
-        words.extend(self.matches.iter().map(|(path, value)| format!("{} = {}", quoted(path.as_str()), quoted(value))));
+        let named = [
+            ("method", &self.method),
+            ("type", &self.event_type),
+            ("action", &self.action),
+        ];
+        let mut words: Vec<String> = named
+            .iter()
+            .filter_map(|(what, word)| Some(format!("{what} {}", quoted(word.as_ref()?))))
+            .collect();
+        words.extend(
+            self.matches
+                .iter()
+                .map(|(path, value)| format!("{} = {}", quoted(path.as_str()), quoted(value))),
+        );
         words.extend(self.headers.iter().map(|header| match header.public {
-            true => format!("header {} = {}", quoted(&header.name), quoted(header.value.expose())),
+            true => format!(
+                "header {} = {}",
+                quoted(&header.name),
+                quoted(header.value.expose())
+            ),
             false => format!("header {}", quoted(&header.name)),
         }));
-        words.extend(self.secrets.iter().map(|(name, _)| format!("secret {}", quoted(name))));
-        if words.is_empty() { f.write_str("any request") } else { f.write_str(&words.join(", ")) }
+        words.extend(
+            self.secrets
+                .iter()
+                .map(|(name, _)| format!("secret {}", quoted(name))),
+        );
+        if words.is_empty() {
+            f.write_str("any request")
+        } else {
+            f.write_str(&words.join(", "))
+        }
     }
 }
 
@@ -165,7 +217,11 @@ impl ExpectedHeader {
             Some(_) if !self.public => format!("header {name} has another value"),
             Some(value) => {
                 let came = String::from_utf8_lossy(value);
-                format!("header {name} is {}, not {}", quoted(&came), quoted(self.value.expose()))
+                format!(
+                    "header {name} is {}, not {}",
+                    quoted(&came),
+                    quoted(self.value.expose())
+                )
             }
         })
     }
@@ -173,11 +229,16 @@ impl ExpectedHeader {
 
 fn wrong_method(expected: &str, capture: &Capture) -> Option<String> {
     let came = capture.method();
-    (!came.eq_ignore_ascii_case(expected)).then(|| format!("method is {}, not {}", quoted(came), quoted(expected)))
+    (!came.eq_ignore_ascii_case(expected))
+        .then(|| format!("method is {}, not {}", quoted(came), quoted(expected)))
 }
 
 fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<String> {
-    let pairs = capture.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let pairs = capture
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let values: Vec<String> = pairs
         .filter(|(given, _)| form_decoded(given.as_bytes()) == name)
         .map(|(_, value)| form_decoded(value.as_bytes()))
@@ -187,11 +248,20 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
         return Some(format!("secret parameter {name} is missing"));
     }
     // Given twice, a receiver may take either.
-    let right = values.iter().filter(|value| expected.is(value.as_bytes())).count() == values.len();
+    let right = values
+        .iter()
+        .filter(|value| expected.is(value.as_bytes()))
+        .count()
+        == values.len();
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 
-fn wrong_field(selector: &Selector, expected: &str, found: &[Found], is_json: bool) -> Option<String> {
+fn wrong_field(
+    selector: &Selector,
+    expected: &str,
+    found: &[Found],
+    is_json: bool,
+) -> Option<String> {
     let path = quoted(selector.as_str());
     let fits = |found: &Found| match found {
         Found::Text(text) => text == expected || text.trim() == expected.trim(),

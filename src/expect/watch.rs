@@ -124,7 +124,9 @@ impl Watch<'_> {
         loop {
             let left = deadline.saturating_sub(self.clock.elapsed());
             let arrival = arrivals.next(left.min(GRAIN))?;
-            let quiet = arrival.as_ref().is_none_or(|arrival| self.is_late(arrival, deadline));
+            let quiet = arrival
+                .as_ref()
+                .is_none_or(|arrival| self.is_late(arrival, deadline));
             if let Some(arrival) = arrival.filter(|_| !quiet) {
                 self.take(arrival, &mut seen, observer);
             }
@@ -149,7 +151,9 @@ impl Watch<'_> {
     /// Whether it was received after the deadline. When it was received, the time of day says, which may have been set since
     /// the wait began: the deadline is at what it says now, less what has passed since.
     fn is_late(&self, arrival: &Arrival, deadline: Duration) -> bool {
-        let Some(over) = self.clock.elapsed().checked_sub(deadline) else { return false };
+        let Some(over) = self.clock.elapsed().checked_sub(deadline) else {
+            return false;
+        };
         let ended = UnixMs(self.clock.now().0.saturating_sub(duration_ms(over)));
         matches!(arrival, Arrival::Kept(kept) if kept.caught.capture.received_at > ended)
     }
@@ -167,7 +171,11 @@ impl Watch<'_> {
         if unmet.is_empty() {
             seen.matched += 1;
             observer.matched(&kept.caught, &kept.body);
-        } else if seen.nearest.as_ref().is_none_or(|nearest| unmet.len() <= nearest.unmet.len()) {
+        } else if seen
+            .nearest
+            .as_ref()
+            .is_none_or(|nearest| unmet.len() <= nearest.unmet.len())
+        {
             seen.nearest = Some(Miss { kept, unmet });
         }
     }

@@ -15,9 +15,15 @@ const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr
      answer_status, answer_duration_ms, answer_note, body_size, head";
 
 /// A bin, its captures counted: over an index, and only when somebody asks.
-const BIN: &str = "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
+const BIN: &str =
+    "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
 
-pub(super) fn insert_bin(tx: &Transaction<'_>, name: &str, private: bool, now: UnixMs) -> rusqlite::Result<()> {
+pub(super) fn insert_bin(
+    tx: &Transaction<'_>,
+    name: &str,
+    private: bool,
+    now: UnixMs,
+) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO bins (name, private, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
     )?
@@ -28,13 +34,17 @@ pub(super) fn insert_bin(tx: &Transaction<'_>, name: &str, private: bool, now: U
 /// To be called before anything is deleted that might be the newest capture.
 fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let newest = newest_id(tx)?;
-    tx.execute("UPDATE capture_ids SET newest_deleted = ?1 WHERE newest_deleted < ?1", [newest])?;
+    tx.execute(
+        "UPDATE capture_ids SET newest_deleted = ?1 WHERE newest_deleted < ?1",
+        [newest],
+    )?;
     Ok(())
 }
 
 /// The greatest id that a capture has or had.
 pub(super) fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
-    let sql = "SELECT max(newest_deleted, (SELECT coalesce(max(id), 0) FROM captures)) FROM capture_ids";
+    let sql =
+        "SELECT max(newest_deleted, (SELECT coalesce(max(id), 0) FROM captures)) FROM capture_ids";
     tx.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
@@ -45,7 +55,11 @@ impl Journal {
     /// [`StoreError`].
     pub fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, StoreError> {
         let (sql, values) = select(query);
-        self.read(|conn| conn.prepare_cached(&sql)?.query_map(params_from_iter(values), caught)?.collect())
+        self.read(|conn| {
+            conn.prepare_cached(&sql)?
+                .query_map(params_from_iter(values), caught)?
+                .collect()
+        })
     }
 
     /// A capture with its body; none if there is no such id.
@@ -56,7 +70,15 @@ impl Journal {
         let sql = format!(
             "SELECT {COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
         );
-        let read = |row: &Row<'_>| Ok((caught(row)?, Body { bytes: row.get(13)?, wire: row.get(14)? }));
+        let read = |row: &Row<'_>| {
+            Ok((
+                caught(row)?,
+                Body {
+                    bytes: row.get(13)?,
+                    wire: row.get(14)?,
+                },
+            ))
+        };
         self.read(|conn| conn.prepare_cached(&sql)?.query_row([id], read).optional())
     }
 
@@ -66,7 +88,8 @@ impl Journal {
     /// [`StoreError`].
     pub fn newest_capture(&self) -> Result<i64, StoreError> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT coalesce(max(id), 0) FROM captures")?.query_row([], |row| row.get(0))
+            conn.prepare_cached("SELECT coalesce(max(id), 0) FROM captures")?
+                .query_row([], |row| row.get(0))
         })
     }
 
@@ -78,8 +101,9 @@ impl Journal {
         self.write_and_checkpoint(|tx| {
             remember_newest(tx)?;
             let mut statement = tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
-            let deleted =
-                ids.iter().try_fold(0, |deleted, id| Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?))?;
+            let deleted = ids.iter().try_fold(0, |deleted, id| {
+                Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?)
+            })?;
             give_room_back(tx)?;
             Ok(deleted)
         })
@@ -125,15 +149,32 @@ impl Journal {
     pub fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, StoreError> {
         self.write(|tx| {
             insert_bin(tx, name, private, now)?;
-            tx.query_row(&format!("SELECT {BIN} FROM bins WHERE name = ?1"), [name], bin)
+            tx.query_row(
+                &format!("SELECT {BIN} FROM bins WHERE name = ?1"),
+                [name],
+                bin,
+            )
         })
     }
 }
 
 pub(super) fn select(query: &CaptureQuery) -> (String, Vec<Value>) {
-    let CaptureQuery { bin, method, event_type, action, since, after, before, order, limit } = query;
+    let CaptureQuery {
+        bin,
+        method,
+        event_type,
+        action,
+        since,
+        after,
+        before,
+        order,
+        limit,
+    } = query;
     let conditions = [
-        ("bin_id = (SELECT id FROM bins WHERE name = ?)", bin.clone().map(Value::from)),
+        (
+            "bin_id = (SELECT id FROM bins WHERE name = ?)",
+            bin.clone().map(Value::from),
+        ),
         ("method = ? COLLATE NOCASE", method.clone().map(Value::from)),
         ("type = ?", event_type.clone().map(Value::from)),
         ("action = ?", action.clone().map(Value::from)),
@@ -163,8 +204,9 @@ pub(super) fn select(query: &CaptureQuery) -> (String, Vec<Value>) {
 /// Reads a row of [`COLUMNS`].
 fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
     let remote_addr: String = row.get(3)?;
-    let remote_addr =
-        remote_addr.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(e)))?;
+    let remote_addr = remote_addr
+        .parse()
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(e)))?;
     let head = Head::read(row.get(12)?);
     let event = match (row.get(4)?, row.get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),

@@ -33,14 +33,22 @@ pub(super) struct Log {
 
 impl Log {
     /// Has SQLite tell after each commit; its autocheckpoint is replaced by that.
-    pub(super) fn watch(conn: &mut Connection, path: PathBuf, found: Found) -> rusqlite::Result<Log> {
+    pub(super) fn watch(
+        conn: &mut Connection,
+        path: PathBuf,
+        found: Found,
+    ) -> rusqlite::Result<Log> {
         let pages = Arc::new(AtomicI32::new(0));
         let told = Arc::clone(&pages);
         conn.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
             told.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Log { path, found: Cell::new(found), pages })
+        Ok(Log {
+            path,
+            found: Cell::new(found),
+            pages,
+        })
     }
 }
 
@@ -79,13 +87,20 @@ impl Journal {
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        if self.log.found.get() == Found::New { self.write_ahead(run) } else { self.write_outcome(run) }
+        if self.log.found.get() == Found::New {
+            self.write_ahead(run)
+        } else {
+            self.write_outcome(run)
+        }
     }
 
     /// A commit of the first attempt in a new journal, synced here, once. SQLite would first sync the log's beginning alone,
     /// so that nothing of an earlier log is taken for its continuation, and there was no earlier one; and later the folder
     /// again.
-    fn write_first<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn write_first<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let value = self.write_at("OFF", run)?;
         self.sync(&self.log.path)?;
         Ok(value)
@@ -106,7 +121,10 @@ impl Journal {
         Ok(value)
     }
 
-    fn write_and_move<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn write_and_move<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let value = self.write_at("NORMAL", run)?;
         self.checkpoint()?;
         Ok(value)
@@ -117,7 +135,8 @@ impl Journal {
         level: &str,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let synchronous = |level| self.configure(|conn| conn.pragma_update(None, "synchronous", level));
+        let synchronous =
+            |level| self.configure(|conn| conn.pragma_update(None, "synchronous", level));
         synchronous(level)?;
         let written = self.write(run);
         synchronous("FULL")?;
@@ -135,7 +154,11 @@ impl Journal {
         // for: whoever reads it just now comes this way himself.
         let busy_timeout = |timeout| self.configure(|conn| conn.busy_timeout(timeout));
         busy_timeout(Duration::ZERO)?;
-        let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        let busy = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            });
         busy_timeout(self.timeout)?;
         if let Ok(false) = busy {
             self.log.found.set(Found::Empty);
@@ -158,6 +181,10 @@ impl Journal {
 
     fn sync(&self, path: &Path) -> Result<(), StoreError> {
         let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|source| StoreError::Io { doing: "sync", path: path.to_owned(), source })
+        synced.map_err(|source| StoreError::Io {
+            doing: "sync",
+            path: path.to_owned(),
+            source,
+        })
     }
 }

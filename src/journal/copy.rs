@@ -17,18 +17,27 @@ impl Journal {
     /// # Errors
     /// [`StoreError`], also if there is something at `path` already, which stays as it is.
     pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let fail = |source| io_error("write the copy", path, source);
         let copy = NamedTempFile::with_prefix_in(".hookfire-copy-", folder).map_err(fail)?;
-        let name = copy.path().to_str().ok_or_else(|| fail(std::io::Error::other("its folder's name is not UTF-8")))?;
-        self.read(|conn| Ok(vacuum_into(conn, name)))?.map_err(|error| match error.sqlite_error_code() {
-            // All else that can be wrong here is wrong with the copy: a full disk, say.
-            Some(ErrorCode::DatabaseCorrupt) => self.error(error),
-            _ => fail(std::io::Error::other(error)),
-        })?;
+        let name = copy
+            .path()
+            .to_str()
+            .ok_or_else(|| fail(std::io::Error::other("its folder's name is not UTF-8")))?;
+        self.read(|conn| Ok(vacuum_into(conn, name)))?
+            .map_err(|error| match error.sqlite_error_code() {
+                // All else that can be wrong here is wrong with the copy: a full disk, say.
+                Some(ErrorCode::DatabaseCorrupt) => self.error(error),
+                _ => fail(std::io::Error::other(error)),
+            })?;
         copy.as_file().sync_all().map_err(fail)?;
         copy.persist_noclobber(path).map_err(|e| fail(e.error))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(fail)
     }
 }
 

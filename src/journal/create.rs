@@ -35,8 +35,13 @@ pub fn create(path: &Path) -> Option<File> {
     if left_behind("-wal") || left_behind("-journal") {
         return None;
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(mut file) = unnamed(folder) else { return create_by_another_name(path) };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let Some(mut file) = unnamed(folder) else {
+        return create_by_another_name(path);
+    };
     fill(&mut file).ok()?;
     let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
     // Fails if there is a file of that name by now, as a hard link does.
@@ -49,7 +54,9 @@ pub fn create(path: &Path) -> Option<File> {
 fn unnamed(folder: &Path) -> Option<File> {
     use rustix::fs::{Mode, OFlags, openat};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR).ok().map(File::from)
+    openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR)
+        .ok()
+        .map(File::from)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -61,7 +68,13 @@ fn unnamed(_folder: &Path) -> Option<File> {
 pub(super) fn create_by_another_name(path: &Path) -> Option<File> {
     let mut other = path.as_os_str().to_owned();
     other.push(format!("-new-{}", std::process::id()));
-    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&other).ok()?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&other)
+        .ok()?;
     let named = fill(&mut file).is_ok() && std::fs::hard_link(&other, path).is_ok();
     // If it stays, it is no journal's.
     let _ = std::fs::remove_file(&other);

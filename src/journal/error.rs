@@ -9,7 +9,10 @@ use crate::store::StoreError;
 
 /// Whether another connection's lock is the reason.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// Whether a row is the reason, and not the file or the disk: the next one may be taken.
@@ -24,11 +27,17 @@ pub fn is_of_the_row(error: &rusqlite::Error) -> bool {
 pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     if is_busy(&error) {
-        return StoreError::Locked { path, waited: timeout };
+        return StoreError::Locked {
+            path,
+            waited: timeout,
+        };
     }
     let problem = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
-            return StoreError::Foreign { path, reason: "it is some other kind of file, or damaged".to_owned() };
+            return StoreError::Foreign {
+                path,
+                reason: "it is some other kind of file, or damaged".to_owned(),
+            };
         }
         Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}"),
         Some(ErrorCode::ReadOnly) => format!("cannot be written: {error}"),

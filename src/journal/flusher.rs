@@ -26,8 +26,13 @@ impl Flusher {
                 let _ = File::open(&path).and_then(|file| file.sync_data());
             }
         };
-        let thread = std::thread::Builder::new().name("journal-sync".to_owned()).spawn(flush)?;
-        Ok(Flusher { asked: Some(asked), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("journal-sync".to_owned())
+            .spawn(flush)?;
+        Ok(Flusher {
+            asked: Some(asked),
+            thread: Some(thread),
+        })
     }
 
     /// Has the file synced soon.

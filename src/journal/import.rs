@@ -61,7 +61,11 @@ impl Journal {
     /// # Errors
     /// [`StoreError`]; what was imported is durable all the same.
     pub fn settle_imports(&self) -> Result<(), StoreError> {
-        if self.wal_pages() > 0 { self.checkpoint() } else { Ok(()) }
+        if self.wal_pages() > 0 {
+            self.checkpoint()
+        } else {
+            Ok(())
+        }
     }
 
     /// When an imported delivery failed, in the words of its list; none if it was tried again since, or never imported.
@@ -87,7 +91,10 @@ impl Journal {
         self.read(|conn| match find(conn, uuid)? {
             None => Ok(None),
             Some(id) => conn
-                .prepare_cached(&format!("SELECT {} FROM deliveries WHERE id = ?1", rows::DELIVERY_COLUMNS))?
+                .prepare_cached(&format!(
+                    "SELECT {} FROM deliveries WHERE id = ?1",
+                    rows::DELIVERY_COLUMNS
+                ))?
                 .query_row([id], rows::delivery)
                 .optional(),
         })
@@ -95,7 +102,17 @@ impl Journal {
 }
 
 fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
-    let Import { uuid, failed_at, told_time, error, event, endpoint, target, wire, rule } = import;
+    let Import {
+        uuid,
+        failed_at,
+        told_time,
+        error,
+        event,
+        endpoint,
+        target,
+        wire,
+        rule,
+    } = import;
     if find(tx, uuid)?.is_some() {
         return Ok(false);
     }
@@ -125,11 +142,8 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
         *wire == Wire::Form,
     ])?;
     let id = tx.last_insert_rowid();
-    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id, told_time) VALUES (?1, ?2, ?3)")?.execute(params![
-        key(uuid),
-        id,
-        told_time
-    ])?;
+    tx.prepare_cached("INSERT INTO imported (uuid, delivery_id, told_time) VALUES (?1, ?2, ?3)")?
+        .execute(params![key(uuid), id, told_time])?;
     tx.prepare_cached(
         "INSERT INTO attempts (delivery_id, number, started_at, insecure, http_status, error_kind, error_message, note)
          VALUES (?1, 1, ?2, 0, ?3, ?4, ?5, ?6)",
@@ -154,16 +168,20 @@ fn find(conn: &Connection, uuid: &str) -> rusqlite::Result<Option<i64>> {
         return Ok(imported);
     }
     // Accepting a delivery writes no index of uuids. One look through all of them serves for the whole list.
-    let listed = conn.prepare_cached("SELECT 1 FROM temp.sqlite_schema WHERE name = 'own_uuids'")?.exists([])?;
+    let listed = conn
+        .prepare_cached("SELECT 1 FROM temp.sqlite_schema WHERE name = 'own_uuids'")?
+        .exists([])?;
     if !listed {
         conn.execute_batch(
             "CREATE TEMP TABLE own_uuids (uuid TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
              INSERT OR IGNORE INTO own_uuids SELECT uuid, id FROM deliveries;",
         )?;
     }
-    conn.prepare_cached("SELECT id FROM own_uuids JOIN deliveries USING (id) WHERE own_uuids.uuid = ?1")?
-        .query_row([uuid], |row| row.get(0))
-        .optional()
+    conn.prepare_cached(
+        "SELECT id FROM own_uuids JOIN deliveries USING (id) WHERE own_uuids.uuid = ?1",
+    )?
+    .query_row([uuid], |row| row.get(0))
+    .optional()
 }
 
 /// Whether it is of the kind that is made here: UUIDv7. 3scale's are of another.

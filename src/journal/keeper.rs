@@ -43,7 +43,11 @@ impl CaptureKeeper {
     ///
     /// # Errors
     /// [`StoreError`] if the system gives no thread or the connection cannot be set up.
-    pub fn start(mut journal: Journal, default_bin: &str, keep_per_bin: u32) -> Result<CaptureKeeper, StoreError> {
+    pub fn start(
+        mut journal: Journal,
+        default_bin: &str,
+        keep_per_bin: u32,
+    ) -> Result<CaptureKeeper, StoreError> {
         journal.set_lock_timeout(LOCK_TIMEOUT)?;
         journal.read(|conn| {
             conn.pragma_update(None, "synchronous", "NORMAL")?;
@@ -63,11 +67,13 @@ impl CaptureKeeper {
             remote_addr: String::new(),
             path: path.clone(),
         };
-        Writer::start(journal, filing).map(CaptureKeeper).map_err(|source| StoreError::Io {
-            doing: "start a thread that writes to",
-            path,
-            source,
-        })
+        Writer::start(journal, filing)
+            .map(CaptureKeeper)
+            .map_err(|source| StoreError::Io {
+                doing: "start a thread that writes to",
+                path,
+                source,
+            })
     }
 }
 
@@ -140,11 +146,17 @@ impl Scribe for Filing {
         let mut insert = tx.prepare_cached(INSERT)?;
         for job in group.iter_mut() {
             match job {
-                Job::Keep(batch, _) => batch.iter_mut().try_for_each(|kept| self.keep(tx, &mut insert, kept))?,
+                Job::Keep(batch, _) => batch
+                    .iter_mut()
+                    .try_for_each(|kept| self.keep(tx, &mut insert, kept))?,
                 Job::Amend(id, answer, _) => amend(tx, *id, answer)?,
             }
         }
-        let surplus = if group.is_empty() { 0 } else { MOST_SURPLUS.min(self.keep_per_bin / SURPLUS_PART) };
+        let surplus = if group.is_empty() {
+            0
+        } else {
+            MOST_SURPLUS.min(self.keep_per_bin / SURPLUS_PART)
+        };
         self.prune(tx, surplus)
     }
 
@@ -161,22 +173,36 @@ impl Scribe for Filing {
     }
 
     fn has_more(&self) -> bool {
-        self.known.counts.values().any(|count| *count > self.keep_per_bin)
+        self.known
+            .counts
+            .values()
+            .any(|count| *count > self.keep_per_bin)
     }
 }
 
 impl Filing {
     /// Forgets what was known if somebody else has written since.
     fn look_around(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
-        let version = tx.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let version = tx
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?;
         if self.known.version != Some(version) {
-            self.known = Known { version: Some(version), newest_id: newest_id(tx)?, ..Known::default() };
+            self.known = Known {
+                version: Some(version),
+                newest_id: newest_id(tx)?,
+                ..Known::default()
+            };
         }
         Ok(())
     }
 
     /// Writes one down, unless it cannot be for a reason of its own: of that, the others are to learn nothing.
-    fn keep(&mut self, tx: &Transaction<'_>, insert: &mut Statement<'_>, kept: &mut Kept) -> rusqlite::Result<()> {
+    fn keep(
+        &mut self,
+        tx: &Transaction<'_>,
+        insert: &mut Statement<'_>,
+        kept: &mut Kept,
+    ) -> rusqlite::Result<()> {
         kept.refused = None;
         match self.insert(tx, insert, kept) {
             Err(error) if is_of_the_row(&error) => {
@@ -188,7 +214,12 @@ impl Filing {
     }
 
     /// Writes one down, by the statement [`INSERT`].
-    fn insert(&mut self, tx: &Transaction<'_>, insert: &mut Statement<'_>, kept: &mut Kept) -> rusqlite::Result<()> {
+    fn insert(
+        &mut self,
+        tx: &Transaction<'_>,
+        insert: &mut Statement<'_>,
+        kept: &mut Kept,
+    ) -> rusqlite::Result<()> {
         let caught = &mut kept.caught;
         let (bin_id, bin) = self.bin_for(tx, caught.capture.path(), caught.capture.received_at)?;
         caught.bin = bin;
@@ -221,8 +252,16 @@ impl Filing {
     }
 
     /// The bin that the path's first segment names, else the default one, made if need be.
-    fn bin_for(&mut self, tx: &Transaction<'_>, path: &str, now: UnixMs) -> rusqlite::Result<(i64, String)> {
-        let named = path.strip_prefix('/').and_then(|path| path.split('/').next()).unwrap_or_default();
+    fn bin_for(
+        &mut self,
+        tx: &Transaction<'_>,
+        path: &str,
+        now: UnixMs,
+    ) -> rusqlite::Result<(i64, String)> {
+        let named = path
+            .strip_prefix('/')
+            .and_then(|path| path.split('/').next())
+            .unwrap_or_default();
         if is_bin_name(named)
             && let Some(id) = self.known.bin(tx, named)?
         {
@@ -233,7 +272,10 @@ impl Filing {
         }
         insert_bin(tx, &self.default_bin, false, now)?;
         self.known.bins.clear();
-        let made = self.known.bin(tx, &self.default_bin)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let made = self
+            .known
+            .bin(tx, &self.default_bin)?
+            .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         Ok((made, self.default_bin.clone()))
     }
 
@@ -260,10 +302,17 @@ impl Known {
             return Ok(*known);
         }
         let find = "SELECT id FROM bins WHERE name = ?1";
-        let found: Option<i64> = tx.prepare_cached(find)?.query_row([name], |row| row.get(0)).optional()?;
+        let found: Option<i64> = tx
+            .prepare_cached(find)?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
         if let Some(id) = found {
             let count = "SELECT count(*) FROM captures WHERE bin_id = ?1";
-            self.counts.insert(id, tx.prepare_cached(count)?.query_row([id], |row| row.get(0))?);
+            self.counts.insert(
+                id,
+                tx.prepare_cached(count)?
+                    .query_row([id], |row| row.get(0))?,
+            );
         }
         if self.bins.len() >= NAMES {
             self.bins.clear();

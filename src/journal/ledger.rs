@@ -19,7 +19,9 @@ use rusqlite::Transaction;
 use super::sending::{self, End};
 use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
-use crate::store::{Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, Slot, StoreError, Turn};
+use crate::store::{
+    Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, Slot, StoreError, Turn,
+};
 use crate::switchboard::Switch;
 use crate::time::UnixMs;
 
@@ -59,11 +61,27 @@ impl DeliveryLedger {
         let path = journal.path().to_owned();
         let (entries, waiting) = mpsc::channel();
         let (owner, named) = (journal.owner.clone(), path.clone());
-        let pages = Pages { owner, path: named, journal, endurance, torn: None, moved_at: 0 };
-        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || pages.run(&waiting));
+        let pages = Pages {
+            owner,
+            path: named,
+            journal,
+            endurance,
+            torn: None,
+            moved_at: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || pages.run(&waiting));
         match thread {
-            Ok(thread) => Ok(DeliveryLedger { entries: Some(entries), thread: Some(thread) }),
-            Err(source) => Err(StoreError::Io { doing: "start a thread that writes to", path, source }),
+            Ok(thread) => Ok(DeliveryLedger {
+                entries: Some(entries),
+                thread: Some(thread),
+            }),
+            Err(source) => Err(StoreError::Io {
+                doing: "start a thread that writes to",
+                path,
+                source,
+            }),
         }
     }
 
@@ -82,20 +100,52 @@ impl Drop for DeliveryLedger {
 }
 
 impl Ledger for DeliveryLedger {
-    fn accept(&self, delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>>) {
-        self.write(Entry::Accept { delivery, event, attempt, done });
+    fn accept(
+        &self,
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        attempt: Intent,
+        done: Done<Box<Delivery>>,
+    ) {
+        self.write(Entry::Accept {
+            delivery,
+            event,
+            attempt,
+            done,
+        });
     }
 
-    fn ignore(&self, delivery: Box<Delivery>, event: Arc<[u8]>, by: Switch, done: Done<Box<Delivery>>) {
-        self.write(Entry::Ignore { delivery, event, by, done });
+    fn ignore(
+        &self,
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        by: Switch,
+        done: Done<Box<Delivery>>,
+    ) {
+        self.write(Entry::Ignore {
+            delivery,
+            event,
+            by,
+            done,
+        });
     }
 
     fn begin(&self, id: i64, turn: Turn, attempt: Intent, done: Done<Begun>) {
-        self.write(Entry::Begin { id, turn, attempt, begun: Begun::Taken, done });
+        self.write(Entry::Begin {
+            id,
+            turn,
+            attempt,
+            begun: Begun::Taken,
+            done,
+        });
     }
 
     fn finish(&self, ended: Ended, done: Done<()>) {
-        self.write(Entry::Finish { ended, known: false, done });
+        self.write(Entry::Finish {
+            ended,
+            known: false,
+            done,
+        });
     }
 
     fn interrupt(&self, ids: Vec<i64>, done: Done<()>) {
@@ -103,7 +153,12 @@ impl Ledger for DeliveryLedger {
     }
 
     fn put_back(&self, id: i64, number: u32, slot: Slot, done: Done<()>) {
-        self.write(Entry::PutBack { id, number, slot, done });
+        self.write(Entry::PutBack {
+            id,
+            number,
+            slot,
+            done,
+        });
     }
 
     fn renew(&self, ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>>) {
@@ -113,38 +168,109 @@ impl Ledger for DeliveryLedger {
 
 /// Something to be written, and whom to tell. What writing it gave is kept in it until the commit.
 enum Entry {
-    Accept { delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>> },
-    Ignore { delivery: Box<Delivery>, event: Arc<[u8]>, by: Switch, done: Done<Box<Delivery>> },
-    Begin { id: i64, turn: Turn, attempt: Intent, begun: Begun, done: Done<Begun> },
-    Finish { ended: Ended, known: bool, done: Done<()> },
-    Interrupt { ids: Vec<i64>, done: Done<()> },
-    PutBack { id: i64, number: u32, slot: Slot, done: Done<()> },
-    Renew { ids: Vec<i64>, until: UnixMs, done: Done<Vec<i64>> },
+    Accept {
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        attempt: Intent,
+        done: Done<Box<Delivery>>,
+    },
+    Ignore {
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        by: Switch,
+        done: Done<Box<Delivery>>,
+    },
+    Begin {
+        id: i64,
+        turn: Turn,
+        attempt: Intent,
+        begun: Begun,
+        done: Done<Begun>,
+    },
+    Finish {
+        ended: Ended,
+        known: bool,
+        done: Done<()>,
+    },
+    Interrupt {
+        ids: Vec<i64>,
+        done: Done<()>,
+    },
+    PutBack {
+        id: i64,
+        number: u32,
+        slot: Slot,
+        done: Done<()>,
+    },
+    Renew {
+        ids: Vec<i64>,
+        until: UnixMs,
+        done: Done<Vec<i64>>,
+    },
 }
 
 impl Entry {
     /// Whether it is about something to come, and not about what has happened.
     fn looks_ahead(&self) -> bool {
-        matches!(self, Entry::Accept { .. } | Entry::Ignore { .. } | Entry::Begin { .. })
+        matches!(
+            self,
+            Entry::Accept { .. } | Entry::Ignore { .. } | Entry::Begin { .. }
+        )
     }
 
     fn write(&mut self, tx: &Transaction<'_>, owner: &ProcessId) -> rusqlite::Result<()> {
         match self {
-            Entry::Accept { delivery, event, attempt, .. } => {
-                sending::accept(tx, owner, delivery, event, &attempt.as_attempt())
-            }
-            Entry::Ignore { delivery, event, by, .. } => sending::ignore(tx, delivery, event, *by),
-            Entry::Begin { id, turn, attempt, begun, .. } => {
+            Entry::Accept {
+                delivery,
+                event,
+                attempt,
+                ..
+            } => sending::accept(tx, owner, delivery, event, &attempt.as_attempt()),
+            Entry::Ignore {
+                delivery,
+                event,
+                by,
+                ..
+            } => sending::ignore(tx, delivery, event, *by),
+            Entry::Begin {
+                id,
+                turn,
+                attempt,
+                begun,
+                ..
+            } => {
                 *begun = sending::begin(tx, owner, *id, *turn, &attempt.as_attempt())?;
                 Ok(())
             }
             Entry::Finish { ended, known, .. } => {
-                let Ended { id, number, left_at, duration, ref outcome, next } = *ended;
-                *known = sending::finish(tx, owner, &End { id, number, left_at, duration, outcome, next })?;
+                let Ended {
+                    id,
+                    number,
+                    left_at,
+                    duration,
+                    ref outcome,
+                    next,
+                } = *ended;
+                *known = sending::finish(
+                    tx,
+                    owner,
+                    &End {
+                        id,
+                        number,
+                        left_at,
+                        duration,
+                        outcome,
+                        next,
+                    },
+                )?;
                 Ok(())
             }
-            Entry::Interrupt { ids, .. } => ids.iter().try_for_each(|id| sending::interrupt(tx, owner, *id)),
-            Entry::PutBack { id, number, slot, .. } => sending::put_back(tx, owner, *id, *number, *slot),
+            Entry::Interrupt { ids, .. } => ids
+                .iter()
+                .try_for_each(|id| sending::interrupt(tx, owner, *id)),
+            Entry::PutBack {
+                id, number, slot, ..
+            } => sending::put_back(tx, owner, *id, *number, *slot),
             Entry::Renew { ids, until, .. } => {
                 let mut mine = Vec::with_capacity(ids.len());
                 for &id in ids.iter() {
@@ -193,10 +319,18 @@ impl Pages {
         loop {
             // Where nothing is left to be done there is nothing to wake up for.
             let ended = |_| RecvTimeoutError::Disconnected;
-            match if moved { waiting.recv().map_err(ended) } else { waiting.recv_timeout(IDLE) } {
+            match if moved {
+                waiting.recv().map_err(ended)
+            } else {
+                waiting.recv_timeout(IDLE)
+            } {
                 Ok(first) => {
                     moved = false;
-                    self.commit(std::iter::once(first).chain(waiting.try_iter().take(GROUP - 1)).collect());
+                    self.commit(
+                        std::iter::once(first)
+                            .chain(waiting.try_iter().take(GROUP - 1))
+                            .collect(),
+                    );
                     self.move_some();
                 }
                 Err(ended) => {
@@ -226,15 +360,21 @@ impl Pages {
 
     fn commit(&mut self, mut group: Vec<Entry>) {
         // Even after a panic, which was told: whoever is told nothing waits for ever.
-        let recorded = catch_unwind(AssertUnwindSafe(|| self.write(&mut group))).unwrap_or_else(|_| {
-            let problem = "was not written to: hookfire failed within itself".to_owned();
-            let error = Arc::new(StoreError::Unusable { path: self.path.clone(), problem });
-            self.torn.get_or_insert_with(|| Arc::clone(&error));
-            Err(error)
-        });
+        let recorded =
+            catch_unwind(AssertUnwindSafe(|| self.write(&mut group))).unwrap_or_else(|_| {
+                let problem = "was not written to: hookfire failed within itself".to_owned();
+                let error = Arc::new(StoreError::Unusable {
+                    path: self.path.clone(),
+                    problem,
+                });
+                self.torn.get_or_insert_with(|| Arc::clone(&error));
+                Err(error)
+            });
         for entry in group {
             match &self.torn {
-                Some(error) if entry.looks_ahead() => entry.settle(Err(Arc::clone(error)), &self.path),
+                Some(error) if entry.looks_ahead() => {
+                    entry.settle(Err(Arc::clone(error)), &self.path)
+                }
                 _ => entry.settle(recorded.clone(), &self.path),
             }
         }
@@ -242,11 +382,22 @@ impl Pages {
 
     /// Commits a group; gives what became of those in it that look back.
     fn write(&mut self, group: &mut [Entry]) -> Result<(), Arc<StoreError>> {
-        let Pages { journal, owner, endurance, torn, .. } = self;
+        let Pages {
+            journal,
+            owner,
+            endurance,
+            torn,
+            ..
+        } = self;
         let taken = |entry: &&mut Entry| torn.is_none() || !entry.looks_ahead();
         let mut write = || {
             journal
-                .write(|tx| group.iter_mut().filter(taken).try_for_each(|entry| entry.write(tx, owner)))
+                .write(|tx| {
+                    group
+                        .iter_mut()
+                        .filter(taken)
+                        .try_for_each(|entry| entry.write(tx, owner))
+                })
                 .and_then(|()| journal.refuse_lost_file())
         };
         let mut written = write();
@@ -267,7 +418,8 @@ impl Pages {
             if may_be_found(&error) {
                 // What is to come is taken back, and what has happened is written once more.
                 let mut happened = group.iter_mut().filter(|entry| !entry.looks_ahead());
-                let again = |tx: &Transaction<'_>| happened.try_for_each(|entry| entry.write(tx, owner));
+                let again =
+                    |tx: &Transaction<'_>| happened.try_for_each(|entry| entry.write(tx, owner));
                 recorded = journal.write_instead(again).map_err(Arc::new);
             }
             torn.get_or_insert(error);

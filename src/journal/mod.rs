@@ -68,9 +68,21 @@ impl Journal {
         Journal::open_with_timeout(path, processes, LOCK_TIMEOUT)
     }
 
-    fn open_with_timeout(path: &Path, processes: Box<dyn Processes>, timeout: Duration) -> Result<Journal, StoreError> {
-        let Opened { mut conn, log, found, version_known, identity, file } = open::open(path, timeout)?;
-        let log = Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
+    fn open_with_timeout(
+        path: &Path,
+        processes: Box<dyn Processes>,
+        timeout: Duration,
+    ) -> Result<Journal, StoreError> {
+        let Opened {
+            mut conn,
+            log,
+            found,
+            version_known,
+            identity,
+            file,
+        } = open::open(path, timeout)?;
+        let log =
+            Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
         let owner = processes.current();
         let version_known = Cell::new(version_known);
         Ok(Journal {
@@ -101,21 +113,33 @@ impl Journal {
     fn refuse_lost_file(&self) -> Result<(), StoreError> {
         match std::fs::metadata(&self.path) {
             Ok(named) if Identity::of(&named) == self.identity => Ok(()),
-            _ => Err(StoreError::Lost { path: self.path.clone(), what: "the file was removed or replaced".to_owned() }),
+            _ => Err(StoreError::Lost {
+                path: self.path.clone(),
+                what: "the file was removed or replaced".to_owned(),
+            }),
         }
     }
 
-    fn read<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         self.refuse_newer()?;
         self.configure(run)
     }
 
     /// For what does not touch the file.
-    fn configure<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn configure<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         run(&self.conn).map_err(|e| self.error(e))
     }
 
-    fn write<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn write<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         self.write_in(self.begin()?, run)
     }
 
@@ -160,7 +184,10 @@ impl Journal {
 
     /// As [`Journal::write`], in the place of a commit that failed: one that could not be synced is in the log all the same.
     /// Its place is taken whether this one can be synced or not.
-    fn write_instead<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn write_instead<T>(
+        &self,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         self.write(|tx| {
             // A page at least has to be written.
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -173,7 +200,9 @@ impl Journal {
     /// one of its own before the first reading.
     fn refuse_newer(&self) -> Result<(), StoreError> {
         if !self.version_known.get() {
-            let version = self.conn.query_row("PRAGMA user_version", [], |row| row.get(0));
+            let version = self
+                .conn
+                .query_row("PRAGMA user_version", [], |row| row.get(0));
             open::refuse_newer(&self.path, version.map_err(|e| self.error(e))?)?;
             self.version_known.set(true);
         }

@@ -5,7 +5,9 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -68,7 +70,8 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         Some(file) => (file, None),
         None => {
             let mut file = open_file(path)?;
-            let header = Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
+            let header =
+                Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
             header.refuse_strange(path)?;
             if header.is_empty() {
                 // It may have been there before, made by somebody with another mask.
@@ -79,8 +82,14 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         }
     };
     let opened = || file.metadata().map(|metadata| Identity::of(&metadata));
-    let identity = there.map_or_else(opened, Ok).map_err(|e| io_error("read the journal", path, e))?;
-    let opening = Opening { path, timeout, file: &file };
+    let identity = there
+        .map_or_else(opened, Ok)
+        .map_err(|e| io_error("read the journal", path, e))?;
+    let opening = Opening {
+        path,
+        timeout,
+        file: &file,
+    };
     let mut conn = opening.connect()?;
     let log = log_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
     let has_pages = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
@@ -98,47 +107,82 @@ pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
         // Else it is so by default, and saying so would read the schema in a transaction of its own.
         opening.synchronous(&conn, "FULL")?;
     }
-    Ok(Opened { conn, log, found, version_known: unsettled.is_some(), identity, file })
+    Ok(Opened {
+        conn,
+        log,
+        found,
+        version_known: unsettled.is_some(),
+        identity,
+        file,
+    })
 }
 
 /// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
 fn log_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
     // It tells only names in UTF-8.
-    let file = conn.path().map_or_else(|| path.canonicalize(), |file| Ok(file.into()))?;
+    let file = conn
+        .path()
+        .map_or_else(|| path.canonicalize(), |file| Ok(file.into()))?;
     let mut log = file.into_os_string();
     log.push("-wal");
     Ok(log.into())
 }
 
 pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io { doing, path: path.to_owned(), source }
+    StoreError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Which file there is; if none, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
 /// opening it might block, or make a file elsewhere.
 fn identity(path: &Path) -> Result<Option<Identity>, StoreError> {
-    let refused = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
+    let refused = |reason: &str| {
+        Err(StoreError::Foreign {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() => Ok(Some(Identity::of(&file))),
         Ok(folder) if folder.is_dir() => refused("it is a folder"),
         Ok(pipe) if pipe.file_type().is_fifo() => refused("it is a named pipe"),
         Ok(_) => refused("it is not a regular file"),
-        Err(_) if path.is_symlink() => refused("it is a symbolic link to a file that does not exist"),
+        Err(_) if path.is_symlink() => {
+            refused("it is a symbolic link to a file that does not exist")
+        }
         Err(_) => create_folder(path).map(|()| None),
     }
 }
 
 fn create_folder(path: &Path) -> Result<(), StoreError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|e| io_error("create the folder", folder, e))
 }
 
 /// Makes the file with its final permissions before SQLite sees it: the `-wal` and `-shm` files take their mode from it.
 fn open_file(path: &Path) -> Result<File, StoreError> {
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
     opened.map_err(|e| {
-        let doing = if e.kind() == ErrorKind::NotFound { "create the journal" } else { "open the journal" };
+        let doing = if e.kind() == ErrorKind::NotFound {
+            "create the journal"
+        } else {
+            "open the journal"
+        };
         io_error(doing, path, e)
     })
 }
@@ -172,13 +216,21 @@ impl Header {
 
     /// What stands in the main file itself; the WAL may know better, but not that this is ours.
     fn number(&self, at: usize) -> i64 {
-        let bytes = self.0.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        let bytes = self
+            .0
+            .get(at..at + 4)
+            .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
         bytes.map_or(0, |bytes| i64::from(u32::from_be_bytes(bytes)))
     }
 
     /// Refuses what can be told from the first page, before SQLite opens the file and leaves a `-shm` beside it.
     fn refuse_strange(&self, path: &Path) -> Result<(), StoreError> {
-        let foreign = |reason: &str| Err(StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
+        let foreign = |reason: &str| {
+            Err(StoreError::Foreign {
+                path: path.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
         let (version, application) = (self.number(60), self.number(68));
         if self.is_empty() {
             Ok(())
@@ -195,7 +247,11 @@ impl Header {
 /// Refuses a version that this program does not know.
 pub fn refuse_newer(path: &Path, version: i64) -> Result<(), StoreError> {
     if version > VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found: version,
+            known: VERSION,
+        });
     }
     Ok(())
 }
@@ -232,13 +288,24 @@ impl Opening<'_> {
             // reading those first would be a transaction of its own.
             let tx = conn.transaction()?;
             let number = |sql| tx.query_row(sql, [], |row| row.get(0));
-            let (version, application) = (number("PRAGMA user_version")?, number("PRAGMA application_id")?);
-            Ok((application, version, number("SELECT count(*) FROM sqlite_schema")?))
+            let (version, application) = (
+                number("PRAGMA user_version")?,
+                number("PRAGMA application_id")?,
+            );
+            Ok((
+                application,
+                version,
+                number("SELECT count(*) FROM sqlite_schema")?,
+            ))
         };
-        let (application, version, tables): (i64, i64, i64) = self.run(|| retry_busy(self.timeout, &mut read))?;
+        let (application, version, tables): (i64, i64, i64) =
+            self.run(|| retry_busy(self.timeout, &mut read))?;
         if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
             let reason = "it is another program's SQLite database".to_owned();
-            return Err(StoreError::Foreign { path: self.path.to_owned(), reason });
+            return Err(StoreError::Foreign {
+                path: self.path.to_owned(),
+                reason,
+            });
         }
         refuse_newer(self.path, version)?;
         Ok(version)
@@ -275,9 +342,13 @@ impl Opening<'_> {
         if mode == "wal" {
             return Ok(());
         }
-        let problem =
-            format!("cannot be kept on this file system: it does not support SQLite's WAL mode (got `{mode}`)");
-        Err(StoreError::Unusable { path: self.path.to_owned(), problem })
+        let problem = format!(
+            "cannot be kept on this file system: it does not support SQLite's WAL mode (got `{mode}`)"
+        );
+        Err(StoreError::Unusable {
+            path: self.path.to_owned(),
+            problem,
+        })
     }
 
     /// Brings the tables to this program's version; the version is read under the write lock, so that exactly one of many
@@ -292,7 +363,9 @@ impl Opening<'_> {
         }
         if found == 0 {
             // If the power failed with this file still empty on the disk, SQLite would throw the WAL beside it away.
-            self.file.sync_all().map_err(|e| io_error("sync the journal", self.path, e))?;
+            self.file
+                .sync_all()
+                .map_err(|e| io_error("sync the journal", self.path, e))?;
         }
         self.run(|| {
             schema::migrate(&tx, found)?;
@@ -301,11 +374,16 @@ impl Opening<'_> {
     }
 }
 
-fn retry_busy<T>(timeout: Duration, mut run: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+fn retry_busy<T>(
+    timeout: Duration,
+    mut run: impl FnMut() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     let deadline = Instant::now() + timeout;
     loop {
         match run() {
-            Err(e) if is_busy(&e) && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Err(e) if is_busy(&e) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
             result => return result,
         }
     }

@@ -36,12 +36,23 @@ impl Journal {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn newest(&self, failed: bool, below: Option<Below>, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+    pub fn newest(
+        &self,
+        failed: bool,
+        below: Option<Below>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let sql = newest_sql(failed);
-        let below = below.unwrap_or(Below { finished_at: UnixMs(i64::MAX), id: i64::MAX });
+        let below = below.unwrap_or(Below {
+            finished_at: UnixMs(i64::MAX),
+            id: i64::MAX,
+        });
         self.read(|conn| {
             conn.prepare_cached(&sql)?
-                .query_map(params![below.finished_at.0, below.id, limit], rows::delivery)?
+                .query_map(
+                    params![below.finished_at.0, below.id, limit],
+                    rows::delivery,
+                )?
                 .collect()
         })
     }
@@ -80,8 +91,12 @@ impl Journal {
     pub fn version(&self) -> Result<(i64, i64), StoreError> {
         // SQLite's own counter tells of the commits of others only.
         self.read(|conn| {
-            let by_others = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-            let by_this = conn.prepare_cached("SELECT total_changes()")?.query_row([], |row| row.get(0))?;
+            let by_others = conn
+                .prepare_cached("PRAGMA data_version")?
+                .query_row([], |row| row.get(0))?;
+            let by_this = conn
+                .prepare_cached("SELECT total_changes()")?
+                .query_row([], |row| row.get(0))?;
             Ok((by_others, by_this))
         })
     }
@@ -98,6 +113,8 @@ pub(super) fn newest_sql(failed: bool) -> String {
         )
     } else {
         // The first parameter is named, so that both statements take the same ones.
-        format!("SELECT {columns} FROM deliveries WHERE id < ?2 AND ?1 IS NOT NULL ORDER BY id DESC LIMIT ?3")
+        format!(
+            "SELECT {columns} FROM deliveries WHERE id < ?2 AND ?1 IS NOT NULL ORDER BY id DESC LIMIT ?3"
+        )
     }
 }

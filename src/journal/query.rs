@@ -33,12 +33,20 @@ pub enum List {
 impl Query {
     /// The failed list, narrowed by `filter`.
     pub fn failed(filter: Filter) -> Query {
-        Query { list: List::Failed, filter, limit: None }
+        Query {
+            list: List::Failed,
+            filter,
+            limit: None,
+        }
     }
 
     /// All deliveries, or all of one status.
     pub fn all(status: Option<Status>) -> Query {
-        Query { list: List::All(status), filter: Filter::default(), limit: None }
+        Query {
+            list: List::All(status),
+            filter: Filter::default(),
+            limit: None,
+        }
     }
 
     fn condition(&self) -> (String, Vec<Value>) {
@@ -57,13 +65,28 @@ impl Query {
             }
             List::All(status) => {
                 if let Some(status) = status {
-                    and("status = ?".to_owned(), vec![Value::from(status.as_str().to_owned())]);
+                    and(
+                        "status = ?".to_owned(),
+                        vec![Value::from(status.as_str().to_owned())],
+                    );
                 }
                 "coalesce(finished_at, created_at)"
             }
         };
-        let Filter { event_type, action, endpoint, since, before, http_status, error } = &self.filter;
-        for (column, wanted) in [("type", event_type), ("action", action), ("endpoint", endpoint)] {
+        let Filter {
+            event_type,
+            action,
+            endpoint,
+            since,
+            before,
+            http_status,
+            error,
+        } = &self.filter;
+        for (column, wanted) in [
+            ("type", event_type),
+            ("action", action),
+            ("endpoint", endpoint),
+        ] {
             if let Some(wanted) = wanted {
                 and(format!("{column} = ?"), vec![Value::from(wanted.clone())]);
             }
@@ -75,14 +98,31 @@ impl Query {
         }
         if let Some(ranges) = http_status {
             let bounds = ranges.ranges().iter();
-            let either: Vec<&str> = bounds.clone().map(|_| "error_status BETWEEN ? AND ?").collect();
-            let values = bounds.flat_map(|range| [i64::from(*range.start()), i64::from(*range.end())]);
-            and(format!("({})", either.join(" OR ")), values.map(Value::from).collect());
+            let either: Vec<&str> = bounds
+                .clone()
+                .map(|_| "error_status BETWEEN ? AND ?")
+                .collect();
+            let values =
+                bounds.flat_map(|range| [i64::from(*range.start()), i64::from(*range.end())]);
+            and(
+                format!("({})", either.join(" OR ")),
+                values.map(Value::from).collect(),
+            );
         }
         if let Some(kind) = error {
-            and("error_kind = ?".to_owned(), vec![Value::from(kind.as_str().to_owned())]);
+            and(
+                "error_kind = ?".to_owned(),
+                vec![Value::from(kind.as_str().to_owned())],
+            );
         }
-        (if sql.is_empty() { "true".to_owned() } else { sql }, values)
+        (
+            if sql.is_empty() {
+                "true".to_owned()
+            } else {
+                sql
+            },
+            values,
+        )
     }
 
     fn select(&self, columns: &str) -> (String, Vec<Value>) {
@@ -91,9 +131,14 @@ impl Query {
             List::Failed => "finished_at, id",
             List::All(_) => "id DESC",
         };
-        let limit = self.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        let limit = self
+            .limit
+            .map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
         values.push(Value::from(limit));
-        (format!("SELECT {columns} FROM deliveries WHERE {condition} ORDER BY {order} LIMIT ?"), values)
+        (
+            format!("SELECT {columns} FROM deliveries WHERE {condition} ORDER BY {order} LIMIT ?"),
+            values,
+        )
     }
 }
 
@@ -128,7 +173,12 @@ impl Journal {
         let (sql, values) = query.select("id, attempt_count");
         self.read(|conn| {
             conn.prepare_cached(&sql)?
-                .query_map(params_from_iter(&values), |row| Ok(Seen { id: row.get(0)?, attempts: row.get(1)? }))?
+                .query_map(params_from_iter(&values), |row| {
+                    Ok(Seen {
+                        id: row.get(0)?,
+                        attempts: row.get(1)?,
+                    })
+                })?
                 .collect()
         })
     }
@@ -141,7 +191,9 @@ impl Journal {
         let (condition, values) = query.condition();
         self.read(|conn| {
             let sql = format!("SELECT count(*) FROM deliveries WHERE {condition}");
-            let count: i64 = conn.prepare_cached(&sql)?.query_row(params_from_iter(&values), |row| row.get(0))?;
+            let count: i64 = conn
+                .prepare_cached(&sql)?
+                .query_row(params_from_iter(&values), |row| row.get(0))?;
             Ok(usize::try_from(count).unwrap_or(0))
         })
     }
@@ -152,11 +204,16 @@ impl Journal {
     /// # Errors
     /// [`StoreError`].
     pub fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, StoreError> {
-        let bounded = Query { limit: Some(most), ..query.clone() };
+        let bounded = Query {
+            limit: Some(most),
+            ..query.clone()
+        };
         let (sql, values) = bounded.select("1");
         self.read(|conn| {
             let sql = format!("SELECT count(*) FROM ({sql})");
-            let count: i64 = conn.prepare_cached(&sql)?.query_row(params_from_iter(&values), |row| row.get(0))?;
+            let count: i64 = conn
+                .prepare_cached(&sql)?
+                .query_row(params_from_iter(&values), |row| row.get(0))?;
             Ok(usize::try_from(count).unwrap_or(0))
         })
     }
@@ -168,8 +225,11 @@ impl Journal {
     pub fn attempts(&self, id: i64) -> Result<Vec<Attempt>, StoreError> {
         self.read(|conn| {
             let columns = rows::ATTEMPT_COLUMNS;
-            let sql = format!("SELECT {columns} FROM attempts WHERE delivery_id = ?1 ORDER BY number");
-            conn.prepare_cached(&sql)?.query_map([id], rows::attempt)?.collect()
+            let sql =
+                format!("SELECT {columns} FROM attempts WHERE delivery_id = ?1 ORDER BY number");
+            conn.prepare_cached(&sql)?
+                .query_map([id], rows::attempt)?
+                .collect()
         })
     }
 
@@ -179,7 +239,8 @@ impl Journal {
         let (sql, values) = query.select(rows::DELIVERY_COLUMNS);
         self.read(|conn| {
             let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-            let steps = statement.query_map(params_from_iter(&values), |row| row.get::<_, String>(3))?;
+            let steps =
+                statement.query_map(params_from_iter(&values), |row| row.get::<_, String>(3))?;
             Ok(steps.collect::<rusqlite::Result<Vec<_>>>()?.join("\n"))
         })
     }

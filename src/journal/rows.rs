@@ -47,7 +47,11 @@ pub fn kept_json(list: &[Named]) -> String {
                 Value::Public(value) => (Some(value.clone()), None),
                 Value::Secret(source) => (None, source.reference()),
             };
-            Kept { name: named.name.clone(), value, secret }
+            Kept {
+                name: named.name.clone(),
+                value,
+                secret,
+            }
         })
         .collect();
     serde_json::to_string(&kept).expect("strings always serialise")
@@ -69,7 +73,9 @@ fn kept(json: &str) -> serde_json::Result<Vec<Named>> {
 pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let status = status(row, 11)?;
     // One that a dead process left behind has a time too, but nobody who said that there would be another attempt.
-    let next_attempt_at = row.get::<_, Option<i64>>(14)?.filter(|_| status == Status::Pending);
+    let next_attempt_at = row
+        .get::<_, Option<i64>>(14)?
+        .filter(|_| status == Status::Pending);
     Ok(Delivery {
         id: row.get(0)?,
         uuid: row.get(1)?,
@@ -82,11 +88,17 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             headers: text(row, 7, kept)?,
         },
         wire: if row.get(19)? { Wire::Form } else { Wire::Xml },
-        rule: Rule { retries: row.get(8)?, interval: milliseconds(row.get(9)?), success: text(row, 10, str::parse)? },
+        rule: Rule {
+            retries: row.get(8)?,
+            interval: milliseconds(row.get(9)?),
+            success: text(row, 10, str::parse)?,
+        },
         status,
         ignored_by: match row.get::<_, Option<String>>(20)? {
             None => None,
-            Some(_) => Some(text(row, 20, |name| Switch::from_name(name).ok_or(UnknownWord))?),
+            Some(_) => Some(text(row, 20, |name| {
+                Switch::from_name(name).ok_or(UnknownWord)
+            })?),
         },
         created_at: UnixMs(row.get(12)?),
         finished_at: row.get::<_, Option<i64>>(13)?.map(UnixMs),
@@ -105,7 +117,9 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 
 /// Reads a column that holds a status.
 pub fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
-    text(row, column, |name| Status::from_name(name).ok_or(UnknownWord))
+    text(row, column, |name| {
+        Status::from_name(name).ok_or(UnknownWord)
+    })
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].
@@ -137,7 +151,10 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
 fn optional_kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ErrorKind>> {
     match row.get::<_, Option<String>>(column)? {
         None => Ok(None),
-        Some(_) => text(row, column, |name| ErrorKind::from_name(name).ok_or(UnknownWord)).map(Some),
+        Some(_) => text(row, column, |name| {
+            ErrorKind::from_name(name).ok_or(UnknownWord)
+        })
+        .map(Some),
     }
 }
 
@@ -150,10 +167,15 @@ fn milliseconds(value: i64) -> Duration {
 struct UnknownWord;
 
 /// Reads a text column through `parse`; what it refuses is damage, since only this program writes the journal.
-fn text<T, E>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Result<T, E>) -> rusqlite::Result<T>
+fn text<T, E>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> rusqlite::Result<T>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
     let value: String = row.get(column)?;
-    parse(&value).map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e)))
+    parse(&value)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e)))
 }

@@ -27,7 +27,8 @@ pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND next_attempt_at > ?1";
 
 /// As it was seen, and still on the schedule.
-const AS_SEEN: &str = "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
+const AS_SEEN: &str =
+    "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
 
 impl Schedule for Journal {
     fn due(
@@ -41,8 +42,15 @@ impl Schedule for Journal {
         self.read(|conn| {
             conn.prepare_cached(DUE)?
                 .query_map(params![now.0, at, id, limit, url], |row| {
-                    let seen = Seen { id: row.get(1)?, attempts: row.get(2)? };
-                    Ok(Due { at: UnixMs(row.get(0)?), seen, url: row.get(3)? })
+                    let seen = Seen {
+                        id: row.get(1)?,
+                        attempts: row.get(2)?,
+                    };
+                    Ok(Due {
+                        at: UnixMs(row.get(0)?),
+                        seen,
+                        url: row.get(3)?,
+                    })
                 })?
                 .collect()
         })
@@ -50,7 +58,9 @@ impl Schedule for Journal {
 
     fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
         self.read(|conn| {
-            let due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now.0], |row| row.get(0))?;
+            let due: Option<i64> = conn
+                .prepare_cached(NEXT_DUE)?
+                .query_row([now.0], |row| row.get(0))?;
             Ok(due.map(UnixMs))
         })
     }
@@ -64,7 +74,10 @@ impl Schedule for Journal {
     fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
         self.write(|tx| {
             let sql = format!("UPDATE deliveries SET next_attempt_at = ?3 WHERE {AS_SEEN}");
-            Ok(tx.prepare_cached(&sql)?.execute(params![seen.id, seen.attempts, due.0])? == 1)
+            Ok(tx
+                .prepare_cached(&sql)?
+                .execute(params![seen.id, seen.attempts, due.0])?
+                == 1)
         })
     }
 
@@ -72,7 +85,9 @@ impl Schedule for Journal {
         let interrupt = interrupt_sql(AS_SEEN, "NULL");
         self.write_and_checkpoint(|tx| {
             let mut statement = tx.prepare_cached(&interrupt)?;
-            seen.iter().try_fold(0, |taken, seen| Ok(taken + statement.execute(params![seen.id, seen.attempts])?))
+            seen.iter().try_fold(0, |taken, seen| {
+                Ok(taken + statement.execute(params![seen.id, seen.attempts])?)
+            })
         })
     }
 }
@@ -90,7 +105,12 @@ impl Journal {
                      AND (?1 IS NULL OR endpoint = ?1)
                  ORDER BY id",
             )?
-            .query_map([endpoint], |row| Ok(Seen { id: row.get(0)?, attempts: row.get(1)? }))?
+            .query_map([endpoint], |row| {
+                Ok(Seen {
+                    id: row.get(0)?,
+                    attempts: row.get(1)?,
+                })
+            })?
             .collect()
         })
     }

@@ -179,7 +179,9 @@ pub const MIGRATIONS: &[&str] = &[
 /// Brings the tables from version `found` to [`VERSION`], within a transaction of the caller's.
 pub fn migrate(tx: &Transaction<'_>, found: i64) -> rusqlite::Result<()> {
     let first = usize::try_from(found).unwrap_or(0);
-    MIGRATIONS[first..].iter().try_for_each(|migration| tx.execute_batch(migration))?;
+    MIGRATIONS[first..]
+        .iter()
+        .try_for_each(|migration| tx.execute_batch(migration))?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", VERSION)
 }

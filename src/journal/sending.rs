@@ -12,24 +12,40 @@ use uuid::Builder;
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Wire;
-use crate::store::{Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, StoreError, Turn};
+use crate::store::{
+    Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, StoreError, Turn,
+};
 use crate::switchboard::Switch;
 use crate::time::{UnixMs, duration_ms};
 
 impl Store for Journal {
-    fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError> {
+    fn accept(
+        &self,
+        new: &NewDelivery<'_>,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Delivery, StoreError> {
         let mut delivery = new.accepted(attempt.started_at);
         self.write_ahead(|tx| accept(tx, &self.owner, &mut delivery, new.event, attempt))?;
         Ok(delivery)
     }
 
-    fn ignore(&self, new: &NewDelivery<'_>, by: Switch, now: UnixMs) -> Result<Delivery, StoreError> {
+    fn ignore(
+        &self,
+        new: &NewDelivery<'_>,
+        by: Switch,
+        now: UnixMs,
+    ) -> Result<Delivery, StoreError> {
         let mut delivery = new.accepted(now);
         self.write_alone(|tx| ignore(tx, &mut delivery, new.event, by))?;
         Ok(delivery)
     }
 
-    fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError> {
+    fn begin_attempt(
+        &self,
+        id: i64,
+        turn: Turn,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Begun, StoreError> {
         self.write_or_take_back(|tx| begin(tx, &self.owner, id, turn, attempt))
     }
 
@@ -41,7 +57,14 @@ impl Store for Journal {
         outcome: &Outcome,
         next: Next,
     ) -> Result<(), StoreError> {
-        let end = End { id, number, left_at: None, duration, outcome, next };
+        let end = End {
+            id,
+            number,
+            left_at: None,
+            duration,
+            outcome,
+            next,
+        };
         if !self.write_outcome(|tx| finish(tx, &self.owner, &end))? {
             return Err(deleted(self.path(), id));
         }
@@ -60,15 +83,19 @@ impl Store for Journal {
 impl Deliveries for Journal {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
         self.read(|conn| {
-            conn.prepare_cached(&format!("SELECT {} FROM deliveries WHERE id = ?1", rows::DELIVERY_COLUMNS))?
-                .query_row([id], rows::delivery)
-                .optional()
+            conn.prepare_cached(&format!(
+                "SELECT {} FROM deliveries WHERE id = ?1",
+                rows::DELIVERY_COLUMNS
+            ))?
+            .query_row([id], rows::delivery)
+            .optional()
         })
     }
 
     fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
         self.read(|conn| {
-            conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?.query_row([id], |row| row.get(0))
+            conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
         })
     }
 }
@@ -86,7 +113,10 @@ pub(super) struct End<'a> {
 
 /// There is nowhere to write what came of a delivery.
 pub(super) fn deleted(path: &Path, id: i64) -> StoreError {
-    StoreError::Lost { path: path.to_owned(), what: format!("#{id} was deleted from it") }
+    StoreError::Lost {
+        path: path.to_owned(),
+        what: format!("#{id} was deleted from it"),
+    }
 }
 
 pub(super) fn accept(
@@ -101,7 +131,12 @@ pub(super) fn accept(
     insert_attempt(tx, delivery.id, 1, attempt)
 }
 
-pub(super) fn ignore(tx: &Transaction<'_>, delivery: &mut Delivery, event: &[u8], by: Switch) -> rusqlite::Result<()> {
+pub(super) fn ignore(
+    tx: &Transaction<'_>,
+    delivery: &mut Delivery,
+    event: &[u8],
+    by: Switch,
+) -> rusqlite::Result<()> {
     (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
     insert_delivery(tx, delivery, event, None)
 }
@@ -114,13 +149,18 @@ pub(super) fn begin(
     attempt: &NewAttempt<'_>,
 ) -> rusqlite::Result<Begun> {
     let (condition, seen) = match turn {
-        Turn::Mine => ("status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4", -1),
-        Turn::Failed { attempts } => {
-            ("status IN ('failed', 'interrupted') AND attempt_count = ?6", i64::from(attempts))
-        }
-        Turn::Scheduled { attempts } => {
-            ("next_attempt_at IS NOT NULL AND owner_host IS NULL AND attempt_count = ?6", i64::from(attempts))
-        }
+        Turn::Mine => (
+            "status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4",
+            -1,
+        ),
+        Turn::Failed { attempts } => (
+            "status IN ('failed', 'interrupted') AND attempt_count = ?6",
+            i64::from(attempts),
+        ),
+        Turn::Scheduled { attempts } => (
+            "next_attempt_at IS NOT NULL AND owner_host IS NULL AND attempt_count = ?6",
+            i64::from(attempts),
+        ),
     };
     let number: Option<u32> = tx
         .prepare_cached(&format!(
@@ -129,7 +169,17 @@ pub(super) fn begin(
                  owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
              WHERE id = ?1 AND ?6 = ?6 AND {condition} RETURNING attempt_count"
         ))?
-        .query_row(params![id, owner.host, owner.pid, owner.started, attempt.lease_until.0, seen], |row| row.get(0))
+        .query_row(
+            params![
+                id,
+                owner.host,
+                owner.pid,
+                owner.started,
+                attempt.lease_until.0,
+                seen
+            ],
+            |row| row.get(0),
+        )
         .optional()?;
     let Some(number) = number else {
         return Ok(Begun::Taken);
@@ -139,8 +189,19 @@ pub(super) fn begin(
 }
 
 /// Whether the attempt was there to be finished.
-pub(super) fn finish(tx: &Transaction<'_>, owner: &ProcessId, end: &End<'_>) -> rusqlite::Result<bool> {
-    let End { id, number, left_at, duration, outcome, next } = *end;
+pub(super) fn finish(
+    tx: &Transaction<'_>,
+    owner: &ProcessId,
+    end: &End<'_>,
+) -> rusqlite::Result<bool> {
+    let End {
+        id,
+        number,
+        left_at,
+        duration,
+        outcome,
+        next,
+    } = *end;
     let error = outcome.error.as_ref();
     let mut update = tx.prepare_cached(
         "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
@@ -196,15 +257,26 @@ pub(super) fn finish(tx: &Transaction<'_>, owner: &ProcessId, end: &End<'_>) -> 
              AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
                   OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
     )?
-    .execute(params![id, status.as_str(), due, lease_until, owner.host, owner.pid, owner.started, number])?;
+    .execute(params![
+        id,
+        status.as_str(),
+        due,
+        lease_until,
+        owner.host,
+        owner.pid,
+        owner.started,
+        number
+    ])?;
     Ok(true)
 }
 
 /// A delivery that is this process's, as SQL; its three parameters follow the id.
-const MINE: &str = "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
+const MINE: &str =
+    "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
 
 pub(super) fn interrupt(tx: &Transaction<'_>, owner: &ProcessId, id: i64) -> rusqlite::Result<()> {
-    tx.prepare_cached(&interrupt_sql(MINE, "NULL"))?.execute(params![id, owner.host, owner.pid, owner.started])?;
+    tx.prepare_cached(&interrupt_sql(MINE, "NULL"))?
+        .execute(params![id, owner.host, owner.pid, owner.started])?;
     Ok(())
 }
 
@@ -220,7 +292,14 @@ pub(super) fn put_back(
         "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?5 AND duration_ms IS NULL
              AND EXISTS (SELECT 1 FROM deliveries WHERE {MINE} AND attempt_count = ?5)"
     );
-    if tx.prepare_cached(&not_made)?.execute(params![id, owner.host, owner.pid, owner.started, number])? == 0 {
+    if tx.prepare_cached(&not_made)?.execute(params![
+        id,
+        owner.host,
+        owner.pid,
+        owner.started,
+        number
+    ])? == 0
+    {
         return Ok(());
     }
     let sql = format!(
@@ -231,14 +310,26 @@ pub(super) fn put_back(
              lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL
          WHERE id = ?1"
     );
-    tx.prepare_cached(&sql)?.execute(params![id, slot.due.0, slot.left_behind])?;
+    tx.prepare_cached(&sql)?
+        .execute(params![id, slot.due.0, slot.left_behind])?;
     Ok(())
 }
 
 /// Whether the delivery was still this process's, whose lease then lasts until `until`.
-pub(super) fn renew(tx: &Transaction<'_>, owner: &ProcessId, id: i64, until: UnixMs) -> rusqlite::Result<bool> {
+pub(super) fn renew(
+    tx: &Transaction<'_>,
+    owner: &ProcessId,
+    id: i64,
+    until: UnixMs,
+) -> rusqlite::Result<bool> {
     let sql = format!("UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {MINE}");
-    let renewed = tx.prepare_cached(&sql)?.execute(params![id, owner.host, owner.pid, owner.started, until.0])?;
+    let renewed = tx.prepare_cached(&sql)?.execute(params![
+        id,
+        owner.host,
+        owner.pid,
+        owner.started,
+        until.0
+    ])?;
     Ok(renewed > 0)
 }
 
@@ -265,7 +356,8 @@ pub(super) fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Res
 }
 
 /// When an attempt of the delivery first succeeded, as SQL: late news may have come while another process had it.
-const SUCCEEDED: &str = "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
+const SUCCEEDED: &str =
+    "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
      AND duration_ms IS NOT NULL AND error_kind IS NULL ORDER BY number LIMIT 1)";
 
 /// When a delivery's last attempt ended, as SQL: the last sign of life, where its end was not recorded.
@@ -326,7 +418,12 @@ fn insert_delivery(
     Ok(())
 }
 
-fn insert_attempt(tx: &Transaction<'_>, id: i64, number: u32, attempt: &NewAttempt<'_>) -> rusqlite::Result<()> {
+fn insert_attempt(
+    tx: &Transaction<'_>,
+    id: i64,
+    number: u32,
+    attempt: &NewAttempt<'_>,
+) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO attempts (delivery_id, number, started_at, insecure, sent_to) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
@@ -336,6 +433,12 @@ fn insert_attempt(tx: &Transaction<'_>, id: i64, number: u32, attempt: &NewAttem
 
 /// Its random part is of SQLite's making, which the system has given its seed already.
 fn uuid_v7(tx: &Transaction<'_>, now: UnixMs) -> rusqlite::Result<String> {
-    let random = tx.prepare_cached("SELECT randomblob(10)")?.query_row([], |row| row.get(0))?;
-    Ok(Builder::from_unix_timestamp_millis(now.0.unsigned_abs(), &random).into_uuid().to_string())
+    let random = tx
+        .prepare_cached("SELECT randomblob(10)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(
+        Builder::from_unix_timestamp_millis(now.0.unsigned_abs(), &random)
+            .into_uuid()
+            .to_string(),
+    )
 }

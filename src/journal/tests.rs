@@ -27,7 +27,9 @@ use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
 use crate::event::Wire;
 use crate::rule::Rule;
-use crate::store::{Deliveries, Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store};
+use crate::store::{
+    Deliveries, Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store,
+};
 use crate::target::Target;
 use crate::time::UnixMs;
 
@@ -52,18 +54,35 @@ struct HostProcess {
 
 impl Processes for HostProcess {
     fn current(&self) -> ProcessId {
-        ProcessId { host: "test".to_owned(), pid: self.pid, started: 7 }
+        ProcessId {
+            host: "test".to_owned(),
+            pid: self.pid,
+            started: 7,
+        }
     }
 
     fn liveness(&self, process: &ProcessId) -> Liveness {
-        assert_eq!((process.host.as_str(), process.started), ("test", 7), "an owner must come back as it was kept");
-        self.host.fates.lock().unwrap().get(&process.pid).copied().unwrap_or(Liveness::Alive)
+        assert_eq!(
+            (process.host.as_str(), process.started),
+            ("test", 7),
+            "an owner must come back as it was kept"
+        );
+        self.host
+            .fates
+            .lock()
+            .unwrap()
+            .get(&process.pid)
+            .copied()
+            .unwrap_or(Liveness::Alive)
     }
 }
 
 impl Host {
     fn process(&self, pid: i64) -> Box<dyn Processes> {
-        Box::new(HostProcess { host: self.clone(), pid })
+        Box::new(HostProcess {
+            host: self.clone(),
+            pid,
+        })
     }
 
     fn fate(&self, pid: i64, fate: Liveness) {
@@ -79,7 +98,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        Bench { folder: tempfile::tempdir().unwrap(), host: Host::default() }
+        Bench {
+            folder: tempfile::tempdir().unwrap(),
+            host: Host::default(),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -93,7 +115,10 @@ impl Bench {
     /// Without waiting for the disk, where a test makes many commits and is not about their durability.
     fn open_fast(&self, pid: i64) -> Journal {
         let journal = self.open(pid);
-        journal.conn.pragma_update(None, "synchronous", "OFF").unwrap();
+        journal
+            .conn
+            .pragma_update(None, "synchronous", "OFF")
+            .unwrap();
         journal
     }
 
@@ -108,11 +133,21 @@ fn open(path: &Path) -> Result<Journal, crate::store::StoreError> {
 }
 
 fn attempt(started_at: UnixMs) -> NewAttempt<'static> {
-    NewAttempt { started_at, insecure: false, sent_to: None, lease_until: started_at.plus(LEASE) }
+    NewAttempt {
+        started_at,
+        insecure: false,
+        sent_to: None,
+        lease_until: started_at.plus(LEASE),
+    }
 }
 
 fn intent(started_at: UnixMs) -> Intent {
-    Intent { started_at, insecure: false, sent_to: None, lease_until: started_at.plus(LEASE) }
+    Intent {
+        started_at,
+        insecure: false,
+        sent_to: None,
+        lease_until: started_at.plus(LEASE),
+    }
 }
 
 /// One that no journal has yet.
@@ -160,18 +195,30 @@ fn success() -> Outcome {
 }
 
 fn refusal(status: u16) -> Outcome {
-    let error = AttemptError { kind: ErrorKind::Status, message: status.to_string() };
-    Outcome { http_status: Some(status), error: Some(error), ..success() }
+    let error = AttemptError {
+        kind: ErrorKind::Status,
+        message: status.to_string(),
+    };
+    Outcome {
+        http_status: Some(status),
+        error: Some(error),
+        ..success()
+    }
 }
 
 /// A journal as an older version of the program left it, with the delivery 7, one attempt of it, and 9, which was deleted.
 fn older(version: usize) -> Bench {
     let bench = Bench::new();
     let old = bench.raw();
-    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
-    MIGRATIONS[..version].iter().for_each(|migration| old.execute_batch(migration).unwrap());
-    old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    old.pragma_update(None, "user_version", version as i64).unwrap();
+    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
+        .unwrap();
+    MIGRATIONS[..version]
+        .iter()
+        .for_each(|migration| old.execute_batch(migration).unwrap());
+    old.pragma_update(None, "application_id", APPLICATION_ID)
+        .unwrap();
+    old.pragma_update(None, "user_version", version as i64)
+        .unwrap();
     old.execute_batch(
         "INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
              status, created_at, event)
@@ -207,7 +254,10 @@ fn wal_frames(wal: &[u8]) -> Vec<(usize, bool)> {
 
 fn commits_in_wal(journal: &Path) -> usize {
     let wal = std::fs::read(beside(journal, "-wal")).unwrap();
-    wal_frames(&wal).iter().filter(|(_, commit)| *commit).count()
+    wal_frames(&wal)
+        .iter()
+        .filter(|(_, commit)| *commit)
+        .count()
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -222,7 +272,11 @@ impl Journal {
     }
 
     /// Deletes as somebody does who has just looked.
-    fn delete_ids(&self, ids: &[i64], statuses: &[crate::delivery::Status]) -> Result<usize, crate::store::StoreError> {
+    fn delete_ids(
+        &self,
+        ids: &[i64],
+        statuses: &[crate::delivery::Status],
+    ) -> Result<usize, crate::store::StoreError> {
         let mut seen = self.seen(&super::Query::all(None))?;
         seen.retain(|seen| ids.contains(&seen.id));
         self.delete(&seen, statuses)

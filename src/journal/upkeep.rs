@@ -47,7 +47,10 @@ impl Journal {
             return Ok(0);
         }
         let mut asked = HashMap::new();
-        let dead: Vec<Leased> = leased.into_iter().filter(|leased| self.is_dead(leased, now, &mut asked)).collect();
+        let dead: Vec<Leased> = leased
+            .into_iter()
+            .filter(|leased| self.is_dead(leased, now, &mut asked))
+            .collect();
         if dead.is_empty() {
             return Ok(0);
         }
@@ -80,19 +83,34 @@ impl Journal {
             conn.prepare_cached(LEASED)?
                 .query_map([], |row| {
                     let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
-                        (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
+                        (Some(host), Some(pid), Some(started)) => {
+                            Some(ProcessId { host, pid, started })
+                        }
                         _ => None,
                     };
-                    Ok(Leased { id: row.get(0)?, owner, lease_until: row.get(4)? })
+                    Ok(Leased {
+                        id: row.get(0)?,
+                        owner,
+                        lease_until: row.get(4)?,
+                    })
                 })?
                 .collect()
         })
     }
 
     /// Whether its holder is gone, which is asked once of each process.
-    fn is_dead(&self, leased: &Leased, now: UnixMs, asked: &mut HashMap<ProcessId, Liveness>) -> bool {
-        let Some(owner) = &leased.owner else { return true };
-        let liveness = *asked.entry(owner.clone()).or_insert_with(|| self.processes.liveness(owner));
+    fn is_dead(
+        &self,
+        leased: &Leased,
+        now: UnixMs,
+        asked: &mut HashMap<ProcessId, Liveness>,
+    ) -> bool {
+        let Some(owner) = &leased.owner else {
+            return true;
+        };
+        let liveness = *asked
+            .entry(owner.clone())
+            .or_insert_with(|| self.processes.liveness(owner));
         liveness == Liveness::Dead || leased.lease_until < now.0
     }
 
@@ -103,14 +121,19 @@ impl Journal {
     /// [`StoreError`]; then none is deleted.
     pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, StoreError> {
         self.write_and_checkpoint(|tx| {
-            let names: Vec<String> = statuses.iter().map(|status| format!("'{}'", status.as_str())).collect();
+            let names: Vec<String> = statuses
+                .iter()
+                .map(|status| format!("'{}'", status.as_str()))
+                .collect();
             let sql = format!(
                 "DELETE FROM deliveries WHERE id = ?1 AND attempt_count = ?2 AND status IN ({})",
                 names.join(", ")
             );
             let mut statement = tx.prepare_cached(&sql)?;
             let deleted = seen.iter().try_fold(0, |deleted, seen| {
-                Ok::<_, rusqlite::Error>(deleted + statement.execute(params![seen.id, seen.attempts])?)
+                Ok::<_, rusqlite::Error>(
+                    deleted + statement.execute(params![seen.id, seen.attempts])?,
+                )
             })?;
             give_room_back(tx)?;
             Ok(deleted)
@@ -122,19 +145,29 @@ impl Journal {
     /// # Errors
     /// [`StoreError`] where it cannot even be read; damage found is in [`Health::problems`].
     pub fn check(&self) -> Result<Health, StoreError> {
-        let mut problems: Vec<String> =
-            self.read(|conn| conn.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
+        let mut problems: Vec<String> = self.read(|conn| {
+            conn.prepare("PRAGMA integrity_check(20)")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })?;
         problems.retain(|line| line != "ok");
         let orphans: Vec<(String, usize)> = self.read(|conn| {
             let sql = "SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1";
-            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs() as usize));
+            let found =
+                |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs() as usize));
             conn.prepare(sql)?.query_map([], found)?.collect()
         })?;
-        problems.extend(orphans.into_iter().map(|(table, rows)| match table.as_str() {
-            "attempts" => format!("{rows} attempts belong to no delivery"),
-            "imported" => format!("{rows} uuids of imported deliveries belong to no delivery"),
-            _ => format!("{rows} {table} belong to no bin"),
-        }));
+        problems.extend(
+            orphans
+                .into_iter()
+                .map(|(table, rows)| match table.as_str() {
+                    "attempts" => format!("{rows} attempts belong to no delivery"),
+                    "imported" => {
+                        format!("{rows} uuids of imported deliveries belong to no delivery")
+                    }
+                    _ => format!("{rows} {table} belong to no bin"),
+                }),
+        );
         let counts = Status::ALL
             .into_iter()
             .map(|status| Ok((status, self.count(&Query::all(Some(status)))?)))
@@ -144,14 +177,21 @@ impl Journal {
             Ok(usize::try_from(rows).unwrap_or(0))
         };
         let attempts = count("SELECT count(*) FROM attempts")?;
-        Ok(Health { counts, attempts, captures: count("SELECT count(*) FROM captures")?, problems })
+        Ok(Health {
+            counts,
+            attempts,
+            captures: count("SELECT count(*) FROM captures")?,
+            problems,
+        })
     }
 }
 
 /// Returns the pages that a deletion left empty to the file system, in its own commit: an error after it would deny what was
 /// done.
 pub(super) fn give_room_back(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    tx.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.collect()
+    tx.prepare("PRAGMA incremental_vacuum")?
+        .query_map([], |_| Ok(()))?
+        .collect()
 }
 
 const UNSEEN_END: &str = "its process ended before an answer was recorded";

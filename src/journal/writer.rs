@@ -73,11 +73,25 @@ impl<S: Scribe> Writer<S> {
     pub fn start(journal: Journal, scribe: S) -> std::io::Result<Writer<S>> {
         let (tasks, waiting) = mpsc::channel();
         let flusher = Flusher::start(journal.log_path().to_owned())?;
-        let writing = Writing { journal, scribe, flusher, moved_at: 0, flushed_at: 0, unmoved: false, recent: false };
+        let writing = Writing {
+            journal,
+            scribe,
+            flusher,
+            moved_at: 0,
+            flushed_at: 0,
+            unmoved: false,
+            recent: false,
+        };
         let writing = Arc::new(Mutex::new(writing));
         let shared = Arc::clone(&writing);
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || wait(&shared, &waiting))?;
-        Ok(Writer { writing, tasks: Some(tasks), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || wait(&shared, &waiting))?;
+        Ok(Writer {
+            writing,
+            tasks: Some(tasks),
+            thread: Some(thread),
+        })
     }
 
     /// Has `job` written: at once, or in the next transaction after what is waited for.
@@ -90,7 +104,9 @@ impl<S: Scribe> Writer<S> {
         match writing.commit_unless_locked(vec![job]) {
             Ok(()) if writing.tend_wal() => self.leave(Task::Move),
             Ok(()) => {}
-            Err(group) => group.into_iter().for_each(|job| self.leave(Task::Write(job))),
+            Err(group) => group
+                .into_iter()
+                .for_each(|job| self.leave(Task::Write(job))),
         }
     }
 
@@ -126,7 +142,11 @@ fn wait<S: Scribe>(writing: &Mutex<Writing<S>>, waiting: &Receiver<Task<S::Job>>
             Err(RecvTimeoutError::Timeout) => writing.pause(),
             Err(RecvTimeoutError::Disconnected) => return writing.end(),
         }
-        patience = if writing.scribe.has_more() { PAUSE } else { IDLE };
+        patience = if writing.scribe.has_more() {
+            PAUSE
+        } else {
+            IDLE
+        };
     }
 }
 
@@ -161,7 +181,10 @@ impl<S: Scribe> Writing<S> {
         if matches!(begun, Err(StoreError::Locked { .. })) {
             return Err(group);
         }
-        let written = begun.and_then(|tx| self.journal.write_in(tx, |tx| self.scribe.write(tx, &mut group)));
+        let written = begun.and_then(|tx| {
+            self.journal
+                .write_in(tx, |tx| self.scribe.write(tx, &mut group))
+        });
         self.settle(group, written);
         Ok(())
     }
@@ -175,7 +198,9 @@ impl<S: Scribe> Writing<S> {
 
     fn settle(&mut self, group: Vec<S::Job>, written: Result<(), StoreError>) {
         (self.unmoved, self.recent) = (true, true);
-        let written = written.and_then(|()| self.journal.refuse_lost_file()).map_err(Arc::new);
+        let written = written
+            .and_then(|()| self.journal.refuse_lost_file())
+            .map_err(Arc::new);
         self.scribe.settle(group, written);
     }
 

@@ -33,7 +33,10 @@ pub enum Json<'a> {
 impl<'a> Json<'a> {
     /// Reads a document; none if it is not JSON, or nested too deep.
     pub fn read(bytes: &'a [u8]) -> Option<Json<'a>> {
-        Json::value(serde_json::from_slice::<&RawValue>(bytes).ok()?.get(), MAX_DEPTH)
+        Json::value(
+            serde_json::from_slice::<&RawValue>(bytes).ok()?.get(),
+            MAX_DEPTH,
+        )
     }
 
     fn value(text: &'a str, depth: usize) -> Option<Json<'a>> {
@@ -41,11 +44,18 @@ impl<'a> Json<'a> {
         match text.as_bytes().first()? {
             b'[' => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-                Some(Json::Array(items.iter().map(|item| Json::value(item.get(), within)).collect::<Option<_>>()?))
+                Some(Json::Array(
+                    items
+                        .iter()
+                        .map(|item| Json::value(item.get(), within))
+                        .collect::<Option<_>>()?,
+                ))
             }
             b'{' => {
                 let Members(members) = serde_json::from_str(text).ok()?;
-                let members = members.into_iter().map(|(key, value)| Some((key, Json::value(value.get(), within)?)));
+                let members = members
+                    .into_iter()
+                    .map(|(key, value)| Some((key, Json::value(value.get(), within)?)));
                 Some(Json::Object(members.collect::<Option<_>>()?))
             }
             _ => Some(Json::Scalar(text)),
@@ -62,14 +72,16 @@ impl<'a> Json<'a> {
     fn lay_out(&self, text: &mut String, level: usize) {
         match self {
             Json::Scalar(written) => text.push_str(written),
-            Json::Array(items) => {
-                lay_out_all(text, level, ['[', ']'], items, |text, item| item.lay_out(text, level + 1))
-            }
-            Json::Object(members) => lay_out_all(text, level, ['{', '}'], members, |text, (key, value)| {
-                text.push_str(&quoted(key));
-                text.push_str(": ");
-                value.lay_out(text, level + 1);
+            Json::Array(items) => lay_out_all(text, level, ['[', ']'], items, |text, item| {
+                item.lay_out(text, level + 1)
             }),
+            Json::Object(members) => {
+                lay_out_all(text, level, ['{', '}'], members, |text, (key, value)| {
+                    text.push_str(&quoted(key));
+                    text.push_str(": ");
+                    value.lay_out(text, level + 1);
+                })
+            }
         }
     }
 
@@ -146,14 +158,24 @@ fn compare(a: &Json<'_>, b: &Json<'_>, path: &str, found: &mut Vec<Difference>) 
         (Json::Scalar(a), Json::Scalar(b)) if plain(a) == plain(b) => {}
         (Json::Array(a), Json::Array(b)) => {
             for i in 0..a.len().max(b.len()) {
-                both(a.get(i), b.get(i), &format!("{}[{i}]", if path.is_empty() { "." } else { path }), found);
+                both(
+                    a.get(i),
+                    b.get(i),
+                    &format!("{}[{i}]", if path.is_empty() { "." } else { path }),
+                    found,
+                );
             }
         }
         (Json::Object(a), Json::Object(b)) => {
             let (theirs, ours) = (numbered(b), numbered(a));
             let known: HashMap<(&str, usize), &Json<'_>> = theirs.iter().copied().collect();
             for &(key, value) in &ours {
-                both(Some(value), known.get(&key).copied(), &member(path, key), found);
+                both(
+                    Some(value),
+                    known.get(&key).copied(),
+                    &member(path, key),
+                    found,
+                );
             }
             let ours: HashMap<(&str, usize), &Json<'_>> = ours.into_iter().collect();
             for &(key, value) in theirs.iter().filter(|(key, _)| !ours.contains_key(key)) {
@@ -173,7 +195,11 @@ fn both(a: Option<&Json<'_>>, b: Option<&Json<'_>>, path: &str, found: &mut Vec<
 
 fn difference(a: Option<&Json<'_>>, b: Option<&Json<'_>>, path: &str) -> Difference {
     let path = if path.is_empty() { "." } else { path };
-    Difference { path: path.to_owned(), a: a.map(Json::summary), b: b.map(Json::summary) }
+    Difference {
+        path: path.to_owned(),
+        a: a.map(Json::summary),
+        b: b.map(Json::summary),
+    }
 }
 
 /// Each key with its number among the members of that name: a repeated one is another member.
@@ -193,8 +219,16 @@ fn numbered<'j>(members: &'j [(String, Json<'j>)]) -> Vec<((&'j str, usize), &'j
 fn member(path: &str, (key, number): (&str, usize)) -> String {
     let simple = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let key = if simple { Cow::Borrowed(key) } else { Cow::Owned(quoted(key)) };
-    let which = if number > 1 { format!(" (number {number})") } else { String::new() };
+    let key = if simple {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(quoted(key))
+    };
+    let which = if number > 1 {
+        format!(" (number {number})")
+    } else {
+        String::new()
+    };
     format!("{path}.{key}{which}")
 }
 
@@ -205,9 +239,8 @@ fn quoted(text: &str) -> String {
 /// A scalar with the one spelling that all its spellings share.
 fn plain(written: &str) -> Cow<'_, str> {
     match written.as_bytes().first() {
-        Some(b'"') => {
-            serde_json::from_str::<String>(written).map_or(Cow::Borrowed(written), |s| Cow::Owned(format!("\"{s}")))
-        }
+        Some(b'"') => serde_json::from_str::<String>(written)
+            .map_or(Cow::Borrowed(written), |s| Cow::Owned(format!("\"{s}"))),
         Some(b'-' | b'0'..=b'9') => number(written).map_or(Cow::Borrowed(written), Cow::Owned),
         _ => Cow::Borrowed(written),
     }
@@ -215,7 +248,9 @@ fn plain(written: &str) -> Cow<'_, str> {
 
 /// `-12e-1` of `-1.20`: all its digits without zeros at either end, and an exponent. None if that cannot be counted.
 fn number(written: &str) -> Option<String> {
-    let (sign, rest) = written.strip_prefix('-').map_or(("", written), |rest| ("-", rest));
+    let (sign, rest) = written
+        .strip_prefix('-')
+        .map_or(("", written), |rest| ("-", rest));
     let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
@@ -224,9 +259,13 @@ fn number(written: &str) -> Option<String> {
         return Some("0".to_owned());
     }
     let exponent: i64 = exponent.parse().ok()?;
-    let shift = i64::try_from(digits.len() - significant.len()).ok()? - i64::try_from(fraction.len()).ok()?;
+    let shift = i64::try_from(digits.len() - significant.len()).ok()?
+        - i64::try_from(fraction.len()).ok()?;
     let exponent = exponent.checked_add(shift)?;
-    Some(format!("{sign}{}e{exponent}", significant.trim_start_matches('0')))
+    Some(format!(
+        "{sign}{}e{exponent}",
+        significant.trim_start_matches('0')
+    ))
 }
 
 #[cfg(test)]
@@ -234,15 +273,24 @@ mod tests {
     use super::*;
 
     fn found(a: &str, b: &str) -> Vec<String> {
-        let (a, b) = (Json::read(a.as_bytes()).unwrap(), Json::read(b.as_bytes()).unwrap());
+        let (a, b) = (
+            Json::read(a.as_bytes()).unwrap(),
+            Json::read(b.as_bytes()).unwrap(),
+        );
         let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        differences(&a, &b).iter().map(|d| format!("{}: {} / {}", d.path, told(&d.a), told(&d.b))).collect()
+        differences(&a, &b)
+            .iter()
+            .map(|d| format!("{}: {} / {}", d.path, told(&d.a), told(&d.b)))
+            .collect()
     }
 
     #[test]
     fn spellings_of_one_meaning() {
         for (a, b) in [
-            ("{\"a\":1,\"b\":[true,null]}", " { \"b\" : [ true , null ] , \"a\" : 1 } "),
+            (
+                "{\"a\":1,\"b\":[true,null]}",
+                " { \"b\" : [ true , null ] , \"a\" : 1 } ",
+            ),
             ("[1,10,0.5,-0,1e3,120]", "[1.0,1E1,5e-1,0,1000,1.2e2]"),
             ("\"\\u00e9\\/\"", "\"é/\""),
             ("{\"\\u0061\":0}", "{\"a\":0.0}"),
@@ -254,8 +302,18 @@ mod tests {
     #[test]
     fn each_difference_has_its_path() {
         assert_eq!(
-            found(r#"{"a":{"b":[1,2]},"x y":1,"c":"1","d":[]}"#, r#"{"a":{"b":[1,3,4]},"c":1,"e":{}}"#),
-            [".a.b[1]: 2 / 3", ".a.b[2]: - / 4", ".\"x y\": 1 / -", ".c: \"1\" / 1", ".d: [] / -", ".e: - / {}"]
+            found(
+                r#"{"a":{"b":[1,2]},"x y":1,"c":"1","d":[]}"#,
+                r#"{"a":{"b":[1,3,4]},"c":1,"e":{}}"#
+            ),
+            [
+                ".a.b[1]: 2 / 3",
+                ".a.b[2]: - / 4",
+                ".\"x y\": 1 / -",
+                ".c: \"1\" / 1",
+                ".d: [] / -",
+                ".e: - / {}"
+            ]
         );
         assert_eq!(found("[1]", "{}"), [".: […] / {}"]);
         assert_eq!(found("[1]", "[2]"), [".[0]: 1 / 2"]);
@@ -265,8 +323,14 @@ mod tests {
     fn no_digit_is_lost() {
         let (a, b) = ("12345678901234567890123", "12345678901234567890124");
         assert_eq!(found(a, b), [format!(".: {a} / {b}")]);
-        assert_eq!(found("1e99999999999999999999", "1e99999999999999999998").len(), 1);
-        assert_eq!(found("{\"a\":1,\"a\":2}", "{\"a\":2}"), [".a: 1 / 2", ".a (number 2): 2 / -"]);
+        assert_eq!(
+            found("1e99999999999999999999", "1e99999999999999999998").len(),
+            1
+        );
+        assert_eq!(
+            found("{\"a\":1,\"a\":2}", "{\"a\":2}"),
+            [".a: 1 / 2", ".a (number 2): 2 / -"]
+        );
     }
 
     #[test]
@@ -284,8 +348,13 @@ mod tests {
         let levels = MAX_DEPTH - 1;
         let deep = format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let shown = Json::read(deep.as_bytes()).unwrap().laid_out();
-        let indents = shown.lines().map(|line| line.len() - line.trim_start().len());
-        assert_eq!((shown.lines().count(), indents.max()), (2 * levels + 1, Some(2 * DEEPEST_INDENT)));
+        let indents = shown
+            .lines()
+            .map(|line| line.len() - line.trim_start().len());
+        assert_eq!(
+            (shown.lines().count(), indents.max()),
+            (2 * levels + 1, Some(2 * DEEPEST_INDENT))
+        );
     }
 
     #[test]

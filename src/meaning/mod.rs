@@ -57,36 +57,65 @@ pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
     if a == b {
         return Verdict::SameBytes;
     }
-    let (kind, differences) = if let (Ok(a), Ok(b)) = (event::tree(&event::carried(a)), event::tree(&event::carried(b)))
-    {
+    let (kind, differences) = if let (Ok(a), Ok(b)) = (
+        event::tree(&event::carried(a)),
+        event::tree(&event::carried(b)),
+    ) {
         (Kind::Xml, xml::differences(&a, &b))
     } else if let (Some(a), Some(b)) = (json::Json::read(a), json::Json::read(b)) {
         (Kind::Json, json::differences(&a, &b))
     } else {
         (Kind::Bytes, vec![first_byte(a, b)])
     };
-    if differences.is_empty() { Verdict::SameMeaning(kind) } else { Verdict::Different(kind, differences) }
+    if differences.is_empty() {
+        Verdict::SameMeaning(kind)
+    } else {
+        Verdict::Different(kind, differences)
+    }
 }
 
 /// XML (also that which a form carries) and JSON laid out over several lines, no value of it changed; none for anything
 /// else.
 pub fn laid_out(body: &[u8]) -> Option<String> {
-    event::pretty(&event::carried(body)).ok().or_else(|| Some(json::Json::read(body)?.laid_out()))
+    event::pretty(&event::carried(body))
+        .ok()
+        .or_else(|| Some(json::Json::read(body)?.laid_out()))
 }
 
 fn first_byte(a: &[u8], b: &[u8]) -> Difference {
     /// So much of what follows is shown.
     const SHOWN: usize = 24;
     let text = std::str::from_utf8(a).is_ok() && std::str::from_utf8(b).is_ok();
-    let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
+    let at = a
+        .iter()
+        .zip(b)
+        .position(|(a, b)| a != b)
+        .unwrap_or(a.len().min(b.len()));
     let from = |bytes: &[u8]| {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
         let more = if rest.len() > SHOWN { "…" } else { "" };
         let shown = &rest[..rest.len().min(SHOWN)];
-        let codes = || shown.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-        Some(format!("{}{more}", if text { String::from_utf8_lossy(shown).into_owned() } else { codes() }))
+        let codes = || {
+            shown
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        Some(format!(
+            "{}{more}",
+            if text {
+                String::from_utf8_lossy(shown).into_owned()
+            } else {
+                codes()
+            }
+        ))
     };
-    Difference { path: format!("byte {at}"), a: from(a), b: from(b) }
+    Difference {
+        path: format!("byte {at}"),
+        a: from(a),
+        b: from(b),
+    }
 }
 
 #[cfg(test)]
@@ -96,19 +125,52 @@ mod tests {
     #[test]
     fn bodies_are_told_by_what_they_are() {
         assert_eq!(compare(b"x", b"x"), Verdict::SameBytes);
-        assert_eq!(compare(b"<a/>", b"<a></a>"), Verdict::SameMeaning(Kind::Xml));
-        assert_eq!(compare(b"<a/>", b"params[xml]=%3Ca/%3E"), Verdict::SameMeaning(Kind::Xml));
-        assert_eq!(laid_out(b"params%5Bxml%5D=%3Ca%3E+%3Cb/%3E%3C/a%3E").as_deref(), Some("<a>\n  <b/>\n</a>"));
+        assert_eq!(
+            compare(b"<a/>", b"<a></a>"),
+            Verdict::SameMeaning(Kind::Xml)
+        );
+        assert_eq!(
+            compare(b"<a/>", b"params[xml]=%3Ca/%3E"),
+            Verdict::SameMeaning(Kind::Xml)
+        );
+        assert_eq!(
+            laid_out(b"params%5Bxml%5D=%3Ca%3E+%3Cb/%3E%3C/a%3E").as_deref(),
+            Some("<a>\n  <b/>\n</a>")
+        );
         assert_eq!(laid_out(b"xml=%3Ca/%3E"), None);
-        assert_eq!(compare(b"[1]", b"[ 1.0 ]"), Verdict::SameMeaning(Kind::Json));
-        assert!(matches!(compare(b"<a/>", b"[]"), Verdict::Different(Kind::Bytes, _)));
+        assert_eq!(
+            compare(b"[1]", b"[ 1.0 ]"),
+            Verdict::SameMeaning(Kind::Json)
+        );
+        assert!(matches!(
+            compare(b"<a/>", b"[]"),
+            Verdict::Different(Kind::Bytes, _)
+        ));
     }
 
     #[test]
     fn bytes_differ_from_the_first_on_that_does() {
-        let Verdict::Different(Kind::Bytes, found) = compare(b"ab\xff", b"ab") else { panic!("they differ") };
-        assert_eq!(found, [Difference { path: "byte 2".into(), a: Some("ff".into()), b: None }]);
-        let Verdict::Different(_, found) = compare(b"one\ntwo", b"one two") else { panic!("they differ") };
-        assert_eq!(found, [Difference { path: "byte 3".into(), a: Some("\ntwo".into()), b: Some(" two".into()) }]);
+        let Verdict::Different(Kind::Bytes, found) = compare(b"ab\xff", b"ab") else {
+            panic!("they differ")
+        };
+        assert_eq!(
+            found,
+            [Difference {
+                path: "byte 2".into(),
+                a: Some("ff".into()),
+                b: None
+            }]
+        );
+        let Verdict::Different(_, found) = compare(b"one\ntwo", b"one two") else {
+            panic!("they differ")
+        };
+        assert_eq!(
+            found,
+            [Difference {
+                path: "byte 3".into(),
+                a: Some("\ntwo".into()),
+                b: Some(" two".into())
+            }]
+        );
     }
 }

@@ -18,9 +18,21 @@ const HEX_LINES: usize = 8;
 
 /// `#17 POST /hook?token=*** application.created, 512 bytes, answered 200 OK (1 ms)`
 pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
-    let size = count(usize::try_from(caught.body_size).unwrap_or(usize::MAX), "byte", "bytes");
-    let answered = if caught.capture.answer.status.is_some() { "answered " } else { "" };
-    let mut line = format!("{}, {size}, {answered}{}", ui.outside(&title(caught, mask)), answer(ui, &caught.capture));
+    let size = count(
+        usize::try_from(caught.body_size).unwrap_or(usize::MAX),
+        "byte",
+        "bytes",
+    );
+    let answered = if caught.capture.answer.status.is_some() {
+        "answered "
+    } else {
+        ""
+    };
+    let mut line = format!(
+        "{}, {size}, {answered}{}",
+        ui.outside(&title(caught, mask)),
+        answer(ui, &caught.capture)
+    );
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
@@ -40,19 +52,28 @@ pub fn title(caught: &Caught, mask: &Mask) -> String {
     } else {
         format!("{} {}", capture.method(), mask.target(capture))
     };
-    let event = event(caught).map(|event| format!(" {}", visible_line(&event))).unwrap_or_default();
+    let event = event(caught)
+        .map(|event| format!(" {}", visible_line(&event)))
+        .unwrap_or_default();
     format!("#{} {request}{event}", caught.id)
 }
 
 fn event(caught: &Caught) -> Option<String> {
-    caught.event.as_ref().map(|event| format!("{}.{}", event.event_type, event.action))
+    caught
+        .event
+        .as_ref()
+        .map(|event| format!("{}.{}", event.event_type, event.action))
 }
 
 fn answer(ui: &Ui, capture: &Capture) -> String {
     let took = measured(Duration::from_millis(capture.answer.duration_ms));
     match capture.answer.status {
         Some(status) => {
-            let tone = if (200..300).contains(&status) { Tone::Good } else { Tone::Bad };
+            let tone = if (200..300).contains(&status) {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
             format!("{} ({took})", ui.toned(tone, &status_words(status)))
         }
         None => ui.toned(Tone::Bad, "not answered"),
@@ -75,43 +96,105 @@ struct Column {
 }
 
 const COLUMNS: [Column; 9] = [
-    Column { title: "ID", from_width: 0, cell: |c, _, _| format!("#{}", c.id) },
-    Column { title: "BIN", from_width: 100, cell: |c, _, _| c.bin.clone() },
-    Column { title: "METHOD", from_width: 0, cell: |c, _, _| c.capture.method().to_owned() },
-    Column { title: "TARGET", from_width: 0, cell: |c, mask, _| mask.target(&c.capture) },
-    Column { title: "EVENT", from_width: 60, cell: |c, _, _| event(c).unwrap_or_default() },
-    Column { title: "BYTES", from_width: 75, cell: |c, _, _| c.body_size.to_string() },
+    Column {
+        title: "ID",
+        from_width: 0,
+        cell: |c, _, _| format!("#{}", c.id),
+    },
+    Column {
+        title: "BIN",
+        from_width: 100,
+        cell: |c, _, _| c.bin.clone(),
+    },
+    Column {
+        title: "METHOD",
+        from_width: 0,
+        cell: |c, _, _| c.capture.method().to_owned(),
+    },
+    Column {
+        title: "TARGET",
+        from_width: 0,
+        cell: |c, mask, _| mask.target(&c.capture),
+    },
+    Column {
+        title: "EVENT",
+        from_width: 60,
+        cell: |c, _, _| event(c).unwrap_or_default(),
+    },
+    Column {
+        title: "BYTES",
+        from_width: 75,
+        cell: |c, _, _| c.body_size.to_string(),
+    },
     Column {
         title: "ANSWER",
         from_width: 0,
         cell: |c, _, _| {
-            let status = c.capture.answer.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-            [status.as_str()].into_iter().chain(marks(&c.capture)).collect::<Vec<_>>().join(", ")
+            let status = c
+                .capture
+                .answer
+                .status
+                .map_or_else(|| "none".to_owned(), |status| status.to_string());
+            [status.as_str()]
+                .into_iter()
+                .chain(marks(&c.capture))
+                .collect::<Vec<_>>()
+                .join(", ")
         },
     },
-    Column { title: "WHEN", from_width: 130, cell: |c, _, _| local(c.capture.received_at) },
-    Column { title: "AGE", from_width: 60, cell: |c, _, now| ago(c.capture.received_at, now) },
+    Column {
+        title: "WHEN",
+        from_width: 130,
+        cell: |c, _, _| local(c.capture.received_at),
+    },
+    Column {
+        title: "AGE",
+        from_width: 60,
+        cell: |c, _, now| ago(c.capture.received_at, now),
+    },
 ];
 
 /// Captures, a row each, as many columns as the width allows.
 pub fn rows(ui: &Ui, captures: &[Caught], mask: &Mask, now: UnixMs) -> String {
     let width = ui.width().unwrap_or(u16::MAX);
-    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.from_width <= width).collect();
+    let columns: Vec<&Column> = COLUMNS
+        .iter()
+        .filter(|column| column.from_width <= width)
+        .collect();
     let header: Vec<&str> = columns.iter().map(|column| column.title).collect();
-    let rows = captures.iter().map(|caught| columns.iter().map(|column| (column.cell)(caught, mask, now)).collect());
+    let rows = captures.iter().map(|caught| {
+        columns
+            .iter()
+            .map(|column| (column.cell)(caught, mask, now))
+            .collect()
+    });
     table::plain(ui, &header, rows)
 }
 
 /// All that is known of one capture, as a page.
 pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> String {
     let capture = &caught.capture;
-    let mut page = format!("{}\n", ui.toned(Tone::Strong, &ui.outside(&title(caught, mask))));
+    let mut page = format!(
+        "{}\n",
+        ui.toned(Tone::Strong, &ui.outside(&title(caught, mask)))
+    );
     let mut field = |name: &str, value: &str| {
-        let _ = writeln!(page, "{} {value}", ui.toned(Tone::Faint, &format!("{name:<9}")));
+        let _ = writeln!(
+            page,
+            "{} {value}",
+            ui.toned(Tone::Faint, &format!("{name:<9}"))
+        );
     };
     field("bin", &caught.bin);
     field("from", &capture.remote_addr.to_string());
-    field("received", &format!("{} ({})", local(capture.received_at), ago(capture.received_at, now)));
+    field(
+        "received",
+        &format!(
+            "{} ({})",
+            local(capture.received_at),
+            ago(capture.received_at, now)
+        ),
+    );
     field("answer", &answer(ui, capture));
     if let Some(note) = capture.answer.note.as_ref().filter(|_| !capture.malformed) {
         field("", &ui.outside(note));
@@ -122,8 +205,11 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
         None => {}
     }
     if capture.malformed {
-        let why =
-            capture.answer.note.as_deref().unwrap_or("not taken in whole: refused, broken off, too slow or too long");
+        let why = capture
+            .answer
+            .note
+            .as_deref()
+            .unwrap_or("not taken in whole: refused, broken off, too slow or too long");
         field("malformed", &ui.toned(Tone::Warning, &ui.outside(why)));
     }
     let _ = write!(page, "\n{}", ui.outside(&head(capture, mask)));
@@ -140,7 +226,12 @@ pub fn head(capture: &Capture, mask: &Mask) -> String {
     if capture.head.headers().is_empty() {
         return unread_head(capture, mask);
     }
-    let mut head = format!("{} {} {}\n", capture.method(), mask.target(capture), version(capture));
+    let mut head = format!(
+        "{} {} {}\n",
+        capture.method(),
+        mask.target(capture),
+        version(capture)
+    );
     for (name, value) in mask.headers(capture) {
         let _ = writeln!(head, "{name}: {value}");
     }
@@ -149,7 +240,10 @@ pub fn head(capture: &Capture, mask: &Mask) -> String {
 
 /// `HTTP/1.1`
 pub fn version(capture: &Capture) -> String {
-    let line = capture.head.split(|byte| *byte == b'\n').find(|line| !line.iter().all(u8::is_ascii_whitespace));
+    let line = capture
+        .head
+        .split(|byte| *byte == b'\n')
+        .find(|line| !line.iter().all(u8::is_ascii_whitespace));
     let last = line.and_then(|line| line.trim_ascii_end().rsplit(|byte| *byte == b' ').next());
     last.map(header_text).unwrap_or_default()
 }
@@ -161,17 +255,25 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
         let stray = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
         !capture.method().is_empty() || !text.trim().is_empty() && !text.contains(stray)
     });
-    text.map_or_else(|| hex(&head), |text| text.lines().flat_map(|line| [line, "\n"]).collect())
+    text.map_or_else(
+        || hex(&head),
+        |text| text.lines().flat_map(|line| [line, "\n"]).collect(),
+    )
 }
 
 fn shown_body(caught: &Caught, body: &Body) -> String {
     let bytes = &body.bytes;
-    let exact = format!("`hookfire captured show {} --body` writes them exactly", caught.id);
+    let exact = format!(
+        "`hookfire captured show {} --body` writes them exactly",
+        caught.id
+    );
     let coding = caught.capture.header("content-encoding").map(header_text);
     if bytes.is_empty() {
         return "(no body)\n".to_owned();
     }
-    if let Some(coding) = coding.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
+    if let Some(coding) =
+        coding.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    {
         let size = count(bytes.len(), "byte", "bytes");
         return format!("({size}, compressed: {coding}; {exact})\n{}", hex(bytes));
     }
@@ -180,7 +282,11 @@ fn shown_body(caught: &Caught, body: &Body) -> String {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => format!("{text}\n"),
-        _ => format!("({}, no text; {exact})\n{}", count(bytes.len(), "byte", "bytes"), hex(bytes)),
+        _ => format!(
+            "({}, no text; {exact})\n{}",
+            count(bytes.len(), "byte", "bytes"),
+            hex(bytes)
+        ),
     }
 }
 
@@ -189,9 +295,20 @@ fn hex(bytes: &[u8]) -> String {
     let mut shown = String::new();
     for (number, line) in bytes.chunks(16).take(HEX_LINES).enumerate() {
         let codes: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let visible = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
+        let visible = |byte: &u8| {
+            if byte.is_ascii_graphic() || *byte == b' ' {
+                char::from(*byte)
+            } else {
+                '.'
+            }
+        };
         let letters: String = line.iter().map(visible).collect();
-        let _ = writeln!(shown, "{:08x}  {:<47}  |{letters}|", number * 16, codes.join(" "));
+        let _ = writeln!(
+            shown,
+            "{:08x}  {:<47}  |{letters}|",
+            number * 16,
+            codes.join(" ")
+        );
     }
     if bytes.len() > HEX_LINES * 16 {
         let _ = writeln!(shown, "…");
@@ -207,32 +324,62 @@ mod tests {
     use crate::output::Manner;
 
     fn ui(terminal: bool) -> Ui {
-        let manner = Manner { color: crate::output::Color::Never, ..Manner::default() };
+        let manner = Manner {
+            color: crate::output::Color::Never,
+            ..Manner::default()
+        };
         Ui::new(Terminals::from(terminal), manner)
     }
 
     fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 4242).into(), head.to_vec());
         capture.malformed = false;
-        capture.answer = Answer { status: Some(200), duration_ms: 3, note: None };
-        let caught = Caught { id: 17, bin: "inbox".to_owned(), event: None, body_size: body.len() as u64, capture };
-        (caught, Body { bytes: body.to_vec(), wire: None })
+        capture.answer = Answer {
+            status: Some(200),
+            duration_ms: 3,
+            note: None,
+        };
+        let caught = Caught {
+            id: 17,
+            bin: "inbox".to_owned(),
+            event: None,
+            body_size: body.len() as u64,
+            capture,
+        };
+        (
+            caught,
+            Body {
+                bytes: body.to_vec(),
+                wire: None,
+            },
+        )
     }
 
     /// Head and body of the page, without what is known of the request beside them.
     fn request_on_page(head: &[u8], body: &[u8], terminal: bool) -> String {
         let (caught, body) = caught(head, body);
         let page = page(&ui(terminal), &caught, &body, &Mask::default(), UnixMs(0));
-        page.split_once("\n\n").map(|(_, request)| request.to_owned()).unwrap()
+        page.split_once("\n\n")
+            .map(|(_, request)| request.to_owned())
+            .unwrap()
     }
 
     #[test]
     fn one_line_says_what_came_and_what_it_was_answered() {
         let (mut caught, _) = caught(b"POST /hook?token=x HTTP/1.1\r\n\r\n", b"12345");
-        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
+        let mask = Mask {
+            names: ["token".to_owned()].into(),
+            ..Mask::default()
+        };
         let said = |caught: &Caught| line(&ui(false), caught, &mask);
-        assert_eq!(said(&caught), "#17 POST /hook?token=***, 5 bytes, answered 200 OK (3 ms)");
-        caught.event = Some(EventName { event_type: "user\n".to_owned(), action: "updated".to_owned() });
+        assert_eq!(
+            said(&caught),
+            "#17 POST /hook?token=***, 5 bytes, answered 200 OK (3 ms)"
+        );
+        caught.event = Some(EventName {
+            event_type: "user\n".to_owned(),
+            action: "updated".to_owned(),
+        });
         caught.capture.secret_ok = Some(false);
         caught.capture.answer.status = Some(403);
         assert_eq!(
@@ -241,14 +388,20 @@ mod tests {
         );
         caught.capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"\x16\x03".to_vec());
         caught.event = None;
-        assert_eq!(said(&caught), "#17 (not readable as HTTP), 5 bytes, not answered, malformed");
+        assert_eq!(
+            said(&caught),
+            "#17 (not readable as HTTP), 5 bytes, not answered, malformed"
+        );
     }
 
     #[test]
     fn the_head_is_as_it_came_and_the_body_laid_out() {
         let head = b"pOST /a HTTP/1.0\r\nX-B: 1\r\nx-a:  2\r\nX-B: 3\r\n\r\n";
         let page = request_on_page(head, b"<a><b>1</b></a>", false);
-        assert_eq!(page, "pOST /a HTTP/1.0\nX-B: 1\nx-a: 2\nX-B: 3\n\n<a>\n  <b>1</b>\n</a>");
+        assert_eq!(
+            page,
+            "pOST /a HTTP/1.0\nX-B: 1\nx-a: 2\nX-B: 3\n\n<a>\n  <b>1</b>\n</a>"
+        );
         assert!(request_on_page(head, b"{\"a\":1.0}", false).ends_with("\n\n{\n  \"a\": 1.0\n}"));
         assert!(request_on_page(head, b"", false).ends_with("\n\n(no body)"));
     }
@@ -257,15 +410,26 @@ mod tests {
     fn what_is_no_text_is_told_by_its_size_and_first_bytes() {
         let page = request_on_page(b"POST / HTTP/1.1\r\nX: y\r\n\r\n", &[0xff; 200], false);
         assert!(
-            page.contains("(200 bytes, no text; `hookfire captured show 17 --body` writes them exactly)"),
+            page.contains(
+                "(200 bytes, no text; `hookfire captured show 17 --body` writes them exactly)"
+            ),
             "{page}"
         );
         assert!(
-            page.ends_with("00000070  ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff  |................|\n…"),
+            page.ends_with(
+                "00000070  ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff  |................|\n…"
+            ),
             "{page}"
         );
-        let packed = request_on_page(b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n", b"<a/>", false);
-        assert!(packed.contains("(4 bytes, compressed: gzip;") && packed.contains("3c 61 2f 3e"), "{packed}");
+        let packed = request_on_page(
+            b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n",
+            b"<a/>",
+            false,
+        );
+        assert!(
+            packed.contains("(4 bytes, compressed: gzip;") && packed.contains("3c 61 2f 3e"),
+            "{packed}"
+        );
     }
 
     #[test]
@@ -276,21 +440,34 @@ mod tests {
             page(&ui(false), &caught, &body, &Mask::default(), UnixMs(0))
         };
         let shown = refused(b"GET /x HTTP/1.1\r\nAuthorization: CANARY\r\nbad header\r\n\r\n");
-        assert!(shown.ends_with("\n\nGET /x HTTP/1.1\nAuthorization: ***\nbad header"), "{shown}");
+        assert!(
+            shown.ends_with("\n\nGET /x HTTP/1.1\nAuthorization: ***\nbad header"),
+            "{shown}"
+        );
         assert!(refused(b"\x16\x03\x01").ends_with("|...|"));
         let shown = refused(b"\x16GET /?a=b HTTP/1.1");
-        assert!(shown.ends_with("|1.1|") && shown.contains("GET /?a=b"), "nobody asked for a secret: {shown}");
+        assert!(
+            shown.ends_with("|1.1|") && shown.contains("GET /?a=b"),
+            "nobody asked for a secret: {shown}"
+        );
     }
 
     #[test]
     fn nothing_hostile_reaches_a_terminal() {
         let head = b"POST /\xc2\x9b31m HTTP/1.1\r\nX: caf\x9b\r\n\r\n";
         let body = "\u{1b}]52;c;x\u{7}\u{202e}\0good\rbad".as_bytes();
-        for hostile in [b"\x1b[2J\xff".to_vec(), body.to_vec(), b"<a>\xc2\x9b</a>".to_vec()] {
+        for hostile in [
+            b"\x1b[2J\xff".to_vec(),
+            body.to_vec(),
+            b"<a>\xc2\x9b</a>".to_vec(),
+        ] {
             let page = request_on_page(head, &hostile, true);
             let stray = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
             assert!(!page.contains(stray), "{page:?}");
         }
-        assert!(request_on_page(head, b"\x1b[2J", false).contains("\x1b[2J"), "a pipe gets what came");
+        assert!(
+            request_on_page(head, b"\x1b[2J", false).contains("\x1b[2J"),
+            "a pipe gets what came"
+        );
     }
 }

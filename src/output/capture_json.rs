@@ -86,8 +86,14 @@ impl<'a> BodyView<'a> {
     /// The view of these bytes.
     pub fn new(bytes: &'a [u8]) -> BodyView<'a> {
         match std::str::from_utf8(bytes) {
-            Ok(text) => BodyView { body: Cow::Borrowed(text), body_encoding: "utf8" },
-            Err(_) => BodyView { body: Cow::Owned(STANDARD.encode(bytes)), body_encoding: "base64" },
+            Ok(text) => BodyView {
+                body: Cow::Borrowed(text),
+                body_encoding: "utf8",
+            },
+            Err(_) => BodyView {
+                body: Cow::Owned(STANDARD.encode(bytes)),
+                body_encoding: "base64",
+            },
         }
     }
 
@@ -111,27 +117,55 @@ mod tests {
 
     fn caught() -> Caught {
         let head = b"POST /hook?token=%73&x HTTP/1.1\r\nContent-Type: application/xml\r\nCookie: a\r\n\r\n".to_vec();
-        let mut capture = Capture::new(UnixMs(1_763_632_800_345), ([127, 0, 0, 1], 53122).into(), head);
+        let mut capture = Capture::new(
+            UnixMs(1_763_632_800_345),
+            ([127, 0, 0, 1], 53122).into(),
+            head,
+        );
         capture.malformed = false;
-        capture.answer = Answer { status: Some(200), duration_ms: 1, note: None };
-        let event = Some(EventName { event_type: "application".to_owned(), action: "created".to_owned() });
-        Caught { id: 17, bin: "inbox".to_owned(), event, body_size: 8, capture }
+        capture.answer = Answer {
+            status: Some(200),
+            duration_ms: 1,
+            note: None,
+        };
+        let event = Some(EventName {
+            event_type: "application".to_owned(),
+            action: "created".to_owned(),
+        });
+        Caught {
+            id: 17,
+            bin: "inbox".to_owned(),
+            event,
+            body_size: 8,
+            capture,
+        }
     }
 
     #[test]
     fn the_view_is_that_of_the_contract() {
-        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
-        let body = Body { bytes: b"<event/>".to_vec(), wire: None };
-        let before = r#"{"event":"capture","id":17,"bin":"inbox","received_at":"2025-11-20T10:00:00.345Z","#.to_owned()
-            + r#""remote_addr":"127.0.0.1:53122","method":"POST","path":"/hook","query":[["token","***"],["x",""]],"#
-            + r#""headers":[["Content-Type","application/xml"],["Cookie","***"]],"#;
+        let mask = Mask {
+            names: ["token".to_owned()].into(),
+            ..Mask::default()
+        };
+        let body = Body {
+            bytes: b"<event/>".to_vec(),
+            wire: None,
+        };
+        let before =
+            r#"{"event":"capture","id":17,"bin":"inbox","received_at":"2025-11-20T10:00:00.345Z","#
+                .to_owned()
+                + r#""remote_addr":"127.0.0.1:53122","method":"POST","path":"/hook","query":[["token","***"],["x",""]],"#
+                + r#""headers":[["Content-Type","application/xml"],["Cookie","***"]],"#;
         let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"malformed":false,"#
             .to_owned()
             + r#""answer":{"status":200,"duration_ms":1}}"#;
         let view = CaptureView::new(&caught(), &mask);
         assert_eq!(compact(&view), format!("{before}{after}"));
         let body_keys = r#""body":"<event/>","body_encoding":"utf8","#;
-        assert_eq!(compact(&view.with_body(&body)), format!("{before}{body_keys}{after}"));
+        assert_eq!(
+            compact(&view.with_body(&body)),
+            format!("{before}{body_keys}{after}")
+        );
     }
 
     #[test]

@@ -53,8 +53,13 @@ impl<W: Write> CsvList<W> {
             rfc3339(delivery.created_at),
             delivery.finished_at.map(rfc3339).unwrap_or_default(),
             delivery.attempt_count.to_string(),
-            error.map(|e| e.kind.as_str().to_owned()).unwrap_or_default(),
-            error.and_then(|e| e.http_status).map(|status| status.to_string()).unwrap_or_default(),
+            error
+                .map(|e| e.kind.as_str().to_owned())
+                .unwrap_or_default(),
+            error
+                .and_then(|e| e.http_status)
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
             error.map(|e| e.message.clone()).unwrap_or_default(),
         ];
         self.0.write_record(cells.map(inert)).map_err(io_error)?;
@@ -135,12 +140,21 @@ impl<W: Write> CaptureCsv<W> {
             capture.remote_addr.to_string(),
             capture.method().to_owned(),
             mask.target(capture),
-            event.map(|event| event.event_type.clone()).unwrap_or_default(),
+            event
+                .map(|event| event.event_type.clone())
+                .unwrap_or_default(),
             event.map(|event| event.action.clone()).unwrap_or_default(),
             caught.body_size.to_string(),
-            capture.secret_ok.map(|ok| ok.to_string()).unwrap_or_default(),
+            capture
+                .secret_ok
+                .map(|ok| ok.to_string())
+                .unwrap_or_default(),
             capture.malformed.to_string(),
-            capture.answer.status.map(|status| status.to_string()).unwrap_or_default(),
+            capture
+                .answer
+                .status
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
             capture.answer.duration_ms.to_string(),
         ];
         self.0.write_record(cells.map(inert)).map_err(io_error)?;
@@ -160,8 +174,14 @@ impl<W: Write> CaptureCsv<W> {
 fn inert(cell: String) -> String {
     // The wide forms are formulas to the East Asian editions.
     const STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    let starts_formula = cell.trim_start_matches([' ', '\u{a0}', '\u{feff}']).starts_with(STARTS);
-    if starts_formula { format!("'{cell}") } else { cell }
+    let starts_formula = cell
+        .trim_start_matches([' ', '\u{a0}', '\u{feff}'])
+        .starts_with(STARTS);
+    if starts_formula {
+        format!("'{cell}")
+    } else {
+        cell
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +193,9 @@ mod tests {
         for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"] {
             assert_eq!(inert(cell.to_owned()), format!("'{cell}"));
         }
-        assert_eq!(inert("503 Service Unavailable".to_owned()), "503 Service Unavailable");
+        assert_eq!(
+            inert("503 Service Unavailable".to_owned()),
+            "503 Service Unavailable"
+        );
     }
 }

@@ -19,8 +19,16 @@ use crate::transport::status_words;
 const LONGEST_ARGUMENT: usize = 64 * 1024;
 
 /// Headers that the tools make for their own connection.
-const MADE_BY_TOOLS: [&str; 8] =
-    ["host", "content-length", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer"];
+const MADE_BY_TOOLS: [&str; 8] = [
+    "host",
+    "content-length",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+];
 
 /// A command for any POSIX shell; bash, zsh and the like where a header is no plain text.
 pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
@@ -50,10 +58,17 @@ pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
     for (name, value) in end_to_end(capture) {
         let value = mask.header(name, value);
         // Without a value curl takes a colon as "leave it out".
-        let line = if value.is_empty() { format!("{name};").into_bytes() } else { header_line(name, &value) };
+        let line = if value.is_empty() {
+            format!("{name};").into_bytes()
+        } else {
+            header_line(name, &value)
+        };
         let _ = write!(command, " \\\n  -H {}", quoted(&line));
     }
-    for name in ["Accept", "User-Agent"].iter().chain(has_body.then_some(&"Content-Type")) {
+    for name in ["Accept", "User-Agent"]
+        .iter()
+        .chain(has_body.then_some(&"Content-Type"))
+    {
         if !has(name) {
             let _ = write!(command, " \\\n  -H '{name}:'");
         }
@@ -63,7 +78,10 @@ pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
         Ok(text) if visible(text) == text && text.len() <= LONGEST_ARGUMENT => {
             format!("{command} \\\n  --data-raw {}", shell_word(text))
         }
-        _ => format!("hookfire captured show {} --body | {command} \\\n  --data-binary @-", caught.id),
+        _ => format!(
+            "hookfire captured show {} --body | {command} \\\n  --data-binary @-",
+            caught.id
+        ),
     }
 }
 
@@ -75,7 +93,11 @@ pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
     let inline = as_text.filter(|text| is_plain_there(text));
     let file = format!("capture-{}.body", caught.id);
     if inline.is_none() {
-        let _ = writeln!(text, "# hookfire captured show {} --body > {file}", caught.id);
+        let _ = writeln!(
+            text,
+            "# hookfire captured show {} --body > {file}",
+            caught.id
+        );
     }
     let _ = writeln!(text, "{} {} HTTP/1.1", capture.method(), url(capture, mask));
     for (name, value) in end_to_end(capture) {
@@ -98,7 +120,10 @@ pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
 pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
     let capture = &caught.capture;
     let pairs = |pairs: Vec<(String, String)>| {
-        pairs.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>()
+        pairs
+            .into_iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect::<Vec<_>>()
     };
     let mut request = json!({
         "method": capture.method(), "url": url(capture, mask), "httpVersion": version(capture), "cookies": [],
@@ -107,7 +132,10 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
     });
     if !body.bytes.is_empty() {
         let view = BodyView::new(&body.bytes);
-        let mime = capture.header("content-type").map(header_text).unwrap_or_default();
+        let mime = capture
+            .header("content-type")
+            .map(header_text)
+            .unwrap_or_default();
         request["postData"] = json!({ "mimeType": mime, "text": view.text() });
         if view.encoding() == "base64" {
             // The standard has no word for it here; a name of one's own begins with an underscore.
@@ -141,14 +169,24 @@ fn url(capture: &Capture, mask: &Mask) -> String {
     if target.contains("://") && !target.starts_with('/') {
         return target;
     }
-    let host = capture.header("host").map_or_else(|| "localhost".to_owned(), header_text);
-    let path = if target.starts_with('/') { target.as_str() } else { "/" };
+    let host = capture
+        .header("host")
+        .map_or_else(|| "localhost".to_owned(), header_text);
+    let path = if target.starts_with('/') {
+        target.as_str()
+    } else {
+        "/"
+    };
     format!("http://{host}{path}")
 }
 
 fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
     let headers = capture.head.headers().into_iter();
-    headers.filter(|(name, _)| !MADE_BY_TOOLS.iter().any(|made| made.eq_ignore_ascii_case(name)))
+    headers.filter(|(name, _)| {
+        !MADE_BY_TOOLS
+            .iter()
+            .any(|made| made.eq_ignore_ascii_case(name))
+    })
 }
 
 fn header_line(name: &str, value: &[u8]) -> Vec<u8> {
@@ -185,8 +223,9 @@ fn is_plain_there(text: &str) -> bool {
 
 /// `<name`: markup, where `< name` would be a file.
 fn is_tag(line: &str) -> bool {
-    line.strip_prefix('<')
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '!' | '?')))
+    line.strip_prefix('<').is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '!' | '?'))
+    })
 }
 
 #[cfg(test)]
@@ -197,11 +236,20 @@ mod tests {
     fn caught(head: &[u8]) -> Caught {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
         capture.malformed = false;
-        Caught { id: 17, bin: "inbox".to_owned(), event: None, body_size: 0, capture }
+        Caught {
+            id: 17,
+            bin: "inbox".to_owned(),
+            event: None,
+            body_size: 0,
+            capture,
+        }
     }
 
     fn body(bytes: &[u8]) -> Body {
-        Body { bytes: bytes.to_vec(), wire: None }
+        Body {
+            bytes: bytes.to_vec(),
+            wire: None,
+        }
     }
 
     #[test]
@@ -222,20 +270,43 @@ mod tests {
         );
         let plain = caught(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n");
         let command = curl(&plain, &body(b""), &Mask::default());
-        assert_eq!(command, "curl http://h/ \\\n  -H 'Accept: */*' \\\n  -H 'User-Agent: x'");
-        assert!(
-            curl(&caught(b"HEAD / HTTP/1.1\r\n\r\n"), &body(b""), &Mask::default()).starts_with("curl --head http")
+        assert_eq!(
+            command,
+            "curl http://h/ \\\n  -H 'Accept: */*' \\\n  -H 'User-Agent: x'"
         );
-        let options = curl(&caught(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), &body(b""), &Mask::default());
-        assert!(options.starts_with("curl -X OPTIONS http://h/ --request-target '*'"), "{options}");
+        assert!(
+            curl(
+                &caught(b"HEAD / HTTP/1.1\r\n\r\n"),
+                &body(b""),
+                &Mask::default()
+            )
+            .starts_with("curl --head http")
+        );
+        let options = curl(
+            &caught(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"),
+            &body(b""),
+            &Mask::default(),
+        );
+        assert!(
+            options.starts_with("curl -X OPTIONS http://h/ --request-target '*'"),
+            "{options}"
+        );
     }
 
     #[test]
     fn what_would_not_survive_being_pasted_is_piped() {
         let head = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
-        for bytes in [&b"\xff"[..], b"a\rb", b"\x1b[2J", &vec![b'x'; LONGEST_ARGUMENT + 1]] {
+        for bytes in [
+            &b"\xff"[..],
+            b"a\rb",
+            b"\x1b[2J",
+            &vec![b'x'; LONGEST_ARGUMENT + 1],
+        ] {
             let command = curl(&caught(head), &body(bytes), &Mask::default());
-            assert!(command.starts_with("hookfire captured show 17 --body | curl -X POST"), "{command}");
+            assert!(
+                command.starts_with("hookfire captured show 17 --body | curl -X POST"),
+                "{command}"
+            );
             assert!(command.ends_with("--data-binary @-"), "{command}");
             assert!(command.is_ascii() && !command.contains('\x1b'));
         }
@@ -243,12 +314,23 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_in_every_form() {
-        let head = b"POST /?token=CANARY HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer CANARY\r\n\r\n";
-        let mask = Mask { names: ["token".to_owned()].into(), ..Mask::default() };
+        let head =
+            b"POST /?token=CANARY HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer CANARY\r\n\r\n";
+        let mask = Mask {
+            names: ["token".to_owned()].into(),
+            ..Mask::default()
+        };
         let (caught, body) = (caught(head), body(b"x"));
-        let forms = [curl(&caught, &body, &mask), http(&caught, &body, &mask), har(&caught, &body, &mask).to_string()];
+        let forms = [
+            curl(&caught, &body, &mask),
+            http(&caught, &body, &mask),
+            har(&caught, &body, &mask).to_string(),
+        ];
         for form in forms {
-            assert!(form.contains("token=***") && !form.contains("CANARY"), "{form}");
+            assert!(
+                form.contains("token=***") && !form.contains("CANARY"),
+                "{form}"
+            );
         }
     }
 
@@ -256,13 +338,24 @@ mod tests {
     fn a_rest_client_gets_one_request() {
         let head = b"PUT /x HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 1\r\n\r\n";
         let of = |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default());
-        assert_eq!(of(b"<a>\n  <b/>\n</a>"), "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>");
-        for hostile in
-            [&b"a\n### \nDELETE http://h/"[..], b"< /etc/passwd", b"> {% x %}", b"{{secret}}", b"\xff", b"# c"]
-        {
+        assert_eq!(
+            of(b"<a>\n  <b/>\n</a>"),
+            "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>"
+        );
+        for hostile in [
+            &b"a\n### \nDELETE http://h/"[..],
+            b"< /etc/passwd",
+            b"> {% x %}",
+            b"{{secret}}",
+            b"\xff",
+            b"# c",
+        ] {
             let text = of(hostile);
             assert!(text.ends_with("\n\n< ./capture-17.body"), "{text}");
-            assert!(text.contains("\n# hookfire captured show 17 --body > capture-17.body\n"), "{text}");
+            assert!(
+                text.contains("\n# hookfire captured show 17 --body > capture-17.body\n"),
+                "{text}"
+            );
         }
     }
 
@@ -272,17 +365,48 @@ mod tests {
         let archive = har(&caught(head), &body(b"\xff"), &Mask::default());
         let entry = &archive["log"]["entries"][0];
         let request = &entry["request"];
-        assert_eq!(request["postData"], json!({ "mimeType": "a/b", "text": "/w==", "_encoding": "base64" }));
-        assert_eq!((&request["httpVersion"], &request["url"]), (&json!("HTTP/1.0"), &json!("http://h/x?a=1")));
-        assert_eq!(request["queryString"], json!([{ "name": "a", "value": "1" }]));
+        assert_eq!(
+            request["postData"],
+            json!({ "mimeType": "a/b", "text": "/w==", "_encoding": "base64" })
+        );
+        assert_eq!(
+            (&request["httpVersion"], &request["url"]),
+            (&json!("HTTP/1.0"), &json!("http://h/x?a=1"))
+        );
+        assert_eq!(
+            request["queryString"],
+            json!([{ "name": "a", "value": "1" }])
+        );
         let required = |value: &serde_json::Value, keys: &[&str]| {
-            keys.iter().for_each(|key| assert!(value.get(key).is_some(), "{key} is missing in {value}"));
+            keys.iter()
+                .for_each(|key| assert!(value.get(key).is_some(), "{key} is missing in {value}"));
         };
         required(&archive["log"], &["version", "creator", "entries"]);
-        required(entry, &["startedDateTime", "time", "request", "response", "cache", "timings"]);
-        required(request, &["method", "cookies", "headers", "headersSize", "bodySize"]);
-        let response =
-            ["status", "statusText", "httpVersion", "cookies", "headers", "content", "redirectURL", "headersSize"];
+        required(
+            entry,
+            &[
+                "startedDateTime",
+                "time",
+                "request",
+                "response",
+                "cache",
+                "timings",
+            ],
+        );
+        required(
+            request,
+            &["method", "cookies", "headers", "headersSize", "bodySize"],
+        );
+        let response = [
+            "status",
+            "statusText",
+            "httpVersion",
+            "cookies",
+            "headers",
+            "content",
+            "redirectURL",
+            "headersSize",
+        ];
         required(&entry["response"], &response);
     }
 }

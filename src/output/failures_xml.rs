@@ -25,7 +25,10 @@ impl<W: Write> FailuresXml<W> {
         self.0.push(&Failure {
             id: &delivery.uuid,
             time,
-            error: delivery.last_error.as_ref().map_or("interrupted", |error| &error.message),
+            error: delivery
+                .last_error
+                .as_ref()
+                .map_or("interrupted", |error| &error.message),
             url: &delivery.target.to_string(),
             event,
         })

@@ -12,7 +12,10 @@ use crate::transport::status_words;
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
 pub fn headline(delivery: &Delivery) -> String {
-    format!("#{} {}.{} → {}", delivery.id, delivery.event_type, delivery.action, delivery.target)
+    format!(
+        "#{} {}.{} → {}",
+        delivery.id, delivery.event_type, delivery.action, delivery.target
+    )
 }
 
 /// `#42 delivered, 2 attempts` or `#42 failed, 6 attempts: 503 Service Unavailable`
@@ -29,7 +32,11 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
         Some(error) if delivery.status != Status::Delivered => format!(": {}", error.message),
         _ => String::new(),
     };
-    format!("#{} {status}, {attempts}{}", delivery.id, ui.outside(&reason))
+    format!(
+        "#{} {status}, {attempts}{}",
+        delivery.id,
+        ui.outside(&reason)
+    )
 }
 
 /// `#42 scheduled: next attempt in 60s (hookfire retry --due)`, and of a later attempt why there is to be another.
@@ -39,7 +46,10 @@ fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
-            format!("#{id} {status}, {attempts}: {}; {next}", ui.outside(&error.message))
+            format!(
+                "#{id} {status}, {attempts}: {}; {next}",
+                ui.outside(&error.message)
+            )
         }
         _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
     }
@@ -77,7 +87,13 @@ fn attempt_line(attempt: &Attempted<'_>) -> String {
 
 /// `#42 attempt 2 of 6: 503 Service Unavailable (12 ms), next in 60s`
 pub fn attempt_of(delivery: &Delivery, attempt: &Attempted<'_>) -> String {
-    format!("#{} attempt {} of {}: {}", delivery.id, attempt.made, attempt.allowed, attempt_line(attempt))
+    format!(
+        "#{} attempt {} of {}: {}",
+        delivery.id,
+        attempt.made,
+        attempt.allowed,
+        attempt_line(attempt)
+    )
 }
 
 /// Tells the user of each attempt as it ends, and counts down to the next one.
@@ -91,15 +107,22 @@ pub struct Narrator<'a> {
 impl Observer for Narrator<'_> {
     fn accepted(&mut self, delivery: &Delivery) {
         self.ui.status(&headline(delivery));
-        self.ui.detail(1, || format!("webhook-id: {}", delivery.uuid));
+        self.ui
+            .detail(1, || format!("webhook-id: {}", delivery.uuid));
     }
 
     fn attempting(&mut self, delivery: &Delivery) {
-        self.ui.passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
+        self.ui
+            .passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
     }
 
     fn attempted(&mut self, attempt: &Attempted<'_>) {
-        let line = format!("attempt {} of {}: {}", attempt.made, attempt.allowed, attempt_line(attempt));
+        let line = format!(
+            "attempt {} of {}: {}",
+            attempt.made,
+            attempt.allowed,
+            attempt_line(attempt)
+        );
         if self.terse && attempt.allowed == 1 {
             self.ui.detail(1, || line);
         } else {
@@ -107,7 +130,11 @@ impl Observer for Narrator<'_> {
         }
         self.ui.detail(2, || {
             let body = attempt.outcome.response_body.as_deref().unwrap_or_default();
-            format!("response body ({} bytes): {}", body.len(), String::from_utf8_lossy(body))
+            format!(
+                "response body ({} bytes): {}",
+                body.len(),
+                String::from_utf8_lossy(body)
+            )
         });
     }
 
@@ -117,14 +144,27 @@ impl Observer for Narrator<'_> {
 }
 
 /// All that is known of one delivery, as a page.
-pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8], now: UnixMs) -> String {
+pub fn page(
+    ui: &Ui,
+    delivery: &Delivery,
+    attempts: &[Attempt],
+    document: &[u8],
+    now: UnixMs,
+) -> String {
     let mut page = String::new();
-    let title = format!("#{} {}.{}", delivery.id, delivery.event_type, delivery.action);
+    let title = format!(
+        "#{} {}.{}",
+        delivery.id, delivery.event_type, delivery.action
+    );
     let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.outside(&title)));
     let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
     let attempts_made = count(delivery.attempt_count as usize, "attempt", "attempts");
     let mut field = |name: &str, value: String| {
-        let _ = writeln!(page, "{} {value}", ui.toned(Tone::Faint, &format!("{name:<9}")));
+        let _ = writeln!(
+            page,
+            "{} {value}",
+            ui.toned(Tone::Faint, &format!("{name:<9}"))
+        );
     };
     let status = ui.toned(tone(delivery.status), delivery.status.as_str());
     field(
@@ -145,7 +185,14 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
     field("rule", delivery.rule.in_words());
     field("accepted", when(delivery.created_at));
     if let Some(finished) = delivery.finished_at {
-        field(if delivery.status == Status::Delivered { "delivered" } else { "failed" }, when(finished));
+        field(
+            if delivery.status == Status::Delivered {
+                "delivered"
+            } else {
+                "failed"
+            },
+            when(finished),
+        );
     }
     if let Some(next) = delivery.next_attempt_at {
         field("next", format!("{} ({})", local(next), until(next, now)));
@@ -159,17 +206,28 @@ pub fn page(ui: &Ui, delivery: &Delivery, attempts: &[Attempt], document: &[u8],
     if let Some((number, body)) = last_response(attempts) {
         let heading = format!("response body of attempt {number}");
         let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, &heading));
-        let _ = writeln!(page, "{}", ui.outside(String::from_utf8_lossy(body).trim_end()));
+        let _ = writeln!(
+            page,
+            "{}",
+            ui.outside(String::from_utf8_lossy(body).trim_end())
+        );
     }
     let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "event"));
     // What is damaged is shown as it is: this page is where one would look for the damage.
-    let shown = event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
+    let shown =
+        event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
     let _ = write!(page, "{}", ui.outside(shown.trim_end()));
     page
 }
 
 fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
-    let Attempt { number, started_at, duration, outcome, .. } = attempt;
+    let Attempt {
+        number,
+        started_at,
+        duration,
+        outcome,
+        ..
+    } = attempt;
     let took = duration.map_or_else(|| "-".to_owned(), measured);
     let words = match outcome {
         None => "under way".to_owned(),
@@ -181,10 +239,14 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
     let mut line = format!("{number:>3}  {}  {took:>8}  {words}\n", local(*started_at));
     let outcome = outcome.as_ref();
     let remarks = [
-        outcome.filter(|outcome| outcome.maybe_received).map(|_| "the endpoint may have received it".to_owned()),
+        outcome
+            .filter(|outcome| outcome.maybe_received)
+            .map(|_| "the endpoint may have received it".to_owned()),
         outcome.and_then(|outcome| outcome.note.clone()),
         attempt.sent_to.as_ref().map(|url| format!("sent to {url}")),
-        attempt.insecure.then(|| "certificates were not checked".to_owned()),
+        attempt
+            .insecure
+            .then(|| "certificates were not checked".to_owned()),
     ];
     for remark in remarks.into_iter().flatten() {
         let _ = writeln!(line, "     {}", ui.outside(&remark));

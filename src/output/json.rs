@@ -113,7 +113,10 @@ impl AttemptView {
             http_status: outcome.and_then(|outcome| outcome.http_status),
             error: outcome
                 .and_then(|outcome| outcome.error.as_ref())
-                .map(|error| ErrorView { kind: error.kind.as_str(), message: error.message.clone() }),
+                .map(|error| ErrorView {
+                    kind: error.kind.as_str(),
+                    message: error.message.clone(),
+                }),
             maybe_received: outcome.is_some_and(|outcome| outcome.maybe_received),
             response_body: outcome
                 .and_then(|outcome| outcome.response_body.as_deref())
@@ -127,12 +130,16 @@ impl AttemptView {
 
 /// A value over several lines, for `-o json`.
 pub fn pretty(value: &impl Serialize) -> String {
-    visible_json(serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans"))
+    visible_json(
+        serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans"),
+    )
 }
 
 /// A value on one line, for `-o ndjson`.
 pub fn compact(value: &impl Serialize) -> String {
-    visible_json(serde_json::to_string(value).expect("views hold only strings, numbers and booleans"))
+    visible_json(
+        serde_json::to_string(value).expect("views hold only strings, numbers and booleans"),
+    )
 }
 
 /// A value with secrets masked in all its texts; its keys, numbers and form stay as they are.
@@ -140,12 +147,17 @@ pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> serde_json::Valu
     fn redact(value: &mut serde_json::Value, redactor: &Redactor) {
         match value {
             serde_json::Value::String(text) => *text = redactor.redact(text),
-            serde_json::Value::Array(values) => values.iter_mut().for_each(|value| redact(value, redactor)),
-            serde_json::Value::Object(members) => members.values_mut().for_each(|value| redact(value, redactor)),
+            serde_json::Value::Array(values) => {
+                values.iter_mut().for_each(|value| redact(value, redactor))
+            }
+            serde_json::Value::Object(members) => members
+                .values_mut()
+                .for_each(|value| redact(value, redactor)),
             _ => {}
         }
     }
-    let mut value = serde_json::to_value(value).expect("views hold only strings, numbers and booleans");
+    let mut value =
+        serde_json::to_value(value).expect("views hold only strings, numbers and booleans");
     redact(&mut value, redactor);
     value
 }
@@ -159,7 +171,11 @@ pub struct Array {
 impl Array {
     /// The text of the next element, brackets and commas included.
     pub fn element(&mut self, value: &impl Serialize) -> String {
-        let before = if std::mem::replace(&mut self.begun, true) { "," } else { "[" };
+        let before = if std::mem::replace(&mut self.begun, true) {
+            ","
+        } else {
+            "["
+        };
         format!("{before}{}", compact(value))
     }
 
@@ -171,7 +187,13 @@ impl Array {
 
 /// `{"error":{"kind":…,"message":…,"hints":[…]}}` on one line, the causes as part of the message.
 pub fn error(report: &Report<'_>) -> String {
-    let message = report.causes.iter().fold(report.message.to_owned(), |message, cause| format!("{message}: {cause}"));
-    let error = serde_json::json!({ "kind": report.kind, "message": message, "hints": report.hints });
+    let message = report
+        .causes
+        .iter()
+        .fold(report.message.to_owned(), |message, cause| {
+            format!("{message}: {cause}")
+        });
+    let error =
+        serde_json::json!({ "kind": report.kind, "message": message, "hints": report.hints });
     compact(&serde_json::json!({ "error": error }))
 }

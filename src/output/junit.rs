@@ -51,7 +51,13 @@ pub fn document(case: &Case) -> String {
          <testcase classname=\"{CLASS}\" name=\"{}\" time=\"{time}\">\n",
         attribute(&case.name)
     );
-    if let Some(Problem { is_failure, kind, message, details }) = problem {
+    if let Some(Problem {
+        is_failure,
+        kind,
+        message,
+        details,
+    }) = problem
+    {
         let element = if *is_failure { "failure" } else { "error" };
         xml.push_str(&format!(
             "    <{element} type=\"{}\" message=\"{}\">{}</{element}>\n",
@@ -61,7 +67,10 @@ pub fn document(case: &Case) -> String {
         ));
     }
     if !case.output.is_empty() {
-        xml.push_str(&format!("    <system-out>{}</system-out>\n", text(&case.output)));
+        xml.push_str(&format!(
+            "    <system-out>{}</system-out>\n",
+            text(&case.output)
+        ));
     }
     xml.push_str("  </testcase>\n</testsuite>\n");
     xml
@@ -76,7 +85,12 @@ mod tests {
 
     #[test]
     fn whatever_it_says_it_is_well_formed() {
-        let problem = Problem { is_failure: true, kind: "unmet", message: NASTY.into(), details: NASTY.into() };
+        let problem = Problem {
+            is_failure: true,
+            kind: "unmet",
+            message: NASTY.into(),
+            details: NASTY.into(),
+        };
         let case = Case {
             name: NASTY.into(),
             took: Duration::from_millis(1500),
@@ -86,18 +100,34 @@ mod tests {
         let xml = document(&case);
         let document = Document::parse(&xml).unwrap();
         let suite = document.root_element();
-        assert_eq!((suite.attribute("tests"), suite.attribute("failures")), (Some("1"), Some("1")));
-        let failure = document.descendants().find(|node| node.has_tag_name("failure")).unwrap();
+        assert_eq!(
+            (suite.attribute("tests"), suite.attribute("failures")),
+            (Some("1"), Some("1"))
+        );
+        let failure = document
+            .descendants()
+            .find(|node| node.has_tag_name("failure"))
+            .unwrap();
         let shown = "a<b>&\"'\\u{1b}[2J\\u{0}\u{fffd}\n\\u{9b}]]>";
-        assert_eq!((failure.attribute("message"), failure.text()), (Some(shown), Some(shown)));
-        let output = document.descendants().find(|node| node.has_tag_name("system-out")).unwrap();
+        assert_eq!(
+            (failure.attribute("message"), failure.text()),
+            (Some(shown), Some(shown))
+        );
+        let output = document
+            .descendants()
+            .find(|node| node.has_tag_name("system-out"))
+            .unwrap();
         assert_eq!(output.text(), Some(shown));
     }
 
     #[test]
     fn a_case_that_passed_has_no_problem() {
-        let xml =
-            document(&Case { name: "x".into(), took: Duration::from_millis(7), problem: None, output: String::new() });
+        let xml = document(&Case {
+            name: "x".into(),
+            took: Duration::from_millis(7),
+            problem: None,
+            output: String::new(),
+        });
         insta::assert_snapshot!(xml, @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <testsuite name="hookfire.expect" tests="1" failures="0" errors="0" skipped="0" time="0.007">

@@ -102,7 +102,9 @@ pub struct OutsideWriter<'a> {
 impl OutsideWriter<'_> {
     fn show(&mut self, length: usize) -> io::Result<()> {
         let lines: Vec<u8> = self.line.drain(..length).collect();
-        self.ui.data(|out| out.write_all(&self.ui.outside_bytes(&lines))).map_err(|OutputError(e)| e)
+        self.ui
+            .data(|out| out.write_all(&self.ui.outside_bytes(&lines)))
+            .map_err(|OutputError(e)| e)
     }
 }
 
@@ -114,7 +116,9 @@ impl Write for OutsideWriter<'_> {
                 self.show(end + 1)?;
             }
         } else {
-            self.ui.data(|out| out.write_all(bytes)).map_err(|OutputError(e)| e)?;
+            self.ui
+                .data(|out| out.write_all(bytes))
+                .map_err(|OutputError(e)| e)?;
         }
         Ok(bytes.len())
     }
@@ -205,7 +209,10 @@ impl Ui {
     ///
     /// # Errors
     /// When stdout cannot be written.
-    pub fn data(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+    pub fn data(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), OutputError> {
         self.clear_passing();
         // With a bar on the terminal, what is written goes out in large pieces, for each of which it steps aside.
         if self.bar.borrow().is_some() && self.out.borrow().buffer().len() > BUFFER / 2 {
@@ -222,13 +229,20 @@ impl Ui {
         let flush = || self.out.borrow_mut().flush();
         // The bar has nothing to step aside for if nothing is there; stdout itself may still hold the rest of a line.
         let is_empty = self.out.borrow().buffer().is_empty();
-        Ok(if is_empty { flush() } else { self.beside_bar(flush) }?)
+        Ok(if is_empty {
+            flush()
+        } else {
+            self.beside_bar(flush)
+        }?)
     }
 
     /// Shows how much is done, on a terminal.
     pub fn progress(&self, progress: &Progress) {
         if self.can_overwrite() {
-            self.bar.borrow_mut().get_or_insert_with(Bar::new).show(progress);
+            self.bar
+                .borrow_mut()
+                .get_or_insert_with(Bar::new)
+                .show(progress);
         }
     }
 
@@ -253,7 +267,11 @@ impl Ui {
 
     /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
     pub fn outside<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.terminals.stdout() { sanitize::visible(text) } else { Cow::Borrowed(text) }
+        if self.terminals.stdout() {
+            sanitize::visible(text)
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 
     /// As [`Ui::outside`], for bytes: on a terminal they become text.
@@ -267,7 +285,10 @@ impl Ui {
 
     /// Where documents from outside are written piece by piece, as stdout may have them.
     pub fn outside_writer(&self) -> OutsideWriter<'_> {
-        OutsideWriter { ui: self, line: Vec::new() }
+        OutsideWriter {
+            ui: self,
+            line: Vec::new(),
+        }
     }
 
     /// A word in its tone, if stdout has colours.
@@ -305,7 +326,11 @@ impl Ui {
             return;
         }
         if self.manner.structured {
-            self.talk("", Tone::Warning, &json::compact(&serde_json::json!({ "warning": text })));
+            self.talk(
+                "",
+                Tone::Warning,
+                &json::compact(&serde_json::json!({ "warning": text })),
+            );
         } else {
             self.talk("warning: ", Tone::Warning, text);
         }
@@ -335,13 +360,20 @@ impl Ui {
 
     /// Text for stderr as it is laid out: help and usage errors of clap, which quote the command line.
     pub fn usage(&self, text: &str) {
-        let text = if self.terminals.stderr() { sanitize::visible(text) } else { Cow::Borrowed(text) };
+        let text = if self.terminals.stderr() {
+            sanitize::visible(text)
+        } else {
+            Cow::Borrowed(text)
+        };
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
     /// The time until the next attempt.
     pub fn countdown(&self, left: Duration) {
-        self.passing(&format!("next attempt in {} (Ctrl-C stops)", compact(whole_seconds(left))));
+        self.passing(&format!(
+            "next attempt in {} (Ctrl-C stops)",
+            compact(whole_seconds(left))
+        ));
     }
 
     /// What is happening just now, on one line of a terminal that the next word overwrites.
@@ -371,8 +403,15 @@ impl Ui {
         // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
         let _ = self.flush();
         self.clear_passing();
-        let text = if self.terminals.stderr() { sanitize::visible(text) } else { Cow::Borrowed(text) };
-        let line = format!("{}{text}\n", paint(self.colors(Terminals::stderr), tone, label));
+        let text = if self.terminals.stderr() {
+            sanitize::visible(text)
+        } else {
+            Cow::Borrowed(text)
+        };
+        let line = format!(
+            "{}{text}\n",
+            paint(self.colors(Terminals::stderr), tone, label)
+        );
         let _ = self.beside_bar(|| io::stderr().write_all(line.as_bytes()));
     }
 
@@ -393,5 +432,9 @@ fn paint(colors: bool, tone: Tone, text: &str) -> String {
 }
 
 fn whole_seconds(left: Duration) -> Duration {
-    if left < Duration::from_secs(1) { left } else { Duration::from_secs(left.as_secs_f64().ceil() as u64) }
+    if left < Duration::from_secs(1) {
+        left
+    } else {
+        Duration::from_secs(left.as_secs_f64().ceil() as u64)
+    }
 }

@@ -31,16 +31,24 @@ pub struct Bar {
 impl Bar {
     /// A bar that is not drawn yet.
     pub fn new() -> Bar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWN_A_SECOND));
+        let bar =
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWN_A_SECOND));
         bar.set_style(style(WITHOUT_LENGTH));
-        Bar { bar, of: Cell::new(None) }
+        Bar {
+            bar,
+            of: Cell::new(None),
+        }
     }
 
     /// Draws it, unless that was done a moment ago.
     pub fn show(&self, progress: &Progress) {
         let before = self.of.replace(progress.of);
         if before.is_some() != progress.of.is_some() {
-            self.bar.set_style(style(if progress.of.is_some() { WITH_LENGTH } else { WITHOUT_LENGTH }));
+            self.bar.set_style(style(if progress.of.is_some() {
+                WITH_LENGTH
+            } else {
+                WITHOUT_LENGTH
+            }));
         }
         if let Some(of) = progress.of.filter(|of| before != Some(*of)) {
             self.bar.set_length(of);

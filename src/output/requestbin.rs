@@ -24,13 +24,20 @@ pub struct BinView<'a> {
 impl<'a> BinView<'a> {
     /// The view of a bin.
     pub fn new(bin: &'a Bin) -> BinView<'a> {
-        BinView { name: &bin.name, private: bin.private, color: color(&bin.name), request_count: bin.request_count }
+        BinView {
+            name: &bin.name,
+            private: bin.private,
+            color: color(&bin.name),
+            request_count: bin.request_count,
+        }
     }
 }
 
 /// A colour that a bin keeps: RequestBin drew one at random, and had a place to remember it.
 fn color(name: &str) -> [u8; 3] {
-    let mixed = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let mixed = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     let [_, red, green, blue] = mixed.to_be_bytes();
     [red, green, blue]
 }
@@ -57,10 +64,20 @@ impl RequestView {
     /// The view of a capture.
     pub fn new(caught: &Caught, body: &Body) -> RequestView {
         let capture = &caught.capture;
-        let content_type = capture.header("content-type").map(header_text).unwrap_or_default();
-        let is_form = content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
+        let content_type = capture
+            .header("content-type")
+            .map(header_text)
+            .unwrap_or_default();
+        let is_form = content_type
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
         let shown = BodyView::new(&body.bytes);
-        let headers = capture.head.headers().into_iter().map(|(name, value)| (title_case(name), header_text(value)));
+        let headers = capture
+            .head
+            .headers()
+            .into_iter()
+            .map(|(name, value)| (title_case(name), header_text(value)));
         RequestView {
             id: caught.id.to_string(),
             time: capture.received_at.0 as f64 / 1000.0,
@@ -69,7 +86,11 @@ impl RequestView {
             path: capture.path().to_owned(),
             headers: last_of_each(headers),
             query_string: last_of_each(decoded_pairs(capture.query().unwrap_or_default())),
-            form_data: if is_form { decoded_pairs(&String::from_utf8_lossy(&body.bytes)) } else { Vec::new() },
+            form_data: if is_form {
+                decoded_pairs(&String::from_utf8_lossy(&body.bytes))
+            } else {
+                Vec::new()
+            },
             body: shown.text().to_owned(),
             body_encoding: (shown.encoding() == "base64").then_some("base64"),
             content_type,
@@ -79,14 +100,21 @@ impl RequestView {
 }
 
 fn last_of_each(pairs: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
-    pairs.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name, Value::String(value)))
+        .collect()
 }
 
 /// `Content-Type`, however it was written: the form that RequestBin gave names in, and that its clients ask for.
 fn title_case(name: &str) -> String {
     let mut starts_word = true;
     let change = |c: char| {
-        let changed = if starts_word { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        let changed = if starts_word {
+            c.to_ascii_uppercase()
+        } else {
+            c.to_ascii_lowercase()
+        };
         starts_word = c == '-';
         changed
     };
@@ -102,9 +130,26 @@ mod tests {
 
     fn request(head: &str, body: &[u8]) -> Value {
         let from = std::net::SocketAddr::from(([127, 0, 0, 1], 53122));
-        let capture = Capture::new(UnixMs(1_424_180_647_269), from, head.replace('\n', "\r\n").into_bytes());
-        let caught = Caught { id: 17, bin: "1al2j5g1".into(), event: None, body_size: body.len() as u64, capture };
-        serde_json::to_value(RequestView::new(&caught, &Body { bytes: body.to_vec(), wire: None })).unwrap()
+        let capture = Capture::new(
+            UnixMs(1_424_180_647_269),
+            from,
+            head.replace('\n', "\r\n").into_bytes(),
+        );
+        let caught = Caught {
+            id: 17,
+            bin: "1al2j5g1".into(),
+            event: None,
+            body_size: body.len() as u64,
+            capture,
+        };
+        serde_json::to_value(RequestView::new(
+            &caught,
+            &Body {
+                bytes: body.to_vec(),
+                wire: None,
+            },
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -122,21 +167,33 @@ mod tests {
 
     #[test]
     fn a_form_is_given_as_pairs_and_as_it_came() {
-        let head = "POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\n\n";
+        let head =
+            "POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\n\n";
         let form = request(head, b"a=1&params%5Bxml%5D=%3Cx%3E+y&a=2");
-        assert_eq!(form["form_data"], json!([["a", "1"], ["params[xml]", "<x> y"], ["a", "2"]]));
+        assert_eq!(
+            form["form_data"],
+            json!([["a", "1"], ["params[xml]", "<x> y"], ["a", "2"]])
+        );
         assert_eq!(form["body"], "a=1&params%5Bxml%5D=%3Cx%3E+y&a=2");
     }
 
     #[test]
     fn what_is_not_utf_8_is_base64_and_says_so() {
         let gzip = request("POST / HTTP/1.1\nX: caf\u{e9}\n\n", b"\x1f\x8b\x08\x00");
-        assert_eq!((&gzip["body"], &gzip["body_encoding"]), (&json!("H4sIAA=="), &json!("base64")));
+        assert_eq!(
+            (&gzip["body"], &gzip["body_encoding"]),
+            (&json!("H4sIAA=="), &json!("base64"))
+        );
     }
 
     #[test]
     fn a_bin_keeps_its_colour() {
-        let bin = |name: &str| Bin { name: name.into(), private: true, created_at: UnixMs(0), request_count: 2 };
+        let bin = |name: &str| Bin {
+            name: name.into(),
+            private: true,
+            created_at: UnixMs(0),
+            request_count: 2,
+        };
         let view = |name: &str| serde_json::to_value(BinView::new(&bin(name))).unwrap();
         assert_eq!(view("a"), view("a"));
         assert_ne!(view("a")["color"], view("b")["color"]);

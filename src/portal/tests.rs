@@ -30,16 +30,25 @@ impl Relay for Tenant {
                 cut: None,
             }),
             Err(kind) => Err(NoResponse {
-                error: AttemptError { kind, message: "no answer within 30s".to_owned() },
+                error: AttemptError {
+                    kind,
+                    message: "no answer within 30s".to_owned(),
+                },
                 maybe_received: true,
             }),
         };
-        Exchange { duration: Duration::ZERO, result }
+        Exchange {
+            duration: Duration::ZERO,
+            result,
+        }
     }
 }
 
 fn tenant(answer: Result<(u16, &'static str, &'static str), ErrorKind>) -> Tenant {
-    Tenant { answer, asked: Mutex::default() }
+    Tenant {
+        answer,
+        asked: Mutex::default(),
+    }
 }
 
 fn portal(tenant: &Tenant) -> Portal<'_> {
@@ -49,15 +58,31 @@ fn portal(tenant: &Tenant) -> Portal<'_> {
 
 #[test]
 fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
-    let tenant = tenant(Ok((200, "date: Fri, 20 Nov 2026 10:00:00 GMT", "<webhooks-failures/>")));
+    let tenant = tenant(Ok((
+        200,
+        "date: Fri, 20 Nov 2026 10:00:00 GMT",
+        "<webhooks-failures/>",
+    )));
     let portal = portal(&tenant);
-    assert_eq!(portal.failures().unwrap().date, crate::time::parse_list_time("2026-11-20T10:00:00Z"));
-    portal.delete_failures(Some("2026-11-20 10:00:00 UTC")).unwrap();
+    assert_eq!(
+        portal.failures().unwrap().date,
+        crate::time::parse_list_time("2026-11-20T10:00:00Z")
+    );
+    portal
+        .delete_failures(Some("2026-11-20 10:00:00 UTC"))
+        .unwrap();
     portal.delete_failures(None).unwrap();
-    portal.object("applications/find.xml", &[("application_id", "7")]).unwrap();
-    portal.set_webhooks(&[("url".to_owned(), "https://h/?a=b".to_owned())]).unwrap();
+    portal
+        .object("applications/find.xml", &[("application_id", "7")])
+        .unwrap();
+    portal
+        .set_webhooks(&[("url".to_owned(), "https://h/?a=b".to_owned())])
+        .unwrap();
     let asked = tenant.asked.lock().unwrap();
-    let told: Vec<String> = asked.iter().map(|r| format!("{} {}", r.method, r.url.expose())).collect();
+    let told: Vec<String> = asked
+        .iter()
+        .map(|r| format!("{} {}", r.method, r.url.expose()))
+        .collect();
     let base = "https://acme-admin.example/prefix/admin/api";
     let token = "access_token=canary-0a1b%262c";
     assert_eq!(
@@ -77,35 +102,75 @@ fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
 #[test]
 fn whatever_else_comes_is_told_in_words_without_the_token() {
     for (answer, words) in [
-        (Ok((403, "", "")), "403 Forbidden: the tenant does not take the token"),
-        (Ok((403, "", "<html>TOKEN")), "403 Forbidden: the tenant does not take the token"),
+        (
+            Ok((403, "", "")),
+            "403 Forbidden: the tenant does not take the token",
+        ),
+        (
+            Ok((403, "", "<html>TOKEN")),
+            "403 Forbidden: the tenant does not take the token",
+        ),
         (
             Ok((403, "", "{\"error\":\"TOKEN may only read\"}")),
             "403 Forbidden: the tenant does not take the token: *** may only read",
         ),
         (Ok((404, "", "")), "404 Not Found"),
         (
-            Ok((422, "", "{\"errors\":{\"url\":[\"TOKEN is\\n invalid\",\"is too long\"],\"base\":[\"no\"]}}")),
+            Ok((
+                422,
+                "",
+                "{\"errors\":{\"url\":[\"TOKEN is\\n invalid\",\"is too long\"],\"base\":[\"no\"]}}",
+            )),
             "422 Unprocessable Entity: url *** is invalid; url is too long; no",
         ),
         (
-            Ok((422, "", "<?xml version=\"1.0\"?><errors><error>Url &lt;x&gt;</error><error>no</error></errors>")),
+            Ok((
+                422,
+                "",
+                "<?xml version=\"1.0\"?><errors><error>Url &lt;x&gt;</error><error>no</error></errors>",
+            )),
             "422 Unprocessable Entity: Url <x>; no",
         ),
-        (Ok((422, "", "TOKEN is\n { bad")), "422 Unprocessable Entity: *** is { bad"),
+        (
+            Ok((422, "", "TOKEN is\n { bad")),
+            "422 Unprocessable Entity: *** is { bad",
+        ),
         (Ok((500, "", "")), "500 Internal Server Error"),
-        (Ok((200, "", " <!DOCTYPE html><p>TOKEN")), "200 OK, and a page for a browser instead of data"),
-        (Ok((404, "", "<html><p>TOKEN")), "404 Not Found, and a page for a browser instead of data"),
+        (
+            Ok((200, "", " <!DOCTYPE html><p>TOKEN")),
+            "200 OK, and a page for a browser instead of data",
+        ),
+        (
+            Ok((404, "", "<html><p>TOKEN")),
+            "404 Not Found, and a page for a browser instead of data",
+        ),
         (
             Ok((302, "location: https://h/login?back=TOKEN", "")),
             "302 Found: the tenant points to `https://h/login?back=***`",
         ),
-        (Ok((302, "location: ", "")), "302 Found: the tenant points elsewhere and does not say where"),
-        (Ok((302, "", "")), "302 Found: the tenant points elsewhere and does not say where"),
-        (Err(ErrorKind::Timeout), "no answer within 30s (it may have been done all the same)"),
+        (
+            Ok((302, "location: ", "")),
+            "302 Found: the tenant points elsewhere and does not say where",
+        ),
+        (
+            Ok((302, "", "")),
+            "302 Found: the tenant points elsewhere and does not say where",
+        ),
+        (
+            Err(ErrorKind::Timeout),
+            "no answer within 30s (it may have been done all the same)",
+        ),
     ] {
         let tenant = tenant(answer);
-        let error = portal(&tenant).delete_failures(None).unwrap_err().to_string();
-        assert_eq!(error, format!("DELETE https://acme-admin.example/prefix/admin/api/webhooks/failures.xml: {words}"));
+        let error = portal(&tenant)
+            .delete_failures(None)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            format!(
+                "DELETE https://acme-admin.example/prefix/admin/api/webhooks/failures.xml: {words}"
+            )
+        );
     }
 }

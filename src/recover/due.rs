@@ -63,7 +63,11 @@ pub struct Agenda<'a> {
 impl<'a> Agenda<'a> {
     /// What is due now, each once, for so many senders.
     pub fn once(schedule: &'a dyn Schedule, jobs: usize, now: UnixMs) -> Agenda<'a> {
-        Agenda { only_until: Some(now), has_more: true, ..Agenda::watched(schedule, jobs) }
+        Agenda {
+            only_until: Some(now),
+            has_more: true,
+            ..Agenda::watched(schedule, jobs)
+        }
     }
 
     /// What is due, for as long as it is asked.
@@ -121,7 +125,9 @@ impl<'a> Agenda<'a> {
     /// What was passed over for an endpoint that may have another sender now.
     fn read_backlog(&mut self, url: &str, from: Position, now: UnixMs) -> Result<(), StoreError> {
         let (at, id) = from;
-        let page = self.schedule.due(self.until(now), Some((at, id - 1)), PAGE, Some(url));
+        let page = self
+            .schedule
+            .due(self.until(now), Some((at, id - 1)), PAGE, Some(url));
         let page = page.inspect_err(|_| self.shares.leave_backlog(url, from))?;
         if let Some(last) = page.last().filter(|_| page.len() >= PAGE as usize) {
             self.shares.leave_backlog(url, (last.at, last.seen.id + 1));
@@ -137,7 +143,8 @@ impl<'a> Agenda<'a> {
             self.next_due = self.schedule.next_due(until)?;
             let glance = now.plus(GLANCE);
             self.has_more = false;
-            (self.looked_at, self.look_at) = (now, self.next_due.map_or(glance, |due| due.min(glance)));
+            (self.looked_at, self.look_at) =
+                (now, self.next_due.map_or(glance, |due| due.min(glance)));
             return Ok(());
         };
         self.behind = Some((last.at, last.seen.id));
@@ -150,7 +157,11 @@ impl<'a> Agenda<'a> {
     fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, StoreError> {
         if self.only_until.is_some() {
             let waits = self.shares.has_backlog();
-            return Ok(Some(if waits { Upcoming::Later(now.plus(GLANCE)) } else { Upcoming::End }));
+            return Ok(Some(if waits {
+                Upcoming::Later(now.plus(GLANCE))
+            } else {
+                Upcoming::End
+            }));
         }
         // A clock that was set back must not make it wait for long.
         let set_back = now < self.looked_at;
@@ -209,10 +220,15 @@ pub fn put_off(
     obstacle: Obstacle,
     now: UnixMs,
 ) -> Result<(), StoreError> {
-    let seen = Seen { id: delivery.id, attempts: delivery.attempt_count };
+    let seen = Seen {
+        id: delivery.id,
+        attempts: delivery.attempt_count,
+    };
     match obstacle {
         // Somebody has it by now if not: then it is somebody's.
-        Obstacle::Passing => schedule.postpone(seen, now.plus(delivery.rule.interval.max(GLANCE))).map(drop),
+        Obstacle::Passing => schedule
+            .postpone(seen, now.plus(delivery.rule.interval.max(GLANCE)))
+            .map(drop),
         Obstacle::Lasting => schedule.unschedule(&[seen]).map(drop),
     }
 }

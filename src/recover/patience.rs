@@ -38,12 +38,22 @@ impl<'a> Troubles<'a> {
     /// Nobody waits so far; `tell` hears of it when somebody does.
     pub fn new(tell: &'a dyn Fn(Trouble<'_>)) -> Troubles<'a> {
         let (notify, notices) = mpsc::channel();
-        Troubles { tell, reader_waits: Cell::new(false), writer_waits: Cell::new(false), notices, notify }
+        Troubles {
+            tell,
+            reader_waits: Cell::new(false),
+            writer_waits: Cell::new(false),
+            notices,
+            notify,
+        }
     }
 
     /// What who writes has to wait with, by this clock.
     pub fn enduring(&self, clock: Box<dyn Clock + Send>) -> Enduring {
-        Enduring { clock, notify: self.notify.clone(), waits: false }
+        Enduring {
+            clock,
+            notify: self.notify.clone(),
+            waits: false,
+        }
     }
 
     /// Tells what who writes has noticed since.
@@ -75,7 +85,11 @@ pub struct Patient<'a, S> {
 impl<'a, S> Patient<'a, S> {
     /// Waits by `clock`.
     pub fn new(journal: &'a S, clock: &'a dyn Clock, troubles: &'a Troubles<'a>) -> Patient<'a, S> {
-        Patient { journal, clock, troubles }
+        Patient {
+            journal,
+            clock,
+            troubles,
+        }
     }
 
     fn patiently<T>(&self, try_it: impl Fn(&S) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -89,7 +103,8 @@ impl<'a, S> Patient<'a, S> {
                 Err(e) if e.may_pass() && !self.clock.interrupted() => e,
                 Err(e) => return Err(e),
             };
-            self.troubles.note(&self.troubles.reader_waits, Some(&error.to_string()));
+            self.troubles
+                .note(&self.troubles.reader_waits, Some(&error.to_string()));
             if self.clock.wait(PAUSE) == Woken::Interrupted {
                 return Err(error);
             }
@@ -200,14 +215,23 @@ mod tests {
     }
 
     fn locked() -> StoreError {
-        StoreError::Locked { path: "journal.db".into(), waited: Duration::from_secs(10) }
+        StoreError::Locked {
+            path: "journal.db".into(),
+            waited: Duration::from_secs(10),
+        }
     }
 
     #[test]
     fn it_is_told_once_whoever_waits_and_that_it_is_over_when_nobody_does_any_more() {
         let heard = RefCell::new(Vec::new());
         let tell = |trouble: Trouble<'_>| {
-            heard.borrow_mut().push(if matches!(trouble, Trouble::Over) { "over" } else { "begun" });
+            heard
+                .borrow_mut()
+                .push(if matches!(trouble, Trouble::Over) {
+                    "over"
+                } else {
+                    "begun"
+                });
         };
         let troubles = Troubles::new(&tell);
         let mut writer = troubles.enduring(Box::new(Still { interrupted: false }));
@@ -216,10 +240,18 @@ mod tests {
         assert!(writer.endures(&locked()) && writer.endures(&locked()));
         let read = reader.patiently(|()| {
             tries.set(tries.get() + 1);
-            if tries.get() == 3 { Ok(()) } else { Err(locked()) }
+            if tries.get() == 3 {
+                Ok(())
+            } else {
+                Err(locked())
+            }
         });
         read.unwrap();
-        assert_eq!((heard.borrow().as_slice(), tries.get()), (&["begun"][..], 3), "who writes still waits");
+        assert_eq!(
+            (heard.borrow().as_slice(), tries.get()),
+            (&["begun"][..], 3),
+            "who writes still waits"
+        );
         writer.over();
         writer.over();
         troubles.hear();
@@ -231,10 +263,17 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_will_not_pass_or_once_it_is_to_end() {
         let troubles = Troubles::new(&|_| panic!("nobody waits"));
-        assert!(!troubles.enduring(Box::new(Still { interrupted: true })).endures(&locked()));
+        assert!(
+            !troubles
+                .enduring(Box::new(Still { interrupted: true }))
+                .endures(&locked())
+        );
         let world: Rc<World> = World::new();
         let reader = Patient::new(&(), &*world, &troubles);
-        let lost = || StoreError::Lost { path: "journal.db".into(), what: "it is gone".to_owned() };
+        let lost = || StoreError::Lost {
+            path: "journal.db".into(),
+            what: "it is gone".to_owned(),
+        };
         assert!(reader.patiently(|()| Err::<(), _>(lost())).is_err());
         world.interrupt_at(0);
         assert!(reader.patiently(|()| Err::<(), _>(locked())).is_err());

@@ -44,14 +44,22 @@ impl Listing {
         let kept_from = self.kept_from(&delivered);
         let deletable = |listed: &&Listed| listed.at.is_some_and(|at| second(at) < kept_from);
         let count = self.failures.iter().filter(deletable).count();
-        let last = self.failures.iter().filter(deletable).max_by_key(|listed| listed.at)?;
-        Some(Deletable { time: last.time.clone(), count })
+        let last = self
+            .failures
+            .iter()
+            .filter(deletable)
+            .max_by_key(|listed| listed.at)?;
+        Some(Deletable {
+            time: last.time.clone(),
+            count,
+        })
     }
 
     /// Whether waiting for the second to pass would let more be deleted: others may still fail in it.
     pub fn is_too_fresh(&self) -> bool {
         let last = self.failures.iter().filter_map(|listed| listed.at).max();
-        last.zip(self.made_at).is_some_and(|(last, made_at)| second(last) >= second(made_at))
+        last.zip(self.made_at)
+            .is_some_and(|(last, made_at)| second(last) >= second(made_at))
     }
 
     /// The first second of which all must stay.
@@ -68,7 +76,11 @@ impl Listing {
             before = before.max(listed.at.map_or(before, second));
         }
         // What comes next may share the last second.
-        if self.cut { kept_from.min(before) } else { kept_from }
+        if self.cut {
+            kept_from.min(before)
+        } else {
+            kept_from
+        }
     }
 }
 
@@ -90,7 +102,11 @@ mod tests {
                 time: format!("t{time}"),
             }
         });
-        Listing { failures: listed.collect(), cut: false, made_at: None }
+        Listing {
+            failures: listed.collect(),
+            cut: false,
+            made_at: None,
+        }
     }
 
     fn deletable(listing: &Listing, delivered: &str) -> Option<(String, usize)> {
@@ -104,23 +120,46 @@ mod tests {
 
     #[test]
     fn all_that_was_delivered_may_go() {
-        assert_eq!(deletable(&list("a@1000 b@2000 c@3000"), "abc"), upto("t3000", 3));
+        assert_eq!(
+            deletable(&list("a@1000 b@2000 c@3000"), "abc"),
+            upto("t3000", 3)
+        );
         assert_eq!(deletable(&list(""), ""), None);
         assert_eq!(deletable(&list("a@1000"), ""), None);
     }
 
     #[test]
     fn one_that_still_fails_keeps_its_second_and_what_follows() {
-        assert_eq!(deletable(&list("a@1000 b@2000 c@2500 d@3000"), "abd"), upto("t1000", 1));
-        assert_eq!(deletable(&list("a@2000 b@2500"), "a"), None, "they share a second");
-        assert_eq!(deletable(&list("a@2900 b@2100 c@3000"), "ab"), upto("t2900", 2));
-        assert_eq!(deletable(&list("a@3000 b@1000 c@2000"), "ac"), None, "whatever the order");
+        assert_eq!(
+            deletable(&list("a@1000 b@2000 c@2500 d@3000"), "abd"),
+            upto("t1000", 1)
+        );
+        assert_eq!(
+            deletable(&list("a@2000 b@2500"), "a"),
+            None,
+            "they share a second"
+        );
+        assert_eq!(
+            deletable(&list("a@2900 b@2100 c@3000"), "ab"),
+            upto("t2900", 2)
+        );
+        assert_eq!(
+            deletable(&list("a@3000 b@1000 c@2000"), "ac"),
+            None,
+            "whatever the order"
+        );
     }
 
     #[test]
     fn what_cannot_be_read_stays() {
-        assert_eq!(deletable(&list("a@1000 ?@2000 c@3000"), "ac"), upto("t1000", 1));
-        assert_eq!(deletable(&list("a@1000 b@2000 ?@? c@3000"), "abc"), upto("t1000", 1));
+        assert_eq!(
+            deletable(&list("a@1000 ?@2000 c@3000"), "ac"),
+            upto("t1000", 1)
+        );
+        assert_eq!(
+            deletable(&list("a@1000 b@2000 ?@? c@3000"), "abc"),
+            upto("t1000", 1)
+        );
         assert_eq!(deletable(&list("?@? a@1000"), "a"), None);
     }
 
@@ -128,14 +167,23 @@ mod tests {
     fn others_may_still_fail_in_a_second_that_is_not_over() {
         let mut listing = list("a@1000 b@2000");
         listing.made_at = Some(UnixMs(2999));
-        assert_eq!((deletable(&listing, "ab"), listing.is_too_fresh()), (upto("t1000", 1), true));
+        assert_eq!(
+            (deletable(&listing, "ab"), listing.is_too_fresh()),
+            (upto("t1000", 1), true)
+        );
         listing.made_at = Some(UnixMs(3000));
-        assert_eq!((deletable(&listing, "ab"), listing.is_too_fresh()), (upto("t2000", 2), false));
+        assert_eq!(
+            (deletable(&listing, "ab"), listing.is_too_fresh()),
+            (upto("t2000", 2), false)
+        );
     }
 
     #[test]
     fn what_follows_a_cut_may_share_the_last_second() {
-        let listing = Listing { cut: true, ..list("a@1000 b@2000 c@2100") };
+        let listing = Listing {
+            cut: true,
+            ..list("a@1000 b@2000 c@2100")
+        };
         assert_eq!(deletable(&listing, "abc"), upto("t1000", 1));
     }
 }

@@ -40,14 +40,20 @@ impl Redactor {
                 self.secrets.push(secret.clone());
             }
         }
-        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        self.base64.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        self.secrets
+            .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        self.base64
+            .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
     /// The length in bytes of the longest spelling that is looked for: how far past a cut one must have read to judge it.
     pub fn reach(&self) -> usize {
         // `&#x00;` is the longest spelling of one byte, and base64 is shorter.
-        self.secrets.iter().map(|secret| secret.expose().len() * 6).max().unwrap_or(0)
+        self.secrets
+            .iter()
+            .map(|secret| secret.expose().len() * 6)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The text with every spelling of every secret masked.
@@ -59,11 +65,19 @@ impl Redactor {
     pub fn redact_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = bytes.to_vec();
         for secret in &self.secrets {
-            text = replace(&text, |rest| match_spelling(rest, secret.expose().as_bytes()), secret.expose().len());
+            text = replace(
+                &text,
+                |rest| match_spelling(rest, secret.expose().as_bytes()),
+                secret.expose().len(),
+            );
         }
         for core in &self.base64 {
             let core = core.expose().as_bytes();
-            text = replace(&text, |rest| rest.starts_with(core).then_some(core.len()), core.len());
+            text = replace(
+                &text,
+                |rest| rest.starts_with(core).then_some(core.len()),
+                core.len(),
+            );
         }
         text
     }
@@ -73,11 +87,12 @@ impl Redactor {
         let mut text = self.redact_bytes(bytes);
         let earliest = text.len().saturating_sub(self.reach());
         let begins = |tail: &[u8]| {
-            self.secrets.iter().any(|secret| is_beginning(tail, secret.expose().as_bytes()))
-                || self
-                    .base64
-                    .iter()
-                    .any(|core| tail.len() >= TELLING_BASE64 && core.expose().as_bytes().starts_with(tail))
+            self.secrets
+                .iter()
+                .any(|secret| is_beginning(tail, secret.expose().as_bytes()))
+                || self.base64.iter().any(|core| {
+                    tail.len() >= TELLING_BASE64 && core.expose().as_bytes().starts_with(tail)
+                })
         };
         if let Some(start) = (earliest..text.len()).find(|start| begins(&text[*start..])) {
             text.truncate(start);
@@ -108,8 +123,12 @@ fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
 
 /// Nothing, or an escape without its end.
 fn is_cut_escape(rest: &[u8]) -> bool {
-    let open =
-        |longest: usize| rest.len() < longest && rest[1..].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'#');
+    let open = |longest: usize| {
+        rest.len() < longest
+            && rest[1..]
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || *b == b'#')
+    };
     match rest.first() {
         None => true,
         Some(b'%') => open("%00".len()),
@@ -140,14 +159,19 @@ fn replace(text: &[u8], matched: impl Fn(&[u8]) -> Option<usize>, value_len: usi
 fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
     let before = start.checked_sub(1).and_then(|i| text.get(i));
     let after = text.get(start + length);
-    [before, after].into_iter().flatten().all(|byte| !byte.is_ascii_alphanumeric())
+    [before, after]
+        .into_iter()
+        .flatten()
+        .all(|byte| !byte.is_ascii_alphanumeric())
 }
 
 /// How many bytes at the start of `text` spell `value`; none if they do not.
 fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
     // As it is, too: a value may itself look escaped. Or an escape of its last byte may begin with that byte.
     let as_it_is = text.starts_with(value).then_some(value.len());
-    let spelled = value.iter().try_fold(0, |at, &wanted| Some(at + match_byte(text.get(at..)?, wanted)?));
+    let spelled = value.iter().try_fold(0, |at, &wanted| {
+        Some(at + match_byte(text.get(at..)?, wanted)?)
+    });
     as_it_is.max(spelled)
 }
 
@@ -182,13 +206,20 @@ fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn xml_entity(text: &[u8]) -> Option<(u8, usize)> {
-    const NAMED: [(&[u8], u8); 5] =
-        [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
+    const NAMED: [(&[u8], u8); 5] = [
+        (b"&amp;", b'&'),
+        (b"&lt;", b'<'),
+        (b"&gt;", b'>'),
+        (b"&quot;", b'"'),
+        (b"&apos;", b'\''),
+    ];
     if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
         return Some((*byte, name.len()));
     }
     let end = text.iter().take(8).position(|byte| *byte == b';')?;
-    let number = std::str::from_utf8(text.get(2..end)?).ok().filter(|_| text[1] == b'#')?;
+    let number = std::str::from_utf8(text.get(2..end)?)
+        .ok()
+        .filter(|_| text[1] == b'#')?;
     let code = match number.strip_prefix(['x', 'X']) {
         Some(hex) => u8::from_str_radix(hex, 16),
         None => number.parse(),
@@ -198,7 +229,9 @@ fn xml_entity(text: &[u8]) -> Option<(u8, usize)> {
 
 fn hex(digits: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(digits).ok()?;
-    u8::from_str_radix(text, 16).ok().filter(|_| text.len() == 2)
+    u8::from_str_radix(text, 16)
+        .ok()
+        .filter(|_| text.len() == 2)
 }
 
 /// The parts of base64 text that a value determines wholly, for each of the three places it can begin at.
@@ -244,27 +277,45 @@ mod tests {
             "p@ss w\\/rd\\u0026\\\"<é",
             "p&#64;ss w/rd&#x26;&#34;&lt;é",
         ] {
-            assert_eq!(redactor.redact(&format!("you sent {echoed}!")), "you sent ***!", "{echoed}");
+            assert_eq!(
+                redactor.redact(&format!("you sent {echoed}!")),
+                "you sent ***!",
+                "{echoed}"
+            );
         }
     }
 
     #[test]
     fn of_an_escape_that_begins_as_the_value_ends_nothing_is_left() {
-        for (value, spelled) in [("  a!A%", "  a!A%25"), ("abc&", "abc&amp;"), ("abc\\", "abc\\\\"), ("ab%41", "ab%41")]
-        {
-            assert_eq!(redactor(&[value]).redact(&format!("t={spelled}.")), "t=***.", "{spelled}");
+        for (value, spelled) in [
+            ("  a!A%", "  a!A%25"),
+            ("abc&", "abc&amp;"),
+            ("abc\\", "abc\\\\"),
+            ("ab%41", "ab%41"),
+        ] {
+            assert_eq!(
+                redactor(&[value]).redact(&format!("t={spelled}.")),
+                "t=***.",
+                "{spelled}"
+            );
         }
     }
 
     #[test]
     fn the_longer_secret_goes_first_and_an_empty_one_does_nothing() {
-        assert_eq!(redactor(&["abcd", "abcdefgh", ""]).redact("x abcdefgh abcd x"), "x *** *** x");
+        assert_eq!(
+            redactor(&["abcd", "abcdefgh", ""]).redact("x abcdefgh abcd x"),
+            "x *** *** x"
+        );
         assert_eq!(redactor(&[""]).redact("text"), "text");
     }
 
     #[test]
     fn a_short_value_is_masked_only_where_it_stands_alone() {
-        assert_eq!(redactor(&["1"]).redact("v=1&w=21 HTTP/1.1 x1"), "v=***&w=21 HTTP/***.*** x1");
+        assert_eq!(
+            redactor(&["1"]).redact("v=1&w=21 HTTP/1.1 x1"),
+            "v=***&w=21 HTTP/***.*** x1"
+        );
     }
 
     #[test]
@@ -273,23 +324,50 @@ mod tests {
         assert_eq!(redactor.redact_cut(b"token=correct-ho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=%63orrect%2dho"), b"token=***");
         assert_eq!(redactor.redact_cut(b"token=cor"), b"token=cor");
-        for cut in ["corre%6", "corre%", "corre\\u006", "corre\\", "corre&#x6", "corre&", "Y29ycmVj", "NvcnJlY3Qt"] {
-            assert_eq!(redactor.redact_cut(format!("token={cut}").as_bytes()), b"token=***", "{cut}");
+        for cut in [
+            "corre%6",
+            "corre%",
+            "corre\\u006",
+            "corre\\",
+            "corre&#x6",
+            "corre&",
+            "Y29ycmVj",
+            "NvcnJlY3Qt",
+        ] {
+            assert_eq!(
+                redactor.redact_cut(format!("token={cut}").as_bytes()),
+                b"token=***",
+                "{cut}"
+            );
         }
         assert_eq!(redactor.redact_cut(b"all is well"), b"all is well");
     }
 
     #[test]
     fn a_secret_that_looks_escaped_itself_is_masked_where_an_escape_of_it_is_cut_off() {
-        for (value, cut) in [("0aa0%A", "%30%61%61%30%2"), ("0aa0\\A", "0aa0\\u005"), ("0aa0&A", "0aa0&#x2")] {
-            assert_eq!(redactor(&[value]).redact_cut(format!("t={cut}").as_bytes()), b"t=***", "{cut}");
+        for (value, cut) in [
+            ("0aa0%A", "%30%61%61%30%2"),
+            ("0aa0\\A", "0aa0\\u005"),
+            ("0aa0&A", "0aa0&#x2"),
+        ] {
+            assert_eq!(
+                redactor(&[value]).redact_cut(format!("t={cut}").as_bytes()),
+                b"t=***",
+                "{cut}"
+            );
         }
     }
 
     fn percent_encoded(value: &str, every: bool) -> String {
         value
             .bytes()
-            .map(|b| if every || !b.is_ascii_alphanumeric() { format!("%{b:02X}") } else { (b as char).to_string() })
+            .map(|b| {
+                if every || !b.is_ascii_alphanumeric() {
+                    format!("%{b:02X}")
+                } else {
+                    (b as char).to_string()
+                }
+            })
             .collect()
     }
 

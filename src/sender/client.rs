@@ -87,8 +87,13 @@ pub fn build(
 ) -> Result<Client, ClientError> {
     // Already installed by an earlier client of this process, or now: either is ring.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let proxy = if base.is_loopback() { None } else { options.proxy.as_ref() };
-    let tls_proxy = proxy.is_some_and(|proxy| proxy.expose().to_ascii_lowercase().starts_with("https:"));
+    let proxy = if base.is_loopback() {
+        None
+    } else {
+        options.proxy.as_ref()
+    };
+    let tls_proxy =
+        proxy.is_some_and(|proxy| proxy.expose().to_ascii_lowercase().starts_with("https:"));
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .referer(false)
@@ -104,7 +109,11 @@ pub fn build(
         .connect_timeout(connect_timeout)
         .timeout(timeout)
         // Reading the system's roots costs milliseconds that a plain http request need not pay.
-        .tls_certs_only(if base.is_https() || tls_proxy { trusted(options)? } else { Vec::new() });
+        .tls_certs_only(if base.is_https() || tls_proxy {
+            trusted(options)?
+        } else {
+            Vec::new()
+        });
     if options.insecure {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
@@ -112,11 +121,15 @@ pub fn build(
         builder = builder.identity(identity);
     }
     if base.is_loopback() {
-        builder = builder.no_proxy().dns_resolver(std::sync::Arc::new(Loopback));
+        builder = builder
+            .no_proxy()
+            .dns_resolver(std::sync::Arc::new(Loopback));
     } else if let Some(proxy) = proxy {
         builder = builder.proxy(named_proxy(proxy)?.no_proxy(NoProxy::from_env()));
     }
-    builder.build().map_err(|e| ClientError::Setup(super::failure::innermost(&e.without_url())))
+    builder
+        .build()
+        .map_err(|e| ClientError::Setup(super::failure::innermost(&e.without_url())))
 }
 
 /// What `localhost` and the names below it mean, whatever a resolver would say (RFC 6761, 6.3): secrets go there in the
@@ -125,7 +138,10 @@ struct Loopback;
 
 impl Resolve for Loopback {
     fn resolve(&self, _: Name) -> Resolving {
-        let hosts = [IpAddr::from(Ipv6Addr::LOCALHOST), IpAddr::from(Ipv4Addr::LOCALHOST)];
+        let hosts = [
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+        ];
         // Port 0 stands for the URL's.
         let addresses: Addrs = Box::new(hosts.into_iter().map(|host| SocketAddr::new(host, 0)));
         Box::pin(std::future::ready(Ok(addresses)))
@@ -150,7 +166,10 @@ fn trusted(options: &TransportOptions) -> Result<Vec<Certificate>, ClientError> 
         let pem = read("certificate", path)?;
         let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
         if found.is_empty() {
-            return Err(ClientError::Pem { what: "certificate", path: path.clone() });
+            return Err(ClientError::Pem {
+                what: "certificate",
+                path: path.clone(),
+            });
         }
         return Ok(found);
     }
@@ -166,12 +185,18 @@ fn trusted(options: &TransportOptions) -> Result<Vec<Certificate>, ClientError> 
         return Ok(usable);
     }
     let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    Ok(bundled.filter_map(|der| Certificate::from_der(der).ok()).collect())
+    Ok(bundled
+        .filter_map(|der| Certificate::from_der(der).ok())
+        .collect())
 }
 
 fn identity(options: &TransportOptions) -> Result<Option<Identity>, ClientError> {
     let Some(cert) = &options.cert else {
-        return if options.key.is_some() { Err(ClientError::KeyAlone) } else { Ok(None) };
+        return if options.key.is_some() {
+            Err(ClientError::KeyAlone)
+        } else {
+            Ok(None)
+        };
     };
     let mut pem = read("certificate", cert)?;
     if let Some(key) = &options.key {
@@ -179,9 +204,18 @@ fn identity(options: &TransportOptions) -> Result<Option<Identity>, ClientError>
         pem.extend(read("key", key)?);
     }
     let path = options.key.as_ref().unwrap_or(cert).clone();
-    Identity::from_pem(&pem).map(Some).map_err(|_| ClientError::Pem { what: "certificate with its key", path })
+    Identity::from_pem(&pem)
+        .map(Some)
+        .map_err(|_| ClientError::Pem {
+            what: "certificate with its key",
+            path,
+        })
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|source| ClientError::File { what, path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| ClientError::File {
+        what,
+        path: path.to_owned(),
+        source,
+    })
 }

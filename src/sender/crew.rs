@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use super::worker::{Progress, exchange};
 use super::{
-    Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, WireTarget, body_limit, gave_up, masked, no_response, stopped,
+    Collected, DEADLINE_GRACE, INTERRUPT_GRAIN, Sender, WireTarget, body_limit, gave_up, masked,
+    no_response, stopped,
 };
 use crate::delivery::{AttemptError, ErrorKind};
 use crate::secret::Redactor;
@@ -36,13 +37,20 @@ pub struct KeptAlive {
 impl KeptAlive {
     /// Sends as `sender` does, whose client should keep its connections.
     pub fn new(sender: Sender, pool: Arc<Pool>) -> KeptAlive {
-        KeptAlive { sender: Arc::new(sender), pool }
+        KeptAlive {
+            sender: Arc::new(sender),
+            pool,
+        }
     }
 }
 
 impl Crew for KeptAlive {
     fn begin(&self, request: Request, answered: Answered) {
-        self.pool.begin(Waiting { sender: Arc::clone(&self.sender), request, answered });
+        self.pool.begin(Waiting {
+            sender: Arc::clone(&self.sender),
+            request,
+            answered,
+        });
     }
 }
 
@@ -123,9 +131,18 @@ impl Pool {
 
     fn with(jobs: usize, interrupted: Arc<AtomicBool>, means: Means) -> std::io::Result<Pool> {
         let (waits, begun) = (Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { jobs, means, interrupted, state: Mutex::default(), waits, begun });
+        let shared = Arc::new(Shared {
+            jobs,
+            means,
+            interrupted,
+            state: Mutex::default(),
+            waits,
+            begun,
+        });
         let watched = Arc::clone(&shared);
-        thread::Builder::new().name("watch".to_owned()).spawn(move || watched.watch())?;
+        thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || watched.watch())?;
         Ok(Pool(shared))
     }
 
@@ -144,8 +161,17 @@ impl Pool {
 
 impl Default for Means {
     fn default() -> Means {
-        let start = |work| thread::Builder::new().name("send".to_owned()).spawn(work).map(drop);
-        Means { start: Box::new(start), mask: masked, hope: HOPE }
+        let start = |work| {
+            thread::Builder::new()
+                .name("send".to_owned())
+                .spawn(work)
+                .map(drop)
+        };
+        Means {
+            start: Box::new(start),
+            mask: masked,
+            hope: HOPE,
+        }
     }
 }
 
@@ -181,22 +207,38 @@ impl Shared {
     fn work(&self, seat: &Seat) {
         let mut known = None;
         while let Some(request) = self.next(seat) {
-            let Assigned { sender, request, begun, progress } = request;
+            let Assigned {
+                sender,
+                request,
+                begun,
+                progress,
+            } = request;
             let target = Arc::clone(&request.target);
             // After a panic, which was told, the others are sent as if it were the endpoint's fault.
-            let made = catch_unwind(AssertUnwindSafe(|| make(&sender, request, &mut known, &progress)));
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                make(&sender, request, &mut known, &progress)
+            }));
             let collected = made.unwrap_or_else(|_| gave_up(progress.take()));
             // Turned away from: another worker has this one's place by now.
-            let Some(UnderWay { answered, .. }) = seat.lock().take() else { return };
+            let Some(UnderWay { answered, .. }) = seat.lock().take() else {
+                return;
+            };
             let duration = begun.elapsed();
-            answered(Answer { duration, result: self.means.shown(collected, &target.redactor) });
+            answered(Answer {
+                duration,
+                result: self.means.shown(collected, &target.redactor),
+            });
         }
     }
 
     /// Waits for a request, and takes it to the seat; none when the pool is dropped.
     fn next(&self, seat: &Seat) -> Option<Assigned> {
         let mut state = self.lock();
-        let Waiting { sender, request, answered } = loop {
+        let Waiting {
+            sender,
+            request,
+            answered,
+        } = loop {
             if let Some(waiting) = state.waiting.pop_front() {
                 break waiting;
             }
@@ -204,7 +246,10 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            state = self.waits.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .waits
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         };
         if std::mem::take(&mut state.unwatched) {
@@ -218,7 +263,12 @@ impl Shared {
             begun,
             answered,
         });
-        Some(Assigned { sender, request, begun, progress })
+        Some(Assigned {
+            sender,
+            request,
+            begun,
+            progress,
+        })
     }
 
     /// Turns away from what lasts too long, until the pool is dropped.
@@ -228,27 +278,53 @@ impl Shared {
         while !state.closed {
             if state.waiting.is_empty() && state.seats.iter().all(|seat| seat.lock().is_none()) {
                 state.unwatched = true;
-                state = self.begun.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .begun
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            state = self.begun.wait_timeout(state, INTERRUPT_GRAIN).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .begun
+                .wait_timeout(state, INTERRUPT_GRAIN)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             let interrupted = self.interrupted.load(Ordering::Relaxed);
-            let unmade = if interrupted { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
-            let over = state.vacate(|found| interrupted || found.begun.elapsed() >= found.longest());
+            let unmade = if interrupted {
+                std::mem::take(&mut state.waiting)
+            } else {
+                VecDeque::new()
+            };
+            let over =
+                state.vacate(|found| interrupted || found.begun.elapsed() >= found.longest());
             // Those as well that there was no thread for the last time.
-            for _ in 0..state.waiting.len().min(self.jobs.saturating_sub(state.seats.len())) {
+            for _ in 0..state
+                .waiting
+                .len()
+                .min(self.jobs.saturating_sub(state.seats.len()))
+            {
                 self.man(&mut state);
             }
             let unmanned = state.seats.is_empty() && !state.waiting.is_empty();
             unmanned_since = unmanned.then(|| unmanned_since.unwrap_or_else(Instant::now));
             let hopeless = unmanned_since.is_some_and(|since| since.elapsed() >= self.means.hope);
-            let unmanned = if hopeless { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+            let unmanned = if hopeless {
+                std::mem::take(&mut state.waiting)
+            } else {
+                VecDeque::new()
+            };
             drop(state);
-            over.into_iter().for_each(|found| found.turn_away(interrupted, &self.means));
+            over.into_iter()
+                .for_each(|found| found.turn_away(interrupted, &self.means));
             for Waiting { answered, .. } in unmade {
-                answered(unsent(ErrorKind::Interrupted, "stopped before it was sent".to_owned()));
+                answered(unsent(
+                    ErrorKind::Interrupted,
+                    "stopped before it was sent".to_owned(),
+                ));
             }
-            unmanned.into_iter().for_each(|waiting| (waiting.answered)(no_thread()));
+            unmanned
+                .into_iter()
+                .for_each(|waiting| (waiting.answered)(no_thread()));
             state = self.lock();
         }
     }
@@ -256,9 +332,20 @@ impl Shared {
 
 impl Means {
     /// An answer as it may be shown. One that cannot be masked is none, or whoever waits for it would do so for ever.
-    fn shown(&self, collected: Result<Collected, NoResponse>, redactor: &Redactor) -> Result<Response, NoResponse> {
-        let masked = catch_unwind(AssertUnwindSafe(|| collected.map(|found| (self.mask)(found, redactor))));
-        let unmasked = || no_response(ErrorKind::Protocol, "the answer could not be masked".to_owned());
+    fn shown(
+        &self,
+        collected: Result<Collected, NoResponse>,
+        redactor: &Redactor,
+    ) -> Result<Response, NoResponse> {
+        let masked = catch_unwind(AssertUnwindSafe(|| {
+            collected.map(|found| (self.mask)(found, redactor))
+        }));
+        let unmasked = || {
+            no_response(
+                ErrorKind::Protocol,
+                "the answer could not be masked".to_owned(),
+            )
+        };
         masked.unwrap_or_else(|_| Err(unmasked()))
     }
 }
@@ -267,13 +354,14 @@ impl State {
     /// Takes their places from those workers whose requests are over.
     fn vacate(&mut self, is_over: impl Fn(&UnderWay) -> bool) -> Vec<UnderWay> {
         let mut over = Vec::new();
-        self.seats.retain(|seat| match seat.lock().take_if(|found| is_over(found)) {
-            Some(found) => {
-                over.push(found);
-                false
-            }
-            None => true,
-        });
+        self.seats
+            .retain(|seat| match seat.lock().take_if(|found| is_over(found)) {
+                Some(found) => {
+                    over.push(found);
+                    false
+                }
+                None => true,
+            });
         over
     }
 }
@@ -291,9 +379,16 @@ impl UnderWay {
 
     fn turn_away(self, interrupted: bool, means: &Means) {
         let received = self.progress.take();
-        let collected = if interrupted { stopped(received) } else { self.sender.overdue(received) };
+        let collected = if interrupted {
+            stopped(received)
+        } else {
+            self.sender.overdue(received)
+        };
         let duration = self.begun.elapsed();
-        (self.answered)(Answer { duration, result: means.shown(collected, &self.target.redactor) });
+        (self.answered)(Answer {
+            duration,
+            result: means.shown(collected, &self.target.redactor),
+        });
     }
 }
 
@@ -308,18 +403,33 @@ fn make(
     let wire = WireTarget::known_or_of(known, &request.target)
         .and_then(|target| target.request(&request.headers, body))
         .map_err(|message| NoResponse {
-            error: AttemptError { kind: ErrorKind::Protocol, message },
+            error: AttemptError {
+                kind: ErrorKind::Protocol,
+                message,
+            },
             maybe_received: false,
         })?;
     let redactor = &request.target.redactor;
-    let ending = exchange(sender.workers.client(), wire, body_limit(redactor), None, progress);
+    let ending = exchange(
+        sender.workers.client(),
+        wire,
+        body_limit(redactor),
+        None,
+        progress,
+    );
     sender.collected(ending, progress.take(), redactor)
 }
 
 /// What becomes of a request that was not made.
 fn unsent(kind: ErrorKind, message: String) -> Answer {
-    let none = NoResponse { error: AttemptError { kind, message }, maybe_received: false };
-    Answer { duration: Duration::ZERO, result: Err(none) }
+    let none = NoResponse {
+        error: AttemptError { kind, message },
+        maybe_received: false,
+    };
+    Answer {
+        duration: Duration::ZERO,
+        result: Err(none),
+    }
 }
 
 fn no_thread() -> Answer {

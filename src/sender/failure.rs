@@ -22,33 +22,66 @@ pub fn classify(
         return no_answer_within(timeout);
     }
     let (kind, message) = if error.is_timeout() {
-        (ErrorKind::Timeout, format!("no connection within {}", compact(connect_timeout)))
+        (
+            ErrorKind::Timeout,
+            format!("no connection within {}", compact(connect_timeout)),
+        )
     } else if error.is_dns() {
-        (ErrorKind::Dns, format!("the host's name cannot be resolved: {}", innermost(&error)))
+        (
+            ErrorKind::Dns,
+            format!("the host's name cannot be resolved: {}", innermost(&error)),
+        )
     } else if let Some(tls) = tls_words(&error) {
         (ErrorKind::Tls, tls)
     } else if error.is_connect() {
         (ErrorKind::Connect, connect_words(&error))
     } else if tls_error(&error).is_some() {
-        (ErrorKind::Reset, "the TLS connection broke before an answer came".to_owned())
+        (
+            ErrorKind::Reset,
+            "the TLS connection broke before an answer came".to_owned(),
+        )
     } else if closed_early(&error) {
-        (ErrorKind::Reset, "the connection was closed before an answer came".to_owned())
+        (
+            ErrorKind::Reset,
+            "the connection was closed before an answer came".to_owned(),
+        )
     } else {
-        (ErrorKind::Protocol, format!("the answer is not HTTP that can be read: {}", innermost(&error)))
+        (
+            ErrorKind::Protocol,
+            format!(
+                "the answer is not HTTP that can be read: {}",
+                innermost(&error)
+            ),
+        )
     };
     let maybe_received = !error.is_connect() && !error.is_dns() && kind != ErrorKind::Tls;
-    NoResponse { error: AttemptError { kind, message: redactor.redact(&message) }, maybe_received }
+    NoResponse {
+        error: AttemptError {
+            kind,
+            message: redactor.redact(&message),
+        },
+        maybe_received,
+    }
 }
 
 /// A connection was there, an answer was not.
 pub fn no_answer_within(timeout: Duration) -> NoResponse {
     let message = format!("no answer within {}", compact(timeout));
-    NoResponse { error: AttemptError { kind: ErrorKind::Timeout, message }, maybe_received: true }
+    NoResponse {
+        error: AttemptError {
+            kind: ErrorKind::Timeout,
+            message,
+        },
+        maybe_received: true,
+    }
 }
 
 /// The words of the error at the bottom of the chain: those above it only say "error sending request".
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    chain(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -57,7 +90,10 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     // An io::Error does not count the error it wraps as its source, only that one's own.
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
     }
@@ -77,15 +113,19 @@ fn tls_words(error: &reqwest::Error) -> Option<String> {
         Some(tls) if shaking_hands || refuses_us(tls) => Some(format!("no TLS connection: {tls}")),
         Some(_) => None,
         // The peer hung up in the middle of the handshake.
-        None => (shaking_hands && chain(error).any(|link| link.to_string().contains("tls handshake eof")))
-            .then(|| "no TLS connection: the endpoint closed it during the handshake".to_owned()),
+        None => (shaking_hands
+            && chain(error).any(|link| link.to_string().contains("tls handshake eof")))
+        .then(|| "no TLS connection: the endpoint closed it during the handshake".to_owned()),
     }
 }
 
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     chain(error).find_map(|link| {
-        let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        link.downcast_ref::<rustls::Error>().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()))
+        let wrapped = link
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        link.downcast_ref::<rustls::Error>()
+            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref()))
     })
 }
 
@@ -93,8 +133,8 @@ fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
 /// done, and still before it looks at any request.
 fn refuses_us(tls: &rustls::Error) -> bool {
     use rustls::AlertDescription::{
-        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
-        UnknownCA, UnsupportedCertificate,
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, UnknownCA, UnsupportedCertificate,
     };
     matches!(
         tls,
@@ -119,8 +159,19 @@ fn connect_words(error: &reqwest::Error) -> String {
 }
 
 fn closed_early(error: &reqwest::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    let broken = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    let broken = [
+        BrokenPipe,
+        ConnectionAborted,
+        ConnectionReset,
+        NotConnected,
+        UnexpectedEof,
+    ];
     io_kinds(error).any(|kind| broken.contains(&kind))
-        || chain(error).any(|link| link.to_string().contains("connection closed before message completed"))
+        || chain(error).any(|link| {
+            link.to_string()
+                .contains("connection closed before message completed")
+        })
 }

@@ -19,23 +19,46 @@ impl Relay for Sender {
         let begun = Instant::now();
         // One byte more, or a body of exactly so many could not be told from a longer one.
         let room = request.room.clone();
-        let answered = self.exchange(wire_request(request), &request.redactor, ANSWER_BODY_KEPT + 1, room);
-        Exchange { duration: begun.elapsed(), result: answered.map(as_it_came) }
+        let answered = self.exchange(
+            wire_request(request),
+            &request.redactor,
+            ANSWER_BODY_KEPT + 1,
+            room,
+        );
+        Exchange {
+            duration: begun.elapsed(),
+            result: answered.map(as_it_came),
+        }
     }
 }
 
 fn as_it_came(answer: Collected) -> Exchanged {
-    let Collected { received: answer, end } = answer;
-    let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    let Collected {
+        received: answer,
+        end,
+    } = answer;
+    let headers = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect();
     let mut body = answer.body;
     let long = body.len() > ANSWER_BODY_KEPT;
     body.truncate(ANSWER_BODY_KEPT);
     let cut = match end {
         BodyEnd::Broken(words) => Some(words),
-        _ if long => Some(format!("is longer than {} MiB", ANSWER_BODY_KEPT / 1024 / 1024)),
+        _ if long => Some(format!(
+            "is longer than {} MiB",
+            ANSWER_BODY_KEPT / 1024 / 1024
+        )),
         BodyEnd::Whole | BodyEnd::Kept => None,
     };
-    Exchanged { status: answer.status, headers, body, cut }
+    Exchanged {
+        status: answer.status,
+        headers,
+        body,
+        cut,
+    }
 }
 
 fn wire_request(request: &Verbatim) -> Result<WireRequest, String> {
@@ -51,7 +74,10 @@ fn wire_request(request: &Verbatim) -> Result<WireRequest, String> {
         let unsendable = |_| format!("`{name}` cannot be sent as a header");
         let mut value = HeaderValue::from_bytes(value).map_err(|_| unsendable(()))?;
         value.set_sensitive(true);
-        headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(()))?, value);
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(()))?,
+            value,
+        );
     }
     let mut wire = WireRequest::new(method, url);
     *wire.headers_mut() = headers;
@@ -85,9 +111,15 @@ mod tests {
     }
 
     fn send(request: &Verbatim) -> Exchange {
-        let options = TransportOptions { timeout: Duration::from_secs(10), ..TransportOptions::default() };
+        let options = TransportOptions {
+            timeout: Duration::from_secs(10),
+            ..TransportOptions::default()
+        };
         let (base, _) = BaseUrl::parse(request.url.expose()).unwrap();
-        Relay::exchange(&Sender::new(&options, &base, 0, Arc::default()).unwrap(), request)
+        Relay::exchange(
+            &Sender::new(&options, &base, 0, Arc::default()).unwrap(),
+            request,
+        )
     }
 
     /// Answers one request, and gives what came until nothing more did.
@@ -99,7 +131,11 @@ mod tests {
             let (mut came, mut piece) = (Vec::new(), [0; 4096]);
             while !came.ends_with(b"END") && !came.ends_with(b"\r\n\r\n") {
                 let read = stream.read(&mut piece).unwrap();
-                assert!(read > 0, "the request breaks off: {:?}", String::from_utf8_lossy(&came));
+                assert!(
+                    read > 0,
+                    "the request breaks off: {:?}",
+                    String::from_utf8_lossy(&came)
+                );
                 came.extend_from_slice(&piece[..read]);
             }
             // A client that has enough hangs up.
@@ -115,9 +151,14 @@ mod tests {
         let (url, served) = serve(answer.to_vec());
         let exchange = send(&Verbatim {
             method: "pUt".to_owned(),
-            headers: [("X-Z", &b"caf\xe9"[..]), ("accept", b"a/b"), ("x-z", b"2"), ("Empty", b"")]
-                .map(|(name, value)| (name.to_owned(), value.to_vec()))
-                .to_vec(),
+            headers: [
+                ("X-Z", &b"caf\xe9"[..]),
+                ("accept", b"a/b"),
+                ("x-z", b"2"),
+                ("Empty", b""),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_vec()))
+            .to_vec(),
             body: Some(b"\x00\xff END".to_vec()),
             ..request(&format!("{url}/a%2fb//c?x=%41&&y"))
         });
@@ -129,12 +170,29 @@ mod tests {
             b"\r\n\r\n\x00\xff END",
         ]
         .concat();
-        assert_eq!(came.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(
+            came.escape_ascii().to_string(),
+            expected.escape_ascii().to_string()
+        );
         let answer = exchange.result.map_err(|none| none.error.message).unwrap();
-        assert_eq!((answer.status, &answer.body[..], answer.cut), (418, &b"\x00\xffx"[..], None));
-        let headers: Vec<(&str, &[u8])> =
-            answer.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
-        assert_eq!(headers, [("x-a", &b"1"[..]), ("x-a", b"2"), ("x-b", b"caf\xe9"), ("content-length", b"3")]);
+        assert_eq!(
+            (answer.status, &answer.body[..], answer.cut),
+            (418, &b"\x00\xffx"[..], None)
+        );
+        let headers: Vec<(&str, &[u8])> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), &value[..]))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                ("x-a", &b"1"[..]),
+                ("x-a", b"2"),
+                ("x-b", b"caf\xe9"),
+                ("content-length", b"3")
+            ]
+        );
     }
 
     #[test]
@@ -143,7 +201,10 @@ mod tests {
         assert!(send(&request(&url)).result.is_ok());
         let host = url.strip_prefix("http://").unwrap();
         let came = String::from_utf8(served.join().unwrap()).unwrap();
-        assert_eq!(came, format!("GET / HTTP/1.1\r\naccept: */*\r\nhost: {host}\r\n\r\n"));
+        assert_eq!(
+            came,
+            format!("GET / HTTP/1.1\r\naccept: */*\r\nhost: {host}\r\n\r\n")
+        );
     }
 
     #[test]
@@ -160,23 +221,40 @@ mod tests {
             "/caf\u{e9}?q=\u{20ac}",
         ] {
             let (url, served) = serve(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
-            assert!(send(&request(&format!("{url}{target}"))).result.is_ok(), "{target}");
+            assert!(
+                send(&request(&format!("{url}{target}"))).result.is_ok(),
+                "{target}"
+            );
             let came = String::from_utf8(served.join().unwrap()).unwrap();
-            assert_eq!(came.lines().next(), Some(format!("GET {target} HTTP/1.1").as_str()));
+            assert_eq!(
+                came.lines().next(),
+                Some(format!("GET {target} HTTP/1.1").as_str())
+            );
         }
     }
 
     #[test]
     fn a_body_that_is_not_whole_is_said_to_be_cut() {
         let whole = vec![b'x'; ANSWER_BODY_KEPT];
-        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        let head = |length: usize| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes()
+        };
         for (answer, cut) in [
             ([head(whole.len()), whole.clone()].concat(), None),
-            ([head(whole.len() + 1), whole, b"x".to_vec()].concat(), Some("is longer than 16 MiB")),
-            ([head(5), b"abc".to_vec()].concat(), Some("was cut short: the connection broke before its end")),
+            (
+                [head(whole.len() + 1), whole, b"x".to_vec()].concat(),
+                Some("is longer than 16 MiB"),
+            ),
+            (
+                [head(5), b"abc".to_vec()].concat(),
+                Some("was cut short: the connection broke before its end"),
+            ),
         ] {
             let (url, served) = serve(answer);
-            let answer = send(&request(&url)).result.map_err(|none| none.error.message).unwrap();
+            let answer = send(&request(&url))
+                .result
+                .map_err(|none| none.error.message)
+                .unwrap();
             assert_eq!(answer.cut.as_deref(), cut);
             assert!(answer.body.len() <= ANSWER_BODY_KEPT);
             served.join().unwrap();
@@ -187,7 +265,11 @@ mod tests {
 
     impl Room for Narrow {
         fn grow(&self, length: usize) -> Result<(), String> {
-            if length > 10 { Err("is too long for this".to_owned()) } else { Ok(()) }
+            if length > 10 {
+                Err("is too long for this".to_owned())
+            } else {
+                Ok(())
+            }
         }
     }
 
@@ -196,7 +278,11 @@ mod tests {
         for (length, cut) in [(10, None), (11, Some("is too long for this"))] {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
             let (url, served) = serve([head, vec![b'x'; length]].concat());
-            let answer = send(&Verbatim { room: Some(Arc::new(Narrow)), ..request(&url) }).result;
+            let answer = send(&Verbatim {
+                room: Some(Arc::new(Narrow)),
+                ..request(&url)
+            })
+            .result;
             let answer = answer.map_err(|none| none.error.message).unwrap();
             assert_eq!(answer.cut.as_deref(), cut);
             assert!(answer.body.len() <= 10);
@@ -206,12 +292,33 @@ mod tests {
 
     #[test]
     fn what_does_not_arrive_has_a_kind_as_a_delivery_has() {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let none = send(&request(&format!("http://{closed}"))).result.err().unwrap();
-        assert_eq!((none.error.kind, none.maybe_received), (ErrorKind::Connect, false));
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let none = send(&request(&format!("http://{closed}")))
+            .result
+            .err()
+            .unwrap();
+        assert_eq!(
+            (none.error.kind, none.maybe_received),
+            (ErrorKind::Connect, false)
+        );
         let (url, _served) = serve(b"no HTTP at all\r\n\r\n".to_vec());
-        assert_eq!(send(&request(&url)).result.err().unwrap().error.kind, ErrorKind::Protocol);
-        let none = send(&Verbatim { method: "A B".to_owned(), ..request("http://127.0.0.1:1") }).result.err().unwrap();
-        assert_eq!((none.error.message.as_str(), none.maybe_received), ("`A B` cannot be sent as a method", false));
+        assert_eq!(
+            send(&request(&url)).result.err().unwrap().error.kind,
+            ErrorKind::Protocol
+        );
+        let none = send(&Verbatim {
+            method: "A B".to_owned(),
+            ..request("http://127.0.0.1:1")
+        })
+        .result
+        .err()
+        .unwrap();
+        assert_eq!(
+            (none.error.message.as_str(), none.maybe_received),
+            ("`A B` cannot be sent as a method", false)
+        );
     }
 }

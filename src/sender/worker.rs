@@ -83,7 +83,10 @@ struct Worker {
 impl Workers {
     /// No thread is there yet.
     pub fn new(client: Client) -> Workers {
-        Workers { client, idle: Mutex::default() }
+        Workers {
+            client,
+            idle: Mutex::default(),
+        }
     }
 
     /// The client that all of them make requests with.
@@ -95,9 +98,19 @@ impl Workers {
     ///
     /// # Errors
     /// When the system gives no thread; nothing was sent then.
-    pub fn begin(&self, wire: WireRequest, limit: usize, room: Option<Arc<dyn Room>>) -> std::io::Result<Exchange> {
+    pub fn begin(
+        &self,
+        wire: WireRequest,
+        limit: usize,
+        room: Option<Arc<dyn Room>>,
+    ) -> std::io::Result<Exchange> {
         let progress = Arc::<Progress>::default();
-        let mut job = Job { wire, limit, room, progress: Arc::clone(&progress) };
+        let mut job = Job {
+            wire,
+            limit,
+            room,
+            progress: Arc::clone(&progress),
+        };
         loop {
             let idle = self.idle().pop();
             let worker = idle.map_or_else(|| Worker::start(self.client.clone()), Ok)?;
@@ -155,7 +168,11 @@ impl Progress {
         let wanted = matches!(*stage, Stage::NoAnswer);
         if wanted {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            *stage = Stage::Answer(Received { status, headers, body: Vec::new() });
+            *stage = Stage::Answer(Received {
+                status,
+                headers,
+                body: Vec::new(),
+            });
         }
         wanted
     }
@@ -185,7 +202,12 @@ impl Worker {
         let (report, endings) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             for job in waiting {
-                let Job { wire, limit, room, progress } = job;
+                let Job {
+                    wire,
+                    limit,
+                    room,
+                    progress,
+                } = job;
                 let ending = exchange(&client, wire, limit, room.as_deref(), &progress);
                 // Whoever asked has it as well, and lets go of it when the answer is no longer in memory.
                 drop(room);
@@ -207,10 +229,17 @@ pub fn exchange(
     room: Option<&dyn Room>,
     progress: &Progress,
 ) -> Ending {
-    client.execute(wire).map(|response| read(response, limit, room, progress))
+    client
+        .execute(wire)
+        .map(|response| read(response, limit, room, progress))
 }
 
-fn read(mut response: WireResponse, limit: usize, room: Option<&dyn Room>, progress: &Progress) -> Read {
+fn read(
+    mut response: WireResponse,
+    limit: usize,
+    room: Option<&dyn Room>,
+    progress: &Progress,
+) -> Read {
     // What it says when nobody wants to know is told to nobody.
     if !progress.head(&response) {
         return Read::Broken;
@@ -225,7 +254,10 @@ fn read(mut response: WireResponse, limit: usize, room: Option<&dyn Room>, progr
     }
     let mut read = 0;
     // As a rule an answer says how little there is.
-    let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(PIECE);
+    let expected = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(PIECE);
     let mut buffer = vec![0; expected.clamp(1, PIECE)];
     while read < limit {
         let most = buffer.len().min(limit - read);
@@ -269,7 +301,13 @@ mod tests {
     }
 
     fn workers() -> Workers {
-        Workers::new(Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap())
+        Workers::new(
+            Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
+        )
     }
 
     #[test]
@@ -280,9 +318,15 @@ mod tests {
             let exchange = workers.begin(request(&listener), 100, None).unwrap();
             let (stream, _) = listener.accept().unwrap();
             answer(&stream, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            assert!(matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))), "{round}");
+            assert!(
+                matches!(exchange.wait(LONG), Ok(Ok(Read::Whole))),
+                "{round}"
+            );
             let received = workers.end(exchange).unwrap();
-            assert_eq!((received.status, received.body.as_slice()), (200, &b"ok"[..]));
+            assert_eq!(
+                (received.status, received.body.as_slice()),
+                (200, &b"ok"[..])
+            );
             assert_eq!(workers.idle().len(), 1, "{round}");
         }
     }
@@ -293,14 +337,24 @@ mod tests {
         let workers = workers();
         let exchange = workers.begin(request(&listener), 100, None).unwrap();
         let (hanging, _) = listener.accept().unwrap();
-        answer(&hanging, b"HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nhalf");
+        answer(
+            &hanging,
+            b"HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\nhalf",
+        );
         let begun = std::time::Instant::now();
-        while !matches!(&*exchange.progress.stage(), Stage::Answer(received) if received.body == b"half") {
+        while !matches!(&*exchange.progress.stage(), Stage::Answer(received) if received.body == b"half")
+        {
             assert!(begun.elapsed() < LONG);
-            assert!(matches!(exchange.wait(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout)));
+            assert!(matches!(
+                exchange.wait(Duration::from_millis(1)),
+                Err(RecvTimeoutError::Timeout)
+            ));
         }
         let received = exchange.abandon().unwrap();
-        assert_eq!((received.status, received.body.as_slice()), (201, &b"half"[..]));
+        assert_eq!(
+            (received.status, received.body.as_slice()),
+            (201, &b"half"[..])
+        );
         assert_eq!(workers.idle().len(), 0);
 
         let exchange = workers.begin(request(&listener), 100, None).unwrap();

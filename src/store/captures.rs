@@ -26,13 +26,26 @@ impl Kept {
     /// About how much memory it takes, in bytes.
     pub fn weight(&self) -> usize {
         let Body { bytes, wire } = &self.body;
-        Kept::OWN_BYTES + self.caught.capture.head.len() + bytes.len() + wire.as_ref().map_or(0, Vec::len)
+        Kept::OWN_BYTES
+            + self.caught.capture.head.len()
+            + bytes.len()
+            + wire.as_ref().map_or(0, Vec::len)
     }
 
     /// What was kept under this id, in this bin.
     pub fn new(id: i64, bin: &str, event: Option<EventName>, capture: Capture, body: Body) -> Kept {
         let body_size = body.bytes.len() as u64;
-        Kept { caught: Caught { id, bin: bin.to_owned(), event, body_size, capture }, body, refused: None }
+        Kept {
+            caught: Caught {
+                id,
+                bin: bin.to_owned(),
+                event,
+                body_size,
+                capture,
+            },
+            body,
+            refused: None,
+        }
     }
 }
 
@@ -65,19 +78,29 @@ impl OneKept {
 
     /// The one at this place in a batch, if there is one and it was kept.
     pub fn at(batch: &Batch, at: usize) -> Option<OneKept> {
-        batch.get(at)?.refused.is_none().then(|| OneKept { batch: Arc::clone(batch), at })
+        batch.get(at)?.refused.is_none().then(|| OneKept {
+            batch: Arc::clone(batch),
+            at,
+        })
     }
 
     /// The same without the others of its batch.
     pub fn into_own(self) -> OneKept {
-        if self.batch.len() == 1 { self } else { Kept::clone(&self).into() }
+        if self.batch.len() == 1 {
+            self
+        } else {
+            Kept::clone(&self).into()
+        }
     }
 }
 
 /// In a batch of its own.
 impl From<Kept> for OneKept {
     fn from(kept: Kept) -> OneKept {
-        OneKept { batch: Arc::new(vec![kept]), at: 0 }
+        OneKept {
+            batch: Arc::new(vec![kept]),
+            at: 0,
+        }
     }
 }
 
@@ -108,7 +131,8 @@ pub trait Keeper: Send + Sync {
 impl Keeper for Sender<(Capture, Body)> {
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         let sent = captures.into_iter().map(|(capture, body)| {
-            self.send((capture.clone(), body.clone())).map_err(|_| Arc::new(nobody_takes_them()))?;
+            self.send((capture.clone(), body.clone()))
+                .map_err(|_| Arc::new(nobody_takes_them()))?;
             Ok(Kept::new(0, INBOX, None, capture, body))
         });
         done(sent.collect::<Result<_, _>>().map(Arc::new));
@@ -120,7 +144,10 @@ impl Keeper for Sender<(Capture, Body)> {
 }
 
 fn nobody_takes_them() -> StoreError {
-    StoreError::Unusable { path: "memory".into(), problem: "takes no captures any more".to_owned() }
+    StoreError::Unusable {
+        path: "memory".into(),
+        problem: "takes no captures any more".to_owned(),
+    }
 }
 
 /// Which captures, the newest or the oldest first.

@@ -27,8 +27,18 @@ pub struct Intent {
 impl Intent {
     /// The same, borrowed.
     pub fn as_attempt(&self) -> NewAttempt<'_> {
-        let Intent { started_at, insecure, ref sent_to, lease_until } = *self;
-        NewAttempt { started_at, insecure, sent_to: sent_to.as_deref(), lease_until }
+        let Intent {
+            started_at,
+            insecure,
+            ref sent_to,
+            lease_until,
+        } = *self;
+        NewAttempt {
+            started_at,
+            insecure,
+            sent_to: sent_to.as_deref(),
+            lease_until,
+        }
     }
 }
 
@@ -55,10 +65,22 @@ pub struct Ended {
 /// of what was submitted, without a gap. What came of requests it still tries to record.
 pub trait Ledger {
     /// As [`super::Store::accept`]. The delivery comes back with its ids.
-    fn accept(&self, delivery: Box<Delivery>, event: Arc<[u8]>, attempt: Intent, done: Done<Box<Delivery>>);
+    fn accept(
+        &self,
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        attempt: Intent,
+        done: Done<Box<Delivery>>,
+    );
 
     /// As [`super::Store::ignore`]. The delivery comes back with its ids.
-    fn ignore(&self, delivery: Box<Delivery>, event: Arc<[u8]>, by: Switch, done: Done<Box<Delivery>>);
+    fn ignore(
+        &self,
+        delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        by: Switch,
+        done: Done<Box<Delivery>>,
+    );
 
     /// As [`super::Store::begin_attempt`].
     fn begin(&self, id: i64, turn: Turn, attempt: Intent, done: Done<Begun>);

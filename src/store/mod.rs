@@ -155,19 +155,33 @@ pub trait Store: Deliveries {
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was written and nothing may be sent.
-    fn accept(&self, new: &NewDelivery<'_>, attempt: &NewAttempt<'_>) -> Result<Delivery, StoreError>;
+    fn accept(
+        &self,
+        new: &NewDelivery<'_>,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Delivery, StoreError>;
 
     /// Writes down a delivery that a switch keeps from being sent, and that is that.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was written.
-    fn ignore(&self, new: &NewDelivery<'_>, by: Switch, now: UnixMs) -> Result<Delivery, StoreError>;
+    fn ignore(
+        &self,
+        new: &NewDelivery<'_>,
+        by: Switch,
+        now: UnixMs,
+    ) -> Result<Delivery, StoreError>;
 
     /// Writes down that another attempt begins.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing was written and nothing may be sent.
-    fn begin_attempt(&self, id: i64, turn: Turn, attempt: &NewAttempt<'_>) -> Result<Begun, StoreError>;
+    fn begin_attempt(
+        &self,
+        id: i64,
+        turn: Turn,
+        attempt: &NewAttempt<'_>,
+    ) -> Result<Begun, StoreError>;
 
     /// Writes down what an attempt came to, and what follows.
     ///

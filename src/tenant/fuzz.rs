@@ -75,7 +75,11 @@ fn told(input: &mut dyn BufRead) -> Vec<String> {
             Ok(failed) => sound(failed),
             Err(broken) => broken.to_string(),
         });
-        if told.len() > 10_000 { Err("it has no end") } else { Ok(()) }
+        if told.len() > 10_000 {
+            Err("it has no end")
+        } else {
+            Ok(())
+        }
     });
     told.push(match ended {
         Ok(Ok(())) => "whole".to_owned(),
@@ -88,9 +92,19 @@ fn told(input: &mut dyn BufRead) -> Vec<String> {
 /// Holds a failure to what sending it again takes.
 fn sound(failed: &Failed) -> String {
     let event = Event::from_document(failed.event.bytes().to_vec());
-    assert_eq!(event.as_ref(), Ok(&failed.event), "its event could not be sent");
-    assert!(!failed.uuid.is_empty() && !failed.uuid.contains(['\r', '\n', '\0']), "its id could not be a header");
-    format!("{} {} {} {}", failed.uuid, failed.time, failed.error.message, failed.target)
+    assert_eq!(
+        event.as_ref(),
+        Ok(&failed.event),
+        "its event could not be sent"
+    );
+    assert!(
+        !failed.uuid.is_empty() && !failed.uuid.contains(['\r', '\n', '\0']),
+        "its id could not be a header"
+    );
+    format!(
+        "{} {} {} {}",
+        failed.uuid, failed.time, failed.error.message, failed.target
+    )
 }
 
 #[test]
@@ -98,6 +112,9 @@ fn fuzzed_lists_of_failures() {
     fuzz(SEEDS, WORDS, |input| {
         let whole = told(&mut &input[..]);
         let dripping = told(&mut BufReader::with_capacity(1, Dripping(input)));
-        assert_eq!(whole, dripping, "a list is the same in whatever pieces it comes");
+        assert_eq!(
+            whole, dripping,
+            "a list is the same in whatever pieces it comes"
+        );
     });
 }

@@ -2,7 +2,9 @@
 
 use std::io::BufRead;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 use serde_json::error::Category;
 
@@ -57,7 +59,13 @@ fn texts(place: Place, element: Value) -> Result<Texts, Broken> {
         _ => None,
     };
     let (id, time, error, url) = (text("id"), text("time"), text("error"), text("url"));
-    Ok(Texts { id, time, error, url, event: text("event").map(String::into_bytes) })
+    Ok(Texts {
+        id,
+        time,
+        error,
+        url,
+        event: text("event").map(String::into_bytes),
+    })
 }
 
 /// The whole: an object with the list in it, or the list alone.
@@ -88,7 +96,11 @@ impl<'de> Visitor<'de> for Document<'_> {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        if found { Ok(()) } else { Err(A::Error::custom("no list")) }
+        if found {
+            Ok(())
+        } else {
+            Err(A::Error::custom("no list"))
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {

@@ -121,7 +121,9 @@ fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
     // What is still to come of UTF-8's byte order mark.
     let mut mark: &[u8] = b"\xEF\xBB\xBF";
     loop {
-        let Some(&byte) = input.fill_buf().map_err(ListError::Io)?.first() else { return Ok(None) };
+        let Some(&byte) = input.fill_buf().map_err(ListError::Io)?.first() else {
+            return Ok(None);
+        };
         match mark {
             [next, rest @ ..] if *next == byte => mark = rest,
             // Half a mark is none.
@@ -148,9 +150,27 @@ fn xml<E>(
             Err(XmlError::Cut) => return Err(ListError::Cut),
         };
         number += 1;
-        let place = Place { number, line: Some(piece.line) };
+        let place = Place {
+            number,
+            line: Some(piece.line),
+        };
         let read = match piece.entry {
-            Ok(failures::Entry { id, time, error, url, event }) => read(place, Texts { id, time, error, url, event }),
+            Ok(failures::Entry {
+                id,
+                time,
+                error,
+                url,
+                event,
+            }) => read(
+                place,
+                Texts {
+                    id,
+                    time,
+                    error,
+                    url,
+                    event,
+                },
+            ),
             Err(problem) => Err(broken(place, None, None, problem)),
         };
         if let Err(e) = visit(read) {
@@ -159,31 +179,67 @@ fn xml<E>(
     }
 }
 
-fn broken(place: Place, uuid: Option<&str>, at: Option<UnixMs>, problem: impl Into<String>) -> Broken {
+fn broken(
+    place: Place,
+    uuid: Option<&str>,
+    at: Option<UnixMs>,
+    problem: impl Into<String>,
+) -> Broken {
     let Place { number, line } = place;
-    Broken { number, line, uuid: uuid.map(str::to_owned), at, problem: problem.into() }
+    Broken {
+        number,
+        line,
+        uuid: uuid.map(str::to_owned),
+        at,
+        problem: problem.into(),
+    }
 }
 
 /// The failure that these texts are.
 fn read(place: Place, texts: Texts) -> Result<Failed, Broken> {
-    let time = texts.time.as_deref().map(str::trim).unwrap_or_default().to_owned();
+    let time = texts
+        .time
+        .as_deref()
+        .map(str::trim)
+        .unwrap_or_default()
+        .to_owned();
     let at = parse_list_time(&time);
     let uuid = texts.id.as_deref().map(str::trim).filter(|id| is_id(id));
     let wrong = |problem: String| broken(place, uuid, at, problem);
     let Some(uuid) = uuid else {
-        return Err(wrong("it has no `id`, or one that cannot be a header's value".to_owned()));
+        return Err(wrong(
+            "it has no `id`, or one that cannot be a header's value".to_owned(),
+        ));
     };
     let Some(at) = at else {
-        let problem = if time.is_empty() { "it has no `time`" } else { "its `time` cannot be read" };
+        let problem = if time.is_empty() {
+            "it has no `time`"
+        } else {
+            "its `time` cannot be read"
+        };
         return Err(wrong(problem.to_owned()));
     };
-    let url = texts.url.as_deref().map(str::trim).filter(|url| !url.is_empty());
+    let url = texts
+        .url
+        .as_deref()
+        .map(str::trim)
+        .filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| wrong("it has no `url`".to_owned()))?;
     let (target, whole, secrets) = targets(url).map_err(|e| wrong(format!("its `url`: {e}")))?;
-    let event = texts.event.ok_or_else(|| wrong("it has no `event`".to_owned()))?;
+    let event = texts
+        .event
+        .ok_or_else(|| wrong("it has no `event`".to_owned()))?;
     let event = Event::from_document(event).map_err(|e| wrong(format!("its `event`: {e}")))?;
     let message = Redactor::new(&secrets).redact(&texts.error.unwrap_or_default());
-    Ok(Failed { uuid: uuid.to_owned(), at, time, error: last_error(message), target, whole, event })
+    Ok(Failed {
+        uuid: uuid.to_owned(),
+        at,
+        time,
+        error: last_error(message),
+        target,
+        whole,
+        event,
+    })
 }
 
 /// It goes out as a header, and onto command lines.
@@ -197,33 +253,84 @@ fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), crate::safe_url::
     let mut whole = Target::from_url(url)?;
     for param in &mut whole.params {
         // What hookfire itself lists has masks in the place of values; to send them as values would only fail again.
-        if matches!(&param.value, Value::Secret(SecretSource::Literal(value)) if value.expose() == MASK) {
+        if matches!(&param.value, Value::Secret(SecretSource::Literal(value)) if value.expose() == MASK)
+        {
             *param = Named::secret(&param.name, SecretSource::Forgotten);
         }
     }
     let (base, pairs) = BaseUrl::parse(url)?;
-    let params = pairs.iter().map(|pair| Named::secret(&pair.name, SecretSource::Forgotten)).collect();
-    let secrets = pairs.into_iter().flat_map(|pair| [pair.value, pair.spelling]).collect();
-    Ok((Target { base, params, headers: Vec::new() }, whole, secrets))
+    let params = pairs
+        .iter()
+        .map(|pair| Named::secret(&pair.name, SecretSource::Forgotten))
+        .collect();
+    let secrets = pairs
+        .into_iter()
+        .flat_map(|pair| [pair.value, pair.spelling])
+        .collect();
+    Ok((
+        Target {
+            base,
+            params,
+            headers: Vec::new(),
+        },
+        whole,
+        secrets,
+    ))
 }
 
 /// The kind of an error of which only the words are known.
 fn last_error(message: String) -> LastError {
     const TELLING: [(ErrorKind, &[&str]); 6] = [
-        (ErrorKind::Interrupted, &["interrupted", "its process ended", "stopped"]),
-        (ErrorKind::Timeout, &["timed out", "timeout", "no answer within", "expired"]),
+        (
+            ErrorKind::Interrupted,
+            &["interrupted", "its process ended", "stopped"],
+        ),
+        (
+            ErrorKind::Timeout,
+            &["timed out", "timeout", "no answer within", "expired"],
+        ),
         (ErrorKind::Tls, &["ssl", "tls", "certificate"]),
-        (ErrorKind::Dns, &["getaddrinfo", "name or service", "resolve", "lookup", "dns"]),
-        (ErrorKind::Connect, &["refused", "unreachable", "no route", "connect"]),
-        (ErrorKind::Reset, &["reset", "end of file", "eof", "broken pipe", "closed", "broke"]),
+        (
+            ErrorKind::Dns,
+            &["getaddrinfo", "name or service", "resolve", "lookup", "dns"],
+        ),
+        (
+            ErrorKind::Connect,
+            &["refused", "unreachable", "no route", "connect"],
+        ),
+        (
+            ErrorKind::Reset,
+            &[
+                "reset",
+                "end of file",
+                "eof",
+                "broken pipe",
+                "closed",
+                "broke",
+            ],
+        ),
     ];
-    let status = message.split_whitespace().next().filter(|word| word.len() == 3).and_then(|word| word.parse().ok());
+    let status = message
+        .split_whitespace()
+        .next()
+        .filter(|word| word.len() == 3)
+        .and_then(|word| word.parse().ok());
     if let Some(status) = status.filter(|status| (100..600).contains(status)) {
-        return LastError { kind: ErrorKind::Status, http_status: Some(status), message };
+        return LastError {
+            kind: ErrorKind::Status,
+            http_status: Some(status),
+            message,
+        };
     }
     let words = message.to_lowercase();
-    let found = TELLING.iter().find(|(_, telltales)| telltales.iter().any(|telltale| words.contains(telltale)));
-    LastError { kind: found.map_or(ErrorKind::Protocol, |(kind, _)| *kind), http_status: None, message }
+    let found = TELLING
+        .iter()
+        .find(|(_, telltales)| telltales.iter().any(|telltale| words.contains(telltale)));
+    LastError {
+        kind: found.map_or(ErrorKind::Protocol, |(kind, _)| *kind),
+        http_status: None,
+        message,
+    }
 }
 
 #[cfg(test)]

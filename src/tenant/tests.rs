@@ -6,7 +6,8 @@ use std::io::BufReader;
 use super::*;
 use crate::time::rfc3339;
 
-const EVENT: &str = "<event><action>created</action><type>account</type><object><account/></object></event>";
+const EVENT: &str =
+    "<event><action>created</action><type>account</type><object><account/></object></event>";
 
 fn entry(id: &str, time: &str, url: &str) -> String {
     format!(
@@ -35,26 +36,43 @@ fn failures(list: &str) -> (Vec<Result<Failed, Broken>>, Result<(), ListError>) 
 /// Ids of the good ones, words for the broken ones.
 fn told(list: &str) -> (Vec<String>, Option<String>) {
     let (found, ended) = failures(list);
-    let words = found.into_iter().map(|failure| failure.map_or_else(|broken| broken.to_string(), |failed| failed.uuid));
+    let words = found
+        .into_iter()
+        .map(|failure| failure.map_or_else(|broken| broken.to_string(), |failed| failed.uuid));
     (words.collect(), ended.err().map(|e| e.to_string()))
 }
 
 #[test]
 fn a_failure_is_read_without_the_values_of_its_url() {
     let url = "https://h/3scale?token=CANARY&amp;debug";
-    let list = format!("<webhooks-failures>{}</webhooks-failures>", entry("a-1", "2026-11-20 10:00:00.345 UTC", url))
-        .replace("503 Service Unavailable", "getaddrinfo: https://h/3scale?token=CANARY");
+    let list = format!(
+        "<webhooks-failures>{}</webhooks-failures>",
+        entry("a-1", "2026-11-20 10:00:00.345 UTC", url)
+    )
+    .replace(
+        "503 Service Unavailable",
+        "getaddrinfo: https://h/3scale?token=CANARY",
+    );
     let (mut found, ended) = failures(&list);
     ended.unwrap();
     let failed = found.pop().unwrap().unwrap();
-    assert_eq!((failed.uuid.as_str(), rfc3339(failed.at).as_str()), ("a-1", "2026-11-20T10:00:00.345Z"));
+    assert_eq!(
+        (failed.uuid.as_str(), rfc3339(failed.at).as_str()),
+        ("a-1", "2026-11-20T10:00:00.345Z")
+    );
     assert_eq!(failed.time, "2026-11-20 10:00:00.345 UTC");
     assert_eq!(failed.target.to_string(), "https://h/3scale?token=***&***");
     assert_eq!(failed.whole.to_string(), "https://h/3scale?token=***&***");
     assert!(!format!("{failed:?}").contains("CANARY"));
     assert_eq!(failed.error.message, "getaddrinfo: https://h/3scale?***");
-    assert_eq!((failed.error.kind, failed.error.http_status), (ErrorKind::Dns, None));
-    assert_eq!((failed.event.event_type(), failed.event.action()), ("account", "created"));
+    assert_eq!(
+        (failed.error.kind, failed.error.http_status),
+        (ErrorKind::Dns, None)
+    );
+    assert_eq!(
+        (failed.event.event_type(), failed.event.action()),
+        ("account", "created")
+    );
     assert!(String::from_utf8_lossy(failed.event.bytes()).ends_with(&format!("?>\n{EVENT}\n")));
 }
 
@@ -66,13 +84,30 @@ fn xml_and_json_say_the_same_whatever_stands_around() {
     );
     assert_eq!(told(&xml), (vec!["a".to_owned()], None));
     for list in [
-        format!("{{\"webhooks-failures\":[{},{}]}}", json_entry("a"), json_entry("b")),
-        format!(" {{\"x\":[1],\"webhooks-failures\":[{},{}],\"y\":null}}\n", json_entry("a"), json_entry("b")),
+        format!(
+            "{{\"webhooks-failures\":[{},{}]}}",
+            json_entry("a"),
+            json_entry("b")
+        ),
+        format!(
+            " {{\"x\":[1],\"webhooks-failures\":[{},{}],\"y\":null}}\n",
+            json_entry("a"),
+            json_entry("b")
+        ),
         format!("[{},{}]", json_entry("a"), json_entry("b")),
     ] {
-        assert_eq!(told(&list), (vec!["a".to_owned(), "b".to_owned()], None), "{list}");
+        assert_eq!(
+            told(&list),
+            (vec!["a".to_owned(), "b".to_owned()], None),
+            "{list}"
+        );
     }
-    for empty in ["{\"webhooks-failures\":[]}", "{\"webhooks-failures\":null}", "[]", "<webhooks-failures/>"] {
+    for empty in [
+        "{\"webhooks-failures\":[]}",
+        "{\"webhooks-failures\":null}",
+        "[]",
+        "<webhooks-failures/>",
+    ] {
         assert_eq!(told(empty), (vec![], None), "{empty}");
     }
 }
@@ -90,30 +125,68 @@ fn what_is_broken_is_named_with_its_place_and_the_rest_goes_on() {
         entry("f", time, "http://h/"),
     ]
     .join("\n");
-    let (words, end) = told(&format!("<webhooks-failures>\n{list}\n</webhooks-failures>"));
+    let (words, end) = told(&format!(
+        "<webhooks-failures>\n{list}\n</webhooks-failures>"
+    ));
     assert_eq!(end, None);
     assert_eq!((words[0].as_str(), words[6].as_str()), ("a", "f"));
-    assert_eq!(words[1], "failure 2 (line 3): it has no `id`, or one that cannot be a header's value");
-    assert_eq!(words[2], "failure 3 (line 4), id `b`: its `time` cannot be read");
+    assert_eq!(
+        words[1],
+        "failure 2 (line 3): it has no `id`, or one that cannot be a header's value"
+    );
+    assert_eq!(
+        words[2],
+        "failure 3 (line 4), id `b`: its `time` cannot be read"
+    );
     assert_eq!(
         words[3],
         "failure 4 (line 5), id `c`: its `url`: `ftp:` is not a scheme that webhooks go by; use http or https"
     );
-    assert_eq!(words[4], "failure 5 (line 6), id `d`: its `event`: not an event: it has no `action`");
-    assert!(words[5].starts_with("failure 6 (line 7): in it, line 1"), "{words:?}");
+    assert_eq!(
+        words[4],
+        "failure 5 (line 6), id `d`: its `event`: not an event: it has no `action`"
+    );
+    assert!(
+        words[5].starts_with("failure 6 (line 7): in it, line 1"),
+        "{words:?}"
+    );
 
-    let list = format!("[{},7,{{\"id\":\"x\"}},{}]", json_entry("a"), json_entry("b"));
+    let list = format!(
+        "[{},7,{{\"id\":\"x\"}},{}]",
+        json_entry("a"),
+        json_entry("b")
+    );
     let (words, end) = told(&list);
     assert_eq!(end, None);
-    assert_eq!(words, ["a", "failure 2: it is no object", "failure 3, id `x`: it has no `time`", "b"]);
+    assert_eq!(
+        words,
+        [
+            "a",
+            "failure 2: it is no object",
+            "failure 3, id `x`: it has no `time`",
+            "b"
+        ]
+    );
 }
 
 #[test]
 fn a_list_that_breaks_off_gives_what_came_whole() {
     let list = format!("[{},{}", json_entry("a"), &json_entry("b")[..40]);
-    assert_eq!(told(&list), (vec!["a".to_owned()], Some("the list breaks off before its end".to_owned())));
+    assert_eq!(
+        told(&list),
+        (
+            vec!["a".to_owned()],
+            Some("the list breaks off before its end".to_owned())
+        )
+    );
     let (words, end) = told(&format!("[{} x", json_entry("a")));
-    assert_eq!((words.len(), end.unwrap().starts_with("not JSON: line 1, column ")), (1, true));
+    assert_eq!(
+        (
+            words.len(),
+            end.unwrap().starts_with("not JSON: line 1, column ")
+        ),
+        (1, true)
+    );
 }
 
 #[test]
@@ -121,22 +194,36 @@ fn what_is_no_list_is_refused_in_words() {
     for (text, words) in [
         ("", "it is empty"),
         ("Forbidden", "it is neither XML nor JSON"),
-        ("<!DOCTYPE html><html></html>", "not a list of failures: it has no element `webhooks-failures`"),
-        ("{\"error\":\"CANARY\"}", "not a list of failures: line 1, column 18"),
+        (
+            "<!DOCTYPE html><html></html>",
+            "not a list of failures: it has no element `webhooks-failures`",
+        ),
+        (
+            "{\"error\":\"CANARY\"}",
+            "not a list of failures: line 1, column 18",
+        ),
         ("\u{0}", "it is neither XML nor JSON"),
     ] {
         assert_eq!(told(text).1.as_deref(), Some(words), "{text}");
     }
-    let utf16: Vec<u8> = std::iter::once(0xFEFF).chain("<a/>".encode_utf16()).flat_map(u16::to_be_bytes).collect();
+    let utf16: Vec<u8> = std::iter::once(0xFEFF)
+        .chain("<a/>".encode_utf16())
+        .flat_map(u16::to_be_bytes)
+        .collect();
     let refused = each(&mut &utf16[..], |_| Ok::<(), Infallible>(())).unwrap_err();
-    assert_eq!(refused.to_string(), "not a list of failures: it is in UTF-16BE; lists are read in UTF-8 only");
+    assert_eq!(
+        refused.to_string(),
+        "not a list of failures: it is in UTF-16BE; lists are read in UTF-8 only"
+    );
 }
 
 #[test]
 fn the_visitor_ends_the_reading() {
     let list = format!("[{},{}]", json_entry("a"), json_entry("b"));
-    let xml =
-        format!("<webhooks-failures>{0}{0}</webhooks-failures>", entry("a", "2026-11-20 10:00:00 UTC", "http://h/"));
+    let xml = format!(
+        "<webhooks-failures>{0}{0}</webhooks-failures>",
+        entry("a", "2026-11-20 10:00:00 UTC", "http://h/")
+    );
     for list in [list, xml] {
         let mut seen = 0;
         let stopped = each(&mut list.as_bytes(), |_| {
@@ -159,6 +246,9 @@ fn words_of_an_error_tell_its_kind() {
         ("", ErrorKind::Protocol, None),
     ] {
         let error = last_error(words.to_owned());
-        assert_eq!((error.kind, error.http_status, error.message.as_str()), (kind, status, words));
+        assert_eq!(
+            (error.kind, error.http_status, error.message.as_str()),
+            (kind, status, words)
+        );
     }
 }

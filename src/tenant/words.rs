@@ -20,17 +20,27 @@ pub fn words(body: &[u8]) -> String {
     } else if let Ok(root) = event::tree(body) {
         texts_of_xml(&root, &mut said);
     }
-    if said.is_empty() { String::from_utf8_lossy(body).into_owned() } else { said.join("; ") }
+    if said.is_empty() {
+        String::from_utf8_lossy(body).into_owned()
+    } else {
+        said.join("; ")
+    }
 }
 
 /// `url is invalid` of `{"errors":{"url":["is invalid"]}}`.
 fn texts_of_json(field: &str, value: &Value, said: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            let name = if matches!(name.as_str(), "errors" | "error" | "base") { field } else { name };
+            let name = if matches!(name.as_str(), "errors" | "error" | "base") {
+                field
+            } else {
+                name
+            };
             texts_of_json(name, value, said);
         }),
-        Value::Array(values) => values.iter().for_each(|value| texts_of_json(field, value, said)),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| texts_of_json(field, value, said)),
         Value::String(text) => said.push(format!("{field} {text}").trim().to_owned()),
         Value::Null => {}
         other => said.push(format!("{field} {other}").trim().to_owned()),
@@ -55,10 +65,16 @@ mod tests {
     #[test]
     fn an_error_is_told_without_its_markup_and_anything_else_as_it_is() {
         for (said, told) in [
-            (r#"{"errors":{"url":["is invalid","is too long"],"base":["no"]}}"#, "url is invalid; url is too long; no"),
+            (
+                r#"{"errors":{"url":["is invalid","is too long"],"base":["no"]}}"#,
+                "url is invalid; url is too long; no",
+            ),
             (r#"{"error":"may only read"}"#, "may only read"),
             (r#"{"status":7,"error":null}"#, "status 7"),
-            ("<errors><error>Url &lt;x&gt; is invalid</error>\n<error> no </error></errors>", "Url <x> is invalid; no"),
+            (
+                "<errors><error>Url &lt;x&gt; is invalid</error>\n<error> no </error></errors>",
+                "Url <x> is invalid; no",
+            ),
             ("<error>no</error>", "no"),
             ("{}", "{}"),
             ("<errors/>", "<errors/>"),

@@ -18,27 +18,40 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn lines(count: usize) -> String {
     (1..=count).fold(String::new(), |mut text, number| {
         let set = format!("{{\"org_name\":\"line {number}\"}}");
-        writeln!(text, "{{\"type\":\"account\",\"action\":\"created\",\"set\":{set}}}").unwrap();
+        writeln!(
+            text,
+            "{{\"type\":\"account\",\"action\":\"created\",\"set\":{set}}}"
+        )
+        .unwrap();
         text
     })
 }
 
 fn journal(env: &TestEnv) -> Vec<Value> {
-    env.hookfire(["journal", "list", "-o", "ndjson"]).deadline(PATIENCE).run().assert_code(0).ndjson()
+    env.hookfire(["journal", "list", "-o", "ndjson"])
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0)
+        .ndjson()
 }
 
 fn by_status(env: &TestEnv) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for delivery in journal(env) {
-        *counts.entry(delivery["status"].as_str().unwrap().to_owned()).or_default() += 1;
+        *counts
+            .entry(delivery["status"].as_str().unwrap().to_owned())
+            .or_default() += 1;
     }
     counts
 }
 
 /// The uuids of what the journal has as delivered.
 fn delivered(env: &TestEnv) -> HashSet<String> {
-    let all = journal(env).into_iter().filter(|delivery| delivery["status"] == "delivered");
-    all.map(|delivery| delivery["uuid"].as_str().unwrap().to_owned()).collect()
+    let all = journal(env)
+        .into_iter()
+        .filter(|delivery| delivery["status"] == "delivered");
+    all.map(|delivery| delivery["uuid"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn last_line(outcome: &Outcome) -> &str {
@@ -75,7 +88,10 @@ fn each_line_is_an_event_and_a_broken_one_is_told_with_its_number() {
     ];
     env.write_file("batch.ndjson", batch.join("\r\n"));
     let url = format!("{}/usual", server.url());
-    let outcome = env.hookfire(["fire", "--batch", "batch.ndjson", "--url", &url, "-j", "1"]).run().assert_code(2);
+    let outcome = env
+        .hookfire(["fire", "--batch", "batch.ndjson", "--url", &url, "-j", "1"])
+        .run()
+        .assert_code(2);
     let mut results: Vec<&str> = outcome.stdout().lines().collect();
     results.sort_unstable();
     assert_eq!(
@@ -88,7 +104,11 @@ fn each_line_is_an_event_and_a_broken_one_is_told_with_its_number() {
             "#5 delivered, 1 attempt"
         ]
     );
-    let told: Vec<&str> = outcome.stderr().lines().filter(|line| line.starts_with("error: ")).collect();
+    let told: Vec<&str> = outcome
+        .stderr()
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
     let expected = [
         "error: line 4: unknown field `objekt`, expected one of `type`, `action`, `object`, `object_file`, `set`, `endpoint` at column 42",
         "error: line 5: not JSON: control character (\\u0000-\\u001F) found while parsing a string at column 33",
@@ -101,42 +121,107 @@ fn each_line_is_an_event_and_a_broken_one_is_told_with_its_number() {
         "error: line 13: no usable value for the secret parameter `token`: the environment variable `NOT_SET` is not set, or is empty",
     ];
     assert_eq!(told, expected, "{outcome}");
-    assert!(outcome.stderr().contains("hint: did you mean `--endpoint staging`?\n"), "{outcome}");
-    assert!(last_line(&outcome).starts_with("4 delivered, 1 ignored, 2 not sent, 7 lines broken in "), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("hint: did you mean `--endpoint staging`?\n"),
+        "{outcome}"
+    );
+    assert!(
+        last_line(&outcome).starts_with("4 delivered, 1 ignored, 2 not sent, 7 lines broken in "),
+        "{outcome}"
+    );
     let mut targets: Vec<(String, String)> = Vec::new();
     for request in server.requests() {
         let body = String::from_utf8(request.body.clone()).unwrap();
-        let event = body.split("<type>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+        let event = body
+            .split("<type>")
+            .nth(1)
+            .unwrap()
+            .split('<')
+            .next()
+            .unwrap()
+            .to_owned();
         if event == "order" {
-            assert!(body.contains("<order><id>17</id><gold>true</gold></order>"), "{body}");
+            assert!(
+                body.contains("<order><id>17</id><gold>true</gold></order>"),
+                "{body}"
+            );
         }
         targets.push((event, request.target.clone()));
     }
     targets.sort();
-    let expected =
-        [("application", "/usual"), ("order", "/usual"), ("user", "/staging?token=hunter2hunter2"), ("user", "/usual")];
-    assert_eq!(targets, expected.map(|(event, target)| (event.to_owned(), target.to_owned())));
+    let expected = [
+        ("application", "/usual"),
+        ("order", "/usual"),
+        ("user", "/staging?token=hunter2hunter2"),
+        ("user", "/usual"),
+    ];
+    assert_eq!(
+        targets,
+        expected.map(|(event, target)| (event.to_owned(), target.to_owned()))
+    );
     env.assert_nowhere("hunter2hunter2", &[&outcome]);
 }
 
 #[test]
 fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
     let env = TestEnv::new();
-    let receiver = Receiver::start(|number, _| Reply::Status(if number % 2 == 0 { 503 } else { 200 }));
+    let receiver =
+        Receiver::start(|number, _| Reply::Status(if number % 2 == 0 { 503 } else { 200 }));
     let batch = format!("{}nonsense\n", lines(4));
-    let args = ["fire", "--batch", "-", "--url", &receiver.url(), "--no-retry", "-o"];
-    let outcome = env.hookfire(args).arg("ndjson").stdin(batch.clone()).run().assert_code(3);
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--url",
+        &receiver.url(),
+        "--no-retry",
+        "-o",
+    ];
+    let outcome = env
+        .hookfire(args)
+        .arg("ndjson")
+        .stdin(batch.clone())
+        .run()
+        .assert_code(3);
     let results = outcome.ndjson();
     assert_eq!(results.len(), 4);
-    assert!(results.iter().all(|result| result["attempts"].as_array().unwrap().len() == 1), "{outcome}");
-    let talk: Vec<Value> = outcome.stderr().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(talk[0], serde_json::json!({ "warning": "line 5: not JSON: expected ident at column 2" }));
+    assert!(
+        results
+            .iter()
+            .all(|result| result["attempts"].as_array().unwrap().len() == 1),
+        "{outcome}"
+    );
+    let talk: Vec<Value> = outcome
+        .stderr()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        talk[0],
+        serde_json::json!({ "warning": "line 5: not JSON: expected ident at column 2" })
+    );
     assert_eq!(talk[1]["error"]["kind"], "refused");
     let message = talk[1]["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("not all were delivered: 2 delivered, 2 failed, 1 line broken in "), "{message}");
-    let array = env.hookfire(args).arg("json").stdin(batch).run().assert_code(3).json();
+    assert!(
+        message.starts_with("not all were delivered: 2 delivered, 2 failed, 1 line broken in "),
+        "{message}"
+    );
+    let array = env
+        .hookfire(args)
+        .arg("json")
+        .stdin(batch)
+        .run()
+        .assert_code(3)
+        .json();
     assert_eq!(array.as_array().unwrap().len(), 4);
-    let empty = env.hookfire(args).arg("json").stdin("\n\n").run().assert_code(0);
+    let empty = env
+        .hookfire(args)
+        .arg("json")
+        .stdin("\n\n")
+        .run()
+        .assert_code(0);
     assert_eq!(empty.json(), serde_json::json!([]));
 }
 
@@ -144,21 +229,63 @@ fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
 fn a_dry_run_reads_all_sends_nothing_and_says_what_would_go_where() {
     let env = TestEnv::new();
     env.write_config("[endpoints.a]\nurl = 'http://a.example/'\nevents = ['user.*']\n");
-    let batch = format!("{}{}\n{}\n", lines(3), r#"{"type":"user","action":"created","endpoint":"a"}"#, "{}");
+    let batch = format!(
+        "{}{}\n{}\n",
+        lines(3),
+        r#"{"type":"user","action":"created","endpoint":"a"}"#,
+        "{}"
+    );
     let batch = batch + "{\"type\":\"account\",\"action\":\"created\",\"endpoint\":\"a\"}";
-    let args = ["fire", "--batch", "-", "--url", "http://b.example/?t=1", "--dry-run"];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--url",
+        "http://b.example/?t=1",
+        "--dry-run",
+    ];
     let outcome = env.hookfire(args).stdin(batch.clone()).run().assert_code(2);
     let expected = "would send 3 to http://b.example/?t=***\nwould send 1 to a (http://a.example/), ignore 1\n";
     assert_eq!(outcome.stdout(), expected);
-    assert!(outcome.stderr().contains("error: line 5: missing field `type`"), "{outcome}");
-    assert!(outcome.stderr().contains("nothing is sent (--dry-run)"), "{outcome}");
-    let views = env.hookfire(args).args(["-o", "ndjson"]).stdin(batch).run().assert_code(2).ndjson();
-    assert_eq!((&views[1]["would_send"], &views[1]["would_ignore"]), (&1.into(), &1.into()));
-    let json = env.hookfire(args).args(["-o", "json"]).stdin("{}").run().assert_code(2);
+    assert!(
+        outcome
+            .stderr()
+            .contains("error: line 5: missing field `type`"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.stderr().contains("nothing is sent (--dry-run)"),
+        "{outcome}"
+    );
+    let views = env
+        .hookfire(args)
+        .args(["-o", "ndjson"])
+        .stdin(batch)
+        .run()
+        .assert_code(2)
+        .ndjson();
+    assert_eq!(
+        (&views[1]["would_send"], &views[1]["would_ignore"]),
+        (&1.into(), &1.into())
+    );
+    let json = env
+        .hookfire(args)
+        .args(["-o", "json"])
+        .stdin("{}")
+        .run()
+        .assert_code(2);
     let error: Value = serde_json::from_str(json.stderr().lines().last().unwrap()).unwrap();
     assert_eq!(
-        (&json.json(), &error["error"]["kind"], &error["error"]["message"]),
-        (&serde_json::json!([]), &"usage".into(), &"not all can be sent: 1 line broken".into())
+        (
+            &json.json(),
+            &error["error"]["kind"],
+            &error["error"]["message"]
+        ),
+        (
+            &serde_json::json!([]),
+            &"usage".into(),
+            &"not all can be sent: 1 line broken".into()
+        )
     );
     assert!(!env.journal_path().exists());
 }
@@ -172,59 +299,177 @@ fn what_is_about_one_event_is_refused_beside_many_and_the_other_way_round() {
         &["fire", "--batch", "-", "--object", "x"],
         &["fire", "--batch", "-", "--set", "a=b"],
         &["fire", "--batch", "-", "--portal-object", "1"],
-        &["fire", "account", "created", "--url", "http://127.0.0.1:1/", "--skip", "1"],
-        &["fire", "account", "created", "--url", "http://127.0.0.1:1/", "--jobs", "2"],
-        &["fire", "account", "created", "--url", "http://127.0.0.1:1/", "--rate", "2/s"],
-        &["fire", "--batch", "-", "--url", "http://127.0.0.1:1/", "--rate", "0"],
-        &["fire", "--batch", "-", "--url", "http://127.0.0.1:1/", "--jobs", "0"],
+        &[
+            "fire",
+            "account",
+            "created",
+            "--url",
+            "http://127.0.0.1:1/",
+            "--skip",
+            "1",
+        ],
+        &[
+            "fire",
+            "account",
+            "created",
+            "--url",
+            "http://127.0.0.1:1/",
+            "--jobs",
+            "2",
+        ],
+        &[
+            "fire",
+            "account",
+            "created",
+            "--url",
+            "http://127.0.0.1:1/",
+            "--rate",
+            "2/s",
+        ],
+        &[
+            "fire",
+            "--batch",
+            "-",
+            "--url",
+            "http://127.0.0.1:1/",
+            "--rate",
+            "0",
+        ],
+        &[
+            "fire",
+            "--batch",
+            "-",
+            "--url",
+            "http://127.0.0.1:1/",
+            "--jobs",
+            "0",
+        ],
     ] {
         env.hookfire(args).run().assert_code(2);
     }
-    let missing = env.hookfire(["fire", "--batch", "no.ndjson", "--url", "http://127.0.0.1:1/"]).run().assert_code(1);
-    assert!(missing.stderr().starts_with("error: cannot read `no.ndjson`\n"), "{missing}");
+    let missing = env
+        .hookfire([
+            "fire",
+            "--batch",
+            "no.ndjson",
+            "--url",
+            "http://127.0.0.1:1/",
+        ])
+        .run()
+        .assert_code(1);
+    assert!(
+        missing
+            .stderr()
+            .starts_with("error: cannot read `no.ndjson`\n"),
+        "{missing}"
+    );
     assert!(!env.journal_path().exists(), "nothing was begun");
     // Variables are for all commands, so that they are no wish of this one.
     let server = Server::script(vec![respond(200)]);
     env.set("HOOKFIRE_JOBS", "3");
     env.set("HOOKFIRE_RATE", "5/s");
-    env.hookfire(["fire", "account", "created", "--url", &server.url()]).run().assert_code(0);
+    env.hookfire(["fire", "account", "created", "--url", &server.url()])
+        .run()
+        .assert_code(0);
 }
 
 #[test]
 fn refused_once_all_are_delivered_in_the_end_and_none_twice() {
     const LINES: usize = 2_000;
     let env = TestEnv::new();
-    let receiver =
-        Receiver::start(|number, times| Reply::Status(if number % 10 == 0 && times == 1 { 503 } else { 200 }));
+    let receiver = Receiver::start(|number, times| {
+        Reply::Status(if number % 10 == 0 && times == 1 {
+            503
+        } else {
+            200
+        })
+    });
     env.write_file("batch.ndjson", lines(LINES));
-    let args = ["fire", "--batch", "batch.ndjson", "--url", &receiver.url(), "--retry-interval", "300ms"];
+    let args = [
+        "fire",
+        "--batch",
+        "batch.ndjson",
+        "--url",
+        &receiver.url(),
+        "--retry-interval",
+        "300ms",
+    ];
     let outcome = env.hookfire(args).deadline(PATIENCE).run().assert_code(0);
     assert_eq!(outcome.stdout().lines().count(), LINES);
-    let again = outcome.stdout().lines().filter(|line| line.ends_with("delivered, 2 attempts")).count();
+    let again = outcome
+        .stdout()
+        .lines()
+        .filter(|line| line.ends_with("delivered, 2 attempts"))
+        .count();
     let times = receiver.times();
     let twice: Vec<_> = times.values().filter(|times| times.len() == 2).collect();
-    assert_eq!((times.len(), twice.len(), receiver.requests()), (LINES, again, LINES + again));
+    assert_eq!(
+        (times.len(), twice.len(), receiver.requests()),
+        (LINES, again, LINES + again)
+    );
     assert!(again > LINES / 20, "{again}");
-    assert!(twice.iter().all(|times| times[1] - times[0] >= Duration::from_millis(300)));
-    assert!(receiver.most_at_once() <= 8 && receiver.connections() <= 16, "{} connections", receiver.connections());
-    assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), LINES)]));
-    let check = env.hookfire(["journal", "check", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((&check["sound"], &check["attempts"]), (&true.into(), &(LINES + again).into()));
+    assert!(
+        twice
+            .iter()
+            .all(|times| times[1] - times[0] >= Duration::from_millis(300))
+    );
+    assert!(
+        receiver.most_at_once() <= 8 && receiver.connections() <= 16,
+        "{} connections",
+        receiver.connections()
+    );
+    assert_eq!(
+        by_status(&env),
+        HashMap::from([("delivered".to_owned(), LINES)])
+    );
+    let check = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&check["sound"], &check["attempts"]),
+        (&true.into(), &(LINES + again).into())
+    );
     let last = last_line(&outcome);
-    assert!(last.starts_with(&format!("{LINES} delivered in ")) && last.contains("; answers took "), "{last}");
+    assert!(
+        last.starts_with(&format!("{LINES} delivered in ")) && last.contains("; answers took "),
+        "{last}"
+    );
 }
 
 #[test]
 fn connections_that_close_cost_no_delivery_and_send_none_twice() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::ThenClose(200));
-    let args = ["fire", "--batch", "-", "--url", &receiver.url(), "--retry-interval", "1ms"];
-    let outcome = env.hookfire(args).stdin(lines(300)).deadline(PATIENCE).run().assert_code(0);
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--url",
+        &receiver.url(),
+        "--retry-interval",
+        "1ms",
+    ];
+    let outcome = env
+        .hookfire(args)
+        .stdin(lines(300))
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
     // A request that was written to a connection which closed at that moment may have been received, and is tried again by
     // the rule; one that was not written is no attempt.
-    let attempts = env.hookfire(["journal", "check", "-o", "json"]).run().json()["attempts"].as_u64().unwrap();
+    let attempts = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .json()["attempts"]
+        .as_u64()
+        .unwrap();
     let (requests, times) = (receiver.requests() as u64, receiver.times());
-    assert!(requests <= attempts, "{requests} requests for {attempts} attempts");
+    assert!(
+        requests <= attempts,
+        "{requests} requests for {attempts} attempts"
+    );
     assert!(times.values().all(|times| times.len() == 1), "{outcome}");
     assert_eq!(times.len(), 300);
 }
@@ -237,15 +482,37 @@ fn an_answer_that_does_not_come_is_tried_again_and_one_that_hangs_up_holds_up_no
         (5, 1) => Reply::After(Duration::from_secs(30), 200),
         _ => Reply::Status(200),
     });
-    let args = ["fire", "--batch", "-", "--url", &receiver.url(), "-j", "2", "--timeout", "1s", "-o", "ndjson"];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--url",
+        &receiver.url(),
+        "-j",
+        "2",
+        "--timeout",
+        "1s",
+        "-o",
+        "ndjson",
+    ];
     let args = args.into_iter().chain(["--retry-interval", "10ms"]);
     let outcome = env.hookfire(args).stdin(lines(40)).run().assert_code(0);
     let results = outcome.ndjson();
-    let again: Vec<&Value> = results.iter().filter(|result| result["attempt_count"] == 2).collect();
-    let mut kinds: Vec<&str> = again.iter().map(|result| result["last_error"]["kind"].as_str().unwrap()).collect();
+    let again: Vec<&Value> = results
+        .iter()
+        .filter(|result| result["attempt_count"] == 2)
+        .collect();
+    let mut kinds: Vec<&str> = again
+        .iter()
+        .map(|result| result["last_error"]["kind"].as_str().unwrap())
+        .collect();
     kinds.sort_unstable();
     assert_eq!((results.len(), kinds), (40, vec!["reset", "timeout"]));
-    assert!(again.iter().all(|result| result["attempts"][0]["maybe_received"] == true));
+    assert!(
+        again
+            .iter()
+            .all(|result| result["attempts"][0]["maybe_received"] == true)
+    );
 }
 
 #[test]
@@ -258,7 +525,15 @@ fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
         _ => Reply::Status(200),
     });
     env.write_file("batch.ndjson", lines(LINES));
-    let args = ["fire", "--batch", "batch.ndjson", "-j", "2", "--url", &receiver.url()];
+    let args = [
+        "fire",
+        "--batch",
+        "batch.ndjson",
+        "-j",
+        "2",
+        "--url",
+        &receiver.url(),
+    ];
     let mut running = env.hookfire(args).spawn();
     receiver.wait_for(17);
     running.interrupt();
@@ -267,22 +542,45 @@ fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
     assert_eq!(counts.get("pending"), None, "{counts:?}");
     assert_eq!(counts["delivered"], 12);
     let told = outcome.stdout().lines().count();
-    assert_eq!(told, counts.values().sum::<usize>(), "each is told: {outcome}");
-    let failed = env.hookfire(["failed", "list", "-o", "ndjson"]).run().ndjson();
+    assert_eq!(
+        told,
+        counts.values().sum::<usize>(),
+        "each is told: {outcome}"
+    );
+    let failed = env
+        .hookfire(["failed", "list", "-o", "ndjson"])
+        .run()
+        .ndjson();
     let maybe = failed.iter().filter(|delivery| {
         let id = delivery["id"].to_string();
-        let shown = env.hookfire(["failed", "show", &id, "-o", "json"]).run().json();
+        let shown = env
+            .hookfire(["failed", "show", &id, "-o", "json"])
+            .run()
+            .json();
         shown["attempts"].as_array().unwrap().last().unwrap()["maybe_received"] == true
     });
-    assert_eq!(maybe.count(), 2, "those that were on the wire, and no other");
+    assert_eq!(
+        maybe.count(),
+        2,
+        "those that were on the wire, and no other"
+    );
     // The words lead to the end.
     let (_, skip) = outcome.stderr().split_once("`--skip ").unwrap();
     let skip = skip.split('`').next().unwrap();
     assert_eq!(skip.parse::<usize>().unwrap(), told, "{outcome}");
-    assert!(outcome.stderr().contains("`hookfire retry --all`"), "{outcome}");
-    env.hookfire(args).args(["--skip", skip]).run().assert_code(0);
+    assert!(
+        outcome.stderr().contains("`hookfire retry --all`"),
+        "{outcome}"
+    );
+    env.hookfire(args)
+        .args(["--skip", skip])
+        .run()
+        .assert_code(0);
     env.hookfire(["retry", "--all"]).run().assert_code(0);
-    assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), LINES)]));
+    assert_eq!(
+        by_status(&env),
+        HashMap::from([("delivered".to_owned(), LINES)])
+    );
     assert_eq!(receiver.times().len(), LINES);
 }
 
@@ -290,19 +588,51 @@ fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
 fn in_the_background_each_has_one_attempt_and_the_schedule_has_the_rest() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, times| Reply::Status(if times == 1 { 503 } else { 200 }));
-    let args = ["fire", "--batch", "-", "--background", "--retry-interval", "1ms", "--url"];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--background",
+        "--retry-interval",
+        "1ms",
+        "--url",
+    ];
     let literal = format!("{}?t=1", receiver.url());
-    let refused = env.hookfire(args).arg(&literal).stdin(lines(1)).run().assert_code(2);
-    assert!(refused.stderr().contains("`--background` cannot send the secret parameter `t` again later"), "{refused}");
-    let outcome = env.hookfire(args).arg(receiver.url()).stdin(lines(20)).run().assert_code(0);
+    let refused = env
+        .hookfire(args)
+        .arg(&literal)
+        .stdin(lines(1))
+        .run()
+        .assert_code(2);
+    assert!(
+        refused
+            .stderr()
+            .contains("`--background` cannot send the secret parameter `t` again later"),
+        "{refused}"
+    );
+    let outcome = env
+        .hookfire(args)
+        .arg(receiver.url())
+        .stdin(lines(20))
+        .run()
+        .assert_code(0);
     assert!(outcome.stderr().contains("20 scheduled in "), "{outcome}");
     assert_eq!(by_status(&env), HashMap::from([("pending".to_owned(), 20)]));
-    let three = env.hookfire(["retry", "--due", "--max", "3", "--rate", "50/s"]).run().assert_code(0);
+    let three = env
+        .hookfire(["retry", "--due", "--max", "3", "--rate", "50/s"])
+        .run()
+        .assert_code(0);
     assert_eq!(three.stdout().lines().count(), 3, "{three}");
-    let five = env.hookfire(["retry", "--due", "-j", "2", "--max", "5"]).run().assert_code(0);
+    let five = env
+        .hookfire(["retry", "--due", "-j", "2", "--max", "5"])
+        .run()
+        .assert_code(0);
     assert_eq!(five.stdout().lines().count(), 5, "{five}");
     env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), 20)]));
+    assert_eq!(
+        by_status(&env),
+        HashMap::from([("delivered".to_owned(), 20)])
+    );
     assert!(receiver.times().values().all(|times| times.len() == 2));
 }
 
@@ -311,8 +641,16 @@ fn lines_are_sent_as_they_come() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 2)]);
     let fifo = env.work_dir().join("fifo");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let mut running = env.hookfire(["fire", "--batch", "fifo", "--url", &server.url()]).spawn();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut running = env
+        .hookfire(["fire", "--batch", "fifo", "--url", &server.url()])
+        .spawn();
     let mut writer = OpenOptions::new().write(true).open(&fifo).unwrap();
     for number in 1..=2 {
         writer.write_all(lines(1).as_bytes()).unwrap();
@@ -326,14 +664,27 @@ fn lines_are_sent_as_they_come() {
 fn a_rate_holds_for_first_attempts_and_others() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, times| Reply::Status(if times == 1 { 503 } else { 200 }));
-    let args = ["fire", "--batch", "-", "--url", &receiver.url(), "--rate", "50/s", "--retry-interval", "1ms"];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--url",
+        &receiver.url(),
+        "--rate",
+        "50/s",
+        "--retry-interval",
+        "1ms",
+    ];
     env.hookfire(args).stdin(lines(8)).run().assert_code(0);
     let mut times: Vec<_> = receiver.times().into_values().flatten().collect();
     times.sort();
     assert_eq!(times.len(), 16);
     // Some may be received late, but not all of them.
     let took = *times.last().unwrap() - times[0];
-    assert!(took >= Duration::from_millis(15 * 20 - 20), "16 in {took:?}");
+    assert!(
+        took >= Duration::from_millis(15 * 20 - 20),
+        "16 in {took:?}"
+    );
 }
 
 #[test]
@@ -349,10 +700,22 @@ fn a_journal_that_is_taken_away_ends_it_with_6_and_what_was_sent_is_told() {
     std::fs::remove_file(env.journal_path()).unwrap();
     let outcome = running.wait().assert_code(6);
     let told = outcome.stderr();
-    assert!(told.contains("deliveries were sent, but the journal could not record what came of them: #"), "{outcome}");
-    assert!(told.contains("was changed by somebody else while it was in use"), "{outcome}");
+    assert!(
+        told.contains(
+            "deliveries were sent, but the journal could not record what came of them: #"
+        ),
+        "{outcome}"
+    );
+    assert!(
+        told.contains("was changed by somebody else while it was in use"),
+        "{outcome}"
+    );
     assert!(told.contains("`--skip "), "{outcome}");
-    assert!(receiver.requests() < 20, "{} were sent after that", receiver.requests());
+    assert!(
+        receiver.requests() < 20,
+        "{} were sent after that",
+        receiver.requests()
+    );
 }
 
 #[test]
@@ -361,17 +724,41 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::Status(200));
     env.write_file("batch.ndjson", lines(LINES));
-    let fire = format!("'{}' fire --batch batch.ndjson --url {}", env!("CARGO_BIN_EXE_hookfire"), receiver.url());
+    let fire = format!(
+        "'{}' fire --batch batch.ndjson --url {}",
+        env!("CARGO_BIN_EXE_hookfire"),
+        receiver.url()
+    );
     // No file may grow beyond eight mebibytes; what is written beyond fails, as on a full disk.
-    let outcome =
-        env.shell(&format!("trap '' XFSZ; ulimit -f 16384; exec {fire}")).deadline(PATIENCE).run().assert_code(6);
-    let told = outcome.stdout().lines().filter(|line| line.ends_with("delivered, 1 attempt")).count();
-    let known: HashSet<String> =
-        journal(&env).iter().map(|delivery| delivery["uuid"].as_str().unwrap().to_owned()).collect();
+    let outcome = env
+        .shell(&format!("trap '' XFSZ; ulimit -f 16384; exec {fire}"))
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(6);
+    let told = outcome
+        .stdout()
+        .lines()
+        .filter(|line| line.ends_with("delivered, 1 attempt"))
+        .count();
+    let known: HashSet<String> = journal(&env)
+        .iter()
+        .map(|delivery| delivery["uuid"].as_str().unwrap().to_owned())
+        .collect();
     let received = receiver.times();
-    assert!(received.keys().all(|id| known.contains(id)), "received, and not in the journal: {outcome}");
-    assert!(told > 0 && known.len() < LINES, "{told} told of {}", known.len());
-    assert_eq!(delivered(&env).len(), told, "what was told is what is recorded");
+    assert!(
+        received.keys().all(|id| known.contains(id)),
+        "received, and not in the journal: {outcome}"
+    );
+    assert!(
+        told > 0 && known.len() < LINES,
+        "{told} told of {}",
+        known.len()
+    );
+    assert_eq!(
+        delivered(&env).len(),
+        told,
+        "what was told is what is recorded"
+    );
     // What was sent and not recorded is named, and in the failed list.
     let unrecorded = received.len() - told;
     if unrecorded > 0 {
@@ -380,10 +767,24 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
     let (_, skip) = outcome.stderr().split_once("`--skip ").unwrap();
     let skip = skip.split('`').next().unwrap();
     assert_eq!(skip.parse::<usize>().unwrap(), known.len(), "{outcome}");
-    env.hookfire(["retry", "--all", "-j", "4"]).deadline(PATIENCE).run().assert_code(0);
-    let rest = ["fire", "--batch", "batch.ndjson", "--url", &receiver.url(), "--skip", skip];
+    env.hookfire(["retry", "--all", "-j", "4"])
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
+    let rest = [
+        "fire",
+        "--batch",
+        "batch.ndjson",
+        "--url",
+        &receiver.url(),
+        "--skip",
+        skip,
+    ];
     env.hookfire(rest).deadline(PATIENCE).run().assert_code(0);
-    assert_eq!(by_status(&env), HashMap::from([("delivered".to_owned(), LINES)]));
+    assert_eq!(
+        by_status(&env),
+        HashMap::from([("delivered".to_owned(), LINES)])
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -397,12 +798,17 @@ fn its_memory_does_not_grow_with_its_length() {
         LINES => Reply::After(Duration::from_secs(600), 200),
         _ => Reply::Status(200),
     });
-    let mut running = env.hookfire(["fire", "--batch", "batch.ndjson", "--url", &receiver.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "--batch", "batch.ndjson", "--url", &receiver.url()])
+        .spawn();
     receiver.wait_for(LINES / 4);
     let early = running.kilobytes("VmHWM:");
     receiver.wait_for(LINES);
     let late = running.kilobytes("VmHWM:");
-    assert!(late <= early + 4 * 1024, "{early} kB after a quarter, {late} kB at the end");
+    assert!(
+        late <= early + 4 * 1024,
+        "{early} kB after a quarter, {late} kB at the end"
+    );
     running.kill9();
 }
 
@@ -411,7 +817,11 @@ fn a_reader_that_goes_away_does_not_stop_it() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::Status(200));
     env.write_file("batch.ndjson", lines(500));
-    let fire = format!("'{}' fire --batch batch.ndjson --url {}", env!("CARGO_BIN_EXE_hookfire"), receiver.url());
+    let fire = format!(
+        "'{}' fire --batch batch.ndjson --url {}",
+        env!("CARGO_BIN_EXE_hookfire"),
+        receiver.url()
+    );
     env.shell(&format!("{fire} | head -1")).run().assert_code(0);
     assert_eq!(receiver.times().len(), 500);
 }
@@ -424,10 +834,23 @@ fn on_a_terminal_a_bar_shows_how_it_stands_and_leaves_no_trace() {
     let args = ["fire", "--batch", "batch.ndjson", "--url", &receiver.url()];
     let shown = env.hookfire_on_terminal(&args).run().assert_code(0);
     let text = shown.stdout();
-    assert!(text.contains(" of 30, ") && text.contains(" delivered, 0 failed"), "{shown}");
+    assert!(
+        text.contains(" of 30, ") && text.contains(" delivered, 0 failed"),
+        "{shown}"
+    );
     assert_eq!(text.matches(", 1 attempt\r\n").count(), 30, "{shown}");
-    assert!(text.trim_end().lines().last().unwrap().contains("30 delivered in "), "{shown}");
-    let quiet = env.hookfire_on_terminal(&[&args[..], &["-q"]].concat()).run().assert_code(0);
+    assert!(
+        text.trim_end()
+            .lines()
+            .last()
+            .unwrap()
+            .contains("30 delivered in "),
+        "{shown}"
+    );
+    let quiet = env
+        .hookfire_on_terminal(&[&args[..], &["-q"]].concat())
+        .run()
+        .assert_code(0);
     assert!(!quiet.stdout().contains(" of 30, "), "{quiet}");
     let piped = env.hookfire(args).run().assert_code(0);
     assert!(!piped.stderr().contains(" of 30, "), "{piped}");
@@ -439,9 +862,23 @@ fn samples_differ_from_line_to_line_and_a_seed_gives_the_same_again() {
     let batch = "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(3);
     let bodies = |seed: &str| {
         let server = Server::script(vec![repeat(200, 3)]);
-        let args = ["fire", "--batch", "-", "--url", &server.url(), "-j", "1", "--seed", seed];
+        let args = [
+            "fire",
+            "--batch",
+            "-",
+            "--url",
+            &server.url(),
+            "-j",
+            "1",
+            "--seed",
+            seed,
+        ];
         env.hookfire(args).stdin(batch.clone()).run().assert_code(0);
-        let mut bodies: Vec<Vec<u8>> = server.requests().into_iter().map(|request| request.body).collect();
+        let mut bodies: Vec<Vec<u8>> = server
+            .requests()
+            .into_iter()
+            .map(|request| request.body)
+            .collect();
         bodies.sort();
         bodies
     };
@@ -453,9 +890,22 @@ fn samples_differ_from_line_to_line_and_a_seed_gives_the_same_again() {
 
 /// So many deliveries that failed.
 fn with_failures(env: &TestEnv, count: usize) {
-    let args = ["fire", "--batch", "-", "--no-retry", "--connect-timeout", "5s", "--url"];
+    let args = [
+        "fire",
+        "--batch",
+        "-",
+        "--no-retry",
+        "--connect-timeout",
+        "5s",
+        "--url",
+    ];
     let url = format!("http://127.0.0.1:{}/", closed_port());
-    env.hookfire(args).arg(url).stdin(lines(count)).deadline(PATIENCE).run().assert_code(4);
+    env.hookfire(args)
+        .arg(url)
+        .stdin(lines(count))
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(4);
 }
 
 #[test]
@@ -468,7 +918,11 @@ fn a_retry_sends_several_at_once_if_it_is_told_to_and_each_once() {
     assert_eq!(outcome.stdout().lines().count(), 300);
     assert_eq!(outcome.stderr(), "300 delivered\n");
     assert_eq!((receiver.requests(), receiver.times().len()), (300, 300));
-    assert!((2..=4).contains(&receiver.most_at_once()), "{}", receiver.most_at_once());
+    assert!(
+        (2..=4).contains(&receiver.most_at_once()),
+        "{}",
+        receiver.most_at_once()
+    );
 }
 
 #[test]
@@ -476,9 +930,28 @@ fn a_retry_can_be_told_how_many_and_when_it_is_enough() {
     let env = TestEnv::new();
     with_failures(&env, 10);
     let server = Server::script(vec![repeat(200, 2), repeat(503, 3)]);
-    let first = env.hookfire(["retry", "--all", "--max", "2", "--url", &server.url()]).run().assert_code(0);
+    let first = env
+        .hookfire(["retry", "--all", "--max", "2", "--url", &server.url()])
+        .run()
+        .assert_code(0);
     assert_eq!(first.stderr(), "2 delivered, 8 not tried\n");
-    let second = env.hookfire(["retry", "--all", "--stop-after", "3", "--url", &server.url()]).run().assert_code(3);
+    let second = env
+        .hookfire([
+            "retry",
+            "--all",
+            "--stop-after",
+            "3",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     assert_eq!(second.stderr(), "3 failed, 5 not tried\n");
-    assert_eq!(env.hookfire(["failed", "list", "-o", "ndjson"]).run().ndjson().len(), 8);
+    assert_eq!(
+        env.hookfire(["failed", "list", "-o", "ndjson"])
+            .run()
+            .ndjson()
+            .len(),
+        8
+    );
 }

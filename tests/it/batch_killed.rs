@@ -18,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn killed_at_random_moments_nothing_is_lost_and_a_retry_completes_it() {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_micros() as u64);
-    let seed = std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"));
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |now| now.as_micros() as u64)
+    };
+    let seed =
+        std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"));
     for round in 1..=ROUNDS {
         tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
         // Another one for each round, whatever the one before took of it.
@@ -31,31 +36,65 @@ fn killed_at_random_moments_nothing_is_lost_and_a_retry_completes_it() {
 /// One batch, killed, a retry of what is left, killed in every other round, and then all to its end.
 fn killed_and_completed(chance: &mut Chance) {
     let env = TestEnv::new();
-    let receiver = Receiver::start(|number, _| Reply::Status(if number % 7 == 0 { 503 } else { 200 }));
+    let receiver =
+        Receiver::start(|number, _| Reply::Status(if number % 7 == 0 { 503 } else { 200 }));
     env.write_file("batch.ndjson", lines());
-    let fire = ["fire", "--batch", "batch.ndjson", "--url", &receiver.url(), "--retry-interval", "20ms"];
-    let retry = ["retry", "--all", "-j", "4", "--retries", "9", "--retry-interval", "5ms"];
+    let fire = [
+        "fire",
+        "--batch",
+        "batch.ndjson",
+        "--url",
+        &receiver.url(),
+        "--retry-interval",
+        "20ms",
+    ];
+    let retry = [
+        "retry",
+        "--all",
+        "-j",
+        "4",
+        "--retries",
+        "9",
+        "--retry-interval",
+        "5ms",
+    ];
     let first = chance.below(LINES as u64) as usize + 1;
     kill_after(env.hookfire(fire), &receiver, first, chance);
     let known = held_to_the_promise(&env, &receiver, &Known::default());
     let known = if chance.below(2) == 0 || known.statuses.len() == known.delivered.len() {
         known
     } else {
-        let more =
-            receiver.requests() + chance.below((known.statuses.len() - known.delivered.len()) as u64) as usize + 1;
+        let more = receiver.requests()
+            + chance.below((known.statuses.len() - known.delivered.len()) as u64) as usize
+            + 1;
         kill_after(env.hookfire(retry), &receiver, more, chance);
         held_to_the_promise(&env, &receiver, &known)
     };
     env.hookfire(retry).deadline(PATIENCE).run().assert_code(0);
     let known = held_to_the_promise(&env, &receiver, &known);
-    assert_eq!(known.delivered.len(), known.statuses.len(), "a retry completes it");
+    assert_eq!(
+        known.delivered.len(),
+        known.statuses.len(),
+        "a retry completes it"
+    );
 
     // What was accepted are the first lines, without a gap, so that the rest can be sent.
     let skip = known.statuses.len().to_string();
-    env.hookfire(fire).args(["--skip", &skip]).deadline(PATIENCE).run().assert_code(0);
+    env.hookfire(fire)
+        .args(["--skip", &skip])
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
     let known = held_to_the_promise(&env, &receiver, &known);
-    assert_eq!((known.delivered.len(), known.statuses.len()), (LINES, LINES));
-    assert_eq!(lines_in_journal(&env), (1..=LINES).collect(), "each line is one delivery");
+    assert_eq!(
+        (known.delivered.len(), known.statuses.len()),
+        (LINES, LINES)
+    );
+    assert_eq!(
+        lines_in_journal(&env),
+        (1..=LINES).collect(),
+        "each line is one delivery"
+    );
 }
 
 /// Ends it when so many requests came, and a moment more.
@@ -80,30 +119,77 @@ struct Known {
 
 /// Asks the journal, and holds what was received, and what was known before, to it.
 fn held_to_the_promise(env: &TestEnv, receiver: &Receiver, before: &Known) -> Known {
-    let received: HashMap<String, usize> = receiver.times().into_iter().map(|(id, times)| (id, times.len())).collect();
-    let listed = env.hookfire(["journal", "list", "-o", "ndjson"]).deadline(PATIENCE).run().assert_code(0);
+    let received: HashMap<String, usize> = receiver
+        .times()
+        .into_iter()
+        .map(|(id, times)| (id, times.len()))
+        .collect();
+    let listed = env
+        .hookfire(["journal", "list", "-o", "ndjson"])
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
-    let statuses: HashMap<String, String> =
-        listed.ndjson().iter().map(|delivery| (text(&delivery["uuid"]), text(&delivery["status"]))).collect();
-    let unknown: Vec<&String> = received.keys().filter(|id| !statuses.contains_key(*id)).collect();
-    assert!(unknown.is_empty(), "received, and not in the journal: {unknown:?}");
-    let limbo: Vec<_> = statuses.iter().filter(|(_, status)| *status == "pending").collect();
-    assert!(limbo.is_empty(), "what is left behind is in the failed list: {limbo:?}");
-    let delivered: HashSet<String> =
-        statuses.iter().filter(|(_, status)| *status == "delivered").map(|(id, _)| id.clone()).collect();
-    let unreceived: Vec<_> = delivered.iter().filter(|id| !received.contains_key(*id)).collect();
-    assert!(unreceived.is_empty(), "delivered, and never received: {unreceived:?}");
-    let again: Vec<_> = before.delivered.iter().filter(|id| received[*id] > before.received[*id]).collect();
+    let statuses: HashMap<String, String> = listed
+        .ndjson()
+        .iter()
+        .map(|delivery| (text(&delivery["uuid"]), text(&delivery["status"])))
+        .collect();
+    let unknown: Vec<&String> = received
+        .keys()
+        .filter(|id| !statuses.contains_key(*id))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "received, and not in the journal: {unknown:?}"
+    );
+    let limbo: Vec<_> = statuses
+        .iter()
+        .filter(|(_, status)| *status == "pending")
+        .collect();
+    assert!(
+        limbo.is_empty(),
+        "what is left behind is in the failed list: {limbo:?}"
+    );
+    let delivered: HashSet<String> = statuses
+        .iter()
+        .filter(|(_, status)| *status == "delivered")
+        .map(|(id, _)| id.clone())
+        .collect();
+    let unreceived: Vec<_> = delivered
+        .iter()
+        .filter(|id| !received.contains_key(*id))
+        .collect();
+    assert!(
+        unreceived.is_empty(),
+        "delivered, and never received: {unreceived:?}"
+    );
+    let again: Vec<_> = before
+        .delivered
+        .iter()
+        .filter(|id| received[*id] > before.received[*id])
+        .collect();
     assert!(again.is_empty(), "delivered, and sent again: {again:?}");
-    assert!(before.delivered.is_subset(&delivered), "delivered is delivered");
-    Known { statuses, delivered, received }
+    assert!(
+        before.delivered.is_subset(&delivered),
+        "delivered is delivered"
+    );
+    Known {
+        statuses,
+        delivered,
+        received,
+    }
 }
 
 /// Lines that tell themselves apart by the account's name.
 fn lines() -> String {
     (1..=LINES).fold(String::new(), |mut text, number| {
         let set = format!("{{\"org_name\":\"line {number}\"}}");
-        writeln!(text, "{{\"type\":\"account\",\"action\":\"created\",\"set\":{set}}}").expect("a string");
+        writeln!(
+            text,
+            "{{\"type\":\"account\",\"action\":\"created\",\"set\":{set}}}"
+        )
+        .expect("a string");
         text
     })
 }
@@ -111,21 +197,33 @@ fn lines() -> String {
 /// The lines that are deliveries, each of which must be one only.
 fn lines_in_journal(env: &TestEnv) -> BTreeSet<usize> {
     let journal = rusqlite::Connection::open(env.journal_path()).expect("a journal");
-    let mut events = journal.prepare("SELECT event FROM deliveries").expect("its table");
+    let mut events = journal
+        .prepare("SELECT event FROM deliveries")
+        .expect("its table");
     let line = |event: Vec<u8>| {
         let event = String::from_utf8(event).expect("XML");
         let (_, rest) = event.split_once("<org_name>line ").expect("its line");
-        rest.split('<').next().expect("its number").parse().expect("a number")
+        rest.split('<')
+            .next()
+            .expect("its number")
+            .parse()
+            .expect("a number")
     };
-    let found: Vec<usize> =
-        events.query_map([], |row| row.get(0).map(line)).expect("a list").collect::<Result<_, _>>().expect("events");
+    let found: Vec<usize> = events
+        .query_map([], |row| row.get(0).map(line))
+        .expect("a list")
+        .collect::<Result<_, _>>()
+        .expect("events");
     let lines: BTreeSet<usize> = found.iter().copied().collect();
     assert_eq!(lines.len(), found.len(), "no line is two deliveries");
     lines
 }
 
 /// Shown if the test fails.
-#[expect(clippy::print_stderr, reason = "without it, nobody could have the same moments again")]
+#[expect(
+    clippy::print_stderr,
+    reason = "without it, nobody could have the same moments again"
+)]
 fn tell(words: &str) {
     eprintln!("{words}");
 }

@@ -18,7 +18,10 @@ fn catch(env: &TestEnv, args: &[&str], requests: &[impl AsRef<[u8]>]) {
 }
 
 fn post(target: &str, headers: &str, body: &str) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn captured(env: &TestEnv, args: &[&str]) -> Outcome {
@@ -28,14 +31,32 @@ fn captured(env: &TestEnv, args: &[&str]) -> Outcome {
 #[test]
 fn the_list_is_newest_first_and_narrowed_by_what_is_asked() {
     let env = TestEnv::new();
-    assert_eq!(captured(&env, &["list"]).assert_code(0).stderr(), "nothing was captured yet\n");
-    assert_eq!(captured(&env, &["list", "-o", "json"]).assert_code(0).json(), json!([]));
-    let requests = [post("/orders/a", "", EVENT), post("/b", "", "x"), "PUT /c HTTP/1.1\r\nHost: h\r\n\r\n".to_owned()];
+    assert_eq!(
+        captured(&env, &["list"]).assert_code(0).stderr(),
+        "nothing was captured yet\n"
+    );
+    assert_eq!(
+        captured(&env, &["list", "-o", "json"])
+            .assert_code(0)
+            .json(),
+        json!([])
+    );
+    let requests = [
+        post("/orders/a", "", EVENT),
+        post("/b", "", "x"),
+        "PUT /c HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
+    ];
     catch(&env, &["--bin", "inbox", "--bin", "orders"], &requests);
     let ids = |args: &[&str]| {
-        let all: Vec<&str> = ["list", "-o", "ndjson"].into_iter().chain(args.iter().copied()).collect();
+        let all: Vec<&str> = ["list", "-o", "ndjson"]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
         let lines = captured(&env, &all).assert_code(0).ndjson();
-        lines.iter().map(|line| line["id"].as_i64().unwrap()).collect::<Vec<_>>()
+        lines
+            .iter()
+            .map(|line| line["id"].as_i64().unwrap())
+            .collect::<Vec<_>>()
     };
     assert_eq!(ids(&[]), [3, 2, 1]);
     assert_eq!(ids(&["--limit", "2"]), [3, 2]);
@@ -45,42 +66,82 @@ fn the_list_is_newest_first_and_narrowed_by_what_is_asked() {
     assert_eq!(ids(&["--since", "1h", "--bin", "inbox"]), [3, 2]);
     assert!(ids(&["--since", "2999-01-01"]).is_empty());
 
-    let outcome = captured(&env, &["list", "--bin", "oders", "--type", "aplication"]).assert_code(0);
+    let outcome =
+        captured(&env, &["list", "--bin", "oders", "--type", "aplication"]).assert_code(0);
     assert_eq!(
         outcome.stderr(),
         "no capture matches\nhint: `aplication` is not a type that 3scale documents; did you mean `application`?\n\
          hint: there is no bin `oders`\n"
     );
     let table = captured(&env, &["list", "--limit", "1"]).assert_code(0);
-    assert!(table.stdout().contains("#3") && !table.stdout().contains("#2"), "{table}");
-    assert_eq!(table.stderr(), "the newest 1 shown; `--limit 2` shows more\n");
+    assert!(
+        table.stdout().contains("#3") && !table.stdout().contains("#2"),
+        "{table}"
+    );
+    assert_eq!(
+        table.stderr(),
+        "the newest 1 shown; `--limit 2` shows more\n"
+    );
     let csv = captured(&env, &["list", "-o", "csv"]).assert_code(0);
-    assert!(csv.stdout().starts_with("id,bin,received_at,remote_addr,method,target,"), "{csv}");
-    assert!(csv.stdout().lines().nth(3).unwrap().starts_with("1,orders,"), "{csv}");
+    assert!(
+        csv.stdout()
+            .starts_with("id,bin,received_at,remote_addr,method,target,"),
+        "{csv}"
+    );
+    assert!(
+        csv.stdout()
+            .lines()
+            .nth(3)
+            .unwrap()
+            .starts_with("1,orders,"),
+        "{csv}"
+    );
     captured(&env, &["list", "--since", "yesterday"]).assert_code(2);
 }
 
 #[test]
 fn a_list_has_the_same_objects_as_show_but_for_the_body() {
     let env = TestEnv::new();
-    catch(&env, &[], &[post("/hook?a=b%20c", "X-A: 1\r\nx-a: 2\r\n", EVENT)]);
-    let mut shown = captured(&env, &["show", "#1", "-o", "json"]).assert_code(0).json();
-    assert_eq!((&shown["body"], &shown["body_encoding"]), (&json!(EVENT), &json!("utf8")));
+    catch(
+        &env,
+        &[],
+        &[post("/hook?a=b%20c", "X-A: 1\r\nx-a: 2\r\n", EVENT)],
+    );
+    let mut shown = captured(&env, &["show", "#1", "-o", "json"])
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&shown["body"], &shown["body_encoding"]),
+        (&json!(EVENT), &json!("utf8"))
+    );
     assert_eq!(shown["query"], json!([["a", "b c"]]));
     assert_eq!(shown["headers"][1], json!(["X-A", "1"]));
-    assert_eq!(captured(&env, &["show", "1", "--as", "json"]).assert_code(0).json(), shown);
+    assert_eq!(
+        captured(&env, &["show", "1", "--as", "json"])
+            .assert_code(0)
+            .json(),
+        shown
+    );
     let object = shown.as_object_mut().unwrap();
     object.remove("body");
     object.remove("body_encoding");
-    assert_eq!(captured(&env, &["list", "-o", "json"]).assert_code(0).json()[0], shown);
+    assert_eq!(
+        captured(&env, &["list", "-o", "json"])
+            .assert_code(0)
+            .json()[0],
+        shown
+    );
 }
 
 #[test]
 fn what_does_not_exist_is_told_with_the_command_that_lists() {
     let env = TestEnv::new();
-    for args in
-        [&["show", "17"][..], &["delete", "17"], &["replay", "17", "--to", "http://127.0.0.1:1"], &["diff", "17", "18"]]
-    {
+    for args in [
+        &["show", "17"][..],
+        &["delete", "17"],
+        &["replay", "17", "--to", "http://127.0.0.1:1"],
+        &["diff", "17", "18"],
+    ] {
         let outcome = captured(&env, args).assert_code(5);
         assert_eq!(
             outcome.stderr(),
@@ -98,9 +159,15 @@ fn what_does_not_exist_is_told_with_the_command_that_lists() {
 #[test]
 fn secrets_that_are_configured_are_hidden_until_asked_for() {
     let env = TestEnv::new();
-    env.write_config("[endpoints.a]\nurl = \"https://h/\"\nsecrets = { token = { env = \"T\" } }\n");
+    env.write_config(
+        "[endpoints.a]\nurl = \"https://h/\"\nsecrets = { token = { env = \"T\" } }\n",
+    );
     let headers = format!("Authorization: Bearer {CANARY}\r\nCookie: a={CANARY}\r\n");
-    catch(&env, &[], &[post(&format!("/hook?a=1&t%6fken={CANARY}"), &headers, "x")]);
+    catch(
+        &env,
+        &[],
+        &[post(&format!("/hook?a=1&t%6fken={CANARY}"), &headers, "x")],
+    );
     for args in [
         &["list"][..],
         &["list", "-o", "json"],
@@ -111,31 +178,71 @@ fn secrets_that_are_configured_are_hidden_until_asked_for() {
         &["show", "1", "--as", "http"],
         &["show", "1", "--as", "har"],
         &["replay", "1", "--to", "http://127.0.0.1:1", "--dry-run"],
-        &["replay", "1", "--to", "http://127.0.0.1:1", "-v", "-o", "json"],
+        &[
+            "replay",
+            "1",
+            "--to",
+            "http://127.0.0.1:1",
+            "-v",
+            "-o",
+            "json",
+        ],
         &["delete", "1", "--dry-run"],
         &["diff", "1", "1", "-o", "json"],
     ] {
         let outcome = captured(&env, args);
-        assert!(outcome.code == Some(0) || outcome.code == Some(4), "{outcome}");
+        assert!(
+            outcome.code == Some(0) || outcome.code == Some(4),
+            "{outcome}"
+        );
         let said = format!("{}{}", outcome.stdout(), outcome.stderr());
         assert!(!said.contains(CANARY), "{outcome}");
         assert!(args[0] == "diff" || said.contains("***"), "{outcome}");
     }
     let hint = captured(&env, &["show", "1"]);
     assert!(hint.stderr().contains("`--reveal` shows them"), "{hint}");
-    assert_eq!(captured(&env, &["show", "1", "--reveal"]).stdout().matches(CANARY).count(), 4);
-    assert!(captured(&env, &["list", "--reveal"]).stdout().contains(CANARY));
-    assert!(captured(&env, &["show", "1", "--raw"]).stdout().contains(CANARY), "exact bytes are exact");
+    assert_eq!(
+        captured(&env, &["show", "1", "--reveal"])
+            .stdout()
+            .matches(CANARY)
+            .count(),
+        4
+    );
+    assert!(
+        captured(&env, &["list", "--reveal"])
+            .stdout()
+            .contains(CANARY)
+    );
+    assert!(
+        captured(&env, &["show", "1", "--raw"])
+            .stdout()
+            .contains(CANARY),
+        "exact bytes are exact"
+    );
 }
 
 #[test]
 fn where_a_secret_had_to_be_sent_no_query_value_is_shown() {
     let env = TestEnv::new();
     let args = ["--require-secret", &format!("token={CANARY}")];
-    catch(&env, &args, &[post(&format!("/?token={CANARY}&a=1"), "", "x"), post("/?token=wrong-one&a=1", "", "x")]);
+    catch(
+        &env,
+        &args,
+        &[
+            post(&format!("/?token={CANARY}&a=1"), "", "x"),
+            post("/?token=wrong-one&a=1", "", "x"),
+        ],
+    );
     let list = captured(&env, &["list"]).assert_code(0);
-    assert!(list.stdout().contains("/?token=***&a=***") && list.stdout().contains("wrong or missing secret"), "{list}");
-    assert!(!list.stdout().contains("wrong-one") && !list.stdout().contains(CANARY), "{list}");
+    assert!(
+        list.stdout().contains("/?token=***&a=***")
+            && list.stdout().contains("wrong or missing secret"),
+        "{list}"
+    );
+    assert!(
+        !list.stdout().contains("wrong-one") && !list.stdout().contains(CANARY),
+        "{list}"
+    );
 }
 
 #[test]
@@ -145,21 +252,51 @@ fn a_terminal_gets_nothing_that_moves_its_cursor_and_a_pipe_gets_every_byte() {
         b"POST /a HTTP/1.1\r\nHost: h\r\nX: \xc2\x9bcaf\xe9\r\nContent-Length: 8\r\n\r\n\x1b[2J\x07a\rb".to_vec();
     let refused = b"GET / HTTP/1.1\r\nX: \x1b]0;title\x07\r\n\r\n".to_vec();
     catch(&env, &[], &[&request, &refused]);
-    assert_eq!(captured(&env, &["show", "1", "--raw"]).assert_code(0).stdout, request);
-    assert_eq!(captured(&env, &["show", "2", "--raw"]).assert_code(0).stdout, refused);
-    assert_eq!(captured(&env, &["show", "1", "--body"]).assert_code(0).stdout, b"\x1b[2J\x07a\rb");
+    assert_eq!(
+        captured(&env, &["show", "1", "--raw"])
+            .assert_code(0)
+            .stdout,
+        request
+    );
+    assert_eq!(
+        captured(&env, &["show", "2", "--raw"])
+            .assert_code(0)
+            .stdout,
+        refused
+    );
+    assert_eq!(
+        captured(&env, &["show", "1", "--body"])
+            .assert_code(0)
+            .stdout,
+        b"\x1b[2J\x07a\rb"
+    );
     if !needs("script", &["--version"]) {
         return;
     }
-    for what in
-        [&[][..], &["--raw"], &["--body"], &["--as", "curl"], &["--as", "http"], &["--as", "har"], &["-o", "json"]]
-    {
+    for what in [
+        &[][..],
+        &["--raw"],
+        &["--body"],
+        &["--as", "curl"],
+        &["--as", "http"],
+        &["--as", "har"],
+        &["-o", "json"],
+    ] {
         for id in ["1", "2"] {
-            let args: Vec<&str> = ["captured", "show", id, "--color", "never"].iter().chain(what).copied().collect();
+            let args: Vec<&str> = ["captured", "show", id, "--color", "never"]
+                .iter()
+                .chain(what)
+                .copied()
+                .collect();
             let shown = env.hookfire_on_terminal(&args).run();
             // The terminal's own line ends are CR LF.
-            let text = String::from_utf8(shown.stdout.clone()).expect("a terminal gets text").replace("\r\n", "\n");
-            assert!(!text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{args:?} {text:?}");
+            let text = String::from_utf8(shown.stdout.clone())
+                .expect("a terminal gets text")
+                .replace("\r\n", "\n");
+            assert!(
+                !text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'),
+                "{args:?} {text:?}"
+            );
         }
     }
 }
@@ -172,7 +309,9 @@ fn the_command_of_curl_sends_the_same_request() {
     }
     let listener = Listener::start(&env, &[]);
     let host = format!("127.0.0.1:{}", listener.port());
-    let head = |line: &str, rest: &str| format!("{line} HTTP/1.1\r\nHost: {host}\r\n{rest}\r\n").into_bytes();
+    let head = |line: &str, rest: &str| {
+        format!("{line} HTTP/1.1\r\nHost: {host}\r\n{rest}\r\n").into_bytes()
+    };
     let requests = [
         head("GET /plain?a=1&b=it's", "Accept: */*\r\nUser-Agent: me\r\n"),
         [
@@ -183,20 +322,35 @@ fn the_command_of_curl_sends_the_same_request() {
             b"@it's $HOME",
         ]
         .concat(),
-        [&head("PUT /bin", "Content-Type: a/b\r\nContent-Length: 5\r\n")[..], b"\x00\xff\x1b\r\n"].concat(),
+        [
+            &head("PUT /bin", "Content-Type: a/b\r\nContent-Length: 5\r\n")[..],
+            b"\x00\xff\x1b\r\n",
+        ]
+        .concat(),
         head("DELETE /x", "Empty:\r\n"),
     ];
     for (index, request) in requests.iter().enumerate() {
         listener.send(request);
         let id = (index * 2 + 1).to_string();
-        let command = captured(&env, &["show", &id, "--as", "curl", "--reveal"]).assert_code(0).stdout().to_owned();
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_hookfire")).parent().unwrap().display().to_string();
+        let command = captured(&env, &["show", &id, "--as", "curl", "--reveal"])
+            .assert_code(0)
+            .stdout()
+            .to_owned();
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_hookfire"))
+            .parent()
+            .unwrap()
+            .display()
+            .to_string();
         let script = format!("set -e; PATH=\"{program}:$PATH\"; {}", command.trim_end());
         let file = env.write_file(format!("{id}.sh"), script);
         let ran = env.on_terminal(&format!("bash {}", file.display())).run();
         let copy = (index * 2 + 2).to_string();
         let diff = captured(&env, &["diff", &id, &copy]);
-        assert_eq!(diff.stdout(), format!("bodies of #{id} and #{copy}: byte-equal\n"), "{command}\n{ran}");
+        assert_eq!(
+            diff.stdout(),
+            format!("bodies of #{id} and #{copy}: byte-equal\n"),
+            "{command}\n{ran}"
+        );
     }
     listener.stop();
 }
@@ -204,22 +358,59 @@ fn the_command_of_curl_sends_the_same_request() {
 #[test]
 fn deleting_is_guarded_as_everywhere() {
     let env = TestEnv::new();
-    let requests = [post("/a", "", "x"), post("/b", "", "x"), post("/c", "", EVENT), post("/d", "", "x")];
+    let requests = [
+        post("/a", "", "x"),
+        post("/b", "", "x"),
+        post("/c", "", EVENT),
+        post("/d", "", "x"),
+    ];
     catch(&env, &[], &requests);
-    for args in [&["delete"][..], &["delete", "1", "--all"], &["delete", "--all"], &["delete", "--bin", "inbox"]] {
+    for args in [
+        &["delete"][..],
+        &["delete", "1", "--all"],
+        &["delete", "--all"],
+        &["delete", "--bin", "inbox"],
+    ] {
         captured(&env, args).assert_code(2);
     }
     captured(&env, &["delete", "1", "99"]).assert_code(5);
     captured(&env, &["delete", "--since", "soon", "--yes"]).assert_code(2);
-    let dry = captured(&env, &["delete", "--type", "application", "--dry-run", "-o", "json"]).assert_code(0);
+    let dry = captured(
+        &env,
+        &["delete", "--type", "application", "--dry-run", "-o", "json"],
+    )
+    .assert_code(0);
     assert_eq!(dry.json(), json!({ "would_delete": 1, "ids": [3] }));
-    assert_eq!(captured(&env, &["list", "-o", "ndjson"]).ndjson().len(), 4, "nothing is gone so far");
+    assert_eq!(
+        captured(&env, &["list", "-o", "ndjson"]).ndjson().len(),
+        4,
+        "nothing is gone so far"
+    );
 
-    assert_eq!(captured(&env, &["delete", "1", "#2", "1"]).assert_code(0).stdout(), "deleted 2 captures\n");
-    let bulk = captured(&env, &["delete", "--type", "application", "--yes", "-o", "json"]).assert_code(0);
+    assert_eq!(
+        captured(&env, &["delete", "1", "#2", "1"])
+            .assert_code(0)
+            .stdout(),
+        "deleted 2 captures\n"
+    );
+    let bulk = captured(
+        &env,
+        &["delete", "--type", "application", "--yes", "-o", "json"],
+    )
+    .assert_code(0);
     assert_eq!(bulk.json(), json!({ "deleted": 1 }));
-    assert_eq!(captured(&env, &["delete", "--all", "--yes"]).assert_code(0).stdout(), "deleted 1 capture\n");
-    assert!(captured(&env, &["list", "-o", "ndjson"]).assert_code(0).ndjson().is_empty());
+    assert_eq!(
+        captured(&env, &["delete", "--all", "--yes"])
+            .assert_code(0)
+            .stdout(),
+        "deleted 1 capture\n"
+    );
+    assert!(
+        captured(&env, &["list", "-o", "ndjson"])
+            .assert_code(0)
+            .ndjson()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -234,17 +425,29 @@ fn a_replay_is_the_request_that_came() {
     catch(&env, &[], &[request]);
     let server = Server::script(vec![respond(204), respond(200).body("thanks")]);
     let outcome = captured(&env, &["replay", "1", "--to", &server.url()]).assert_code(0);
-    let expected = format!("#1 pATCH → {}/a%2Fb//c?x=%41&&y: 204 No Content (", server.url());
+    let expected = format!(
+        "#1 pATCH → {}/a%2Fb//c?x=%41&&y: 204 No Content (",
+        server.url()
+    );
     assert!(outcome.stdout().starts_with(&expected), "{outcome}");
     let to = format!("{}/own?k={CANARY}", server.url());
     let outcome = captured(&env, &["replay", "1", "--to", &to, "-o", "json"]).assert_code(0);
     let view = &outcome.json()[0];
-    assert_eq!((&view["http_status"], &view["response_body"]), (&json!(200), &json!("thanks")));
-    assert!(view["url"].as_str().unwrap().ends_with("/own?k=***"), "{view}");
+    assert_eq!(
+        (&view["http_status"], &view["response_body"]),
+        (&json!(200), &json!("thanks"))
+    );
+    assert!(
+        view["url"].as_str().unwrap().ends_with("/own?k=***"),
+        "{view}"
+    );
     env.assert_nowhere(CANARY, &[&outcome]);
 
     let received = server.requests();
-    assert_eq!((received[0].method.as_str(), received[0].target.as_str()), ("pATCH", "/a%2Fb//c?x=%41&&y"));
+    assert_eq!(
+        (received[0].method.as_str(), received[0].target.as_str()),
+        ("pATCH", "/a%2Fb//c?x=%41&&y")
+    );
     assert_eq!(received[1].target, format!("/own?k={CANARY}"));
     assert_eq!(received[0].body, body.as_bytes());
     let mut headers = received[0].headers.clone();
@@ -258,7 +461,9 @@ fn a_replay_is_the_request_that_came() {
         ("content-length", "7"),
         ("accept", "*/*"),
     ];
-    let mut expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut expected = expected
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
     expected.sort();
     headers.sort();
     assert_eq!(headers, expected);
@@ -270,14 +475,27 @@ fn a_replay_that_cannot_be_is_refused_in_words() {
     catch(&env, &[], &[post("/a?b#c", "", "x")]);
     let server = Server::script(vec![]);
     let refused = captured(&env, &["replay", "1", "--to", &server.url()]).assert_code(2);
-    assert!(refused.stderr().contains("its target cannot be sent as it came"), "{refused}");
+    assert!(
+        refused
+            .stderr()
+            .contains("its target cannot be sent as it came"),
+        "{refused}"
+    );
     assert!(server.requests().is_empty());
     let refused = captured(&env, &["replay", "1"]).assert_code(2);
     let hint = "hint: `--to URL` names an address, `-e NAME` an endpoint of the configuration\n";
-    assert_eq!(refused.stderr(), format!("error: nothing says where to send\n{hint}"));
+    assert_eq!(
+        refused.stderr(),
+        format!("error: nothing says where to send\n{hint}")
+    );
     for limit in ["0", "x"] {
         let refused = captured(&env, &["list", "--limit", limit]).assert_code(2);
-        assert!(refused.stderr().contains("it must be a whole number, 1 or more"), "{refused}");
+        assert!(
+            refused
+                .stderr()
+                .contains("it must be a whole number, 1 or more"),
+            "{refused}"
+        );
     }
 }
 
@@ -285,7 +503,14 @@ fn a_replay_that_cannot_be_is_refused_in_words() {
 fn captured_credentials_go_nowhere_else_unasked_and_nothing_is_sent_by_half() {
     let env = TestEnv::new();
     let secret = format!("Authorization: Bearer {CANARY}\r\n");
-    catch(&env, &[], &[post("/a", "", "x"), post("/b", &secret, "x").replace("127.0.0.1", "hooks.example.com:8443")]);
+    catch(
+        &env,
+        &[],
+        &[
+            post("/a", "", "x"),
+            post("/b", &secret, "x").replace("127.0.0.1", "hooks.example.com:8443"),
+        ],
+    );
     let server = Server::script(vec![respond(200), respond(200)]);
     let refused = captured(&env, &["replay", "1", "2", "--to", &server.url()]).assert_code(2);
     assert_eq!(
@@ -295,28 +520,79 @@ fn captured_credentials_go_nowhere_else_unasked_and_nothing_is_sent_by_half() {
          hint: if that host may have them, say so with `--send-credentials`\n"
     );
     assert!(server.requests().is_empty());
-    let dry = captured(&env, &["replay", "1", "2", "--to", &server.url(), "--send-credentials", "--dry-run"]);
+    let dry = captured(
+        &env,
+        &[
+            "replay",
+            "1",
+            "2",
+            "--to",
+            &server.url(),
+            "--send-credentials",
+            "--dry-run",
+        ],
+    );
     assert!(dry.assert_code(0).stdout().contains("Authorization: ***\n"));
     assert!(server.requests().is_empty());
-    captured(&env, &["replay", "1", "2", "--to", &server.url(), "--send-credentials"]).assert_code(0);
-    assert_eq!(server.requests()[1].header("authorization"), Some(format!("Bearer {CANARY}").as_str()));
+    captured(
+        &env,
+        &[
+            "replay",
+            "1",
+            "2",
+            "--to",
+            &server.url(),
+            "--send-credentials",
+        ],
+    )
+    .assert_code(0);
+    assert_eq!(
+        server.requests()[1].header("authorization"),
+        Some(format!("Bearer {CANARY}").as_str())
+    );
 }
 
 #[test]
 fn what_became_of_a_replay_is_the_exit_code() {
     let env = TestEnv::new();
-    catch(&env, &[], &[post("/a", "", "x"), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n".to_owned()]);
+    catch(
+        &env,
+        &[],
+        &[
+            post("/a", "", "x"),
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n".to_owned(),
+        ],
+    );
     let server = Server::script(vec![respond(503), respond(200), respond(302)]);
     let refused = captured(&env, &["replay", "1", "1", "--to", &server.url()]).assert_code(3);
-    assert_eq!(refused.stdout().lines().count(), 2, "the second is sent although the first was refused: {refused}");
-    let refused = captured(&env, &["replay", "1", "--to", &server.url(), "-o", "ndjson"]).assert_code(3);
+    assert_eq!(
+        refused.stdout().lines().count(),
+        2,
+        "the second is sent although the first was refused: {refused}"
+    );
+    let refused = captured(
+        &env,
+        &["replay", "1", "--to", &server.url(), "-o", "ndjson"],
+    )
+    .assert_code(3);
     assert_eq!(refused.ndjson()[0]["http_status"], 302);
-    assert!(refused.stderr().contains("\"kind\":\"refused\""), "{refused}");
+    assert!(
+        refused.stderr().contains("\"kind\":\"refused\""),
+        "{refused}"
+    );
     let nobody = format!("http://127.0.0.1:{}", closed_port());
     let unreachable = captured(&env, &["replay", "1", "--to", &nobody]).assert_code(4);
-    assert!(unreachable.stdout().contains(": connection refused ("), "{unreachable}");
+    assert!(
+        unreachable.stdout().contains(": connection refused ("),
+        "{unreachable}"
+    );
     let partial = captured(&env, &["replay", "2", "--to", &server.url()]).assert_code(2);
-    assert!(partial.stderr().contains("caused by: it was not taken in whole"), "{partial}");
+    assert!(
+        partial
+            .stderr()
+            .contains("caused by: it was not taken in whole"),
+        "{partial}"
+    );
     captured(&env, &["replay", "1"]).assert_code(2);
     captured(&env, &["replay", "1", "--to", "ftp://h"]).assert_code(2);
     captured(&env, &["replay", "1", "--to", &server.url(), "-e", "x"]).assert_code(2);
@@ -325,7 +601,15 @@ fn what_became_of_a_replay_is_the_exit_code() {
 #[test]
 fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
     let mut env = TestEnv::new();
-    catch(&env, &[], &[post("/theirs?token=theirs&b=1", "X-Api-Key: theirs\r\n", "x")]);
+    catch(
+        &env,
+        &[],
+        &[post(
+            "/theirs?token=theirs&b=1",
+            "X-Api-Key: theirs\r\n",
+            "x",
+        )],
+    );
     let server = Server::script(vec![respond(200).body(CANARY)]);
     env.write_config(&format!(
         "[endpoints.a]\nurl = \"{}/ours\"\nsecrets = {{ token = {{ env = \"T\" }} }}\nheaders = {{ X-Api-Key = {{ env = \"T\" }} }}\n",
@@ -336,7 +620,11 @@ fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
     env.assert_nowhere(CANARY, &[&outcome]);
     let received = &server.requests()[0];
     assert_eq!(received.target, format!("/ours?token={CANARY}"));
-    let keys: Vec<_> = received.headers.iter().filter(|(name, _)| name == "x-api-key").collect();
+    let keys: Vec<_> = received
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "x-api-key")
+        .collect();
     assert_eq!(keys, [&("x-api-key".to_owned(), CANARY.to_owned())]);
 }
 
@@ -344,30 +632,59 @@ fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
 fn where_to_send_may_come_by_a_variable_and_an_option_wins() {
     let env = TestEnv::new();
     catch(&env, &[], &[post("/", "", "x")]);
-    let (by_variable, by_option) = (Server::script(vec![respond(200)]), Server::script(vec![respond(200).times(2)]));
+    let (by_variable, by_option) = (
+        Server::script(vec![respond(200)]),
+        Server::script(vec![respond(200).times(2)]),
+    );
     env.write_config(&format!("[endpoints.a]\nurl = \"{}\"\n", by_option.url()));
-    for option in [vec![], vec!["--to".to_owned(), by_option.url()], vec!["-e".to_owned(), "a".to_owned()]] {
-        let replay = env.hookfire(["captured", "replay", "1"]).args(option).env("HOOKFIRE_TO", by_variable.url());
+    for option in [
+        vec![],
+        vec!["--to".to_owned(), by_option.url()],
+        vec!["-e".to_owned(), "a".to_owned()],
+    ] {
+        let replay = env
+            .hookfire(["captured", "replay", "1"])
+            .args(option)
+            .env("HOOKFIRE_TO", by_variable.url());
         replay.run().assert_code(0);
     }
     let both = ["replay", "1", "-e", "a", "--to", &by_option.url()];
-    assert!(captured(&env, &both).assert_code(2).stderr().contains("give one of them"));
+    assert!(
+        captured(&env, &both)
+            .assert_code(2)
+            .stderr()
+            .contains("give one of them")
+    );
 }
 
 #[test]
 fn a_path_arrives_as_it_came_however_a_url_would_spell_it() {
     let env = TestEnv::new();
-    let targets =
-        ["/a%2Fb/../c", "/a/./b", "/a/%2e%2e/b", "/a\\b", "/a\"b", "/a{b}?q={'x':1}", "/caf\u{e9}?q=\u{20ac}"];
-    let requests: Vec<String> =
-        targets.iter().map(|target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+    let targets = [
+        "/a%2Fb/../c",
+        "/a/./b",
+        "/a/%2e%2e/b",
+        "/a\\b",
+        "/a\"b",
+        "/a{b}?q={'x':1}",
+        "/caf\u{e9}?q=\u{20ac}",
+    ];
+    let requests: Vec<String> = targets
+        .iter()
+        .map(|target| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"))
+        .collect();
     catch(&env, &[], &requests);
     let server = Server::script(vec![respond(200).times(targets.len())]);
     for id in 1..=targets.len() {
-        let outcome = captured(&env, &["replay", &id.to_string(), "--to", &server.url()]).assert_code(0);
+        let outcome =
+            captured(&env, &["replay", &id.to_string(), "--to", &server.url()]).assert_code(0);
         assert_eq!(outcome.stderr(), "");
     }
-    let received: Vec<String> = server.requests().iter().map(|request| request.target.clone()).collect();
+    let received: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.target.clone())
+        .collect();
     assert_eq!(received, targets);
 }
 
@@ -375,17 +692,28 @@ fn a_path_arrives_as_it_came_however_a_url_would_spell_it() {
 fn bodies_are_compared_by_what_they_say() {
     let env = TestEnv::new();
     let other = EVENT.replace("Basic", "Gold");
-    let spaced = EVENT.replace("><", ">\n <").replace("Basic", "<![CDATA[Bas]]>&#105;c");
+    let spaced = EVENT
+        .replace("><", ">\n <")
+        .replace("Basic", "<![CDATA[Bas]]>&#105;c");
     let requests = [
         post("/a", "", EVENT),
         post("/a", "", EVENT),
-        post("/a?x=1", "X-Try: 2\r\n", &format!("<?xml version='1.0'?>{spaced}")),
+        post(
+            "/a?x=1",
+            "X-Try: 2\r\n",
+            &format!("<?xml version='1.0'?>{spaced}"),
+        ),
         post("/a", "", &other),
         post("/a", "", "{\"n\":1,\"m\":[1]}"),
         post("/a", "", "{ \"m\":[1.0], \"n\":1e0 }"),
     ];
     catch(&env, &[], &requests);
-    let diff = |a: &str, b: &str, code: i32| captured(&env, &["diff", a, b]).assert_code(code).stdout().to_owned();
+    let diff = |a: &str, b: &str, code: i32| {
+        captured(&env, &["diff", a, b])
+            .assert_code(code)
+            .stdout()
+            .to_owned()
+    };
     assert_eq!(diff("1", "#2", 0), "bodies of #1 and #2: byte-equal\n");
     assert_eq!(
         diff("1", "3", 0),
@@ -396,7 +724,10 @@ fn bodies_are_compared_by_what_they_say() {
         diff("1", "4", 1),
         "bodies of #1 and #4: different (xml)\n  event/object/application/plan/name: \"Basic\" ≠ \"Gold\"\n"
     );
-    assert_eq!(diff("5", "6", 0), "bodies of #5 and #6: equal in meaning, bytes differ (json)\n");
+    assert_eq!(
+        diff("5", "6", 0),
+        "bodies of #5 and #6: equal in meaning, bytes differ (json)\n"
+    );
     assert!(diff("4", "5", 1).starts_with("bodies of #4 and #5: different (bytes)\n  byte 0: "));
     let view = captured(&env, &["diff", "1", "4", "-o", "json"]).assert_code(1);
     assert_eq!(view.stderr(), "");
@@ -415,7 +746,14 @@ fn what_was_sent_is_compared_with_what_came() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let url = format!("{}/hook?token={CANARY}", listener.url());
-    let fire = ["fire", "application", "created", "--no-retry", "--url", &url];
+    let fire = [
+        "fire",
+        "application",
+        "created",
+        "--no-retry",
+        "--url",
+        &url,
+    ];
     for _ in 0..2 {
         env.hookfire(fire).run().assert_code(0);
     }
@@ -423,7 +761,12 @@ fn what_was_sent_is_compared_with_what_came() {
     let same = captured(&env, &["diff", "delivery:1", "1"]).assert_code(0);
     assert_eq!(same.stdout(), "bodies of delivery #1 and #1: byte-equal\n");
     let other = captured(&env, &["diff", "2", "delivery:1"]);
-    assert!(other.stdout().contains("\nbeside the bodies\n  header webhook-id: "), "{other}");
+    assert!(
+        other
+            .stdout()
+            .contains("\nbeside the bodies\n  header webhook-id: "),
+        "{other}"
+    );
     assert!(!other.stdout().contains(CANARY), "{other}");
 }
 
@@ -433,8 +776,10 @@ fn a_body_that_finds_no_room_is_told_so_whatever_stands_behind_its_last_newline(
     let body = format!("{}\n{}", "a".repeat(65_535), "z".repeat(100));
     catch(&env, &[], &[post("/", "", &body)]);
     // What is written beyond 64 KiB fails, as on a full disk.
-    let line =
-        format!("trap '' XFSZ; ulimit -f 128; exec {} captured show 1 --body > body", env!("CARGO_BIN_EXE_hookfire"));
+    let line = format!(
+        "trap '' XFSZ; ulimit -f 128; exec {} captured show 1 --body > body",
+        env!("CARGO_BIN_EXE_hookfire")
+    );
     let outcome = env.shell(&line).run();
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert!(outcome.stderr().contains("File too large"), "{outcome}");

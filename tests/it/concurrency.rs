@@ -13,10 +13,22 @@ fn sixteen_processes_fire_at_once_into_a_journal_that_does_not_exist() {
     for process in running {
         process.wait().assert_code(0);
     }
-    let check = env.hookfire(["journal", "check", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((&check["deliveries"]["delivered"], &check["sound"]), (&16.into(), &true.into()));
+    let check = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&check["deliveries"]["delivered"], &check["sound"]),
+        (&16.into(), &true.into())
+    );
     let journal = env.hookfire(["journal", "list", "-o", "json"]).run().json();
-    let ids: Vec<i64> = journal.as_array().unwrap().iter().map(|d| d["id"].as_i64().unwrap()).collect();
+    let ids: Vec<i64> = journal
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["id"].as_i64().unwrap())
+        .collect();
     assert_eq!(ids, (1..=16).rev().collect::<Vec<_>>());
 }
 
@@ -26,7 +38,16 @@ fn eight_retries_of_everything_at_once_send_each_delivery_once() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, FAILED)]);
     for _ in 0..FAILED {
-        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
     let target = Server::script(vec![repeat(200, FAILED)]);
     let args = ["retry", "--all", "--url", &target.url()];
@@ -39,7 +60,9 @@ fn eight_retries_of_everything_at_once_send_each_delivery_once() {
     assert_eq!(told, FAILED, "each was one process's");
     let mut sent = BTreeMap::new();
     for request in target.requests() {
-        *sent.entry(request.header("webhook-id").unwrap().to_owned()).or_insert(0) += 1;
+        *sent
+            .entry(request.header("webhook-id").unwrap().to_owned())
+            .or_insert(0) += 1;
     }
     assert_eq!(sent.len(), FAILED);
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
@@ -49,7 +72,16 @@ fn eight_retries_of_everything_at_once_send_each_delivery_once() {
 fn two_retries_of_one_delivery_send_it_once() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200).held()]);
-    env.hookfire(["fire", "user", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--no-retry",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(3);
     let first = env.hookfire(["retry", "1"]).spawn();
     server.wait_for_requests(2);
     let second = env.hookfire(["retry", "--all"]).run().assert_code(0);
@@ -63,13 +95,25 @@ fn what_another_retry_tried_in_vain_meanwhile_is_not_tried_again() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(503).held(), respond(503)]);
     for _ in 0..2 {
-        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
     let first = env.hookfire(["retry", "--all"]).spawn();
     server.wait_for_requests(3);
     // While the first one waits for #1, the second one finds #2 and fails.
     let second = env.hookfire(["retry", "--all"]).run().assert_code(3);
-    assert!(second.stdout().starts_with("#2 failed, 2 attempts"), "{second}");
+    assert!(
+        second.stdout().starts_with("#2 failed, 2 attempts"),
+        "{second}"
+    );
     server.release();
     let first = first.wait().assert_code(3);
     assert!(first.stderr().ends_with("1 failed, 1 skipped\n"), "{first}");

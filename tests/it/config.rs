@@ -7,39 +7,69 @@ use serde_json::Value;
 use crate::support::{Server, TestEnv, respond};
 
 fn setting(env: &TestEnv, args: &[&str], key: &str) -> (Value, Value) {
-    let shown = env.hookfire(["config", "show", "-o", "json"]).args(args).run().assert_code(0).json();
-    let setting =
-        shown.as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap_or_else(|| panic!("{key}"));
+    let shown = env
+        .hookfire(["config", "show", "-o", "json"])
+        .args(args)
+        .run()
+        .assert_code(0)
+        .json();
+    let setting = shown
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|setting| setting["key"] == key)
+        .unwrap_or_else(|| panic!("{key}"));
     (setting["value"].clone(), setting["origin"].clone())
 }
 
 #[test]
 fn the_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let mut env = TestEnv::new();
-    assert_eq!(setting(&env, &[], "retries"), ("5".into(), "default".into()));
+    assert_eq!(
+        setting(&env, &[], "retries"),
+        ("5".into(), "default".into())
+    );
     env.write_config("default_endpoint = 'a'\n[endpoints.a]\nurl = 'https://a.example/'\nretry = { retries = 4 }\n");
     assert_eq!(setting(&env, &[], "retries"), ("4".into(), "file".into()));
     assert_eq!(setting(&env, &[], "endpoint"), ("a".into(), "file".into()));
     env.set("HOOKFIRE_RETRIES", "3");
-    assert_eq!(setting(&env, &[], "retries"), ("3".into(), "environment".into()));
-    assert_eq!(setting(&env, &["--retries", "2"], "retries"), ("2".into(), "flag".into()));
+    assert_eq!(
+        setting(&env, &[], "retries"),
+        ("3".into(), "environment".into())
+    );
+    assert_eq!(
+        setting(&env, &["--retries", "2"], "retries"),
+        ("2".into(), "flag".into())
+    );
     // An endpoint and a URL: the one given closer by wins.
     env.set("HOOKFIRE_URL", "https://b.example/?t=1");
-    assert_eq!(setting(&env, &[], "url"), ("https://b.example/?t=***".into(), "environment".into()));
+    assert_eq!(
+        setting(&env, &[], "url"),
+        ("https://b.example/?t=***".into(), "environment".into())
+    );
     assert_eq!(setting(&env, &["-e", "a"], "url").0, "https://a.example/");
-    env.hookfire(["config", "show", "-e", "a", "--url", "https://c.example/"]).run().assert_code(2);
+    env.hookfire(["config", "show", "-e", "a", "--url", "https://c.example/"])
+        .run()
+        .assert_code(2);
 }
 
 #[test]
 fn an_empty_variable_is_no_wish() {
     let mut env = TestEnv::new();
-    for variable in
-        ["JOURNAL", "CONFIG", "RETRIES", "TIMEOUT", "SUCCESS", "OUTPUT", "COLOR", "INSECURE", "URL", "SECRET"]
-    {
+    for variable in [
+        "JOURNAL", "CONFIG", "RETRIES", "TIMEOUT", "SUCCESS", "OUTPUT", "COLOR", "INSECURE", "URL",
+        "SECRET",
+    ] {
         env.set(format!("HOOKFIRE_{variable}"), "");
     }
-    assert_eq!(setting(&env, &[], "timeout"), ("30s".into(), "default".into()));
-    assert_eq!(setting(&env, &[], "insecure"), ("false".into(), "default".into()));
+    assert_eq!(
+        setting(&env, &[], "timeout"),
+        ("30s".into(), "default".into())
+    );
+    assert_eq!(
+        setting(&env, &[], "insecure"),
+        ("false".into(), "default".into())
+    );
     env.set("HOOKFIRE_INSECURE", "0");
     assert_eq!(setting(&env, &[], "insecure").0, "false");
     env.set("HOOKFIRE_INSECURE", "1");
@@ -49,31 +79,82 @@ fn an_empty_variable_is_no_wish() {
 #[test]
 fn a_flag_wins_over_a_variable_and_a_variable_over_the_file_also_where_they_say_no() {
     let mut env = TestEnv::new();
-    env.write_config("default_endpoint = 'a'\n[endpoints.a]\nurl = 'https://a.example/'\ninsecure = true\n");
-    assert_eq!(setting(&env, &[], "insecure"), ("true".into(), "file".into()));
+    env.write_config(
+        "default_endpoint = 'a'\n[endpoints.a]\nurl = 'https://a.example/'\ninsecure = true\n",
+    );
+    assert_eq!(
+        setting(&env, &[], "insecure"),
+        ("true".into(), "file".into())
+    );
     env.set("HOOKFIRE_INSECURE", "false");
-    assert_eq!(setting(&env, &[], "insecure"), ("false".into(), "environment".into()));
+    assert_eq!(
+        setting(&env, &[], "insecure"),
+        ("false".into(), "environment".into())
+    );
     env.set("HOOKFIRE_RETRIES", "2");
-    let dry = env.hookfire(["fire", "user", "created", "--no-retry", "--dry-run", "-o", "json"]).run().assert_code(0);
+    let dry = env
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "--dry-run",
+            "-o",
+            "json",
+        ])
+        .run()
+        .assert_code(0);
     assert_eq!(dry.json()["rule"]["retries"], 0);
-    env.hookfire(["fire", "user", "created", "--no-retry", "--retries", "1", "--dry-run"]).run().assert_code(2);
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--no-retry",
+        "--retries",
+        "1",
+        "--dry-run",
+    ])
+    .run()
+    .assert_code(2);
 }
 
 #[test]
 fn a_bad_variable_is_named() {
     let env = TestEnv::new();
-    let outcome = env.hookfire(["config", "show"]).env("HOOKFIRE_RETRIES", "many").run().assert_code(2);
-    assert!(outcome.stderr().contains("The value comes from the environment variable `HOOKFIRE_RETRIES`"), "{outcome}");
-    let typed = env.hookfire(["config", "show", "--retries", "many"]).env("HOOKFIRE_RETRIES", "1").run().assert_code(2);
+    let outcome = env
+        .hookfire(["config", "show"])
+        .env("HOOKFIRE_RETRIES", "many")
+        .run()
+        .assert_code(2);
+    assert!(
+        outcome
+            .stderr()
+            .contains("The value comes from the environment variable `HOOKFIRE_RETRIES`"),
+        "{outcome}"
+    );
+    let typed = env
+        .hookfire(["config", "show", "--retries", "many"])
+        .env("HOOKFIRE_RETRIES", "1")
+        .run()
+        .assert_code(2);
     assert!(!typed.stderr().contains("environment variable"), "{typed}");
-    let plain = env.hookfire(["journal", "list", "--status", "done"]).run().assert_code(2);
-    assert!(plain.stderr().contains("'done'"), "what is no secret is named: {plain}");
+    let plain = env
+        .hookfire(["journal", "list", "--status", "done"])
+        .run()
+        .assert_code(2);
+    assert!(
+        plain.stderr().contains("'done'"),
+        "what is no secret is named: {plain}"
+    );
 }
 
 #[test]
 fn a_home_that_is_relative_is_no_home() {
     let env = TestEnv::new();
-    env.write_file(".config/hookfire/config.toml", "default_endpoint = 'planted'");
+    env.write_file(
+        ".config/hookfire/config.toml",
+        "default_endpoint = 'planted'",
+    );
     let outcome = env
         .hookfire(["config", "show"])
         .env("HOME", ".")
@@ -91,10 +172,16 @@ fn the_default_endpoint_is_where_an_event_goes() {
         "default_endpoint = 'staging'\n[endpoints.staging]\nurl = '{}/hook'\nsecrets = {{ token = {{ env = 'TOKEN' }} }}\n",
         server.url()
     ));
-    let outcome = env.hookfire(["fire", "account", "created", "-o", "json"]).env("TOKEN", "open-sesame").run();
+    let outcome = env
+        .hookfire(["fire", "account", "created", "-o", "json"])
+        .env("TOKEN", "open-sesame")
+        .run();
     assert_eq!(outcome.assert_code(0).json()["endpoint"], "staging");
     assert_eq!(server.requests()[0].target, "/hook?token=open-sesame");
-    let outcome = env.hookfire(["fire", "account", "created", "-e", "stagin"]).run().assert_code(2);
+    let outcome = env
+        .hookfire(["fire", "account", "created", "-e", "stagin"])
+        .run()
+        .assert_code(2);
     insta::assert_snapshot!(outcome.stderr(), @"
     error: the configuration has no endpoint `stagin`
     hint: did you mean `--endpoint staging`?
@@ -105,22 +192,45 @@ fn the_default_endpoint_is_where_an_event_goes() {
 fn a_broken_file_is_named_with_line_and_the_word_that_was_meant_and_nothing_is_sent() {
     let env = TestEnv::new();
     env.write_config("[endpoints.a]\nurl = 'https://a.example/'\nretires = 3\n");
-    let outcome = env.hookfire(["fire", "account", "created", "-e", "a"]).run().assert_code(1);
-    let expected = format!("error: {}:3: unknown key `retires`; did you mean `retry`?\n", env.config_path().display());
+    let outcome = env
+        .hookfire(["fire", "account", "created", "-e", "a"])
+        .run()
+        .assert_code(1);
+    let expected = format!(
+        "error: {}:3: unknown key `retires`; did you mean `retry`?\n",
+        env.config_path().display()
+    );
     assert!(outcome.stderr().starts_with(&expected), "{outcome}");
     assert!(!env.journal_path().exists());
-    let missing = env.hookfire(["config", "show", "--config", "nowhere.toml"]).run().assert_code(1);
-    assert!(missing.stderr().contains("cannot read the configuration `nowhere.toml`"), "{missing}");
+    let missing = env
+        .hookfire(["config", "show", "--config", "nowhere.toml"])
+        .run()
+        .assert_code(1);
+    assert!(
+        missing
+            .stderr()
+            .contains("cannot read the configuration `nowhere.toml`"),
+        "{missing}"
+    );
 }
 
 #[test]
 fn init_writes_a_private_file_once_and_it_can_be_read() {
     let env = TestEnv::new();
-    let path = env.hookfire(["config", "path"]).run().assert_code(0).stdout().trim().to_owned();
+    let path = env
+        .hookfire(["config", "path"])
+        .run()
+        .assert_code(0)
+        .stdout()
+        .trim()
+        .to_owned();
     assert_eq!(path, env.config_path().to_string_lossy());
     let outcome = env.hookfire(["config", "init"]).run().assert_code(0);
     assert_eq!(outcome.stdout().trim(), path);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let written = std::fs::read(&path).unwrap();
     env.hookfire(["config", "show"]).run().assert_code(0);
     env.hookfire(["config", "init"]).run().assert_code(1);
@@ -130,11 +240,24 @@ fn init_writes_a_private_file_once_and_it_can_be_read() {
 #[test]
 fn a_secret_that_others_can_read_in_the_file_is_warned_about() {
     let env = TestEnv::new();
-    let path = env.write_config("[endpoints.a]\nurl = 'https://a.example/'\nsecrets = { token = 'literal-secret' }\n");
-    assert_eq!(env.hookfire(["config", "show"]).run().assert_code(0).stderr(), "");
+    let path = env.write_config(
+        "[endpoints.a]\nurl = 'https://a.example/'\nsecrets = { token = 'literal-secret' }\n",
+    );
+    assert_eq!(
+        env.hookfire(["config", "show"])
+            .run()
+            .assert_code(0)
+            .stderr(),
+        ""
+    );
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let outcome = env.hookfire(["config", "show"]).run().assert_code(0);
-    assert!(outcome.stderr().contains("holds a secret and others can read it; run `chmod 600 "), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("holds a secret and others can read it; run `chmod 600 "),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -143,5 +266,8 @@ fn no_file_in_the_working_directory_is_read_unasked() {
     for name in ["config.toml", ".hookfire.toml", "hookfire.toml", ".env"] {
         env.write_file(name, "not [ toml, HOOKFIRE_RETRIES=9");
     }
-    assert_eq!(setting(&env, &[], "retries"), ("5".into(), "default".into()));
+    assert_eq!(
+        setting(&env, &[], "retries"),
+        ("5".into(), "default".into())
+    );
 }

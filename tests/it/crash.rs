@@ -5,19 +5,35 @@ use serde_json::Value;
 use crate::support::{Server, TestEnv, hang, never_accepting, respond};
 
 fn only_failed(env: &TestEnv) -> Value {
-    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let listed = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     let id = listed[0]["id"].to_string();
-    env.hookfire(["failed", "show", &id, "-o", "json"]).run().assert_code(0).json()
+    env.hookfire(["failed", "show", &id, "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json()
 }
 
 /// Sends the interrupted one again and holds it to the uuid that it had.
 fn recovers(env: &TestEnv, interrupted: &Value) {
     let server = Server::script(vec![respond(200)]);
     let id = interrupted["id"].to_string();
-    env.hookfire(["retry", &id, "--url", &server.url()]).run().assert_code(0);
-    assert_eq!(server.requests()[0].header("webhook-id"), interrupted["uuid"].as_str());
-    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    env.hookfire(["retry", &id, "--url", &server.url()])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        server.requests()[0].header("webhook-id"),
+        interrupted["uuid"].as_str()
+    );
+    let listed = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(listed, serde_json::json!([]));
 }
 
@@ -25,13 +41,18 @@ fn recovers(env: &TestEnv, interrupted: &Value) {
 fn killed_while_waiting_for_the_next_attempt() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     running.wait_for_stderr("next in 60s");
     running.kill9();
     let interrupted = only_failed(&env);
     assert_eq!(interrupted["status"], "interrupted");
     assert_eq!(interrupted["next_attempt_at"], Value::Null);
-    assert_eq!(interrupted["last_error"]["message"], "503 Service Unavailable", "the last that is known");
+    assert_eq!(
+        interrupted["last_error"]["message"], "503 Service Unavailable",
+        "the last that is known"
+    );
     assert_eq!(interrupted["attempts"].as_array().unwrap().len(), 1);
     drop(running);
     recovers(&env, &interrupted);
@@ -41,7 +62,9 @@ fn killed_while_waiting_for_the_next_attempt() {
 fn killed_during_the_request() {
     let env = TestEnv::new();
     let server = Server::script(vec![hang()]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     let received = server.wait_for_requests(1);
     running.kill9();
     let interrupted = only_failed(&env);
@@ -49,7 +72,11 @@ fn killed_during_the_request() {
     assert_eq!(interrupted["attempts"][0]["error"]["kind"], "interrupted");
     assert_eq!(interrupted["attempts"][0]["maybe_received"], true);
     assert_eq!(interrupted["attempts"][0]["duration_ms"], Value::Null);
-    assert_eq!(received[0].header("webhook-id"), interrupted["uuid"].as_str(), "what went out is what is known");
+    assert_eq!(
+        received[0].header("webhook-id"),
+        interrupted["uuid"].as_str(),
+        "what went out is what is known"
+    );
     drop(running);
     recovers(&env, &interrupted);
 }
@@ -58,8 +85,17 @@ fn killed_during_the_request() {
 fn killed_before_the_request_leaves() {
     let env = TestEnv::new();
     let nobody = never_accepting();
-    let mut running =
-        env.hookfire(["fire", "account", "created", "--url", &nobody.url(), "--connect-timeout", "20s"]).spawn();
+    let mut running = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--url",
+            &nobody.url(),
+            "--connect-timeout",
+            "20s",
+        ])
+        .spawn();
     // The headline is told once the delivery is committed; the connection never comes about.
     running.wait_for_stderr("#1 account.created");
     running.kill9();
@@ -73,14 +109,29 @@ fn killed_before_the_request_leaves() {
 fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_sent_again() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     running.wait_for_stderr("next in 60s");
-    let listed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let listed = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(listed, serde_json::json!([]));
     let retry = env.hookfire(["retry", "1"]).run().assert_code(5);
-    assert!(retry.stderr().contains("is being sent right now"), "{retry}");
-    env.hookfire(["failed", "delete", "1", "--yes"]).run().assert_code(5);
-    let journal = env.hookfire(["journal", "list", "-o", "json"]).run().assert_code(0).json();
+    assert!(
+        retry.stderr().contains("is being sent right now"),
+        "{retry}"
+    );
+    env.hookfire(["failed", "delete", "1", "--yes"])
+        .run()
+        .assert_code(5);
+    let journal = env
+        .hookfire(["journal", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(journal[0]["status"], "pending");
     assert!(journal[0]["next_attempt_at"].is_string());
     running.interrupt();
@@ -90,7 +141,12 @@ fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_se
 /// As if so much time had passed that no sign of life of any holder counts any more.
 fn leases_run_out(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    let pending = journal.execute("UPDATE deliveries SET lease_until = 1 WHERE status = 'pending'", []).unwrap();
+    let pending = journal
+        .execute(
+            "UPDATE deliveries SET lease_until = 1 WHERE status = 'pending'",
+            [],
+        )
+        .unwrap();
     assert_eq!(pending, 1);
 }
 
@@ -98,52 +154,105 @@ fn leases_run_out(env: &TestEnv) {
 fn a_suspended_process_loses_its_delivery_when_its_lease_runs_out_and_sends_nothing_more() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
-    let args = ["fire", "account", "created", "--retry-interval", "3s", "--url", &server.url()];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--retry-interval",
+        "3s",
+        "--url",
+        &server.url(),
+    ];
     let mut running = env.hookfire(args).spawn();
     running.wait_for_stderr("next in 3s");
     running.suspend();
     env.hookfire(["retry", "--all"]).run().assert_code(0);
     assert_eq!(server.requests().len(), 1, "it lives, and its lease holds");
     leases_run_out(&env);
-    let retried = env.hookfire(["retry", "--all", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((&retried[0]["status"], &retried[0]["attempt_count"]), (&"delivered".into(), &2.into()));
+    let retried = env
+        .hookfire(["retry", "--all", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&retried[0]["status"], &retried[0]["attempt_count"]),
+        (&"delivered".into(), &2.into())
+    );
     running.resume();
     let outcome = running.wait();
-    assert!(outcome.stderr().contains("#1 was taken over by another process"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("#1 was taken over by another process"),
+        "{outcome}"
+    );
     assert_ne!(outcome.code, Some(0), "{outcome}");
     assert_eq!(server.requests().len(), 2);
-    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((&shown["status"], &shown["attempt_count"]), (&"delivered".into(), &2.into()), "{shown}");
+    let shown = env
+        .hookfire(["journal", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&shown["status"], &shown["attempt_count"]),
+        (&"delivered".into(), &2.into()),
+        "{shown}"
+    );
 }
 
 #[test]
 fn what_a_suspended_process_had_sent_is_recorded_when_it_goes_on() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200).held(), respond(503)]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     server.wait_for_requests(1);
     running.suspend();
     leases_run_out(&env);
-    let retried = env.hookfire(["retry", "--all", "-o", "json"]).run().assert_code(3).json();
+    let retried = env
+        .hookfire(["retry", "--all", "-o", "json"])
+        .run()
+        .assert_code(3)
+        .json();
     let attempts = &retried[0]["attempts"];
     assert_eq!(attempts[0]["maybe_received"], true, "{retried}");
     server.release();
     running.resume();
     running.wait().assert_code(0);
-    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    let shown = env
+        .hookfire(["journal", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(shown["status"], "delivered", "{shown}");
     assert_eq!(
-        (&shown["attempts"][0]["http_status"], &shown["attempts"][1]["http_status"]),
+        (
+            &shown["attempts"][0]["http_status"],
+            &shown["attempts"][1]["http_status"]
+        ),
         (&200.into(), &503.into())
     );
-    assert_eq!(server.requests()[0].header("webhook-id"), server.requests()[1].header("webhook-id"));
+    assert_eq!(
+        server.requests()[0].header("webhook-id"),
+        server.requests()[1].header("webhook-id")
+    );
 }
 
 #[test]
 fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), hang()]);
-    env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    env.hookfire([
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(3);
     let mut running = env.hookfire(["retry", "--all"]).spawn();
     server.wait_for_requests(2);
     running.kill9();
@@ -158,14 +267,21 @@ fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
 fn what_was_delivered_and_could_not_be_recorded_is_told_with_code_6() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200).held()]);
-    let running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     server.wait_for_requests(1);
     // Another program keeps the journal locked for longer than anybody waits.
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     server.release();
     let outcome = running.wait().assert_code(6);
-    assert!(outcome.stderr().contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("#1 was sent (delivered), but the journal could not record it"),
+        "{outcome}"
+    );
     drop(lock);
     assert_eq!(only_failed(&env)["status"], "interrupted");
 }

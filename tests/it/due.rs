@@ -18,17 +18,47 @@ fn refusing_once() -> Receiver {
 /// Schedules so many for this URL, which refuses them; they are due since so many milliseconds after 1970.
 fn schedule(env: &TestEnv, url: &str, count: usize, due: i64) {
     let lines = "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(count);
-    let fire = ["fire", "--batch", "-", "--background", "-j", "4", "--url", url];
-    let fired = env.hookfire(fire).stdin(lines).deadline(PATIENCE).run().assert_code(0);
-    assert_eq!(fired.stdout().matches("scheduled").count(), count, "{fired}");
+    let fire = [
+        "fire",
+        "--batch",
+        "-",
+        "--background",
+        "-j",
+        "4",
+        "--url",
+        url,
+    ];
+    let fired = env
+        .hookfire(fire)
+        .stdin(lines)
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        fired.stdout().matches("scheduled").count(),
+        count,
+        "{fired}"
+    );
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET next_attempt_at = ?1 WHERE next_attempt_at > 1e12", [due]).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = ?1 WHERE next_attempt_at > 1e12",
+            [due],
+        )
+        .unwrap();
 }
 
 fn counts(env: &TestEnv) -> HashMap<String, i64> {
-    let check = env.hookfire(["journal", "check", "-o", "json"]).run().assert_code(0).json();
+    let check = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     let counts = check["deliveries"].as_object().unwrap().iter();
-    counts.map(|(status, count)| (status.clone(), count.as_i64().unwrap())).filter(|(_, count)| *count > 0).collect()
+    counts
+        .map(|(status, count)| (status.clone(), count.as_i64().unwrap()))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn all_delivered(count: i64) -> HashMap<String, i64> {
@@ -36,7 +66,11 @@ fn all_delivered(count: i64) -> HashMap<String, i64> {
 }
 
 fn told(outcome: &Outcome) -> usize {
-    outcome.stdout().lines().filter(|line| line.ends_with("delivered, 2 attempts")).count()
+    outcome
+        .stdout()
+        .lines()
+        .filter(|line| line.ends_with("delivered, 2 attempts"))
+        .count()
 }
 
 #[test]
@@ -45,13 +79,24 @@ fn hundreds_that_are_due_go_out_over_as_many_connections_as_there_are_senders_ea
     let (env, receiver) = (TestEnv::new(), refusing_once());
     schedule(&env, &receiver.url(), DUE, 1);
     let before = receiver.connections();
-    let sent = env.hookfire(["retry", "--due", "-j", "6"]).deadline(PATIENCE).run().assert_code(0);
-    assert_eq!((told(&sent), sent.stderr()), (DUE, format!("{DUE} delivered\n").as_str()));
+    let sent = env
+        .hookfire(["retry", "--due", "-j", "6"])
+        .deadline(PATIENCE)
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        (told(&sent), sent.stderr()),
+        (DUE, format!("{DUE} delivered\n").as_str())
+    );
     assert!(receiver.times().values().all(|times| times.len() == 2));
     // One that was closed by nobody may still be passed over for a new one that comes first.
     let connections = receiver.connections() - before;
     assert!((2..=9).contains(&connections), "{connections}");
-    assert!((2..=6).contains(&receiver.most_at_once()), "{}", receiver.most_at_once());
+    assert!(
+        (2..=6).contains(&receiver.most_at_once()),
+        "{}",
+        receiver.most_at_once()
+    );
     assert_eq!(counts(&env), all_delivered(600));
 }
 
@@ -60,9 +105,16 @@ fn eight_at_once_with_four_senders_each_send_each_delivery_once() {
     const DUE: usize = 200;
     let (env, receiver) = (TestEnv::new(), refusing_once());
     schedule(&env, &receiver.url(), DUE, 1);
-    let retry = || env.hookfire(["retry", "--due", "-j", "4"]).deadline(PATIENCE).spawn();
+    let retry = || {
+        env.hookfire(["retry", "--due", "-j", "4"])
+            .deadline(PATIENCE)
+            .spawn()
+    };
     let running: Vec<Running> = (0..8).map(|_| retry()).collect();
-    let told: usize = running.into_iter().map(|process| told(&process.wait().assert_code(0))).sum();
+    let told: usize = running
+        .into_iter()
+        .map(|process| told(&process.wait().assert_code(0)))
+        .sum();
     assert_eq!(told, DUE, "each was one process's");
     let times = receiver.times();
     assert_eq!(times.len(), DUE);
@@ -80,12 +132,18 @@ fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it()
         schedule(&env, &stalled.url(), STALLED, 1);
         schedule(&env, &good.url(), OTHERS, 2);
         // Nobody would wait for what that one keeps waiting: the test has no time for a single attempt of it.
-        let retry = env.hookfire(["retry", "--due", "--jobs", "4", "--timeout", "600s"]).args(watch);
+        let retry = env
+            .hookfire(["retry", "--due", "--jobs", "4", "--timeout", "600s"])
+            .args(watch);
         let mut running = retry.deadline(PATIENCE).spawn();
         for id in STALLED + 1..=STALLED + OTHERS {
             running.wait_for_stdout_line(&format!("#{id} delivered, 2 attempts"));
         }
-        assert_eq!(stalled.requests().len(), STALLED + 2, "it has half of the senders, and no more");
+        assert_eq!(
+            stalled.requests().len(),
+            STALLED + 2,
+            "it has half of the senders, and no more"
+        );
         if !watch.is_empty() {
             // One that comes later finds a sender as well.
             schedule(&env, &good.url(), 1, 3);
@@ -96,8 +154,19 @@ fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it()
         running.kill9();
         drop(running);
         // What was on its way may have arrived; what was not begun is as it was.
-        let journal = env.hookfire(["journal", "list", "-o", "json"]).run().assert_code(0).json();
-        let attempts = |count: i64| journal.as_array().unwrap().iter().filter(|d| d["attempt_count"] == count).count();
+        let journal = env
+            .hookfire(["journal", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json();
+        let attempts = |count: i64| {
+            journal
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|d| d["attempt_count"] == count)
+                .count()
+        };
         let begun = attempts(2) - OTHERS - watch.len();
         assert!((2..=4).contains(&begun), "{begun}");
     }
@@ -112,44 +181,91 @@ fn with_one_sender_each_waits_for_the_one_before_it() {
     server.wait_for_requests(4);
     server.release();
     let ended = running.wait().assert_code(0);
-    assert_eq!(ended.stdout(), "#1 delivered, 2 attempts\n#2 delivered, 2 attempts\n#3 delivered, 2 attempts\n");
+    assert_eq!(
+        ended.stdout(),
+        "#1 delivered, 2 attempts\n#2 delivered, 2 attempts\n#3 delivered, 2 attempts\n"
+    );
 }
 
 #[test]
 fn no_more_are_sent_than_was_asked_for_and_none_after_so_many_failures() {
     let (env, receiver) = (TestEnv::new(), Receiver::start(|_, _| Reply::Status(503)));
     schedule(&env, &receiver.url(), 40, 1);
-    let some = env.hookfire(["retry", "--due", "--max", "7"]).run().assert_code(0);
-    assert_eq!((some.stdout().lines().count(), receiver.requests()), (7, 47), "{some}");
-    let until = env.hookfire(["retry", "--due", "--stop-after", "5", "-j", "1"]).run().assert_code(0);
-    assert_eq!((until.stdout().lines().count(), receiver.requests()), (5, 52), "{until}");
-    let paced = env.hookfire(["retry", "--due", "--rate", "50/s", "--stop-after", "3"]).run().assert_code(0);
-    assert!((3..=3 + 16).contains(&paced.stdout().lines().count()), "those at hand are sent as well: {paced}");
+    let some = env
+        .hookfire(["retry", "--due", "--max", "7"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        (some.stdout().lines().count(), receiver.requests()),
+        (7, 47),
+        "{some}"
+    );
+    let until = env
+        .hookfire(["retry", "--due", "--stop-after", "5", "-j", "1"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        (until.stdout().lines().count(), receiver.requests()),
+        (5, 52),
+        "{until}"
+    );
+    let paced = env
+        .hookfire(["retry", "--due", "--rate", "50/s", "--stop-after", "3"])
+        .run()
+        .assert_code(0);
+    assert!(
+        (3..=3 + 16).contains(&paced.stdout().lines().count()),
+        "those at hand are sent as well: {paced}"
+    );
 }
 
 /// Ends all leases, as if those who hold them had not been running for long.
 fn end_leases(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET lease_until = 1 WHERE lease_until IS NOT NULL", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET lease_until = 1 WHERE lease_until IS NOT NULL",
+            [],
+        )
+        .unwrap();
 }
 
 #[test]
 fn a_watcher_suspended_beyond_its_leases_sends_nothing_that_another_one_has_sent_meanwhile() {
     const LATER: usize = 5;
     let env = TestEnv::new();
-    let held = Server::script(vec![repeat(503, 2), respond(200).held().times(2), repeat(200, 2)]);
+    let held = Server::script(vec![
+        repeat(503, 2),
+        respond(200).held().times(2),
+        repeat(200, 2),
+    ]);
     let receiver = refusing_once();
     schedule(&env, &held.url(), 2, 1);
-    let mut suspended = env.hookfire(["retry", "--due", "--watch", "-j", "4"]).spawn();
+    let mut suspended = env
+        .hookfire(["retry", "--due", "--watch", "-j", "4"])
+        .spawn();
     held.wait_for_requests(4);
     suspended.suspend();
     schedule(&env, &receiver.url(), LATER, 1);
     end_leases(&env);
     env.hookfire(["failed", "list"]).run().assert_code(0);
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL",
+            [],
+        )
+        .unwrap();
     let taken = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert_eq!(taken.stdout().lines().filter(|line| line.contains(" delivered, ")).count(), 2 + LATER, "{taken}");
+    assert_eq!(
+        taken
+            .stdout()
+            .lines()
+            .filter(|line| line.contains(" delivered, "))
+            .count(),
+        2 + LATER,
+        "{taken}"
+    );
     // The answers to what it had sent before come late, and it finds nothing more to do.
     (0..2).for_each(|_| held.release());
     suspended.resume();
@@ -181,18 +297,29 @@ exec "$HOOKFIRE" retry --due --watch
 #[test]
 fn a_watcher_outlives_a_full_disk_and_what_it_could_not_write_down_it_did_not_send() {
     const DUE: usize = 60;
-    let Some(own_mounts) = own_mounts() else { return };
+    let Some(own_mounts) = own_mounts() else {
+        return;
+    };
     let (mut env, receiver) = (TestEnv::new(), refusing_once());
     let disk = env.root().join("disk");
     std::fs::create_dir(&disk).unwrap();
     env.set("DISK", &disk);
     env.set("URL", receiver.url());
     env.set("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"));
-    env.write_file("lines.ndjson", "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(DUE));
-    let watcher = env.program("unshare").args(own_mounts).args(["sh", "-c", ON_A_SMALL_DISK]);
+    env.write_file(
+        "lines.ndjson",
+        "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(DUE),
+    );
+    let watcher = env
+        .program("unshare")
+        .args(own_mounts)
+        .args(["sh", "-c", ON_A_SMALL_DISK]);
     let mut watcher = watcher.deadline(PATIENCE).spawn();
     watcher.wait_for_stderr("cannot be written: the disk is full; waiting until it can be used");
-    assert!(receiver.requests() < 2 * DUE, "it was full in the midst of them");
+    assert!(
+        receiver.requests() < 2 * DUE,
+        "it was full in the midst of them"
+    );
     env.write_file("go", "");
     watcher.wait_for_stderr("the journal can be used again");
     receiver.wait_for(2 * DUE);
@@ -201,30 +328,64 @@ fn a_watcher_outlives_a_full_disk_and_what_it_could_not_write_down_it_did_not_se
     }
     watcher.terminate();
     let ended = watcher.wait().assert_code(0);
-    assert_eq!(ended.stderr().matches("waiting until").count(), 1, "{ended}");
-    assert!(receiver.times().values().all(|times| times.len() == 2), "{ended}");
+    assert_eq!(
+        ended.stderr().matches("waiting until").count(),
+        1,
+        "{ended}"
+    );
+    assert!(
+        receiver.times().values().all(|times| times.len() == 2),
+        "{ended}"
+    );
 }
 
 #[test]
-fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_ends_has_not_sent_it() {
+fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_ends_has_not_sent_it()
+{
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 3), respond(200).held()]);
-    let fire = ["fire", "account", "created", "--retry-interval", "20s", "--url", &server.url()];
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--retry-interval",
+        "20s",
+        "--url",
+        &server.url(),
+    ];
     for _ in 0..3 {
         let mut killed = env.hookfire(fire).spawn();
         killed.wait_for_stderr("next in 20s");
         killed.kill9();
     }
-    let failed = || env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let failed = || {
+        env.hookfire(["failed", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json()
+    };
     let left_behind = failed();
     assert_eq!(left_behind.as_array().unwrap().len(), 3);
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL",
+            [],
+        )
+        .unwrap();
     // The first has used up what the rate allows; the others are begun, and wait.
-    let mut watcher = env.hookfire(["retry", "--due", "--watch", "--rate", "1/h"]).deadline(PATIENCE).spawn();
+    let mut watcher = env
+        .hookfire(["retry", "--due", "--watch", "--rate", "1/h"])
+        .deadline(PATIENCE)
+        .spawn();
     server.wait_for_requests(4);
-    let begun =
-        || journal.query_row("SELECT sum(attempt_count) FROM deliveries", [], |row| row.get::<_, i64>(0)).unwrap();
+    let begun = || {
+        journal
+            .query_row("SELECT sum(attempt_count) FROM deliveries", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .unwrap()
+    };
     let since = std::time::Instant::now();
     while begun() < 6 {
         assert!(since.elapsed() < PATIENCE, "not all were begun");
@@ -235,8 +396,15 @@ fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_en
     let ended = watcher.wait().assert_code(0);
     assert_eq!(ended.stdout().lines().count(), 1, "{ended}");
     let (now, before) = (failed(), left_behind.as_array().unwrap());
-    let still: Vec<_> =
-        before.iter().filter(|delivery| !ended.stdout().starts_with(&format!("#{} ", delivery["id"]))).collect();
+    let still: Vec<_> = before
+        .iter()
+        .filter(|delivery| !ended.stdout().starts_with(&format!("#{} ", delivery["id"])))
+        .collect();
     assert_eq!(now.as_array().unwrap().iter().collect::<Vec<_>>(), still);
-    assert_eq!(env.hookfire(["journal", "check", "-o", "json"]).run().json()["deliveries"]["pending"], 0);
+    assert_eq!(
+        env.hookfire(["journal", "check", "-o", "json"])
+            .run()
+            .json()["deliveries"]["pending"],
+        0
+    );
 }

@@ -12,7 +12,14 @@ use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Received, Server, TestEnv, repeat, respond};
 
 const DUE: usize = 5;
-const RETRY: [&str; 6] = [env!("CARGO_BIN_EXE_hookfire"), "retry", "--due", "-j", "2", "-q"];
+const RETRY: [&str; 6] = [
+    env!("CARGO_BIN_EXE_hookfire"),
+    "retry",
+    "--due",
+    "-j",
+    "2",
+    "-q",
+];
 
 /// `journal.db` and its log with deliveries that were refused once, and are due; the second one still has all of them in the
 /// log.
@@ -21,12 +28,24 @@ struct Scheduled([Vec<u8>; 2]);
 impl Scheduled {
     fn new() -> Scheduled {
         let (env, server) = (TestEnv::new(), Server::script(vec![repeat(503, DUE)]));
-        let fire = ["fire", "account", "created", "--background", "--retry-interval", "1ms", "--url", &server.url()];
+        let fire = [
+            "fire",
+            "account",
+            "created",
+            "--background",
+            "--retry-interval",
+            "1ms",
+            "--url",
+            &server.url(),
+        ];
         for _ in 0..DUE {
             env.hookfire(fire).run().assert_code(0);
         }
         let read = |path: &Path| std::fs::read(path).expect("a file of the journal");
-        Scheduled([read(&env.journal_path()), read(&env.journal_path().with_extension("db-wal"))])
+        Scheduled([
+            read(&env.journal_path()),
+            read(&env.journal_path().with_extension("db-wal")),
+        ])
     }
 
     /// A world with them, to be sent to this URL.
@@ -37,7 +56,9 @@ impl Scheduled {
         std::fs::write(&path, &self.0[0]).expect("a journal");
         std::fs::write(path.with_extension("db-wal"), &self.0[1]).expect("its log");
         let journal = rusqlite::Connection::open(&path).expect("a journal");
-        let moved = journal.execute("UPDATE deliveries SET url = ?1, next_attempt_at = 1", [url]).expect("a change");
+        let moved = journal
+            .execute("UPDATE deliveries SET url = ?1, next_attempt_at = 1", [url])
+            .expect("a change");
         assert_eq!(moved, DUE);
         env
     }
@@ -45,9 +66,18 @@ impl Scheduled {
 
 /// What the program says of each delivery, by its uuid.
 fn known(env: &TestEnv) -> BTreeMap<String, Value> {
-    let listed = env.hookfire(["journal", "list", "-o", "json"]).run().assert_code(0).json();
+    let listed = env
+        .hookfire(["journal", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     let uuid = |delivery: &Value| delivery["uuid"].as_str().expect("an id").to_owned();
-    listed.as_array().expect("a list").iter().map(|delivery| (uuid(delivery), delivery.clone())).collect()
+    listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|delivery| (uuid(delivery), delivery.clone()))
+        .collect()
 }
 
 /// The deliveries of whose second attempt the journal says that it may have been received.
@@ -75,24 +105,47 @@ struct Death {
 
 fn ids(requests: &[Received], path: &str) -> Vec<String> {
     let mine = requests.iter().filter(|request| request.target == path);
-    mine.map(|request| request.header("webhook-id").expect("an id").to_owned()).collect()
+    mine.map(|request| request.header("webhook-id").expect("an id").to_owned())
+        .collect()
 }
 
 fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) -> Death {
     let path = format!("/{index}");
     let env = scheduled.world(&format!("{}{path}", server.url()));
-    let killed = env.program("strace").args(point.options("signal=KILL")).args(RETRY).run();
+    let killed = env
+        .program("strace")
+        .args(point.options("signal=KILL"))
+        .args(RETRY)
+        .run();
     let left = known(&env);
     let sound = env.hookfire(["journal", "check"]).run().code == Some(0);
     let came = ids(&server.requests(), &path);
     let journal = rusqlite::Connection::open(env.journal_path()).expect("a journal");
     let maybe_received = maybe_received(&journal);
-    journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at > 1", []).expect("a change");
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at > 1",
+            [],
+        )
+        .expect("a change");
     drop(journal);
     let next = env.hookfire(["retry", "--due", "-q"]).run();
-    let what = format!("killed at {} number {}, `{}`", point.name, point.number, point.shown);
+    let what = format!(
+        "killed at {} number {}, `{}`",
+        point.name, point.number, point.shown
+    );
     let (killed, next, completed) = (killed.signal == Some(9), next.code, known(&env));
-    Death { what, path, killed, sound, left, maybe_received, came, next, completed }
+    Death {
+        what,
+        path,
+        killed,
+        sound,
+        left,
+        maybe_received,
+        came,
+        next,
+        completed,
+    }
 }
 
 impl Death {
@@ -100,14 +153,22 @@ impl Death {
     fn violations(&self, requests: &[Received]) -> Vec<String> {
         let mut wrong = Vec::new();
         if !self.sound || self.left.len() != DUE {
-            wrong.push(format!("{} of {DUE} are left, sound: {}", self.left.len(), self.sound));
+            wrong.push(format!(
+                "{} of {DUE} are left, sound: {}",
+                self.left.len(),
+                self.sound
+            ));
         }
         for (uuid, delivery) in &self.left {
             let attempts = delivery["attempt_count"].as_u64().expect("a count");
             let received = self.came.contains(uuid);
             let as_it_should = match delivery["status"].as_str() {
-                Some("pending") => !received && attempts == 1 && delivery["next_attempt_at"].is_string(),
-                Some("interrupted") => attempts == 2 && (!received || self.maybe_received.contains(uuid)),
+                Some("pending") => {
+                    !received && attempts == 1 && delivery["next_attempt_at"].is_string()
+                }
+                Some("interrupted") => {
+                    attempts == 2 && (!received || self.maybe_received.contains(uuid))
+                }
                 Some("delivered") => received && attempts == 2,
                 _ => false,
             };
@@ -115,25 +176,38 @@ impl Death {
                 wrong.push(format!("received: {received}, and {delivery}"));
             }
         }
-        let unknown = self.came.iter().filter(|uuid| !self.left.contains_key(*uuid));
-        wrong.extend(unknown.map(|uuid| format!("{uuid} was received, and the journal does not know it")));
+        let unknown = self
+            .came
+            .iter()
+            .filter(|uuid| !self.left.contains_key(*uuid));
+        wrong.extend(
+            unknown.map(|uuid| format!("{uuid} was received, and the journal does not know it")),
+        );
         let all = ids(requests, &self.path);
         for (uuid, delivery) in &self.completed {
             let times = all.iter().filter(|came| *came == uuid).count();
             let before = &self.left[uuid]["status"];
             let most = if before == "interrupted" { 2 } else { 1 };
             if delivery["status"] != "delivered" || !(1..=most).contains(&times) {
-                wrong.push(format!("it was {before}, came {times} times, and the next one left {delivery}"));
+                wrong.push(format!(
+                    "it was {before}, came {times} times, and the next one left {delivery}"
+                ));
             }
         }
         if self.next != Some(0) {
             wrong.push(format!("the next one ended with {:?}", self.next));
         }
-        wrong.into_iter().map(|words| format!("{}: {words}", self.what)).collect()
+        wrong
+            .into_iter()
+            .map(|words| format!("{}: {words}", self.what))
+            .collect()
     }
 
     fn left_as(&self, status: &str) -> usize {
-        self.left.values().filter(|delivery| delivery["status"] == status).count()
+        self.left
+            .values()
+            .filter(|delivery| delivery["status"] == status)
+            .count()
     }
 }
 
@@ -142,27 +216,75 @@ fn what_is_due_is_neither_lost_nor_sent_again_whatever_system_call_its_sender_is
     if !can_inject() {
         return;
     }
-    let (scheduled, server) = (Scheduled::new(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let (scheduled, server) = (
+        Scheduled::new(),
+        Server::script(vec![respond(200).keep_alive().endlessly()]),
+    );
     let points = {
         let env = scheduled.world(&format!("{}/undisturbed", server.url()));
-        env.program("strace").args(["-f", "-o", "trace"]).args(RETRY).run().assert_code(0);
-        points(&std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace"), "journal.db")
+        env.program("strace")
+            .args(["-f", "-o", "trace"])
+            .args(RETRY)
+            .run()
+            .assert_code(0);
+        points(
+            &std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace"),
+            "journal.db",
+        )
     };
-    assert!(points.len() > 150, "only {} calls from the journal on", points.len());
-    let deaths = in_lanes(&points, |index, point| die(&scheduled, &server, (index, point)));
+    assert!(
+        points.len() > 150,
+        "only {} calls from the journal on",
+        points.len()
+    );
+    let deaths = in_lanes(&points, |index, point| {
+        die(&scheduled, &server, (index, point))
+    });
     let requests = server.requests();
-    let violations: Vec<String> = deaths.iter().flat_map(|death| death.violations(&requests)).collect();
-    assert!(violations.is_empty(), "{} of {} deaths:\n{}", violations.len(), deaths.len(), violations.join("\n"));
+    let violations: Vec<String> = deaths
+        .iter()
+        .flat_map(|death| death.violations(&requests))
+        .collect();
+    assert!(
+        violations.is_empty(),
+        "{} of {} deaths:\n{}",
+        violations.len(),
+        deaths.len(),
+        violations.join("\n")
+    );
 
     // Which thread makes a call, and how often one waits, differs from run to run; but each stage was died at.
     let killed: Vec<&Death> = deaths.iter().filter(|death| death.killed).collect();
-    assert!(killed.len() * 2 >= deaths.len(), "of {} calls few were met", deaths.len());
+    assert!(
+        killed.len() * 2 >= deaths.len(),
+        "of {} calls few were met",
+        deaths.len()
+    );
     let died = |stage: &dyn Fn(&Death) -> bool| killed.iter().any(|death| stage(death));
-    assert!(died(&|death| death.left_as("pending") == DUE), "none died before anything was begun");
-    let received =
-        |death: &Death, status| death.left.iter().any(|(uuid, d)| d["status"] == status && death.came.contains(uuid));
-    assert!(died(&|death| death.left_as("interrupted") > 0 && death.came.is_empty()), "none before the first request");
-    assert!(died(&|death| received(death, "interrupted")), "none between a request and its outcome");
-    assert!(died(&|death| death.left_as("delivered") > 0 && death.left_as("pending") > 0), "none in the middle");
-    assert!(died(&|death| death.left_as("delivered") == DUE), "none after the last outcome");
+    assert!(
+        died(&|death| death.left_as("pending") == DUE),
+        "none died before anything was begun"
+    );
+    let received = |death: &Death, status| {
+        death
+            .left
+            .iter()
+            .any(|(uuid, d)| d["status"] == status && death.came.contains(uuid))
+    };
+    assert!(
+        died(&|death| death.left_as("interrupted") > 0 && death.came.is_empty()),
+        "none before the first request"
+    );
+    assert!(
+        died(&|death| received(death, "interrupted")),
+        "none between a request and its outcome"
+    );
+    assert!(
+        died(&|death| death.left_as("delivered") > 0 && death.left_as("pending") > 0),
+        "none in the middle"
+    );
+    assert!(
+        died(&|death| death.left_as("delivered") == DUE),
+        "none after the last outcome"
+    );
 }

@@ -8,7 +8,10 @@ use crate::support::{Listener, Outcome, Server, TestEnv, closed_port, repeat, re
 
 /// The documented pairs, written down once more: the program's own list is what is tested.
 const EVENTS: [(&str, &[&str]); 3] = [
-    ("account", &["created", "updated", "plan_changed", "deleted"]),
+    (
+        "account",
+        &["created", "updated", "plan_changed", "deleted"],
+    ),
     ("user", &["created", "updated", "deleted"]),
     (
         "application",
@@ -27,7 +30,9 @@ const EVENTS: [(&str, &[&str]); 3] = [
 ];
 
 fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    EVENTS.iter().flat_map(|(event_type, actions)| actions.iter().map(move |action| (*event_type, *action)))
+    EVENTS
+        .iter()
+        .flat_map(|(event_type, actions)| actions.iter().map(move |action| (*event_type, *action)))
 }
 
 /// What a receiver makes of an event that reads it by name: `event.object[type].id`.
@@ -36,13 +41,21 @@ fn received(document: &str) -> (String, String, String) {
     let event = tree.root_element();
     assert!(event.has_tag_name("event"));
     let child = |node: roxmltree::Node<'_, '_>, name: &str| {
-        let found = node.children().find(|child| child.has_tag_name(name)).map(|child| child.id());
-        tree.get_node(found.unwrap_or_else(|| panic!("no {name} in {document}"))).unwrap()
+        let found = node
+            .children()
+            .find(|child| child.has_tag_name(name))
+            .map(|child| child.id());
+        tree.get_node(found.unwrap_or_else(|| panic!("no {name} in {document}")))
+            .unwrap()
     };
     let text = |node: roxmltree::Node<'_, '_>| node.text().unwrap_or_default().to_owned();
     let event_type = text(child(event, "type"));
     let object = child(child(event, "object"), &event_type);
-    (event_type.clone(), text(child(event, "action")), text(child(object, "id")))
+    (
+        event_type.clone(),
+        text(child(event, "action")),
+        text(child(object, "id")),
+    )
 }
 
 fn body(request: &crate::support::Received) -> &str {
@@ -50,7 +63,11 @@ fn body(request: &crate::support::Received) -> &str {
 }
 
 fn list(env: &TestEnv, args: &[&str]) -> Vec<Value> {
-    env.hookfire(["events", "list", "-o", "ndjson"]).args(args).run().assert_code(0).ndjson()
+    env.hookfire(["events", "list", "-o", "ndjson"])
+        .args(args)
+        .run()
+        .assert_code(0)
+        .ndjson()
 }
 
 fn shown(env: &TestEnv, args: &[&str]) -> Outcome {
@@ -62,9 +79,15 @@ fn all_sixteen_are_listed_shown_and_fired_and_a_receiver_reads_each() {
     let env = TestEnv::new();
     let listed: Vec<(String, String)> = list(&env, &[])
         .iter()
-        .map(|view| (view["type"].as_str().unwrap().to_owned(), view["action"].as_str().unwrap().to_owned()))
+        .map(|view| {
+            (
+                view["type"].as_str().unwrap().to_owned(),
+                view["action"].as_str().unwrap().to_owned(),
+            )
+        })
         .collect();
-    let documented: Vec<(String, String)> = pairs().map(|(t, a)| (t.to_owned(), a.to_owned())).collect();
+    let documented: Vec<(String, String)> =
+        pairs().map(|(t, a)| (t.to_owned(), a.to_owned())).collect();
     assert_eq!(listed, documented);
     assert_eq!(listed.len(), 16);
 
@@ -73,13 +96,21 @@ fn all_sixteen_are_listed_shown_and_fired_and_a_receiver_reads_each() {
     for (event_type, action) in pairs() {
         let document = shown(&env, &[event_type, action]).assert_code(0);
         let (read_type, read_action, id) = received(document.stdout());
-        assert_eq!((read_type.as_str(), read_action.as_str()), (event_type, action));
+        assert_eq!(
+            (read_type.as_str(), read_action.as_str()),
+            (event_type, action)
+        );
         ids.insert(id);
-        env.hookfire(["fire", event_type, action, "--url", &server.url()]).run().assert_code(0);
+        env.hookfire(["fire", event_type, action, "--url", &server.url()])
+            .run()
+            .assert_code(0);
     }
     for (request, (event_type, action)) in server.requests().iter().zip(pairs()) {
         let (read_type, read_action, id) = received(body(request));
-        assert_eq!((read_type.as_str(), read_action.as_str()), (event_type, action));
+        assert_eq!(
+            (read_type.as_str(), read_action.as_str()),
+            (event_type, action)
+        );
         ids.insert(id);
     }
     assert_eq!(ids.len(), 32, "each is another object");
@@ -93,19 +124,43 @@ fn a_sample_is_the_same_again_only_for_the_same_seed_and_any_field_can_be_set() 
         shown(env, &all).assert_code(0).stdout().to_owned()
     };
     assert_ne!(one(&env, &[]), one(&env, &[]));
-    assert_eq!(one(&env, &["--seed", "7"]), one(&env, &["--seed", "7", "-o", "xml"]));
+    assert_eq!(
+        one(&env, &["--seed", "7"]),
+        one(&env, &["--seed", "7", "-o", "xml"])
+    );
     assert_ne!(one(&env, &["--seed", "7"]), one(&env, &["--seed", "8"]));
-    let json = shown(&env, &["application", "created", "--seed", "7", "-o", "json"]).assert_code(0).json();
+    let json = shown(
+        &env,
+        &["application", "created", "--seed", "7", "-o", "json"],
+    )
+    .assert_code(0)
+    .json();
     assert_eq!(json["event"], one(&env, &["--seed", "7"]));
     env.set("HOOKFIRE_SEED", "7");
     let server = Server::script(vec![repeat(200, 2)]);
     let fire = ["fire", "application", "created", "--url", &server.url()];
     env.hookfire(fire).run().assert_code(0);
-    env.hookfire(fire).args(["--set", "id=17", "--set", "plan/@default=false", "--set", "created_at="]).run();
+    env.hookfire(fire)
+        .args([
+            "--set",
+            "id=17",
+            "--set",
+            "plan/@default=false",
+            "--set",
+            "created_at=",
+        ])
+        .run();
     let requests = server.requests();
-    assert_eq!(body(&requests[0]), one(&env, &[]), "what is shown is what is fired");
+    assert_eq!(
+        body(&requests[0]),
+        one(&env, &[]),
+        "what is shown is what is fired"
+    );
     let changed = body(&requests[1]);
-    assert!(changed.contains("<id>17</id>") && changed.contains("default=\"false\""), "{changed}");
+    assert!(
+        changed.contains("<id>17</id>") && changed.contains("default=\"false\""),
+        "{changed}"
+    );
     assert!(changed.contains("<created_at/>"), "{changed}");
 }
 
@@ -113,28 +168,68 @@ fn a_sample_is_the_same_again_only_for_the_same_seed_and_any_field_can_be_set() 
 fn the_mode_of_authentication_decides_what_an_application_shows() {
     let env = TestEnv::new();
     for (mode, has, has_not) in [
-        ("user-key", &["<user_key>", "<provider_verification_key>"][..], &["<application_id>", "<keys>"][..]),
-        ("app-id", &["<application_id>", "<keys>"], &["<user_key>", "<redirect_url>"]),
-        ("oauth", &["<application_id>", "<redirect_url>", "<keys>"], &["<user_key>"]),
+        (
+            "user-key",
+            &["<user_key>", "<provider_verification_key>"][..],
+            &["<application_id>", "<keys>"][..],
+        ),
+        (
+            "app-id",
+            &["<application_id>", "<keys>"],
+            &["<user_key>", "<redirect_url>"],
+        ),
+        (
+            "oauth",
+            &["<application_id>", "<redirect_url>", "<keys>"],
+            &["<user_key>"],
+        ),
     ] {
         let document = shown(&env, &["application", "updated", "--auth-mode", mode]).assert_code(0);
-        assert!(has.iter().all(|tag| document.stdout().contains(tag)), "{document}");
-        assert!(has_not.iter().all(|tag| !document.stdout().contains(tag)), "{document}");
+        assert!(
+            has.iter().all(|tag| document.stdout().contains(tag)),
+            "{document}"
+        );
+        assert!(
+            has_not.iter().all(|tag| !document.stdout().contains(tag)),
+            "{document}"
+        );
     }
-    let refused = shown(&env, &["application", "key_created", "--auth-mode", "user-key"]).assert_code(2);
+    let refused = shown(
+        &env,
+        &["application", "key_created", "--auth-mode", "user-key"],
+    )
+    .assert_code(2);
     insta::assert_snapshot!(refused.stderr(), @"
     error: `key_created` does not happen to applications of the mode that is asked for
     hint: its sample is of `--auth-mode app-id`; any other can be sent with `hookfire fire application key_created --object FILE`
     ");
     shown(&env, &["account", "created", "--auth-mode", "oauth"]).assert_code(2);
     shown(&env, &["acount", "created"]).assert_code(2);
-    let fire = ["fire", "user", "created", "--url", "http://127.0.0.1:9/", "--dry-run"];
-    let replaced = env.hookfire(fire).args(["--object", "-", "--seed", "1"]).stdin("<user/>").run().assert_code(2);
+    let fire = [
+        "fire",
+        "user",
+        "created",
+        "--url",
+        "http://127.0.0.1:9/",
+        "--dry-run",
+    ];
+    let replaced = env
+        .hookfire(fire)
+        .args(["--object", "-", "--seed", "1"])
+        .stdin("<user/>")
+        .run()
+        .assert_code(2);
     assert!(
-        replaced.stderr().contains("`--seed` is about the built-in sample, which `--object` replaces"),
+        replaced
+            .stderr()
+            .contains("`--seed` is about the built-in sample, which `--object` replaces"),
         "{replaced}"
     );
-    let variable = env.hookfire(fire).args(["--object", "-"]).env("HOOKFIRE_SEED", "1").stdin("<user/>");
+    let variable = env
+        .hookfire(fire)
+        .args(["--object", "-"])
+        .env("HOOKFIRE_SEED", "1")
+        .stdin("<user/>");
     variable.run().assert_code(0);
 }
 
@@ -153,23 +248,57 @@ fn the_list_says_of_each_event_whether_an_endpoint_gets_it_and_why() {
     let env = TestEnv::new();
     assert!(list(&env, &[]).iter().all(|view| view["fired"] == true));
     env.write_config(&switchboard("http://127.0.0.1:9/"));
-    let fired = |args: &[&str]| list(&env, args).iter().filter(|view| view["fired"] == true).count();
+    let fired = |args: &[&str]| {
+        list(&env, args)
+            .iter()
+            .filter(|view| view["fired"] == true)
+            .count()
+    };
     assert_eq!(fired(&[]), 5);
     assert_eq!(fired(&["-e", "off"]), 0);
     assert_eq!(fired(&["-e", "plain"]), 16);
     assert_eq!(fired(&["-e", "plain", "--origin", "admin-portal"]), 0);
     assert_eq!(fired(&["-e", "both", "--origin", "admin-portal"]), 16);
     let views = list(&env, &[]);
-    assert_eq!((&views[0]["ignored_by"], &views[0]["reason"]), (&Value::Null, &"`events` has `account.*`".into()));
+    assert_eq!(
+        (&views[0]["ignored_by"], &views[0]["reason"]),
+        (&Value::Null, &"`events` has `account.*`".into())
+    );
     assert_eq!(views[4]["ignored_by"], "events");
-    let text = env.hookfire(["events", "list", "-e", "off"]).run().assert_code(0);
+    let text = env
+        .hookfire(["events", "list", "-e", "off"])
+        .run()
+        .assert_code(0);
     assert_eq!(text.stderr(), "the switches of endpoint `off`\n");
-    assert!(text.stdout().contains("key_deleted       ignored  `active` is false"), "{text}");
-    let csv = env.hookfire(["events", "list", "-o", "csv"]).run().assert_code(0);
-    assert!(csv.stdout().starts_with("type,action,switch,reason\naccount,created,fired,"), "{csv}");
-    assert!(env.hookfire(["events", "list", "-o", "json"]).run().assert_code(0).json().is_array());
-    let unknown = env.hookfire(["events", "list", "-e", "som"]).run().assert_code(2);
-    assert!(unknown.stderr().contains("did you mean `--endpoint some`?"), "{unknown}");
+    assert!(
+        text.stdout()
+            .contains("key_deleted       ignored  `active` is false"),
+        "{text}"
+    );
+    let csv = env
+        .hookfire(["events", "list", "-o", "csv"])
+        .run()
+        .assert_code(0);
+    assert!(
+        csv.stdout()
+            .starts_with("type,action,switch,reason\naccount,created,fired,"),
+        "{csv}"
+    );
+    assert!(
+        env.hookfire(["events", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json()
+            .is_array()
+    );
+    let unknown = env
+        .hookfire(["events", "list", "-e", "som"])
+        .run()
+        .assert_code(2);
+    assert!(
+        unknown.stderr().contains("did you mean `--endpoint some`?"),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -191,33 +320,96 @@ fn what_a_switch_says_no_to_is_not_sent_but_written_down_and_no_failure() {
     let ignored = fire(&["account", "created", "-e", "off", "-o", "json"]);
     assert_eq!(ignored.stderr(), "");
     let delivery = ignored.json();
-    assert_eq!((&delivery["status"], &delivery["ignored_by"]), (&"ignored".into(), &"active".into()));
-    assert_eq!((&delivery["attempt_count"], &delivery["attempts"]), (&0.into(), &Value::Array(Vec::new())));
-    let admin = env.hookfire(["fire", "account", "created", "-e", "plain"]).env("HOOKFIRE_ORIGIN", "admin-portal");
+    assert_eq!(
+        (&delivery["status"], &delivery["ignored_by"]),
+        (&"ignored".into(), &"active".into())
+    );
+    assert_eq!(
+        (&delivery["attempt_count"], &delivery["attempts"]),
+        (&0.into(), &Value::Array(Vec::new()))
+    );
+    let admin = env
+        .hookfire(["fire", "account", "created", "-e", "plain"])
+        .env("HOOKFIRE_ORIGIN", "admin-portal");
     let admin = admin.run().assert_code(0);
-    assert!(admin.stderr().contains("`provider_actions` of endpoint `plain` is false, and this was done"), "{admin}");
-    let bare = fire(&["account", "created", "--url", &server.url(), "--origin", "admin-portal"]);
-    assert!(bare.stderr().contains("`provider_actions` of a bare URL is false"), "{bare}");
+    assert!(
+        admin
+            .stderr()
+            .contains("`provider_actions` of endpoint `plain` is false, and this was done"),
+        "{admin}"
+    );
+    let bare = fire(&[
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+        "--origin",
+        "admin-portal",
+    ]);
+    assert!(
+        bare.stderr()
+            .contains("`provider_actions` of a bare URL is false"),
+        "{bare}"
+    );
     let dry = fire(&["user", "created", "--dry-run", "-o", "json"]).json();
-    assert_eq!((&dry["ignored_by"], &dry["request"]), (&"events".into(), &Value::Null));
+    assert_eq!(
+        (&dry["ignored_by"], &dry["request"]),
+        (&"events".into(), &Value::Null)
+    );
 
     fire(&["user", "created", "--force", "-q"]);
     assert_eq!(server.requests().len(), 1, "only what was forced");
 
     let listed = |args: &[&str]| {
-        let lines = env.hookfire(["journal", "list", "-o", "ndjson"]).args(args).run().assert_code(0).ndjson();
-        lines.iter().map(|line| line["id"].as_i64().unwrap()).collect::<Vec<_>>()
+        let lines = env
+            .hookfire(["journal", "list", "-o", "ndjson"])
+            .args(args)
+            .run()
+            .assert_code(0)
+            .ndjson();
+        lines
+            .iter()
+            .map(|line| line["id"].as_i64().unwrap())
+            .collect::<Vec<_>>()
     };
-    assert_eq!((listed(&["--status", "ignored"]), listed(&[])), (vec![4, 3, 2, 1], vec![5, 4, 3, 2, 1]));
-    assert_eq!(env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json(), serde_json::json!([]));
+    assert_eq!(
+        (listed(&["--status", "ignored"]), listed(&[])),
+        (vec![4, 3, 2, 1], vec![5, 4, 3, 2, 1])
+    );
+    assert_eq!(
+        env.hookfire(["failed", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json(),
+        serde_json::json!([])
+    );
     let again = env.hookfire(["retry", "1"]).run().assert_code(5);
-    assert!(again.stderr().contains("#1 was ignored, as the switchboard said"), "{again}");
+    assert!(
+        again
+            .stderr()
+            .contains("#1 was ignored, as the switchboard said"),
+        "{again}"
+    );
     let page = env.hookfire(["journal", "show", "2"]).run().assert_code(0);
-    assert!(page.stdout().contains("status    ignored, as the switch `active` said\n"), "{page}");
-    let check = env.hookfire(["journal", "check", "-o", "json"]).run().assert_code(0).json();
+    assert!(
+        page.stdout()
+            .contains("status    ignored, as the switch `active` said\n"),
+        "{page}"
+    );
+    let check = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(check["deliveries"]["ignored"], 4);
     let prune = ["journal", "prune", "--older-than", "0s", "--yes"];
-    assert_eq!(env.hookfire(prune).args(["--status", "ignored"]).run().stdout(), "deleted 4 deliveries\n");
+    assert_eq!(
+        env.hookfire(prune)
+            .args(["--status", "ignored"])
+            .run()
+            .stdout(),
+        "deleted 4 deliveries\n"
+    );
     assert_eq!(listed(&[]), [5]);
 }
 
@@ -227,11 +419,16 @@ fn an_ignored_event_asks_for_no_secret_and_keeps_none() {
     env.write_config(
         "[endpoints.off]\nurl = 'http://127.0.0.1:9/'\nactive = false\nsecrets = { token = { env = 'NOT_SET' } }\n",
     );
-    env.hookfire(["fire", "user", "created", "-e", "off"]).run().assert_code(0);
+    env.hookfire(["fire", "user", "created", "-e", "off"])
+        .run()
+        .assert_code(0);
     let secret = "canary-in-an-ignored-one";
     let literal = format!("token={secret}");
-    let outcome =
-        env.hookfire(["fire", "user", "created", "-e", "off", "-vv", "-o", "json", "--secret", &literal]).run();
+    let outcome = env
+        .hookfire([
+            "fire", "user", "created", "-e", "off", "-vv", "-o", "json", "--secret", &literal,
+        ])
+        .run();
     assert_eq!(outcome.code, Some(0), "{outcome}");
     env.assert_nowhere(secret, &[&outcome]);
 }
@@ -239,8 +436,13 @@ fn an_ignored_event_asks_for_no_secret_and_keeps_none() {
 #[test]
 fn a_mistyped_event_in_the_configuration_is_refused_with_what_was_meant() {
     let env = TestEnv::new();
-    env.write_config("[endpoints.a]\nurl = 'https://a.example/'\nevents = ['aplication.created']\n");
-    let outcome = env.hookfire(["fire", "account", "created", "-e", "a"]).run().assert_code(1);
+    env.write_config(
+        "[endpoints.a]\nurl = 'https://a.example/'\nevents = ['aplication.created']\n",
+    );
+    let outcome = env
+        .hookfire(["fire", "account", "created", "-e", "a"])
+        .run()
+        .assert_code(1);
     let expected = "3: `aplication.created` is no event that 3scale documents; did you mean `application.created`?\n";
     assert!(outcome.stderr().contains(expected), "{outcome}");
 }
@@ -249,9 +451,23 @@ fn a_mistyped_event_in_the_configuration_is_refused_with_what_was_meant() {
 fn the_settings_in_force_have_the_switches_with_where_they_come_from() {
     let mut env = TestEnv::new();
     let setting = |env: &TestEnv, args: &[&str], key: &str| {
-        let all = env.hookfire(["config", "show", "-o", "json"]).args(args).run().assert_code(0).json();
-        let found = all.as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap();
-        format!("{} {}", found["value"].as_str().unwrap(), found["origin"].as_str().unwrap())
+        let all = env
+            .hookfire(["config", "show", "-o", "json"])
+            .args(args)
+            .run()
+            .assert_code(0)
+            .json();
+        let found = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|setting| setting["key"] == key)
+            .unwrap();
+        format!(
+            "{} {}",
+            found["value"].as_str().unwrap(),
+            found["origin"].as_str().unwrap()
+        )
     };
     for (key, value) in [
         ("active", "true default"),
@@ -264,22 +480,39 @@ fn the_settings_in_force_have_the_switches_with_where_they_come_from() {
         assert_eq!(setting(&env, &[], key), value, "{key}");
     }
     env.write_config(&(switchboard("http://127.0.0.1:9/") + "wire = 'form'\ncompat = 'porta'\n"));
-    assert_eq!(setting(&env, &[], "events"), "application.created, account.* file");
+    assert_eq!(
+        setting(&env, &[], "events"),
+        "application.created, account.* file"
+    );
     assert_eq!(setting(&env, &["-e", "off"], "active"), "false file");
-    assert_eq!(setting(&env, &["-e", "both"], "provider_actions"), "true file");
+    assert_eq!(
+        setting(&env, &["-e", "both"], "provider_actions"),
+        "true file"
+    );
     assert_eq!(setting(&env, &["-e", "plain"], "wire"), "form file");
     env.set("HOOKFIRE_COMPAT", "documented");
-    assert_eq!(setting(&env, &["-e", "plain"], "compat"), "documented environment");
-    assert_eq!(setting(&env, &["-e", "plain", "--wire", "xml"], "wire"), "xml flag");
+    assert_eq!(
+        setting(&env, &["-e", "plain"], "compat"),
+        "documented environment"
+    );
+    assert_eq!(
+        setting(&env, &["-e", "plain", "--wire", "xml"], "wire"),
+        "xml flag"
+    );
 }
 
 /// A form's one field, decoded by hand.
 fn form_field(body: &[u8]) -> Vec<u8> {
-    let value = body.strip_prefix(b"params[xml]=").unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(body)));
+    let value = body
+        .strip_prefix(b"params[xml]=")
+        .unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(body)));
     let mut bytes = value.iter().copied();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {
-        assert!(byte.is_ascii_alphanumeric() || b"%+*-._".contains(&byte), "{byte} must be encoded");
+        assert!(
+            byte.is_ascii_alphanumeric() || b"%+*-._".contains(&byte),
+            "{byte} must be encoded"
+        );
         decoded.push(match byte {
             b'+' => b' ',
             b'%' => {
@@ -295,38 +528,74 @@ fn form_field(body: &[u8]) -> Vec<u8> {
 #[test]
 fn a_form_carries_the_document_byte_for_byte_and_a_retry_sends_it_the_same_way() {
     let env = TestEnv::new();
-    let document = b"<?xml version='1.0' encoding='ISO-8859-1'?>\r\n<event><action>b</action><type>a</type>\
+    let document =
+        b"<?xml version='1.0' encoding='ISO-8859-1'?>\r\n<event><action>b</action><type>a</type>\
                      <object><a>caf\xe9 + &amp;=</a></object></event>\n";
     let file = env.write_file("event.xml", document);
     let server = Server::script(vec![respond(503), respond(200), respond(200)]);
-    env.write_config(&format!("[endpoints.old]\nurl = '{}'\nwire = 'form'\n", server.url()));
-    let fired = env.hookfire(["fire", "-e", "old", "--no-retry", "-o", "json", "--event"]).arg(&file).run();
+    env.write_config(&format!(
+        "[endpoints.old]\nurl = '{}'\nwire = 'form'\n",
+        server.url()
+    ));
+    let fired = env
+        .hookfire(["fire", "-e", "old", "--no-retry", "-o", "json", "--event"])
+        .arg(&file)
+        .run();
     assert_eq!(fired.assert_code(3).json()["wire"], "form");
     env.hookfire(["retry", "1"]).run().assert_code(0);
-    env.hookfire(["fire", "-e", "old", "--wire", "xml", "--event"]).arg(&file).run().assert_code(0);
+    env.hookfire(["fire", "-e", "old", "--wire", "xml", "--event"])
+        .arg(&file)
+        .run()
+        .assert_code(0);
     let requests = server.requests();
     for request in &requests[..2] {
-        assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+        assert_eq!(
+            request.header("content-type"),
+            Some("application/x-www-form-urlencoded")
+        );
         assert_eq!(form_field(&request.body), document);
     }
     assert_eq!(requests[2].header("content-type"), Some("application/xml"));
     assert_eq!(requests[2].body, document);
-    let ordered = env.hookfire(["fire", "-e", "old", "--compat", "porta", "--event"]).arg(&file).run().assert_code(2);
-    assert!(ordered.stderr().contains("which is sent byte for byte"), "{ordered}");
+    let ordered = env
+        .hookfire(["fire", "-e", "old", "--compat", "porta", "--event"])
+        .arg(&file)
+        .run()
+        .assert_code(2);
+    assert!(
+        ordered.stderr().contains("which is sent byte for byte"),
+        "{ordered}"
+    );
 }
 
 #[test]
 fn sent_elsewhere_a_delivery_goes_in_the_form_that_is_asked_for_there() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200), respond(200)]);
-    env.write_config(&format!("[endpoints.old]\nurl = '{}'\nwire = 'form'\n", server.url()));
+    env.write_config(&format!(
+        "[endpoints.old]\nurl = '{}'\nwire = 'form'\n",
+        server.url()
+    ));
     let down = format!("http://127.0.0.1:{}/", closed_port());
     for wire in ["xml", "form"] {
-        let fire = ["fire", "user", "created", "--no-retry", "--url", &down, "--wire", wire];
+        let fire = [
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "--url",
+            &down,
+            "--wire",
+            wire,
+        ];
         env.hookfire(fire).run().assert_code(4);
     }
-    env.hookfire(["retry", "1", "-e", "old"]).run().assert_code(0);
-    env.hookfire(["retry", "2", "--url", &server.url()]).run().assert_code(0);
+    env.hookfire(["retry", "1", "-e", "old"])
+        .run()
+        .assert_code(0);
+    env.hookfire(["retry", "2", "--url", &server.url()])
+        .run()
+        .assert_code(0);
     for request in server.requests() {
         assert!(received(std::str::from_utf8(&form_field(&request.body)).unwrap()).0 == "user");
     }
@@ -337,26 +606,63 @@ fn the_order_of_the_running_system_has_the_action_first() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 2)]);
     let fire = ["fire", "account", "updated", "--url", &server.url()];
-    env.hookfire(fire).args(["--compat", "porta"]).run().assert_code(0);
+    env.hookfire(fire)
+        .args(["--compat", "porta"])
+        .run()
+        .assert_code(0);
     env.hookfire(fire).run().assert_code(0);
     let requests = server.requests();
-    assert!(body(&requests[0]).contains("<event>\n  <action>updated</action>\n  <type>account</type>\n  <object>"));
-    assert!(body(&requests[1]).contains("<event>\n  <type>account</type>\n  <action>updated</action>\n  <object>"));
+    assert!(
+        body(&requests[0])
+            .contains("<event>\n  <action>updated</action>\n  <type>account</type>\n  <object>")
+    );
+    assert!(
+        body(&requests[1])
+            .contains("<event>\n  <type>account</type>\n  <action>updated</action>\n  <object>")
+    );
     assert_eq!(received(body(&requests[0])).0, "account");
-    assert!(shown(&env, &["account", "updated", "--compat", "porta"]).stdout().contains("<event>\n  <action>"));
+    assert!(
+        shown(&env, &["account", "updated", "--compat", "porta"])
+            .stdout()
+            .contains("<event>\n  <action>")
+    );
 }
 
 #[test]
 fn a_dry_run_shows_the_form() {
     let env = TestEnv::new();
-    let fire = ["fire", "user", "deleted", "--url", "http://127.0.0.1:9/", "--dry-run", "--wire", "form"];
+    let fire = [
+        "fire",
+        "user",
+        "deleted",
+        "--url",
+        "http://127.0.0.1:9/",
+        "--dry-run",
+        "--wire",
+        "form",
+    ];
     let text = env.hookfire(fire).run().assert_code(0);
-    assert!(text.stdout().contains("content-type: application/x-www-form-urlencoded\n"), "{text}");
-    assert!(text.stdout().contains("\nparams[xml]=%3C%3Fxml+version%3D"), "{text}");
-    let json = env.hookfire(fire).args(["-o", "json"]).run().assert_code(0).json();
+    assert!(
+        text.stdout()
+            .contains("content-type: application/x-www-form-urlencoded\n"),
+        "{text}"
+    );
+    assert!(
+        text.stdout().contains("\nparams[xml]=%3C%3Fxml+version%3D"),
+        "{text}"
+    );
+    let json = env
+        .hookfire(fire)
+        .args(["-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(json["ignored_by"], Value::Null);
     let carried = form_field(json["request"]["body"].as_str().unwrap().as_bytes());
-    assert_eq!(received(std::str::from_utf8(&carried).unwrap()).1, "deleted");
+    assert_eq!(
+        received(std::str::from_utf8(&carried).unwrap()).1,
+        "deleted"
+    );
 }
 
 #[test]
@@ -364,30 +670,90 @@ fn the_catcher_shows_the_event_of_either_form() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     for wire in ["xml", "form"] {
-        let fire = ["fire", "application", "plan_changed", "--url", listener.url(), "--wire", wire, "--seed", "3"];
+        let fire = [
+            "fire",
+            "application",
+            "plan_changed",
+            "--url",
+            listener.url(),
+            "--wire",
+            wire,
+            "--seed",
+            "3",
+        ];
         env.hookfire(fire).run().assert_code(0);
     }
     listener.stop();
-    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0).ndjson();
+    let list = env
+        .hookfire(["captured", "list", "-o", "ndjson"])
+        .run()
+        .assert_code(0)
+        .ndjson();
     assert_eq!(list.len(), 2);
-    assert!(list.iter().all(|c| (&c["type"], &c["action"]) == (&"application".into(), &"plan_changed".into())));
+    assert!(
+        list.iter()
+            .all(|c| (&c["type"], &c["action"]) == (&"application".into(), &"plan_changed".into()))
+    );
     for id in ["1", "2"] {
         let page = env.hookfire(["captured", "show", id]).run().assert_code(0);
-        assert!(page.stdout().contains("\n  <action>plan_changed</action>\n  <object>\n    <application>\n"), "{page}");
+        assert!(
+            page.stdout()
+                .contains("\n  <action>plan_changed</action>\n  <object>\n    <application>\n"),
+            "{page}"
+        );
     }
-    let exact = env.hookfire(["captured", "show", "2", "--body"]).run().assert_code(0);
+    let exact = env
+        .hookfire(["captured", "show", "2", "--body"])
+        .run()
+        .assert_code(0);
     assert!(exact.stdout().starts_with("params[xml]=%3C"), "{exact}");
-    let diff = |a: &str, b: &str| env.hookfire(["captured", "diff", a, b]).run().assert_code(0).stdout().to_owned();
-    assert_eq!(diff("delivery:1", "1"), "bodies of delivery #1 and #1: byte-equal\n");
-    assert_eq!(diff("delivery:2", "2"), "bodies of delivery #2 and #2: byte-equal\n");
+    let diff = |a: &str, b: &str| {
+        env.hookfire(["captured", "diff", a, b])
+            .run()
+            .assert_code(0)
+            .stdout()
+            .to_owned()
+    };
+    assert_eq!(
+        diff("delivery:1", "1"),
+        "bodies of delivery #1 and #1: byte-equal\n"
+    );
+    assert_eq!(
+        diff("delivery:2", "2"),
+        "bodies of delivery #2 and #2: byte-equal\n"
+    );
     assert!(diff("delivery:1", "2").starts_with("bodies of delivery #1 and #2: byte-equal\n"));
-    assert!(diff("1", "2").starts_with("bodies of #1 and #2: equal in meaning, bytes differ (xml)\n"));
+    assert!(
+        diff("1", "2").starts_with("bodies of #1 and #2: equal in meaning, bytes differ (xml)\n")
+    );
 }
 
 #[test]
 fn a_form_is_as_expected_as_the_plain_event() {
     let env = TestEnv::new();
-    let expect = ["expect", "--type", "account", "--match", "object/account/org_name=Acme", "--within", "20s", "--"];
-    let fire = ["fire", "account", "created", "--wire", "form", "--set", "org_name=Acme", "-q"];
-    env.hookfire(expect).arg(env!("CARGO_BIN_EXE_hookfire")).args(fire).run().assert_code(0);
+    let expect = [
+        "expect",
+        "--type",
+        "account",
+        "--match",
+        "object/account/org_name=Acme",
+        "--within",
+        "20s",
+        "--",
+    ];
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--wire",
+        "form",
+        "--set",
+        "org_name=Acme",
+        "-q",
+    ];
+    env.hookfire(expect)
+        .arg(env!("CARGO_BIN_EXE_hookfire"))
+        .args(fire)
+        .run()
+        .assert_code(0);
 }

@@ -14,28 +14,44 @@ const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 
 /// `hookfire expect OPTIONS -- hookfire ARGUMENTS`
 fn expect_of(env: &TestEnv, options: &[&str], arguments: &[&str]) -> Invocation {
-    env.hookfire(["expect"]).args(options).args(["--", HOOKFIRE]).args(arguments)
+    env.hookfire(["expect"])
+        .args(options)
+        .args(["--", HOOKFIRE])
+        .args(arguments)
 }
 
 /// `hookfire expect OPTIONS -- sh -c LINE`
 fn expect_of_shell(env: &TestEnv, options: &[&str], line: &str) -> Invocation {
-    env.hookfire(["expect"]).args(options).args(["--", "sh", "-c", line])
+    env.hookfire(["expect"])
+        .args(options)
+        .args(["--", "sh", "-c", line])
 }
 
 /// Starts `hookfire expect OPTIONS -o ndjson` without a command, and gives the port that it says.
 fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
-    let mut running = env.hookfire(["expect", "-o", "ndjson"]).args(options).spawn();
+    let mut running = env
+        .hookfire(["expect", "-o", "ndjson"])
+        .args(options)
+        .spawn();
     let ready: Value = serde_json::from_str(&running.wait_for_stdout_line("ready")).unwrap();
     let port = u16::try_from(ready["port"].as_u64().unwrap()).unwrap();
-    assert_eq!(ready, serde_json::json!({ "event": "ready", "url": format!("http://127.0.0.1:{port}"), "port": port }));
+    assert_eq!(
+        ready,
+        serde_json::json!({ "event": "ready", "url": format!("http://127.0.0.1:{port}"), "port": port })
+    );
     (running, port)
 }
 
 /// Sends a request as it is, and gives the answer's status.
 fn send(port: u16, head: &str, body: &str) -> u16 {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!("{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let request = format!(
+        "{head}\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -44,7 +60,13 @@ fn send(port: u16, head: &str, body: &str) -> u16 {
 
 /// Waits until the process whose id is in the file is gone.
 fn wait_until_gone(file: &Path) {
-    let pid = std::fs::read_to_string(file).unwrap().trim().parse().ok().and_then(Pid::from_raw).unwrap();
+    let pid = std::fs::read_to_string(file)
+        .unwrap()
+        .trim()
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)
+        .unwrap();
     let limit = Instant::now() + Duration::from_secs(10);
     while test_kill_process(pid).is_ok() {
         assert!(Instant::now() < limit, "{pid:?} is still there");
@@ -53,7 +75,13 @@ fn wait_until_gone(file: &Path) {
 }
 
 fn stdout_ids(outcome: &Outcome) -> Vec<i64> {
-    outcome.json().as_array().unwrap().iter().map(|capture| capture["id"].as_i64().unwrap()).collect()
+    outcome
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|capture| capture["id"].as_i64().unwrap())
+        .collect()
 }
 
 #[test]
@@ -79,27 +107,57 @@ fn a_fire_that_does_what_it_should_is_met_at_once() {
         "-H",
         "X-From: ci",
     ];
-    let fire = ["fire", "application", "created", "--set", "plan/name=Gold", "-H", "X-From: ci", "-q"];
+    let fire = [
+        "fire",
+        "application",
+        "created",
+        "--set",
+        "plan/name=Gold",
+        "-H",
+        "X-From: ci",
+        "-q",
+    ];
     let outcome = expect_of(&env, &options, &fire).run().assert_code(0);
-    assert!(outcome.elapsed < Duration::from_secs(10), "it did not wait for the time to pass: {:?}", outcome.elapsed);
+    assert!(
+        outcome.elapsed < Duration::from_secs(10),
+        "it did not wait for the time to pass: {:?}",
+        outcome.elapsed
+    );
     assert!(outcome.stdout().starts_with("#1 POST / "), "{outcome}");
-    assert_eq!(outcome.stdout().lines().count(), 1, "what the command printed is not on stdout: {outcome}");
+    assert_eq!(
+        outcome.stdout().lines().count(),
+        1,
+        "what the command printed is not on stdout: {outcome}"
+    );
     assert!(outcome.stderr().contains("#1 delivered"), "{outcome}");
 }
 
 #[test]
 fn the_url_is_in_both_variables_and_an_endpoint_of_the_environment_does_not_get_in_the_way() {
     let env = TestEnv::new();
-    let line = format!("{HOOKFIRE} fire user created -q && test \"$HOOKFIRE_EXPECT_URL\" = \"$HOOKFIRE_URL\"");
-    expect_of_shell(&env, &["--within", "20s"], &line).env("HOOKFIRE_ENDPOINT", "staging").run().assert_code(0);
+    let line = format!(
+        "{HOOKFIRE} fire user created -q && test \"$HOOKFIRE_EXPECT_URL\" = \"$HOOKFIRE_URL\""
+    );
+    expect_of_shell(&env, &["--within", "20s"], &line)
+        .env("HOOKFIRE_ENDPOINT", "staging")
+        .run()
+        .assert_code(0);
 }
 
 #[test]
 fn what_differs_is_said_of_the_nearest_miss() {
     let env = TestEnv::new();
     let line = format!("{HOOKFIRE} fire user created -q; {HOOKFIRE} fire application updated -q");
-    let options =
-        ["--within", "1s", "--type", "application", "--match", "//plan/name=Gold", "--match", "//org_name=Acme"];
+    let options = [
+        "--within",
+        "1s",
+        "--type",
+        "application",
+        "--match",
+        "//plan/name=Gold",
+        "--match",
+        "//org_name=Acme",
+    ];
     let outcome = expect_of_shell(&env, &options, &line).run().assert_code(7);
     insta::assert_snapshot!(env.redacted(&outcome), @"
     ------- stderr -------
@@ -114,36 +172,87 @@ fn what_differs_is_said_of_the_nearest_miss() {
     [exit code: 7]
     ");
     let options = ["-o", "json", "--within", "200ms", "--type", "account"];
-    let outcome = expect_of(&env, &options, &["fire", "user", "created", "-q"]).run().assert_code(7);
+    let outcome = expect_of(&env, &options, &["fire", "user", "created", "-q"])
+        .run()
+        .assert_code(7);
     assert_eq!(outcome.json(), serde_json::json!([]));
     let error: Value = serde_json::from_str(outcome.stderr().lines().last().unwrap()).unwrap();
     assert_eq!(error["error"]["kind"], "unmet");
-    assert!(error["error"]["message"].as_str().unwrap().contains("type is `user`, not `account`"), "{error}");
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("type is `user`, not `account`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn without_anything_it_takes_its_time_and_no_longer() {
     let env = TestEnv::new();
-    let outcome = env.hookfire(["expect", "--within", "600ms", "--type", "account"]).run().assert_code(7);
-    assert!(outcome.stderr().contains("no request came at all"), "{outcome}");
-    assert!(outcome.elapsed >= Duration::from_millis(600), "{:?}", outcome.elapsed);
-    assert!(outcome.elapsed < Duration::from_secs(8), "{:?}", outcome.elapsed);
+    let outcome = env
+        .hookfire(["expect", "--within", "600ms", "--type", "account"])
+        .run()
+        .assert_code(7);
+    assert!(
+        outcome.stderr().contains("no request came at all"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.elapsed >= Duration::from_millis(600),
+        "{:?}",
+        outcome.elapsed
+    );
+    assert!(
+        outcome.elapsed < Duration::from_secs(8),
+        "{:?}",
+        outcome.elapsed
+    );
 }
 
 #[test]
 fn the_commands_own_code_is_kept_whatever_came() {
     let env = TestEnv::new();
     let line = format!("{HOOKFIRE} fire user created -q; exit 42");
-    let outcome = expect_of_shell(&env, &["--within", "20s"], &line).run().assert_code(42);
-    assert!(outcome.stderr().contains("the command ended with exit code 42; what was expected had come"), "{outcome}");
-    assert!(outcome.elapsed < Duration::from_secs(10), "{:?}", outcome.elapsed);
-    let outcome = expect_of_shell(&env, &["--within", "20s"], "exit 3").run().assert_code(3);
-    assert!(outcome.stderr().contains("exit code 3; 0 of 1 expected had come"), "{outcome}");
-    expect_of_shell(&env, &["--within", "20s"], "kill -9 $$").run().assert_code(137);
-    let outcome = env.hookfire(["expect", "-o", "json", "--", "no-such-program", "arg"]).run().assert_code(127);
+    let outcome = expect_of_shell(&env, &["--within", "20s"], &line)
+        .run()
+        .assert_code(42);
+    assert!(
+        outcome
+            .stderr()
+            .contains("the command ended with exit code 42; what was expected had come"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.elapsed < Duration::from_secs(10),
+        "{:?}",
+        outcome.elapsed
+    );
+    let outcome = expect_of_shell(&env, &["--within", "20s"], "exit 3")
+        .run()
+        .assert_code(3);
+    assert!(
+        outcome
+            .stderr()
+            .contains("exit code 3; 0 of 1 expected had come"),
+        "{outcome}"
+    );
+    expect_of_shell(&env, &["--within", "20s"], "kill -9 $$")
+        .run()
+        .assert_code(137);
+    let outcome = env
+        .hookfire(["expect", "-o", "json", "--", "no-such-program", "arg"])
+        .run()
+        .assert_code(127);
     let error: Value = serde_json::from_str(outcome.stderr()).unwrap();
     assert_eq!(error["error"]["kind"], "command");
-    assert!(error["error"]["message"].as_str().unwrap().contains("`no-such-program`"), "{error}");
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("`no-such-program`"),
+        "{error}"
+    );
     env.hookfire(["expect", "--", "/"]).run().assert_code(126);
 }
 
@@ -151,55 +260,120 @@ fn the_commands_own_code_is_kept_whatever_came() {
 fn it_may_come_after_the_command_has_ended() {
     let env = TestEnv::new();
     let line = format!("(sleep 0.3; {HOOKFIRE} fire user created -q) > /dev/null 2>&1 &");
-    let outcome = expect_of_shell(&env, &["--within", "20s", "--type", "user"], &line).run().assert_code(0);
-    assert!(outcome.elapsed < Duration::from_secs(10), "{:?}", outcome.elapsed);
+    let outcome = expect_of_shell(&env, &["--within", "20s", "--type", "user"], &line)
+        .run()
+        .assert_code(0);
+    assert!(
+        outcome.elapsed < Duration::from_secs(10),
+        "{:?}",
+        outcome.elapsed
+    );
 }
 
 #[test]
 fn as_many_as_were_asked_for_are_waited_for() {
     let env = TestEnv::new();
-    let fire = ["fire", "user", "created", "--retries", "1", "--retry-interval", "10ms", "-q"];
-    let options = ["-o", "json", "--within", "20s", "--count", "2", "--respond", "503,200"];
+    let fire = [
+        "fire",
+        "user",
+        "created",
+        "--retries",
+        "1",
+        "--retry-interval",
+        "10ms",
+        "-q",
+    ];
+    let options = [
+        "-o",
+        "json",
+        "--within",
+        "20s",
+        "--count",
+        "2",
+        "--respond",
+        "503,200",
+    ];
     let outcome = expect_of(&env, &options, &fire).run().assert_code(0);
     assert_eq!(stdout_ids(&outcome), [1, 2]);
-    let answers: Vec<Value> =
-        outcome.json().as_array().unwrap().iter().map(|capture| capture["answer"]["status"].clone()).collect();
+    let answers: Vec<Value> = outcome
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|capture| capture["answer"]["status"].clone())
+        .collect();
     assert_eq!(answers, [503, 200]);
     let options = ["-o", "ndjson", "--within", "500ms", "--count", "2"];
-    let outcome = expect_of(&env, &options, &["fire", "user", "created", "-q"]).run().assert_code(7);
+    let outcome = expect_of(&env, &options, &["fire", "user", "created", "-q"])
+        .run()
+        .assert_code(7);
     assert_eq!(outcome.ndjson().len(), 1, "what did come is printed");
-    assert!(outcome.stderr().contains("1 of 2 expected came within 500ms"), "{outcome}");
-    assert!(outcome.stderr().contains("no other request came"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("1 of 2 expected came within 500ms"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.stderr().contains("no other request came"),
+        "{outcome}"
+    );
 }
 
 #[test]
 fn where_none_is_expected_none_may_come() {
     let env = TestEnv::new();
     let none = ["--count", "0", "--within", "400ms", "--type", "account"];
-    let outcome = expect_of(&env, &none, &["fire", "user", "created", "-q"]).run().assert_code(0);
-    assert!(outcome.elapsed >= Duration::from_millis(400), "it waits to the end: {:?}", outcome.elapsed);
+    let outcome = expect_of(&env, &none, &["fire", "user", "created", "-q"])
+        .run()
+        .assert_code(0);
+    assert!(
+        outcome.elapsed >= Duration::from_millis(400),
+        "it waits to the end: {:?}",
+        outcome.elapsed
+    );
     let none = ["--count", "0", "--within", "30s", "--type", "user"];
     let line = format!("echo $$ > pid; {HOOKFIRE} fire user created -q; sleep 60");
     let outcome = expect_of_shell(&env, &none, &line).run().assert_code(7);
-    assert!(outcome.elapsed < Duration::from_secs(15), "it does not wait for more: {:?}", outcome.elapsed);
+    assert!(
+        outcome.elapsed < Duration::from_secs(15),
+        "it does not wait for more: {:?}",
+        outcome.elapsed
+    );
     assert!(outcome.stdout().starts_with("#2 POST / "), "{outcome}");
-    assert!(outcome.stderr().contains("a request came that should not"), "{outcome}");
+    assert!(
+        outcome.stderr().contains("a request came that should not"),
+        "{outcome}"
+    );
     wait_until_gone(&env.work_dir().join("pid"));
 }
 
 #[test]
 fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     let env = TestEnv::new();
-    let line = format!("echo $$ > pid; {HOOKFIRE} fire user created -q; sleep 60 & echo $! > below; wait");
-    let outcome = expect_of_shell(&env, &["--within", "1s"], &line).run().assert_code(7);
-    assert!(outcome.stderr().contains("the command did not end within 1s and has been ended"), "{outcome}");
-    assert!(outcome.stderr().contains("what was expected had come"), "{outcome}");
+    let line =
+        format!("echo $$ > pid; {HOOKFIRE} fire user created -q; sleep 60 & echo $! > below; wait");
+    let outcome = expect_of_shell(&env, &["--within", "1s"], &line)
+        .run()
+        .assert_code(7);
+    assert!(
+        outcome
+            .stderr()
+            .contains("the command did not end within 1s and has been ended"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.stderr().contains("what was expected had come"),
+        "{outcome}"
+    );
     assert!(outcome.stdout().starts_with("#1 "), "{outcome}");
     for file in ["pid", "below"] {
         wait_until_gone(&env.work_dir().join(file));
     }
     let deaf = "echo $$ > pid; trap '' TERM; while :; do sleep 0.1; done";
-    let outcome = expect_of_shell(&env, &["--within", "200ms"], deaf).run().assert_code(7);
+    let outcome = expect_of_shell(&env, &["--within", "200ms"], deaf)
+        .run()
+        .assert_code(7);
     assert!(outcome.stderr().contains("still running"), "{outcome}");
     wait_until_gone(&env.work_dir().join("pid"));
 }
@@ -207,11 +381,21 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 #[test]
 fn ctrl_c_ends_it_with_its_command() {
     let env = TestEnv::new();
-    let mut running = expect_of_shell(&env, &["--within", "60s"], "echo $$ > pid; echo begun; sleep 60").spawn();
+    let mut running = expect_of_shell(
+        &env,
+        &["--within", "60s"],
+        "echo $$ > pid; echo begun; sleep 60",
+    )
+    .spawn();
     running.wait_for_stderr("begun");
     running.interrupt();
     let outcome = running.wait().assert_code(130);
-    assert!(outcome.stderr().contains("stopped while waiting for any request"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("stopped while waiting for any request"),
+        "{outcome}"
+    );
     wait_until_gone(&env.work_dir().join("pid"));
 }
 
@@ -220,26 +404,63 @@ fn stdin_is_the_commands_and_is_left_to_others_otherwise() {
     let env = TestEnv::new();
     let options = ["--within", "20s", "--match", "object/order/id=17"];
     let order = "<order><id>17</id></order>";
-    expect_of(&env, &options, &["fire", "order", "paid", "--object", "-"]).stdin(order).run().assert_code(0);
+    expect_of(&env, &options, &["fire", "order", "paid", "--object", "-"])
+        .stdin(order)
+        .run()
+        .assert_code(0);
     let rest = env.work_dir().join("rest");
-    let line =
-        format!("'{HOOKFIRE}' expect --within 20s -- '{HOOKFIRE}' fire user created -q && cat > '{}'", rest.display());
-    let outcome = env.hookfire(["expect", "--within", "20s", "--", "sh", "-c", &line]).stdin("all of it").run();
-    assert_eq!(std::fs::read_to_string(rest).unwrap(), "all of it", "{outcome}");
+    let line = format!(
+        "'{HOOKFIRE}' expect --within 20s -- '{HOOKFIRE}' fire user created -q && cat > '{}'",
+        rest.display()
+    );
+    let outcome = env
+        .hookfire(["expect", "--within", "20s", "--", "sh", "-c", &line])
+        .stdin("all of it")
+        .run();
+    assert_eq!(
+        std::fs::read_to_string(rest).unwrap(),
+        "all of it",
+        "{outcome}"
+    );
 }
 
 #[test]
 fn a_client_without_a_command_is_told_the_port_and_gets_its_answer() {
     let env = TestEnv::new();
-    let options = ["--within", "30s", "--match", "data/users[2]/email=b@x", "--respond", "202"];
+    let options = [
+        "--within",
+        "30s",
+        "--match",
+        "data/users[2]/email=b@x",
+        "--respond",
+        "202",
+    ];
     let (running, port) = listening(&env, &options);
-    assert_eq!(send(port, "PUT /inbox/deep?x=1 HTTP/1.1", r#"{"data":{"users":[{"email":"a@x"}]}}"#), 202);
-    assert_eq!(send(port, "PUT / HTTP/1.1", r#"{"data":{"users":[{"email":"a@x"},{"email":"b@x"}]}}"#), 202);
+    assert_eq!(
+        send(
+            port,
+            "PUT /inbox/deep?x=1 HTTP/1.1",
+            r#"{"data":{"users":[{"email":"a@x"}]}}"#
+        ),
+        202
+    );
+    assert_eq!(
+        send(
+            port,
+            "PUT / HTTP/1.1",
+            r#"{"data":{"users":[{"email":"a@x"},{"email":"b@x"}]}}"#
+        ),
+        202
+    );
     let outcome = running.wait().assert_code(0);
     let captures: Vec<Value> = outcome.ndjson().into_iter().skip(1).collect();
     assert_eq!(captures.len(), 1, "{outcome}");
     assert_eq!(
-        (&captures[0]["event"], &captures[0]["id"], &captures[0]["bin"]),
+        (
+            &captures[0]["event"],
+            &captures[0]["id"],
+            &captures[0]["bin"]
+        ),
         (&"capture".into(), &2.into(), &"expect".into())
     );
     let outcome = env.hookfire(["expect", "-o", "json"]).run().assert_code(2);
@@ -249,10 +470,18 @@ fn a_client_without_a_command_is_told_the_port_and_gets_its_answer() {
 #[test]
 fn three_scales_old_form_counts_as_the_event_in_it() {
     let env = TestEnv::new();
-    let (running, port) =
-        listening(&env, &["--within", "30s", "--type", "user", "--action", "deleted", "--match", "//id=6"]);
+    let (running, port) = listening(
+        &env,
+        &[
+            "--within", "30s", "--type", "user", "--action", "deleted", "--match", "//id=6",
+        ],
+    );
     let form = "params%5Bxml%5D=%3Cevent%3E%3Caction%3Edeleted%3C%2Faction%3E%3Ctype%3Euser%3C%2Ftype%3E%3Cobject%3E%3Cuser%3E%3Cid%3E6%3C%2Fid%3E%3C%2Fuser%3E%3C%2Fobject%3E%3C%2Fevent%3E";
-    send(port, "POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded", form);
+    send(
+        port,
+        "POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded",
+        form,
+    );
     running.wait().assert_code(0);
 }
 
@@ -265,10 +494,17 @@ fn what_a_command_leaves_behind_ends_with_expect() {
     ] {
         let line = format!("{line}; {HOOKFIRE} fire user created -q; exit 0");
         // Whoever reads its stderr to the end would wait for them.
-        expect_of_shell(&env, &[], &line).deadline(Duration::from_secs(20)).run().assert_code(0);
+        expect_of_shell(&env, &[], &line)
+            .deadline(Duration::from_secs(20))
+            .run()
+            .assert_code(0);
         let pid = std::fs::read_to_string(env.work_dir().join("below")).unwrap();
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(status.is_empty() || status.contains(") Z "), "{line}: {status}");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(
+            status.is_empty() || status.contains(") Z "),
+            "{line}: {status}"
+        );
     }
 }
 
@@ -277,7 +513,9 @@ fn a_command_beside_a_watched_bin_has_no_url_to_send_to() {
     let env = TestEnv::new();
     let line = "test -z \"${HOOKFIRE_EXPECT_URL+set}\"";
     let outcome = env
-        .hookfire(["expect", "--bin", "none", "--count", "0", "--within", "100ms", "--", "sh", "-c", line])
+        .hookfire([
+            "expect", "--bin", "none", "--count", "0", "--within", "100ms", "--", "sh", "-c", line,
+        ])
         .env("HOOKFIRE_EXPECT_URL", "");
     outcome.run().assert_code(0);
 }
@@ -299,36 +537,92 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
         "-H",
         "X-Api-Key: @env:CANARY",
     ];
-    let right = ["--secret", "token=@env:CANARY", "-H", "Authorization: @env:CANARY", "-H", "X-Api-Key: @env:CANARY"];
+    let right = [
+        "--secret",
+        "token=@env:CANARY",
+        "-H",
+        "Authorization: @env:CANARY",
+        "-H",
+        "X-Api-Key: @env:CANARY",
+    ];
     let all = &right[..];
-    let cases =
-        [("text", 0, all), ("json", 0, all), ("ndjson", 0, all), ("text", 7, &all[..2]), ("json", 7, &all[2..])];
+    let cases = [
+        ("text", 0, all),
+        ("json", 0, all),
+        ("ndjson", 0, all),
+        ("text", 7, &all[..2]),
+        ("json", 7, &all[2..]),
+    ];
     for (format, code, secrets) in cases {
-        let fire = [&["fire", "user", "created", "-q", "--set", "username=canary-c0ffee+/=x"], secrets].concat();
+        let fire = [
+            &[
+                "fire",
+                "user",
+                "created",
+                "-q",
+                "--set",
+                "username=canary-c0ffee+/=x",
+            ],
+            secrets,
+        ]
+        .concat();
         let options = [&options[..], &["-o", format]].concat();
-        let outcome = expect_of(&env, &options, &fire).env("CANARY", canary).run().assert_code(code);
+        let outcome = expect_of(&env, &options, &fire)
+            .env("CANARY", canary)
+            .run()
+            .assert_code(code);
         // The journal keeps captures as they came; nothing else may have it.
         let report = std::fs::read_to_string(env.work_dir().join("report.xml")).unwrap();
         for said in [outcome.stdout(), outcome.stderr(), &report] {
-            assert!(!said.contains("canary") && !said.contains("c0ffee"), "{outcome}\n{report}");
+            assert!(
+                !said.contains("canary") && !said.contains("c0ffee"),
+                "{outcome}\n{report}"
+            );
         }
         if (format, code) == ("json", 0) {
-            assert!(outcome.json()[0]["body"].as_str().unwrap().contains("<username>***</username>"), "{outcome}");
+            assert!(
+                outcome.json()[0]["body"]
+                    .as_str()
+                    .unwrap()
+                    .contains("<username>***</username>"),
+                "{outcome}"
+            );
         }
     }
     // Nor is it shown by whoever looks later, who knows nothing of what was expected.
-    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0);
+    let list = env
+        .hookfire(["captured", "list", "-o", "ndjson"])
+        .run()
+        .assert_code(0);
     assert_eq!(list.ndjson().len(), 5);
     for capture in list.ndjson() {
         let query = capture["query"].as_array().unwrap();
-        assert!(query.is_empty() && capture["secret_ok"] == false || query[0][1] == "***", "{capture}");
-        let shown = env.hookfire(["captured", "show", &capture["id"].to_string()]).run().assert_code(0);
+        assert!(
+            query.is_empty() && capture["secret_ok"] == false || query[0][1] == "***",
+            "{capture}"
+        );
+        let shown = env
+            .hookfire(["captured", "show", &capture["id"].to_string()])
+            .run()
+            .assert_code(0);
         let head = shown.stdout().split("\n\n").next().unwrap();
-        assert!(!head.contains("canary") && !head.contains("c0ffee"), "{shown}");
+        assert!(
+            !head.contains("canary") && !head.contains("c0ffee"),
+            "{shown}"
+        );
     }
-    let outcome = env.hookfire(["expect", "--secret", "token=@env:CANARY"]).run().assert_code(1);
-    assert!(outcome.stderr().contains("`CANARY` is not set"), "{outcome}");
-    let outcome = env.hookfire(["expect", "--secret", "canary", "--header", "canary"]).run().assert_code(2);
+    let outcome = env
+        .hookfire(["expect", "--secret", "token=@env:CANARY"])
+        .run()
+        .assert_code(1);
+    assert!(
+        outcome.stderr().contains("`CANARY` is not set"),
+        "{outcome}"
+    );
+    let outcome = env
+        .hookfire(["expect", "--secret", "canary", "--header", "canary"])
+        .run()
+        .assert_code(2);
     assert!(!outcome.stderr().contains("canary"), "{outcome}");
 }
 
@@ -338,31 +632,62 @@ fn a_junit_report_says_how_it_went() {
     let report = env.work_dir().join("report.xml");
     let read = || std::fs::read_to_string(&report).unwrap();
     let options = ["--within", "20s", "--junit", "report.xml", "--type", "user"];
-    expect_of(&env, &options, &["fire", "user", "created", "-q"]).run().assert_code(0);
+    expect_of(&env, &options, &["fire", "user", "created", "-q"])
+        .run()
+        .assert_code(0);
     let text = read();
     let document = roxmltree::Document::parse(&text).unwrap();
     let suite = document.root_element();
     let numbers = ["tests", "failures", "errors"].map(|name| suite.attribute(name));
-    assert_eq!((suite.tag_name().name(), numbers), ("testsuite", [Some("1"), Some("0"), Some("0")]));
-    let case = suite.first_element_child().unwrap();
-    assert_eq!((case.tag_name().name(), case.attribute("name")), ("testcase", Some("type `user`")));
-    assert!(case.attribute("time").unwrap().parse::<f64>().unwrap() > 0.0);
-    assert!(
-        case.children().any(|node| node.has_tag_name("system-out") && node.text().unwrap().starts_with("#1 POST /"))
+    assert_eq!(
+        (suite.tag_name().name(), numbers),
+        ("testsuite", [Some("1"), Some("0"), Some("0")])
     );
+    let case = suite.first_element_child().unwrap();
+    assert_eq!(
+        (case.tag_name().name(), case.attribute("name")),
+        ("testcase", Some("type `user`"))
+    );
+    assert!(case.attribute("time").unwrap().parse::<f64>().unwrap() > 0.0);
+    assert!(case.children().any(
+        |node| node.has_tag_name("system-out") && node.text().unwrap().starts_with("#1 POST /")
+    ));
 
-    let options = ["--within", "200ms", "--junit", "report.xml", "--match", "//name=\u{1b}<&\"\u{9b}"];
-    expect_of(&env, &options, &["fire", "application", "created", "-q"]).run().assert_code(7);
+    let options = [
+        "--within",
+        "200ms",
+        "--junit",
+        "report.xml",
+        "--match",
+        "//name=\u{1b}<&\"\u{9b}",
+    ];
+    expect_of(&env, &options, &["fire", "application", "created", "-q"])
+        .run()
+        .assert_code(7);
     let text = read();
     let document = roxmltree::Document::parse(&text).unwrap();
-    let failure = document.descendants().find(|node| node.has_tag_name("failure")).unwrap();
+    let failure = document
+        .descendants()
+        .find(|node| node.has_tag_name("failure"))
+        .unwrap();
     assert_eq!(failure.attribute("type"), Some("unmet"));
-    assert!(failure.text().unwrap().contains("the nearest miss is #2 POST /"), "{text}");
+    assert!(
+        failure
+            .text()
+            .unwrap()
+            .contains("the nearest miss is #2 POST /"),
+        "{text}"
+    );
     assert!(!text.contains(['\u{1b}', '\u{9b}']));
 
-    expect_of_shell(&env, &["--junit", "report.xml"], "exit 9").run().assert_code(9);
+    expect_of_shell(&env, &["--junit", "report.xml"], "exit 9")
+        .run()
+        .assert_code(9);
     assert!(read().contains("<failure type=\"command\""), "{}", read());
-    let left: Vec<_> = std::fs::read_dir(env.work_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(env.work_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(left, ["report.xml"], "nothing is left beside it");
 }
 
@@ -370,31 +695,58 @@ fn a_junit_report_says_how_it_went() {
 fn a_report_that_cannot_be_written_is_told_before_anything_runs() {
     let env = TestEnv::new();
     for path in ["nowhere/report.xml", "/dev/null", "."] {
-        let outcome = expect_of_shell(&env, &["--junit", path], "touch ran").run().assert_code(1);
-        assert!(outcome.stderr().contains(&format!("cannot write the JUnit report `{path}`")), "{outcome}");
+        let outcome = expect_of_shell(&env, &["--junit", path], "touch ran")
+            .run()
+            .assert_code(1);
+        assert!(
+            outcome
+                .stderr()
+                .contains(&format!("cannot write the JUnit report `{path}`")),
+            "{outcome}"
+        );
     }
     assert!(!env.work_dir().join("ran").exists());
     let line = format!("{HOOKFIRE} fire user created -q; rmdir reports");
     std::fs::create_dir(env.work_dir().join("reports")).unwrap();
-    let outcome = expect_of_shell(&env, &["--junit", "reports/report.xml"], &line).run().assert_code(1);
-    assert!(outcome.stdout().starts_with("#1 "), "what came is told all the same: {outcome}");
+    let outcome = expect_of_shell(&env, &["--junit", "reports/report.xml"], &line)
+        .run()
+        .assert_code(1);
+    assert!(
+        outcome.stdout().starts_with("#1 "),
+        "what came is told all the same: {outcome}"
+    );
 }
 
 #[test]
 fn a_bin_that_another_fills_can_be_watched_and_looked_back_into() {
     let env = TestEnv::new();
     let fire = |event_type: &str| {
-        expect_of(&env, &["--within", "20s"], &["fire", event_type, "created", "-q"]).run().assert_code(0)
+        expect_of(
+            &env,
+            &["--within", "20s"],
+            &["fire", event_type, "created", "-q"],
+        )
+        .run()
+        .assert_code(0)
     };
     fire("user");
     let past = |options: &[&str]| {
-        env.hookfire(["expect", "--bin", "expect", "--within", "0s", "-o", "json"]).args(options).run()
+        env.hookfire(["expect", "--bin", "expect", "--within", "0s", "-o", "json"])
+            .args(options)
+            .run()
     };
-    assert_eq!(stdout_ids(&past(&["--since", "1h", "--type", "user"]).assert_code(0)), [1]);
+    assert_eq!(
+        stdout_ids(&past(&["--since", "1h", "--type", "user"]).assert_code(0)),
+        [1]
+    );
     past(&["--since", "1h", "--type", "account"]).assert_code(7);
     past(&["--type", "user"]).assert_code(7);
 
-    let mut watching = env.hookfire(["expect", "--bin", "expect", "--within", "20s", "--type", "account"]).spawn();
+    let mut watching = env
+        .hookfire([
+            "expect", "--bin", "expect", "--within", "20s", "--type", "account",
+        ])
+        .spawn();
     watching.wait_for_stderr("watching the bin `expect`");
     fire("user");
     assert!(watching.is_running());
@@ -402,12 +754,25 @@ fn a_bin_that_another_fills_can_be_watched_and_looked_back_into() {
     let outcome = watching.wait().assert_code(0);
     assert!(outcome.stdout().starts_with("#3 POST / "), "{outcome}");
 
-    let outcome = env.hookfire(["expect", "--bin", "expct", "--within", "0s"]).run().assert_code(7);
-    assert!(outcome.stderr().contains("did you mean `--bin expect`?"), "{outcome}");
-    for wrong in [&["--since", "1h"][..], &["--bin", "b", "--listen", "0"], &["--bin", "b", "--respond", "200"]] {
+    let outcome = env
+        .hookfire(["expect", "--bin", "expct", "--within", "0s"])
+        .run()
+        .assert_code(7);
+    assert!(
+        outcome.stderr().contains("did you mean `--bin expect`?"),
+        "{outcome}"
+    );
+    for wrong in [
+        &["--since", "1h"][..],
+        &["--bin", "b", "--listen", "0"],
+        &["--bin", "b", "--respond", "200"],
+    ] {
         env.hookfire(["expect"]).args(wrong).run().assert_code(2);
     }
-    let outcome = env.hookfire(["expect", "--bin", "b", "--since", "yesterdayish"]).run().assert_code(2);
+    let outcome = env
+        .hookfire(["expect", "--bin", "b", "--since", "yesterdayish"])
+        .run()
+        .assert_code(2);
     assert!(outcome.stderr().contains("yesterdayish"), "{outcome}");
 }
 
@@ -416,11 +781,36 @@ fn what_a_running_listen_catches_is_seen_at_once_also_what_a_command_causes() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--bin", "hooks"]);
     let url = format!("{}/any", listener.url());
-    let options = ["--bin", "hooks", "--within", "20s", "--type", "user", "--match", "//username=jo"];
-    let fire = ["fire", "user", "created", "-q", "--url", &url, "--set", "username=jo"];
+    let options = [
+        "--bin",
+        "hooks",
+        "--within",
+        "20s",
+        "--type",
+        "user",
+        "--match",
+        "//username=jo",
+    ];
+    let fire = [
+        "fire",
+        "user",
+        "created",
+        "-q",
+        "--url",
+        &url,
+        "--set",
+        "username=jo",
+    ];
     let outcome = expect_of(&env, &options, &fire).run().assert_code(0);
-    assert!(outcome.stdout().starts_with("#1 POST /any user.created"), "{outcome}");
-    assert!(outcome.elapsed < Duration::from_secs(10), "{:?}", outcome.elapsed);
+    assert!(
+        outcome.stdout().starts_with("#1 POST /any user.created"),
+        "{outcome}"
+    );
+    assert!(
+        outcome.elapsed < Duration::from_secs(10),
+        "{:?}",
+        outcome.elapsed
+    );
     listener.stop();
 }
 
@@ -434,7 +824,13 @@ fn a_request_that_cannot_be_kept_is_answered_503_and_is_no_mere_miss() {
     drop(lock);
     let outcome = running.wait().assert_code(6);
     let error: Value = serde_json::from_str(outcome.stderr().lines().last().unwrap()).unwrap();
-    assert!(error["error"]["message"].as_str().unwrap().contains("answered 503"), "{error}");
+    assert!(
+        error["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("answered 503"),
+        "{error}"
+    );
 
     let (running, port) = listening(&env, &["--within", "20s"]);
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
@@ -448,10 +844,18 @@ fn a_request_that_cannot_be_kept_is_answered_503_and_is_no_mere_miss() {
 #[test]
 fn an_answer_that_is_not_due_in_time_is_not_waited_for() {
     let env = TestEnv::new();
-    for (script, method, code) in [("timeout", "PUT", 7), ("200@1m", "PUT", 7), ("200@1m", "POST", 0)] {
-        let (running, port) = listening(&env, &["--within", "600ms", "--respond", script, "--method", method]);
+    for (script, method, code) in [
+        ("timeout", "PUT", 7),
+        ("200@1m", "PUT", 7),
+        ("200@1m", "POST", 0),
+    ] {
+        let (running, port) = listening(
+            &env,
+            &["--within", "600ms", "--respond", script, "--method", method],
+        );
         let mut held = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        held.write_all(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        held.write_all(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         running.wait().assert_code(code);
     }
 }
@@ -461,7 +865,11 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
     let env = TestEnv::new();
     for (option, value, words) in [
         ("--match", "plan/name", "`--match` takes PATH=VALUE"),
-        ("--match", "a//b=c", "`--match` cannot look at `a//b`: a step is empty"),
+        (
+            "--match",
+            "a//b=c",
+            "`--match` cannot look at `a//b`: a step is empty",
+        ),
         ("--match", "//*=c", "`*` is not an element name"),
         ("--header", "no-value", "`--header` takes NAME=VALUE"),
         ("--within", "-1s", "negative"),
@@ -469,12 +877,16 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
         ("--respond", "ok", "`ok` is not a step"),
         ("--count", "some", "invalid digit"),
     ] {
-        let outcome = expect_of_shell(&env, &[option, value], "touch ran").run().assert_code(2);
+        let outcome = expect_of_shell(&env, &[option, value], "touch ran")
+            .run()
+            .assert_code(2);
         assert!(outcome.stderr().contains(words), "{outcome}");
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let outcome = expect_of_shell(&env, &["--listen", &port], "touch ran").run().assert_code(1);
+    let outcome = expect_of_shell(&env, &["--listen", &port], "touch ran")
+        .run()
+        .assert_code(1);
     assert!(outcome.stderr().contains("cannot listen on"), "{outcome}");
     assert!(!env.work_dir().join("ran").exists());
 }
@@ -486,14 +898,31 @@ fn on_a_terminal_the_command_can_read_and_what_came_cannot_move_the_cursor() {
     }
     let env = TestEnv::new();
     // Stopped for reading from a terminal that is not its own, it would never end with 9.
-    let reads = ["expect", "--within", "20s", "--", "sh", "-c", "read x; test \"$x\" = hello && exit 9"];
-    env.hookfire_on_terminal(&reads).stdin("hello\n").run().assert_code(9);
+    let reads = [
+        "expect",
+        "--within",
+        "20s",
+        "--",
+        "sh",
+        "-c",
+        "read x; test \"$x\" = hello && exit 9",
+    ];
+    env.hookfire_on_terminal(&reads)
+        .stdin("hello\n")
+        .run()
+        .assert_code(9);
     let hostile = "username=\u{9b}2J\u{202e}";
     for (condition, code) in [("//username=other", 7), ("//username=\u{9b}2J\u{202e}", 0)] {
         let fire = [HOOKFIRE, "fire", "user", "created", "-q", "--set", hostile];
         let options = ["expect", "--within", "1s", "--match", condition, "--"];
-        let outcome = env.hookfire_on_terminal(&[&options[..], &fire].concat()).run().assert_code(code);
+        let outcome = env
+            .hookfire_on_terminal(&[&options[..], &fire].concat())
+            .run()
+            .assert_code(code);
         let shown = outcome.stdout();
-        assert!(shown.contains("\\u{9b}2J\\u{202e}") && !shown.contains(['\u{9b}', '\u{202e}']), "{outcome}");
+        assert!(
+            shown.contains("\\u{9b}2J\\u{202e}") && !shown.contains(['\u{9b}', '\u{202e}']),
+            "{outcome}"
+        );
     }
 }

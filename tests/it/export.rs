@@ -9,13 +9,34 @@ fn a_copy_has_all_that_the_journal_has_and_goes_its_own_way() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(503)]);
     for action in ["created", "updated"] {
-        env.hookfire(["fire", "account", action, "--no-retry", "--url", &server.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "account",
+            action,
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
     let copy = env.work_dir().join("backup.db");
-    let copied = env.hookfire(["journal", "export"]).arg(&copy).args(["-o", "json"]).run().assert_code(0).json();
+    let copied = env
+        .hookfire(["journal", "export"])
+        .arg(&copy)
+        .args(["-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(copied["path"], copy.to_str().unwrap());
     let size = copy.metadata().unwrap().len();
-    assert_eq!((copied["bytes"].as_u64(), copy.metadata().unwrap().permissions().mode() & 0o777), (Some(size), 0o600));
+    assert_eq!(
+        (
+            copied["bytes"].as_u64(),
+            copy.metadata().unwrap().permissions().mode() & 0o777
+        ),
+        (Some(size), 0o600)
+    );
 
     let list = |more: &[&str]| {
         let args = ["failed", "list", "-o", "json"];
@@ -24,7 +45,10 @@ fn a_copy_has_all_that_the_journal_has_and_goes_its_own_way() {
     let of_copy = ["--journal", copy.to_str().unwrap()];
     assert_eq!(list(&[]).as_array().unwrap().len(), 2);
     assert_eq!(list(&of_copy), list(&[]));
-    env.hookfire(["journal", "check"]).args(of_copy).run().assert_code(0);
+    env.hookfire(["journal", "check"])
+        .args(of_copy)
+        .run()
+        .assert_code(0);
     env.hookfire(["failed", "delete", "1"]).run().assert_code(0);
     assert_eq!(list(&of_copy).as_array().unwrap().len(), 2);
 }
@@ -32,22 +56,53 @@ fn a_copy_has_all_that_the_journal_has_and_goes_its_own_way() {
 #[test]
 fn an_export_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
     let env = TestEnv::new();
-    let missing = env.hookfire(["journal", "export", "backup.db"]).run().assert_code(6);
-    assert!(missing.stderr().contains("there is no journal at"), "{missing}");
+    let missing = env
+        .hookfire(["journal", "export", "backup.db"])
+        .run()
+        .assert_code(6);
+    assert!(
+        missing.stderr().contains("there is no journal at"),
+        "{missing}"
+    );
 
     let server = Server::script(vec![forever(503)]);
-    env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    env.hookfire([
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(3);
     let taken = env.work_dir().join("taken.db");
     std::fs::write(&taken, "mine").unwrap();
-    let refused = env.hookfire(["journal", "export"]).arg(&taken).run().assert_code(1);
-    assert!(refused.stderr().contains("taken.db` is there already"), "{refused}");
+    let refused = env
+        .hookfire(["journal", "export"])
+        .arg(&taken)
+        .run()
+        .assert_code(1);
+    assert!(
+        refused.stderr().contains("taken.db` is there already"),
+        "{refused}"
+    );
     assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
 
     let nowhere = env.work_dir().join("no/such/folder.db");
-    let refused = env.hookfire(["journal", "export"]).arg(&nowhere).run().assert_code(1);
+    let refused = env
+        .hookfire(["journal", "export"])
+        .arg(&nowhere)
+        .run()
+        .assert_code(1);
     assert!(refused.stderr().contains("no/such/folder.db`"), "{refused}");
-    let left = std::fs::read_dir(env.work_dir())
-        .unwrap()
-        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".hookfire-copy"));
+    let left = std::fs::read_dir(env.work_dir()).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with(".hookfire-copy")
+    });
     assert_eq!(left.count(), 0);
 }

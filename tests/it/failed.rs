@@ -10,33 +10,62 @@ use crate::support::{Outcome, Server, TestEnv, closed_port, forever, repeat, res
 fn failures(env: &TestEnv, events: &[(&str, &str)]) -> Vec<Value> {
     let server = Server::script(vec![forever(503)]);
     let fired = events.iter().map(|(event_type, action)| {
-        let args = ["fire", event_type, action, "--no-retry", "--url", &server.url(), "-o", "json"];
+        let args = [
+            "fire",
+            event_type,
+            action,
+            "--no-retry",
+            "--url",
+            &server.url(),
+            "-o",
+            "json",
+        ];
         env.hookfire(args).run().assert_code(3).json()
     });
     fired.collect()
 }
 
 fn list(env: &TestEnv, args: &[&str]) -> Vec<Value> {
-    let outcome = env.hookfire(["failed", "list", "-o", "json"]).args(args).run().assert_code(0);
+    let outcome = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .args(args)
+        .run()
+        .assert_code(0);
     outcome.json().as_array().unwrap().clone()
 }
 
 fn ids(deliveries: &[Value]) -> Vec<i64> {
-    deliveries.iter().map(|delivery| delivery["id"].as_i64().unwrap()).collect()
+    deliveries
+        .iter()
+        .map(|delivery| delivery["id"].as_i64().unwrap())
+        .collect()
 }
 
-const THREE: [(&str, &str); 3] = [("account", "created"), ("user", "created"), ("user", "updated")];
+const THREE: [(&str, &str); 3] = [
+    ("account", "created"),
+    ("user", "created"),
+    ("user", "updated"),
+];
 
 #[test]
 fn an_empty_list_is_no_error_in_any_format_and_makes_no_journal() {
     let env = TestEnv::new();
     for (format, expected) in [("json", "[]\n"), ("ndjson", ""), ("text", "")] {
-        let outcome = env.hookfire(["failed", "list", "-o", format]).run().assert_code(0);
+        let outcome = env
+            .hookfire(["failed", "list", "-o", format])
+            .run()
+            .assert_code(0);
         assert_eq!(outcome.stdout(), expected, "{format}");
     }
-    let xml = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    let xml = env
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     assert!(xml.stdout().contains("<webhooks-failures/>"), "{xml}");
-    let csv = env.hookfire(["failed", "list", "-o", "csv"]).run().assert_code(0);
+    let csv = env
+        .hookfire(["failed", "list", "-o", "csv"])
+        .run()
+        .assert_code(0);
     assert_eq!(csv.stdout().lines().count(), 1);
     assert!(!env.journal_path().exists());
 }
@@ -46,7 +75,9 @@ fn the_list_is_oldest_first_and_narrowed_by_every_filter() {
     let env = TestEnv::new();
     let fired = failures(&env, &THREE);
     let url = format!("http://127.0.0.1:{}/", closed_port());
-    env.hookfire(["fire", "account", "updated", "--no-retry", "--url", &url]).run().assert_code(4);
+    env.hookfire(["fire", "account", "updated", "--no-retry", "--url", &url])
+        .run()
+        .assert_code(4);
     assert_eq!(ids(&list(&env, &[])), [1, 2, 3, 4]);
     let second = fired[1]["finished_at"].as_str().unwrap();
     for (args, expected) in [
@@ -68,11 +99,20 @@ fn the_list_is_oldest_first_and_narrowed_by_every_filter() {
 fn the_table_names_each_failure_and_a_limit_that_cut_it() {
     let env = TestEnv::new();
     failures(&env, &THREE);
-    let outcome = env.hookfire(["failed", "list", "--limit", "2"]).run().assert_code(0);
+    let outcome = env
+        .hookfire(["failed", "list", "--limit", "2"])
+        .run()
+        .assert_code(0);
     let rows: Vec<&str> = outcome.stdout().lines().collect();
     assert_eq!(rows.len(), 3, "{outcome}");
-    assert!(rows[0].starts_with("ID") && rows[0].contains("LAST ERROR"), "{outcome}");
-    assert!(rows[1].starts_with("#1") && rows[1].contains("account.created"), "{outcome}");
+    assert!(
+        rows[0].starts_with("ID") && rows[0].contains("LAST ERROR"),
+        "{outcome}"
+    );
+    assert!(
+        rows[1].starts_with("#1") && rows[1].contains("account.created"),
+        "{outcome}"
+    );
     assert!(rows[2].contains("503 Service Unavailable"), "{outcome}");
     assert_eq!(outcome.stderr(), "2 of 3 shown; `--limit 3` shows all\n");
 }
@@ -81,33 +121,69 @@ fn the_table_names_each_failure_and_a_limit_that_cut_it() {
 fn xml_is_3scales_own_document_with_the_events_spliced_in() {
     let env = TestEnv::new();
     let fired = failures(&env, &[("account", "created")]);
-    let xml = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    let xml = env
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     let document = roxmltree::Document::parse(xml.stdout()).unwrap();
     let failure = document.root_element().first_element_child().unwrap();
     assert_eq!(
-        (document.root_element().tag_name().name(), failure.tag_name().name()),
+        (
+            document.root_element().tag_name().name(),
+            failure.tag_name().name()
+        ),
         ("webhooks-failures", "webhooks-failure")
     );
-    let names: Vec<&str> = failure.children().filter(|n| n.is_element()).map(|n| n.tag_name().name()).collect();
+    let names: Vec<&str> = failure
+        .children()
+        .filter(|n| n.is_element())
+        .map(|n| n.tag_name().name())
+        .collect();
     assert_eq!(names, ["id", "time", "error", "url", "event"]);
-    let text = |name| failure.children().find(|node| node.has_tag_name(name)).and_then(|node| node.text()).unwrap();
+    let text = |name| {
+        failure
+            .children()
+            .find(|node| node.has_tag_name(name))
+            .and_then(|node| node.text())
+            .unwrap()
+    };
     assert_eq!(text("id"), fired[0]["uuid"].as_str().unwrap());
     assert_eq!(text("error"), "503 Service Unavailable");
     let seconds = fired[0]["finished_at"].as_str().unwrap()[..19].replace('T', " ");
     assert_eq!(text("time"), format!("{seconds} UTC"));
-    let event = failure.children().find(|node| node.has_tag_name("event")).unwrap();
-    let sent = env.hookfire(["failed", "show", "1", "-o", "xml"]).run().assert_code(0);
+    let event = failure
+        .children()
+        .find(|node| node.has_tag_name("event"))
+        .unwrap();
+    let sent = env
+        .hookfire(["failed", "show", "1", "-o", "xml"])
+        .run()
+        .assert_code(0);
     let body = sent.stdout().split_once("?>\n").unwrap().1.trim_end();
-    assert_eq!(&xml.stdout()[event.range()], body, "the event from its root element on");
+    assert_eq!(
+        &xml.stdout()[event.range()],
+        body,
+        "the event from its root element on"
+    );
 }
 
 #[test]
 fn one_shown_tells_its_attempts_with_reasons_and_its_event() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503).body("try\nlater"), respond(202)]);
-    env.hookfire(["fire", "user", "created", "--retries", "1", "--retry-interval", "1ms", "--url", &server.url()])
-        .run()
-        .assert_code(3);
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--retries",
+        "1",
+        "--retry-interval",
+        "1ms",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(3);
     let outcome = env.hookfire(["failed", "show", "#1"]).run().assert_code(0);
     let page = env.redacted(&outcome.stdout());
     for expected in [
@@ -121,7 +197,11 @@ fn one_shown_tells_its_attempts_with_reasons_and_its_event() {
     ] {
         assert!(page.contains(expected), "{expected:?} is missing in {page}");
     }
-    let json = env.hookfire(["failed", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    let json = env
+        .hookfire(["failed", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(json["attempts"][0]["response_body"], "try\nlater");
     assert!(json["event"].as_str().unwrap().starts_with("<?xml"));
     env.hookfire(["failed", "show", "2"]).run().assert_code(5);
@@ -132,10 +212,24 @@ fn deleting_before_a_time_is_inclusive_and_leaves_what_failed_later() {
     let env = TestEnv::new();
     let fired = failures(&env, &THREE);
     let second = fired[1]["finished_at"].as_str().unwrap();
-    let dry = env.hookfire(["failed", "delete", "--before", second, "--dry-run", "-o", "json"]).run().assert_code(0);
+    let dry = env
+        .hookfire([
+            "failed",
+            "delete",
+            "--before",
+            second,
+            "--dry-run",
+            "-o",
+            "json",
+        ])
+        .run()
+        .assert_code(0);
     assert_eq!(dry.json()["ids"], serde_json::json!([1, 2]));
     assert_eq!(list(&env, &[]).len(), 3, "a dry run deletes nothing");
-    let outcome = env.hookfire(["failed", "delete", "--before", second, "--yes"]).run().assert_code(0);
+    let outcome = env
+        .hookfire(["failed", "delete", "--before", second, "--yes"])
+        .run()
+        .assert_code(0);
     assert_eq!(outcome.stdout(), "deleted 2 failed deliveries\n");
     assert_eq!(ids(&list(&env, &[])), [3]);
 }
@@ -148,7 +242,10 @@ fn a_deletion_that_is_not_clear_deletes_nothing() {
         (vec!["failed", "delete"], 2),
         (vec!["failed", "delete", "--all"], 2),
         (vec!["failed", "delete", "--type", "user"], 2),
-        (vec!["failed", "delete", "--before", "yesterday", "--yes"], 2),
+        (
+            vec!["failed", "delete", "--before", "yesterday", "--yes"],
+            2,
+        ),
         (vec!["failed", "delete", "--before", "-2h", "--yes"], 2),
         (vec!["failed", "delete", "1", "--all", "--yes"], 2),
         (vec!["failed", "delete", "1", "99"], 5),
@@ -157,9 +254,13 @@ fn a_deletion_that_is_not_clear_deletes_nothing() {
         env.hookfire(&args).stdin("y\n").run().assert_code(code);
         assert_eq!(list(&env, &[]).len(), 3, "{args:?}");
     }
-    env.hookfire(["failed", "delete", "1", "#3"]).run().assert_code(0);
+    env.hookfire(["failed", "delete", "1", "#3"])
+        .run()
+        .assert_code(0);
     assert_eq!(ids(&list(&env, &[])), [2]);
-    env.hookfire(["failed", "delete", "--all", "--yes"]).run().assert_code(0);
+    env.hookfire(["failed", "delete", "--all", "--yes"])
+        .run()
+        .assert_code(0);
     assert!(list(&env, &[]).is_empty());
 }
 
@@ -167,20 +268,45 @@ fn a_deletion_that_is_not_clear_deletes_nothing() {
 fn what_is_sent_again_keeps_its_uuid_and_leaves_the_list_when_it_is_delivered() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
-    let fired =
-        env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url(), "-o", "json"]).run().json();
+    let fired = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+            "-o",
+            "json",
+        ])
+        .run()
+        .json();
     env.hookfire(["retry", "1"]).run().assert_code(3);
-    let retried = env.hookfire(["retry", "--all", "-o", "json"]).run().assert_code(0).json();
+    let retried = env
+        .hookfire(["retry", "--all", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(retried[0]["status"], "delivered");
     assert_eq!(retried[0]["attempt_count"], 3);
     assert_eq!(retried[0]["uuid"], fired["uuid"]);
     let requests = server.requests();
-    let sent: BTreeSet<_> = requests.iter().map(|r| (r.header("webhook-id"), &r.body)).collect();
+    let sent: BTreeSet<_> = requests
+        .iter()
+        .map(|r| (r.header("webhook-id"), &r.body))
+        .collect();
     assert_eq!(sent.len(), 1, "three times the same");
     assert!(list(&env, &[]).is_empty());
     let shown = env.hookfire(["failed", "show", "1"]).run().assert_code(5);
-    assert!(shown.stderr().contains("hookfire journal show 1"), "{shown}");
-    let journal = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    assert!(
+        shown.stderr().contains("hookfire journal show 1"),
+        "{shown}"
+    );
+    let journal = env
+        .hookfire(["journal", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(journal["attempts"].as_array().unwrap().len(), 3);
 }
 
@@ -190,18 +316,53 @@ fn a_retry_needs_a_scope_and_takes_filters_and_retries() {
     failures(&env, &THREE);
     env.hookfire(["retry"]).run().assert_code(2);
     env.hookfire(["retry", "42"]).run().assert_code(5);
-    env.hookfire(["retry", "1", "--type", "user"]).run().assert_code(2);
+    env.hookfire(["retry", "1", "--type", "user"])
+        .run()
+        .assert_code(2);
     let server = Server::script(vec![respond(503), respond(200), respond(200)]);
-    let dry = env.hookfire(["retry", "--type", "user", "--url", &server.url(), "--dry-run"]).run().assert_code(0);
-    assert!(dry.stdout().starts_with("would send #2 user.created → "), "{dry}");
+    let dry = env
+        .hookfire([
+            "retry",
+            "--type",
+            "user",
+            "--url",
+            &server.url(),
+            "--dry-run",
+        ])
+        .run()
+        .assert_code(0);
+    assert!(
+        dry.stdout().starts_with("would send #2 user.created → "),
+        "{dry}"
+    );
     assert_eq!(server.connections(), 0);
-    let args = ["retry", "--type", "user", "--retries", "1", "--retry-interval", "1ms", "--url", &server.url()];
+    let args = [
+        "retry",
+        "--type",
+        "user",
+        "--retries",
+        "1",
+        "--retry-interval",
+        "1ms",
+        "--url",
+        &server.url(),
+    ];
     let outcome = env.hookfire(args).run().assert_code(0);
-    assert_eq!(outcome.stdout(), "#2 delivered, 3 attempts\n#3 delivered, 2 attempts\n");
+    assert_eq!(
+        outcome.stdout(),
+        "#2 delivered, 3 attempts\n#3 delivered, 2 attempts\n"
+    );
     assert!(outcome.stderr().ends_with("2 delivered\n"), "{outcome}");
     assert_eq!(ids(&list(&env, &[])), [1]);
-    let shown = env.hookfire(["journal", "show", "2", "-o", "json"]).run().json();
-    assert_eq!(shown["attempts"][2]["sent_to"], format!("{}/", server.url()), "where it really went");
+    let shown = env
+        .hookfire(["journal", "show", "2", "-o", "json"])
+        .run()
+        .json();
+    assert_eq!(
+        shown["attempts"][2]["sent_to"],
+        format!("{}/", server.url()),
+        "where it really went"
+    );
 }
 
 #[test]
@@ -209,19 +370,46 @@ fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
     let env = TestEnv::new();
     failures(&env, &[("account", "created")]);
     let url = format!("http://127.0.0.1:{}/", closed_port());
-    env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url]).run().assert_code(4);
-    env.hookfire(["fire", "user", "updated", "--no-retry", "--url", &url, "--secret", "t=literal"])
+    env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url])
         .run()
         .assert_code(4);
+    env.hookfire([
+        "fire",
+        "user",
+        "updated",
+        "--no-retry",
+        "--url",
+        &url,
+        "--secret",
+        "t=literal",
+    ])
+    .run()
+    .assert_code(4);
     let server = Server::script(vec![respond(503), respond(200)]);
-    let outcome = env.hookfire(["retry", "1", "2", "--url", &server.url()]).run().assert_code(3);
-    assert!(outcome.stderr().contains("1 delivered, 1 failed"), "{outcome}");
-    let json = env.hookfire(["retry", "1", "-o", "json"]).run().assert_code(4);
+    let outcome = env
+        .hookfire(["retry", "1", "2", "--url", &server.url()])
+        .run()
+        .assert_code(3);
+    assert!(
+        outcome.stderr().contains("1 delivered, 1 failed"),
+        "{outcome}"
+    );
+    let json = env
+        .hookfire(["retry", "1", "-o", "json"])
+        .run()
+        .assert_code(4);
     assert_eq!(json.json()[0]["status"], "failed");
     let error: Value = serde_json::from_str(json.stderr()).expect("one JSON object");
-    assert_eq!(error["error"]["message"], "not all were delivered: 1 failed");
+    assert_eq!(
+        error["error"]["message"],
+        "not all were delivered: 1 failed"
+    );
     let both = env.hookfire(["retry", "--all"]).run();
-    assert_eq!(both.code, Some(4), "a missing secret (1) is less than no answer (4): {both}");
+    assert_eq!(
+        both.code,
+        Some(4),
+        "a missing secret (1) is less than no answer (4): {both}"
+    );
     assert!(both.stderr().contains("secret parameter `t`"), "{both}");
 }
 
@@ -231,7 +419,9 @@ fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
     let port = closed_port();
     for name in ["token", "token", "key", "token"] {
         let url = format!("http://127.0.0.1:{port}/?{name}=one");
-        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url]).run().assert_code(4);
+        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url])
+            .run()
+            .assert_code(4);
     }
     let outcome = env.hookfire(["retry", "--all"]).run().assert_code(1);
     insta::assert_snapshot!(outcome.stderr(), @"
@@ -245,7 +435,10 @@ fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
     error: #4 is left as it is: it lacks the secret parameter `token` as well
     4 not sent
     ");
-    let dry = env.hookfire(["retry", "--all", "--dry-run"]).run().assert_code(1);
+    let dry = env
+        .hookfire(["retry", "--all", "--dry-run"])
+        .run()
+        .assert_code(1);
     assert_eq!(dry.stderr().matches("hint: ").count(), 2, "{dry}");
 }
 
@@ -254,15 +447,31 @@ fn a_secret_that_is_gone_before_the_next_attempt_is_no_interrupt_of_the_users() 
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(503).held()]);
     let secret = env.write_file("token", "one");
-    env.hookfire(["fire", "user", "created", "--no-retry", "--secret", "token=@file:token", "--url", &server.url()])
-        .run()
-        .assert_code(3);
-    let running = env.hookfire(["retry", "1", "--retries", "1", "--retry-interval", "1ms"]).spawn();
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--no-retry",
+        "--secret",
+        "token=@file:token",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(3);
+    let running = env
+        .hookfire(["retry", "1", "--retries", "1", "--retry-interval", "1ms"])
+        .spawn();
     server.wait_for_requests(2);
     std::fs::remove_file(secret).unwrap();
     server.release();
     let outcome = running.wait().assert_code(1);
-    assert!(outcome.stderr().contains("no usable value for the secret parameter `token`"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("no usable value for the secret parameter `token`"),
+        "{outcome}"
+    );
     assert_eq!(ids(&list(&env, &[])), [1]);
 }
 
@@ -270,11 +479,30 @@ fn a_secret_that_is_gone_before_the_next_attempt_is_no_interrupt_of_the_users() 
 fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
-    let fire = ["fire", "user", "created", "--no-retry", "--param", "mode=test", "-H", "X-Source: ci", "--url", &url];
+    let fire = [
+        "fire",
+        "user",
+        "created",
+        "--no-retry",
+        "--param",
+        "mode=test",
+        "-H",
+        "X-Source: ci",
+        "--url",
+        &url,
+    ];
     env.hookfire(fire).run().assert_code(4);
     let server = Server::script(vec![respond(200)]);
-    let outcome = env.hookfire(["retry", "1", "--url", &server.url()]).run().assert_code(0);
-    assert!(outcome.stderr().contains("sent elsewhere without the secret `token`"), "{outcome}");
+    let outcome = env
+        .hookfire(["retry", "1", "--url", &server.url()])
+        .run()
+        .assert_code(0);
+    assert!(
+        outcome
+            .stderr()
+            .contains("sent elsewhere without the secret `token`"),
+        "{outcome}"
+    );
     assert_eq!(server.requests()[0].target, "/?mode=test");
     assert_eq!(server.requests()[0].header("x-source"), Some("ci"));
 }
@@ -284,8 +512,13 @@ fn secrets_of_one_name_each_keep_their_value_and_spelling() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
     let query = "a=1&a=2&A=3&x&y&t=%FF&p=a/b";
-    env.write_config(&format!("[endpoints.e]\nurl = '{}/?{query}'\n", server.url()));
-    env.hookfire(["fire", "user", "created", "--no-retry", "-e", "e"]).run().assert_code(3);
+    env.write_config(&format!(
+        "[endpoints.e]\nurl = '{}/?{query}'\n",
+        server.url()
+    ));
+    env.hookfire(["fire", "user", "created", "--no-retry", "-e", "e"])
+        .run()
+        .assert_code(3);
     env.hookfire(["retry", "1"]).run().assert_code(0);
     for request in server.requests() {
         assert_eq!(request.target, format!("/?{query}"));
@@ -296,12 +529,28 @@ fn secrets_of_one_name_each_keep_their_value_and_spelling() {
 fn a_mistyped_secret_of_a_retry_sends_nothing() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
-    env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url]).run().assert_code(4);
-    let outcome = env.hookfire(["retry", "1", "--secret", "tokn=one"]).run().assert_code(2);
-    assert!(outcome.stderr().contains("no delivery to be sent has a secret parameter `tokn`"), "{outcome}");
+    env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url])
+        .run()
+        .assert_code(4);
+    let outcome = env
+        .hookfire(["retry", "1", "--secret", "tokn=one"])
+        .run()
+        .assert_code(2);
+    assert!(
+        outcome
+            .stderr()
+            .contains("no delivery to be sent has a secret parameter `tokn`"),
+        "{outcome}"
+    );
     // From the environment it is for whom it may concern.
-    let outcome = env.hookfire(["retry", "1"]).env("HOOKFIRE_SECRET", "tokn=one").run();
-    assert!(outcome.stderr().contains("secret parameter `token`"), "{outcome}");
+    let outcome = env
+        .hookfire(["retry", "1"])
+        .env("HOOKFIRE_SECRET", "tokn=one")
+        .run();
+    assert!(
+        outcome.stderr().contains("secret parameter `token`"),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -310,15 +559,22 @@ fn the_journal_lists_newest_first_and_is_pruned_of_what_was_delivered() {
     failures(&env, &[("account", "created")]);
     let server = Server::script(vec![repeat(200, 2)]);
     for _ in 0..2 {
-        env.hookfire(["fire", "user", "created", "--url", &server.url()]).run().assert_code(0);
+        env.hookfire(["fire", "user", "created", "--url", &server.url()])
+            .run()
+            .assert_code(0);
     }
     let journal = |args: &[&str]| -> Outcome { env.hookfire(["journal"]).args(args).run() };
     let all = journal(&["list", "-o", "json"]).assert_code(0).json();
     assert_eq!(ids(all.as_array().unwrap()), [3, 2, 1]);
-    let delivered = journal(&["list", "--status", "delivered", "-o", "ndjson"]).assert_code(0).ndjson();
+    let delivered = journal(&["list", "--status", "delivered", "-o", "ndjson"])
+        .assert_code(0)
+        .ndjson();
     assert_eq!(ids(&delivered), [3, 2]);
     let check = journal(&["check", "-o", "json"]).assert_code(0).json();
-    assert_eq!((&check["sound"], &check["deliveries"]["delivered"]), (&true.into(), &2.into()));
+    assert_eq!(
+        (&check["sound"], &check["deliveries"]["delivered"]),
+        (&true.into(), &2.into())
+    );
     journal(&["prune", "--older-than", "now"]).assert_code(2);
     journal(&["prune", "--older-than", "soon", "--yes"]).assert_code(2);
     let pruned = journal(&["prune", "--older-than", "0s", "--yes"]).assert_code(0);

@@ -35,28 +35,57 @@ fn a_batch_survives_an_error_at_any_of_its_writes_and_its_words_lead_to_the_end(
     if !can_inject() {
         return;
     }
-    let (scene, server) = (Scene::batch(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let (scene, server) = (
+        Scene::batch(),
+        Server::script(vec![respond(200).keep_alive().endlessly()]),
+    );
     let after = format!("{}/after", server.url());
-    let runs = faulty_runs(&scene, &server, &[FAULTS[0], FAULTS[2]], |env, run, facts| {
-        // But for the one that was there before.
-        let known = facts.statuses().count() - 1;
-        // Where it does not say how to go on, all was taken, or nothing.
-        let skip = said_to_skip(run).unwrap_or(known).to_string();
-        let retried = env.hookfire(["retry", "--all", "--url", &after]).run();
-        let command = scene.command(&after);
-        let gone_on = env.program(&command[0]).args(&command[1..]).args(["--skip", &skip]).run();
-        let list = env.hookfire(["journal", "list", "-o", "ndjson"]).run();
-        (known, retried, gone_on, list)
-    });
+    let runs = faulty_runs(
+        &scene,
+        &server,
+        &[FAULTS[0], FAULTS[2]],
+        |env, run, facts| {
+            // But for the one that was there before.
+            let known = facts.statuses().count() - 1;
+            // Where it does not say how to go on, all was taken, or nothing.
+            let skip = said_to_skip(run).unwrap_or(known).to_string();
+            let retried = env.hookfire(["retry", "--all", "--url", &after]).run();
+            let command = scene.command(&after);
+            let gone_on = env
+                .program(&command[0])
+                .args(&command[1..])
+                .args(["--skip", &skip])
+                .run();
+            let list = env.hookfire(["journal", "list", "-o", "ndjson"]).run();
+            (known, retried, gone_on, list)
+        },
+    );
     let requests = server.requests();
-    let wrong: Vec<String> = runs.iter().flat_map(|run| wrongs_of_batch(&scene, run, &requests)).collect();
-    assert!(wrong.is_empty(), "{} of {} runs:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
+    let wrong: Vec<String> = runs
+        .iter()
+        .flat_map(|run| wrongs_of_batch(&scene, run, &requests))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} runs:\n{}",
+        wrong.len(),
+        runs.len(),
+        wrong.join("\n")
+    );
     let ended = |code: i32, words: &str| {
-        runs.iter().any(|Run { outcome, .. }| outcome.code == Some(code) && outcome.stderr().contains(words))
+        runs.iter().any(|Run { outcome, .. }| {
+            outcome.code == Some(code) && outcome.stderr().contains(words)
+        })
     };
     assert!(ended(0, "6 delivered"), "some errors can be done without");
-    assert!(ended(6, "`--skip 0` goes on"), "some keep all from being sent");
-    assert!(ended(6, "could not record"), "some keep what came of it from being recorded");
+    assert!(
+        ended(6, "`--skip 0` goes on"),
+        "some keep all from being sent"
+    );
+    assert!(
+        ended(6, "could not record"),
+        "some keep what came of it from being recorded"
+    );
 }
 
 /// An error, once or from then on.
@@ -67,9 +96,18 @@ struct Fault {
 }
 
 const FAULTS: [Fault; 3] = [
-    Fault { errno: "EIO", onwards: false },
-    Fault { errno: "ENOSPC", onwards: false },
-    Fault { errno: "ENOSPC", onwards: true },
+    Fault {
+        errno: "EIO",
+        onwards: false,
+    },
+    Fault {
+        errno: "ENOSPC",
+        onwards: false,
+    },
+    Fault {
+        errno: "ENOSPC",
+        onwards: true,
+    },
 ];
 
 /// What came of a run with an error, and of what was done after it.
@@ -85,17 +123,30 @@ fn failing_everywhere(scene: &Scene) {
     }
     let server = Server::script(vec![forever(200)]);
     let runs = faulty_runs(scene, &server, &FAULTS, |env, _, _| {
-        env.hookfire(["fire", "user", "created", "--no-retry", "--url"]).arg(server.url()).run()
+        env.hookfire(["fire", "user", "created", "--no-retry", "--url"])
+            .arg(server.url())
+            .run()
     });
     let requests = server.requests();
     let wrong: Vec<String> = runs.iter().flat_map(|run| wrongs(run, &requests)).collect();
-    assert!(wrong.is_empty(), "{} of {} runs:\n{}", wrong.len(), runs.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} runs:\n{}",
+        wrong.len(),
+        runs.len(),
+        wrong.join("\n")
+    );
     let ended = |code: i32, words: &str| {
-        runs.iter().any(|Run { outcome, .. }| outcome.code == Some(code) && outcome.stderr().contains(words))
+        runs.iter().any(|Run { outcome, .. }| {
+            outcome.code == Some(code) && outcome.stderr().contains(words)
+        })
     };
     assert!(ended(0, "200 OK"), "some errors can be done without");
     assert!(ended(6, "hint: "), "some keep it from being sent");
-    assert!(ended(6, "#"), "some keep what came of it from being recorded");
+    assert!(
+        ended(6, "#"),
+        "some keep what came of it from being recorded"
+    );
 }
 
 /// Each write fails in each way, each time in a world of its own, in which something is done afterwards.
@@ -106,21 +157,44 @@ fn faulty_runs<T: Send>(
     then: impl Fn(&TestEnv, &Outcome, &Facts) -> T + Sync,
 ) -> Vec<Run<T>> {
     let writes = writes_of(scene, server);
-    assert!(writes.len() > 20, "{}: only {} writes", scene.name, writes.len());
-    let cases = writes.iter().flat_map(|write| faults.iter().map(move |fault| (write, *fault)));
+    assert!(
+        writes.len() > 20,
+        "{}: only {} writes",
+        scene.name,
+        writes.len()
+    );
+    let cases = writes
+        .iter()
+        .flat_map(|write| faults.iter().map(move |fault| (write, *fault)));
     // From a `write` on, it could not say anything any more.
-    let cases: Vec<(&Point, Fault)> = cases.filter(|(write, fault)| write.name != "write" || !fault.onwards).collect();
+    let cases: Vec<(&Point, Fault)> = cases
+        .filter(|(write, fault)| write.name != "write" || !fault.onwards)
+        .collect();
     in_lanes(&cases, |index, (write, fault)| {
         let (env, path) = (scene.world(), format!("/{index}"));
         let what = format!("error={}", fault.errno);
-        let options = if fault.onwards { write.options_onwards(&what) } else { write.options(&what) };
+        let options = if fault.onwards {
+            write.options_onwards(&what)
+        } else {
+            write.options(&what)
+        };
         let url = format!("{}{path}", server.url());
-        let outcome = env.program("strace").args(options).args(scene.command(&url)).run();
-        let what =
-            format!("{} with {fault:?} at {} number {}, `{}`", scene.name, write.name, write.number, write.shown);
+        let outcome = env
+            .program("strace")
+            .args(options)
+            .args(scene.command(&url))
+            .run();
+        let what = format!(
+            "{} with {fault:?} at {} number {}, `{}`",
+            scene.name, write.name, write.number, write.shown
+        );
         let facts = Facts::gather(&env, what, path);
         let next = then(&env, &outcome, &facts);
-        Run { outcome, facts, next }
+        Run {
+            outcome,
+            facts,
+            next,
+        }
     })
 }
 
@@ -129,33 +203,60 @@ fn faulty_runs<T: Send>(
 fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let env = scene.world();
     let command = scene.command(&format!("{}/undisturbed", server.url()));
-    env.program("strace").args(["-f", "-o", "trace"]).args(command).run().assert_code(0);
+    env.program("strace")
+        .args(["-f", "-o", "trace"])
+        .args(command)
+        .run()
+        .assert_code(0);
     let trace = std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace");
     let mut points = points(&trace, "journal.db");
-    let told = |point: &Point| ["write(1, ", "write(2, "].iter().any(|start| point.shown.starts_with(start));
-    let sends =
-        |point: &Point| point.followed && (scene.lines == 0 || ["openat", "write", "writev"].contains(&&*point.name));
+    let told = |point: &Point| {
+        ["write(1, ", "write(2, "]
+            .iter()
+            .any(|start| point.shown.starts_with(start))
+    };
+    let sends = |point: &Point| {
+        point.followed
+            && (scene.lines == 0 || ["openat", "write", "writev"].contains(&&*point.name))
+    };
     points.retain(|point| WRITES.contains(&point.name.as_str()) && !told(point) && !sends(point));
     points
 }
 
 /// What is not as promised of one run, in words.
-fn wrongs(Run { outcome: run, facts, next }: &Run<Outcome>, requests: &[Received]) -> Vec<String> {
+fn wrongs(
+    Run {
+        outcome: run,
+        facts,
+        next,
+    }: &Run<Outcome>,
+    requests: &[Received],
+) -> Vec<String> {
     let mut wrongs = facts.violations(requests);
     let mut wrong = |what: &str| wrongs.push(format!("{}: {what}\n{run}", facts.what));
     let received = facts.received(requests).next();
-    let status = received.and_then(|id| facts.statuses().find(|(uuid, _)| *uuid == id)).map(|(_, status)| status);
+    let status = received
+        .and_then(|id| facts.statuses().find(|(uuid, _)| *uuid == id))
+        .map(|(_, status)| status);
     match (run.code, status) {
         (Some(0), Some("delivered")) => {}
         (Some(0), _) => wrong("it ended well, and no delivery is recorded"),
-        (Some(6), _) if !run.stderr().contains("journal") => wrong("it does not say what is wrong with what"),
+        (Some(6), _) if !run.stderr().contains("journal") => {
+            wrong("it does not say what is wrong with what")
+        }
         (Some(6), None) => {}
-        (Some(6), Some(_)) if run.stderr().contains("was sent (delivered), but the journal could not record it") => {}
+        (Some(6), Some(_))
+            if run
+                .stderr()
+                .contains("was sent (delivered), but the journal could not record it") => {}
         (Some(6), Some(_)) => wrong("it was sent, and it does not say so"),
         _ => wrong("an end of another kind"),
     }
     if next.code != Some(0) {
-        wrongs.push(format!("{}: the next one does not get through\n{next}", facts.what));
+        wrongs.push(format!(
+            "{}: the next one does not get through\n{next}",
+            facts.what
+        ));
     }
     wrongs
 }
@@ -163,12 +264,20 @@ fn wrongs(Run { outcome: run, facts, next }: &Run<Outcome>, requests: &[Received
 /// What is not as promised of one run of a batch and of what its words lead to.
 fn wrongs_of_batch(
     scene: &Scene,
-    Run { outcome: run, facts, next: (known, retried, gone_on, list) }: &Run<(usize, Outcome, Outcome, Outcome)>,
+    Run {
+        outcome: run,
+        facts,
+        next: (known, retried, gone_on, list),
+    }: &Run<(usize, Outcome, Outcome, Outcome)>,
     requests: &[Received],
 ) -> Vec<String> {
     let mut wrongs = facts.violations(requests);
-    let mut wrong = |what: &str, of: &Outcome| wrongs.push(format!("{}: {what}\n{of}\n{run}", facts.what));
-    let delivered = facts.statuses().filter(|(_, status)| *status == "delivered").count();
+    let mut wrong =
+        |what: &str, of: &Outcome| wrongs.push(format!("{}: {what}\n{of}\n{run}", facts.what));
+    let delivered = facts
+        .statuses()
+        .filter(|(_, status)| *status == "delivered")
+        .count();
     match run.code {
         Some(0) if delivered == scene.lines + 1 => {}
         Some(6) if run.stderr().contains("journal") => {}
@@ -182,7 +291,8 @@ fn wrongs_of_batch(
         wrong(&format!("{known} lines were taken"), run);
     }
     let all: Vec<serde_json::Value> = list.ndjson();
-    if all.len() != scene.lines + 1 || all.iter().any(|delivery| delivery["status"] != "delivered") {
+    if all.len() != scene.lines + 1 || all.iter().any(|delivery| delivery["status"] != "delivered")
+    {
         wrong("what it said did not lead to the end", list);
     }
     for outcome in [retried, gone_on] {

@@ -18,7 +18,9 @@ fn no_terminal() -> bool {
 fn on_terminal(env: &TestEnv, args: &[&str]) -> Outcome {
     let outcome = env.hookfire_on_terminal(args).env("NO_COLOR", "1").run();
     // A terminal's own line end.
-    let text = String::from_utf8(outcome.stdout.clone()).expect("no byte that is not text").replace("\r\n", "\n");
+    let text = String::from_utf8(outcome.stdout.clone())
+        .expect("no byte that is not text")
+        .replace("\r\n", "\n");
     // The program's own line that makes way for the next.
     let text = text.replace("\r\u{1b}[K", "");
     let deceptive = |c: &char| {
@@ -26,7 +28,12 @@ fn on_terminal(env: &TestEnv, args: &[&str]) -> Outcome {
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     let found: Vec<char> = text.chars().filter(deceptive).collect();
-    assert!(found.is_empty(), "{found:?} reached the terminal of `{}`:\n{}", args.join(" "), text.escape_debug());
+    assert!(
+        found.is_empty(),
+        "{found:?} reached the terminal of `{}`:\n{}",
+        args.join(" "),
+        text.escape_debug()
+    );
     outcome
 }
 
@@ -38,9 +45,18 @@ fn attacked() -> (TestEnv, Server, Vec<Outcome>) {
         respond(302).body(ATTACKS).header("Location", &location)
     };
     let (env, server) = (TestEnv::new(), Server::script(vec![answer().times(4)]));
-    let event = format!("<event><type>t</type><action>a</action><object><t a='{IN_XML}'>{IN_XML}</t></object></event>");
+    let event = format!(
+        "<event><type>t</type><action>a</action><object><t a='{IN_XML}'>{IN_XML}</t></object></event>"
+    );
     env.write_file("event.xml", event);
-    let fire = ["fire", "--no-retry", "--event", "event.xml", "--url", &server.url()];
+    let fire = [
+        "fire",
+        "--no-retry",
+        "--event",
+        "event.xml",
+        "--url",
+        &server.url(),
+    ];
     let seen = [&["-vv"][..], &["-o", "json"], &["-o", "ndjson", "-vv"]]
         .map(|more| on_terminal(&env, &[&fire[..], more].concat()));
     (env, server, seen.into())
@@ -52,8 +68,16 @@ fn nothing_from_an_endpoint_or_an_event_commands_a_terminal() {
         return;
     }
     let (env, server, seen) = attacked();
-    assert!(seen.iter().all(|outcome| outcome.code == Some(3)), "{}", seen[0]);
-    assert!(seen[0].stdout().contains("\\u{1b}]0;title"), "it is shown, escaped\n{}", seen[0]);
+    assert!(
+        seen.iter().all(|outcome| outcome.code == Some(3)),
+        "{}",
+        seen[0]
+    );
+    assert!(
+        seen[0].stdout().contains("\\u{1b}]0;title"),
+        "it is shown, escaped\n{}",
+        seen[0]
+    );
     for format in ["text", "json", "ndjson", "csv"] {
         on_terminal(&env, &["failed", "list", "-o", format]);
         on_terminal(&env, &["journal", "list", "-o", format]);
@@ -65,16 +89,58 @@ fn nothing_from_an_endpoint_or_an_event_commands_a_terminal() {
     }
     for format in ["text", "json", "ndjson"] {
         on_terminal(&env, &["retry", "--all", "--dry-run", "-o", format]);
-        on_terminal(&env, &["failed", "delete", "--all", "--dry-run", "-o", format]);
-        on_terminal(&env, &["fire", "--event", "event.xml", "--url", &server.url(), "--dry-run", "-o", format]);
+        on_terminal(
+            &env,
+            &["failed", "delete", "--all", "--dry-run", "-o", format],
+        );
+        on_terminal(
+            &env,
+            &[
+                "fire",
+                "--event",
+                "event.xml",
+                "--url",
+                &server.url(),
+                "--dry-run",
+                "-o",
+                format,
+            ],
+        );
     }
     on_terminal(&env, &["retry", "1", "-vv"]);
-    on_terminal(&env, &["failed", "list", "--type", IN_XML, "--action", IN_XML]);
-    on_terminal(&env, &["fire", "--event", "event.xml", "--url", "http://127.0.0.1:1/\u{202e}\u{9b}x", "--dry-run"]);
-    on_terminal(&env, &["fire", "account", "created", "-e", "\u{202e}\x1b[2J"]);
-    on_terminal(&env, &["fire", IN_XML, "\x1b[2J", "--url", "http://127.0.0.1:1/"]);
+    on_terminal(
+        &env,
+        &["failed", "list", "--type", IN_XML, "--action", IN_XML],
+    );
+    on_terminal(
+        &env,
+        &[
+            "fire",
+            "--event",
+            "event.xml",
+            "--url",
+            "http://127.0.0.1:1/\u{202e}\u{9b}x",
+            "--dry-run",
+        ],
+    );
+    on_terminal(
+        &env,
+        &["fire", "account", "created", "-e", "\u{202e}\x1b[2J"],
+    );
+    on_terminal(
+        &env,
+        &["fire", IN_XML, "\x1b[2J", "--url", "http://127.0.0.1:1/"],
+    );
     on_terminal(&env, &["ping", "--url", "\x1b[2J\u{202e}"]);
-    on_terminal(&env, &["config", "show", "--url", "http://127.0.0.1:1/\u{202e}?\u{202e}=1"]);
+    on_terminal(
+        &env,
+        &[
+            "config",
+            "show",
+            "--url",
+            "http://127.0.0.1:1/\u{202e}?\u{202e}=1",
+        ],
+    );
     on_terminal(&env, &["retry", "\x1b[2J\u{202e}"]);
     on_terminal(&env, &["\x1b[2J\u{202e}"]);
 }
@@ -87,20 +153,46 @@ fn json_on_a_terminal_is_still_the_same_json() {
     let (env, _server, seen) = attacked();
     env.hookfire(["retry", "1"]).run().assert_code(3);
     let on_terminal = on_terminal(&env, &["failed", "show", "1", "-o", "json"]).json();
-    assert_eq!(on_terminal, env.hookfire(["failed", "show", "1", "-o", "json"]).run().json());
-    assert_eq!(on_terminal["attempts"][0]["response_body"], ATTACKS, "{}", seen[1]);
+    assert_eq!(
+        on_terminal,
+        env.hookfire(["failed", "show", "1", "-o", "json"])
+            .run()
+            .json()
+    );
+    assert_eq!(
+        on_terminal["attempts"][0]["response_body"], ATTACKS,
+        "{}",
+        seen[1]
+    );
 }
 
 #[test]
 fn a_pipe_gets_the_bytes_untouched() {
-    let (env, server) = (TestEnv::new(), Server::script(vec![respond(503).body(ATTACKS)]));
-    let event = format!("<event><type>t</type><action>a</action><object><t>{IN_XML}</t></object></event>\r\n");
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![respond(503).body(ATTACKS)]),
+    );
+    let event = format!(
+        "<event><type>t</type><action>a</action><object><t>{IN_XML}</t></object></event>\r\n"
+    );
     env.write_file("event.xml", &event);
-    let fire = ["fire", "--no-retry", "--event", "event.xml", "--url", &server.url(), "-o", "json"];
+    let fire = [
+        "fire",
+        "--no-retry",
+        "--event",
+        "event.xml",
+        "--url",
+        &server.url(),
+        "-o",
+        "json",
+    ];
     let outcome = env.hookfire(fire).run().assert_code(3);
     assert_eq!(outcome.json()["attempts"][0]["response_body"], ATTACKS);
     assert_eq!(server.requests()[0].body, event.as_bytes());
-    let shown = env.hookfire(["failed", "show", "1", "-o", "xml"]).run().assert_code(0);
+    let shown = env
+        .hookfire(["failed", "show", "1", "-o", "xml"])
+        .run()
+        .assert_code(0);
     assert_eq!(shown.stdout, event.as_bytes());
     let page = env.hookfire(["failed", "show", "1"]).run().assert_code(0);
     assert!(page.stdout().contains(ATTACKS), "{page}");
@@ -111,21 +203,50 @@ fn a_pipe_gets_the_bytes_untouched() {
 #[test]
 fn no_cell_of_a_csv_list_is_a_formula() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(503).times(6)]));
-    let formulas = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\u{ff1d}1", "\"=1,=2"];
+    let formulas = [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\u{ff1d}1",
+        "\"=1,=2",
+    ];
     for formula in formulas {
         let text = formula.replace('&', "&amp;");
-        let event = format!("<event><type>{text}</type><action>{text}</action><object><t/></object></event>");
+        let event = format!(
+            "<event><type>{text}</type><action>{text}</action><object><t/></object></event>"
+        );
         env.write_file("event.xml", event);
-        env.hookfire(["fire", "--no-retry", "--event", "event.xml", "--url", &server.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "--no-retry",
+            "--event",
+            "event.xml",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
     for list in [["failed", "list"], ["journal", "list"]] {
         let outcome = env.hookfire(list).args(["-o", "csv"]).run().assert_code(0);
-        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(&outcome.stdout[..]);
-        let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("well-formed CSV");
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(false)
+            .from_reader(&outcome.stdout[..]);
+        let rows: Vec<csv::StringRecord> = reader
+            .records()
+            .collect::<Result<_, _>>()
+            .expect("well-formed CSV");
         assert_eq!(rows.len(), formulas.len(), "{outcome}");
         for cell in rows.iter().flatten() {
-            let starts = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-            assert!(!cell.trim_start().starts_with(starts), "{cell:?}\n{outcome}");
+            let starts = [
+                '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}',
+                '\u{ff20}',
+            ];
+            assert!(
+                !cell.trim_start().starts_with(starts),
+                "{cell:?}\n{outcome}"
+            );
         }
     }
 }
@@ -134,52 +255,155 @@ fn no_cell_of_a_csv_list_is_a_formula() {
 fn what_is_no_event_is_refused_before_anything_happens() {
     let object = "<object><t/></object>";
     let head = "<type>t</type><action>a</action>";
-    let deep = format!("<object>{}{}</object>", "<d>".repeat(1001), "</d>".repeat(1001));
+    let deep = format!(
+        "<object>{}{}</object>",
+        "<d>".repeat(1001),
+        "</d>".repeat(1001)
+    );
     let event = |inner: &str| format!("<event>{inner}</event>").into_bytes();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("empty", Vec::new()),
         ("white space", b" \r\n\t".to_vec()),
         ("no XML", b"{\"type\":\"account\"}".to_vec()),
         ("NUL", event(&format!("{head}<object><t>\0</t></object>"))),
-        ("a reference to NUL", event(&format!("{head}<object><t>&#0;</t></object>"))),
-        ("ESC", event(&format!("{head}<object><t>\x1b[2J</t></object>"))),
-        ("a reference to ESC", event(&format!("{head}<object><t a='&#x1b;'/></object>"))),
-        ("a surrogate", event(&format!("{head}<object><t>&#xD800;</t></object>"))),
-        ("U+FFFF", event(&format!("{head}<object><t>\u{ffff}</t></object>"))),
-        ("malformed UTF-8", [&event(head)[..20], b"\xff\xfe\xfa"].concat()),
-        ("a DOCTYPE", [&b"<!DOCTYPE event [<!ENTITY x 'y'>]>"[..], &event(&format!("{head}{object}"))].concat()),
-        ("an entity", event(&format!("{head}<object><t>&x;</t></object>"))),
-        ("a prefix that nobody declared", event(&format!("{head}<object><x:t/></object>"))),
-        ("an attribute's prefix that nobody declared", event(&format!("{head}<object><t x:a='1'/></object>"))),
-        ("an attribute twice", event(&format!("{head}<object><t a='1' a='2'/></object>"))),
-        ("a bad name", event(&format!("{head}<object><1t/></object>"))),
-        ("a bad attribute", event(&format!("{head}<object><t -a='1'/></object>"))),
-        ("a bare ampersand", event(&format!("{head}<object><t>R&D</t></object>"))),
-        ("a bare <", event(&format!("{head}<object><t a='<'/></object>"))),
-        ("]]> in text", event(&format!("{head}<object><t>]]></t></object>"))),
-        ("-- in a comment", event(&format!("{head}<object><t><!-- a -- b --></t></object>"))),
-        ("an end that is another's", event(&format!("{head}<object><t></u></object>"))),
+        (
+            "a reference to NUL",
+            event(&format!("{head}<object><t>&#0;</t></object>")),
+        ),
+        (
+            "ESC",
+            event(&format!("{head}<object><t>\x1b[2J</t></object>")),
+        ),
+        (
+            "a reference to ESC",
+            event(&format!("{head}<object><t a='&#x1b;'/></object>")),
+        ),
+        (
+            "a surrogate",
+            event(&format!("{head}<object><t>&#xD800;</t></object>")),
+        ),
+        (
+            "U+FFFF",
+            event(&format!("{head}<object><t>\u{ffff}</t></object>")),
+        ),
+        (
+            "malformed UTF-8",
+            [&event(head)[..20], b"\xff\xfe\xfa"].concat(),
+        ),
+        (
+            "a DOCTYPE",
+            [
+                &b"<!DOCTYPE event [<!ENTITY x 'y'>]>"[..],
+                &event(&format!("{head}{object}")),
+            ]
+            .concat(),
+        ),
+        (
+            "an entity",
+            event(&format!("{head}<object><t>&x;</t></object>")),
+        ),
+        (
+            "a prefix that nobody declared",
+            event(&format!("{head}<object><x:t/></object>")),
+        ),
+        (
+            "an attribute's prefix that nobody declared",
+            event(&format!("{head}<object><t x:a='1'/></object>")),
+        ),
+        (
+            "an attribute twice",
+            event(&format!("{head}<object><t a='1' a='2'/></object>")),
+        ),
+        (
+            "a bad name",
+            event(&format!("{head}<object><1t/></object>")),
+        ),
+        (
+            "a bad attribute",
+            event(&format!("{head}<object><t -a='1'/></object>")),
+        ),
+        (
+            "a bare ampersand",
+            event(&format!("{head}<object><t>R&D</t></object>")),
+        ),
+        (
+            "a bare <",
+            event(&format!("{head}<object><t a='<'/></object>")),
+        ),
+        (
+            "]]> in text",
+            event(&format!("{head}<object><t>]]></t></object>")),
+        ),
+        (
+            "-- in a comment",
+            event(&format!("{head}<object><t><!-- a -- b --></t></object>")),
+        ),
+        (
+            "an end that is another's",
+            event(&format!("{head}<object><t></u></object>")),
+        ),
         ("no end", b"<event><type>t</type>".to_vec()),
         ("too deep", event(&format!("{head}{deep}"))),
-        ("two roots", [event(&format!("{head}{object}")), event(&format!("{head}{object}"))].concat()),
-        ("text behind the root", [&event(&format!("{head}{object}"))[..], b"text"].concat()),
-        ("another root", b"<events><type>t</type><action>a</action><object><t/></object></events>".to_vec()),
+        (
+            "two roots",
+            [
+                event(&format!("{head}{object}")),
+                event(&format!("{head}{object}")),
+            ]
+            .concat(),
+        ),
+        (
+            "text behind the root",
+            [&event(&format!("{head}{object}"))[..], b"text"].concat(),
+        ),
+        (
+            "another root",
+            b"<events><type>t</type><action>a</action><object><t/></object></events>".to_vec(),
+        ),
         ("no type", event(&format!("<action>a</action>{object}"))),
         ("two types", event(&format!("{head}<type>t</type>{object}"))),
-        ("an empty action", event(&format!("<type>t</type><action> </action>{object}"))),
-        ("an unknown encoding", b"<?xml version='1.0' encoding='EBCDIC-X'?><event/>".to_vec()),
-        ("a type that commands a terminal", event(&format!("<type>\u{9b}2J</type><action>a</action>{object}"))),
-        ("an action of two lines", event(&format!("<type>t</type><action>a\nforged</action>{object}"))),
-        ("an action that runs backwards", event(&format!("<type>t</type><action>\u{202e}a</action>{object}"))),
+        (
+            "an empty action",
+            event(&format!("<type>t</type><action> </action>{object}")),
+        ),
+        (
+            "an unknown encoding",
+            b"<?xml version='1.0' encoding='EBCDIC-X'?><event/>".to_vec(),
+        ),
+        (
+            "a type that commands a terminal",
+            event(&format!("<type>\u{9b}2J</type><action>a</action>{object}")),
+        ),
+        (
+            "an action of two lines",
+            event(&format!("<type>t</type><action>a\nforged</action>{object}")),
+        ),
+        (
+            "an action that runs backwards",
+            event(&format!("<type>t</type><action>\u{202e}a</action>{object}")),
+        ),
     ];
     let (env, server) = (TestEnv::new(), Server::script(vec![]));
     for (what, document) in cases {
         env.write_file("event.xml", document);
-        let args = ["fire", "--no-retry", "--event", "event.xml", "--url", &server.url()];
+        let args = [
+            "fire",
+            "--no-retry",
+            "--event",
+            "event.xml",
+            "--url",
+            &server.url(),
+        ];
         let outcome = env.hookfire(args).run();
         assert_eq!(outcome.code, Some(2), "{what}\n{outcome}");
-        assert!(outcome.stderr().contains("`event.xml` cannot be sent"), "{what}: the file is named\n{outcome}");
-        assert!(!env.journal_path().exists(), "{what}: nothing is written down\n{outcome}");
+        assert!(
+            outcome.stderr().contains("`event.xml` cannot be sent"),
+            "{what}: the file is named\n{outcome}"
+        );
+        assert!(
+            !env.journal_path().exists(),
+            "{what}: nothing is written down\n{outcome}"
+        );
     }
     assert_eq!(server.connections(), 0);
 }
@@ -187,12 +411,32 @@ fn what_is_no_event_is_refused_before_anything_happens() {
 #[test]
 fn an_object_or_a_change_that_cannot_be_sent_is_refused_before_anything_happens() {
     let (env, server) = (TestEnv::new(), Server::script(vec![]));
-    let objects = ["<a/><b/>", "text", "<a>", "<x:a/>", "<!DOCTYPE a><a/>", "<a>\u{1}</a>", "<a>&nbsp;</a>"];
+    let objects = [
+        "<a/><b/>",
+        "text",
+        "<a>",
+        "<x:a/>",
+        "<!DOCTYPE a><a/>",
+        "<a>\u{1}</a>",
+        "<a>&nbsp;</a>",
+    ];
     for object in objects {
         env.write_file("object.xml", object);
-        let args = ["fire", "account", "created", "--no-retry", "--object", "object.xml", "--url", &server.url()];
+        let args = [
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--object",
+            "object.xml",
+            "--url",
+            &server.url(),
+        ];
         let outcome = env.hookfire(args).run().assert_code(2);
-        assert!(outcome.stderr().contains("`object.xml` cannot be sent"), "{outcome}");
+        assert!(
+            outcome.stderr().contains("`object.xml` cannot be sent"),
+            "{outcome}"
+        );
     }
     let changes = [
         "org_name=a\u{1}b",
@@ -206,12 +450,35 @@ fn an_object_or_a_change_that_cannot_be_sent_is_refused_before_anything_happens(
         "<a>=x",
     ];
     for change in changes {
-        let args = ["fire", "account", "created", "--no-retry", "--url", &server.url(), "--set", change];
+        let args = [
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+            "--set",
+            change,
+        ];
         env.hookfire(args).run().assert_code(2);
     }
-    for (event_type, action) in [("a b", "created"), ("account", "cre<ated"), ("", "x"), ("account", "\u{202e}")] {
+    for (event_type, action) in [
+        ("a b", "created"),
+        ("account", "cre<ated"),
+        ("", "x"),
+        ("account", "\u{202e}"),
+    ] {
         env.write_file("object.xml", "<a/>");
-        let args = ["fire", event_type, action, "--no-retry", "--object", "object.xml", "--url", &server.url()];
+        let args = [
+            "fire",
+            event_type,
+            action,
+            "--no-retry",
+            "--object",
+            "object.xml",
+            "--url",
+            &server.url(),
+        ];
         env.hookfire(args).run().assert_code(2);
     }
     assert_eq!(server.connections(), 0);
@@ -222,10 +489,21 @@ fn an_object_or_a_change_that_cannot_be_sent_is_refused_before_anything_happens(
 fn text_that_looks_like_markup_arrives_as_text() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let value = "</org_name><evil a=\"1\">&amp;]]>";
-    let args = ["fire", "account", "created", "--url", &server.url(), "--set", &format!("org_name={value}")];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+        "--set",
+        &format!("org_name={value}"),
+    ];
     env.hookfire(args).run().assert_code(0);
     let body = String::from_utf8(server.requests().remove(0).body).expect("UTF-8");
     let document = roxmltree::Document::parse(&body).expect("an event that another parser reads");
-    let named = document.descendants().find(|node| node.has_tag_name("org_name")).expect("the field");
+    let named = document
+        .descendants()
+        .find(|node| node.has_tag_name("org_name"))
+        .expect("the field");
     assert_eq!(named.text(), Some(value));
 }

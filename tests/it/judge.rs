@@ -37,35 +37,63 @@ impl Facts {
                 known.insert(uuid, whole(env, delivery));
             }
         }
-        Facts { what, path, unsound, known }
+        Facts {
+            what,
+            path,
+            unsound,
+            known,
+        }
     }
 
     /// The ids that the journal knows, with the state of each.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.known.iter().map(|(uuid, delivery)| (uuid.as_str(), status(delivery)))
+        self.known
+            .iter()
+            .map(|(uuid, delivery)| (uuid.as_str(), status(delivery)))
     }
 
     /// What is not as promised, in words, if the receiver got these requests.
     pub fn violations(&self, received: &[Received]) -> Vec<String> {
-        let unsound = self.unsound.iter().map(|check| format!("the journal is not sound: {check}"));
-        let in_limbo = |delivery: &&Value| !["delivered", "failed", "interrupted"].contains(&status(delivery));
+        let unsound = self
+            .unsound
+            .iter()
+            .map(|check| format!("the journal is not sound: {check}"));
+        let in_limbo =
+            |delivery: &&Value| !["delivered", "failed", "interrupted"].contains(&status(delivery));
         let limbo = self.known.values().filter(in_limbo);
-        let limbo = limbo.map(|delivery| format!("neither delivered nor in the failed list: {delivery}"));
-        let lost = self.received(received).filter_map(|uuid| match self.known.get(uuid) {
-            None => Some(format!("{uuid} was received, and the journal does not know it")),
-            Some(delivery) if status(delivery) == "delivered" => None,
-            Some(delivery) => {
-                let attempts = delivery["attempts"].as_array().expect("attempts");
-                let said = attempts.iter().any(|attempt| attempt["maybe_received"] == true);
-                (!said).then(|| format!("{uuid} was received, and the journal says that it was not: {delivery}"))
-            }
-        });
-        unsound.chain(limbo).chain(lost).map(|violation| format!("{}: {violation}", self.what)).collect()
+        let limbo =
+            limbo.map(|delivery| format!("neither delivered nor in the failed list: {delivery}"));
+        let lost = self
+            .received(received)
+            .filter_map(|uuid| match self.known.get(uuid) {
+                None => Some(format!(
+                    "{uuid} was received, and the journal does not know it"
+                )),
+                Some(delivery) if status(delivery) == "delivered" => None,
+                Some(delivery) => {
+                    let attempts = delivery["attempts"].as_array().expect("attempts");
+                    let said = attempts
+                        .iter()
+                        .any(|attempt| attempt["maybe_received"] == true);
+                    (!said).then(|| {
+                        format!(
+                            "{uuid} was received, and the journal says that it was not: {delivery}"
+                        )
+                    })
+                }
+            });
+        unsound
+            .chain(limbo)
+            .chain(lost)
+            .map(|violation| format!("{}: {violation}", self.what))
+            .collect()
     }
 
     /// The ids of those requests that came for this one.
     pub fn received<'a>(&'a self, requests: &'a [Received]) -> impl Iterator<Item = &'a str> {
-        let mine = requests.iter().filter(|request| request.target == self.path);
+        let mine = requests
+            .iter()
+            .filter(|request| request.target == self.path);
         mine.map(|request| request.header("webhook-id").expect("an id"))
     }
 }
@@ -79,7 +107,10 @@ fn whole(env: &TestEnv, delivery: &Value) -> Value {
     if status(delivery) == "delivered" {
         return delivery.clone();
     }
-    env.hookfire(["journal", "show", &delivery["id"].to_string(), "-o", "json"]).run().assert_code(0).json()
+    env.hookfire(["journal", "show", &delivery["id"].to_string(), "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json()
 }
 
 /// A world to let something happen in, again and again: how its journal stands before, and what is run.
@@ -95,23 +126,43 @@ pub struct Scene {
 impl Scene {
     /// A first fire, which makes the journal.
     pub fn first() -> Scene {
-        Scene { name: "the first fire", journal: None, args: FIRE, lines: 0 }
+        Scene {
+            name: "the first fire",
+            journal: None,
+            args: FIRE,
+            lines: 0,
+        }
     }
 
     /// A fire that finds an earlier one in the log, and moves it.
     pub fn second() -> Scene {
-        Scene { name: "the second fire", journal: Some(after_one(200, 0)), args: FIRE, lines: 0 }
+        Scene {
+            name: "the second fire",
+            journal: Some(after_one(200, 0)),
+            args: FIRE,
+            lines: 0,
+        }
     }
 
     /// A retry of what was refused.
     pub fn retry() -> Scene {
-        Scene { name: "a retry", journal: Some(after_one(503, 3)), args: &["retry", "1", "--url"], lines: 0 }
+        Scene {
+            name: "a retry",
+            journal: Some(after_one(503, 3)),
+            args: &["retry", "1", "--url"],
+            lines: 0,
+        }
     }
 
     /// A batch of a few lines, several at once, in a journal that has one delivery: who opens it writes nothing, so that
     /// each write is met that the batch's own thread makes.
     pub fn batch() -> Scene {
-        Scene { name: "a batch", journal: Some(after_one(200, 0)), args: BATCH, lines: 6 }
+        Scene {
+            name: "a batch",
+            journal: Some(after_one(200, 0)),
+            args: BATCH,
+            lines: 6,
+        }
     }
 
     /// A fresh world with its journal as it stands before.
@@ -124,7 +175,10 @@ impl Scene {
             std::fs::write(path.with_extension("db-wal"), log).expect("its log");
         }
         if self.lines > 0 {
-            env.write_file("batch.ndjson", "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(self.lines));
+            env.write_file(
+                "batch.ndjson",
+                "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(self.lines),
+            );
         }
         env
     }
@@ -137,11 +191,22 @@ impl Scene {
 }
 
 const FIRE: &[&str] = &["fire", "account", "created", "--no-retry", "--url"];
-const BATCH: &[&str] = &["fire", "--batch", "batch.ndjson", "--no-retry", "-j", "2", "--url"];
+const BATCH: &[&str] = &[
+    "fire",
+    "--batch",
+    "batch.ndjson",
+    "--no-retry",
+    "-j",
+    "2",
+    "--url",
+];
 
 /// A journal after one fire that was answered so, nothing of it moved out of the log yet.
 fn after_one(answer: u16, code: i32) -> [Vec<u8>; 2] {
-    let (env, server) = (TestEnv::new(), Server::script(vec![crate::support::respond(answer)]));
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![crate::support::respond(answer)]),
+    );
     env.hookfire(FIRE).arg(server.url()).run().assert_code(code);
     let file = env.journal_path();
     let log = std::fs::read(file.with_extension("db-wal")).expect("a log");
@@ -156,13 +221,18 @@ pub fn in_lanes<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + S
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { break done };
+            let Some(item) = items.get(index) else {
+                break done;
+            };
             done.push((index, work(index, item)));
         }
     };
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
         let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
-        lanes.into_iter().flat_map(|lane| lane.join().expect("a lane that ended well")).collect()
+        lanes
+            .into_iter()
+            .flat_map(|lane| lane.join().expect("a lane that ended well"))
+            .collect()
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()

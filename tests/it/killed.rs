@@ -26,42 +26,95 @@ fn a_batch_killed_at_any_system_call_loses_nothing() {
     if !can_inject() {
         return;
     }
-    let (scene, server) = (Scene::batch(), Server::script(vec![respond(200).keep_alive().endlessly()]));
+    let (scene, server) = (
+        Scene::batch(),
+        Server::script(vec![respond(200).keep_alive().endlessly()]),
+    );
     let deaths = deaths(&scene, &server);
     let requests = server.requests();
     // Which thread makes a call, and how often one waits, differs from run to run.
-    let killed: Vec<&Facts> = deaths.iter().filter(|(killed, _)| *killed).map(|(_, facts)| facts).collect();
-    assert!(killed.len() * 2 >= deaths.len(), "of {} calls few were met", deaths.len());
+    let killed: Vec<&Facts> = deaths
+        .iter()
+        .filter(|(killed, _)| *killed)
+        .map(|(_, facts)| facts)
+        .collect();
+    assert!(
+        killed.len() * 2 >= deaths.len(),
+        "of {} calls few were met",
+        deaths.len()
+    );
     let count = |stage: &dyn Fn(usize, usize) -> bool| {
         let ends = killed.iter().map(|facts| {
-            let delivered = facts.statuses().filter(|(_, status)| *status == "delivered").count();
+            let delivered = facts
+                .statuses()
+                .filter(|(_, status)| *status == "delivered")
+                .count();
             // One of them was before.
             (facts.received(&requests).count(), delivered - 1)
         });
-        ends.filter(|(received, delivered)| stage(*received, *delivered)).count()
+        ends.filter(|(received, delivered)| stage(*received, *delivered))
+            .count()
     };
-    assert!(count(&|received, _| received == 0) > 0, "none died before the first request");
-    assert!(count(&|received, delivered| received > delivered) > 0, "none died between a request and its outcome");
-    assert!(count(&|_, delivered| (1..scene.lines).contains(&delivered)) > 0, "none died in the middle");
-    assert!(count(&|_, delivered| delivered == scene.lines) > 0, "none died after the last outcome");
+    assert!(
+        count(&|received, _| received == 0) > 0,
+        "none died before the first request"
+    );
+    assert!(
+        count(&|received, delivered| received > delivered) > 0,
+        "none died between a request and its outcome"
+    );
+    assert!(
+        count(&|_, delivered| (1..scene.lines).contains(&delivered)) > 0,
+        "none died in the middle"
+    );
+    assert!(
+        count(&|_, delivered| delivered == scene.lines) > 0,
+        "none died after the last outcome"
+    );
 }
 
 /// Dies at each call from the journal on, each time in a world of its own, and holds what is left to the promise. Gives
 /// whether each point was met, and what is left.
 fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
     let points = calls_of(scene, server);
-    assert!(points.len() > 150, "{}: only {} calls from the journal on", scene.name, points.len());
-    assert!(points.iter().any(|point| point.name == "writev" || point.name == "sendto"), "the sending is among them");
+    assert!(
+        points.len() > 150,
+        "{}: only {} calls from the journal on",
+        scene.name,
+        points.len()
+    );
+    assert!(
+        points
+            .iter()
+            .any(|point| point.name == "writev" || point.name == "sendto"),
+        "the sending is among them"
+    );
     let deaths = in_lanes(&points, |index, point| {
         let (env, path) = (scene.world(), format!("/{index}"));
         let url = format!("{}{path}", server.url());
-        let killed = env.program("strace").args(point.options("signal=KILL")).args(scene.command(&url)).run();
-        let what = format!("{} killed at {} number {}, `{}`", scene.name, point.name, point.number, point.shown);
+        let killed = env
+            .program("strace")
+            .args(point.options("signal=KILL"))
+            .args(scene.command(&url))
+            .run();
+        let what = format!(
+            "{} killed at {} number {}, `{}`",
+            scene.name, point.name, point.number, point.shown
+        );
         (killed.signal == Some(9), Facts::gather(&env, what, path))
     });
     let requests = server.requests();
-    let violations: Vec<String> = deaths.iter().flat_map(|(_, facts)| facts.violations(&requests)).collect();
-    assert!(violations.is_empty(), "{} of {} deaths:\n{}", violations.len(), deaths.len(), violations.join("\n"));
+    let violations: Vec<String> = deaths
+        .iter()
+        .flat_map(|(_, facts)| facts.violations(&requests))
+        .collect();
+    assert!(
+        violations.is_empty(),
+        "{} of {} deaths:\n{}",
+        violations.len(),
+        deaths.len(),
+        violations.join("\n")
+    );
     deaths
 }
 
@@ -75,28 +128,57 @@ fn killed_everywhere(scene: fn() -> Scene) {
 
     // Each stage of the way was died at, or nothing would be proven.
     let killed = deaths.iter().filter(|(killed, _)| *killed);
-    assert!(killed.clone().count() * 10 >= deaths.len() * 9, "of {} calls few were met", deaths.len());
-    let stages = killed.map(|(_, facts)| (facts.statuses().last(), facts.received(&requests).next().is_some()));
+    assert!(
+        killed.clone().count() * 10 >= deaths.len() * 9,
+        "of {} calls few were met",
+        deaths.len()
+    );
+    let stages = killed.map(|(_, facts)| {
+        (
+            facts.statuses().last(),
+            facts.received(&requests).next().is_some(),
+        )
+    });
     let count = |received: bool, status: &str| {
-        stages.clone().filter(|(last, got)| *got == received && last.map(|(_, status)| status) == Some(status)).count()
+        stages
+            .clone()
+            .filter(|(last, got)| {
+                *got == received && last.map(|(_, status)| status) == Some(status)
+            })
+            .count()
     };
-    assert!(count(false, "interrupted") > 0, "{}: none died between the intent and the request", scene.name);
-    assert!(count(true, "interrupted") > 0, "{}: none died between the request and the outcome", scene.name);
-    assert!(count(true, "delivered") > 0, "{}: none died after the outcome", scene.name);
+    assert!(
+        count(false, "interrupted") > 0,
+        "{}: none died between the intent and the request",
+        scene.name
+    );
+    assert!(
+        count(true, "interrupted") > 0,
+        "{}: none died between the request and the outcome",
+        scene.name
+    );
+    assert!(
+        count(true, "delivered") > 0,
+        "{}: none died after the outcome",
+        scene.name
+    );
 }
 
 /// The calls of one undisturbed run, from the first that has to do with the journal on.
 fn calls_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let (env, trace) = (scene.world(), "trace");
     let command = scene.command(&format!("{}/undisturbed", server.url()));
-    env.program("strace").args(["-f", "-o", trace]).args(command).run().assert_code(0);
+    env.program("strace")
+        .args(["-f", "-o", trace])
+        .args(command)
+        .run()
+        .assert_code(0);
     let trace = std::fs::read_to_string(env.work_dir().join(trace)).expect("a trace");
     points(&trace, "journal.db")
 }
 
 /// Sends first and writes down later, as one would with curl and a list of what was sent.
-const SENDS_FIRST: &str =
-    r#"curl -sf -H "webhook-id: $ID" --data-binary @event.xml "$URL" && "$HOOKFIRE" failed import list.xml"#;
+const SENDS_FIRST: &str = r#"curl -sf -H "webhook-id: $ID" --data-binary @event.xml "$URL" && "$HOOKFIRE" failed import list.xml"#;
 
 #[test]
 fn the_same_judge_catches_a_sender_that_writes_down_after_it_has_sent() {
@@ -106,29 +188,61 @@ fn the_same_judge_catches_a_sender_that_writes_down_after_it_has_sent() {
     let server = Server::script(vec![forever(200)]).lenient();
     let (whole, calls) = {
         let (env, script) = sender_that_sends_first(&server, "/whole");
-        let trace = env.program("strace").args(["-f", "-o", "trace", "sh", "-c", &script]).run().assert_code(0);
+        let trace = env
+            .program("strace")
+            .args(["-f", "-o", "trace", "sh", "-c", &script])
+            .run()
+            .assert_code(0);
         let facts = Facts::gather(&env, trace.command().to_owned(), "/whole".to_owned());
-        (facts, points(&std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace"), "connect("))
+        (
+            facts,
+            points(
+                &std::fs::read_to_string(env.work_dir().join("trace")).expect("a trace"),
+                "connect(",
+            ),
+        )
     };
-    assert_eq!(whole.statuses().count(), 1, "left alone, it does write it down");
+    assert_eq!(
+        whole.statuses().count(),
+        1,
+        "left alone, it does write it down"
+    );
     let calls: Vec<Point> = calls.into_iter().step_by(5).take(60).collect();
     let deaths = in_lanes(&calls, |index, point| {
         let path = format!("/{index}");
         let (env, script) = sender_that_sends_first(&server, &path);
-        env.program("strace").args(point.options("signal=KILL")).args(["sh", "-c", &script]).run();
+        env.program("strace")
+            .args(point.options("signal=KILL"))
+            .args(["sh", "-c", &script])
+            .run();
         Facts::gather(&env, format!("killed at {}", point.shown), path)
     });
     let requests = server.requests();
-    let unknown = |facts: &&Facts| facts.violations(&requests).iter().any(|words| words.ends_with("does not know it"));
+    let unknown = |facts: &&Facts| {
+        facts
+            .violations(&requests)
+            .iter()
+            .any(|words| words.ends_with("does not know it"))
+    };
     let lost = deaths.iter().filter(unknown).count();
-    assert!(lost > 0, "of {} deaths the judge found none in which anything was lost", deaths.len());
-    assert!(!unknown(&&whole), "and it is not that it finds fault with everything");
+    assert!(
+        lost > 0,
+        "of {} deaths the judge found none in which anything was lost",
+        deaths.len()
+    );
+    assert!(
+        !unknown(&&whole),
+        "and it is not that it finds fault with everything"
+    );
 }
 
 /// A world with an event and a list that holds it, and the line that sends the one and imports the other.
 fn sender_that_sends_first(server: &Server, path: &str) -> (TestEnv, String) {
     const ID: &str = "3d0f2e8a-6c1b-4b5e-9d7a-0123456789ab";
-    let (mut env, event) = (TestEnv::new(), "<event><type>t</type><action>a</action><object><t/></object></event>");
+    let (mut env, event) = (
+        TestEnv::new(),
+        "<event><type>t</type><action>a</action><object><t/></object></event>",
+    );
     let url = format!("{}{path}", server.url());
     env.write_file("event.xml", event);
     env.write_file(

@@ -12,23 +12,58 @@ fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "1"]);
     let url = format!("{}/hook?a=b%20c", listener.url());
-    env.hookfire(["fire", "application", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
+    env.hookfire([
+        "fire",
+        "application",
+        "created",
+        "--url",
+        &url,
+        "--no-retry",
+    ])
+    .run()
+    .assert_code(0);
     let outcome = listener.wait();
     let lines = outcome.ndjson();
     assert_eq!(lines.len(), 2, "{outcome}");
     let capture = &lines[1];
-    assert_eq!((&capture["event"], &capture["id"], &capture["bin"]), (&"capture".into(), &1.into(), &"inbox".into()));
-    assert_eq!((&capture["method"], &capture["path"]), (&"POST".into(), &"/hook".into()));
+    assert_eq!(
+        (&capture["event"], &capture["id"], &capture["bin"]),
+        (&"capture".into(), &1.into(), &"inbox".into())
+    );
+    assert_eq!(
+        (&capture["method"], &capture["path"]),
+        (&"POST".into(), &"/hook".into())
+    );
     assert_eq!(capture["query"], serde_json::json!([["a", "b c"]]));
-    assert_eq!((&capture["type"], &capture["action"]), (&"application".into(), &"created".into()));
-    assert_eq!((&capture["secret_ok"], &capture["malformed"]), (&serde_json::Value::Null, &false.into()));
-    assert_eq!((&capture["body_encoding"], &capture["answer"]["status"]), (&"utf8".into(), &200.into()));
+    assert_eq!(
+        (&capture["type"], &capture["action"]),
+        (&"application".into(), &"created".into())
+    );
+    assert_eq!(
+        (&capture["secret_ok"], &capture["malformed"]),
+        (&serde_json::Value::Null, &false.into())
+    );
+    assert_eq!(
+        (&capture["body_encoding"], &capture["answer"]["status"]),
+        (&"utf8".into(), &200.into())
+    );
     let body = capture["body"].as_str().unwrap();
-    assert!(body.starts_with("<?xml") && capture["body_size"] == body.len(), "{capture}");
-    let headers: Vec<&str> = capture["headers"].as_array().unwrap().iter().filter_map(|h| h[0].as_str()).collect();
+    assert!(
+        body.starts_with("<?xml") && capture["body_size"] == body.len(),
+        "{capture}"
+    );
+    let headers: Vec<&str> = capture["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|h| h[0].as_str())
+        .collect();
     assert!(headers.contains(&"webhook-id"), "{headers:?}");
     // It is kept, too.
-    let kept = env.hookfire(["captured", "show", "1", "--body"]).run().assert_code(0);
+    let kept = env
+        .hookfire(["captured", "show", "1", "--body"])
+        .run()
+        .assert_code(0);
     assert_eq!(kept.stdout(), body);
 }
 
@@ -50,10 +85,16 @@ fn raw_gives_back_exactly_what_was_sent() {
     for (index, request) in requests.iter().enumerate() {
         assert_eq!(listener.send(request).status, 200, "{index}");
         let id = (index + 1).to_string();
-        let raw = env.hookfire(["captured", "show", &id, "--raw"]).run().assert_code(0);
+        let raw = env
+            .hookfire(["captured", "show", &id, "--raw"])
+            .run()
+            .assert_code(0);
         assert_eq!(raw.stdout, *request, "{index}");
     }
-    let body = env.hookfire(["captured", "show", "3", "--body"]).run().assert_code(0);
+    let body = env
+        .hookfire(["captured", "show", "3", "--body"])
+        .run()
+        .assert_code(0);
     assert_eq!(body.stdout(), "abc");
     listener.stop();
 }
@@ -64,23 +105,55 @@ fn what_is_no_http_is_kept_and_marked() {
     let listener = Listener::start(&env, &[]);
     let sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_eq!(listener.send(sent).status, 400);
-    let shown = env.hookfire(["captured", "show", "1", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((&shown["malformed"], &shown["answer"]["status"]), (&true.into(), &400.into()));
-    assert_eq!(env.hookfire(["captured", "show", "1", "--raw"]).run().assert_code(0).stdout, sent);
+    let shown = env
+        .hookfire(["captured", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (&shown["malformed"], &shown["answer"]["status"]),
+        (&true.into(), &400.into())
+    );
+    assert_eq!(
+        env.hookfire(["captured", "show", "1", "--raw"])
+            .run()
+            .assert_code(0)
+            .stdout,
+        sent
+    );
     listener.stop();
 }
 
 #[test]
 fn it_answers_by_the_script_with_the_body_and_headers_it_was_given() {
     let env = TestEnv::new();
-    let args = ["--respond", "503x2,202", "--response-body", "thanks", "--response-header", "X-Mine: yes"];
+    let args = [
+        "--respond",
+        "503x2,202",
+        "--response-body",
+        "thanks",
+        "--response-header",
+        "X-Mine: yes",
+    ];
     let listener = Listener::start(&env, &args);
     let answers = [(); 4].map(|()| listener.post("/", EVENT));
-    assert_eq!(answers.each_ref().map(|answer| answer.status), [503, 503, 202, 202]);
-    assert_eq!((answers[2].text(), answers[2].header("x-mine")), ("thanks", Some("yes")));
+    assert_eq!(
+        answers.each_ref().map(|answer| answer.status),
+        [503, 503, 202, 202]
+    );
+    assert_eq!(
+        (answers[2].text(), answers[2].header("x-mine")),
+        ("thanks", Some("yes"))
+    );
     listener.stop();
     let listener = Listener::start(&env, &["--status-in-path"]);
-    assert_eq!([listener.get("/inbox/418").status, listener.get("/inbox").status], [418, 200]);
+    assert_eq!(
+        [
+            listener.get("/inbox/418").status,
+            listener.get("/inbox").status
+        ],
+        [418, 200]
+    );
     assert_eq!(listener.get("/").text(), "ok");
     listener.stop();
 }
@@ -89,14 +162,33 @@ fn it_answers_by_the_script_with_the_body_and_headers_it_was_given() {
 fn a_missing_or_wrong_secret_is_403_and_caught_and_its_value_is_shown_nowhere() {
     let mut env = TestEnv::new();
     env.set("SECRET_VALUE", "canary-of-the-listener");
-    let listener = Listener::start(&env, &["--require-secret", "token=@env:SECRET_VALUE", "--exit-after", "3"]);
+    let listener = Listener::start(
+        &env,
+        &[
+            "--require-secret",
+            "token=@env:SECRET_VALUE",
+            "--exit-after",
+            "3",
+        ],
+    );
     assert_eq!(listener.post("/hook", EVENT).status, 403);
     assert_eq!(listener.post("/hook?token=wrong", EVENT).status, 403);
-    assert_eq!(listener.post("/hook?token=canary-of-the-listener", EVENT).status, 200);
+    assert_eq!(
+        listener
+            .post("/hook?token=canary-of-the-listener", EVENT)
+            .status,
+        200
+    );
     let outcome = listener.wait();
-    let verdicts: Vec<_> = outcome.ndjson()[1..].iter().map(|capture| capture["secret_ok"].clone()).collect();
+    let verdicts: Vec<_> = outcome.ndjson()[1..]
+        .iter()
+        .map(|capture| capture["secret_ok"].clone())
+        .collect();
     assert_eq!(verdicts, [false, false, true]);
-    assert_eq!(outcome.ndjson()[3]["query"], serde_json::json!([["token", "***"]]));
+    assert_eq!(
+        outcome.ndjson()[3]["query"],
+        serde_json::json!([["token", "***"]])
+    );
     assert!(!outcome.stdout().contains("canary"), "{outcome}");
     assert!(!outcome.stderr().contains("canary"), "{outcome}");
 }
@@ -108,33 +200,69 @@ fn the_path_names_the_bin_and_each_keeps_its_newest() {
     for target in ["/orders/1", "/x", "/orders/2", "/orders/3"] {
         assert_eq!(listener.get(target).status, 200);
     }
-    let list = env.hookfire(["captured", "list", "-o", "json"]).run().assert_code(0).json();
-    let mut found: Vec<String> =
-        list.as_array().unwrap().iter().map(|c| format!("{}{}", c["bin"], c["path"])).collect();
+    let list = env
+        .hookfire(["captured", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    let mut found: Vec<String> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| format!("{}{}", c["bin"], c["path"]))
+        .collect();
     found.sort();
-    assert_eq!(found, [r#""first""/x""#, r#""orders""/orders/2""#, r#""orders""/orders/3""#]);
+    assert_eq!(
+        found,
+        [
+            r#""first""/x""#,
+            r#""orders""/orders/2""#,
+            r#""orders""/orders/3""#
+        ]
+    );
     listener.stop();
 }
 
 #[test]
 fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
     let env = TestEnv::new();
-    let upstream = Server::script(vec![respond(207).header("X-From", "upstream").body("from upstream")]);
+    let upstream = Server::script(vec![
+        respond(207)
+            .header("X-From", "upstream")
+            .body("from upstream"),
+    ]);
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
     let sent = "PUT /a%2Fb/../c{d}?x='\\' HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\n\r\nabc";
     let answer = listener.send(sent);
-    assert_eq!((answer.status, answer.text(), answer.header("x-from")), (207, "from upstream", Some("upstream")));
+    assert_eq!(
+        (answer.status, answer.text(), answer.header("x-from")),
+        (207, "from upstream", Some("upstream"))
+    );
     let request = &upstream.requests()[0];
     assert_eq!(
-        (request.method.as_str(), request.target.as_str(), &*request.body),
+        (
+            request.method.as_str(),
+            request.target.as_str(),
+            &*request.body
+        ),
         ("PUT", "/a%2Fb/../c{d}?x='\\'", &b"abc"[..])
     );
-    assert_eq!((request.header("x-a"), request.header("x-hop")), (Some("1"), None));
+    assert_eq!(
+        (request.header("x-a"), request.header("x-hop")),
+        (Some("1"), None)
+    );
     drop(upstream);
     assert_eq!(listener.get("/").status, 502);
-    let list = env.hookfire(["captured", "list", "-o", "json"]).run().json();
-    let mut answers: Vec<_> =
-        list.as_array().unwrap().iter().map(|c| c["answer"]["status"].as_u64().unwrap()).collect();
+    let list = env
+        .hookfire(["captured", "list", "-o", "json"])
+        .run()
+        .json();
+    let mut answers: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["answer"]["status"].as_u64().unwrap())
+        .collect();
     answers.sort_unstable();
     assert_eq!(answers, [207, 502]);
     listener.stop();
@@ -146,8 +274,15 @@ fn too_much_is_413_and_kept_as_far_as_the_limit() {
     let listener = Listener::start(&env, &["--max-body", "10"]);
     assert_eq!(listener.post("/", "0123456789").status, 200);
     assert_eq!(listener.post("/", "0123456789x").status, 413);
-    let shown = env.hookfire(["captured", "show", "2", "-o", "json"]).run().json();
-    assert_eq!((&shown["malformed"], &shown["body_size"]), (&true.into(), &10.into()), "{shown}");
+    let shown = env
+        .hookfire(["captured", "show", "2", "-o", "json"])
+        .run()
+        .json();
+    assert_eq!(
+        (&shown["malformed"], &shown["body_size"]),
+        (&true.into(), &10.into()),
+        "{shown}"
+    );
     listener.stop();
 }
 
@@ -162,8 +297,14 @@ fn a_locked_journal_is_503_and_then_it_recovers() {
     lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(listener.get("/after").status, 200);
     let outcome = listener.stop();
-    assert!(outcome.stderr().contains("503") && outcome.stderr().contains("locked"), "{outcome}");
-    let paths: Vec<_> = outcome.ndjson()[1..].iter().map(|capture| capture["path"].clone()).collect();
+    assert!(
+        outcome.stderr().contains("503") && outcome.stderr().contains("locked"),
+        "{outcome}"
+    );
+    let paths: Vec<_> = outcome.ndjson()[1..]
+        .iter()
+        .map(|capture| capture["path"].clone())
+        .collect();
     assert_eq!(paths, ["/before", "/after"]);
 }
 
@@ -175,7 +316,18 @@ fn a_disk_without_room_is_503_and_then_it_recovers() {
     let mut listener = Listener::start_after(&env, "trap '' XFSZ");
     let pid = Pid::from_raw(listener.process().pid().try_into().unwrap());
     // What is written beyond fails, as on a full disk.
-    let room = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).map(drop).unwrap();
+    let room = |bytes| {
+        prlimit(
+            pid,
+            Resource::Fsize,
+            Rlimit {
+                current: bytes,
+                maximum: None,
+            },
+        )
+        .map(drop)
+        .unwrap()
+    };
     assert_eq!(listener.get("/before").status, 200);
     room(Some(1));
     for _ in 0..3 {
@@ -184,8 +336,15 @@ fn a_disk_without_room_is_503_and_then_it_recovers() {
     room(None);
     assert_eq!(listener.get("/after").status, 200);
     listener.process().kill9();
-    let listed = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0).ndjson();
-    let paths: Vec<_> = listed.iter().map(|capture| capture["path"].clone()).collect();
+    let listed = env
+        .hookfire(["captured", "list", "-o", "ndjson"])
+        .run()
+        .assert_code(0)
+        .ndjson();
+    let paths: Vec<_> = listed
+        .iter()
+        .map(|capture| capture["path"].clone())
+        .collect();
     assert_eq!(paths, ["/after", "/before"]);
 }
 
@@ -196,7 +355,11 @@ fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut client = listener.connect();
-    client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n").unwrap();
+    client
+        .write_all(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
     // The go-ahead says that the request is being served.
     let mut go_ahead = [0; 25];
     client.read_exact(&mut go_ahead).unwrap();
@@ -215,20 +378,42 @@ fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
     let listener = Listener::start(&env, &["--exit-after", "1", "--respond", "202@1500ms"]);
     let started = std::time::Instant::now();
     assert_eq!(listener.get("/").status, 202);
-    assert!(started.elapsed() >= std::time::Duration::from_millis(1500), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= std::time::Duration::from_millis(1500),
+        "{:?}",
+        started.elapsed()
+    );
     assert_eq!(listener.wait().ndjson().len(), 2);
 
     let listener = Listener::start(&env, &["--respond", "202@1m"]);
     let mut client = listener.connect();
-    client.write_all(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let caught = || env.hookfire(["captured", "list", "-o", "json"]).run().json().as_array().unwrap().len() == 2;
+    client
+        .write_all(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let caught = || {
+        env.hookfire(["captured", "list", "-o", "json"])
+            .run()
+            .json()
+            .as_array()
+            .unwrap()
+            .len()
+            == 2
+    };
     let bound = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !caught() {
         assert!(std::time::Instant::now() < bound, "it is not caught");
     }
     assert_eq!(listener.stop().ndjson().len(), 2, "it is shown once");
-    let shown = env.hookfire(["captured", "show", "2", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!(shown["answer"]["status"], serde_json::Value::Null, "{shown}");
+    let shown = env
+        .hookfire(["captured", "show", "2", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        shown["answer"]["status"],
+        serde_json::Value::Null,
+        "{shown}"
+    );
 }
 
 #[test]
@@ -236,7 +421,10 @@ fn the_token_is_said_though_quiet_was_asked_for() {
     let env = TestEnv::new();
     let args = ["listen", "0.0.0.0:0", "--expose", "-q", "--for", "100ms"];
     let outcome = env.hookfire(args).run().assert_code(0);
-    assert!(outcome.stderr().starts_with("page:") && outcome.stderr().contains("?token="), "{outcome}");
+    assert!(
+        outcome.stderr().starts_with("page:") && outcome.stderr().contains("?token="),
+        "{outcome}"
+    );
     assert_eq!(outcome.stderr().lines().count(), 1, "{outcome}");
 }
 
@@ -245,14 +433,25 @@ fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
     let env = TestEnv::new();
     let file = env.write_file("url", "stale");
     let listener = Listener::start(&env, &["--ready-file", "url"]);
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), listener.url());
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap().trim_end(),
+        listener.url()
+    );
     // Another one that finds the port taken, or takes another port, and ends before it.
     let port = listener.port().to_string();
-    env.hookfire(["listen", "--port", &port, "--ready-file", "url"]).run().assert_code(1);
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), listener.url());
+    env.hookfire(["listen", "--port", &port, "--ready-file", "url"])
+        .run()
+        .assert_code(1);
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap().trim_end(),
+        listener.url()
+    );
     let other = Listener::start(&env, &["--ready-file", "url"]);
     listener.stop();
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), other.url());
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap().trim_end(),
+        other.url()
+    );
     other.stop();
     assert!(!file.exists());
 }
@@ -262,7 +461,9 @@ fn it_ends_after_so_many_or_so_long_and_a_half_sent_request_is_no_reason_to_wait
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "2"]);
     let mut kept_alive = listener.connect();
-    kept_alive.write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    kept_alive
+        .write_all(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     assert_eq!(read_answer(&mut kept_alive).status, 200);
     assert_eq!(listener.get("/2").status, 200);
     assert_eq!(listener.wait().ndjson().len(), 3);
@@ -281,29 +482,48 @@ fn it_ends_after_so_many_or_so_long_and_a_half_sent_request_is_no_reason_to_wait
 #[test]
 fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
     let env = TestEnv::new();
-    let mut running = env.hookfire(["listen", ":0", "--exit-after", "2", "--ready-file", "url"]).spawn();
+    let mut running = env
+        .hookfire(["listen", ":0", "--exit-after", "2", "--ready-file", "url"])
+        .spawn();
     running.wait_for_stderr("limits:");
     let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();
     for target in ["/hook?token=canary", "/%1b"] {
         let url = format!("{}{target}", url.trim_end());
-        env.hookfire(["fire", "account", "created", "--url", &url, "--no-retry"]).run().assert_code(0);
+        env.hookfire(["fire", "account", "created", "--url", &url, "--no-retry"])
+            .run()
+            .assert_code(0);
     }
     let outcome = running.wait().assert_code(0);
-    for limit in
-        ["head 64 KiB", "100 headers", "body 1 MiB", "30s", "512 connections", "4 MiB buffered", "newest 10000"]
-    {
+    for limit in [
+        "head 64 KiB",
+        "100 headers",
+        "body 1 MiB",
+        "30s",
+        "512 connections",
+        "4 MiB buffered",
+        "newest 10000",
+    ] {
         assert!(outcome.stderr().contains(limit), "{limit}: {outcome}");
     }
     let lines: Vec<&str> = outcome.stdout().lines().collect();
     assert_eq!(lines.len(), 2, "{outcome}");
     assert!(
-        lines[0].contains("#1") && lines[0].contains("POST /hook") && lines[0].contains("account.created"),
+        lines[0].contains("#1")
+            && lines[0].contains("POST /hook")
+            && lines[0].contains("account.created"),
         "{outcome}"
     );
     assert!(lines[0].contains("200"), "{outcome}");
     let (time, rest) = lines[0].split_at(8);
-    let digits: Vec<usize> = time.split(':').filter(|part| part.parse::<u8>().is_ok()).map(str::len).collect();
-    assert!(digits == [2, 2, 2] && rest.starts_with(" #1 "), "it begins with the time: {outcome}");
+    let digits: Vec<usize> = time
+        .split(':')
+        .filter(|part| part.parse::<u8>().is_ok())
+        .map(str::len)
+        .collect();
+    assert!(
+        digits == [2, 2, 2] && rest.starts_with(" #1 "),
+        "it begins with the time: {outcome}"
+    );
 }
 
 #[test]
@@ -312,7 +532,10 @@ fn what_cannot_be_is_refused_in_words() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let refused = |args: &[&str], code: i32, words: &str| {
-        let outcome = env.hookfire([&["listen"], args].concat()).run().assert_code(code);
+        let outcome = env
+            .hookfire([&["listen"], args].concat())
+            .run()
+            .assert_code(code);
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
         assert_eq!(outcome.stdout(), "", "{outcome}");
     };
@@ -321,31 +544,68 @@ fn what_cannot_be_is_refused_in_words() {
     refused(&["--respond", "nonsense"], 2, "`nonsense` is not a step");
     refused(&["--bin", "a/b"], 2, "a bin's name is");
     refused(&["--bin", "api"], 2, "itself answers");
-    refused(&["--emulate-portal", "--bin", "x", "--bin", "admin"], 2, "bin `admin`");
+    refused(
+        &["--emulate-portal", "--bin", "x", "--bin", "admin"],
+        2,
+        "bin `admin`",
+    );
     refused(&["--response-header", "nonsense"], 2, "--response-header");
-    refused(&["--require-secret", "token=@env:NOT_SET_AT_ALL"], 1, "NOT_SET_AT_ALL");
+    refused(
+        &["--require-secret", "token=@env:NOT_SET_AT_ALL"],
+        1,
+        "NOT_SET_AT_ALL",
+    );
     refused(&["--forward-to", "ftp://x"], 2, "ftp");
     refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
     refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
-    for answer in
-        [&["--respond", "200"][..], &["--response-body", "x"], &["--response-header", "A: b"], &["--status-in-path"]]
-    {
-        refused(&[answer, &["--forward-to", "http://127.0.0.1:1"]].concat(), 2, answer[0]);
+    for answer in [
+        &["--respond", "200"][..],
+        &["--response-body", "x"],
+        &["--response-header", "A: b"],
+        &["--status-in-path"],
+    ] {
+        refused(
+            &[answer, &["--forward-to", "http://127.0.0.1:1"]].concat(),
+            2,
+            answer[0],
+        );
     }
-    for origin in
-        ["null", "localhost:3000", "http://", "http://x/", "http://a b", "http://x:", "http://x:99999", "http://u@x"]
-    {
+    for origin in [
+        "null",
+        "localhost:3000",
+        "http://",
+        "http://x/",
+        "http://a b",
+        "http://x:",
+        "http://x:99999",
+        "http://u@x",
+    ] {
         refused(&["--allow-origin", origin], 2, "an origin is like");
     }
-    for itself in ["http://127.0.0.1:4711/x", "http://localhost:4711", "http://0.0.0.0:4711"] {
+    for itself in [
+        "http://127.0.0.1:4711/x",
+        "http://localhost:4711",
+        "http://0.0.0.0:4711",
+    ] {
         refused(&["4711", "--forward-to", itself], 2, "leads back");
     }
-    assert!(!env.journal_path().exists(), "what is wrong with the command line is found before anything is made");
+    assert!(
+        !env.journal_path().exists(),
+        "what is wrong with the command line is found before anything is made"
+    );
     for framing in ["Content-Length: 9", "Connection: x"] {
-        refused(&["--port", "0", "--response-header", framing], 2, "cannot be chosen");
+        refused(
+            &["--port", "0", "--response-header", framing],
+            2,
+            "cannot be chosen",
+        );
     }
     for unwritable in ["A: b\rc", "A: b\nc", "A b: c"] {
-        refused(&["--port", "0", "--response-header", unwritable], 2, "is not a header to answer with");
+        refused(
+            &["--port", "0", "--response-header", unwritable],
+            2,
+            "is not a header to answer with",
+        );
     }
     refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
 }

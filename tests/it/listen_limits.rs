@@ -11,13 +11,28 @@ fn as_many_lines_as_were_asked_for_though_more_come_at_once() {
     let listener = Listener::start(&env, &["--exit-after", "3"]);
     let mut clients: Vec<TcpStream> = (0..40).map(|_| listener.connect()).collect();
     for client in &mut clients {
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
     }
-    let answered = clients.iter_mut().map(answers).filter(|answered| *answered).count();
+    let answered = clients
+        .iter_mut()
+        .map(answers)
+        .filter(|answered| *answered)
+        .count();
     let outcome = listener.wait();
     assert_eq!(outcome.ndjson().len(), 1 + 3, "{outcome}");
-    let kept = env.hookfire(["captured", "list", "-o", "json"]).run().json().as_array().unwrap().len();
-    assert!(kept >= answered && answered >= 3, "{kept} kept, {answered} answered");
+    let kept = env
+        .hookfire(["captured", "list", "-o", "json"])
+        .run()
+        .json()
+        .as_array()
+        .unwrap()
+        .len();
+    assert!(
+        kept >= answered && answered >= 3,
+        "{kept} kept, {answered} answered"
+    );
 }
 
 #[test]
@@ -32,20 +47,33 @@ fn each_limit_is_an_option_and_stands_in_the_banner() {
         ("--max-buffered", "2MiB", "2 MiB buffered"),
         ("--keep", "5", "newest 5 of a bin"),
     ];
-    let options = chosen.iter().flat_map(|(option, value, _)| [*option, *value]);
-    let outcome = env.hookfire(["listen", ":0", "--for", "50ms"].into_iter().chain(options)).run().assert_code(0);
+    let options = chosen
+        .iter()
+        .flat_map(|(option, value, _)| [*option, *value]);
+    let outcome = env
+        .hookfire(["listen", ":0", "--for", "50ms"].into_iter().chain(options))
+        .run()
+        .assert_code(0);
     for (option, _, words) in chosen {
         assert!(outcome.stderr().contains(words), "{option}: {outcome}");
     }
-    for (option, value) in [("--max-headers", "1001"), ("--max-body", "257MiB"), ("--max-head", "17MiB")] {
-        env.hookfire(["listen", ":0", option, value]).run().assert_code(2);
+    for (option, value) in [
+        ("--max-headers", "1001"),
+        ("--max-body", "257MiB"),
+        ("--max-head", "17MiB"),
+    ] {
+        env.hookfire(["listen", ":0", option, value])
+            .run()
+            .assert_code(2);
     }
 }
 
 #[test]
 fn what_is_malformed_says_why_wherever_it_is_shown() {
     let env = TestEnv::new();
-    let mut running = env.hookfire(["listen", ":0", "--exit-after", "1", "--ready-file", "url"]).spawn();
+    let mut running = env
+        .hookfire(["listen", ":0", "--exit-after", "1", "--ready-file", "url"])
+        .spawn();
     running.wait_for_stderr("limits:");
     let url = std::fs::read_to_string(env.work_dir().join("url")).unwrap();
     let mut client = TcpStream::connect(url.trim_end().strip_prefix("http://").unwrap()).unwrap();
@@ -53,10 +81,22 @@ fn what_is_malformed_says_why_wherever_it_is_shown() {
     assert_eq!(read_answer(&mut client).status, 400);
     let why = "its target has the character `<`, which must be percent-encoded";
     let outcome = running.wait().assert_code(0);
-    assert!(outcome.stdout().trim_end().ends_with(&format!(", malformed: {why}")), "{outcome}");
+    assert!(
+        outcome
+            .stdout()
+            .trim_end()
+            .ends_with(&format!(", malformed: {why}")),
+        "{outcome}"
+    );
     let shown = env.hookfire(["captured", "show", "1"]).run().assert_code(0);
-    assert!(shown.stdout().contains(&format!("malformed {why}")), "{shown}");
-    let json = env.hookfire(["captured", "show", "1", "-o", "json"]).run().json();
+    assert!(
+        shown.stdout().contains(&format!("malformed {why}")),
+        "{shown}"
+    );
+    let json = env
+        .hookfire(["captured", "show", "1", "-o", "json"])
+        .run()
+        .json();
     assert_eq!(
         json["answer"],
         serde_json::json!({ "status": 400, "duration_ms": json["answer"]["duration_ms"], "note": why })
@@ -66,11 +106,24 @@ fn what_is_malformed_says_why_wherever_it_is_shown() {
 #[test]
 fn others_are_told_where_to_find_an_exposed_listener() {
     let env = TestEnv::new();
-    let outcome = env.hookfire(["listen", "0.0.0.0:0", "--expose", "--for", "50ms"]).run().assert_code(0);
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let line = outcome.stderr().lines().find(|line| line.trim_start().starts_with("others:")).unwrap_or_default();
+    let outcome = env
+        .hookfire(["listen", "0.0.0.0:0", "--expose", "--for", "50ms"])
+        .run()
+        .assert_code(0);
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let line = outcome
+        .stderr()
+        .lines()
+        .find(|line| line.trim_start().starts_with("others:"))
+        .unwrap_or_default();
     assert!(line.contains(&format!("http://{name}:")), "{outcome}");
-    let alone = env.hookfire(["listen", ":0", "--for", "50ms"]).run().assert_code(0);
+    let alone = env
+        .hookfire(["listen", ":0", "--for", "50ms"])
+        .run()
+        .assert_code(0);
     assert!(!alone.stderr().contains("others:"), "{alone}");
 }
 

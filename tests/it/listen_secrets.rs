@@ -16,8 +16,16 @@ fn on_the_page(listener: &Listener, captures: usize) -> String {
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         answer.text().to_owned()
     };
-    assert!(ask(&format!("captures?q={CANARY}")).starts_with("{\"captures\":[],"), "it can be guessed by filtering");
-    let each = (1..=captures).flat_map(|id| [ask(&format!("captures/{id}")), ask(&format!("captures/{id}/curl"))]);
+    assert!(
+        ask(&format!("captures?q={CANARY}")).starts_with("{\"captures\":[],"),
+        "it can be guessed by filtering"
+    );
+    let each = (1..=captures).flat_map(|id| {
+        [
+            ask(&format!("captures/{id}")),
+            ask(&format!("captures/{id}/curl")),
+        ]
+    });
     each.chain([ask("captures")]).collect()
 }
 
@@ -29,12 +37,25 @@ fn the_secret_of_an_earlier_listener_is_hidden_by_the_next_one_whatever_that_ask
     assert_eq!(first.get(&format!("/hook?a=1&token={CANARY}x")).status, 403);
     first.stop();
     let secret = format!("key={CANARY}");
-    let fire = [env!("CARGO_BIN_EXE_hookfire"), "fire", "user", "created", "--secret", &secret];
-    env.hookfire(["expect", "--secret", &secret, "--"]).args(fire).run().assert_code(0);
+    let fire = [
+        env!("CARGO_BIN_EXE_hookfire"),
+        "fire",
+        "user",
+        "created",
+        "--secret",
+        &secret,
+    ];
+    env.hookfire(["expect", "--secret", &secret, "--"])
+        .args(fire)
+        .run()
+        .assert_code(0);
     for args in [&[][..], &["--require-secret", "other=x"]] {
         let next = Listener::start(&env, args);
         let shown = on_the_page(&next, 3);
-        assert!(!shown.contains(CANARY) && shown.contains("[\"token\",\"***\"]"), "{args:?}: {shown}");
+        assert!(
+            !shown.contains(CANARY) && shown.contains("[\"token\",\"***\"]"),
+            "{args:?}: {shown}"
+        );
         assert_eq!(shown.matches("\"hidden\":true").count(), 3, "{shown}");
         let asked_for = next.get("/_hookfire/api/captures/1?reveal=1");
         assert!(asked_for.text().contains(CANARY));
@@ -46,11 +67,19 @@ fn the_secret_of_an_earlier_listener_is_hidden_by_the_next_one_whatever_that_ask
 fn what_is_revealed_in_print_is_still_hidden_on_the_page_until_asked_for() {
     let env = TestEnv::new();
     env.write_config("[endpoints.staging]\nurl = \"http://127.0.0.1:1/\"\nsecrets = { key = { env = \"UNSET\" } }\n");
-    let listener = Listener::start(&env, &["--reveal", "--require-secret", &format!("token={CANARY}")]);
-    let head = format!("GET /h?token={CANARY}&key={CANARY} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {CANARY}");
+    let listener = Listener::start(
+        &env,
+        &["--reveal", "--require-secret", &format!("token={CANARY}")],
+    );
+    let head = format!(
+        "GET /h?token={CANARY}&key={CANARY} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {CANARY}"
+    );
     assert_eq!(listener.send(format!("{head}\r\n\r\n")).status, 200);
     let shown = on_the_page(&listener, 1);
-    assert!(!shown.contains(CANARY) && shown.contains("\"hidden\":true"), "{shown}");
+    assert!(
+        !shown.contains(CANARY) && shown.contains("\"hidden\":true"),
+        "{shown}"
+    );
     let printed = listener.stop();
     assert_eq!(printed.stdout().matches(CANARY).count(), 3, "{printed}");
 }
@@ -59,7 +88,10 @@ fn what_is_revealed_in_print_is_still_hidden_on_the_page_until_asked_for() {
 fn a_request_that_cannot_be_read_shows_the_secret_no_more_than_a_good_one() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--require-secret", &format!("token={CANARY}")]);
-    for head in ["G<T /hook?token=VALUE HTTP/1.1\r\nHost: h\r\n\r\n", "\u{16}GET /hook?token=VALUE HTTP/1.1\r\n\r\n"] {
+    for head in [
+        "G<T /hook?token=VALUE HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\u{16}GET /hook?token=VALUE HTTP/1.1\r\n\r\n",
+    ] {
         assert_eq!(listener.send(head.replace("VALUE", CANARY)).status, 400);
     }
     let shown = on_the_page(&listener, 2);
@@ -69,18 +101,31 @@ fn a_request_that_cannot_be_read_shows_the_secret_no_more_than_a_good_one() {
     for id in ["1", "2"] {
         let shown = env.hookfire(["captured", "show", id]).run().assert_code(0);
         // As much of either as stands on one line of a hex dump.
-        assert!(!shown.stdout().contains("canary") && shown.stdout().contains("=***"), "{shown}");
-        assert!(env.hookfire(["captured", "show", id, "--raw"]).run().stdout().contains(CANARY));
+        assert!(
+            !shown.stdout().contains("canary") && shown.stdout().contains("=***"),
+            "{shown}"
+        );
+        assert!(
+            env.hookfire(["captured", "show", id, "--raw"])
+                .run()
+                .stdout()
+                .contains(CANARY)
+        );
     }
 }
 
 /// Puts a program in the place of the desktop's own, which writes down its arguments.
 fn desktop(env: &mut TestEnv) -> PathBuf {
-    let opener =
-        env.write_file("bin/xdg-open", "#!/bin/sh\nprintf '%s' \"$*\" > opened.part && mv opened.part opened\n");
+    let opener = env.write_file(
+        "bin/xdg-open",
+        "#!/bin/sh\nprintf '%s' \"$*\" > opened.part && mv opened.part opened\n",
+    );
     std::fs::set_permissions(&opener, std::fs::Permissions::from_mode(0o700)).unwrap();
     let path = std::env::var("PATH").unwrap();
-    env.set("PATH", format!("{}:{path}", opener.parent().unwrap().display()));
+    env.set(
+        "PATH",
+        format!("{}:{path}", opener.parent().unwrap().display()),
+    );
     env.work_dir().join("opened")
 }
 
@@ -102,7 +147,10 @@ fn the_page_is_opened_without_its_token_in_the_list_of_processes() {
     let argument = wait_for(&opened);
     let page = listener.ready()["page"].as_str().unwrap().to_owned();
     let token = page.split_once("?token=").unwrap().1;
-    assert!(!argument.contains(token) && !argument.contains("token"), "{argument}");
+    assert!(
+        !argument.contains(token) && !argument.contains("token"),
+        "{argument}"
+    );
     let mode = std::fs::metadata(&argument).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{argument} is for its owner only");
     assert!(std::fs::read_to_string(&argument).unwrap().contains(&page));
@@ -115,6 +163,10 @@ fn the_page_is_opened_without_its_token_in_the_list_of_processes() {
 
     std::fs::remove_file(&opened).unwrap();
     let listener = Listener::start(&env, &["--open"]);
-    assert_eq!(wait_for(&opened), format!("{}/_hookfire/", listener.url()), "on loopback there is no token");
+    assert_eq!(
+        wait_for(&opened),
+        format!("{}/_hookfire/", listener.url()),
+        "on loopback there is no token"
+    );
     listener.stop();
 }

@@ -18,7 +18,8 @@ const CLIENTS: usize = 16;
 
 #[test]
 fn killed_under_load_all_that_was_answered_is_stored() {
-    let enough = std::env::var(ACKNOWLEDGED_VARIABLE).map_or(ACKNOWLEDGED, |text| text.parse().expect("a number"));
+    let enough = std::env::var(ACKNOWLEDGED_VARIABLE)
+        .map_or(ACKNOWLEDGED, |text| text.parse().expect("a number"));
     let patience = PATIENCE * u32::try_from(1 + enough / ACKNOWLEDGED).unwrap();
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &["--keep", "100000000"]);
@@ -38,11 +39,21 @@ fn killed_under_load_all_that_was_answered_is_stored() {
             std::thread::sleep(Duration::from_millis(1));
         }
         listener.process().kill9();
-        clients.into_iter().map(|client| client.join().unwrap()).collect()
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect()
     });
-    assert!(answered.load(Ordering::Relaxed) >= enough, "{answered:?} in {patience:?}");
+    assert!(
+        answered.load(Ordering::Relaxed) >= enough,
+        "{answered:?} in {patience:?}"
+    );
 
-    let listed = env.hookfire(["captured", "list", "-o", "ndjson"]).deadline(patience).run().assert_code(0);
+    let listed = env
+        .hookfire(["captured", "list", "-o", "ndjson"])
+        .deadline(patience)
+        .run()
+        .assert_code(0);
     let mut stored = vec![0_usize; CLIENTS];
     for line in listed.ndjson() {
         let (client, number) = line["path"].as_str().unwrap()[1..].split_once('/').unwrap();
@@ -58,14 +69,19 @@ fn killed_under_load_all_that_was_answered_is_stored() {
             "{client}: {acknowledged} answered, {stored} stored"
         );
     }
-    assert_eq!(count, stored.iter().sum::<usize>(), "none is missing before a client's last");
+    assert_eq!(
+        count,
+        stored.iter().sum::<usize>(),
+        "none is missing before a client's last"
+    );
 }
 
 /// Sends one numbered request after the other, and gives how many were answered.
 fn send_until_it_dies(client: usize, mut stream: TcpStream, answered: &AtomicUsize) -> usize {
     let mut buffer = [0; 4096];
     for number in 1.. {
-        let request = format!("POST /{client}/{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+        let request =
+            format!("POST /{client}/{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
         let (mut head, sent) = (Vec::new(), stream.write_all(request.as_bytes()));
         while sent.is_ok() && !head.ends_with(b"\r\n\r\nok") {
             match stream.read(&mut buffer) {
@@ -91,11 +107,22 @@ fn a_huge_body_and_a_million_headers_cost_little_memory() {
     assert_eq!(listener.get("/warm").status, 200);
     let idle = listener.process().kilobytes("VmRSS:");
     let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY}\r\n\r\n");
-    assert_eq!(pour(&listener, &head, &[b'x'; 65_536], BODY / 65_536), "413");
+    assert_eq!(
+        pour(&listener, &head, &[b'x'; 65_536], BODY / 65_536),
+        "413"
+    );
     let chunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = [&b"10000\r\n"[..], &[b'x'; 65_536], b"\r\n"].concat();
     assert_eq!(pour(&listener, chunks, &chunk, BODY / 65_536), "413");
-    assert_eq!(pour(&listener, "GET / HTTP/1.1\r\n", &b"X-A: b\r\n".repeat(1_000), HEADERS / 1_000), "431");
+    assert_eq!(
+        pour(
+            &listener,
+            "GET / HTTP/1.1\r\n",
+            &b"X-A: b\r\n".repeat(1_000),
+            HEADERS / 1_000
+        ),
+        "431"
+    );
     let peak = listener.process().kilobytes("VmHWM:");
     assert!(peak <= idle + 16 * 1024, "{peak} kB, after {idle} kB");
     listener.stop();
@@ -106,17 +133,40 @@ fn a_huge_body_and_a_million_headers_cost_little_memory() {
 fn to_look_at_what_is_hostile_costs_little_memory_however_many_do() {
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &[]);
-    let deep = |siblings: usize| format!("{}{}{}", "<a>".repeat(900), "<b/>".repeat(siblings), "</a>".repeat(900));
+    let deep = |siblings: usize| {
+        format!(
+            "{}{}{}",
+            "<a>".repeat(900),
+            "<b/>".repeat(siblings),
+            "</a>".repeat(900)
+        )
+    };
     // Just laid out, too large for it, and six times as large in JSON.
-    for body in [deep(20_000), deep(250_000), "\u{1}".repeat(1_000_000), "\u{1}".repeat(1_000_000)] {
+    for body in [
+        deep(20_000),
+        deep(250_000),
+        "\u{1}".repeat(1_000_000),
+        "\u{1}".repeat(1_000_000),
+    ] {
         assert_eq!(listener.post("/", &body).status, 200);
     }
     let idle = listener.process().kilobytes("VmRSS:");
-    let targets = ["_hookfire/api/captures/1", "_hookfire/api/captures/2", "_hookfire/api/captures/3"];
+    let targets = [
+        "_hookfire/api/captures/1",
+        "_hookfire/api/captures/2",
+        "_hookfire/api/captures/3",
+    ];
     let shared = &listener;
     std::thread::scope(|scope| {
-        for target in targets.iter().chain(&["api/v1/bins/inbox/requests"]).cycle().take(16) {
-            scope.spawn(move || assert_eq!(shared.get(&format!("/{target}")).status, 200, "{target}"));
+        for target in targets
+            .iter()
+            .chain(&["api/v1/bins/inbox/requests"])
+            .cycle()
+            .take(16)
+        {
+            scope.spawn(move || {
+                assert_eq!(shared.get(&format!("/{target}")).status, 200, "{target}")
+            });
         }
     });
     let peak = listener.process().kilobytes("VmHWM:");
@@ -154,12 +204,16 @@ fn forwarded_answers_that_nobody_reads_cost_little_memory() {
     let clients: Vec<TcpStream> = (0..32).map(|_| listener.connect()).collect();
     let idle = listener.process().kilobytes("VmRSS:");
     for mut client in &clients {
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         let (mut stream, _) = receiver.accept().unwrap();
         std::thread::spawn(move || {
             let _ = stream.read(&mut [0; 4096]);
             // Whoever has no room for it hangs up.
-            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes());
+            let _ = stream.write_all(
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes(),
+            );
             let _ = stream.write_all(&vec![b'x'; LENGTH]);
         });
     }

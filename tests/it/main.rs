@@ -1,5 +1,5 @@
 //! The end-to-end stories, one file each, in one binary.
-#![allow(clippy::unwrap_used, reason = "what a test unwraps it also holds to")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod batch;
 mod batch_killed;

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Server, TestEnv, closed_port, drip_body, echo, forever, hang, repeat, respond};
+use crate::support::{
+    Server, TestEnv, closed_port, drip_body, echo, forever, hang, repeat, respond,
+};
 
 /// A live message as 3scale sent it, indented by its publisher: action before type.
 const MESSAGE: &str = include_str!("data/account-created.xml");
@@ -32,9 +34,15 @@ fn a_whole_document_arrives_byte_for_byte_once_with_its_secret_and_its_id() {
         .run()
         .assert_code(0);
     let delivery = outcome.json();
-    assert_eq!((&delivery["type"], &delivery["action"]), (&Value::from("account"), &Value::from("created")));
+    assert_eq!(
+        (&delivery["type"], &delivery["action"]),
+        (&Value::from("account"), &Value::from("created"))
+    );
     assert_eq!(delivery["status"], "delivered");
-    assert_eq!(delivery["url"], format!("{}/hook?site=***&token=***&mode=test", server.url()));
+    assert_eq!(
+        delivery["url"],
+        format!("{}/hook?site=***&token=***&mode=test", server.url())
+    );
     let requests = server.requests();
     let request = &requests[0];
     assert_eq!(request.body, MESSAGE.as_bytes());
@@ -51,10 +59,20 @@ fn an_event_is_built_as_documented_around_the_object_as_it_is() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
     let object = "<?xml version=\"1.0\"?>\n<user><id>7</id><note>a &amp; b</note><empty/></user>\n";
-    env.hookfire(["fire", "user", "renamed", "--url", &server.url(), "--object", "-", "--set", "note=<new>"])
-        .stdin(object)
-        .run()
-        .assert_code(0);
+    env.hookfire([
+        "fire",
+        "user",
+        "renamed",
+        "--url",
+        &server.url(),
+        "--object",
+        "-",
+        "--set",
+        "note=<new>",
+    ])
+    .stdin(object)
+    .run()
+    .assert_code(0);
     let body = String::from_utf8(server.requests()[0].body.clone()).unwrap();
     insta::assert_snapshot!(body, @r#"
     <?xml version="1.0" encoding="UTF-8"?>
@@ -71,31 +89,64 @@ fn an_event_is_built_as_documented_around_the_object_as_it_is() {
 #[test]
 fn every_documented_event_with_a_full_object_has_a_sample() {
     let env = TestEnv::new();
-    for (event_type, action) in [("account", "created"), ("user", "updated"), ("application", "suspended")] {
+    for (event_type, action) in [
+        ("account", "created"),
+        ("user", "updated"),
+        ("application", "suspended"),
+    ] {
         let server = Server::script(vec![respond(200)]);
-        env.hookfire(["fire", event_type, action, "--url", &server.url()]).run().assert_code(0);
+        env.hookfire(["fire", event_type, action, "--url", &server.url()])
+            .run()
+            .assert_code(0);
         let body = String::from_utf8(server.requests()[0].body.clone()).unwrap();
         let document = roxmltree::Document::parse(&body).unwrap();
-        let object = document.descendants().find(|node| node.has_tag_name("object")).unwrap();
-        assert_eq!(object.first_element_child().unwrap().tag_name().name(), event_type);
+        let object = document
+            .descendants()
+            .find(|node| node.has_tag_name("object"))
+            .unwrap();
+        assert_eq!(
+            object.first_element_child().unwrap().tag_name().name(),
+            event_type
+        );
     }
     let env = TestEnv::new();
-    let outcome = env.hookfire(["fire", "acount", "created", "--url", "http://127.0.0.1:9/"]).run().assert_code(2);
+    let outcome = env
+        .hookfire(["fire", "acount", "created", "--url", "http://127.0.0.1:9/"])
+        .run()
+        .assert_code(2);
     insta::assert_snapshot!(outcome.stderr(), @"
     error: there is no built-in sample for `acount` `created`
     hint: did you mean `account created`?
     hint: any type and action can be sent with an object: `--object FILE`
     ");
-    assert!(!env.journal_path().exists(), "what was never accepted is not in the journal");
-    let outcome = env.hookfire(["events", "show", "order", "paid out"]).run().assert_code(2);
+    assert!(
+        !env.journal_path().exists(),
+        "what was never accepted is not in the journal"
+    );
+    let outcome = env
+        .hookfire(["events", "show", "order", "paid out"])
+        .run()
+        .assert_code(2);
     insta::assert_snapshot!(outcome.stderr(), @"
     error: there is no built-in sample for `order` `paid out`
     hint: `hookfire events list` shows the events that have one
     hint: any type and action can be sent with an object: `hookfire fire order 'paid out' --object FILE`
     ");
-    let other = ["events", "show", "application", "user_key_updated", "--auth-mode", "oauth"];
+    let other = [
+        "events",
+        "show",
+        "application",
+        "user_key_updated",
+        "--auth-mode",
+        "oauth",
+    ];
     let outcome = env.hookfire(other).run().assert_code(2);
-    assert!(outcome.stderr().contains("with `hookfire fire application user_key_updated --object FILE`"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("with `hookfire fire application user_key_updated --object FILE`"),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -103,7 +154,15 @@ fn five_refusals_and_then_200_are_six_requests_and_a_delivery() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 5), respond(200)]);
     let outcome = env
-        .hookfire(["fire", "application", "created", "--url", &server.url(), "--retry-interval", "20ms"])
+        .hookfire([
+            "fire",
+            "application",
+            "created",
+            "--url",
+            &server.url(),
+            "--retry-interval",
+            "20ms",
+        ])
         .run()
         .assert_code(0);
     insta::assert_snapshot!(env.redacted(&outcome), @"
@@ -118,7 +177,11 @@ fn five_refusals_and_then_200_are_six_requests_and_a_delivery() {
     attempt 6 of 6: 200 OK ([DURATION])
     [exit code: 0]
     ");
-    let ids: Vec<String> = server.requests().iter().map(|r| r.header("webhook-id").unwrap().to_owned()).collect();
+    let ids: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|r| r.header("webhook-id").unwrap().to_owned())
+        .collect();
     assert_eq!(ids.len(), 6);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
@@ -129,7 +192,15 @@ fn the_interval_lies_between_the_attempts() {
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let interval = Duration::from_millis(200);
     let outcome = env
-        .hookfire(["fire", "user", "created", "--url", &server.url(), "--retry-interval", "200ms"])
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--url",
+            &server.url(),
+            "--retry-interval",
+            "200ms",
+        ])
         .run()
         .assert_code(0);
     assert!(outcome.elapsed >= interval * 2, "{:?}", outcome.elapsed);
@@ -140,16 +211,37 @@ fn six_refusals_are_a_failure_in_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 6)]);
     let outcome = env
-        .hookfire(["fire", "account", "created", "--url", &server.url(), "--retry-interval", "1ms", "-o", "json"])
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--url",
+            &server.url(),
+            "--retry-interval",
+            "1ms",
+            "-o",
+            "json",
+        ])
         .run()
         .assert_code(3);
     let delivery = outcome.json();
-    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&"failed".into(), &6.into()));
+    assert_eq!(
+        (&delivery["status"], &delivery["attempt_count"]),
+        (&"failed".into(), &6.into())
+    );
     assert_eq!(delivery["last_error"]["message"], "503 Service Unavailable");
-    assert_eq!(delivery["finished_at"].as_str().unwrap().len(), "2026-11-20T10:00:00.000Z".len());
-    let error: Value = serde_json::from_str(outcome.stderr()).expect("one JSON object on stderr and nothing else");
+    assert_eq!(
+        delivery["finished_at"].as_str().unwrap().len(),
+        "2026-11-20T10:00:00.000Z".len()
+    );
+    let error: Value =
+        serde_json::from_str(outcome.stderr()).expect("one JSON object on stderr and nothing else");
     assert_eq!(error["error"]["kind"], "refused");
-    let failed = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let failed = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(failed[0]["id"], delivery["id"]);
     assert_eq!(failed[0].get("attempts"), None, "lists carry no attempts");
 }
@@ -158,15 +250,37 @@ fn six_refusals_are_a_failure_in_the_failed_list() {
 fn no_answer_is_another_exit_code_than_a_refusal_and_202_is_refused_in_words() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/", closed_port());
-    let outcome = env.hookfire(["fire", "account", "created", "--no-retry", "--url", &url]).run().assert_code(4);
+    let outcome = env
+        .hookfire(["fire", "account", "created", "--no-retry", "--url", &url])
+        .run()
+        .assert_code(4);
     insta::assert_snapshot!(outcome.stdout(), @"#1 failed, 1 attempt: connection refused");
     let server = Server::script(vec![respond(202)]);
-    let outcome =
-        env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+    let outcome = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     insta::assert_snapshot!(outcome.stdout(), @"#2 failed, 1 attempt: 202 Accepted is not 200");
     assert!(outcome.stderr().contains("--success 200-207"), "{outcome}");
     let server = Server::script(vec![respond(202)]);
-    env.hookfire(["fire", "account", "created", "--success", "200-207", "--url", &server.url()]).run().assert_code(0);
+    env.hookfire([
+        "fire",
+        "account",
+        "created",
+        "--success",
+        "200-207",
+        "--url",
+        &server.url(),
+    ])
+    .run()
+    .assert_code(0);
 }
 
 #[test]
@@ -174,7 +288,16 @@ fn a_dry_run_shows_the_request_and_sends_and_keeps_nothing() {
     let env = TestEnv::new();
     let server = Server::script(vec![]);
     let outcome = env
-        .hookfire(["fire", "user", "created", "--url", &server.url(), "--secret", "token=open-sesame", "--dry-run"])
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--url",
+            &server.url(),
+            "--secret",
+            "token=open-sesame",
+            "--dry-run",
+        ])
         .run()
         .assert_code(0);
     let head: Vec<&str> = outcome.stdout().lines().take(5).collect();
@@ -198,7 +321,9 @@ fn a_dry_run_shows_the_request_and_sends_and_keeps_nothing() {
 fn ctrl_c_between_attempts_records_and_exits_130() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     running.wait_for_stderr("next in 60s");
     running.interrupt();
     let outcome = running.wait().assert_code(130);
@@ -212,7 +337,17 @@ fn ctrl_c_between_attempts_records_and_exits_130() {
 fn sigterm_in_the_middle_of_a_request_records_that_it_may_have_arrived() {
     let env = TestEnv::new();
     let server = Server::script(vec![hang()]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url(), "-o", "json"]).spawn();
+    let mut running = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--url",
+            &server.url(),
+            "-o",
+            "json",
+        ])
+        .spawn();
     server.wait_for_requests(1);
     running.terminate();
     let outcome = running.wait().assert_code(130);
@@ -227,23 +362,49 @@ fn ctrl_c_is_noticed_while_a_body_drips() {
     let env = TestEnv::new();
     let server = Server::script(vec![drip_body(Duration::from_millis(5), b'x').status(503)]);
     let begun = Instant::now();
-    let mut running = env.hookfire(["fire", "user", "created", "--timeout", "20s", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--timeout",
+            "20s",
+            "--url",
+            &server.url(),
+        ])
+        .spawn();
     server.wait_for_requests(1);
     // Long enough for the head to have come; the body leaves no pause after it.
     std::thread::sleep(Duration::from_millis(300));
     running.interrupt();
     running.wait().assert_code(130);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    let shown = env.hookfire(["failed", "show", "1", "-o", "json"]).run().assert_code(0).json();
-    let note = shown["attempts"][0]["note"].as_str().unwrap_or_default().to_owned();
-    assert!(note.contains("still coming when the program was stopped"), "{shown}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    let shown = env
+        .hookfire(["failed", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    let note = shown["attempts"][0]["note"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        note.contains("still coming when the program was stopped"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
     let env = TestEnv::new();
     let server = Server::script(vec![hang()]);
-    let mut running = env.hookfire(["fire", "account", "created", "--url", &server.url()]).spawn();
+    let mut running = env
+        .hookfire(["fire", "account", "created", "--url", &server.url()])
+        .spawn();
     server.wait_for_requests(1);
     // It cannot record what the first one stopped, and would wait ten seconds for the lock.
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
@@ -252,12 +413,18 @@ fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
     while running.is_running() {
         running.interrupt();
         std::thread::sleep(Duration::from_millis(20));
-        assert!(begun.elapsed() < Duration::from_secs(5), "it still waits for the journal's lock");
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "it still waits for the journal's lock"
+        );
     }
     running.wait().assert_code(130);
     drop(lock);
     let failed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
-    assert_eq!(failed[0]["status"], "interrupted", "nothing is lost by that");
+    assert_eq!(
+        failed[0]["status"], "interrupted",
+        "nothing is lost by that"
+    );
 }
 
 #[test]
@@ -267,10 +434,16 @@ fn a_ping_is_one_get_with_ping_3scale_and_leaves_no_trace() {
     let url = format!("{}/hook?token=open-sesame", server.url());
     let outcome = env.hookfire(["ping", "--url", &url]).run().assert_code(0);
     insta::assert_snapshot!(env.redacted(&outcome.stdout()), @"http://127.0.0.1:[PORT]/hook?token=***&ping=3scale answered 200 OK ([DURATION])");
-    let outcome = env.hookfire(["ping", "--url", &url, "-o", "json"]).run().assert_code(3);
+    let outcome = env
+        .hookfire(["ping", "--url", &url, "-o", "json"])
+        .run()
+        .assert_code(3);
     assert_eq!(outcome.json()["http_status"], 404);
     for request in server.requests() {
-        assert_eq!((request.method.as_str(), request.target.as_str()), ("GET", "/hook?token=open-sesame&ping=3scale"));
+        assert_eq!(
+            (request.method.as_str(), request.target.as_str()),
+            ("GET", "/hook?token=open-sesame&ping=3scale")
+        );
         assert!(request.body.is_empty());
     }
     assert!(!env.journal_path().exists());
@@ -279,8 +452,12 @@ fn a_ping_is_one_get_with_ping_3scale_and_leaves_no_trace() {
 #[test]
 fn the_demo_shows_the_whole_loop_and_leaves_nothing_behind() {
     let env = TestEnv::new();
-    let outcome =
-        env.hookfire(["demo"]).env("HOOKFIRE_OUTPUT", "json").env("HOOKFIRE_RETRIES", "0").run().assert_code(0);
+    let outcome = env
+        .hookfire(["demo"])
+        .env("HOOKFIRE_OUTPUT", "json")
+        .env("HOOKFIRE_RETRIES", "0")
+        .run()
+        .assert_code(0);
     let shown = outcome.stdout();
     for expected in [
         "$ hookfire fire application created -e demo",
@@ -291,27 +468,67 @@ fn the_demo_shows_the_whole_loop_and_leaves_nothing_behind() {
         "answered 200",
         "<name>Demo</name>",
     ] {
-        assert!(shown.contains(expected), "{expected} is missing in {outcome}");
+        assert!(
+            shown.contains(expected),
+            "{expected} is missing in {outcome}"
+        );
     }
-    let ids: Vec<&str> = shown.split("webhook-id: ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    let ids: Vec<&str> = shown
+        .split("webhook-id: ")
+        .skip(1)
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
     assert_eq!(ids.len(), 3);
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert!(!shown.contains("a-secret-that-no-output-shows"));
     assert!(!env.journal_path().exists());
-    assert_eq!(std::fs::read_dir(env.root().join("tmp")).unwrap().count(), 0, "the temporary folder is gone");
+    assert_eq!(
+        std::fs::read_dir(env.root().join("tmp")).unwrap().count(),
+        0,
+        "the temporary folder is gone"
+    );
 }
 
 #[test]
 fn a_verbose_fire_shows_the_request_and_the_answer() {
     let env = TestEnv::new();
     let server = Server::script(vec![echo()]);
-    let outcome =
-        env.hookfire(["fire", "user", "created", "--no-retry", "-vv", "--url", &server.url()]).run().assert_code(3);
-    for expected in ["journal: ", "POST http://127.0.0.1", "webhook-id: ", "<type>user</type>", "response body ("] {
-        assert!(outcome.stderr().contains(expected), "{expected} is missing in {outcome}");
+    let outcome = env
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "-vv",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
+    for expected in [
+        "journal: ",
+        "POST http://127.0.0.1",
+        "webhook-id: ",
+        "<type>user</type>",
+        "response body (",
+    ] {
+        assert!(
+            outcome.stderr().contains(expected),
+            "{expected} is missing in {outcome}"
+        );
     }
     let server = Server::script(vec![forever(503)]);
-    let quiet =
-        env.hookfire(["fire", "user", "created", "--no-retry", "-q", "--url", &server.url()]).run().assert_code(3);
+    let quiet = env
+        .hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "-q",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     assert_eq!(quiet.stderr(), "");
 }

@@ -9,7 +9,16 @@ use crate::support::{Server, TestEnv, forever, needs, repeat, respond};
 fn with_failures(env: &TestEnv, number: usize) {
     let server = Server::script(vec![forever(503)]);
     for _ in 0..number {
-        env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
 }
 
@@ -27,21 +36,35 @@ fn shell(env: &TestEnv, line: &str) -> (i32, String, String) {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 #[test]
 fn every_format_of_a_list_can_be_parsed() {
     let env = TestEnv::new();
     with_failures(&env, 2);
-    let list = |format| env.hookfire(["failed", "list", "-o", format]).run().assert_code(0);
+    let list = |format| {
+        env.hookfire(["failed", "list", "-o", format])
+            .run()
+            .assert_code(0)
+    };
     assert_eq!(list("json").json().as_array().unwrap().len(), 2);
     assert_eq!(list("ndjson").ndjson().len(), 2);
     let csv = list("csv");
     assert_eq!(csv.stdout().lines().count(), 3, "{csv}");
-    assert!(csv.stdout().starts_with("id,uuid,type,action,endpoint,url,status,"), "{csv}");
+    assert!(
+        csv.stdout()
+            .starts_with("id,uuid,type,action,endpoint,url,status,"),
+        "{csv}"
+    );
     assert!(list("xml").stdout().contains("<webhooks-failures>"));
-    env.hookfire(["failed", "list", "-o", "yaml"]).run().assert_code(2);
+    env.hookfire(["failed", "list", "-o", "yaml"])
+        .run()
+        .assert_code(2);
 }
 
 #[test]
@@ -52,9 +75,15 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
         let line = format!("$HOOKFIRE failed list -o {format} | true; echo ${{PIPESTATUS[0]}}");
         let (_, stdout, stderr) = shell(&env, &line);
         assert_eq!((stdout.trim(), stderr.as_str()), ("0", ""), "{format}");
-        let (code, _, stderr) = shell(&env, &format!("$HOOKFIRE failed list -o {format} > /dev/full"));
+        let (code, _, stderr) = shell(
+            &env,
+            &format!("$HOOKFIRE failed list -o {format} > /dev/full"),
+        );
         assert_eq!(code, 1, "{format}: {stderr}");
-        assert!(stderr.contains("could not write to stdout"), "{format}: {stderr}");
+        assert!(
+            stderr.contains("could not write to stdout"),
+            "{format}: {stderr}"
+        );
     }
     let (code, stdout, _) = shell(&env, "$HOOKFIRE failed list -o ndjson | head -1");
     assert_eq!((code, stdout.lines().count()), (0, 1));
@@ -64,11 +93,16 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
 fn what_became_of_a_delivery_is_the_exit_code_whoever_reads_the_output() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(503)]);
-    let fire = format!("$HOOKFIRE fire user created --no-retry -q --url {}", server.url());
+    let fire = format!(
+        "$HOOKFIRE fire user created --no-retry -q --url {}",
+        server.url()
+    );
     let ping = format!("$HOOKFIRE ping --url {} 2>/dev/null", server.url());
-    for (line, code) in
-        [(format!("{fire} | true"), "3"), (format!("{fire} -o json 2>&- | true"), "3"), (format!("{ping} | true"), "3")]
-    {
+    for (line, code) in [
+        (format!("{fire} | true"), "3"),
+        (format!("{fire} -o json 2>&- | true"), "3"),
+        (format!("{ping} | true"), "3"),
+    ] {
         let (_, stdout, _) = shell(&env, &format!("{line}; echo ${{PIPESTATUS[0]}}"));
         assert_eq!(stdout.trim(), code, "{line}");
     }
@@ -83,11 +117,19 @@ fn a_retry_goes_on_when_nobody_reads_its_output() {
     with_failures(&env, 3);
     let server = Server::script(vec![repeat(503, 3), repeat(200, 3)]);
     let retry = format!("$HOOKFIRE retry --all --url {}", server.url());
-    let (_, stdout, _) = shell(&env, &format!("{retry} 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"));
+    let (_, stdout, _) = shell(
+        &env,
+        &format!("{retry} 2>/dev/null | true; echo ${{PIPESTATUS[0]}}"),
+    );
     assert_eq!((stdout.trim(), server.requests().len()), ("3", 3));
     let (code, _, _) = shell(&env, &format!("{retry} > /dev/full"));
     assert_eq!((code, server.requests().len()), (1, 6));
-    assert_eq!(env.hookfire(["failed", "list", "-o", "ndjson"]).run().stdout(), "");
+    assert_eq!(
+        env.hookfire(["failed", "list", "-o", "ndjson"])
+            .run()
+            .stdout(),
+        ""
+    );
 }
 
 #[test]
@@ -95,13 +137,35 @@ fn a_journal_that_cannot_be_looked_at_is_not_called_empty() {
     let env = TestEnv::new();
     let file = env.write_file("file", "");
     let inside = file.join("journal.db");
-    for command in [vec!["failed", "list"], vec!["retry", "--all"], vec!["journal", "check"]] {
-        let outcome = env.hookfire(&command).arg("--journal").arg(&inside).run().assert_code(6);
-        assert!(outcome.stderr().contains("work/file"), "it names what stands in the way: {outcome}");
+    for command in [
+        vec!["failed", "list"],
+        vec!["retry", "--all"],
+        vec!["journal", "check"],
+    ] {
+        let outcome = env
+            .hookfire(&command)
+            .arg("--journal")
+            .arg(&inside)
+            .run()
+            .assert_code(6);
+        assert!(
+            outcome.stderr().contains("work/file"),
+            "it names what stands in the way: {outcome}"
+        );
     }
-    let outcome = env.hookfire(["failed", "list", "--journal", "typo.db"]).run().assert_code(0);
-    assert!(outcome.stderr().starts_with("there is no journal at `typo.db` yet\n"), "{outcome}");
-    env.hookfire(["journal", "check", "--journal", "typo.db"]).run().assert_code(6);
+    let outcome = env
+        .hookfire(["failed", "list", "--journal", "typo.db"])
+        .run()
+        .assert_code(0);
+    assert!(
+        outcome
+            .stderr()
+            .starts_with("there is no journal at `typo.db` yet\n"),
+        "{outcome}"
+    );
+    env.hookfire(["journal", "check", "--journal", "typo.db"])
+        .run()
+        .assert_code(6);
 }
 
 #[test]
@@ -116,7 +180,11 @@ fn closed_streams_do_not_upset_it() {
         "$HOOKFIRE failed show 1 2>/dev/full",
     ] {
         let (code, _, stderr) = shell(&env, line);
-        assert_eq!((code, stderr.contains("panicked")), (0, false), "{line}: {stderr}");
+        assert_eq!(
+            (code, stderr.contains("panicked")),
+            (0, false),
+            "{line}: {stderr}"
+        );
     }
 }
 
@@ -124,16 +192,33 @@ fn closed_streams_do_not_upset_it() {
 fn no_escapes_go_into_a_pipe_unless_they_are_asked_for() {
     let env = TestEnv::new();
     with_failures(&env, 1);
-    for args in [vec!["failed", "list"], vec!["failed", "show", "1"], vec!["--help"], vec!["failed", "nonsense"]] {
+    for args in [
+        vec!["failed", "list"],
+        vec!["failed", "show", "1"],
+        vec!["--help"],
+        vec!["failed", "nonsense"],
+    ] {
         let outcome = env.hookfire(&args).run();
-        assert!(!outcome.stdout.contains(&0x1b) && !outcome.stderr.contains(&0x1b), "{outcome}");
+        assert!(
+            !outcome.stdout.contains(&0x1b) && !outcome.stderr.contains(&0x1b),
+            "{outcome}"
+        );
     }
-    let colored = env.hookfire(["failed", "list", "--color", "always"]).run().assert_code(0);
+    let colored = env
+        .hookfire(["failed", "list", "--color", "always"])
+        .run()
+        .assert_code(0);
     assert!(colored.stdout.contains(&0x1b), "{colored}");
     if needs("script", &["--version"]) {
         let terminal = || env.hookfire_on_terminal(&["failed", "list"]);
-        assert!(terminal().run().stdout.contains(&0x1b), "a terminal has colours");
-        assert!(!terminal().env("NO_COLOR", "1").run().stdout.contains(&0x1b), "unless NO_COLOR is set");
+        assert!(
+            terminal().run().stdout.contains(&0x1b),
+            "a terminal has colours"
+        );
+        assert!(
+            !terminal().env("NO_COLOR", "1").run().stdout.contains(&0x1b),
+            "unless NO_COLOR is set"
+        );
     }
 }
 
@@ -152,19 +237,42 @@ fn the_countdown_makes_way_for_what_is_said_next() {
         .env("NO_COLOR", "1")
         .run();
     let shown = outcome.stdout();
-    assert!(shown.contains("\r\u{1b}[Knext attempt in 60s (Ctrl-C stops)"), "{outcome}");
-    assert!(shown.contains("\r\u{1b}[K#1 interrupted, 1 attempt"), "{outcome}");
+    assert!(
+        shown.contains("\r\u{1b}[Knext attempt in 60s (Ctrl-C stops)"),
+        "{outcome}"
+    );
+    assert!(
+        shown.contains("\r\u{1b}[K#1 interrupted, 1 attempt"),
+        "{outcome}"
+    );
 }
 
 #[test]
 fn a_narrow_terminal_drops_columns_instead_of_shredding_them() {
     let env = TestEnv::new();
     with_failures(&env, 1);
-    let outcome = env.hookfire(["failed", "list"]).env("COLUMNS", "40").run().assert_code(0);
+    let outcome = env
+        .hookfire(["failed", "list"])
+        .env("COLUMNS", "40")
+        .run()
+        .assert_code(0);
     let header = outcome.stdout().lines().next().unwrap();
-    assert_eq!(header.split_whitespace().collect::<Vec<_>>(), ["ID", "EVENT", "LAST", "ERROR"], "{outcome}");
-    assert!(outcome.stdout().lines().all(|line| line.chars().count() <= 40), "{outcome}");
-    env.hookfire(["failed", "list"]).env("COLUMNS", "1").run().assert_code(0);
+    assert_eq!(
+        header.split_whitespace().collect::<Vec<_>>(),
+        ["ID", "EVENT", "LAST", "ERROR"],
+        "{outcome}"
+    );
+    assert!(
+        outcome
+            .stdout()
+            .lines()
+            .all(|line| line.chars().count() <= 40),
+        "{outcome}"
+    );
+    env.hookfire(["failed", "list"])
+        .env("COLUMNS", "1")
+        .run()
+        .assert_code(0);
 }
 
 #[test]
@@ -172,20 +280,68 @@ fn errors_are_one_json_object_where_json_was_asked_for() {
     let env = TestEnv::new();
     for (args, code, kind) in [
         (vec!["failed", "show", "9", "-o", "json"], 5, "not_found"),
-        (vec!["failed", "delete", "--all", "-o", "json", "--before", "never"], 2, "usage"),
-        (vec!["fire", "account", "created", "-o", "json", "--no-such-flag"], 2, "usage"),
-        (vec!["fire", "account", "created", "--output=ndjson", "--url", "ftp://x/"], 2, "usage"),
         (
-            vec!["fire", "account", "created", "-o", "json", "--url", "http://x/", "--secret", "a=@env:UNSET"],
+            vec![
+                "failed", "delete", "--all", "-o", "json", "--before", "never",
+            ],
+            2,
+            "usage",
+        ),
+        (
+            vec!["fire", "account", "created", "-o", "json", "--no-such-flag"],
+            2,
+            "usage",
+        ),
+        (
+            vec![
+                "fire",
+                "account",
+                "created",
+                "--output=ndjson",
+                "--url",
+                "ftp://x/",
+            ],
+            2,
+            "usage",
+        ),
+        (
+            vec![
+                "fire",
+                "account",
+                "created",
+                "-o",
+                "json",
+                "--url",
+                "http://x/",
+                "--secret",
+                "a=@env:UNSET",
+            ],
             1,
             "secret",
         ),
-        (vec!["failed", "list", "-o", "json", "--config", "/nonexistent", "--journal", "/dev/null"], 6, "journal"),
+        (
+            vec![
+                "failed",
+                "list",
+                "-o",
+                "json",
+                "--config",
+                "/nonexistent",
+                "--journal",
+                "/dev/null",
+            ],
+            6,
+            "journal",
+        ),
     ] {
         let outcome = env.hookfire(&args).run().assert_code(code);
-        let error: Value = serde_json::from_str(outcome.stderr()).unwrap_or_else(|e| panic!("{e}: {outcome}"));
+        let error: Value =
+            serde_json::from_str(outcome.stderr()).unwrap_or_else(|e| panic!("{e}: {outcome}"));
         assert_eq!(error["error"]["kind"], kind, "{outcome}");
-        assert!(error["error"]["message"].is_string() && error["error"]["hints"].is_array(), "{outcome}");
+        assert!(
+            error["error"]["message"].is_string() && error["error"]["hints"].is_array(),
+            "{outcome}"
+        );
         assert_eq!(outcome.stdout(), "");
     }
 }
@@ -193,22 +349,35 @@ fn errors_are_one_json_object_where_json_was_asked_for() {
 #[test]
 fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
     let env = TestEnv::new();
-    let outcome =
-        env.hookfire(["fire", "account", "created", "--url", "http://127.0.0.1:9/", "--object", "none.xml"]).run();
+    let outcome = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--url",
+            "http://127.0.0.1:9/",
+            "--object",
+            "none.xml",
+        ])
+        .run();
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: cannot read `none.xml`
     caused by: No such file or directory (os error 2)
     [exit code: 1]
     ");
-    let outcome = env.hookfire(["fire", "account", "created", "--url", "localhost:8080/x"]).run();
+    let outcome = env
+        .hookfire(["fire", "account", "created", "--url", "localhost:8080/x"])
+        .run();
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: `localhost:8080/x` has no `http://` or `https://` in front
     hint: write `http://localhost:8080/x` or `https://localhost:8080/x`
     [exit code: 2]
     ");
-    let outcome = env.hookfire(["failed", "delete", "--all", "--journal", "/dev/null"]).run();
+    let outcome = env
+        .hookfire(["failed", "delete", "--all", "--journal", "/dev/null"])
+        .run();
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: `/dev/null` is not a hookfire journal: it is not a regular file
@@ -221,9 +390,18 @@ fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
 fn help_and_version_go_to_stdout_and_an_empty_command_line_asks_for_one() {
     let env = TestEnv::new();
     let help = env.hookfire(["--help"]).run().assert_code(0);
-    assert!(help.stdout().contains("Exit codes:") && help.stdout().contains("130"), "{help}");
+    assert!(
+        help.stdout().contains("Exit codes:") && help.stdout().contains("130"),
+        "{help}"
+    );
     let version = env.hookfire(["--version"]).run().assert_code(0);
-    assert_eq!(version.stdout(), format!("hookfire {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version.stdout(),
+        format!("hookfire {}\n", env!("CARGO_PKG_VERSION"))
+    );
     let none = env.hookfire::<&str>([]).run().assert_code(2);
-    assert!(none.stdout().is_empty() && none.stderr().contains("Usage: hookfire"), "{none}");
+    assert!(
+        none.stdout().is_empty() && none.stderr().contains("Usage: hookfire"),
+        "{none}"
+    );
 }

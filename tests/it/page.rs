@@ -12,21 +12,39 @@ fn open(browser: &Browser, listener: &Listener, place: &str) {
 }
 
 fn rows(browser: &Browser, list: &str) -> Vec<String> {
-    let script = format!("return [...document.querySelectorAll('{list} [role=option]')].map(row => row.innerText)");
-    browser.script(&script).as_array().unwrap().iter().map(|row| row.as_str().unwrap().to_owned()).collect()
+    let script = format!(
+        "return [...document.querySelectorAll('{list} [role=option]')].map(row => row.innerText)"
+    );
+    browser
+        .script(&script)
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row.as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn wait_for_rows(browser: &Browser, count: usize) {
-    browser.wait_for(&format!("document.querySelectorAll('#list [role=option]').length === {count}"));
+    browser.wait_for(&format!(
+        "document.querySelectorAll('#list [role=option]').length === {count}"
+    ));
 }
 
 fn focused(browser: &Browser) -> String {
-    browser.script("return document.activeElement.id || document.activeElement.tagName").as_str().unwrap().to_owned()
+    browser
+        .script("return document.activeElement.id || document.activeElement.tagName")
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Lets the page use the clipboard unasked, and gives what is on it.
 fn clipboard(browser: &Browser) -> String {
-    browser.wait_for("navigator.clipboard.readText()").as_str().unwrap().to_owned()
+    browser
+        .wait_for("navigator.clipboard.readText()")
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn allow_clipboard(browser: &Browser, listener: &Listener) {
@@ -39,27 +57,64 @@ fn allow_clipboard(browser: &Browser, listener: &Listener) {
 fn a_capture_appears_without_reload() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     open(&browser, &listener, "");
     browser.wait_for_text("#detail", "Waiting for the first request");
-    let hint = format!("hookfire fire application created --url {}/", listener.url());
-    assert!(browser.text("#detail").contains(&hint), "{}", browser.text("#detail"));
+    let hint = format!(
+        "hookfire fire application created --url {}/",
+        listener.url()
+    );
+    assert!(
+        browser.text("#detail").contains(&hint),
+        "{}",
+        browser.text("#detail")
+    );
     browser.script("window.notReloaded = true");
 
-    env.hookfire(["fire", "application", "created", "--url", &format!("{}/hook", listener.url())]).run().assert_code(0);
+    env.hookfire([
+        "fire",
+        "application",
+        "created",
+        "--url",
+        &format!("{}/hook", listener.url()),
+    ])
+    .run()
+    .assert_code(0);
     wait_for_rows(&browser, 1);
-    assert!(rows(&browser, "#list")[0].contains("application.created"), "{:?}", rows(&browser, "#list"));
+    assert!(
+        rows(&browser, "#list")[0].contains("application.created"),
+        "{:?}",
+        rows(&browser, "#list")
+    );
     browser.wait_for_text("#detail h2", "application.created");
-    assert!(browser.text("#detail").contains("\n  <type>application</type>\n"), "{}", browser.text("#detail"));
+    assert!(
+        browser
+            .text("#detail")
+            .contains("\n  <type>application</type>\n"),
+        "{}",
+        browser.text("#detail")
+    );
     listener
         .send(b"PUT /second HTTP/1.1\r\nHost: h\r\nX-Odd: 1\r\nx-odd: 2\r\nContent-Length: 13\r\n\r\n{\"n\":1.00e+1}");
     wait_for_rows(&browser, 2);
     browser.click("#list [role=option]");
     browser.wait_for_text("#detail h2", "PUT /second");
     let shown = browser.text("#detail");
-    let headers: Vec<&str> = shown.lines().filter(|line| line.eq_ignore_ascii_case("x-odd")).collect();
-    assert_eq!(headers, ["X-Odd", "x-odd"], "in order, in their own case:\n{shown}");
-    assert!(shown.contains("\"n\": 1.00e+1"), "a number keeps its spelling:\n{shown}");
+    let headers: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.eq_ignore_ascii_case("x-odd"))
+        .collect();
+    assert_eq!(
+        headers,
+        ["X-Odd", "x-odd"],
+        "in order, in their own case:\n{shown}"
+    );
+    assert!(
+        shown.contains("\"n\": 1.00e+1"),
+        "a number keeps its spelling:\n{shown}"
+    );
     assert_eq!(browser.script("return window.notReloaded"), true);
     browser.wait_for("document.querySelector('#captures-count').innerText === '2'");
 }
@@ -68,26 +123,36 @@ fn a_capture_appears_without_reload() {
 fn the_address_of_a_bin_with_inspect_shows_that_bin() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
-    let made = listener.send(b"POST /api/v1/bins HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let made = listener
+        .send(b"POST /api/v1/bins HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
     let bin = made.json();
     let name = bin["name"].as_str().unwrap();
     browser.open(&format!("{}/{name}?inspect", listener.url()));
-    browser.wait_for_text("#detail", &format!("curl -d 'hello' {}/{name}", listener.url()));
+    browser.wait_for_text(
+        "#detail",
+        &format!("curl -d 'hello' {}/{name}", listener.url()),
+    );
     browser.wait_for_text("#live", "Live");
     for path in ["elsewhere".to_owned(), format!("{name}/hook")] {
         listener.send(format!("POST /{path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
     }
     browser.wait_for_text("#detail h2", &format!("POST /{name}/hook"));
     assert_eq!(rows(&browser, "#list").len(), 1);
-    browser.wait_for("[...document.querySelector('#bin').options].some(option => option.text === 'inbox (1)')");
+    browser.wait_for(
+        "[...document.querySelector('#bin').options].some(option => option.text === 'inbox (1)')",
+    );
 }
 
 #[test]
 fn the_list_is_walked_and_filtered_by_keyboard() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     for path in ["/one", "/two", "/three"] {
         listener.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
     }
@@ -100,8 +165,12 @@ fn the_list_is_walked_and_filtered_by_keyboard() {
     browser.wait_for_text("#detail h2", "POST /one");
     browser.keys(UP);
     browser.wait_for_text("#detail h2", "POST /two");
-    let active = "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))";
-    assert_eq!(browser.script(&format!("return {active}.getAttribute('aria-selected')")), "true");
+    let active =
+        "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))";
+    assert_eq!(
+        browser.script(&format!("return {active}.getAttribute('aria-selected')")),
+        "true"
+    );
 
     browser.keys("/");
     assert_eq!(focused(&browser), "filter");
@@ -126,7 +195,9 @@ fn the_list_is_walked_and_filtered_by_keyboard() {
 fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--require-secret", "token=canary"]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     let body = "{\"a\": \"it's <b>\"}";
     let head = "POST /a%20b?token=canary&x=1 HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/json\r\nX-Odd: a  b";
     let head = head.replace("HOST", listener.url().trim_start_matches("http://"));
@@ -134,7 +205,13 @@ fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
     open(&browser, &listener, "");
     allow_clipboard(&browser, &listener);
     browser.wait_for_text("#detail h2", "POST /a%20b");
-    assert!(!browser.script("return document.documentElement.outerHTML").as_str().unwrap().contains("canary"));
+    assert!(
+        !browser
+            .script("return document.documentElement.outerHTML")
+            .as_str()
+            .unwrap()
+            .contains("canary")
+    );
     browser.click("#copy-curl");
     browser.wait_for_text("#toast", "Copied as curl, secret values left out");
     assert!(!clipboard(&browser).contains("canary"));
@@ -144,9 +221,15 @@ fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
     browser.click("#copy-curl");
     browser.wait_for("document.querySelector('#toast').innerText === 'Copied as curl'");
     let command = clipboard(&browser);
-    assert!(command.starts_with("curl ") && command.contains("canary"), "{command}");
+    assert!(
+        command.starts_with("curl ") && command.contains("canary"),
+        "{command}"
+    );
     if needs("curl", &["--version"]) {
-        let ran = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        let ran = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .output()
+            .unwrap();
         assert!(ran.status.success(), "{command}");
         wait_for_rows(&browser, 2);
         let both = listener.inbox();
@@ -161,7 +244,9 @@ fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
 fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     for path in ["/one", "/two", "/three"] {
         listener.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
     }
@@ -189,7 +274,9 @@ fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
 fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
     let env = TestEnv::new();
     let [listener, other] = [(); 2].map(|()| Listener::start(&env, &[]));
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     // It asks once for the one that is gone.
     let browser = browser.lenient();
     open(&browser, &listener, "");
@@ -199,7 +286,9 @@ fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
     wait_for_rows(&browser, 2);
     browser.click("#list [role=option]");
     browser.wait_for_text("#detail h2", "GET /others");
-    env.hookfire(["captured", "delete", "1", "2"]).run().assert_code(0);
+    env.hookfire(["captured", "delete", "1", "2"])
+        .run()
+        .assert_code(0);
     wait_for_rows(&browser, 0);
     browser.wait_for_text("#detail", "there is no capture #2");
 }
@@ -208,7 +297,9 @@ fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
 fn after_a_restart_at_the_same_address_the_page_can_still_act() {
     let env = TestEnv::new();
     let listener = Listener::start_to_be_followed(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     let browser = browser.lenient();
     listener.get("/one");
     open(&browser, &listener, "");
@@ -216,12 +307,17 @@ fn after_a_restart_at_the_same_address_the_page_can_still_act() {
     browser.script("window.ofTheFirst = true");
     let port = listener.port().to_string();
     listener.stop();
-    let mut again = env.hookfire(["listen", "--port", &port, "-o", "ndjson"]).spawn();
+    let mut again = env
+        .hookfire(["listen", "--port", &port, "-o", "ndjson"])
+        .spawn();
     again.wait_for_stdout_line("\"ready\"");
     // Asked again and again from here: what waits in the page ends with it.
     let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while browser.script("return window.ofTheFirst === undefined") != true {
-        assert!(std::time::Instant::now() < limit, "the page is still the first listener's");
+        assert!(
+            std::time::Instant::now() < limit,
+            "the page is still the first listener's"
+        );
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     browser.wait_for_text("#live", "Live");
@@ -229,7 +325,10 @@ fn after_a_restart_at_the_same_address_the_page_can_still_act() {
     browser.click("#delete");
     browser.click("#confirm");
     wait_for_rows(&browser, 0);
-    let list = env.hookfire(["captured", "list", "-o", "ndjson"]).run().assert_code(0);
+    let list = env
+        .hookfire(["captured", "list", "-o", "ndjson"])
+        .run()
+        .assert_code(0);
     assert!(list.ndjson().is_empty(), "{list}");
     again.terminate();
     again.wait().assert_code(0);
@@ -238,36 +337,75 @@ fn after_a_restart_at_the_same_address_the_page_can_still_act() {
 #[test]
 fn a_failed_delivery_is_retried_from_the_page() {
     let env = TestEnv::new();
-    let endpoint = Server::script(vec![respond(503).body("<b>down</b>").times(2), respond(200)]);
+    let endpoint = Server::script(vec![
+        respond(503).body("<b>down</b>").times(2),
+        respond(200),
+    ]);
     for action in ["created", "updated"] {
-        let args = ["fire", "user", action, "--no-retry", "--url", &endpoint.url()];
+        let args = [
+            "fire",
+            "user",
+            action,
+            "--no-retry",
+            "--url",
+            &endpoint.url(),
+        ];
         env.hookfire(args).run().assert_code(3);
     }
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     open(&browser, &listener, "#/deliveries");
     browser.wait_for_text("#delivery h2", "user.updated");
     assert_eq!(rows(&browser, "#delivery-list").len(), 2);
     let timeline = browser.text("#delivery .timeline");
     assert!(timeline.contains("503 Service Unavailable"), "{timeline}");
-    let chart = browser.script("return document.querySelector('#chart svg').getAttribute('aria-label')");
-    assert_eq!(chart, "Deliveries accepted in the last 24 hours: 0 delivered, 2 failed, 0 pending");
+    let chart =
+        browser.script("return document.querySelector('#chart svg').getAttribute('aria-label')");
+    assert_eq!(
+        chart,
+        "Deliveries accepted in the last 24 hours: 0 delivered, 2 failed, 0 pending"
+    );
     browser.click("#retry");
     browser.wait_for_text("#delivery h2", "delivered");
     browser.wait_for("document.querySelectorAll('#delivery-list [role=option]').length === 1");
     assert_eq!(browser.text("#failed-count"), "1");
-    let ids: Vec<String> =
-        endpoint.requests().iter().map(|request| request.header("webhook-id").unwrap().to_owned()).collect();
-    assert!(ids.len() == 3 && ids[1] == ids[2] && ids[0] != ids[1], "{ids:?}");
-    let left = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!(left.as_array().unwrap().iter().map(|delivery| &delivery["id"]).collect::<Vec<_>>(), [1]);
+    let ids: Vec<String> = endpoint
+        .requests()
+        .iter()
+        .map(|request| request.header("webhook-id").unwrap().to_owned())
+        .collect();
+    assert!(
+        ids.len() == 3 && ids[1] == ids[2] && ids[0] != ids[1],
+        "{ids:?}"
+    );
+    let left = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        left.as_array()
+            .unwrap()
+            .iter()
+            .map(|delivery| &delivery["id"])
+            .collect::<Vec<_>>(),
+        [1]
+    );
 
     browser.click("#delivery-list [role=option]");
     browser.wait_for_text("#delivery h2", "failed");
     browser.click("#delete-delivery");
     browser.click("#confirm");
     browser.wait_for_text("#delivery", "The failed list is empty");
-    assert_eq!(env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json(), Value::Array(vec![]));
+    assert_eq!(
+        env.hookfire(["failed", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json(),
+        Value::Array(vec![])
+    );
 }
 
 #[test]
@@ -275,10 +413,21 @@ fn all_that_failed_is_retried_in_one_go_when_confirmed() {
     let env = TestEnv::new();
     let endpoint = Server::script(vec![respond(503).times(12), respond(200).times(12)]);
     for _ in 0..12 {
-        env.hookfire(["fire", "user", "created", "--no-retry", "--url", &endpoint.url()]).run().assert_code(3);
+        env.hookfire([
+            "fire",
+            "user",
+            "created",
+            "--no-retry",
+            "--url",
+            &endpoint.url(),
+        ])
+        .run()
+        .assert_code(3);
     }
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     open(&browser, &listener, "#/deliveries");
     browser.wait_for_text("#delivery-foot", "12 deliveries");
     browser.click("#retry-all");
@@ -291,9 +440,15 @@ fn all_that_failed_is_retried_in_one_go_when_confirmed() {
 #[test]
 fn a_capture_is_sent_again_to_where_the_user_says() {
     let env = TestEnv::new();
-    let endpoint = Server::script(vec![respond(200).body("thanks"), respond(404).body("<h1>no</h1>"), respond(204)]);
+    let endpoint = Server::script(vec![
+        respond(200).body("thanks"),
+        respond(404).body("<h1>no</h1>"),
+        respond(204),
+    ]);
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     listener
         .send(b"PUT /hook?a=1 HTTP/1.1\r\nHost: h\r\nAuthorization: canary\r\nX-A: 1\r\nContent-Length: 4\r\n\r\nbody");
     open(&browser, &listener, "");
@@ -308,7 +463,11 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     browser.keys(&endpoint.url());
     browser.keys(ENTER);
     browser.wait_for_text("#dialog .result", "--send-credentials");
-    assert_eq!(endpoint.requests().len(), 0, "credentials are for the host that they came for");
+    assert_eq!(
+        endpoint.requests().len(),
+        0,
+        "credentials are for the host that they came for"
+    );
     assert_eq!(kept(), Value::Null, "what was refused is not remembered");
     browser.click("#send-credentials");
     browser.click("#dialog [type=submit]");
@@ -323,7 +482,11 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     assert_eq!(kept(), endpoint.url(), "neither path nor query");
     let sent = endpoint.requests();
     assert_eq!(
-        (sent[0].method.as_str(), sent[0].target.as_str(), &sent[0].body[..]),
+        (
+            sent[0].method.as_str(),
+            sent[0].target.as_str(),
+            &sent[0].body[..]
+        ),
         ("PUT", "/hook?a=1", &b"body"[..])
     );
     assert_eq!(sent[0].header("authorization"), Some("canary"));
@@ -335,7 +498,9 @@ fn an_answer_that_comes_later_is_shown_where_one_looks() {
     let upstream = Server::script(vec![respond(201).held()]);
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     open(&browser, &listener, "");
     std::thread::scope(|scope| {
         scope.spawn(|| listener.get("/slow"));
@@ -349,12 +514,15 @@ fn an_answer_that_comes_later_is_shown_where_one_looks() {
 fn of_a_large_body_the_beginning_is_shown_and_the_rest_is_a_link_away() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     listener.post("/", &format!("[{}1]", "1,".repeat(300_000)));
     open(&browser, &listener, "");
     browser.wait_for_text("#detail", "the beginning of a large body");
-    let size =
-        browser.wait_for("fetch(document.querySelector('#whole-body').href).then(a => a.text()).then(t => t.length)");
+    let size = browser.wait_for(
+        "fetch(document.querySelector('#whole-body').href).then(a => a.text()).then(t => t.length)",
+    );
     assert_eq!(size, 600_003);
     listener.post("/", "[1]");
     browser.wait_for("document.querySelectorAll('#list [role=option]').length === 2");

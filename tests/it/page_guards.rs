@@ -10,16 +10,24 @@ const IMAGE: &str = "<img src=x onerror=window.hacked=1>";
 const LINK: &str = "javascript:window.hacked=1";
 
 fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
-    format!("POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Waits for each of the captures in turn, shows it in every way there is, and gives all that was seen.
 fn look_at_all(browser: &Browser, count: usize) -> String {
-    browser.wait_for(&format!("document.querySelectorAll('#list [role=option]').length === {count}"));
+    browser.wait_for(&format!(
+        "document.querySelectorAll('#list [role=option]').length === {count}"
+    ));
     let mut seen = browser.text("#list");
     for id in 1..=count {
         browser.click(&format!("#list-{id}"));
-        browser.wait_for(&format!("document.querySelector('#detail').dataset.about === 'capture {id}'"));
+        browser.wait_for(&format!(
+            "document.querySelector('#detail').dataset.about === 'capture {id}'"
+        ));
         for view in ["last-child", "first-child"] {
             seen += &browser.text("#detail");
             browser.click(&format!("#detail .part:last-child .segments button:{view}"));
@@ -37,17 +45,30 @@ fn what_is_hostile_stays_text() {
         "<event><type>{encoded}</type><action>&lt;script&gt;</action><object><a b='{encoded}'>{encoded}</a></object></event>"
     );
     env.write_file("event.xml", &event);
-    let args = ["fire", "--event", "event.xml", "--no-retry", "--url", &endpoint.url()];
+    let args = [
+        "fire",
+        "--event",
+        "event.xml",
+        "--no-retry",
+        "--url",
+        &endpoint.url(),
+    ];
     env.hookfire(args).run().assert_code(3);
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     listener.send(post(
         &format!("/{SCRIPT}?{IMAGE}={LINK}"),
         &format!("X-A: {SCRIPT}\r\nContent-Type: {IMAGE}\r\n"),
         IMAGE,
     ));
     listener.send(post("/xml", "", &event));
-    listener.send(post("/json", "Content-Type: application/json\r\n", &format!("{{\"{IMAGE}\":\"{SCRIPT}\\u0000\"}}")));
+    listener.send(post(
+        "/json",
+        "Content-Type: application/json\r\n",
+        &format!("{{\"{IMAGE}\":\"{SCRIPT}\\u0000\"}}"),
+    ));
     listener.send(format!("{IMAGE} {SCRIPT}\r\n{LINK}\r\n\r\n").as_bytes());
     listener.send(post("/bidi", "", "good\u{202e}txt.exe\u{0}\u{1b}[2J"));
     browser.open(&format!("{}/_hookfire/", listener.url()));
@@ -59,8 +80,7 @@ fn what_is_hostile_stays_text() {
     browser.wait_for_text("#delivery .timeline", "500");
     browser.click("#delivery summary");
     browser.wait_for_text("#delivery", SCRIPT);
-    let strangers =
-        "document.querySelectorAll('main script, main img, main a, main iframe, [onerror], [style]').length";
+    let strangers = "document.querySelectorAll('main script, main img, main a, main iframe, [onerror], [style]').length";
     assert_eq!(browser.script(&format!("return {strangers}")), 0);
     assert_eq!(browser.script("return typeof window.hacked"), "undefined");
 }
@@ -70,12 +90,18 @@ fn nothing_scrolls_sideways_on_a_phone() {
     let env = TestEnv::new();
     let long = "x".repeat(700);
     let endpoint = Server::script(vec![respond(500).body(long.as_str())]);
-    let event = format!("<event><type>t{long}</type><action>a</action><object><a>{long}</a></object></event>");
+    let event = format!(
+        "<event><type>t{long}</type><action>a</action><object><a>{long}</a></object></event>"
+    );
     env.write_file("event.xml", &event);
     let url = format!("{}/{long}", endpoint.url());
-    env.hookfire(["fire", "--event", "event.xml", "--no-retry", "--url", &url]).run().assert_code(3);
+    env.hookfire(["fire", "--event", "event.xml", "--no-retry", "--url", &url])
+        .run()
+        .assert_code(3);
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     browser.size(390, 844);
     browser.open(&format!("{}/_hookfire/", listener.url()));
     browser.wait_for_text("#detail", "Waiting for the first request");
@@ -89,13 +115,19 @@ fn nothing_scrolls_sideways_on_a_phone() {
         assert_eq!(cut, serde_json::json!([]), "{what} is cut off");
     };
     fits("the empty page");
-    listener.send(post(&format!("/{long}?{long}={long}"), &format!("X-{long}: {long}\r\n"), &event));
+    listener.send(post(
+        &format!("/{long}?{long}={long}"),
+        &format!("X-{long}: {long}\r\n"),
+        &event,
+    ));
     listener.send(post("/text", "", &long));
     browser.wait_for("document.querySelectorAll('#list [role=option]').length === 2");
     fits("the list");
     for id in [1, 2] {
         browser.click(&format!("#list-{id}"));
-        browser.wait_for(&format!("document.querySelector('#detail').dataset.about === 'capture {id}'"));
+        browser.wait_for(&format!(
+            "document.querySelector('#detail').dataset.about === 'capture {id}'"
+        ));
         fits("a capture");
         browser.click("#detail .part:last-child .segments button:last-child");
         fits("its raw form");
@@ -120,12 +152,15 @@ fn nothing_scrolls_sideways_on_a_phone() {
 fn ten_thousand_captures_are_a_page_at_a_time() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     // On many connections, which share commits.
     let flood = |path: &str, count: usize| {
         std::thread::scope(|scope| {
             for _ in 0..16 {
-                let requests = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(count / 16);
+                let requests =
+                    format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n").repeat(count / 16);
                 scope.spawn(|| listener.pipeline(requests.into_bytes(), count / 16));
             }
         });
@@ -159,10 +194,16 @@ fn ten_thousand_captures_are_a_page_at_a_time() {
 fn another_site_cannot_change_anything() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
-    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
+    let Some(browser) = Browser::start().map(Browser::lenient) else {
+        return;
+    };
     listener.send(post("/kept", "", "x"));
-    let site =
-        Server::script(vec![respond(200).header("Content-Type", "text/html").body("<p>another site</p>")]).lenient();
+    let site = Server::script(vec![
+        respond(200)
+            .header("Content-Type", "text/html")
+            .body("<p>another site</p>"),
+    ])
+    .lenient();
     // Another port of the same machine is another origin, and `localhost` another site.
     let elsewhere = site.url().replace("127.0.0.1", "localhost");
     browser.open(&elsewhere);
@@ -175,14 +216,20 @@ fn another_site_cannot_change_anything() {
         ("GET", "captures/1", "cors"),
     ] {
         let tried = format!("fetch('{api}/{path}', {{ method: '{method}', mode: '{mode}' }})");
-        let readable =
-            format!("{tried}.then(answer => answer.type === 'opaque' ? 'unreadable' : 'read', () => 'unreadable')");
+        let readable = format!(
+            "{tried}.then(answer => answer.type === 'opaque' ? 'unreadable' : 'read', () => 'unreadable')"
+        );
         assert_eq!(browser.wait_for(&readable), "unreadable", "{method} {path}");
     }
-    assert_eq!(listener.inbox().len(), 1, "nothing was deleted, and nothing of it was caught");
+    assert_eq!(
+        listener.inbox().len(),
+        1,
+        "nothing was deleted, and nothing of it was caught"
+    );
     for method in ["DELETE", "POST"] {
-        let request =
-            format!("{method} /_hookfire/api/captures/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n");
+        let request = format!(
+            "{method} /_hookfire/api/captures/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+        );
         let answer = listener.send(request.as_bytes());
         assert!(answer.status == 403, "without the page's token: {answer:?}");
     }
@@ -212,20 +259,37 @@ fn a_page_that_is_forwarded_cannot_use_the_page_it_shares_an_address_with() {
           document.body.append(frame);
         })();
         </script>";
-    let upstream =
-        Server::script(vec![respond(200).header("Content-Type", "text/html; charset=utf-8").body(steal)]).lenient();
+    let upstream = Server::script(vec![
+        respond(200)
+            .header("Content-Type", "text/html; charset=utf-8")
+            .body(steal),
+    ])
+    .lenient();
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);
-    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
+    let Some(browser) = Browser::start().map(Browser::lenient) else {
+        return;
+    };
     browser.open(&format!("{}/app", listener.url()));
     browser.wait_for("document.title === 'done'");
     let seen = browser.script("return window.seen");
-    let seen: Vec<&str> = seen.as_array().unwrap().iter().filter_map(|said| said.as_str()).collect();
+    let seen: Vec<&str> = seen
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|said| said.as_str())
+        .collect();
     assert_eq!(seen.len(), 7, "{seen:?}");
     for said in &seen {
         assert!(said.ends_with(":refused"), "{seen:?}");
     }
-    assert!(listener.inbox().iter().any(|capture| capture["path"] == "/app"), "nothing was deleted");
+    assert!(
+        listener
+            .inbox()
+            .iter()
+            .any(|capture| capture["path"] == "/app"),
+        "nothing was deleted"
+    );
     // To look at it oneself is as ever.
     browser.open(&format!("{}/_hookfire/", listener.url()));
     browser.wait_for_text("#live", "Live");
@@ -235,14 +299,22 @@ fn a_page_that_is_forwarded_cannot_use_the_page_it_shares_an_address_with() {
 fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_address() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     listener.send(post("/kept", "", "x"));
-    let page = listener.ready()["page"].as_str().expect("the ready line has the page").replace("0.0.0.0", "127.0.0.1");
+    let page = listener.ready()["page"]
+        .as_str()
+        .expect("the ready line has the page")
+        .replace("0.0.0.0", "127.0.0.1");
     browser.open(&page);
     browser.wait_for_text("#live", "Live");
     browser.wait_for_text("#detail h2", "POST /kept");
     let address = browser.script("return location.href");
-    assert!(page.contains("token=") && !address.as_str().unwrap().contains("token="), "{address}");
+    assert!(
+        page.contains("token=") && !address.as_str().unwrap().contains("token="),
+        "{address}"
+    );
     browser.script("location.reload()");
     browser.wait_for_text("#detail h2", "POST /kept");
     assert_eq!(listener.get("/_hookfire/api/captures").status, 401);
@@ -253,13 +325,24 @@ fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_a
 fn after_a_restart_the_page_of_an_exposed_listener_asks_for_the_new_token() {
     let env = TestEnv::new();
     let listener = Listener::start_to_be_followed(&env, &["0.0.0.0", "--expose"]);
-    let Some(browser) = Browser::start().map(Browser::lenient) else { return };
-    let page = |ready: &Value| ready["page"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    let Some(browser) = Browser::start().map(Browser::lenient) else {
+        return;
+    };
+    let page = |ready: &Value| {
+        ready["page"]
+            .as_str()
+            .unwrap()
+            .replace("0.0.0.0", "127.0.0.1")
+    };
     browser.open(&page(listener.ready()));
     browser.wait_for_text("#live", "Live");
     let port = listener.port().to_string();
     listener.stop();
-    let mut again = env.hookfire(["listen", "0.0.0.0", "--expose", "--port", &port, "-o", "ndjson"]).spawn();
+    let mut again = env
+        .hookfire([
+            "listen", "0.0.0.0", "--expose", "--port", &port, "-o", "ndjson",
+        ])
+        .spawn();
     let ready: Value = serde_json::from_str(&again.wait_for_stdout_line("\"ready\"")).unwrap();
     browser.wait_for_text("#asking", "asks for its token");
     browser.wait_for_text("#live", "Waiting for the token");
@@ -272,7 +355,8 @@ fn after_a_restart_the_page_of_an_exposed_listener_asks_for_the_new_token() {
     browser.keys(page(&ready).split_once("token=").unwrap().1);
     browser.keys(ENTER);
     browser.wait_for_text("#live", "Live");
-    browser.wait_for("document.querySelector('#asking').hidden && !location.href.includes('token=')");
+    browser
+        .wait_for("document.querySelector('#asking').hidden && !location.href.includes('token=')");
     again.terminate();
     again.wait().assert_code(0);
 }

@@ -12,15 +12,22 @@ use serde_json::Value;
 use crate::support::{Outcome, Server, TestEnv, needs, repeat, respond};
 
 fn fire(env: &TestEnv, journal: &Path, url: &str) -> Outcome {
-    env.hookfire(["fire", "account", "created", "--no-retry", "--url", url]).env("HOOKFIRE_JOURNAL", journal).run()
+    env.hookfire(["fire", "account", "created", "--no-retry", "--url", url])
+        .env("HOOKFIRE_JOURNAL", journal)
+        .run()
 }
 
 /// Everything of a folder: names, and what the files hold.
 fn contents(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry"));
     let named = entries.map(|entry| {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        (entry.file_name().to_string_lossy().into_owned(), is_file.then(|| fs::read(entry.path()).expect("a file")))
+        (
+            entry.file_name().to_string_lossy().into_owned(),
+            is_file.then(|| fs::read(entry.path()).expect("a file")),
+        )
     });
     let mut contents: Vec<_> = named.collect();
     contents.sort();
@@ -32,7 +39,13 @@ fn nothing_is_sent_for_a_journal_that_is_something_else() {
     let (env, server) = (TestEnv::new(), Server::script(vec![]));
     let place = |name: &str| env.work_dir().join(name);
     fs::create_dir(place("folder")).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(place("pipe")).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(place("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
     let _listening = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
     symlink(place("nowhere"), place("dangling")).unwrap();
     symlink(place("circle"), place("circle")).unwrap();
@@ -54,7 +67,10 @@ fn nothing_is_sent_for_a_journal_that_is_something_else() {
         ("text/journal.db", "text"),
     ] {
         let outcome = fire(&env, &place(name), &server.url()).assert_code(6);
-        assert!(outcome.stderr().contains(word) && outcome.stderr().contains("hint: "), "{name}: {outcome}");
+        assert!(
+            outcome.stderr().contains(word) && outcome.stderr().contains("hint: "),
+            "{name}: {outcome}"
+        );
     }
     assert_eq!(contents(&env.work_dir()), before);
     assert_eq!(server.connections(), 0);
@@ -64,13 +80,20 @@ fn nothing_is_sent_for_a_journal_that_is_something_else() {
 fn without_a_home_the_users_own_is_taken_or_the_journal_must_be_named() {
     let env = TestEnv::new();
     let without = |program: &str, args: &[&str]| {
-        let run = env.program(program).args(args).env_remove("HOME").env_remove("XDG_STATE_HOME");
+        let run = env
+            .program(program)
+            .args(args)
+            .env_remove("HOME")
+            .env_remove("XDG_STATE_HOME");
         run.env_remove("XDG_CONFIG_HOME").run()
     };
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
     let path = without(hookfire, &["journal", "path"]);
     let path = path.assert_code(0).stdout().trim_end().to_owned();
-    assert!(path.starts_with('/') && path.ends_with("/.local/state/hookfire/journal.db"), "{path}");
+    assert!(
+        path.starts_with('/') && path.ends_with("/.local/state/hookfire/journal.db"),
+        "{path}"
+    );
 
     // Somebody whom the user database does not know.
     const NOBODY: &[&str] = &["--reuid=54321", "--regid=54321", "--clear-groups"];
@@ -78,10 +101,20 @@ fn without_a_home_the_users_own_is_taken_or_the_journal_must_be_named() {
         return;
     }
     let server = Server::script(vec![]);
-    let fire = [hookfire, "fire", "account", "created", "--url", &server.url()];
+    let fire = [
+        hookfire,
+        "fire",
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+    ];
     let outcome = without("setpriv", &[NOBODY, &fire].concat());
     assert!(outcome.code.is_some_and(|code| code != 0), "{outcome}");
-    for words in ["no home folder is known", "`--journal FILE` or `HOOKFIRE_JOURNAL`"] {
+    for words in [
+        "no home folder is known",
+        "`--journal FILE` or `HOOKFIRE_JOURNAL`",
+    ] {
         assert!(outcome.stderr().contains(words), "{outcome}");
     }
     assert_eq!(server.connections(), 0);
@@ -98,15 +131,23 @@ fn nothing_is_sent_where_the_journal_cannot_be_written() {
         return;
     }
     let run = |args: &[&str], journal: &Path| {
-        let run = if root { env.program("setpriv").args(NOBODY).arg(hookfire) } else { env.program(hookfire) };
+        let run = if root {
+            env.program("setpriv").args(NOBODY).arg(hookfire)
+        } else {
+            env.program(hookfire)
+        };
         run.args(args).env("HOOKFIRE_JOURNAL", journal).run()
     };
     let url = server.url();
     let fire_args = ["fire", "account", "created", "--no-retry", "--url", &url];
-    let (empty, used) = (env.work_dir().join("empty"), env.work_dir().join("used/journal.db"));
+    let (empty, used) = (
+        env.work_dir().join("empty"),
+        env.work_dir().join("used/journal.db"),
+    );
     fs::create_dir(&empty).unwrap();
     fire(&env, &used, &url).assert_code(0);
-    let private = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let private =
+        |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     private(env.root(), 0o755);
     private(&env.work_dir(), 0o755);
     private(&empty, 0o555);
@@ -116,19 +157,27 @@ fn nothing_is_sent_where_the_journal_cannot_be_written() {
     }
     for mode in [0o555, 0o000] {
         private(folder, mode);
-        for journal in [&empty.join("journal.db"), &empty.join("a/b/journal.db"), &used] {
+        for journal in [
+            &empty.join("journal.db"),
+            &empty.join("a/b/journal.db"),
+            &used,
+        ] {
             let outcome = run(&fire_args, journal).assert_code(6);
             let said = outcome.stderr();
-            assert!(said.contains("ermission denied") && said.contains("`/"), "{outcome}");
+            assert!(
+                said.contains("ermission denied") && said.contains("`/"),
+                "{outcome}"
+            );
         }
     }
     private(folder, 0o755);
     assert_eq!((contents(&empty), server.connections()), (vec![], 1));
-    fire(&env, &used, &format!("http://127.0.0.1:{}", crate::support::closed_port())).assert_code(if root {
-        4
-    } else {
-        6
-    });
+    fire(
+        &env,
+        &used,
+        &format!("http://127.0.0.1:{}", crate::support::closed_port()),
+    )
+    .assert_code(if root { 4 } else { 6 });
 }
 
 /// Fires where so many KiB are left on a disk of its own, in a journal that is new or was used before; then, with room again,
@@ -154,15 +203,25 @@ done; done
 /// nothing can be mounted.
 pub fn own_mounts() -> Option<&'static [&'static str]> {
     const OWN_MOUNTS: &[&str] = &["--user", "--map-root-user", "--mount"];
-    let own_mounts = if rustix::process::getuid().is_root() { &OWN_MOUNTS[2..] } else { OWN_MOUNTS };
-    needs("unshare", &[own_mounts, &["mount", "-t", "tmpfs", "none", "/tmp"]].concat()).then_some(own_mounts)
+    let own_mounts = if rustix::process::getuid().is_root() {
+        &OWN_MOUNTS[2..]
+    } else {
+        OWN_MOUNTS
+    };
+    needs(
+        "unshare",
+        &[own_mounts, &["mount", "-t", "tmpfs", "none", "/tmp"]].concat(),
+    )
+    .then_some(own_mounts)
 }
 
 #[test]
 fn a_disk_that_is_full_takes_nothing_that_was_sent_with_it() {
     let rooms: Vec<usize> = (0..=20).map(|step| step * 16).collect();
     let mut env = TestEnv::new();
-    let Some(own_mounts) = own_mounts() else { return };
+    let Some(own_mounts) = own_mounts() else {
+        return;
+    };
     let fires = rooms.len() * 2;
     let server = Server::script(vec![repeat(200, fires * 3)]).lenient();
     let disk = env.root().join("disk");
@@ -170,33 +229,66 @@ fn a_disk_that_is_full_takes_nothing_that_was_sent_with_it() {
     env.set("DISK", &disk);
     env.set("URL", server.url());
     env.set("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"));
-    env.set("ROOMS", rooms.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
-    env.program("unshare").args(own_mounts).args(["sh", "-c", ON_A_SMALL_DISK]).run();
+    env.set(
+        "ROOMS",
+        rooms
+            .iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
+    );
+    env.program("unshare")
+        .args(own_mounts)
+        .args(["sh", "-c", ON_A_SMALL_DISK])
+        .run();
     let requests = server.requests();
     let (mut delivered, mut unsent, mut unrecorded) = (0, 0, 0);
-    for (used, room) in [0, 1].iter().flat_map(|used| rooms.iter().map(move |room| (used, room))) {
+    for (used, room) in [0, 1]
+        .iter()
+        .flat_map(|used| rooms.iter().map(move |room| (used, room)))
+    {
         let at = format!("{used}-{room}");
-        let read = |what: &str| fs::read_to_string(env.work_dir().join(format!("{at}.{what}"))).expect("a result");
+        let read = |what: &str| {
+            fs::read_to_string(env.work_dir().join(format!("{at}.{what}"))).expect("a result")
+        };
         let code = |what: &str| read(what).trim().parse::<i32>().expect("a code");
         let (ended, said) = (code("code"), read("err"));
         let told = format!("{at} KiB: code {ended}, {said}");
-        assert_eq!((code("sound"), code("after")), (0, 0), "{told}\n{}", read("check"));
+        assert_eq!(
+            (code("sound"), code("after")),
+            (0, 0),
+            "{told}\n{}",
+            read("check")
+        );
         let known: Value = serde_json::from_str(&read("list")).expect("a list");
-        let mut received = requests.iter().filter(|request| request.target == format!("/{at}"));
+        let mut received = requests
+            .iter()
+            .filter(|request| request.target == format!("/{at}"));
         let mine = received.next().map(|request| {
             let mut known = known.as_array().expect("a list").iter();
-            let mine = known.find(|delivery| delivery["uuid"].as_str() == request.header("webhook-id"));
-            mine.unwrap_or_else(|| panic!("it was sent, and the journal does not know it; {told}"))["status"].clone()
+            let mine =
+                known.find(|delivery| delivery["uuid"].as_str() == request.header("webhook-id"));
+            mine.unwrap_or_else(|| panic!("it was sent, and the journal does not know it; {told}"))
+                ["status"]
+                .clone()
         });
         match (mine.as_ref().and_then(Value::as_str), ended) {
             (Some("delivered"), 0) => delivered += 1,
-            (Some("interrupted"), 6) if said.contains("was sent (delivered), but the journal could not record it") => {
+            (Some("interrupted"), 6)
+                if said.contains("was sent (delivered), but the journal could not record it") =>
+            {
                 unrecorded += 1;
             }
             (None, 6) if said.contains("room on the disk") => unsent += 1,
             (status, _) => panic!("it is {status:?}; {told}"),
         }
     }
-    assert!(delivered > 0 && unsent > 0, "{delivered} delivered, {unsent} unsent, {unrecorded} unrecorded");
-    assert!(unrecorded > 0, "none was full between the intent and the outcome");
+    assert!(
+        delivered > 0 && unsent > 0,
+        "{delivered} delivered, {unsent} unsent, {unrecorded} unrecorded"
+    );
+    assert!(
+        unrecorded > 0,
+        "none was full between the intent and the outcome"
+    );
 }

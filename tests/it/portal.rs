@@ -9,39 +9,100 @@ use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respo
 fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
     let page = format!("<!DOCTYPE html><p>{TOKEN}</p>");
     for (step, code, words) in [
-        (respond(403).body(TOKEN), 1, "403 Forbidden: the tenant does not take the token"),
-        (respond(403).body("{\"error\":\"may only read\"}"), 1, "does not take the token: may only read"),
+        (
+            respond(403).body(TOKEN),
+            1,
+            "403 Forbidden: the tenant does not take the token",
+        ),
+        (
+            respond(403).body("{\"error\":\"may only read\"}"),
+            1,
+            "does not take the token: may only read",
+        ),
         (respond(404), 1, "no such API at this address"),
         (respond(503).body(page.as_str()), 1, "try again later"),
-        (respond(302), 1, "the tenant points elsewhere and does not say where"),
-        (respond(422).body(format!("bad {TOKEN}")), 1, "422 Unprocessable Entity: bad ***"),
+        (
+            respond(302),
+            1,
+            "the tenant points elsewhere and does not say where",
+        ),
+        (
+            respond(422).body(format!("bad {TOKEN}")),
+            1,
+            "422 Unprocessable Entity: bad ***",
+        ),
         (respond(200).body(page.as_str()), 1, "a page for a browser"),
-        (respond(302).header("Location", &format!("/login?back={TOKEN}")), 1, "the tenant points to `/login?back=***`"),
-        (respond(200).body("{\"webhooks-failures\":"), 1, "breaks off"),
+        (
+            respond(302).header("Location", &format!("/login?back={TOKEN}")),
+            1,
+            "the tenant points to `/login?back=***`",
+        ),
+        (
+            respond(200).body("{\"webhooks-failures\":"),
+            1,
+            "breaks off",
+        ),
         (close(), 4, "closed before an answer came"),
         (hang(), 4, "--timeout 5m"),
     ] {
         let tenant = Server::script(vec![step]);
         let env = TestEnv::new();
-        let list = env.hookfire(["portal", "failed", "list", "--timeout", "2s", "--portal-url", &tenant.url()]);
-        let outcome = list.env("HOOKFIRE_PORTAL_TOKEN", TOKEN).run().assert_code(code);
+        let list = env.hookfire([
+            "portal",
+            "failed",
+            "list",
+            "--timeout",
+            "2s",
+            "--portal-url",
+            &tenant.url(),
+        ]);
+        let outcome = list
+            .env("HOOKFIRE_PORTAL_TOKEN", TOKEN)
+            .run()
+            .assert_code(code);
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
         env.assert_nowhere(TOKEN, &[&outcome]);
     }
     let env = TestEnv::new();
-    env.hookfire(["portal", "failed", "list"]).run().assert_code(2);
-    let no_token =
-        env.hookfire(["portal", "failed", "list", "--portal-url", "http://127.0.0.1:1"]).run().assert_code(1);
-    assert!(no_token.stderr().contains("HOOKFIRE_PORTAL_TOKEN"), "{no_token}");
+    env.hookfire(["portal", "failed", "list"])
+        .run()
+        .assert_code(2);
+    let no_token = env
+        .hookfire([
+            "portal",
+            "failed",
+            "list",
+            "--portal-url",
+            "http://127.0.0.1:1",
+        ])
+        .run()
+        .assert_code(1);
+    assert!(
+        no_token.stderr().contains("HOOKFIRE_PORTAL_TOKEN"),
+        "{no_token}"
+    );
 }
 
 #[test]
 fn a_token_of_the_configuration_goes_to_no_other_tenant() {
     let env = TestEnv::new();
-    env.write_config(&format!("[portal]\nurl = \"http://127.0.0.1:1\"\ntoken = \"{TOKEN}\"\n"));
-    let elsewhere =
-        env.hookfire(["portal", "failed", "list", "--portal-url", "http://127.0.0.1:2"]).run().assert_code(1);
-    assert!(elsewhere.stderr().contains("no token for the tenant"), "{elsewhere}");
+    env.write_config(&format!(
+        "[portal]\nurl = \"http://127.0.0.1:1\"\ntoken = \"{TOKEN}\"\n"
+    ));
+    let elsewhere = env
+        .hookfire([
+            "portal",
+            "failed",
+            "list",
+            "--portal-url",
+            "http://127.0.0.1:2",
+        ])
+        .run()
+        .assert_code(1);
+    assert!(
+        elsewhere.stderr().contains("no token for the tenant"),
+        "{elsewhere}"
+    );
     let shown = env.hookfire(["config", "show"]).run().assert_code(0);
     assert!(shown.stdout().contains("token from ***"), "{shown}");
     env.assert_nowhere(TOKEN, &[&elsewhere, &shown]);
@@ -50,60 +111,154 @@ fn a_token_of_the_configuration_goes_to_no_other_tenant() {
 #[test]
 fn the_tenants_list_is_shown_and_deleted_from() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
-    let listed = story.env.hookfire(["portal", "failed", "list", "-o", "json"]).run().assert_code(0).json();
+    let listed = story
+        .env
+        .hookfire(["portal", "failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     let first = &listed[0];
-    assert_eq!((&first["uuid"], &first["time"]), (&json!("id-1"), &json!("2020-01-01T10:00:01.000Z")));
-    assert!(first["url"].as_str().unwrap().ends_with("/hook?token=***"), "{first}");
-    let xml = story.env.hookfire(["portal", "failed", "list", "-o", "xml"]).run().assert_code(0);
     assert_eq!(
-        roxmltree::Document::parse(xml.stdout()).unwrap().root_element().children().filter(|n| n.is_element()).count(),
+        (&first["uuid"], &first["time"]),
+        (&json!("id-1"), &json!("2020-01-01T10:00:01.000Z"))
+    );
+    assert!(
+        first["url"].as_str().unwrap().ends_with("/hook?token=***"),
+        "{first}"
+    );
+    let xml = story
+        .env
+        .hookfire(["portal", "failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        roxmltree::Document::parse(xml.stdout())
+            .unwrap()
+            .root_element()
+            .children()
+            .filter(|n| n.is_element())
+            .count(),
         3
     );
 
-    story.env.hookfire(["portal", "failed", "delete"]).run().assert_code(2);
-    story.env.hookfire(["portal", "failed", "delete", "--all"]).run().assert_code(2);
-    story.env.hookfire(["portal", "failed", "delete", "--before", "someday", "--yes"]).run().assert_code(2);
-    let before = ["portal", "failed", "delete", "--before", "2020-01-01 10:00:02"];
-    let dry = story.env.hookfire(before).arg("--dry-run").run().assert_code(0);
-    assert!(dry.stderr().contains("2 failed deliveries on the tenant would be deleted"), "{dry}");
+    story
+        .env
+        .hookfire(["portal", "failed", "delete"])
+        .run()
+        .assert_code(2);
+    story
+        .env
+        .hookfire(["portal", "failed", "delete", "--all"])
+        .run()
+        .assert_code(2);
+    story
+        .env
+        .hookfire(["portal", "failed", "delete", "--before", "someday", "--yes"])
+        .run()
+        .assert_code(2);
+    let before = [
+        "portal",
+        "failed",
+        "delete",
+        "--before",
+        "2020-01-01 10:00:02",
+    ];
+    let dry = story
+        .env
+        .hookfire(before)
+        .arg("--dry-run")
+        .run()
+        .assert_code(0);
+    assert!(
+        dry.stderr()
+            .contains("2 failed deliveries on the tenant would be deleted"),
+        "{dry}"
+    );
     assert_eq!(story.left().len(), 3);
     let deleted = story.env.hookfire(before).arg("--yes").run().assert_code(0);
-    assert_eq!(deleted.stdout(), "deleted 2 failed deliveries on the tenant\n");
+    assert_eq!(
+        deleted.stdout(),
+        "deleted 2 failed deliveries on the tenant\n"
+    );
     assert_eq!(story.left(), ["id-3"]);
-    story.env.hookfire(["portal", "failed", "delete", "--all", "--yes"]).run().assert_code(0);
+    story
+        .env
+        .hookfire(["portal", "failed", "delete", "--all", "--yes"])
+        .run()
+        .assert_code(0);
     assert_eq!(story.left(), Vec::<String>::new());
 }
 
 #[test]
 fn of_a_list_that_is_too_long_more_is_deleted_than_was_read_and_that_is_said() {
-    let whole = list([entry(1, 1, "http://h/"), entry(2, 2, "http://h/"), entry(3, 3, "http://h/")]);
+    let whole = list([
+        entry(1, 1, "http://h/"),
+        entry(2, 2, "http://h/"),
+        entry(3, 3, "http://h/"),
+    ]);
     let body = whole.trim_end().trim_end_matches("</webhooks-failures>");
-    let cut = || raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", whole.len()));
+    let cut = || {
+        raw(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            whole.len()
+        ))
+    };
     let tenant = Server::script(vec![cut(), cut(), cut(), respond(200)]);
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_PORTAL_URL", tenant.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
-    let delete = |args: &[&str]| env.hookfire(["portal", "failed", "delete"]).args(args).run().assert_code(0);
+    let delete = |args: &[&str]| {
+        env.hookfire(["portal", "failed", "delete"])
+            .args(args)
+            .run()
+            .assert_code(0)
+    };
     let all = delete(&["--all", "--dry-run"]);
-    assert!(all.stderr().contains("3 failed deliveries and more on the tenant would be deleted"), "{all}");
+    assert!(
+        all.stderr()
+            .contains("3 failed deliveries and more on the tenant would be deleted"),
+        "{all}"
+    );
     let before = ["--before", "2020-01-01 10:00:02"];
     let some = delete(&[&before[..], &["--dry-run", "-o", "json"]].concat());
-    assert_eq!(some.json(), json!({ "would_delete": 2, "and_more": false }), "what was not read is later");
+    assert_eq!(
+        some.json(),
+        json!({ "would_delete": 2, "and_more": false }),
+        "what was not read is later"
+    );
     let deleted = delete(&["--all", "--yes"]);
-    assert_eq!(deleted.stdout(), "deleted 3 failed deliveries and more on the tenant\n");
+    assert_eq!(
+        deleted.stdout(),
+        "deleted 3 failed deliveries and more on the tenant\n"
+    );
 }
 
 #[test]
 fn a_tenant_that_answers_in_json_is_understood() {
-    let event = "<event><action>created</action><type>account</type><object><account/></object></event>";
-    let failure =
-        json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "Timeout", "url": "http://h/", "event": event });
+    let event =
+        "<event><action>created</action><type>account</type><object><account/></object></event>";
+    let failure = json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "Timeout", "url": "http://h/", "event": event });
     let list = json!({ "webhooks-failures": [{ "webhooks-failure": failure }] }).to_string();
     let tenant = Server::script(vec![respond(200).body(list)]);
     let env = TestEnv::new();
-    let args = ["portal", "failed", "list", "-o", "ndjson", "--portal-url", &tenant.url()];
-    let listed = env.hookfire(args).env("HOOKFIRE_PORTAL_TOKEN", TOKEN).run().assert_code(0);
-    assert_eq!((&listed.json()["uuid"], &listed.json()["error"]["kind"]), (&json!("id-1"), &json!("timeout")));
+    let args = [
+        "portal",
+        "failed",
+        "list",
+        "-o",
+        "ndjson",
+        "--portal-url",
+        &tenant.url(),
+    ];
+    let listed = env
+        .hookfire(args)
+        .env("HOOKFIRE_PORTAL_TOKEN", TOKEN)
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        (&listed.json()["uuid"], &listed.json()["error"]["kind"]),
+        (&json!("id-1"), &json!("timeout"))
+    );
 }
 
 #[test]
@@ -119,17 +274,42 @@ fn objects_are_shown_and_fired() {
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_PORTAL_URL", tenant.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
-    let shown = env.hookfire(["portal", "object", "account", "42"]).run().assert_code(0);
+    let shown = env
+        .hookfire(["portal", "object", "account", "42"])
+        .run()
+        .assert_code(0);
     assert_eq!(shown.stdout(), format!("{account}\n"));
-    env.hookfire(["portal", "object", "application", "9"]).run().assert_code(5);
-    env.hookfire(["portal", "object", "user", "7"]).run().assert_code(2);
-    env.hookfire(["portal", "object", "user", "7", "--account", "42"]).run().assert_code(0);
-    let args =
-        ["fire", "account", "updated", "--portal-object", "42", "--set", "org_name=New", "--url", &endpoint.url()];
+    env.hookfire(["portal", "object", "application", "9"])
+        .run()
+        .assert_code(5);
+    env.hookfire(["portal", "object", "user", "7"])
+        .run()
+        .assert_code(2);
+    env.hookfire(["portal", "object", "user", "7", "--account", "42"])
+        .run()
+        .assert_code(0);
+    let args = [
+        "fire",
+        "account",
+        "updated",
+        "--portal-object",
+        "42",
+        "--set",
+        "org_name=New",
+        "--url",
+        &endpoint.url(),
+    ];
     let fired = env.hookfire(args).run().assert_code(0);
     let body = String::from_utf8(endpoint.requests()[0].body.clone()).unwrap();
-    assert!(body.contains("<account><id>42</id><org_name>New</org_name></account>"), "{body}");
-    let asked: Vec<String> = tenant.requests().iter().map(|request| request.target.clone()).collect();
+    assert!(
+        body.contains("<account><id>42</id><org_name>New</org_name></account>"),
+        "{body}"
+    );
+    let asked: Vec<String> = tenant
+        .requests()
+        .iter()
+        .map(|request| request.target.clone())
+        .collect();
     let token = format!("access_token={TOKEN}");
     assert_eq!(
         asked,
@@ -146,18 +326,56 @@ fn objects_are_shown_and_fired() {
 #[test]
 fn the_switchboard_is_set_and_shown_without_its_secret() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
-    let set = |args: &[&str]| story.env.hookfire(["portal", "webhooks", "set"]).args(args).run();
-    let outcome =
-        set(&["-e", "hook", "--active", "on", "--event", "account.created=on", "--event", "user.*=off", "-o", "json"]);
+    let set = |args: &[&str]| {
+        story
+            .env
+            .hookfire(["portal", "webhooks", "set"])
+            .args(args)
+            .run()
+    };
+    let outcome = set(&[
+        "-e",
+        "hook",
+        "--active",
+        "on",
+        "--event",
+        "account.created=on",
+        "--event",
+        "user.*=off",
+        "-o",
+        "json",
+    ]);
     let webhook = &outcome.json()["webhook"];
-    assert_eq!((&webhook["active"], &webhook["account_created_on"]), (&json!(true), &json!(true)));
-    assert_eq!((&webhook["user_deleted_on"], &webhook["provider_actions"]), (&json!(false), &Value::Null));
-    assert!(webhook["url"].as_str().unwrap().ends_with("/hook?token=***"), "{outcome}");
+    assert_eq!(
+        (&webhook["active"], &webhook["account_created_on"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        (&webhook["user_deleted_on"], &webhook["provider_actions"]),
+        (&json!(false), &Value::Null)
+    );
+    assert!(
+        webhook["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("/hook?token=***"),
+        "{outcome}"
+    );
     story.env.assert_nowhere(SECRET, &[&outcome]);
-    assert!(set(&["--active", "off"]).assert_code(0).stdout().contains("off"));
+    assert!(
+        set(&["--active", "off"])
+            .assert_code(0)
+            .stdout()
+            .contains("off")
+    );
     set(&[]).assert_code(2);
     let mistyped = set(&["--event", "account.craeted=on"]).assert_code(2);
-    assert!(mistyped.stderr().contains("did you mean `account.created`?"), "{mistyped}");
+    assert!(
+        mistyped
+            .stderr()
+            .contains("did you mean `account.created`?"),
+        "{mistyped}"
+    );
     set(&["--url", &format!("http://h/{}", "x".repeat(255))]).assert_code(2);
 }
 
@@ -176,12 +394,21 @@ fn a_switchboard_in_xml_is_read_as_one_in_json_is() {
     for _ in 0..2 {
         let set = ["portal", "webhooks", "set", "--active", "on"];
         let text = env.hookfire(set).run().assert_code(0);
-        let rows: Vec<Vec<&str>> = text.stdout().lines().map(|line| line.split_whitespace().collect()).collect();
-        let shown =
-            [["SETTING", "NOW"], ["url", "https://h/?token=***"], ["active", "on"], ["provider_actions", "off"]];
+        let rows: Vec<Vec<&str>> = text
+            .stdout()
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let shown = [
+            ["SETTING", "NOW"],
+            ["url", "https://h/?token=***"],
+            ["active", "on"],
+            ["provider_actions", "off"],
+        ];
         assert_eq!(rows, shown);
         let structured = env.hookfire(set).args(["-o", "json"]).run().assert_code(0);
-        let masked = json!({ "url": "https://h/?token=***", "active": true, "provider_actions": false });
+        let masked =
+            json!({ "url": "https://h/?token=***", "active": true, "provider_actions": false });
         assert_eq!(structured.json(), json!({ "webhook": masked }));
         env.assert_nowhere(SECRET, &[&text, &structured]);
     }
@@ -192,15 +419,31 @@ fn the_stand_in_answers_as_the_tenant_does() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
     let token = format!("access_token={TOKEN}");
     let host = format!("Host: 127.0.0.1:{}", story.listener.port());
-    let ask = |method: &str, target: &str| story.listener.send(format!("{method} {target} HTTP/1.1\r\n{host}\r\n\r\n"));
+    let ask = |method: &str, target: &str| {
+        story
+            .listener
+            .send(format!("{method} {target} HTTP/1.1\r\n{host}\r\n\r\n"))
+    };
     let failures = "/admin/api/webhooks/failures";
     assert_eq!(ask("GET", &format!("{failures}.xml")).status, 403);
-    assert_eq!(ask("GET", &format!("{failures}.xml?access_token=wrong")).status, 403);
+    assert_eq!(
+        ask("GET", &format!("{failures}.xml?access_token=wrong")).status,
+        403
+    );
     let listed = ask("GET", &format!("{failures}.json?{token}")).json();
-    assert_eq!(listed["webhooks-failures"][2]["webhooks-failure"]["time"], "2020-01-01 10:00:03 UTC");
-    assert_eq!(ask("DELETE", &format!("{failures}.xml?time=soon&{token}")).status, 400);
+    assert_eq!(
+        listed["webhooks-failures"][2]["webhooks-failure"]["time"],
+        "2020-01-01 10:00:03 UTC"
+    );
+    assert_eq!(
+        ask("DELETE", &format!("{failures}.xml?time=soon&{token}")).status,
+        400
+    );
     assert_eq!(story.left().len(), 3);
-    let deleted = ask("DELETE", &format!("{failures}.xml?time=2020-01-01T10:00:02Z&{token}"));
+    let deleted = ask(
+        "DELETE",
+        &format!("{failures}.xml?time=2020-01-01T10:00:02Z&{token}"),
+    );
     assert_eq!((deleted.status, deleted.body.len()), (200, 0));
     assert_eq!(story.left(), ["id-3"]);
     let put = |body: &str| {
@@ -211,10 +454,23 @@ fn the_stand_in_answers_as_the_tenant_does() {
     };
     assert_eq!(put(&format!("{token}&url=ftp%3A%2F%2Fh")).status, 422);
     assert_eq!(put("active=true").status, 403);
-    assert_eq!(put(&format!("{token}&active=true")).json(), json!({ "webhook": { "active": true } }));
-    assert_eq!(ask("GET", &format!("/admin/api/accounts/1.xml?{token}")).status, 404);
-    assert_eq!(ask("GET", &format!("/admin/admin/api/webhooks.json?{token}")).status, 404);
-    assert_eq!(story.listener.inbox(), Vec::<Value>::new(), "none of it is caught");
+    assert_eq!(
+        put(&format!("{token}&active=true")).json(),
+        json!({ "webhook": { "active": true } })
+    );
+    assert_eq!(
+        ask("GET", &format!("/admin/api/accounts/1.xml?{token}")).status,
+        404
+    );
+    assert_eq!(
+        ask("GET", &format!("/admin/admin/api/webhooks.json?{token}")).status,
+        404
+    );
+    assert_eq!(
+        story.listener.inbox(),
+        Vec::<Value>::new(),
+        "none of it is caught"
+    );
 
     let env = TestEnv::new();
     let plain = Listener::start(&env, &[]);
@@ -224,6 +480,12 @@ fn the_stand_in_answers_as_the_tenant_does() {
         "without the option it is a path as any other"
     );
     assert_eq!(plain.inbox().len(), 1);
-    let exposed = env.hookfire(["listen", "0.0.0.0:0", "--expose", "--emulate-portal"]).run().assert_code(2);
-    assert!(exposed.stderr().contains("--require-portal-token"), "{exposed}");
+    let exposed = env
+        .hookfire(["listen", "0.0.0.0:0", "--expose", "--emulate-portal"])
+        .run()
+        .assert_code(2);
+    assert!(
+        exposed.stderr().contains("--require-portal-token"),
+        "{exposed}"
+    );
 }

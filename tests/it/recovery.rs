@@ -21,7 +21,10 @@ pub fn entry(n: usize, second: usize, url: &str) -> String {
 }
 
 pub fn list(entries: impl IntoIterator<Item = String>) -> String {
-    format!("<webhooks-failures>\n{}</webhooks-failures>\n", entries.into_iter().collect::<String>())
+    format!(
+        "<webhooks-failures>\n{}</webhooks-failures>\n",
+        entries.into_iter().collect::<String>()
+    )
 }
 
 /// A tenant with failures for `endpoint`, each in its second, and whoever recovers them.
@@ -36,7 +39,14 @@ impl Story {
     pub fn new(endpoint: Server, seconds: &[usize]) -> Story {
         let mut tenant = TestEnv::new();
         tenant.set("TENANT_TOKEN", TOKEN);
-        let listener = Listener::start(&tenant, &["--emulate-portal", "--require-portal-token", "@env:TENANT_TOKEN"]);
+        let listener = Listener::start(
+            &tenant,
+            &[
+                "--emulate-portal",
+                "--require-portal-token",
+                "@env:TENANT_TOKEN",
+            ],
+        );
         let mut env = TestEnv::new();
         env.set("THREESCALE_TOKEN", TOKEN);
         env.set("HOOK_TOKEN", SECRET);
@@ -46,7 +56,12 @@ impl Story {
             endpoint.url(),
             listener.url()
         ));
-        let story = Story { tenant, listener, env, endpoint };
+        let story = Story {
+            tenant,
+            listener,
+            env,
+            endpoint,
+        };
         story.fail((1..).zip(seconds.iter().copied()));
         story
     }
@@ -54,21 +69,41 @@ impl Story {
     /// Has more fail on the tenant.
     pub fn fail(&self, failures: impl IntoIterator<Item = (usize, usize)>) {
         let url = format!("{}/hook?token=old", self.endpoint.url());
-        let list = list(failures.into_iter().map(|(n, second)| entry(n, second, &url)));
-        self.tenant.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
+        let list = list(
+            failures
+                .into_iter()
+                .map(|(n, second)| entry(n, second, &url)),
+        );
+        self.tenant
+            .hookfire(["failed", "import", "-"])
+            .stdin(list)
+            .run()
+            .assert_code(0);
     }
 
     /// What the tenant still has.
     pub fn left(&self) -> Vec<String> {
-        let listed = self.tenant.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
-        listed.as_array().unwrap().iter().map(|delivery| delivery["uuid"].as_str().unwrap().to_owned()).collect()
+        let listed = self
+            .tenant
+            .hookfire(["failed", "list", "-o", "json"])
+            .run()
+            .assert_code(0)
+            .json();
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|delivery| delivery["uuid"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// How often the endpoint got each.
     pub fn received(&self) -> BTreeMap<String, usize> {
         let mut received = BTreeMap::new();
         for request in self.endpoint.requests() {
-            *received.entry(request.header("webhook-id").unwrap().to_owned()).or_default() += 1;
+            *received
+                .entry(request.header("webhook-id").unwrap().to_owned())
+                .or_default() += 1;
         }
         received
     }
@@ -80,42 +115,104 @@ fn last_line(outcome: &crate::support::Outcome) -> &str {
 
 #[test]
 fn what_failed_is_delivered_and_deleted_up_to_the_first_that_still_fails() {
-    let endpoint = Server::script(vec![repeat(200, 29), respond(503), repeat(200, 20), respond(200)]);
+    let endpoint = Server::script(vec![
+        repeat(200, 29),
+        respond(503),
+        repeat(200, 20),
+        respond(200),
+    ]);
     let seconds: Vec<usize> = (1..=50).collect();
     let story = Story::new(endpoint, &seconds);
-    let dry = story.env.hookfire(["portal", "recover", "--dry-run"]).run().assert_code(0);
-    assert!(dry.stderr().contains("50 would be sent, and if all are delivered, 50 deleted there"), "{dry}");
+    let dry = story
+        .env
+        .hookfire(["portal", "recover", "--dry-run"])
+        .run()
+        .assert_code(0);
+    assert!(
+        dry.stderr()
+            .contains("50 would be sent, and if all are delivered, 50 deleted there"),
+        "{dry}"
+    );
     assert!(!story.env.journal_path().exists());
 
-    let first = story.env.hookfire(["portal", "recover"]).run().assert_code(3);
-    assert_eq!(last_line(&first), "recovered 49, still failing 1; deleted on the tenant 29, left there 21");
-    assert_eq!((story.left().len(), story.left()[0].as_str()), (21, "id-30"));
+    let first = story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(3);
+    assert_eq!(
+        last_line(&first),
+        "recovered 49, still failing 1; deleted on the tenant 29, left there 21"
+    );
+    assert_eq!(
+        (story.left().len(), story.left()[0].as_str()),
+        (21, "id-30")
+    );
 
-    let second = story.env.hookfire(["portal", "recover", "-o", "json"]).run().assert_code(0);
-    let report =
-        json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0, "and_more": false });
+    let second = story
+        .env
+        .hookfire(["portal", "recover", "-o", "json"])
+        .run()
+        .assert_code(0);
+    let report = json!({ "recovered": 1, "still_failing": 0, "skipped": 0, "deleted": 21, "left": 0, "and_more": false });
     assert_eq!(second.json(), report);
     assert_eq!(story.left(), Vec::<String>::new());
-    let third = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    let third = story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(0);
     assert_eq!(third.stderr(), "the tenant has no failed deliveries\n");
 
     let received = story.received();
     assert_eq!(received.len(), 50);
-    assert!(received.iter().all(|(id, times)| *times == if id == "id-30" { 2 } else { 1 }), "{received:?}");
-    assert!(story.endpoint.requests().iter().all(|request| request.target == format!("/hook?token={SECRET}")));
+    assert!(
+        received
+            .iter()
+            .all(|(id, times)| *times == if id == "id-30" { 2 } else { 1 }),
+        "{received:?}"
+    );
+    assert!(
+        story
+            .endpoint
+            .requests()
+            .iter()
+            .all(|request| request.target == format!("/hook?token={SECRET}"))
+    );
     for canary in [TOKEN, SECRET] {
-        story.env.assert_nowhere(canary, &[&dry, &first, &second, &third]);
+        story
+            .env
+            .assert_nowhere(canary, &[&dry, &first, &second, &third]);
     }
 }
 
 #[test]
 fn what_shares_its_second_with_one_that_still_fails_stays_and_is_not_sent_again() {
-    let endpoint = Server::script(vec![repeat(200, 2), respond(503), repeat(200, 2), respond(200)]);
+    let endpoint = Server::script(vec![
+        repeat(200, 2),
+        respond(503),
+        repeat(200, 2),
+        respond(200),
+    ]);
     let story = Story::new(endpoint, &[1, 2, 2, 2, 3]);
-    let first = story.env.hookfire(["portal", "recover"]).run().assert_code(3);
-    assert_eq!(last_line(&first), "recovered 4, still failing 1; deleted on the tenant 1, left there 4");
-    let second = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
-    assert_eq!(last_line(&second), "recovered 1, still failing 0; deleted on the tenant 4, left there 0");
+    let first = story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(3);
+    assert_eq!(
+        last_line(&first),
+        "recovered 4, still failing 1; deleted on the tenant 1, left there 4"
+    );
+    let second = story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        last_line(&second),
+        "recovered 1, still failing 0; deleted on the tenant 4, left there 0"
+    );
     assert_eq!(story.endpoint.requests().len(), 6);
 }
 
@@ -130,9 +227,16 @@ fn what_fails_while_others_are_recovered_stays_whatever_its_time() {
         story.endpoint.release();
         running.wait().assert_code(0);
         assert_eq!(story.left(), left, "the new one failed in second {second}");
-        story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+        story
+            .env
+            .hookfire(["portal", "recover"])
+            .run()
+            .assert_code(0);
         assert_eq!(story.left(), Vec::<String>::new());
-        assert_eq!(story.received(), BTreeMap::from([("id-1".to_owned(), 1), ("id-9".to_owned(), 1)]));
+        assert_eq!(
+            story.received(),
+            BTreeMap::from([("id-1".to_owned(), 1), ("id-9".to_owned(), 1)])
+        );
     }
 }
 
@@ -143,13 +247,21 @@ fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion:
         let mut client = BufReader::new(stream.unwrap());
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(client.read_line(&mut head).unwrap() > 0, "the request breaks off: {head}");
+            assert!(
+                client.read_line(&mut head).unwrap() > 0,
+                "the request breaks off: {head}"
+            );
         }
         if head.starts_with("DELETE") {
             before_deletion();
         }
         let mut tenant = TcpStream::connect(("127.0.0.1", story.listener.port())).unwrap();
-        tenant.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes()).unwrap();
+        tenant
+            .write_all(
+                head.replacen("\r\n", "\r\nConnection: close\r\n", 1)
+                    .as_bytes(),
+            )
+            .unwrap();
         let mut answer = Vec::new();
         tenant.read_to_end(&mut answer).unwrap();
         client.get_mut().write_all(&answer).unwrap();
@@ -162,15 +274,28 @@ fn what_fails_between_the_list_and_the_deletion_survives_it() {
     let story = Story::new(Server::script(vec![forever(200)]), &[1, 2]);
     let front = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", front.local_addr().unwrap());
-    let recover = story.env.hookfire(["portal", "recover", "--portal-url", &url]).env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let recover = story
+        .env
+        .hookfire(["portal", "recover", "--portal-url", &url])
+        .env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let running = recover.spawn();
     // A list, the list again, and the deletion.
     pass_on(&front, &story, 3, || story.fail([(9, 3)]));
     let outcome = running.wait().assert_code(0);
-    assert_eq!(last_line(&outcome), "recovered 2, still failing 0; deleted on the tenant 2, left there 0");
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 2, still failing 0; deleted on the tenant 2, left there 0"
+    );
     assert_eq!(story.left(), ["id-9"]);
-    story.env.hookfire(["portal", "recover"]).run().assert_code(0);
-    assert_eq!(story.received(), ["id-1", "id-2", "id-9"].map(|id| (id.to_owned(), 1)).into());
+    story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        story.received(),
+        ["id-1", "id-2", "id-9"].map(|id| (id.to_owned(), 1)).into()
+    );
 }
 
 #[test]
@@ -184,13 +309,25 @@ fn a_second_that_is_not_over_on_the_tenant_is_waited_for() {
     // Listed while it failed, listed again after it was sent, and once more when that second is over.
     let tenant = Server::script(vec![at(7), at(7), at(8), respond(200)]);
     let env = TestEnv::new();
-    let recover =
-        env.hookfire(["portal", "recover", "--portal-url", &tenant.url()]).env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
+    let recover = env
+        .hookfire(["portal", "recover", "--portal-url", &tenant.url()])
+        .env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let outcome = recover.run().assert_code(0);
-    assert_eq!(last_line(&outcome), "recovered 1, still failing 0; deleted on the tenant 1, left there 0");
-    let methods: Vec<String> = tenant.requests().iter().map(|request| request.method.clone()).collect();
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 1, still failing 0; deleted on the tenant 1, left there 0"
+    );
+    let methods: Vec<String> = tenant
+        .requests()
+        .iter()
+        .map(|request| request.method.clone())
+        .collect();
     assert_eq!(methods, ["GET", "GET", "GET", "DELETE"]);
-    assert!(tenant.requests()[3].target.contains("time=2020-01-01+10%3A00%3A07+UTC&"));
+    assert!(
+        tenant.requests()[3]
+            .target
+            .contains("time=2020-01-01+10%3A00%3A07+UTC&")
+    );
 }
 
 #[test]
@@ -201,21 +338,46 @@ fn killed_in_the_middle_it_goes_on_and_sends_nothing_twice_but_what_hung() {
     story.endpoint.wait_for_requests(4);
     running.kill9();
     drop(running);
-    assert_eq!(story.left().len(), 10, "nothing is deleted before all is known");
-    let shown =
-        story.env.hookfire(["failed", "list", "--error", "interrupted", "-o", "json"]).run().assert_code(0).json();
+    assert_eq!(
+        story.left().len(),
+        10,
+        "nothing is deleted before all is known"
+    );
+    let shown = story
+        .env
+        .hookfire(["failed", "list", "--error", "interrupted", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(shown[0]["uuid"], "id-4");
     let id = shown[0]["id"].to_string();
-    let attempts = &story.env.hookfire(["failed", "show", &id, "-o", "json"]).run().assert_code(0).json()["attempts"];
+    let attempts = &story
+        .env
+        .hookfire(["failed", "show", &id, "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json()["attempts"];
     assert_eq!(
         attempts[1]["maybe_received"], true,
         "what is received twice is what may have been received: {attempts}"
     );
-    let again = story.env.hookfire(["portal", "recover"]).run().assert_code(0);
-    assert_eq!(last_line(&again), "recovered 7, still failing 0; deleted on the tenant 10, left there 0");
+    let again = story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        last_line(&again),
+        "recovered 7, still failing 0; deleted on the tenant 10, left there 0"
+    );
     let received = story.received();
     assert_eq!(received.len(), 10);
-    assert!(received.iter().all(|(id, times)| *times == if id == "id-4" { 2 } else { 1 }), "{received:?}");
+    assert!(
+        received
+            .iter()
+            .all(|(id, times)| *times == if id == "id-4" { 2 } else { 1 }),
+        "{received:?}"
+    );
 }
 
 #[test]
@@ -242,7 +404,10 @@ fn killed_while_the_tenant_deletes_it_sends_nothing_again_whether_that_was_done_
         match done {
             true => assert_eq!(again.stderr(), "the tenant has no failed deliveries\n"),
             false => {
-                assert_eq!(last_line(&again), "recovered 0, still failing 0; deleted on the tenant 1, left there 0");
+                assert_eq!(
+                    last_line(&again),
+                    "recovered 0, still failing 0; deleted on the tenant 1, left there 0"
+                );
                 assert_eq!(tenant.requests()[5].target, tenant.requests()[2].target);
             }
         }
@@ -257,7 +422,10 @@ fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way
     let part = |failures: &[(usize, usize)]| {
         let whole = list(failures.iter().map(|&(n, second)| entry(n, second, &url)));
         let body = whole.trim_end().trim_end_matches("</webhooks-failures>");
-        raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", whole.len()))
+        raw(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            whole.len()
+        ))
     };
     let (first, second) = ([(1, 1), (2, 2), (3, 3)], [(3, 3), (4, 4), (5, 5)]);
     let tenant = Server::script(vec![
@@ -275,25 +443,60 @@ fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way
     env.set("HOOKFIRE_PORTAL_URL", tenant.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let outcome = env.hookfire(["portal", "recover"]).run().assert_code(0);
-    assert_eq!(last_line(&outcome), "recovered 5, still failing 0; deleted on the tenant 4, left there 3 and more");
-    assert!(outcome.stderr().contains("lists the same failures still"), "{outcome}");
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 5, still failing 0; deleted on the tenant 4, left there 3 and more"
+    );
+    assert!(
+        outcome.stderr().contains("lists the same failures still"),
+        "{outcome}"
+    );
     assert_eq!(endpoint.requests().len(), 5);
-    let deleted: Vec<bool> = tenant.requests().iter().map(|request| request.method == "DELETE").collect();
-    assert_eq!(deleted, [false, false, true, false, false, true, false, false]);
+    let deleted: Vec<bool> = tenant
+        .requests()
+        .iter()
+        .map(|request| request.method == "DELETE")
+        .collect();
+    assert_eq!(
+        deleted,
+        [false, false, true, false, false, true, false, false]
+    );
 }
 
 #[test]
 fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
     let endpoint = Server::script(vec![respond(200), repeat(503, 2), forever(200)]);
     let story = Story::new(endpoint, &[1, 2, 3, 4, 5]);
-    let one = story.env.hookfire(["portal", "recover", "--max", "1"]).run().assert_code(0);
-    assert_eq!(last_line(&one), "recovered 1, still failing 0; deleted on the tenant 1, left there 4");
-    let stopped = story.env.hookfire(["portal", "recover", "--stop-after", "2"]).run().assert_code(3);
-    assert_eq!(last_line(&stopped), "recovered 0, still failing 2; deleted on the tenant 0, left there 4");
-    story.env.hookfire(["portal", "recover"]).run().assert_code(0);
+    let one = story
+        .env
+        .hookfire(["portal", "recover", "--max", "1"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        last_line(&one),
+        "recovered 1, still failing 0; deleted on the tenant 1, left there 4"
+    );
+    let stopped = story
+        .env
+        .hookfire(["portal", "recover", "--stop-after", "2"])
+        .run()
+        .assert_code(3);
+    assert_eq!(
+        last_line(&stopped),
+        "recovered 0, still failing 2; deleted on the tenant 0, left there 4"
+    );
+    story
+        .env
+        .hookfire(["portal", "recover"])
+        .run()
+        .assert_code(0);
     assert_eq!(story.endpoint.requests().len(), 7);
     for option in ["--max", "--stop-after"] {
-        let none = story.env.hookfire(["portal", "recover", option, "0"]).run().assert_code(2);
+        let none = story
+            .env
+            .hookfire(["portal", "recover", option, "0"])
+            .run()
+            .assert_code(2);
         assert!(none.stderr().contains("1 or more"), "{none}");
     }
 }
@@ -302,17 +505,34 @@ fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
 fn a_url_that_is_no_endpoints_is_used_with_its_secret_which_is_kept_nowhere() {
     let endpoint = Server::script(vec![respond(200)]);
     let url = format!("{}/hook?token={SECRET}", endpoint.url());
-    let failures =
-        list([entry(1, 1, &url), "<webhooks-failure><id>x</webhooks-failure>".to_owned(), entry(2, 5, "ftp://x/")]);
+    let failures = list([
+        entry(1, 1, &url),
+        "<webhooks-failure><id>x</webhooks-failure>".to_owned(),
+        entry(2, 5, "ftp://x/"),
+    ]);
     let tenant = Server::script(vec![respond(200).body(failures.as_str()).times(2)]);
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_PORTAL_URL", tenant.url());
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
-    let outcome = env.hookfire(["portal", "recover", "-vv"]).run().assert_code(0);
+    let outcome = env
+        .hookfire(["portal", "recover", "-vv"])
+        .run()
+        .assert_code(0);
     // The one without a time may be as old as the one before it.
-    assert_eq!(last_line(&outcome), "recovered 1, still failing 0; deleted on the tenant 0, left there 3");
-    assert!(outcome.stderr().contains("left on the tenant: failure 2 (line 3)"), "{outcome}");
-    assert_eq!(endpoint.requests()[0].target, format!("/hook?token={SECRET}"));
+    assert_eq!(
+        last_line(&outcome),
+        "recovered 1, still failing 0; deleted on the tenant 0, left there 3"
+    );
+    assert!(
+        outcome
+            .stderr()
+            .contains("left on the tenant: failure 2 (line 3)"),
+        "{outcome}"
+    );
+    assert_eq!(
+        endpoint.requests()[0].target,
+        format!("/hook?token={SECRET}")
+    );
     for canary in [TOKEN, SECRET] {
         env.assert_nowhere(canary, &[&outcome]);
     }
@@ -327,11 +547,26 @@ fn a_masked_value_in_a_list_is_no_value_and_nothing_is_sent_with_it() {
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     env.set("HOOK_TOKEN", SECRET);
     let without = env.hookfire(["portal", "recover"]).run().assert_code(1);
-    assert!(without.stderr().contains("--secret token=@env:VARIABLE"), "{without}");
-    assert_eq!(last_line(&without), "recovered 0, still failing 1; deleted on the tenant 0, left there 1");
+    assert!(
+        without.stderr().contains("--secret token=@env:VARIABLE"),
+        "{without}"
+    );
+    assert_eq!(
+        last_line(&without),
+        "recovered 0, still failing 1; deleted on the tenant 0, left there 1"
+    );
     assert_eq!(story.endpoint.requests().len(), 0);
-    let given = env.hookfire(["portal", "recover", "--secret", "token=@env:HOOK_TOKEN"]).run().assert_code(0);
-    assert_eq!(last_line(&given), "recovered 1, still failing 0; deleted on the tenant 1, left there 0");
-    assert_eq!(story.endpoint.requests()[0].target, format!("/hook?token={SECRET}"));
+    let given = env
+        .hookfire(["portal", "recover", "--secret", "token=@env:HOOK_TOKEN"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        last_line(&given),
+        "recovered 1, still failing 0; deleted on the tenant 1, left there 0"
+    );
+    assert_eq!(
+        story.endpoint.requests()[0].target,
+        format!("/hook?token={SECRET}")
+    );
     env.assert_nowhere(SECRET, &[&without, &given]);
 }

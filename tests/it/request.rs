@@ -5,7 +5,12 @@ use crate::support::{Outcome, Received, Server, TestEnv, respond};
 /// The only request of a fire at this server, which delivers.
 fn sent(env: &TestEnv, event: &[&str], more: &[&str]) -> (Received, Outcome) {
     let server = Server::script(vec![respond(200)]);
-    let outcome = env.hookfire(["fire"]).args(event).args(["--url", &server.url(), "-o", "json"]).args(more).run();
+    let outcome = env
+        .hookfire(["fire"])
+        .args(event)
+        .args(["--url", &server.url(), "-o", "json"])
+        .args(more)
+        .run();
     let outcome = outcome.assert_code(0);
     (server.requests().remove(0), outcome)
 }
@@ -13,24 +18,51 @@ fn sent(env: &TestEnv, event: &[&str], more: &[&str]) -> (Received, Outcome) {
 /// A fire that is refused as a wrong command line: nothing sent, nothing written down.
 fn refused(env: &TestEnv, more: &[&str]) -> Outcome {
     let server = Server::script(vec![]);
-    let args = ["fire", "account", "created", "--url", &server.url(), "--no-retry"];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+        "--no-retry",
+    ];
     let outcome = env.hookfire(args).args(more).run().assert_code(2);
     assert_eq!(server.connections(), 0, "{outcome}");
-    assert!(!env.journal_path().exists(), "nothing is written down\n{outcome}");
+    assert!(
+        !env.journal_path().exists(),
+        "nothing is written down\n{outcome}"
+    );
     outcome
 }
 
 #[test]
 fn a_request_is_one_post_of_xml_that_names_its_delivery_and_no_referrer() {
     let env = TestEnv::new();
-    let (request, outcome) = sent(&env, &["account", "created"], &["--secret", "token=a b/c", "--param", "mode=x&y"]);
-    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/?token=a+b%2Fc&mode=x%26y"));
+    let (request, outcome) = sent(
+        &env,
+        &["account", "created"],
+        &["--secret", "token=a b/c", "--param", "mode=x&y"],
+    );
+    assert_eq!(
+        (request.method.as_str(), request.target.as_str()),
+        ("POST", "/?token=a+b%2Fc&mode=x%26y")
+    );
     assert_eq!(request.header("content-type"), Some("application/xml"));
-    assert_eq!(request.header("webhook-id"), outcome.json()["uuid"].as_str());
+    assert_eq!(
+        request.header("webhook-id"),
+        outcome.json()["uuid"].as_str()
+    );
     assert_eq!(request.header("referer"), None);
     assert_eq!(request.header("transfer-encoding"), None);
-    assert_eq!(request.header("content-length"), Some(request.body.len().to_string().as_str()));
-    assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("hookfire/")));
+    assert_eq!(
+        request.header("content-length"),
+        Some(request.body.len().to_string().as_str())
+    );
+    assert!(
+        request
+            .header("user-agent")
+            .is_some_and(|agent| agent.starts_with("hookfire/"))
+    );
     let text = String::from_utf8(request.body).expect("UTF-8");
     let document = roxmltree::Document::parse(&text).expect("an event that another parser reads");
     assert_eq!(document.root_element().tag_name().name(), "event");
@@ -40,15 +72,24 @@ fn a_request_is_one_post_of_xml_that_names_its_delivery_and_no_referrer() {
 fn a_urls_own_query_goes_out_as_it_was_written() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let url = format!("{}/a%20b/c?token=x%2By+z&debug&e=", server.url());
-    env.hookfire(["fire", "account", "created", "--url", &url]).run().assert_code(0);
-    assert_eq!(server.requests()[0].target, "/a%20b/c?token=x%2By+z&debug&e=");
+    env.hookfire(["fire", "account", "created", "--url", &url])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        server.requests()[0].target,
+        "/a%20b/c?token=x%2By+z&debug&e="
+    );
 }
 
 #[test]
 fn a_whole_event_goes_out_byte_for_byte_in_any_encoding_and_with_any_line_ends() {
     let text = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>\r\n<event>\r\n\t<type>account</type>\r\n\
                 <action>created</action><object><account><org_name>Å\u{1f600}</org_name></account></object></event>\r\n\r\n";
-    let utf16: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> = "\u{feff}"
+        .encode_utf16()
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
     let crlf = text.replace("UTF-16", "UTF-8").into_bytes();
     let latin1: Vec<u8> =
         b"<?xml version='1.0' encoding='ISO-8859-1'?><event><type>account</type><action>created</action>\
@@ -60,7 +101,10 @@ fn a_whole_event_goes_out_byte_for_byte_in_any_encoding_and_with_any_line_ends()
         let (request, outcome) = sent(&env, &["--event", "event.xml"], &[]);
         assert!(request.body == document, "{outcome}");
         assert_eq!(request.header("content-type"), Some("application/xml"));
-        let shown = env.hookfire(["journal", "show", "1", "-o", "xml"]).run().assert_code(0);
+        let shown = env
+            .hookfire(["journal", "show", "1", "-o", "xml"])
+            .run()
+            .assert_code(0);
         assert!(shown.stdout == document, "kept byte for byte too\n{shown}");
         assert_eq!(outcome.json()["type"], "account");
     }
@@ -70,7 +114,10 @@ fn a_whole_event_goes_out_byte_for_byte_in_any_encoding_and_with_any_line_ends()
 fn an_event_can_come_from_stdin() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let document = b"<event><type>t</type><action>a</action><object><t/></object></event>";
-    env.hookfire(["fire", "--event", "-", "--url", &server.url()]).stdin(*document).run().assert_code(0);
+    env.hookfire(["fire", "--event", "-", "--url", &server.url()])
+        .stdin(*document)
+        .run()
+        .assert_code(0);
     assert_eq!(server.requests()[0].body, document);
 }
 
@@ -91,7 +138,10 @@ fn a_header_of_the_users_own_wins_over_the_usual_one() {
     ];
     let (request, _) = sent(&env, &["account", "created"], headers.as_flattened());
     let all = |name: &str| -> Vec<&str> {
-        let named = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let named = request
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     };
     assert_eq!(all("content-type"), ["text/xml; charset=utf-8"]);
@@ -106,9 +156,22 @@ fn a_header_of_the_users_own_wins_over_the_usual_one() {
 #[test]
 fn headers_that_frame_or_name_the_delivery_are_refused_before_anything_happens() {
     let env = TestEnv::new();
-    for name in ["webhook-id", "Webhook-ID", "Host", "Content-Length", "transfer-encoding", "Connection", "Expect"] {
+    for name in [
+        "webhook-id",
+        "Webhook-ID",
+        "Host",
+        "Content-Length",
+        "transfer-encoding",
+        "Connection",
+        "Expect",
+    ] {
         let outcome = refused(&env, &["-H", &format!("{name}: 1")]);
-        assert!(outcome.stderr().contains(&format!("hookfire sets the header `{name}` itself")), "{outcome}");
+        assert!(
+            outcome
+                .stderr()
+                .contains(&format!("hookfire sets the header `{name}` itself")),
+            "{outcome}"
+        );
     }
 }
 
@@ -116,11 +179,26 @@ fn headers_that_frame_or_name_the_delivery_are_refused_before_anything_happens()
 fn headers_that_would_break_the_line_are_refused_before_anything_happens() {
     let mut env = TestEnv::new();
     env.set("TWO_LINES", "one\r\nEvil: two");
-    for header in ["X-A: one\r\nEvil: two", "X-A: nul\u{1}byte", "X A: 1", "X-Ä: 1", "no colon", ": no name"] {
+    for header in [
+        "X-A: one\r\nEvil: two",
+        "X-A: nul\u{1}byte",
+        "X A: 1",
+        "X-Ä: 1",
+        "no colon",
+        ": no name",
+    ] {
         refused(&env, &["-H", header]);
     }
     let server = Server::script(vec![]);
-    let args = ["fire", "account", "created", "--url", &server.url(), "-H", "X-A: @env:TWO_LINES"];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+        "-H",
+        "X-A: @env:TWO_LINES",
+    ];
     let outcome = env.hookfire(args).run().assert_code(1);
     assert!(outcome.stderr().contains("control character"), "{outcome}");
     assert!(!env.journal_path().exists());
@@ -144,7 +222,10 @@ fn urls_that_cannot_be_an_endpoints_are_refused_before_anything_happens() {
         "nonsense",
     ];
     for url in urls {
-        let outcome = env.hookfire(["fire", "account", "created", "--no-retry", "--url", url]).run().assert_code(2);
+        let outcome = env
+            .hookfire(["fire", "account", "created", "--no-retry", "--url", url])
+            .run()
+            .assert_code(2);
         assert!(outcome.stderr().starts_with("error: "), "{outcome}");
         assert!(!env.journal_path().exists(), "{outcome}");
     }

@@ -5,7 +5,10 @@ use crate::support::{Listener, TestEnv};
 /// The text of the first element of that name in a document.
 fn text(document: &str, name: &str) -> String {
     let document = roxmltree::Document::parse(document).expect("well-formed XML");
-    let found = document.descendants().find(|node| node.has_tag_name(name)).expect("the element");
+    let found = document
+        .descendants()
+        .find(|node| node.has_tag_name(name))
+        .expect("the element");
     found.text().unwrap_or_default().to_owned()
 }
 
@@ -14,26 +17,53 @@ fn a_client_makes_a_bin_sends_an_event_to_it_and_finds_it_there() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let bin = listener.post("/api/v1/bins", "");
-    assert_eq!((bin.status, bin.header("content-type")), (200, Some("application/json")));
-    assert_eq!(bin.header("access-control-allow-origin"), None, "nobody asked for it");
+    assert_eq!(
+        (bin.status, bin.header("content-type")),
+        (200, Some("application/json"))
+    );
+    assert_eq!(
+        bin.header("access-control-allow-origin"),
+        None,
+        "nobody asked for it"
+    );
     let name = bin.json()["name"].as_str().unwrap().to_owned();
     let url = format!("{}/{name}?token=s3cret", listener.url());
     let set = ["--set", "id=4711", "--set", "org_name=Acme & Søns"];
-    env.hookfire(["fire", "account", "updated", "--url", &url]).args(set).run().assert_code(0);
+    env.hookfire(["fire", "account", "updated", "--url", &url])
+        .args(set)
+        .run()
+        .assert_code(0);
     listener.post("/elsewhere", "x");
 
-    let requests = listener.get(&format!("/api/v1/bins/{name}/requests")).json();
+    let requests = listener
+        .get(&format!("/api/v1/bins/{name}/requests"))
+        .json();
     assert_eq!(requests.as_array().unwrap().len(), 1, "{requests}");
     let (request, body) = (&requests[0], requests[0]["body"].as_str().unwrap());
-    assert_eq!((text(body, "type"), text(body, "action")), ("account".to_owned(), "updated".to_owned()));
-    assert_eq!((text(body, "id"), text(body, "org_name")), ("4711".to_owned(), "Acme & Søns".to_owned()));
+    assert_eq!(
+        (text(body, "type"), text(body, "action")),
+        ("account".to_owned(), "updated".to_owned())
+    );
+    assert_eq!(
+        (text(body, "id"), text(body, "org_name")),
+        ("4711".to_owned(), "Acme & Søns".to_owned())
+    );
     assert_eq!(request["headers"]["Content-Type"], "application/xml");
     assert_eq!(request["query_string"]["token"], "s3cret");
-    assert_eq!((&request["method"], &request["path"]), (&"POST".into(), &format!("/{name}").into()));
+    assert_eq!(
+        (&request["method"], &request["path"]),
+        (&"POST".into(), &format!("/{name}").into())
+    );
     assert_eq!(request["content_length"], body.len());
-    assert_eq!(listener.get(&format!("/api/v1/bins/{name}")).json()["request_count"], 1);
+    assert_eq!(
+        listener.get(&format!("/api/v1/bins/{name}")).json()["request_count"],
+        1
+    );
     let missing = listener.get("/api/v1/bins/none/requests");
-    assert_eq!((missing.status, missing.json()), (404, serde_json::json!({ "error": "Bin not found" })));
+    assert_eq!(
+        (missing.status, missing.json()),
+        (404, serde_json::json!({ "error": "Bin not found" }))
+    );
     listener.stop();
 }
 
@@ -43,10 +73,15 @@ fn a_page_of_another_origin_may_ask_only_if_that_was_said() {
     let origin = "http://app.example:3000";
     let ask = |listener: &Listener| {
         let host = format!("127.0.0.1:{}", listener.port());
-        listener.send(format!("GET /api/v1/bins/inbox HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n"))
+        listener.send(format!(
+            "GET /api/v1/bins/inbox HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n"
+        ))
     };
     let closed = Listener::start(&env, &[]);
     assert_eq!(ask(&closed).status, 403);
     let open = Listener::start(&env, &["--allow-origin", origin]);
-    assert_eq!(ask(&open).header("access-control-allow-origin"), Some(origin));
+    assert_eq!(
+        ask(&open).header("access-control-allow-origin"),
+        Some(origin)
+    );
 }

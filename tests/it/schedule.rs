@@ -10,14 +10,28 @@ use crate::support::{Received, Server, TestEnv, closed_port, forever, hang, repe
 
 /// Fires in the background, and gives the id of what was scheduled.
 fn schedule(env: &TestEnv, url: &str, interval: &str) -> i64 {
-    let args = ["fire", "account", "created", "--background", "-o", "json", "--retry-interval", interval, "--url", url];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "-o",
+        "json",
+        "--retry-interval",
+        interval,
+        "--url",
+        url,
+    ];
     let delivery = env.hookfire(args).run().assert_code(0).json();
     assert_eq!(delivery["status"], "pending");
     delivery["id"].as_i64().unwrap()
 }
 
 fn shown(env: &TestEnv, id: i64) -> Value {
-    env.hookfire(["journal", "show", &id.to_string(), "-o", "json"]).run().assert_code(0).json()
+    env.hookfire(["journal", "show", &id.to_string(), "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json()
 }
 
 /// Waits until a delivery is as it should be.
@@ -37,7 +51,9 @@ fn wait_until(env: &TestEnv, id: i64, is_so: impl Fn(&Value) -> bool) -> Value {
 fn times_received(requests: &[Received]) -> BTreeMap<String, usize> {
     let mut times = BTreeMap::new();
     for request in requests {
-        *times.entry(request.header("webhook-id").unwrap().to_owned()).or_insert(0) += 1;
+        *times
+            .entry(request.header("webhook-id").unwrap().to_owned())
+            .or_insert(0) += 1;
     }
     times
 }
@@ -46,7 +62,16 @@ fn times_received(requests: &[Received]) -> BTreeMap<String, usize> {
 fn what_fails_in_the_background_is_scheduled_and_made_when_it_is_due_under_the_same_id() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
-    let args = ["fire", "account", "created", "--background", "--retry-interval", "60s", "--url", &server.url()];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--retry-interval",
+        "60s",
+        "--url",
+        &server.url(),
+    ];
     let fired = env.hookfire(args).run().assert_code(0);
     insta::assert_snapshot!(env.redacted(&fired), @"
     #1 scheduled: next attempt in 60s (hookfire retry --due)
@@ -56,15 +81,30 @@ fn what_fails_in_the_background_is_scheduled_and_made_when_it_is_due_under_the_s
     [exit code: 0]
     ");
     let delivery = shown(&env, 1);
-    assert_eq!((&delivery["status"], &delivery["finished_at"]), (&"pending".into(), &Value::Null));
+    assert_eq!(
+        (&delivery["status"], &delivery["finished_at"]),
+        (&"pending".into(), &Value::Null)
+    );
     assert!(delivery["next_attempt_at"].is_string());
 
     let early = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert!(early.stderr().starts_with("nothing is due; next attempt in "), "{early}");
+    assert!(
+        early
+            .stderr()
+            .starts_with("nothing is due; next attempt in "),
+        "{early}"
+    );
     let listed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
-    assert_eq!(listed, serde_json::json!([]), "it is not in the failed list");
+    assert_eq!(
+        listed,
+        serde_json::json!([]),
+        "it is not in the failed list"
+    );
     let listed = env.hookfire(["journal", "list"]).run().assert_code(0);
-    assert!(listed.stdout().contains("pending") && listed.stdout().contains("next attempt in "), "{listed}");
+    assert!(
+        listed.stdout().contains("pending") && listed.stdout().contains("next attempt in "),
+        "{listed}"
+    );
 
     make_due(&env);
     let again = env.hookfire(["retry", "--due"]).run().assert_code(0);
@@ -74,47 +114,100 @@ fn what_fails_in_the_background_is_scheduled_and_made_when_it_is_due_under_the_s
     [exit code: 0]
     ");
     make_due(&env);
-    let last = env.hookfire(["retry", "--due", "-o", "ndjson"]).run().assert_code(0);
-    let [delivery] = &last.ndjson()[..] else { panic!("{last}") };
-    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&"delivered".into(), &3.into()));
-    assert_eq!(times_received(&server.requests()).into_values().collect::<Vec<_>>(), [3]);
+    let last = env
+        .hookfire(["retry", "--due", "-o", "ndjson"])
+        .run()
+        .assert_code(0);
+    let [delivery] = &last.ndjson()[..] else {
+        panic!("{last}")
+    };
+    assert_eq!(
+        (&delivery["status"], &delivery["attempt_count"]),
+        (&"delivered".into(), &3.into())
+    );
+    assert_eq!(
+        times_received(&server.requests())
+            .into_values()
+            .collect::<Vec<_>>(),
+        [3]
+    );
     let nothing = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert_eq!((nothing.stdout(), nothing.stderr()), ("", "nothing is scheduled\n"));
+    assert_eq!(
+        (nothing.stdout(), nothing.stderr()),
+        ("", "nothing is scheduled\n")
+    );
 }
 
 /// Lets the time pass for all that is scheduled.
 fn make_due(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at IS NOT NULL",
+            [],
+        )
+        .unwrap();
 }
 
 /// Lets all leases run out, as if those who hold them had not been running for long.
 fn end_leases(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET lease_until = 1 WHERE lease_until IS NOT NULL", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET lease_until = 1 WHERE lease_until IS NOT NULL",
+            [],
+        )
+        .unwrap();
 }
 
 #[test]
 fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200), repeat(503, 2)]);
-    let fire = ["fire", "account", "created", "--background", "--url", &server.url()];
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--url",
+        &server.url(),
+    ];
     let delivered = env.hookfire(fire).run().assert_code(0);
     assert_eq!(delivered.stdout(), "#1 delivered, 1 attempt\n");
     let failed = env.hookfire(fire).arg("--no-retry").run().assert_code(3);
-    assert_eq!(failed.stdout(), "#2 failed, 1 attempt: 503 Service Unavailable\n");
+    assert_eq!(
+        failed.stdout(),
+        "#2 failed, 1 attempt: 503 Service Unavailable\n"
+    );
 
     // The last of two attempts, to a server that is not there any more.
     let port = closed_port();
     let id = schedule(&env, &server.url(), "1ms");
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     journal
-        .execute("UPDATE deliveries SET retries = 1, url = ?1 WHERE id = ?2", (format!("http://127.0.0.1:{port}/"), id))
+        .execute(
+            "UPDATE deliveries SET retries = 1, url = ?1 WHERE id = ?2",
+            (format!("http://127.0.0.1:{port}/"), id),
+        )
         .unwrap();
     let retried = env.hookfire(["retry", "--due"]).run().assert_code(4);
-    assert_eq!(retried.stdout(), "#3 failed, 2 attempts: connection refused\n");
-    assert_eq!(env.hookfire(["failed", "list", "-o", "json"]).run().json().as_array().unwrap().len(), 2);
-    let as_json = env.hookfire(["retry", "--due", "-o", "json"]).run().assert_code(0);
+    assert_eq!(
+        retried.stdout(),
+        "#3 failed, 2 attempts: connection refused\n"
+    );
+    assert_eq!(
+        env.hookfire(["failed", "list", "-o", "json"])
+            .run()
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let as_json = env
+        .hookfire(["retry", "--due", "-o", "json"])
+        .run()
+        .assert_code(0);
     assert_eq!(as_json.json(), serde_json::json!([]));
 }
 
@@ -122,7 +215,17 @@ fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
 fn how_to_connect_is_not_kept_and_that_is_said() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
-    let fire = ["fire", "account", "created", "--background", "--timeout", "20s", "--insecure", "--url", &server.url()];
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--timeout",
+        "20s",
+        "--insecure",
+        "--url",
+        &server.url(),
+    ];
     let scheduled = env.hookfire(fire).run().assert_code(0);
     let words = "hint: not kept with a delivery: `--timeout`, `--insecure`; give it to `hookfire retry --due`";
     assert!(scheduled.stderr().contains(words), "{scheduled}");
@@ -137,42 +240,117 @@ fn a_secret_that_nobody_could_look_up_later_is_refused_before_anything_is_sent()
     let url = server.url();
     let with_query = format!("{url}/?key=open-sesame");
     for (args, named) in [
-        (["--url", &with_query, "--retries", "5"], "the secret parameter `key`"),
-        (["--url", &url, "--secret", "token=open-sesame"], "the secret parameter `token`"),
-        (["--url", &url, "-H", "Authorization: open-sesame"], "the secret header `Authorization`"),
+        (
+            ["--url", &with_query, "--retries", "5"],
+            "the secret parameter `key`",
+        ),
+        (
+            ["--url", &url, "--secret", "token=open-sesame"],
+            "the secret parameter `token`",
+        ),
+        (
+            ["--url", &url, "-H", "Authorization: open-sesame"],
+            "the secret header `Authorization`",
+        ),
     ] {
-        let refused = env.hookfire(["fire", "account", "created", "--background"]).args(args).run().assert_code(2);
-        assert!(refused.stderr().contains(named) && !refused.stderr().contains("open-sesame"), "{refused}");
+        let refused = env
+            .hookfire(["fire", "account", "created", "--background"])
+            .args(args)
+            .run()
+            .assert_code(2);
+        assert!(
+            refused.stderr().contains(named) && !refused.stderr().contains("open-sesame"),
+            "{refused}"
+        );
         assert!(refused.stderr().contains("@env:VARIABLE"), "{refused}");
     }
     assert!(!env.journal_path().exists());
 
     // What the configuration has can be looked up there, whatever it is.
     env.set("HOOK_TOKEN", "open-sesame");
-    env.write_config(&format!("[endpoints.staging]\nurl = \"{url}\"\nsecrets = {{ key = \"open-sesame\" }}\n"));
-    let fire = ["fire", "account", "created", "--background", "--retry-interval", "1ms"];
-    env.hookfire(fire).args(["-e", "staging"]).run().assert_code(0);
-    env.hookfire(fire).args(["--url", &url, "--secret", "token=@env:HOOK_TOKEN"]).run().assert_code(0);
-    let retried = env.hookfire(["retry", "--due", "--jobs", "1"]).run().assert_code(0);
+    env.write_config(&format!(
+        "[endpoints.staging]\nurl = \"{url}\"\nsecrets = {{ key = \"open-sesame\" }}\n"
+    ));
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--retry-interval",
+        "1ms",
+    ];
+    env.hookfire(fire)
+        .args(["-e", "staging"])
+        .run()
+        .assert_code(0);
+    env.hookfire(fire)
+        .args(["--url", &url, "--secret", "token=@env:HOOK_TOKEN"])
+        .run()
+        .assert_code(0);
+    let retried = env
+        .hookfire(["retry", "--due", "--jobs", "1"])
+        .run()
+        .assert_code(0);
     assert!(retried.stderr().ends_with("2 delivered\n"), "{retried}");
-    let targets: Vec<String> = server.requests().into_iter().map(|request| request.target).collect();
-    assert_eq!(targets, ["/?key=open-sesame", "/?token=open-sesame", "/?key=open-sesame", "/?token=open-sesame"]);
+    let targets: Vec<String> = server
+        .requests()
+        .into_iter()
+        .map(|request| request.target)
+        .collect();
+    assert_eq!(
+        targets,
+        [
+            "/?key=open-sesame",
+            "/?token=open-sesame",
+            "/?key=open-sesame",
+            "/?token=open-sesame"
+        ]
+    );
 }
 
 #[test]
 fn one_whose_secret_is_missing_is_told_and_stays_scheduled_and_the_others_are_sent() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
-    let fire = ["fire", "account", "created", "--background", "--retry-interval", "1ms", "--url", &server.url()];
-    env.hookfire(fire).args(["--secret", "t=@env:HOOK_TOKEN"]).env("HOOK_TOKEN", "x").run().assert_code(0);
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--background",
+        "--retry-interval",
+        "1ms",
+        "--url",
+        &server.url(),
+    ];
+    env.hookfire(fire)
+        .args(["--secret", "t=@env:HOOK_TOKEN"])
+        .env("HOOK_TOKEN", "x")
+        .run()
+        .assert_code(0);
     env.hookfire(fire).run().assert_code(0);
     let retried = env.hookfire(["retry", "--due"]).run().assert_code(1);
-    assert!(retried.stderr().contains("error: #1 could not be sent; it stays scheduled"), "{retried}");
-    assert!(retried.stderr().contains("the environment variable `HOOK_TOKEN` is not set"), "{retried}");
+    assert!(
+        retried
+            .stderr()
+            .contains("error: #1 could not be sent; it stays scheduled"),
+        "{retried}"
+    );
+    assert!(
+        retried
+            .stderr()
+            .contains("the environment variable `HOOK_TOKEN` is not set"),
+        "{retried}"
+    );
     assert_eq!(retried.stdout(), "#2 delivered, 2 attempts\n");
-    assert_eq!((&shown(&env, 1)["status"], &shown(&env, 1)["attempt_count"]), (&"pending".into(), &1.into()));
+    assert_eq!(
+        (&shown(&env, 1)["status"], &shown(&env, 1)["attempt_count"]),
+        (&"pending".into(), &1.into())
+    );
     let now = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert!(now.stderr().starts_with("nothing is due"), "it is put off: {now}");
+    assert!(
+        now.stderr().starts_with("nothing is due"),
+        "it is put off: {now}"
+    );
 }
 
 #[test]
@@ -184,36 +362,78 @@ fn what_is_scheduled_can_be_cancelled_and_is_then_in_the_failed_list() {
     }
     for args in [&["failed", "delete", "1", "--yes"][..], &["retry", "1"]] {
         let refused = env.hookfire(args).run().assert_code(5);
-        assert!(refused.stderr().contains("#1 is scheduled for another attempt"), "{refused}");
-        assert!(refused.stderr().contains("`hookfire journal cancel 1`"), "{refused}");
+        assert!(
+            refused
+                .stderr()
+                .contains("#1 is scheduled for another attempt"),
+            "{refused}"
+        );
+        assert!(
+            refused.stderr().contains("`hookfire journal cancel 1`"),
+            "{refused}"
+        );
     }
-    let cancelled = env.hookfire(["journal", "cancel", "1"]).run().assert_code(0);
+    let cancelled = env
+        .hookfire(["journal", "cancel", "1"])
+        .run()
+        .assert_code(0);
     assert_eq!(cancelled.stdout(), "cancelled 1 delivery\n");
-    let refused = env.hookfire(["journal", "cancel", "1"]).run().assert_code(5);
-    assert!(refused.stderr().contains("#1 is not scheduled: it is interrupted"), "{refused}");
+    let refused = env
+        .hookfire(["journal", "cancel", "1"])
+        .run()
+        .assert_code(5);
+    assert!(
+        refused
+            .stderr()
+            .contains("#1 is not scheduled: it is interrupted"),
+        "{refused}"
+    );
     let listed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
-    assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&1.into(), &"interrupted".into()));
+    assert_eq!(
+        (&listed[0]["id"], &listed[0]["status"]),
+        (&1.into(), &"interrupted".into())
+    );
     make_due(&env);
     env.hookfire(["failed", "delete", "1"]).run().assert_code(0);
-    let all = env.hookfire(["journal", "cancel", "--all", "-o", "json"]).run().assert_code(0);
+    let all = env
+        .hookfire(["journal", "cancel", "--all", "-o", "json"])
+        .run()
+        .assert_code(0);
     assert_eq!(all.json(), serde_json::json!({ "cancelled": 1 }));
     assert_eq!(all.stdout(), "{\n  \"cancelled\": 1\n}\n");
-    let none = env.hookfire(["journal", "cancel", "-e", "gone", "-o", "ndjson"]).run().assert_code(0);
+    let none = env
+        .hookfire(["journal", "cancel", "-e", "gone", "-o", "ndjson"])
+        .run()
+        .assert_code(0);
     assert_eq!(none.stdout(), "{\"cancelled\":0}\n");
-    env.hookfire(["journal", "cancel", "9"]).run().assert_code(5);
+    env.hookfire(["journal", "cancel", "9"])
+        .run()
+        .assert_code(5);
     let scopes = "name ids (`hookfire journal cancel 42`), a filter (`hookfire journal cancel -e staging`), or \
                   `hookfire journal cancel --all`";
     let unscoped = env.hookfire(["journal", "cancel"]).run().assert_code(2);
     assert!(unscoped.stderr().contains(scopes), "{unscoped}");
-    env.hookfire(["journal", "cancel", "--all", "-e", "gone"]).run().assert_code(2);
-    env.hookfire(["journal", "cancel", "--all", "1"]).run().assert_code(2);
+    env.hookfire(["journal", "cancel", "--all", "-e", "gone"])
+        .run()
+        .assert_code(2);
+    env.hookfire(["journal", "cancel", "--all", "1"])
+        .run()
+        .assert_code(2);
 }
 
 #[test]
 fn what_a_killed_fire_leaves_behind_is_sent_by_due_and_what_ctrl_c_stopped_is_not() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
-    let fire = ["fire", "account", "created", "--retry-interval", "20s", "--url", &server.url()];
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--retry-interval",
+        "20s",
+        "--url",
+        &server.url(),
+    ];
     let mut killed = env.hookfire(fire).spawn();
     killed.wait_for_stderr("next in 20s");
     killed.kill9();
@@ -223,9 +443,21 @@ fn what_a_killed_fire_leaves_behind_is_sent_by_due_and_what_ctrl_c_stopped_is_no
     stopped.wait().assert_code(130);
 
     let early = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert!(early.stderr().contains("1 delivery left behind by a process that ended"), "{early}");
-    assert!(early.stderr().contains("nothing is due; next attempt in "), "{early}");
-    assert_eq!(shown(&env, 1)["status"], "interrupted", "and in the failed list meanwhile");
+    assert!(
+        early
+            .stderr()
+            .contains("1 delivery left behind by a process that ended"),
+        "{early}"
+    );
+    assert!(
+        early.stderr().contains("nothing is due; next attempt in "),
+        "{early}"
+    );
+    assert_eq!(
+        shown(&env, 1)["status"],
+        "interrupted",
+        "and in the failed list meanwhile"
+    );
     make_due(&env);
     let retried = env.hookfire(["retry", "--due"]).run().assert_code(0);
     assert_eq!(retried.stdout(), "#1 delivered, 2 attempts\n", "{retried}");
@@ -233,17 +465,24 @@ fn what_a_killed_fire_leaves_behind_is_sent_by_due_and_what_ctrl_c_stopped_is_no
 }
 
 #[test]
-fn what_a_killed_fire_with_a_literal_secret_leaves_behind_is_told_once_and_stays_in_the_failed_list() {
+fn what_a_killed_fire_with_a_literal_secret_leaves_behind_is_told_once_and_stays_in_the_failed_list()
+ {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
     let url = format!("{}/?token=open-sesame", server.url());
-    let mut killed = env.hookfire(["fire", "account", "created", "--url", &url]).spawn();
+    let mut killed = env
+        .hookfire(["fire", "account", "created", "--url", &url])
+        .spawn();
     killed.wait_for_stderr("next in 60s");
     killed.kill9();
     env.hookfire(["failed", "list"]).run().assert_code(0);
     make_due(&env);
     let told = env.hookfire(["retry", "--due"]).run().assert_code(1);
-    assert!(told.stderr().contains("error: #1 cannot be sent by `--due`; it is in the failed list"), "{told}");
+    assert!(
+        told.stderr()
+            .contains("error: #1 cannot be sent by `--due`; it is in the failed list"),
+        "{told}"
+    );
     assert!(told.stderr().contains("parameter `token`"), "{told}");
     let again = env.hookfire(["retry", "--due"]).run().assert_code(0);
     assert_eq!(again.stderr(), "nothing is scheduled\n");
@@ -253,8 +492,16 @@ fn what_a_killed_fire_with_a_literal_secret_leaves_behind_is_told_once_and_stays
 #[test]
 fn a_watcher_makes_each_attempt_when_it_is_due_also_those_scheduled_later_until_sigterm() {
     let env = TestEnv::new();
-    let server = Server::script(vec![respond(503), respond(503), respond(200), respond(503), respond(200)]);
-    let mut watcher = env.hookfire(["retry", "--due", "--watch", "-o", "ndjson"]).spawn();
+    let server = Server::script(vec![
+        respond(503),
+        respond(503),
+        respond(200),
+        respond(503),
+        respond(200),
+    ]);
+    let mut watcher = env
+        .hookfire(["retry", "--due", "--watch", "-o", "ndjson"])
+        .spawn();
     // Also before there is a journal.
     let id = schedule(&env, &server.url(), "300ms");
     watcher.wait_for_stdout_line("\"attempt_count\":3");
@@ -265,10 +512,16 @@ fn a_watcher_makes_each_attempt_when_it_is_due_also_those_scheduled_later_until_
     watcher.wait_for_stdout_line("\"id\":2");
     watcher.terminate();
     let outcome = watcher.wait().assert_code(0);
-    let told: Vec<(Value, Value)> =
-        outcome.ndjson().iter().map(|line| (line["id"].clone(), line["status"].clone())).collect();
+    let told: Vec<(Value, Value)> = outcome
+        .ndjson()
+        .iter()
+        .map(|line| (line["id"].clone(), line["status"].clone()))
+        .collect();
     let expected = [(1, "pending"), (1, "delivered"), (2, "delivered")];
-    assert_eq!(told, expected.map(|(id, status)| (id.into(), status.into())));
+    assert_eq!(
+        told,
+        expected.map(|(id, status)| (id.into(), status.into()))
+    );
     assert_eq!(outcome.stderr(), "");
 }
 
@@ -288,7 +541,9 @@ fn sigterm_lets_requests_that_are_under_way_come_to_their_end_and_leaves_the_res
             schedule(&env, &server.url(), "1ms");
         }
         make_due(&env);
-        let mut watcher = env.hookfire(["retry", "--due", "--watch", "--jobs", jobs]).spawn();
+        let mut watcher = env
+            .hookfire(["retry", "--due", "--watch", "--jobs", jobs])
+            .spawn();
         server.wait_for_requests(6 + on_the_wire);
         watcher.terminate();
         thread::sleep(Duration::from_millis(200));
@@ -296,13 +551,30 @@ fn sigterm_lets_requests_that_are_under_way_come_to_their_end_and_leaves_the_res
         (0..on_the_wire).for_each(|_| server.release());
         let outcome = watcher.wait().assert_code(0);
         assert_eq!(outcome.stdout().lines().count(), on_the_wire, "{outcome}");
-        assert!(outcome.stdout().lines().all(|line| line.ends_with(" delivered, 2 attempts")), "{outcome}");
-        let left = (1..=6).map(|id| shown(&env, id)).filter(|delivery| delivery["status"] == "pending");
+        assert!(
+            outcome
+                .stdout()
+                .lines()
+                .all(|line| line.ends_with(" delivered, 2 attempts")),
+            "{outcome}"
+        );
+        let left = (1..=6)
+            .map(|id| shown(&env, id))
+            .filter(|delivery| delivery["status"] == "pending");
         let left: Vec<Value> = left.collect();
         assert_eq!(left.len(), 6 - on_the_wire);
         for delivery in left {
-            assert_eq!((&delivery["attempt_count"], delivery["attempts"].as_array().unwrap().len()), (&1.into(), 1));
-            assert_eq!(delivery["next_attempt_at"], "1970-01-01T00:00:00.001Z", "it is due as it was");
+            assert_eq!(
+                (
+                    &delivery["attempt_count"],
+                    delivery["attempts"].as_array().unwrap().len()
+                ),
+                (&1.into(), 1)
+            );
+            assert_eq!(
+                delivery["next_attempt_at"], "1970-01-01T00:00:00.001Z",
+                "it is due as it was"
+            );
         }
     }
 }
@@ -318,7 +590,9 @@ fn two_watchers_side_by_side_send_each_scheduled_delivery_once() {
         copy(&journal, first, number);
     }
     make_due(&env);
-    let watchers: Vec<_> = (0..2).map(|_| env.hookfire(["retry", "--due", "--watch"]).spawn()).collect();
+    let watchers: Vec<_> = (0..2)
+        .map(|_| env.hookfire(["retry", "--due", "--watch"]).spawn())
+        .collect();
     server.wait_for_requests(1 + SCHEDULED as usize);
     let told: usize = watchers
         .into_iter()
@@ -331,7 +605,11 @@ fn two_watchers_side_by_side_send_each_scheduled_delivery_once() {
     let times = times_received(&server.requests()[1..]);
     assert_eq!(times.len(), SCHEDULED as usize);
     assert!(times.values().all(|times| *times == 1), "{times:?}");
-    let check = env.hookfire(["journal", "check", "-o", "json"]).run().assert_code(0).json();
+    let check = env
+        .hookfire(["journal", "check", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(check["deliveries"]["delivered"], SCHEDULED);
 }
 
@@ -354,7 +632,8 @@ fn copy(journal: &rusqlite::Connection, id: i64, number: u32) {
 }
 
 #[test]
-fn what_a_killed_watcher_was_sending_another_one_sends_and_the_attempt_says_that_it_may_have_arrived() {
+fn what_a_killed_watcher_was_sending_another_one_sends_and_the_attempt_says_that_it_may_have_arrived()
+ {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), hang(), respond(200)]);
     let id = schedule(&env, &server.url(), "200ms");
@@ -367,15 +646,29 @@ fn what_a_killed_watcher_was_sending_another_one_sends_and_the_attempt_says_that
     assert_eq!(delivery["attempt_count"], 3);
     assert_eq!(delivery["attempts"][1]["error"]["kind"], "interrupted");
     assert_eq!(delivery["attempts"][1]["maybe_received"], true);
-    assert_eq!(times_received(&server.requests()).into_values().collect::<Vec<_>>(), [3]);
+    assert_eq!(
+        times_received(&server.requests())
+            .into_values()
+            .collect::<Vec<_>>(),
+        [3]
+    );
 }
 
 #[test]
 fn who_was_suspended_for_longer_than_its_lease_does_not_send_what_another_one_has_sent() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
-    let mut suspended =
-        env.hookfire(["fire", "account", "created", "--retry-interval", "2s", "--url", &server.url()]).spawn();
+    let mut suspended = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--retry-interval",
+            "2s",
+            "--url",
+            &server.url(),
+        ])
+        .spawn();
     suspended.wait_for_stderr("next in 2s");
     suspended.suspend();
     // As long as its lease holds, it is its holder's.
@@ -388,7 +681,12 @@ fn who_was_suspended_for_longer_than_its_lease_does_not_send_what_another_one_ha
     assert_eq!(taken.stdout(), "#1 delivered, 2 attempts\n");
     suspended.resume();
     let outcome = suspended.wait().assert_code(1);
-    assert!(outcome.stderr().contains("#1 was taken over by another process"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("#1 was taken over by another process"),
+        "{outcome}"
+    );
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -404,9 +702,14 @@ fn the_answer_that_a_suspended_one_gets_late_counts_and_what_it_held_is_sent_by_
     env.hookfire(["failed", "list"]).run().assert_code(0);
     make_due(&env);
     let taken = env.hookfire(["retry", "--due"]).run().assert_code(0);
-    assert!(taken.stdout().starts_with("#1 scheduled, 3 attempts"), "{taken}");
+    assert!(
+        taken.stdout().starts_with("#1 scheduled, 3 attempts"),
+        "{taken}"
+    );
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.execute("UPDATE deliveries SET next_attempt_at = 9e15", []).unwrap();
+    journal
+        .execute("UPDATE deliveries SET next_attempt_at = 9e15", [])
+        .unwrap();
     server.release();
     suspended.resume();
     suspended.wait_for_stdout_line("#1 delivered");
@@ -426,7 +729,9 @@ fn a_watcher_outlives_a_journal_that_is_locked_for_longer_than_anybody_waits() {
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     server.release();
-    watcher.wait_for_stderr("is locked: another process has held it for 10s; waiting until it can be used");
+    watcher.wait_for_stderr(
+        "is locked: another process has held it for 10s; waiting until it can be used",
+    );
     lock.execute_batch("ROLLBACK").unwrap();
     watcher.wait_for_stderr("the journal can be used again");
     watcher.wait_for_stdout_line("#1 delivered, 2 attempts");
@@ -447,7 +752,12 @@ fn what_was_sent_and_could_not_be_recorded_is_told_with_code_6_even_by_one_that_
     running.terminate();
     server.release();
     let outcome = running.wait().assert_code(6);
-    assert!(outcome.stderr().contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("#1 was sent (delivered), but the journal could not record it"),
+        "{outcome}"
+    );
     assert!(outcome.stderr().contains("is locked"), "{outcome}");
 }
 
@@ -464,6 +774,11 @@ fn a_watcher_ends_with_a_journal_that_is_not_there_any_more_or_is_a_newer_ones()
         std::fs::remove_file(path).unwrap();
     }
     let outcome = watcher.wait().assert_code(6);
-    assert!(outcome.stderr().contains("the file was removed or replaced"), "{outcome}");
+    assert!(
+        outcome
+            .stderr()
+            .contains("the file was removed or replaced"),
+        "{outcome}"
+    );
     drop(server.lenient());
 }

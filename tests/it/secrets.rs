@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{
-    Outcome, Received, Server, Step, TestEnv, close, closed_port, drip_head, echo, half_status_line,
-    head_then_cut_body, raw, reset, respond,
+    Outcome, Received, Server, Step, TestEnv, close, closed_port, drip_head, echo,
+    half_status_line, head_then_cut_body, raw, reset, respond,
 };
 
 /// Every byte that an encoder treats in its own way, and nothing that a header or TOML could not hold as it is.
@@ -20,8 +20,12 @@ const CANARY: &str = "Cnry+7Hq/x%41&Zk=9 mQ:#?v";
 type Way = fn(&mut TestEnv, &str) -> Vec<String>;
 
 const WAYS: [(&str, Way); 17] = [
-    ("a literal", |_, url| args(&["--url", url, "--secret", &format!("token={CANARY}")])),
-    ("a literal behind `=`", |_, url| args(&["--url", url, &format!("--secret=token={CANARY}")])),
+    ("a literal", |_, url| {
+        args(&["--url", url, "--secret", &format!("token={CANARY}")])
+    }),
+    ("a literal behind `=`", |_, url| {
+        args(&["--url", url, &format!("--secret=token={CANARY}")])
+    }),
     ("an environment reference", |env, url| {
         env.set("HOOK_TOKEN", CANARY);
         args(&["--url", url, "--secret", "token=@env:HOOK_TOKEN"])
@@ -34,13 +38,19 @@ const WAYS: [(&str, Way); 17] = [
         env.set("HOOKFIRE_SECRET", format!("token={CANARY}"));
         args(&["--url", url])
     }),
-    ("the URL's own query", |_, url| args(&["--url", &format!("{url}?a=1&token={}", form_encoded())])),
-    ("a bare word in the URL's query", |_, url| args(&["--url", &format!("{url}?{}", form_encoded())])),
+    ("the URL's own query", |_, url| {
+        args(&["--url", &format!("{url}?a=1&token={}", form_encoded())])
+    }),
+    ("a bare word in the URL's query", |_, url| {
+        args(&["--url", &format!("{url}?{}", form_encoded())])
+    }),
     ("HOOKFIRE_URL", |env, url| {
         env.set("HOOKFIRE_URL", format!("{url}?token={}", form_encoded()));
         Vec::new()
     }),
-    ("a literal in the configuration", |env, url| configured(env, url, &format!("secrets = {{ token = '{CANARY}' }}"))),
+    ("a literal in the configuration", |env, url| {
+        configured(env, url, &format!("secrets = {{ token = '{CANARY}' }}"))
+    }),
     ("a variable named by the configuration", |env, url| {
         env.set("HOOK_TOKEN", CANARY);
         configured(env, url, "secrets = { token = { env = 'HOOK_TOKEN' } }")
@@ -53,7 +63,14 @@ const WAYS: [(&str, Way); 17] = [
     ("the query of the configuration's URL", |env, url| {
         configured(env, &format!("{url}?token={}", form_encoded()), "")
     }),
-    ("a header", |_, url| args(&["--url", url, "-H", &format!("Authorization: Bearer {CANARY}")])),
+    ("a header", |_, url| {
+        args(&[
+            "--url",
+            url,
+            "-H",
+            &format!("Authorization: Bearer {CANARY}"),
+        ])
+    }),
     ("a header's environment reference", |env, url| {
         env.set("HOOK_AUTH", format!("Bearer {CANARY}"));
         args(&["--url", url, "--header", "X-Whatever: @env:HOOK_AUTH"])
@@ -67,7 +84,12 @@ const WAYS: [(&str, Way); 17] = [
     }),
     ("a header of basic credentials", |_, url| {
         let credentials = STANDARD.encode(format!("user:{CANARY}"));
-        args(&["--url", url, "--header", &format!("Authorization: Basic {credentials}")])
+        args(&[
+            "--url",
+            url,
+            "--header",
+            &format!("Authorization: Basic {credentials}"),
+        ])
     }),
 ];
 
@@ -86,11 +108,18 @@ fn configured(env: &mut TestEnv, url: &str, line: &str) -> Vec<String> {
 
 /// Whether the secret is in the request: what never left could not leak.
 fn carries(request: &Received) -> bool {
-    let query = request.target.split_once('?').map_or("", |(_, query)| query);
-    let in_query = url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == CANARY || value == CANARY);
+    let query = request
+        .target
+        .split_once('?')
+        .map_or("", |(_, query)| query);
+    let in_query = url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == CANARY || value == CANARY);
     let in_header = request.headers.iter().any(|(_, value)| {
-        let decoded = value.strip_prefix("Basic ").and_then(|encoded| STANDARD.decode(encoded).ok());
-        value.contains(CANARY) || decoded.is_some_and(|decoded| decoded == format!("user:{CANARY}").as_bytes())
+        let decoded = value
+            .strip_prefix("Basic ")
+            .and_then(|encoded| STANDARD.decode(encoded).ok());
+        value.contains(CANARY)
+            || decoded.is_some_and(|decoded| decoded == format!("user:{CANARY}").as_bytes())
     });
     in_query || in_header
 }
@@ -128,8 +157,12 @@ impl Story {
     }
 
     fn assert_kept_to_itself(&self, way: &str) {
-        assert!(self.env.journal_path().exists(), "{way}: a journal to look into");
-        self.env.assert_nowhere(CANARY, &self.outcomes.iter().collect::<Vec<_>>());
+        assert!(
+            self.env.journal_path().exists(),
+            "{way}: a journal to look into"
+        );
+        self.env
+            .assert_nowhere(CANARY, &self.outcomes.iter().collect::<Vec<_>>());
     }
 }
 
@@ -139,7 +172,13 @@ fn faults() -> Vec<(Step, i32)> {
         (respond(200).body("fine"), 0),
         (respond(503), 3),
         (echo(), 3),
-        (respond(302).header("Location", &format!("http://127.0.0.1:1/?back={}#{CANARY}", form_encoded())), 3),
+        (
+            respond(302).header(
+                "Location",
+                &format!("http://127.0.0.1:1/?back={}#{CANARY}", form_encoded()),
+            ),
+            3,
+        ),
         (head_then_cut_body(100, 10), 0),
         (reset(), 4),
         (close(), 4),
@@ -159,16 +198,28 @@ fn a_reference_that_would_be_sent_as_it_is_is_refused_and_a_url_in_the_wrong_pla
     ] {
         env.hookfire(fire).args(extra).run().assert_code(2);
     }
-    let outcome =
-        env.hookfire(["ping", "-e", "https://user:canary-of-a-url@h/?token=canary-of-a-query"]).run().assert_code(2);
-    assert!(!outcome.stderr().contains("canary") && outcome.stderr().contains("`--url`"), "{outcome}");
+    let outcome = env
+        .hookfire([
+            "ping",
+            "-e",
+            "https://user:canary-of-a-url@h/?token=canary-of-a-query",
+        ])
+        .run()
+        .assert_code(2);
+    assert!(
+        !outcome.stderr().contains("canary") && outcome.stderr().contains("`--url`"),
+        "{outcome}"
+    );
     assert!(!env.journal_path().exists());
 }
 
 #[test]
 fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes_wrong() {
     for (way, set_up) in WAYS {
-        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+        let mut story = Story {
+            env: TestEnv::new(),
+            outcomes: Vec::new(),
+        };
         let (steps, codes): (Vec<Step>, Vec<i32>) = faults().into_iter().unzip();
         let fires = codes.len();
         // For every fire, and for a ping.
@@ -181,7 +232,10 @@ fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes
         story.run(&["ping", "-vv"], &target, &[]);
         let requests = server.requests();
         assert_eq!(requests.len(), fires + 1, "{way}");
-        assert!(requests.iter().all(carries), "{way}: the endpoint gets it\n{requests:#?}");
+        assert!(
+            requests.iter().all(carries),
+            "{way}: the endpoint gets it\n{requests:#?}"
+        );
         story.read_everything();
         story.fire(&target, &["--dry-run", "-vv"], 0);
         story.fire(&target, &["--dry-run", "-o", "json"], 0);
@@ -194,7 +248,10 @@ fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes
 #[test]
 fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
     for (way, set_up) in WAYS {
-        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
+        let mut story = Story {
+            env: TestEnv::new(),
+            outcomes: Vec::new(),
+        };
         let server = Server::script(vec![respond(503), echo(), echo()]);
         let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
         story.fire(&target, &[], 3);
@@ -202,12 +259,18 @@ fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
         let again: Vec<String> = match target.first().map(String::as_str) {
             Some("--url") => target.clone(),
             Some("-e") => Vec::new(),
-            _ => args(&["--url", &format!("{}/hook?token={}", server.url(), form_encoded())]),
+            _ => args(&[
+                "--url",
+                &format!("{}/hook?token={}", server.url(), form_encoded()),
+            ]),
         };
         story.run(&["retry", "1", "-vv"], &again, &[]);
         story.run(&["retry", "--all", "-o", "json"], &again, &[]);
         assert_eq!(server.requests().len(), 3, "{way}\n{}", story.outcomes[1]);
-        assert!(server.requests().iter().all(carries), "{way}: the endpoint gets it again");
+        assert!(
+            server.requests().iter().all(carries),
+            "{way}: the endpoint gets it again"
+        );
         story.run(&["journal", "show", "1", "-o", "json"], &[], &[]);
         story.assert_kept_to_itself(way);
     }
@@ -216,8 +279,14 @@ fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
 #[test]
 fn a_secret_is_told_by_nothing_when_no_endpoint_is_there() {
     for (way, set_up) in WAYS {
-        let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
-        let target = set_up(&mut story.env, &format!("http://127.0.0.1:{}/hook", closed_port()));
+        let mut story = Story {
+            env: TestEnv::new(),
+            outcomes: Vec::new(),
+        };
+        let target = set_up(
+            &mut story.env,
+            &format!("http://127.0.0.1:{}/hook", closed_port()),
+        );
         story.fire(&target, &["-vv"], 4);
         story.fire(&target, &["-o", "json"], 4);
         story.run(&["ping", "-o", "json"], &target, &[]);
@@ -232,11 +301,21 @@ fn a_secret_is_told_by_nothing_when_no_endpoint_is_there() {
 
 #[test]
 fn a_secret_is_told_by_nothing_when_the_time_runs_out_or_the_user_has_enough() {
-    let mut story = Story { env: TestEnv::new(), outcomes: Vec::new() };
-    let server = Server::script(vec![drip_head(Duration::from_millis(20)), respond(503).body(CANARY)]);
+    let mut story = Story {
+        env: TestEnv::new(),
+        outcomes: Vec::new(),
+    };
+    let server = Server::script(vec![
+        drip_head(Duration::from_millis(20)),
+        respond(503).body(CANARY),
+    ]);
     let target = WAYS[0].1(&mut story.env, &server.url());
     story.fire(&target, &["-vv", "--timeout", "200ms"], 4);
-    let mut running = story.env.hookfire(["fire", "account", "created", "-vv"]).args(&target).spawn();
+    let mut running = story
+        .env
+        .hookfire(["fire", "account", "created", "-vv"])
+        .args(&target)
+        .spawn();
     running.wait_for_stderr("next in 60s");
     running.interrupt();
     story.outcomes.push(running.wait().assert_code(130));
@@ -246,7 +325,10 @@ fn a_secret_is_told_by_nothing_when_the_time_runs_out_or_the_user_has_enough() {
 #[test]
 fn a_wrong_command_line_does_not_tell_the_secrets_on_it() {
     let env = TestEnv::new();
-    let (literal, header) = (format!("token={CANARY}"), format!("Authorization: Bearer {CANARY}"));
+    let (literal, header) = (
+        format!("token={CANARY}"),
+        format!("Authorization: Bearer {CANARY}"),
+    );
     let url = format!("http://127.0.0.1:1/?token={}", form_encoded());
     let with_password = "http://user:canary-in-a-password@127.0.0.1:1/";
     let lines: [&[&str]; 20] = [
@@ -273,7 +355,11 @@ fn a_wrong_command_line_does_not_tell_the_secrets_on_it() {
     ];
     for line in lines {
         for format in ["text", "json"] {
-            let outcome = env.hookfire(["fire", "account", "created", "-o", format]).args(line).run().assert_code(2);
+            let outcome = env
+                .hookfire(["fire", "account", "created", "-o", format])
+                .args(line)
+                .run()
+                .assert_code(2);
             env.assert_nowhere(CANARY, &[&outcome]);
             env.assert_nowhere("canary-in-a-password", &[&outcome]);
         }
@@ -287,12 +373,24 @@ fn a_url_or_proxy_that_cannot_be_read_does_not_tell_the_password_in_it() {
     let canary = "canaryInAPassword";
     let mut outcomes = Vec::new();
     for between in ["", "/", "?", "#", "@"] {
-        for (scheme, host) in [("http://", "127.0.0.1:1/"), ("https://", "h:99999/"), ("htp:/", "h"), ("", "h:1")] {
+        for (scheme, host) in [
+            ("http://", "127.0.0.1:1/"),
+            ("https://", "h:99999/"),
+            ("htp:/", "h"),
+            ("", "h:1"),
+        ] {
             let url = format!("{scheme}user:{canary}{between}{canary}@{host}");
             let commands: [&[&str]; 4] = [
                 &["ping", "--url", &url],
                 &["ping", "--url", "http://x.invalid", "--proxy", &url],
-                &["config", "show", "--url", "http://x.invalid", "--proxy", &url],
+                &[
+                    "config",
+                    "show",
+                    "--url",
+                    "http://x.invalid",
+                    "--proxy",
+                    &url,
+                ],
                 &["ping", &url],
             ];
             outcomes.extend(commands.map(|command| env.hookfire(command).run()));
@@ -331,19 +429,34 @@ fn a_broken_configuration_does_not_tell_the_secrets_in_it() {
     ];
     for line in broken {
         let env = TestEnv::new();
-        env.write_config(&format!("[endpoints.staging]\nurl = \"http://127.0.0.1:1/\"\n{line}\n"));
+        env.write_config(&format!(
+            "[endpoints.staging]\nurl = \"http://127.0.0.1:1/\"\n{line}\n"
+        ));
         let fire = ["fire", "account", "created", "-e", "staging", "-vv"];
-        for outcome in [env.hookfire(fire).run(), env.hookfire(["config", "show", "-o", "json"]).run()] {
+        for outcome in [
+            env.hookfire(fire).run(),
+            env.hookfire(["config", "show", "-o", "json"]).run(),
+        ] {
             let outcome = outcome.assert_code(1);
-            assert!(outcome.stderr().contains("config.toml:"), "the file and the line are told\n{outcome}");
+            assert!(
+                outcome.stderr().contains("config.toml:"),
+                "the file and the line are told\n{outcome}"
+            );
             env.assert_nowhere(CANARY, &[&outcome]);
             env.assert_nowhere(number, &[&outcome]);
         }
     }
-    for url in [format!("http://h:99999/?token={CANARY}"), format!("http://u:{CANARY}@h/"), format!("h/?{CANARY}")] {
+    for url in [
+        format!("http://h:99999/?token={CANARY}"),
+        format!("http://u:{CANARY}@h/"),
+        format!("h/?{CANARY}"),
+    ] {
         let env = TestEnv::new();
         env.write_config(&format!("[endpoints.staging]\nurl = '{url}'\n"));
-        let outcome = env.hookfire(["fire", "account", "created", "-e", "staging"]).run().assert_code(1);
+        let outcome = env
+            .hookfire(["fire", "account", "created", "-e", "staging"])
+            .run()
+            .assert_code(1);
         env.assert_nowhere(CANARY, &[&outcome]);
     }
 }

@@ -6,15 +6,25 @@ use crate::support::{Outcome, Server, TestEnv, repeat, respond};
 /// The value of `token` in each request.
 fn tokens(server: &Server) -> Vec<String> {
     let token = |target: &str| {
-        let query = target.split_once('?').map_or("", |(_, query)| query).as_bytes();
+        let query = target
+            .split_once('?')
+            .map_or("", |(_, query)| query)
+            .as_bytes();
         let found = url::form_urlencoded::parse(query).find(|(name, _)| name == "token");
         found.map_or_else(String::new, |(_, value)| value.into_owned())
     };
-    server.requests().iter().map(|request| token(&request.target)).collect()
+    server
+        .requests()
+        .iter()
+        .map(|request| token(&request.target))
+        .collect()
 }
 
 fn fire(env: &TestEnv, more: &[&str]) -> Outcome {
-    env.hookfire(["fire", "account", "created", "--no-retry"]).args(more).run().assert_code(3)
+    env.hookfire(["fire", "account", "created", "--no-retry"])
+        .args(more)
+        .run()
+        .assert_code(3)
 }
 
 fn configure(env: &TestEnv, url: &str, line: &str) {
@@ -26,11 +36,25 @@ fn a_kept_reference_is_looked_up_again_by_each_retry() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 4)]));
     env.set("HOOK_TOKEN", "first-value-of-it");
     env.write_file("token", "value-in-a-file\n");
-    fire(&env, &["--url", &server.url(), "--secret", "token=@env:HOOK_TOKEN"]);
-    fire(&env, &["--url", &server.url(), "--secret", "token=@file:token"]);
+    fire(
+        &env,
+        &["--url", &server.url(), "--secret", "token=@env:HOOK_TOKEN"],
+    );
+    fire(
+        &env,
+        &["--url", &server.url(), "--secret", "token=@file:token"],
+    );
     env.set("HOOK_TOKEN", "second-value-of-it");
     let all = env.hookfire(["retry", "--all"]).run().assert_code(3);
-    assert_eq!(tokens(&server), ["first-value-of-it", "value-in-a-file", "second-value-of-it", "value-in-a-file"]);
+    assert_eq!(
+        tokens(&server),
+        [
+            "first-value-of-it",
+            "value-in-a-file",
+            "second-value-of-it",
+            "value-in-a-file"
+        ]
+    );
     for value in ["first-value-of-it", "second-value-of-it", "value-in-a-file"] {
         env.assert_nowhere(value, &[&all]);
     }
@@ -40,79 +64,178 @@ fn a_kept_reference_is_looked_up_again_by_each_retry() {
 fn a_flag_wins_over_the_configuration_and_the_configuration_over_what_was_kept() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 5)]));
     env.set("KEPT", "kept-reference");
-    configure(&env, &server.url(), "secrets = { token = 'from-the-configuration' }");
+    configure(
+        &env,
+        &server.url(),
+        "secrets = { token = 'from-the-configuration' }",
+    );
     fire(&env, &["-e", "staging", "--secret", "token=@env:KEPT"]);
-    env.hookfire(["retry", "1", "--secret", "token=from-a-flag"]).run().assert_code(3);
-    env.hookfire(["retry", "1"]).env("HOOKFIRE_SECRET", "token=from-a-variable").run().assert_code(3);
+    env.hookfire(["retry", "1", "--secret", "token=from-a-flag"])
+        .run()
+        .assert_code(3);
+    env.hookfire(["retry", "1"])
+        .env("HOOKFIRE_SECRET", "token=from-a-variable")
+        .run()
+        .assert_code(3);
     env.hookfire(["retry", "1"]).run().assert_code(3);
     configure(&env, &server.url(), "");
     env.hookfire(["retry", "1"]).run().assert_code(3);
-    let expected = ["kept-reference", "from-a-flag", "from-a-variable", "from-the-configuration", "kept-reference"];
+    let expected = [
+        "kept-reference",
+        "from-a-flag",
+        "from-a-variable",
+        "from-the-configuration",
+        "kept-reference",
+    ];
     assert_eq!(tokens(&server), expected);
-    expected.iter().for_each(|value| env.assert_nowhere(value, &[]));
+    expected
+        .iter()
+        .for_each(|value| env.assert_nowhere(value, &[]));
 }
 
 #[test]
 fn a_header_is_found_again_by_the_same_rule() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 4)]));
     env.set("KEPT", "kept-reference");
-    configure(&env, &server.url(), "headers = { Authorization = 'from-the-configuration', X-Plain = 'old' }");
+    configure(
+        &env,
+        &server.url(),
+        "headers = { Authorization = 'from-the-configuration', X-Plain = 'old' }",
+    );
     fire(&env, &["-e", "staging", "-H", "authorization: @env:KEPT"]);
-    env.hookfire(["retry", "1", "-H", "Authorization: from-a-flag"]).run().assert_code(3);
+    env.hookfire(["retry", "1", "-H", "Authorization: from-a-flag"])
+        .run()
+        .assert_code(3);
     env.hookfire(["retry", "1"]).run().assert_code(3);
     configure(&env, &server.url(), "");
     env.hookfire(["retry", "1"]).run().assert_code(3);
     let requests = server.requests();
-    let sent: Vec<_> = requests.iter().map(|request| request.header("authorization").unwrap_or_default()).collect();
-    assert_eq!(sent, ["kept-reference", "from-a-flag", "from-the-configuration", "kept-reference"]);
-    assert!(requests.iter().all(|request| request.header("x-plain") == Some("old")), "what is not secret is kept");
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|request| request.header("authorization").unwrap_or_default())
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            "kept-reference",
+            "from-a-flag",
+            "from-the-configuration",
+            "kept-reference"
+        ]
+    );
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("x-plain") == Some("old")),
+        "what is not secret is kept"
+    );
 }
 
 #[test]
 fn a_forgotten_literal_is_named_with_its_flag_and_nothing_is_sent_without_it() {
-    let (env, server) = (TestEnv::new(), Server::script(vec![respond(503), respond(503), respond(200)]));
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![respond(503), respond(503), respond(200)]),
+    );
     let cases: [(&[&str], &str, &str); 2] = [
-        (&["--secret", "token=kept-nowhere"], "parameter `token`", "--secret token=@env:VARIABLE"),
-        (&["-H", "Authorization: kept-nowhere"], "header `Authorization`", "--header 'Authorization: @env:VARIABLE'"),
+        (
+            &["--secret", "token=kept-nowhere"],
+            "parameter `token`",
+            "--secret token=@env:VARIABLE",
+        ),
+        (
+            &["-H", "Authorization: kept-nowhere"],
+            "header `Authorization`",
+            "--header 'Authorization: @env:VARIABLE'",
+        ),
     ];
     for (index, (given, named, flag)) in cases.into_iter().enumerate() {
         fire(&env, &[&["--url", &server.url()], given].concat());
         let id = (index + 1).to_string();
         let outcome = env.hookfire(["retry", &id]).run().assert_code(1);
-        assert!(outcome.stderr().contains(named) && outcome.stderr().contains(flag), "{outcome}");
-        let structured = env.hookfire(["retry", &id, "-o", "json"]).run().assert_code(1);
-        let error: serde_json::Value = serde_json::from_slice(&structured.stderr).expect("one JSON object");
+        assert!(
+            outcome.stderr().contains(named) && outcome.stderr().contains(flag),
+            "{outcome}"
+        );
+        let structured = env
+            .hookfire(["retry", &id, "-o", "json"])
+            .run()
+            .assert_code(1);
+        let error: serde_json::Value =
+            serde_json::from_slice(&structured.stderr).expect("one JSON object");
         assert_eq!(error["error"]["kind"], "secret", "{structured}");
-        assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains(named)), "{structured}");
-        assert!(error["error"]["hints"].to_string().contains(flag), "{structured}");
-        assert_eq!(server.requests().len(), index + 1, "nothing is sent without it");
-        let shown = env.hookfire(["failed", "show", &id, "-o", "json"]).run().assert_code(0);
+        assert!(
+            error["error"]["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(named)),
+            "{structured}"
+        );
+        assert!(
+            error["error"]["hints"].to_string().contains(flag),
+            "{structured}"
+        );
+        assert_eq!(
+            server.requests().len(),
+            index + 1,
+            "nothing is sent without it"
+        );
+        let shown = env
+            .hookfire(["failed", "show", &id, "-o", "json"])
+            .run()
+            .assert_code(0);
         assert_eq!(shown.json()["attempt_count"], 1, "no attempt was made");
         env.assert_nowhere("kept-nowhere", &[&outcome, &structured, &shown]);
     }
-    env.hookfire(["retry", "1", "--secret", "token=given-again"]).run().assert_code(0);
+    env.hookfire(["retry", "1", "--secret", "token=given-again"])
+        .run()
+        .assert_code(0);
     assert_eq!(tokens(&server)[2], "given-again");
 }
 
 #[test]
 fn one_forgotten_secret_does_not_hold_up_the_others() {
-    let (env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 2), respond(200)]));
-    fire(&env, &["--url", &server.url(), "--secret", "token=kept-nowhere"]);
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![repeat(503, 2), respond(200)]),
+    );
+    fire(
+        &env,
+        &["--url", &server.url(), "--secret", "token=kept-nowhere"],
+    );
     fire(&env, &["--url", &server.url()]);
     let outcome = env.hookfire(["retry", "--all"]).run().assert_code(1);
-    assert!(outcome.stderr().contains("1 delivered, 1 not sent"), "{outcome}");
-    let left = env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!((left.as_array().map(Vec::len), &left[0]["id"]), (Some(1), &1.into()));
+    assert!(
+        outcome.stderr().contains("1 delivered, 1 not sent"),
+        "{outcome}"
+    );
+    let left = env
+        .hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        (left.as_array().map(Vec::len), &left[0]["id"]),
+        (Some(1), &1.into())
+    );
 }
 
 #[test]
 fn a_forgotten_word_of_a_urls_query_asks_for_the_url() {
-    let (env, server) = (TestEnv::new(), Server::script(vec![respond(503), respond(200)]));
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![respond(503), respond(200)]),
+    );
     let url = format!("{}/hook?kept-nowhere-at-all", server.url());
     fire(&env, &["--url", &url]);
     let outcome = env.hookfire(["retry", "1"]).run().assert_code(1);
-    assert!(outcome.stderr().contains("in the URL's query") && outcome.stderr().contains("--url"), "{outcome}");
-    let again = env.hookfire(["retry", "1", "--url", &url]).run().assert_code(0);
+    assert!(
+        outcome.stderr().contains("in the URL's query") && outcome.stderr().contains("--url"),
+        "{outcome}"
+    );
+    let again = env
+        .hookfire(["retry", "1", "--url", &url])
+        .run()
+        .assert_code(0);
     assert_eq!(server.requests()[1].target, "/hook?kept-nowhere-at-all");
     env.assert_nowhere("kept-nowhere-at-all", &[&outcome, &again]);
 }
@@ -120,21 +243,51 @@ fn a_forgotten_word_of_a_urls_query_asks_for_the_url() {
 #[test]
 fn a_variable_that_is_gone_is_named_and_nothing_is_sent_without_it() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(503)]));
-    let fire = ["fire", "account", "created", "--no-retry", "--secret", "token=@env:HOOK_TOKEN", "--url"];
-    env.hookfire(fire).arg(server.url()).env("HOOK_TOKEN", "there-at-first").run().assert_code(3);
+    let fire = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--secret",
+        "token=@env:HOOK_TOKEN",
+        "--url",
+    ];
+    env.hookfire(fire)
+        .arg(server.url())
+        .env("HOOK_TOKEN", "there-at-first")
+        .run()
+        .assert_code(3);
     let outcome = env.hookfire(["retry", "1"]).run().assert_code(1);
-    assert!(outcome.stderr().contains("`HOOK_TOKEN` is not set"), "{outcome}");
+    assert!(
+        outcome.stderr().contains("`HOOK_TOKEN` is not set"),
+        "{outcome}"
+    );
     let first = env.hookfire(fire).arg(server.url()).run().assert_code(1);
-    assert!(first.stderr().contains("`HOOK_TOKEN` is not set"), "{first}");
-    let list = env.hookfire(["journal", "list", "-o", "json"]).run().assert_code(0).json();
-    assert_eq!(list.as_array().map(Vec::len), Some(1), "a fire without its secret is not accepted");
+    assert!(
+        first.stderr().contains("`HOOK_TOKEN` is not set"),
+        "{first}"
+    );
+    let list = env
+        .hookfire(["journal", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
+    assert_eq!(
+        list.as_array().map(Vec::len),
+        Some(1),
+        "a fire without its secret is not accepted"
+    );
 }
 
 #[test]
 fn the_configurations_secrets_go_to_no_other_place_than_the_one_they_are_for() {
     let (env, first) = (TestEnv::new(), Server::script(vec![respond(503)]));
     let second = Server::script(vec![]);
-    configure(&env, &first.url(), "secrets = { token = 'for-the-first-only' }");
+    configure(
+        &env,
+        &first.url(),
+        "secrets = { token = 'for-the-first-only' }",
+    );
     fire(&env, &["-e", "staging"]);
     // The endpoint moves; what was meant for the old place gets nothing of the new one's.
     let moved = "secrets = { token = 'for-the-second-only' }\nheaders = { Authorization = 'for-the-second-only' }";
@@ -150,13 +303,29 @@ fn a_retry_to_another_place_takes_no_secret_of_the_old_one_along() {
     let (mut env, first) = (TestEnv::new(), Server::script(vec![respond(503)]));
     let second = Server::script(vec![respond(200)]);
     env.set("OLD", "for-the-first-only");
-    let old = ["--secret", "token=@env:OLD", "-H", "Authorization: @env:OLD", "-H", "X-Plain: kept"];
+    let old = [
+        "--secret",
+        "token=@env:OLD",
+        "-H",
+        "Authorization: @env:OLD",
+        "-H",
+        "X-Plain: kept",
+    ];
     fire(&env, &[&["--url", first.url().as_str()], &old[..]].concat());
-    let outcome = env.hookfire(["retry", "1", "--url", &second.url(), "-o", "json"]).run().assert_code(0);
+    let outcome = env
+        .hookfire(["retry", "1", "--url", &second.url(), "-o", "json"])
+        .run()
+        .assert_code(0);
     let request = second.requests().remove(0);
-    assert_eq!((request.target.as_str(), request.header("authorization")), ("/", None));
+    assert_eq!(
+        (request.target.as_str(), request.header("authorization")),
+        ("/", None)
+    );
     assert_eq!(request.header("x-plain"), Some("kept"));
-    assert_eq!(outcome.json()[0]["attempts"][1]["sent_to"], format!("{}/", second.url()));
+    assert_eq!(
+        outcome.json()[0]["attempts"][1]["sent_to"],
+        format!("{}/", second.url())
+    );
     env.assert_nowhere("for-the-first-only", &[&outcome]);
 }
 
@@ -165,8 +334,22 @@ fn an_empty_secret_is_refused_before_anything_happens() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![]));
     env.set("EMPTY", "");
     env.write_file("empty", "\n");
-    for (secret, code) in [("token=", 2), ("token=@env:EMPTY", 1), ("token=@file:empty", 1), ("token=@file:none", 1)] {
-        let args = ["fire", "account", "created", "--no-retry", "--url", &server.url(), "--secret", secret];
+    for (secret, code) in [
+        ("token=", 2),
+        ("token=@env:EMPTY", 1),
+        ("token=@file:empty", 1),
+        ("token=@file:none", 1),
+    ] {
+        let args = [
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+            "--secret",
+            secret,
+        ];
         let outcome = env.hookfire(args).run().assert_code(code);
         assert!(outcome.stderr().contains("token"), "{outcome}");
     }
@@ -179,12 +362,26 @@ fn a_secret_for_another_machine_over_plain_http_gets_a_warning_and_for_this_one_
     let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(200).times(2)]));
     let server = Server::script(vec![respond(200)]);
     let fire = |url: &str, more: &[&str]| {
-        env.hookfire(["fire", "account", "created", "--url", url]).args(more).run().assert_code(0)
+        env.hookfire(["fire", "account", "created", "--url", url])
+            .args(more)
+            .run()
+            .assert_code(0)
     };
-    let other = fire("http://hooks.example.com/", &["--secret", "token=in-the-clear", "--proxy", &proxy.url()]);
-    assert!(other.stderr().contains("warning: secrets go to `hooks.example.com` over plain http"), "{other}");
+    let other = fire(
+        "http://hooks.example.com/",
+        &["--secret", "token=in-the-clear", "--proxy", &proxy.url()],
+    );
+    assert!(
+        other
+            .stderr()
+            .contains("warning: secrets go to `hooks.example.com` over plain http"),
+        "{other}"
+    );
     let nothing_secret = fire("http://hooks.example.com/", &["--proxy", &proxy.url()]);
-    assert!(!nothing_secret.stderr().contains("warning"), "{nothing_secret}");
+    assert!(
+        !nothing_secret.stderr().contains("warning"),
+        "{nothing_secret}"
+    );
     let here = fire(&server.url(), &["--secret", "token=in-the-clear"]);
     assert!(!here.stderr().contains("warning"), "{here}");
 }

@@ -11,24 +11,53 @@ const KEPT: usize = 64 * 1024;
 
 fn fire(env: &TestEnv, server: &Server, more: &[&str]) -> Outcome {
     let secret = format!("token={CANARY}");
-    let usual = ["fire", "account", "created", "--no-retry", "--timeout", "1s", "--url"];
-    env.hookfire(usual).args([server.url().as_str(), "--secret", &secret]).args(more).run()
+    let usual = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--timeout",
+        "1s",
+        "--url",
+    ];
+    env.hookfire(usual)
+        .args([server.url().as_str(), "--secret", &secret])
+        .args(more)
+        .run()
 }
 
 /// Everything that shows or keeps what an endpoint sent, after a fire at this step.
 fn told_after(step: Step) -> (TestEnv, Vec<Outcome>) {
     let (env, server) = (TestEnv::new(), Server::script(vec![step.times(2)]));
-    let mut outcomes = vec![fire(&env, &server, &["-vv"]), fire(&env, &server, &["-o", "json"])];
+    let mut outcomes = vec![
+        fire(&env, &server, &["-vv"]),
+        fire(&env, &server, &["-o", "json"]),
+    ];
     for format in ["text", "json", "xml"] {
-        outcomes.push(env.hookfire(["journal", "show", "1", "-o", format]).run().assert_code(0));
-        outcomes.push(env.hookfire(["failed", "list", "-o", format]).run().assert_code(0));
+        outcomes.push(
+            env.hookfire(["journal", "show", "1", "-o", format])
+                .run()
+                .assert_code(0),
+        );
+        outcomes.push(
+            env.hookfire(["failed", "list", "-o", format])
+                .run()
+                .assert_code(0),
+        );
     }
-    outcomes.push(env.hookfire(["failed", "list", "-o", "csv"]).run().assert_code(0));
+    outcomes.push(
+        env.hookfire(["failed", "list", "-o", "csv"])
+            .run()
+            .assert_code(0),
+    );
     (env, outcomes)
 }
 
 fn body_of(outcome: &Outcome) -> String {
-    outcome.json()["attempts"][0]["response_body"].as_str().expect("a body").to_owned()
+    outcome.json()["attempts"][0]["response_body"]
+        .as_str()
+        .expect("a body")
+        .to_owned()
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -45,14 +74,27 @@ fn spellings() -> Vec<(&'static str, String)> {
         ("percent, all of it", percent_encoded(CANARY)),
         (
             "percent, in lower case",
-            form.to_lowercase().replace("cnry", "Cnry").replace("hq", "Hq").replace("zk", "Zk").replace("mq", "mQ"),
+            form.to_lowercase()
+                .replace("cnry", "Cnry")
+                .replace("hq", "Hq")
+                .replace("zk", "Zk")
+                .replace("mq", "mQ"),
         ),
         ("XML", CANARY.replace('&', "&amp;").replace('/', "&#x2F;")),
-        ("JSON", Value::from(CANARY).to_string().replace('/', "\\/").replace('&', "\\u0026")),
+        (
+            "JSON",
+            Value::from(CANARY)
+                .to_string()
+                .replace('/', "\\/")
+                .replace('&', "\\u0026"),
+        ),
         ("base64", STANDARD.encode(CANARY)),
         ("base64 for URLs", URL_SAFE_NO_PAD.encode(CANARY)),
         ("base64 of more", STANDARD.encode(format!("u:{CANARY}\n"))),
-        ("base64 of yet more", URL_SAFE_NO_PAD.encode(format!("us:{CANARY}, and more"))),
+        (
+            "base64 of yet more",
+            URL_SAFE_NO_PAD.encode(format!("us:{CANARY}, and more")),
+        ),
     ]
 }
 
@@ -63,16 +105,25 @@ fn a_secret_in_a_body_is_masked_in_every_spelling() {
         assert_eq!(outcomes[0].code, Some(3), "{name}");
         env.assert_nowhere(CANARY, &outcomes.iter().collect::<Vec<_>>());
         let body = body_of(&outcomes[1]);
-        assert!(body.starts_with("before ") && body.contains("***") && body.ends_with("after"), "{name}: {body}");
+        assert!(
+            body.starts_with("before ") && body.contains("***") && body.ends_with("after"),
+            "{name}: {body}"
+        );
     }
 }
 
 #[test]
 fn a_secret_in_a_location_is_masked_in_every_spelling() {
     let printable = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    for (name, spelling) in spellings().into_iter().filter(|(_, spelling)| printable(spelling)) {
-        for location in [format!("http://h/{spelling}/x"), format!("/?a={spelling}"), format!("http://u:{spelling}@h/")]
-        {
+    for (name, spelling) in spellings()
+        .into_iter()
+        .filter(|(_, spelling)| printable(spelling))
+    {
+        for location in [
+            format!("http://h/{spelling}/x"),
+            format!("/?a={spelling}"),
+            format!("http://u:{spelling}@h/"),
+        ] {
             let (env, outcomes) = told_after(respond(307).header("Location", &location));
             assert_eq!(outcomes[0].code, Some(3), "{name}");
             env.assert_nowhere(CANARY, &outcomes.iter().collect::<Vec<_>>());
@@ -83,9 +134,13 @@ fn a_secret_in_a_location_is_masked_in_every_spelling() {
 #[test]
 fn a_secret_that_comes_in_pieces_is_masked() {
     for (name, spelling) in spellings() {
-        let chunks: String = spelling.chars().map(|c| format!("{:x}\r\n{c}\r\n", c.len_utf8())).collect();
-        let answer =
-            format!("HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunks}0\r\n\r\n");
+        let chunks: String = spelling
+            .chars()
+            .map(|c| format!("{:x}\r\n{c}\r\n", c.len_utf8()))
+            .collect();
+        let answer = format!(
+            "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunks}0\r\n\r\n"
+        );
         let (env, outcomes) = told_after(raw(answer));
         env.assert_nowhere(CANARY, &outcomes.iter().collect::<Vec<_>>());
         assert!(body_of(&outcomes[1]).contains("***"), "{name}");
@@ -98,11 +153,18 @@ fn a_secret_across_the_64_kib_border_is_masked() {
         for inside in [1, spelling.len() / 2, spelling.len() - 1, spelling.len()] {
             let mut body = "b".repeat(KEPT - inside - 1) + " " + &spelling;
             body.push_str(&" and more".repeat(100));
-            let (env, server) = (TestEnv::new(), Server::script(vec![respond(503).body(body)]));
+            let (env, server) = (
+                TestEnv::new(),
+                Server::script(vec![respond(503).body(body)]),
+            );
             let outcome = fire(&env, &server, &["-o", "json"]).assert_code(3);
             env.assert_nowhere(CANARY, &[&outcome]);
             let kept = body_of(&outcome);
-            assert!(kept.len() <= KEPT && kept.len() >= KEPT - spelling.len() - 1, "{name}: {}", kept.len());
+            assert!(
+                kept.len() <= KEPT && kept.len() >= KEPT - spelling.len() - 1,
+                "{name}: {}",
+                kept.len()
+            );
             assert_no_beginning(&kept, &spelling, name);
         }
     }
@@ -126,8 +188,15 @@ fn a_secret_is_masked_at_the_border_that_other_masks_have_moved() {
         let start = format!("{CANARY} ").repeat(20);
         let read = KEPT + CANARY.len() * 6;
         let cut = spelling.len() - 1;
-        let body = format!("{start}{} {spelling}{}", "b".repeat(read - start.len() - cut - 1), " more".repeat(500));
-        let (env, server) = (TestEnv::new(), Server::script(vec![respond(503).body(body)]));
+        let body = format!(
+            "{start}{} {spelling}{}",
+            "b".repeat(read - start.len() - cut - 1),
+            " more".repeat(500)
+        );
+        let (env, server) = (
+            TestEnv::new(),
+            Server::script(vec![respond(503).body(body)]),
+        );
         let outcome = fire(&env, &server, &["-o", "json"]).assert_code(3);
         env.assert_nowhere(CANARY, &[&outcome]);
         assert_no_beginning(&body_of(&outcome), &spelling, name);
@@ -138,24 +207,61 @@ fn a_secret_is_masked_at_the_border_that_other_masks_have_moved() {
 #[track_caller]
 fn assert_no_beginning(kept: &str, spelling: &str, name: &str) {
     let beginning: String = spelling.chars().take(spelling.len() / 2).collect();
-    assert!(!kept.contains(&beginning), "{name}: {}", &kept[kept.len() - 200.min(kept.len())..]);
+    assert!(
+        !kept.contains(&beginning),
+        "{name}: {}",
+        &kept[kept.len() - 200.min(kept.len())..]
+    );
 }
 
 #[test]
 fn a_proxys_password_is_in_no_output_whatever_the_proxy_answers() {
-    let encoded: String =
-        url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect::<String>().replace('+', "%20");
+    let encoded: String = url::form_urlencoded::byte_serialize(CANARY.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20");
     for named in [true, false] {
-        for step in [echo(), respond(200).body(format!("hello user {CANARY}")), raw(format!("{CANARY}\r\n\r\n"))] {
+        for step in [
+            echo(),
+            respond(200).body(format!("hello user {CANARY}")),
+            raw(format!("{CANARY}\r\n\r\n")),
+        ] {
             let (mut env, proxy) = (TestEnv::new(), Server::script(vec![step.times(2)]));
             let with_password = format!("http://user:{encoded}@127.0.0.1:{}", proxy.port());
-            env.set(if named { "HOOKFIRE_PROXY" } else { "HTTP_PROXY" }, &with_password);
-            let fire = ["fire", "account", "created", "--no-retry", "--url", "http://hooks.example.com/"];
-            let mut outcomes = vec![env.hookfire(fire).arg("-vv").run(), env.hookfire(fire).args(["-o", "json"]).run()];
+            env.set(
+                if named {
+                    "HOOKFIRE_PROXY"
+                } else {
+                    "HTTP_PROXY"
+                },
+                &with_password,
+            );
+            let fire = [
+                "fire",
+                "account",
+                "created",
+                "--no-retry",
+                "--url",
+                "http://hooks.example.com/",
+            ];
+            let mut outcomes = vec![
+                env.hookfire(fire).arg("-vv").run(),
+                env.hookfire(fire).args(["-o", "json"]).run(),
+            ];
             let credentials = STANDARD.encode(format!("user:{CANARY}"));
-            let sent = proxy.requests()[0].header("proxy-authorization").map(str::to_owned);
-            assert_eq!(sent, Some(format!("Basic {credentials}")), "{}", outcomes[0]);
-            outcomes.push(env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0));
+            let sent = proxy.requests()[0]
+                .header("proxy-authorization")
+                .map(str::to_owned);
+            assert_eq!(
+                sent,
+                Some(format!("Basic {credentials}")),
+                "{}",
+                outcomes[0]
+            );
+            outcomes.push(
+                env.hookfire(["journal", "show", "1", "-o", "json"])
+                    .run()
+                    .assert_code(0),
+            );
             outcomes.push(env.hookfire(["journal", "list"]).run().assert_code(0));
             outcomes.push(env.hookfire(["config", "show"]).run().assert_code(0));
             env.assert_nowhere(CANARY, &outcomes.iter().collect::<Vec<_>>());
@@ -165,9 +271,25 @@ fn a_proxys_password_is_in_no_output_whatever_the_proxy_answers() {
 
 #[test]
 fn basic_credentials_are_masked_when_they_come_back_decoded() {
-    let (env, server) = (TestEnv::new(), Server::script(vec![respond(401).body(format!("no user with {CANARY}"))]));
-    let header = format!("Authorization: Basic {}", STANDARD.encode(format!("user:{CANARY}")));
-    let args = ["fire", "account", "created", "--no-retry", "-vv", "-H", &header, "--url", &server.url()];
+    let (env, server) = (
+        TestEnv::new(),
+        Server::script(vec![respond(401).body(format!("no user with {CANARY}"))]),
+    );
+    let header = format!(
+        "Authorization: Basic {}",
+        STANDARD.encode(format!("user:{CANARY}"))
+    );
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "-vv",
+        "-H",
+        &header,
+        "--url",
+        &server.url(),
+    ];
     let outcome = env.hookfire(args).run().assert_code(3);
     env.assert_nowhere(CANARY, &[&outcome]);
 }
@@ -175,10 +297,27 @@ fn basic_credentials_are_masked_when_they_come_back_decoded() {
 #[test]
 fn two_secrets_inside_each_other_leave_nothing_behind() {
     let (env, long) = (TestEnv::new(), "inner-canary-and-outer");
-    let body = format!("{long} inner-canary {long}inner-canary {}", STANDARD.encode(long));
+    let body = format!(
+        "{long} inner-canary {long}inner-canary {}",
+        STANDARD.encode(long)
+    );
     let server = Server::script(vec![respond(503).body(body)]);
-    let args = ["fire", "account", "created", "--no-retry", "-o", "json", "--url", &server.url()];
-    let secrets = ["--secret", "a=inner-canary", "--secret", "b=inner-canary-and-outer"];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "-o",
+        "json",
+        "--url",
+        &server.url(),
+    ];
+    let secrets = [
+        "--secret",
+        "a=inner-canary",
+        "--secret",
+        "b=inner-canary-and-outer",
+    ];
     let outcome = env.hookfire(args).args(secrets).run().assert_code(3);
     env.assert_nowhere("inner-canary", &[&outcome]);
     env.assert_nowhere("and-outer", &[&outcome]);

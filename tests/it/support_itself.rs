@@ -8,16 +8,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, echo, endless_headers, forever,
-    half_status_line, hang, hang_before_read, head_then_cut_body, huge_body, never_accepting, raw, repeat, reset,
-    respond,
+    Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, echo,
+    endless_headers, forever, half_status_line, hang, hang_before_read, head_then_cut_body,
+    huge_body, never_accepting, raw, repeat, reset, respond,
 };
 
 const GET: &str = "GET /hook?token=x HTTP/1.1\r\nHost: here\r\n\r\n";
 
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a timeout");
     stream
 }
 
@@ -55,14 +57,20 @@ fn files_are_private_and_stay_inside() {
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&env.config_path()), 0o600);
     assert_eq!(mode(env.config_path().parent().unwrap()), 0o700);
-    assert_eq!(env.write_file("a/b.xml", "<b/>"), env.work_dir().join("a/b.xml"));
+    assert_eq!(
+        env.write_file("a/b.xml", "<b/>"),
+        env.work_dir().join("a/b.xml")
+    );
     assert!(panic_of(|| drop(env.write_file("../x", ""))).contains("outside"));
 }
 
 #[test]
 fn a_script_is_followed_in_order_and_requests_are_kept() {
     let server = Server::script(vec![
-        respond(503).reason("Not Now").header("Retry-After", "1").body("later"),
+        respond(503)
+            .reason("Not Now")
+            .header("Retry-After", "1")
+            .body("later"),
         repeat(500, 2),
         echo(),
         forever(200),
@@ -77,13 +85,23 @@ fn a_script_is_followed_in_order_and_requests_are_kept() {
     later
     ");
     for status in ["500", "500", "503", "200", "200"] {
-        assert!(exchange(&server, GET).unwrap().starts_with(&format!("HTTP/1.1 {status} ")));
+        assert!(
+            exchange(&server, GET)
+                .unwrap()
+                .starts_with(&format!("HTTP/1.1 {status} "))
+        );
     }
     let requests = server.wait_for_requests(6);
     assert_eq!((requests.len(), server.connections()), (6, 6));
     let first = &requests[0];
-    assert_eq!((&*first.method, &*first.target, &*first.version), ("POST", "/a", "HTTP/1.1"));
-    assert_eq!((first.header("x-a"), &*first.body, first.complete), (Some("1"), &b"hi"[..], true));
+    assert_eq!(
+        (&*first.method, &*first.target, &*first.version),
+        ("POST", "/a", "HTTP/1.1")
+    );
+    assert_eq!(
+        (first.header("x-a"), &*first.body, first.complete),
+        (Some("1"), &b"hi"[..], true)
+    );
     assert_eq!(requests[5].target, "/hook?token=x");
 }
 
@@ -97,10 +115,14 @@ fn connections_are_kept_and_answers_held_when_the_script_says_so() {
     assert_eq!(&first, b"HTTP/1.1 204 No Content\r\n\r\n");
     stream.write_all(GET.as_bytes()).unwrap();
     assert_eq!(server.wait_for_requests(2)[1].connection, 0);
-    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
     stream.read_exact(&mut [0]).unwrap_err();
     server.release();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 1);
 }
 
@@ -114,12 +136,17 @@ fn broken_answers_are_broken_as_named() {
         raw("nonsense"),
         huge_body(3 << 20),
     ]);
-    assert_eq!(exchange(&server, GET).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        exchange(&server, GET).unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
     assert_eq!(exchange(&server, GET).unwrap(), "");
     assert_eq!(exchange(&server, GET).unwrap(), "HTTP/1.1 20");
     let cut = exchange(&server, GET).unwrap();
     assert!(
-        cut.starts_with("HTTP/1.1 503 ") && cut.contains("Length: 10\r\n") && cut.ends_with("\r\n\r\naaa"),
+        cut.starts_with("HTTP/1.1 503 ")
+            && cut.contains("Length: 10\r\n")
+            && cut.ends_with("\r\n\r\naaa"),
         "{cut}"
     );
     assert_eq!(exchange(&server, GET).unwrap(), "nonsense");
@@ -146,19 +173,28 @@ fn whatever_is_endless_ends_with_the_server() {
         stream.read_exact(&mut vec![0; some]).expect(&shown);
         if some == 0 {
             // Neither answers; the second does not even read.
-            stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_millis(50)))
+                .unwrap();
             stream.read_exact(&mut [0]).unwrap_err();
         }
         let dropped = Instant::now();
         drop(server);
-        assert!(dropped.elapsed() < Duration::from_secs(1), "{shown} took {:?} to end", dropped.elapsed());
+        assert!(
+            dropped.elapsed() < Duration::from_secs(1),
+            "{shown} took {:?} to end",
+            dropped.elapsed()
+        );
     }
 }
 
 #[test]
 fn unused_steps_and_unexpected_requests_fail_the_test() {
     let unused = panic_of(|| drop(Server::script(vec![respond(200), repeat(503, 3)])));
-    assert!(unused.contains("step 2, respond(503) at tests/it/support_itself.rs:"), "{unused}");
+    assert!(
+        unused.contains("step 2, respond(503) at tests/it/support_itself.rs:"),
+        "{unused}"
+    );
     assert!(unused.contains("was used 0 of 3 times"), "{unused}");
     assert!(panic_of(|| drop(Server::script(vec![forever(200)]))).contains("used 0 of 1 times"));
     assert!(panic_of(|| drop(Server::script(vec![forever(200), hang()]))).contains("never ends"));
@@ -167,7 +203,10 @@ fn unused_steps_and_unexpected_requests_fail_the_test() {
     // Dropped at once: what is on its way is counted all the same.
     connect(&server).write_all(GET.as_bytes()).unwrap();
     let unexpected = panic_of(|| drop(server));
-    assert!(unexpected.contains("no step was left for GET /hook?token=x"), "{unexpected}");
+    assert!(
+        unexpected.contains("no step was left for GET /hook?token=x"),
+        "{unexpected}"
+    );
 
     let server = Server::script(vec![respond(200)]);
     exchange(&server, "GET / HTTP/1.1\r\n\r\n").unwrap();
@@ -188,10 +227,14 @@ fn a_request_cut_short_is_kept_and_an_unused_connection_takes_no_step() {
     let server = Server::script(vec![respond(200)]);
     drop(connect(&server));
     let mut cut = connect(&server);
-    cut.write_all(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    cut.write_all(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf")
+        .unwrap();
     cut.shutdown(Shutdown::Write).unwrap();
     let requests = server.wait_for_requests(1);
-    assert_eq!((requests[0].complete, &*requests[0].body), (false, &b"half"[..]));
+    assert_eq!(
+        (requests[0].complete, &*requests[0].body),
+        (false, &b"half"[..])
+    );
     server.wait_for_connections(2);
 }
 

@@ -23,31 +23,74 @@ fn entry(n: usize, time: &str) -> String {
 }
 
 fn failed(env: &TestEnv) -> Vec<Value> {
-    env.hookfire(["failed", "list", "-o", "json"]).run().assert_code(0).json().as_array().unwrap().clone()
+    env.hookfire(["failed", "list", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json()
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 #[test]
 fn what_failed_in_one_journal_is_delivered_from_another() {
     let (here, there) = (TestEnv::new(), TestEnv::new());
     let down = Server::script(vec![forever(503)]);
-    let kinds = [("account", "created"), ("user", "updated"), ("application", "key_created"), ("account", "deleted")];
+    let kinds = [
+        ("account", "created"),
+        ("user", "updated"),
+        ("application", "key_created"),
+        ("account", "deleted"),
+    ];
     let mut fired = Vec::new();
     for n in 0..20 {
         let (event_type, action) = kinds[n % kinds.len()];
-        here.hookfire(["fire", event_type, action, "--no-retry", "--url", &down.url()]).run().assert_code(3);
+        here.hookfire([
+            "fire",
+            event_type,
+            action,
+            "--no-retry",
+            "--url",
+            &down.url(),
+        ])
+        .run()
+        .assert_code(3);
         fired.push(down.requests()[n].body.clone());
     }
-    let list = here.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    let list = here
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     there.write_file("failures.xml", list.stdout());
-    let outcome = there.hookfire(["failed", "import", "failures.xml"]).run().assert_code(0);
+    let outcome = there
+        .hookfire(["failed", "import", "failures.xml"])
+        .run()
+        .assert_code(0);
     assert_eq!(outcome.stdout(), "imported 20 failed deliveries\n");
-    let again = there.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
-    assert_eq!(again.stdout(), list.stdout(), "the same ids, times, errors and events");
-    let twice = there.hookfire(["failed", "import", "-", "-o", "json"]).stdin(list.stdout()).run().assert_code(0);
-    assert_eq!(twice.json(), json!({ "imported": 0, "known": 20, "broken": 0, "problems": [] }));
+    let again = there
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        again.stdout(),
+        list.stdout(),
+        "the same ids, times, errors and events"
+    );
+    let twice = there
+        .hookfire(["failed", "import", "-", "-o", "json"])
+        .stdin(list.stdout())
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        twice.json(),
+        json!({ "imported": 0, "known": 20, "broken": 0, "problems": [] })
+    );
 
     let up = Server::script(vec![forever(200)]);
-    there.hookfire(["retry", "--all", "--url", &up.url()]).run().assert_code(0);
+    there
+        .hookfire(["retry", "--all", "--url", &up.url()])
+        .run()
+        .assert_code(0);
     let mut received = up.requests();
     assert_eq!(received.len(), 20);
     assert_eq!(failed(&there), Vec::<Value>::new());
@@ -63,7 +106,10 @@ fn what_failed_in_one_journal_is_delivered_from_another() {
         assert_eq!(received.header("webhook-id"), sent.header("webhook-id"));
         assert_eq!(from_root(&received.body), from_root(&sent.body));
     }
-    let known = there.hookfire(["failed", "import", "failures.xml"]).run().assert_code(0);
+    let known = there
+        .hookfire(["failed", "import", "failures.xml"])
+        .run()
+        .assert_code(0);
     assert_eq!(
         known.stdout(),
         "imported 0 failed deliveries, 20 already known\n",
@@ -85,10 +131,16 @@ fn a_list_is_given_back_with_the_ids_times_errors_and_events_that_it_came_with()
     ];
     let texts = |xml: &str| {
         let document = roxmltree::Document::parse(xml).unwrap();
-        let failures = document.root_element().children().filter(|node| node.is_element());
+        let failures = document
+            .root_element()
+            .children()
+            .filter(|node| node.is_element());
         let failures = failures.map(|failure| {
             let text = |name: &str| {
-                let found = failure.children().find(|node| node.has_tag_name(name)).unwrap();
+                let found = failure
+                    .children()
+                    .find(|node| node.has_tag_name(name))
+                    .unwrap();
                 if name == "event" {
                     xml[found.range()].to_owned()
                 } else {
@@ -101,25 +153,49 @@ fn a_list_is_given_back_with_the_ids_times_errors_and_events_that_it_came_with()
     };
     let entries: String = (1..).zip(TIMES).map(|(n, time)| entry(n, time)).collect();
     let list = format!("<webhooks-failures>{entries}</webhooks-failures>")
-        .replacen("503 Service Unavailable", "Net::ReadTimeout &lt;\u{e9}&gt; &amp; so on", 1)
+        .replacen(
+            "503 Service Unavailable",
+            "Net::ReadTimeout &lt;\u{e9}&gt; &amp; so on",
+            1,
+        )
         .replacen("503 Service Unavailable", "", 1);
     let env = TestEnv::new();
-    env.hookfire(["failed", "import", "-"]).stdin(list.as_str()).run().assert_code(0);
-    let given = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    env.hookfire(["failed", "import", "-"])
+        .stdin(list.as_str())
+        .run()
+        .assert_code(0);
+    let given = env
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     assert_eq!(texts(given.stdout()), texts(&list));
     let other = TestEnv::new();
-    other.hookfire(["failed", "import", "-"]).stdin(given.stdout()).run().assert_code(0);
-    let again = other.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    other
+        .hookfire(["failed", "import", "-"])
+        .stdin(given.stdout())
+        .run()
+        .assert_code(0);
+    let again = other
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     assert_eq!(again.stdout(), given.stdout());
 
     // What has failed here since has another time.
     let down = Server::script(vec![respond(503)]);
-    env.hookfire(["retry", "3", "--url", &down.url()]).run().assert_code(3);
-    let tried = env.hookfire(["failed", "list", "-o", "xml"]).run().assert_code(0);
+    env.hookfire(["retry", "3", "--url", &down.url()])
+        .run()
+        .assert_code(3);
+    let tried = env
+        .hookfire(["failed", "list", "-o", "xml"])
+        .run()
+        .assert_code(0);
     let (tried, last) = (texts(tried.stdout()), TIMES.len() - 1);
     assert_eq!(tried[last][0], "id-3");
     assert!(
-        tried[last][1] > tried[0][1] && tried[last][1].ends_with(" UTC") && !tried[last][1].contains('.'),
+        tried[last][1] > tried[0][1]
+            && tried[last][1].ends_with(" UTC")
+            && !tried[last][1].contains('.'),
         "{tried:?}"
     );
 }
@@ -134,7 +210,11 @@ fn what_is_broken_is_named_and_the_good_ones_go_in() {
         entry(2, "last night"),
         entry(3, "2026-11-20T10:00:01.250Z")
     );
-    let outcome = env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(2);
+    let outcome = env
+        .hookfire(["failed", "import", "-"])
+        .stdin(list)
+        .run()
+        .assert_code(2);
     assert_eq!(outcome.stdout(), "imported 2 failed deliveries\n");
     for words in [
         "failure 2 (line 3): ",
@@ -150,18 +230,40 @@ fn what_is_broken_is_named_and_the_good_ones_go_in() {
         list[1]["last_error"],
         json!({ "kind": "status", "http_status": 503, "message": "503 Service Unavailable" })
     );
-    assert_eq!((&list[1]["uuid"], &list[1]["attempt_count"]), (&json!("id-3"), &json!(1)));
+    assert_eq!(
+        (&list[1]["uuid"], &list[1]["attempt_count"]),
+        (&json!("id-3"), &json!(1))
+    );
 
-    let cut = format!("<webhooks-failures>{}<webhooks-failure>", entry(4, "2026-11-20T10:00:02Z"));
-    let outcome = env.hookfire(["failed", "import", "-"]).stdin(cut).run().assert_code(2);
-    assert!(outcome.stderr().contains("breaks off before its end"), "{outcome}");
+    let cut = format!(
+        "<webhooks-failures>{}<webhooks-failure>",
+        entry(4, "2026-11-20T10:00:02Z")
+    );
+    let outcome = env
+        .hookfire(["failed", "import", "-"])
+        .stdin(cut)
+        .run()
+        .assert_code(2);
+    assert!(
+        outcome.stderr().contains("breaks off before its end"),
+        "{outcome}"
+    );
     assert_eq!(failed(&env).len(), 3, "what came whole is kept");
-    for (text, words) in [("<html></html>", "not a list of failures"), ("no", "neither XML nor JSON"), ("", "is empty")]
-    {
-        let outcome = env.hookfire(["failed", "import", "-"]).stdin(text).run().assert_code(2);
+    for (text, words) in [
+        ("<html></html>", "not a list of failures"),
+        ("no", "neither XML nor JSON"),
+        ("", "is empty"),
+    ] {
+        let outcome = env
+            .hookfire(["failed", "import", "-"])
+            .stdin(text)
+            .run()
+            .assert_code(2);
         assert!(outcome.stderr().contains(words), "{outcome}");
     }
-    env.hookfire(["failed", "import", "nowhere.xml"]).run().assert_code(1);
+    env.hookfire(["failed", "import", "nowhere.xml"])
+        .run()
+        .assert_code(1);
 }
 
 #[test]
@@ -172,9 +274,17 @@ fn json_is_read_as_3scale_writes_it() {
             "url": "http://127.0.0.1:1/", "event": format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{}", event(n)) } })
     };
     let list = json!({ "webhooks-failures": [entry(1), { "webhooks-failure": { "id": "id-9" } }, entry(2)] });
-    let outcome = env.hookfire(["failed", "import", "-", "-o", "json"]).stdin(list.to_string()).run().assert_code(2);
+    let outcome = env
+        .hookfire(["failed", "import", "-", "-o", "json"])
+        .stdin(list.to_string())
+        .run()
+        .assert_code(2);
     let report: Value = serde_json::from_str(outcome.stdout()).unwrap();
-    assert_eq!((&report["imported"], &report["broken"]), (&json!(2), &json!(1)), "{outcome}");
+    assert_eq!(
+        (&report["imported"], &report["broken"]),
+        (&json!(2), &json!(1)),
+        "{outcome}"
+    );
     assert_eq!(report["problems"][0]["uuid"], "id-9");
     assert_eq!(failed(&env)[0]["last_error"]["kind"], "timeout");
 }
@@ -183,20 +293,40 @@ fn json_is_read_as_3scale_writes_it() {
 fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_are_kept() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(200)]);
-    let list = format!("<webhooks-failures>{}</webhooks-failures>", entry(1, "2026-11-20 10:00:00 UTC"))
-        .replace("http://127.0.0.1:1/3scale", &format!("{}/3scale", server.url().trim_end_matches('/')))
-        .replace("503 Service Unavailable", &format!("Timeout at /3scale?token={CANARY}"));
+    let list = format!(
+        "<webhooks-failures>{}</webhooks-failures>",
+        entry(1, "2026-11-20 10:00:00 UTC")
+    )
+    .replace(
+        "http://127.0.0.1:1/3scale",
+        &format!("{}/3scale", server.url().trim_end_matches('/')),
+    )
+    .replace(
+        "503 Service Unavailable",
+        &format!("Timeout at /3scale?token={CANARY}"),
+    );
     env.write_config(&format!(
         "[endpoints.staging]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"HOOK_TOKEN\" }} }}\n",
         server.url().trim_end_matches('/')
     ));
-    let imported = env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
+    let imported = env
+        .hookfire(["failed", "import", "-"])
+        .stdin(list)
+        .run()
+        .assert_code(0);
     let shown = env.hookfire(["failed", "show", "1"]).run().assert_code(0);
     assert_eq!(failed(&env)[0]["endpoint"], "staging");
     let without = env.hookfire(["retry", "--all"]).run().assert_code(1);
     assert!(without.stderr().contains("HOOK_TOKEN"), "{without}");
-    let retried = env.hookfire(["retry", "--all"]).env("HOOK_TOKEN", "new-value-of-the-secret").run().assert_code(0);
-    assert_eq!(server.requests()[0].target, "/3scale?token=new-value-of-the-secret");
+    let retried = env
+        .hookfire(["retry", "--all"])
+        .env("HOOK_TOKEN", "new-value-of-the-secret")
+        .run()
+        .assert_code(0);
+    assert_eq!(
+        server.requests()[0].target,
+        "/3scale?token=new-value-of-the-secret"
+    );
     env.assert_nowhere(CANARY, &[&imported, &shown, &without, &retried]);
 }
 
@@ -204,17 +334,33 @@ fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_a
 fn what_was_meant_for_no_endpoint_is_sent_to_one_when_it_is_named_with_all() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(200)]);
-    env.write_config(&format!("[endpoints.staging]\nurl = \"{}/other\"\n", server.url()));
-    let list = format!("<webhooks-failures>{}</webhooks-failures>", entry(1, "2026-11-20 10:00:00 UTC"));
-    env.hookfire(["failed", "import", "-"]).stdin(list).run().assert_code(0);
-    let narrowed = env.hookfire(["retry", "--endpoint", "staging"]).run().assert_code(0);
-    let hint =
-        "1 in the failed list is not meant for `staging`; `hookfire retry --all --endpoint staging` sends it there";
+    env.write_config(&format!(
+        "[endpoints.staging]\nurl = \"{}/other\"\n",
+        server.url()
+    ));
+    let list = format!(
+        "<webhooks-failures>{}</webhooks-failures>",
+        entry(1, "2026-11-20 10:00:00 UTC")
+    );
+    env.hookfire(["failed", "import", "-"])
+        .stdin(list)
+        .run()
+        .assert_code(0);
+    let narrowed = env
+        .hookfire(["retry", "--endpoint", "staging"])
+        .run()
+        .assert_code(0);
+    let hint = "1 in the failed list is not meant for `staging`; `hookfire retry --all --endpoint staging` sends it there";
     assert!(narrowed.stderr().contains(hint), "{narrowed}");
     assert_eq!(server.requests().len(), 0);
-    env.hookfire(["retry", "--all", "--endpoint", "staging"]).run().assert_code(0);
+    env.hookfire(["retry", "--all", "--endpoint", "staging"])
+        .run()
+        .assert_code(0);
     assert_eq!(server.requests()[0].target, "/other");
-    let empty = env.hookfire(["retry", "--endpoint", "staging"]).run().assert_code(0);
+    let empty = env
+        .hookfire(["retry", "--endpoint", "staging"])
+        .run()
+        .assert_code(0);
     assert_eq!(empty.stderr(), "nothing to send again\n");
 }
 
@@ -235,21 +381,38 @@ fn a_list_longer_than_the_memory_is_taken_and_given() {
     let program = env!("CARGO_BIN_EXE_hookfire");
     let limited = |rest: &str| {
         let line = format!("ulimit -v 64000; '{program}' failed {rest}");
-        env.shell(&line).deadline(std::time::Duration::from_secs(600)).run().assert_code(0)
+        env.shell(&line)
+            .deadline(std::time::Duration::from_secs(600))
+            .run()
+            .assert_code(0)
     };
     let outcome = limited("import failures.xml");
-    assert_eq!(outcome.stdout(), format!("imported {FAILURES} failed deliveries\n"));
+    assert_eq!(
+        outcome.stdout(),
+        format!("imported {FAILURES} failed deliveries\n")
+    );
     limited("list -o xml > given.xml");
     let given = std::fs::read_to_string(env.work_dir().join("given.xml")).unwrap();
     assert_eq!(given.matches("<webhooks-failure>").count(), FAILURES);
     assert!(given.ends_with("</webhooks-failures>\n"));
-    assert_eq!(limited("list -o csv | wc -l").stdout().trim(), (FAILURES + 1).to_string());
+    assert_eq!(
+        limited("list -o csv | wc -l").stdout().trim(),
+        (FAILURES + 1).to_string()
+    );
     // A reader that has enough is no error, and ends the work.
     for format in ["xml", "csv", "json", "ndjson"] {
-        let line = format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");
-        let outcome = env.shell(&line).deadline(std::time::Duration::from_secs(60)).run().assert_code(0);
+        let line =
+            format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");
+        let outcome = env
+            .shell(&line)
+            .deadline(std::time::Duration::from_secs(60))
+            .run()
+            .assert_code(0);
         assert_eq!(outcome.stderr(), "code 0\n", "{format}");
     }
-    let listed = env.hookfire(["failed", "list", "--limit", "1"]).run().assert_code(0);
+    let listed = env
+        .hookfire(["failed", "list", "--limit", "1"])
+        .run()
+        .assert_code(0);
     assert!(listed.stderr().contains("1 of 40000 shown"), "{listed}");
 }

@@ -22,7 +22,18 @@ fn usual() -> (TestEnv, Authority, TlsServer) {
 }
 
 fn fire(env: &TestEnv, url: &str, more: &[&str]) -> Outcome {
-    let usual = ["fire", "account", "created", "--no-retry", "--timeout", "5s", "-o", "json", "--url", url];
+    let usual = [
+        "fire",
+        "account",
+        "created",
+        "--no-retry",
+        "--timeout",
+        "5s",
+        "-o",
+        "json",
+        "--url",
+        url,
+    ];
     env.hookfire(usual).args(more).run()
 }
 
@@ -37,8 +48,16 @@ fn no_tls(outcome: Outcome, server: &TlsServer) -> String {
     assert_eq!(server.requests(), 0, "it never falls back\n{outcome}");
     let error: Value = serde_json::from_slice(&outcome.stderr).expect("one JSON object");
     assert_eq!(error["error"]["kind"], "unreachable", "{outcome}");
-    assert!(error["error"]["hints"].to_string().contains("--cacert FILE"), "the hint names the option\n{outcome}");
-    attempt["error"]["message"].as_str().expect("a message").to_owned()
+    assert!(
+        error["error"]["hints"]
+            .to_string()
+            .contains("--cacert FILE"),
+        "the hint names the option\n{outcome}"
+    );
+    attempt["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
 }
 
 #[test]
@@ -48,29 +67,55 @@ fn an_endpoint_that_the_named_authority_vouches_for_is_delivered_to() {
         let url = format!("https://{host}:{}/hook?token=x", server.port());
         let outcome = fire(&env, &url, &["--cacert", "ca.pem"]).assert_code(0);
         let attempt = &outcome.json()["attempts"][0];
-        assert_eq!((&attempt["response_body"], &attempt["insecure"]), (&"ok".into(), &false.into()), "{outcome}");
+        assert_eq!(
+            (&attempt["response_body"], &attempt["insecure"]),
+            (&"ok".into(), &false.into()),
+            "{outcome}"
+        );
         assert_eq!(server.requests(), index + 1);
-        assert!(server.last_head().starts_with("POST /hook?token=x HTTP/1.1\r\n"), "{}", server.last_head());
+        assert!(
+            server
+                .last_head()
+                .starts_with("POST /hook?token=x HTTP/1.1\r\n"),
+            "{}",
+            server.last_head()
+        );
     }
 }
 
 #[test]
 fn the_authority_can_be_named_by_variable_configuration_or_the_systems_own_variable() {
     let (mut env, authority, server) = usual();
-    env.write_config(&format!("[endpoints.here]\nurl = \"{}\"\ncacert = \"own-ca.pem\"\n", server.url()));
-    std::fs::write(env.config_path().with_file_name("own-ca.pem"), &authority.pem).expect("a file");
-    env.hookfire(["fire", "account", "created", "-e", "here"]).run().assert_code(0);
+    env.write_config(&format!(
+        "[endpoints.here]\nurl = \"{}\"\ncacert = \"own-ca.pem\"\n",
+        server.url()
+    ));
+    std::fs::write(
+        env.config_path().with_file_name("own-ca.pem"),
+        &authority.pem,
+    )
+    .expect("a file");
+    env.hookfire(["fire", "account", "created", "-e", "here"])
+        .run()
+        .assert_code(0);
     env.hookfire(["ping", "-e", "here"]).run().assert_code(0);
     let path = env.work_dir().join("ca.pem");
     let fire = |env: &TestEnv, name: &str| {
-        env.hookfire(["fire", "account", "created", "--url", &server.url()]).env(name, &path).run().assert_code(0)
+        env.hookfire(["fire", "account", "created", "--url", &server.url()])
+            .env(name, &path)
+            .run()
+            .assert_code(0)
     };
     fire(&env, "HOOKFIRE_CACERT");
     fire(&env, "SSL_CERT_FILE");
     assert_eq!(server.requests(), 4);
     env.set("SSL_CERT_FILE", &path);
     env.write_file("other.pem", Authority::new().pem);
-    no_tls_after(4, self::fire(&env, &server.url(), &["--cacert", "other.pem"]), &server);
+    no_tls_after(
+        4,
+        self::fire(&env, &server.url(), &["--cacert", "other.pem"]),
+        &server,
+    );
 }
 
 /// A named authority is trusted instead of the system's, not beside it.
@@ -92,7 +137,10 @@ fn a_self_signed_certificate_can_be_named_itself() {
 #[test]
 fn an_endpoint_that_speaks_only_tls_1_2_is_delivered_to() {
     let (env, authority, _) = usual();
-    let manner = Manner { versions: Some(ONLY_1_2), ..Manner::default() };
+    let manner = Manner {
+        versions: Some(ONLY_1_2),
+        ..Manner::default()
+    };
     let server = TlsServer::start(&authority.sign(HERE), &manner);
     fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(0);
 }
@@ -101,10 +149,30 @@ fn an_endpoint_that_speaks_only_tls_1_2_is_delivered_to() {
 fn an_authority_that_nobody_named_is_not_trusted() {
     let (env, _, server) = usual();
     let message = no_tls(fire(&env, &server.url(), &[]), &server);
-    assert!(message.contains("no TLS connection: ") && message.contains("UnknownIssuer"), "{message}");
-    let text = env.hookfire(["fire", "account", "created", "--no-retry", "--url", &server.url()]).run().assert_code(4);
-    assert!(text.stderr().contains("hint: trust the endpoint's own certificate with `--cacert FILE`"), "{text}");
-    let ping = env.hookfire(["ping", "--url", &server.url()]).run().assert_code(4);
+    assert!(
+        message.contains("no TLS connection: ") && message.contains("UnknownIssuer"),
+        "{message}"
+    );
+    let text = env
+        .hookfire([
+            "fire",
+            "account",
+            "created",
+            "--no-retry",
+            "--url",
+            &server.url(),
+        ])
+        .run()
+        .assert_code(4);
+    assert!(
+        text.stderr()
+            .contains("hint: trust the endpoint's own certificate with `--cacert FILE`"),
+        "{text}"
+    );
+    let ping = env
+        .hookfire(["ping", "--url", &server.url()])
+        .run()
+        .assert_code(4);
     assert!(ping.stderr().contains("--cacert FILE"), "{ping}");
     assert_eq!(server.requests(), 0);
 }
@@ -135,37 +203,69 @@ fn a_certificate_whose_time_is_over_or_has_not_come_is_not_trusted() {
 fn insecure_delivers_warns_and_is_on_record() {
     let (env, authority, _) = usual();
     let server = TlsServer::start(&authority.sign(&["other.example"]), &Manner::default());
-    let args = ["fire", "account", "created", "--url", &server.url(), "--insecure"];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        &server.url(),
+        "--insecure",
+    ];
     let outcome = env.hookfire(args).run().assert_code(0);
-    assert!(outcome.stderr().contains("warning: certificates are not checked (--insecure)"), "{outcome}");
-    let shown = env.hookfire(["journal", "show", "1", "-o", "json"]).run().assert_code(0).json();
+    assert!(
+        outcome
+            .stderr()
+            .contains("warning: certificates are not checked (--insecure)"),
+        "{outcome}"
+    );
+    let shown = env
+        .hookfire(["journal", "show", "1", "-o", "json"])
+        .run()
+        .assert_code(0)
+        .json();
     assert_eq!(shown["attempts"][0]["insecure"], true, "{shown:#}");
     let page = env.hookfire(["journal", "show", "1"]).run().assert_code(0);
-    assert!(page.stdout().contains("certificates were not checked"), "{page}");
+    assert!(
+        page.stdout().contains("certificates were not checked"),
+        "{page}"
+    );
 }
 
 #[test]
 fn insecure_is_not_on_record_where_there_is_nothing_to_check() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let outcome = fire(&env, &server.url(), &["--insecure"]).assert_code(0);
-    assert_eq!(outcome.json()["attempts"][0]["insecure"], false, "{outcome}");
+    assert_eq!(
+        outcome.json()["attempts"][0]["insecure"],
+        false,
+        "{outcome}"
+    );
 }
 
 #[test]
 fn plain_http_on_an_https_url_is_a_tls_failure_that_says_so() {
     let env = TestEnv::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-    let url = format!("https://{}", listener.local_addr().expect("the port just bound"));
+    let url = format!(
+        "https://{}",
+        listener.local_addr().expect("the port just bound")
+    );
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a connection");
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").expect("an answer");
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            .expect("an answer");
         // Until the peer leaves, so that no reset overtakes the answer.
         std::io::copy(&mut stream, &mut std::io::sink()).ok();
     });
     let outcome = fire(&env, &url, &[]).assert_code(4);
     answering.join().expect("an answer");
     let attempt = &outcome.json()["attempts"][0];
-    assert_eq!((&attempt["error"]["kind"], &attempt["maybe_received"]), (&"tls".into(), &false.into()), "{outcome}");
+    assert_eq!(
+        (&attempt["error"]["kind"], &attempt["maybe_received"]),
+        (&"tls".into(), &false.into()),
+        "{outcome}"
+    );
     let message = attempt["error"]["message"].as_str().expect("a message");
     assert!(message.contains("is it plain http?"), "{message}");
 }
@@ -176,7 +276,10 @@ fn a_connection_closed_during_the_handshake_is_a_tls_failure() {
     let outcome = fire(&env, &server.url().replace("http", "https"), &[]).assert_code(4);
     let attempt = &outcome.json()["attempts"][0];
     assert_eq!(attempt["maybe_received"], false, "{outcome}");
-    assert!(["tls", "connect"].contains(&attempt["error"]["kind"].as_str().expect("a kind")), "{outcome}");
+    assert!(
+        ["tls", "connect"].contains(&attempt["error"]["kind"].as_str().expect("a kind")),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -204,11 +307,21 @@ fn tls_on_a_plain_http_url_is_no_answer_that_can_be_read() {
 #[test]
 fn a_connection_that_breaks_after_the_request_may_have_been_received() {
     let (env, authority, _) = usual();
-    let server = TlsServer::start(&authority.sign(HERE), &Manner { breaks_off: true, ..Manner::default() });
+    let server = TlsServer::start(
+        &authority.sign(HERE),
+        &Manner {
+            breaks_off: true,
+            ..Manner::default()
+        },
+    );
     let outcome = fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(4);
     assert_eq!(server.requests(), 1);
     let attempt = &outcome.json()["attempts"][0];
-    assert_eq!((&attempt["error"]["kind"], &attempt["maybe_received"]), (&"reset".into(), &true.into()), "{outcome}");
+    assert_eq!(
+        (&attempt["error"]["kind"], &attempt["maybe_received"]),
+        (&"reset".into(), &true.into()),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -217,15 +330,37 @@ fn a_client_certificate_is_shown_to_an_endpoint_that_asks() {
     let client = authority.sign(&["hookfire.example"]);
     env.write_file("cert.pem", &client.certificate_pem);
     env.write_file("key.pem", &client.key_pem);
-    env.write_file("both.pem", format!("{}{}", client.key_pem, client.certificate_pem));
-    let manner = Manner { clients_of: Some(&authority), ..Manner::default() };
+    env.write_file(
+        "both.pem",
+        format!("{}{}", client.key_pem, client.certificate_pem),
+    );
+    let manner = Manner {
+        clients_of: Some(&authority),
+        ..Manner::default()
+    };
     let server = TlsServer::start(&authority.sign(HERE), &manner);
-    fire(&env, &server.url(), &["--cacert", "ca.pem", "--cert", "cert.pem", "--key", "key.pem"]).assert_code(0);
-    fire(&env, &server.url(), &["--cacert", "ca.pem", "--cert", "both.pem"]).assert_code(0);
+    fire(
+        &env,
+        &server.url(),
+        &[
+            "--cacert", "ca.pem", "--cert", "cert.pem", "--key", "key.pem",
+        ],
+    )
+    .assert_code(0);
+    fire(
+        &env,
+        &server.url(),
+        &["--cacert", "ca.pem", "--cert", "both.pem"],
+    )
+    .assert_code(0);
     assert_eq!(server.requests(), 2);
     let without = fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(4);
     let attempt = &without.json()["attempts"][0];
-    assert_eq!((&attempt["error"]["kind"], &attempt["maybe_received"]), (&"tls".into(), &false.into()), "{without}");
+    assert_eq!(
+        (&attempt["error"]["kind"], &attempt["maybe_received"]),
+        (&"tls".into(), &false.into()),
+        "{without}"
+    );
     assert_eq!(server.requests(), 2);
 }
 
@@ -235,7 +370,10 @@ fn certificates_and_keys_that_cannot_be_used_are_refused_before_anything_happens
     let client = authority.sign(&["hookfire.example"]);
     env.write_file("cert.pem", &client.certificate_pem);
     env.write_file("other-key.pem", authority.sign(HERE).key_pem);
-    env.write_file("garbage.pem", "-----BEGIN CERTIFICATE-----\nnot base64\n-----END CERTIFICATE-----\n");
+    env.write_file(
+        "garbage.pem",
+        "-----BEGIN CERTIFICATE-----\nnot base64\n-----END CERTIFICATE-----\n",
+    );
     env.write_file("empty.pem", "");
     let cases: [(&[&str], &str); 9] = [
         (&["--cacert", "missing.pem"], "missing.pem"),
@@ -244,7 +382,10 @@ fn certificates_and_keys_that_cannot_be_used_are_refused_before_anything_happens
         (&["--cacert", "other-key.pem"], "other-key.pem"),
         (&["--cert", "missing.pem"], "missing.pem"),
         (&["--cert", "cert.pem"], "cert.pem"),
-        (&["--cert", "cert.pem", "--key", "missing.pem"], "missing.pem"),
+        (
+            &["--cert", "cert.pem", "--key", "missing.pem"],
+            "missing.pem",
+        ),
         (&["--cert", "cert.pem", "--key", "other-key.pem"], "TLS"),
         (&["--key", "other-key.pem"], "--cert"),
     ];
@@ -252,8 +393,16 @@ fn certificates_and_keys_that_cannot_be_used_are_refused_before_anything_happens
         let outcome = fire(&env, &server.url(), options).assert_code(2);
         let error: Value = serde_json::from_slice(&outcome.stderr).expect("one JSON object");
         assert_eq!(error["error"]["kind"], "usage", "{outcome}");
-        assert!(error["error"]["message"].as_str().is_some_and(|message| message.contains(named)), "{outcome}");
-        assert!(!env.journal_path().exists(), "nothing is written down\n{outcome}");
+        assert!(
+            error["error"]["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(named)),
+            "{outcome}"
+        );
+        assert!(
+            !env.journal_path().exists(),
+            "nothing is written down\n{outcome}"
+        );
     }
     assert_eq!(server.requests(), 0);
 }

@@ -9,9 +9,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A batch of many lines to this URL, two requests at a time, whose results nobody can read: the disk is full.
 fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
-    env.write_file("batch.ndjson", "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(300));
-    let fire =
-        format!("exec '{}' fire --batch batch.ndjson -j 2 --url {url} > /dev/full", env!("CARGO_BIN_EXE_hookfire"));
+    env.write_file(
+        "batch.ndjson",
+        "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(300),
+    );
+    let fire = format!(
+        "exec '{}' fire --batch batch.ndjson -j 2 --url {url} > /dev/full",
+        env!("CARGO_BIN_EXE_hookfire")
+    );
     env.shell(&fire).deadline(PATIENCE).spawn()
 }
 
@@ -26,16 +31,34 @@ fn remove_journal(env: &TestEnv) {
 
 /// Fires one that is refused, with this secret or without, under this option.
 fn fire(env: &TestEnv, option: &str, url: &str, secret: Option<&str>) {
-    let fire = env.hookfire(["fire", "account", "created", option, "--retry-interval", "1ms", "--url", url]);
+    let fire = env.hookfire([
+        "fire",
+        "account",
+        "created",
+        option,
+        "--retry-interval",
+        "1ms",
+        "--url",
+        url,
+    ]);
     let secret = secret.map(|secret| ["--secret", secret]);
-    let fired = fire.args(secret.into_iter().flatten()).env("HOOK_TOKEN", "x").run();
+    let fired = fire
+        .args(secret.into_iter().flatten())
+        .env("HOOK_TOKEN", "x")
+        .run();
     fired.assert_code(if option == "--background" { 0 } else { 3 });
 }
 
 /// Whether there is a result to be told.
 fn has_delivered(env: &TestEnv) -> bool {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-    journal.query_row("SELECT count(*) > 0 FROM deliveries WHERE status = 'delivered'", [], |row| row.get(0)).unwrap()
+    journal
+        .query_row(
+            "SELECT count(*) > 0 FROM deliveries WHERE status = 'delivered'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap()
 }
 
 #[test]
@@ -54,7 +77,11 @@ fn a_batch_whose_results_cannot_be_written_still_says_what_was_not_recorded_and_
     }
     remove_journal(&env);
     let outcome = running.wait().assert_code(6);
-    for words in ["could not write to stdout", "deliveries were sent, but the journal could not record", "`--skip "] {
+    for words in [
+        "could not write to stdout",
+        "deliveries were sent, but the journal could not record",
+        "`--skip ",
+    ] {
         assert!(outcome.stderr().contains(words), "{words}: {outcome}");
     }
 }
@@ -78,14 +105,24 @@ fn a_batch_whose_results_cannot_be_written_still_ends_as_interrupted_and_says_ho
 #[test]
 fn in_json_what_was_not_recorded_is_the_error_whatever_else_was_not_sent() {
     let retries = [("--background", "--due"), ("--no-retry", "--all")];
-    for ((option, retry), asked_to_end) in retries.into_iter().flat_map(|retry| [(retry, false), (retry, true)]) {
+    for ((option, retry), asked_to_end) in retries
+        .into_iter()
+        .flat_map(|retry| [(retry, false), (retry, true)])
+    {
         let env = TestEnv::new();
         let server = Server::script(vec![repeat(503, 2), respond(200).held()]);
         fire(&env, option, &server.url(), Some("token=@env:HOOK_TOKEN"));
         fire(&env, option, &server.url(), None);
         let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
-        journal.execute("UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at > 1", []).unwrap();
-        let mut running = env.hookfire(["retry", retry, "-o", "json", "--jobs", "1"]).spawn();
+        journal
+            .execute(
+                "UPDATE deliveries SET next_attempt_at = 1 WHERE next_attempt_at > 1",
+                [],
+            )
+            .unwrap();
+        let mut running = env
+            .hookfire(["retry", retry, "-o", "json", "--jobs", "1"])
+            .spawn();
         server.wait_for_requests(3);
         remove_journal(&env);
         if asked_to_end {
@@ -93,10 +130,14 @@ fn in_json_what_was_not_recorded_is_the_error_whatever_else_was_not_sent() {
         }
         server.release();
         let outcome = running.wait().assert_code(6);
-        let error: serde_json::Value = serde_json::from_str(outcome.stderr().lines().last().unwrap()).unwrap();
+        let error: serde_json::Value =
+            serde_json::from_str(outcome.stderr().lines().last().unwrap()).unwrap();
         let message = error["error"]["message"].as_str().unwrap();
         let (sent, unrecorded) = ("#2 was sent (", "), but the journal could not record it");
-        assert!(message.starts_with(sent) && message.contains(unrecorded), "{outcome}");
+        assert!(
+            message.starts_with(sent) && message.contains(unrecorded),
+            "{outcome}"
+        );
     }
 }
 
@@ -109,12 +150,17 @@ fn in_json_a_watcher_that_loses_the_journal_says_what_it_sent_and_could_not_reco
         _ => Reply::After(Duration::from_secs(4), 200),
     });
     fire(&env, "--background", &receiver.url(), None);
-    let watcher = env.hookfire(["retry", "--due", "--watch", "-o", "ndjson"]).spawn();
+    let watcher = env
+        .hookfire(["retry", "--due", "--watch", "-o", "ndjson"])
+        .spawn();
     receiver.wait_for(2);
     remove_journal(&env);
     let outcome = watcher.wait().assert_code(6);
     let last = outcome.stderr().lines().last().unwrap();
-    assert!(last.contains("#1 was sent (delivered), but the journal could not record it"), "{outcome}");
+    assert!(
+        last.contains("#1 was sent (delivered), but the journal could not record it"),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -125,7 +171,10 @@ fn a_watcher_says_once_that_a_secret_is_missing_and_again_if_it_was_sent_in_betw
     let reference = format!("token=@file:{}", secret.display());
     fire(&env, "--background", &server.url(), Some(&reference));
     std::fs::remove_file(&secret).unwrap();
-    let mut watcher = env.hookfire(["retry", "--due", "--watch"]).deadline(PATIENCE).spawn();
+    let mut watcher = env
+        .hookfire(["retry", "--due", "--watch"])
+        .deadline(PATIENCE)
+        .spawn();
     watcher.wait_for_stderr("cannot read the file");
     env.write_file("token", "open-sesame");
     server.wait_for_requests(2);
@@ -136,5 +185,12 @@ fn a_watcher_says_once_that_a_secret_is_missing_and_again_if_it_was_sent_in_betw
     watcher.wait_for_stdout_line("#1 delivered, 3 attempts");
     watcher.terminate();
     let ended = watcher.wait().assert_code(0);
-    assert_eq!(ended.stderr().matches("#1 could not be sent; it stays scheduled").count(), 2, "{ended}");
+    assert_eq!(
+        ended
+            .stderr()
+            .matches("#1 could not be sent; it stays scheduled")
+            .count(),
+        2,
+        "{ended}"
+    );
 }

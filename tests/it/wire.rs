@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, endless_headers,
-    half_status_line, hang, head_then_cut_body, huge_body, never_accepting, raw, reset, respond,
+    Outcome, Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head,
+    endless_headers, half_status_line, hang, head_then_cut_body, huge_body, never_accepting, raw,
+    reset, respond,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -18,10 +19,26 @@ const START_SLACK: Duration = Duration::from_millis(750);
 const KEPT: usize = 64 * 1024;
 
 fn fire(env: &TestEnv, url: &str, more: &[&str]) -> Outcome {
-    let usual = ["fire", "account", "created", "--url", url, "--no-retry", "--timeout", "1s", "-o", "json"];
+    let usual = [
+        "fire",
+        "account",
+        "created",
+        "--url",
+        url,
+        "--no-retry",
+        "--timeout",
+        "1s",
+        "-o",
+        "json",
+    ];
     let outcome = env.hookfire(usual).args(more).run();
     let limit = TIMEOUT + PROMISED + START_SLACK;
-    assert!(outcome.elapsed <= limit, "{} took {:?}\n{outcome}", outcome.command(), outcome.elapsed);
+    assert!(
+        outcome.elapsed <= limit,
+        "{} took {:?}\n{outcome}",
+        outcome.command(),
+        outcome.elapsed
+    );
     outcome
 }
 
@@ -33,7 +50,11 @@ fn fired_at(step: Step, code: i32) -> (Value, Value) {
 fn fired_with(step: Step, code: i32, more: &[&str]) -> (Value, Value) {
     let (env, server) = (TestEnv::new(), Server::script(vec![step]));
     let outcome = fire(&env, &format!("{}/hook", server.url()), more).assert_code(code);
-    assert_eq!(server.requests().len(), 1, "one attempt is one request\n{outcome}");
+    assert_eq!(
+        server.requests().len(),
+        1,
+        "one attempt is one request\n{outcome}"
+    );
     assert_eq!(server.connections(), 1, "{outcome}");
     assert_error_object(&outcome, code);
     let delivery = outcome.json();
@@ -50,7 +71,8 @@ fn assert_error_object(outcome: &Outcome, code: i32) {
         4 => "unreachable",
         other => panic!("no kind is expected for {other}"),
     };
-    let error: Value = serde_json::from_slice(&outcome.stderr).unwrap_or_else(|e| panic!("{e}\n{outcome}"));
+    let error: Value =
+        serde_json::from_slice(&outcome.stderr).unwrap_or_else(|e| panic!("{e}\n{outcome}"));
     assert_eq!(error["error"]["kind"], kind, "{outcome}");
 }
 
@@ -59,32 +81,60 @@ fn unanswered(delivery: &Value, kind: &str, maybe_received: bool) -> String {
     let attempt = &delivery["attempts"][0];
     assert_eq!(delivery["status"], "failed", "{delivery:#}");
     assert_eq!(delivery["last_error"]["kind"], kind, "{delivery:#}");
-    assert_eq!(delivery["last_error"]["http_status"], Value::Null, "{delivery:#}");
+    assert_eq!(
+        delivery["last_error"]["http_status"],
+        Value::Null,
+        "{delivery:#}"
+    );
     assert_eq!(attempt["error"]["kind"], kind, "{delivery:#}");
     assert_eq!(attempt["http_status"], Value::Null, "{delivery:#}");
     assert_eq!(attempt["maybe_received"], maybe_received, "{delivery:#}");
     assert_eq!(attempt["response_body"], Value::Null, "{delivery:#}");
-    attempt["error"]["message"].as_str().expect("a message").to_owned()
+    attempt["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
 }
 
 fn assert_delivered(delivery: &Value) {
     assert_eq!(delivery["status"], "delivered", "{delivery:#}");
     assert_eq!(delivery["last_error"], Value::Null, "{delivery:#}");
-    assert_eq!(delivery["attempts"][0]["error"], Value::Null, "{delivery:#}");
-    assert_eq!(delivery["attempts"][0]["maybe_received"], false, "{delivery:#}");
+    assert_eq!(
+        delivery["attempts"][0]["error"],
+        Value::Null,
+        "{delivery:#}"
+    );
+    assert_eq!(
+        delivery["attempts"][0]["maybe_received"], false,
+        "{delivery:#}"
+    );
 }
 
 fn refused(delivery: &Value, status: u16) -> String {
     assert_eq!(delivery["status"], "failed", "{delivery:#}");
     assert_eq!(delivery["last_error"]["kind"], "status", "{delivery:#}");
-    assert_eq!(delivery["last_error"]["http_status"], status, "{delivery:#}");
-    assert_eq!(delivery["attempts"][0]["http_status"], status, "{delivery:#}");
-    assert_eq!(delivery["attempts"][0]["maybe_received"], false, "{delivery:#}");
-    delivery["attempts"][0]["error"]["message"].as_str().expect("a message").to_owned()
+    assert_eq!(
+        delivery["last_error"]["http_status"], status,
+        "{delivery:#}"
+    );
+    assert_eq!(
+        delivery["attempts"][0]["http_status"], status,
+        "{delivery:#}"
+    );
+    assert_eq!(
+        delivery["attempts"][0]["maybe_received"], false,
+        "{delivery:#}"
+    );
+    delivery["attempts"][0]["error"]["message"]
+        .as_str()
+        .expect("a message")
+        .to_owned()
 }
 
 fn note(attempt: &Value) -> &str {
-    attempt["note"].as_str().unwrap_or_else(|| panic!("a note in {attempt:#}"))
+    attempt["note"]
+        .as_str()
+        .unwrap_or_else(|| panic!("a note in {attempt:#}"))
 }
 
 // No connection.
@@ -94,7 +144,10 @@ fn a_refused_connection_is_unreachable_and_surely_not_received() {
     let env = TestEnv::new();
     let outcome = fire(&env, &format!("http://127.0.0.1:{}/", closed_port()), &[]).assert_code(4);
     assert_error_object(&outcome, 4);
-    assert_eq!(unanswered(&outcome.json(), "connect", false), "connection refused");
+    assert_eq!(
+        unanswered(&outcome.json(), "connect", false),
+        "connection refused"
+    );
 }
 
 #[test]
@@ -109,10 +162,19 @@ fn a_host_that_does_not_exist_is_a_dns_failure_within_the_timeout() {
 fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
     let (env, server) = (TestEnv::new(), never_accepting());
     let outcome = fire(&env, &server.url(), &[]).assert_code(4);
-    assert_eq!(unanswered(&outcome.json(), "timeout", false), "no connection within 1s");
+    assert_eq!(
+        unanswered(&outcome.json(), "timeout", false),
+        "no connection within 1s"
+    );
     let outcome = fire(&env, &server.url(), &["--connect-timeout", "100ms"]).assert_code(4);
-    assert!(outcome.elapsed < TIMEOUT, "the connect timeout alone decides\n{outcome}");
-    assert_eq!(unanswered(&outcome.json(), "timeout", false), "no connection within 100ms");
+    assert!(
+        outcome.elapsed < TIMEOUT,
+        "the connect timeout alone decides\n{outcome}"
+    );
+    assert_eq!(
+        unanswered(&outcome.json(), "timeout", false),
+        "no connection within 100ms"
+    );
 }
 
 // A connection, and no answer.
@@ -120,13 +182,19 @@ fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
 #[test]
 fn a_server_that_never_answers_runs_into_the_timeout_and_may_have_received_it() {
     let (delivery, _) = fired_at(hang(), 4);
-    assert_eq!(unanswered(&delivery, "timeout", true), "no answer within 1s");
+    assert_eq!(
+        unanswered(&delivery, "timeout", true),
+        "no answer within 1s"
+    );
 }
 
 #[test]
 fn a_head_that_drips_does_not_outlive_the_timeout() {
     let (delivery, _) = fired_at(drip_head(Duration::from_millis(20)), 4);
-    assert_eq!(unanswered(&delivery, "timeout", true), "no answer within 1s");
+    assert_eq!(
+        unanswered(&delivery, "timeout", true),
+        "no answer within 1s"
+    );
 }
 
 #[test]
@@ -138,7 +206,10 @@ fn a_broken_connection_is_a_reset_that_may_have_been_received() {
 #[test]
 fn a_connection_closed_without_an_answer_is_a_reset() {
     let (delivery, _) = fired_at(close(), 4);
-    assert_eq!(unanswered(&delivery, "reset", true), "the connection was closed before an answer came");
+    assert_eq!(
+        unanswered(&delivery, "reset", true),
+        "the connection was closed before an answer came"
+    );
 }
 
 #[test]
@@ -149,7 +220,11 @@ fn half_a_status_line_is_no_answer() {
 
 #[test]
 fn what_is_not_http_is_a_protocol_error() {
-    for garbage in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"\x15\x03\x01\x00\x02\x02\x50", b"HTTP/1.1 abc OK\r\n\r\n"] {
+    for garbage in [
+        &b"SSH-2.0-OpenSSH_9.9\r\n"[..],
+        b"\x15\x03\x01\x00\x02\x02\x50",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+    ] {
         let (delivery, _) = fired_at(raw(garbage), 4);
         unanswered(&delivery, "protocol", true);
     }
@@ -160,7 +235,10 @@ fn interim_answers_alone_are_no_answer_however_many() {
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000);
     let (delivery, _) = fired_at(raw(flood.clone()), 4);
     unanswered(&delivery, "reset", true);
-    let (delivery, _) = fired_at(raw(flood + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 0);
+    let (delivery, _) = fired_at(
+        raw(flood + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        0,
+    );
     assert_delivered(&delivery);
 }
 
@@ -170,9 +248,15 @@ fn interim_answers_alone_are_no_answer_however_many() {
 fn a_body_that_drips_is_noted_and_the_status_line_stands() {
     let (delivery, attempt) = fired_at(drip_body(Duration::from_millis(50), b'x'), 0);
     assert_delivered(&delivery);
-    assert_eq!(note(&attempt), "the response body was still coming after 1s");
+    assert_eq!(
+        note(&attempt),
+        "the response body was still coming after 1s"
+    );
     let body = attempt["response_body"].as_str().expect("what came of it");
-    assert!(!body.is_empty() && body.bytes().all(|byte| byte == b'x'), "{body}");
+    assert!(
+        !body.is_empty() && body.bytes().all(|byte| byte == b'x'),
+        "{body}"
+    );
 }
 
 #[test]
@@ -180,12 +264,18 @@ fn a_body_cut_short_is_noted_and_the_status_line_stands() {
     let cut = || head_then_cut_body(1000, 300);
     let (delivery, attempt) = fired_at(cut(), 0);
     assert_delivered(&delivery);
-    assert_eq!(note(&attempt), "the response body was cut short: the connection broke before its end");
+    assert_eq!(
+        note(&attempt),
+        "the response body was cut short: the connection broke before its end"
+    );
     assert_eq!(attempt["response_body"].as_str().map(str::len), Some(300));
 
     let (delivery, attempt) = fired_at(cut().status(503), 3);
     assert_eq!(refused(&delivery, 503), "503 Service Unavailable");
-    assert_eq!(note(&attempt), "the response body was cut short: the connection broke before its end");
+    assert_eq!(
+        note(&attempt),
+        "the response body was cut short: the connection broke before its end"
+    );
 }
 
 #[test]
@@ -199,7 +289,12 @@ fn a_202_is_a_refusal_unless_it_was_named_a_success() {
 
 #[test]
 fn a_protocol_switch_that_nobody_asked_for_is_a_refusal() {
-    let (delivery, _) = fired_at(respond(101).header("Upgrade", "x").header("Connection", "upgrade"), 3);
+    let (delivery, _) = fired_at(
+        respond(101)
+            .header("Upgrade", "x")
+            .header("Connection", "upgrade"),
+        3,
+    );
     refused(&delivery, 101);
 }
 
@@ -217,11 +312,23 @@ fn a_redirect_is_never_followed_and_its_target_is_shown_masked() {
         let (env, second) = (TestEnv::new(), Server::script(vec![]));
         let location = format!("{}/next?session=tell-nobody-1234&x=1", second.url());
         let server = Server::script(vec![respond(status).header("Location", &location)]);
-        let outcome = fire(&env, &format!("{}/?token=also-secret-5678", server.url()), &[]).assert_code(3);
+        let outcome = fire(
+            &env,
+            &format!("{}/?token=also-secret-5678", server.url()),
+            &[],
+        )
+        .assert_code(3);
         let message = refused(&outcome.json(), status);
-        let shown = format!("to {}/next?session=***&x=***; redirects are never followed", second.url());
+        let shown = format!(
+            "to {}/next?session=***&x=***; redirects are never followed",
+            second.url()
+        );
         assert!(message.ends_with(&shown), "{message}");
-        assert_eq!((server.requests().len(), second.connections()), (1, 0), "{outcome}");
+        assert_eq!(
+            (server.requests().len(), second.connections()),
+            (1, 0),
+            "{outcome}"
+        );
         env.assert_nowhere("tell-nobody-1234", &[&outcome]);
         env.assert_nowhere("also-secret-5678", &[&outcome]);
     }
@@ -232,29 +339,59 @@ fn a_location_of_any_length_is_told_in_a_line() {
     let location = format!("http://127.0.0.1:1/{}", "x".repeat(60_000));
     let (delivery, _) = fired_at(respond(302).header("Location", &location), 3);
     let message = refused(&delivery, 302);
-    assert!(message.len() < 600 && message.ends_with("xxx…; redirects are never followed"), "{message}");
+    assert!(
+        message.len() < 600 && message.ends_with("xxx…; redirects are never followed"),
+        "{message}"
+    );
 }
 
 #[test]
 fn an_encoded_body_is_kept_as_it_came() {
-    let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00";
-    let (env, step) = (TestEnv::new(), respond(200).header("Content-Encoding", "gzip").body(packed));
+    let packed =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00";
+    let (env, step) = (
+        TestEnv::new(),
+        respond(200).header("Content-Encoding", "gzip").body(packed),
+    );
     let server = Server::script(vec![step]);
     let outcome = fire(&env, &server.url(), &[]).assert_code(0);
     let body = outcome.json()["attempts"][0]["response_body"].clone();
-    assert_eq!(body, String::from_utf8_lossy(packed).as_ref(), "neither unpacked nor dropped");
-    assert!(env.all_journal_bytes().windows(packed.len()).any(|window| window == packed), "kept byte for byte");
-    assert_eq!(server.requests()[0].header("accept-encoding"), None, "what cannot be unpacked is not asked for");
+    assert_eq!(
+        body,
+        String::from_utf8_lossy(packed).as_ref(),
+        "neither unpacked nor dropped"
+    );
+    assert!(
+        env.all_journal_bytes()
+            .windows(packed.len())
+            .any(|window| window == packed),
+        "kept byte for byte"
+    );
+    assert_eq!(
+        server.requests()[0].header("accept-encoding"),
+        None,
+        "what cannot be unpacked is not asked for"
+    );
 }
 
 #[test]
 fn at_most_64_kib_of_a_body_are_kept_and_the_cut_is_noted() {
-    for (length, kept) in [(KEPT - 1, KEPT - 1), (KEPT, KEPT), (KEPT + 1, KEPT), (3 * KEPT, KEPT)] {
+    for (length, kept) in [
+        (KEPT - 1, KEPT - 1),
+        (KEPT, KEPT),
+        (KEPT + 1, KEPT),
+        (3 * KEPT, KEPT),
+    ] {
         let (delivery, attempt) = fired_at(respond(200).body(vec![b'b'; length]), 0);
         assert_delivered(&delivery);
-        assert_eq!(attempt["response_body"].as_str().map(str::len), Some(kept), "of {length}");
+        assert_eq!(
+            attempt["response_body"].as_str().map(str::len),
+            Some(kept),
+            "of {length}"
+        );
         let noted = attempt["note"].as_str();
-        let expected = (length > KEPT).then_some("only the first 64 KiB of the response body are kept");
+        let expected =
+            (length > KEPT).then_some("only the first 64 KiB of the response body are kept");
         assert_eq!(noted, expected, "of {length}");
     }
 }
@@ -288,10 +425,18 @@ fn no_endpoint_decides_how_much_memory_is_used() {
     const ALLOWED_KIB: u64 = 16 * 1024;
     let idle = peak_kib(respond(503));
     let flood = raw("HTTP/1.1 100 Continue\r\n\r\n".repeat(400_000));
-    for step in [huge_body(10 << 30), chunked_endless(), endless_headers(), flood] {
+    for step in [
+        huge_body(10 << 30),
+        chunked_endless(),
+        endless_headers(),
+        flood,
+    ] {
         let name = format!("{step:.40?}");
         let peak = peak_kib(step);
-        assert!(peak <= idle + ALLOWED_KIB, "{peak} KiB, and {idle} KiB when idle, at {name}");
+        assert!(
+            peak <= idle + ALLOWED_KIB,
+            "{peak} KiB, and {idle} KiB when idle, at {name}"
+        );
     }
 }
 
@@ -299,12 +444,28 @@ fn no_endpoint_decides_how_much_memory_is_used() {
 /// nothing of the first one can be missed. Every answer counts as a refusal, so that there is a next attempt.
 fn peak_kib(step: Step) -> u64 {
     let (env, server) = (TestEnv::new(), Server::script(vec![step]));
-    let args = ["fire", "account", "created", "--success", "299", "--retry-interval", "1h", "--url"];
+    let args = [
+        "fire",
+        "account",
+        "created",
+        "--success",
+        "299",
+        "--retry-interval",
+        "1h",
+        "--url",
+    ];
     let mut running = env.hookfire(args).arg(server.url()).spawn();
     running.wait_for_stderr("next in 1h");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("its /proc entry");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid()))
+        .expect("its /proc entry");
     running.interrupt();
     running.wait().assert_code(130);
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
-    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .expect("Linux tells the peak");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number of KiB")
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    BYTES, CrewShipment, Delivery, Intended, Intent, LEASE_GRACE, MOST, News, Parcel, Run, Turn, UNSENT_AT_ONCE,
-    WAITING, Waiting, What,
+    BYTES, CrewShipment, Delivery, Intended, Intent, LEASE_GRACE, MOST, News, Parcel, Run, Turn,
+    UNSENT_AT_ONCE, WAITING, Waiting, What,
 };
 use crate::batch::Task;
 
@@ -26,14 +26,41 @@ impl Run<'_> {
                 return false;
             }
             let begun = match self.work.next() {
-                Task::Fire { delivery, event, shipment, mark } => self.accept(delivery, event, shipment, mark),
-                Task::Ignore { delivery, event, by, mark } => {
+                Task::Fire {
+                    delivery,
+                    event,
+                    shipment,
+                    mark,
+                } => self.accept(delivery, event, shipment, mark),
+                Task::Ignore {
+                    delivery,
+                    event,
+                    by,
+                    mark,
+                } => {
                     self.others += 1;
-                    self.engine.ledger.ignore(delivery, event, by, self.done(move |r| What::Ignored(mark, r)));
+                    self.engine.ledger.ignore(
+                        delivery,
+                        event,
+                        by,
+                        self.done(move |r| What::Ignored(mark, r)),
+                    );
                     true
                 }
-                Task::Resend(seen) => self.resend(seen.id, Turn::Failed { attempts: seen.attempts }, 0),
-                Task::Due(seen) => self.resend(seen.id, Turn::Scheduled { attempts: seen.attempts }, seen.attempts),
+                Task::Resend(seen) => self.resend(
+                    seen.id,
+                    Turn::Failed {
+                        attempts: seen.attempts,
+                    },
+                    0,
+                ),
+                Task::Due(seen) => self.resend(
+                    seen.id,
+                    Turn::Scheduled {
+                        attempts: seen.attempts,
+                    },
+                    seen.attempts,
+                ),
                 Task::Later => return false,
                 Task::End => {
                     self.has_more = false;
@@ -63,14 +90,30 @@ impl Run<'_> {
         }
     }
 
-    fn accept(&mut self, mut delivery: Box<Delivery>, event: Arc<[u8]>, shipment: CrewShipment, mark: u64) -> bool {
+    fn accept(
+        &mut self,
+        mut delivery: Box<Delivery>,
+        event: Arc<[u8]>,
+        shipment: CrewShipment,
+        mark: u64,
+    ) -> bool {
         let (key, intent) = (self.next_key(), self.intent(&shipment));
         let at = intent.started_at;
         delivery.created_at = at;
         self.bytes += event.len();
         let done = self.done(move |accepted| What::Accepted(key, accepted));
-        self.engine.ledger.accept(delivery, Arc::clone(&event), intent, done);
-        self.committing.insert(key, Intended::New { event, shipment, mark, at });
+        self.engine
+            .ledger
+            .accept(delivery, Arc::clone(&event), intent, done);
+        self.committing.insert(
+            key,
+            Intended::New {
+                event,
+                shipment,
+                mark,
+                at,
+            },
+        );
         true
     }
 
@@ -78,14 +121,18 @@ impl Run<'_> {
     /// did.
     fn resend(&mut self, id: i64, turn: Turn, made: u32) -> bool {
         let unchanged = |delivery: &Delivery| match turn {
-            Turn::Failed { attempts } => delivery.status.in_failed_list() && delivery.attempt_count == attempts,
+            Turn::Failed { attempts } => {
+                delivery.status.in_failed_list() && delivery.attempt_count == attempts
+            }
             // Whether it is on the schedule only the journal can say, when it is taken off.
             Turn::Scheduled { attempts } => delivery.attempt_count == attempts,
             Turn::Mine => true,
         };
         match self.engine.store.delivery(id) {
             Ok(Some(delivery)) if unchanged(&delivery) => {
-                let Some(shipment) = self.work.shipment(&delivery) else { return false };
+                let Some(shipment) = self.work.shipment(&delivery) else {
+                    return false;
+                };
                 return self.begin(turn, delivery, shipment, made);
             }
             Ok(_) => self.work.told(News::Skipped(id)),
@@ -113,7 +160,11 @@ impl Run<'_> {
             Ok(event) => event.into(),
             Err(e) => {
                 // Somebody deleted it since it was read: the journal is none the worse for it.
-                let gone = self.engine.store.delivery(id).is_ok_and(|found| found.is_none());
+                let gone = self
+                    .engine
+                    .store
+                    .delivery(id)
+                    .is_ok_and(|found| found.is_none());
                 if gone {
                     self.taken(turn, id);
                 } else {
@@ -125,13 +176,29 @@ impl Run<'_> {
         let (key, intent) = (self.next_key(), self.intent(&shipment));
         self.bytes += event.len();
         let leased_at = intent.started_at;
-        let parcel = Parcel { delivery: Box::new(delivery), turn, event, shipment, made, leased_at };
-        self.engine.ledger.begin(id, turn, intent, self.done(move |begun| What::Begun(key, begun)));
+        let parcel = Parcel {
+            delivery: Box::new(delivery),
+            turn,
+            event,
+            shipment,
+            made,
+            leased_at,
+        };
+        self.engine.ledger.begin(
+            id,
+            turn,
+            intent,
+            self.done(move |begun| What::Begun(key, begun)),
+        );
         self.committing.insert(key, Intended::Again(parcel));
         true
     }
 
     pub(super) fn taken(&mut self, turn: Turn, id: i64) {
-        self.work.told(if turn == Turn::Mine { News::TakenOver(id) } else { News::Skipped(id) });
+        self.work.told(if turn == Turn::Mine {
+            News::TakenOver(id)
+        } else {
+            News::Skipped(id)
+        });
     }
 }

@@ -12,10 +12,28 @@ fn what_another_process_took_or_deleted_or_delivered_is_skipped() {
     world.failed_earlier(5, Status::Pending);
     let mut caller = Caller::resending(&world, &[9, 4, 5, 2, 3, 1]);
     // One that somebody tried since it was seen, and one that somebody takes in the last moment.
-    world.kept.borrow_mut().get_mut(&2).unwrap().delivery.attempt_count += 1;
-    world.plan(at(0), |world| world.kept.borrow_mut().get_mut(&3).unwrap().delivery.status = Status::Pending);
+    world
+        .kept
+        .borrow_mut()
+        .get_mut(&2)
+        .unwrap()
+        .delivery
+        .attempt_count += 1;
+    world.plan(at(0), |world| {
+        world.kept.borrow_mut().get_mut(&3).unwrap().delivery.status = Status::Pending
+    });
     world.run(IN_TURN, &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#9 skipped", "#4 skipped", "#5 skipped", "#2 skipped", "#3 skipped", "#1 delivered"]);
+    assert_eq!(
+        caller.ended,
+        [
+            "#9 skipped",
+            "#4 skipped",
+            "#5 skipped",
+            "#2 skipped",
+            "#3 skipped",
+            "#1 delivered"
+        ]
+    );
 }
 
 #[test]
@@ -27,8 +45,14 @@ fn one_that_cannot_be_prepared_stays_as_it_is_and_holds_up_nobody() {
     let mut caller = Caller::resending(&world, &[1, 2, 3]);
     caller.unprepared.push(2);
     world.run(IN_TURN, &mut caller).unwrap();
-    assert_eq!(caller.ended, ["#1 delivered", "#2 not sent", "#3 delivered"]);
-    assert_eq!((world.status(2), sent_of(&world).len()), (Status::Failed, 2));
+    assert_eq!(
+        caller.ended,
+        ["#1 delivered", "#2 not sent", "#3 delivered"]
+    );
+    assert_eq!(
+        (world.status(2), sent_of(&world).len()),
+        (Status::Failed, 2)
+    );
 }
 
 #[test]
@@ -50,8 +74,15 @@ fn however_many_cannot_be_prepared_what_can_is_sent_and_recorded_meanwhile() {
     caller.refusal_takes = ms(1);
     world.run(pace(2), &mut caller).unwrap();
     let told = |end: &str| caller.ended.iter().position(|told| told == end).unwrap();
-    assert!(told("#1 delivered") < 100, "it waited for {} that could not be sent", told("#1 delivered"));
-    assert_eq!((told("#1002 delivered"), caller.ended.len()), (1_001, 1_002));
+    assert!(
+        told("#1 delivered") < 100,
+        "it waited for {} that could not be sent",
+        told("#1 delivered")
+    );
+    assert_eq!(
+        (told("#1002 delivered"), caller.ended.len()),
+        (1_001, 1_002)
+    );
     // Nor does it wait for anything to happen before it goes on.
     assert!(world.elapsed() < ms(1_000 + 50), "{:?}", world.elapsed());
 }
@@ -66,5 +97,9 @@ fn ctrl_c_is_noticed_among_many_that_cannot_be_prepared() {
     caller.refusal_takes = ms(1);
     world.interrupt_at.set(Some(at(500)));
     world.run(pace(2), &mut caller).unwrap();
-    assert!((490..=520).contains(&caller.ended.len()), "{} were looked at", caller.ended.len());
+    assert!(
+        (490..=520).contains(&caller.ended.len()),
+        "{} were looked at",
+        caller.ended.len()
+    );
 }

@@ -18,12 +18,23 @@ impl Certified {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
-        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        Certified { folder, root: made.cert.der().clone() }
+        std::fs::write(
+            folder.path().join("key.pem"),
+            made.signing_key.serialize_pem(),
+        )
+        .unwrap();
+        Certified {
+            folder,
+            root: made.cert.der().clone(),
+        }
     }
 
     fn tls(&self) -> Tls {
-        Tls::load(&self.folder.path().join("cert.pem"), &self.folder.path().join("key.pem")).unwrap()
+        Tls::load(
+            &self.folder.path().join("cert.pem"),
+            &self.folder.path().join("key.pem"),
+        )
+        .unwrap()
     }
 
     fn catcher(&self, script: &str) -> TestCatcher {
@@ -36,7 +47,11 @@ impl Certified {
         self.connect_trusting(catcher, roots)
     }
 
-    fn connect_trusting(&self, catcher: &Catcher, roots: RootCertStore) -> StreamOwned<ClientConnection, TcpStream> {
+    fn connect_trusting(
+        &self,
+        catcher: &Catcher,
+        roots: RootCertStore,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -46,7 +61,10 @@ impl Certified {
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TcpStream::connect(catcher.addr()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
+        StreamOwned::new(
+            ClientConnection::new(Arc::new(config), name).unwrap(),
+            stream,
+        )
     }
 }
 
@@ -66,7 +84,10 @@ fn requests_come_out_of_tls_byte_for_byte() {
     let sent = b"POST /x HTTP/1.1\r\nx-ODD: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     client.write_all(sent).unwrap();
     let answer = until_told_the_end(&mut client);
-    assert!(answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("ok"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("ok"),
+        "{answer}"
+    );
     let capture = caught(&catcher);
     assert_eq!([capture.head, capture.body].concat(), sent);
     assert!(!capture.malformed);
@@ -74,7 +95,13 @@ fn requests_come_out_of_tls_byte_for_byte() {
     let mut client = certified.connect(&catcher);
     client.write_all(b"nonsense\r\n\r\n").unwrap();
     assert!(until_told_the_end(&mut client).starts_with("HTTP/1.1 400 "));
-    assert_eq!((caught(&catcher).head.as_slice(), catcher.try_caught().is_err()), (&b"nonsense\r\n\r\n"[..], true));
+    assert_eq!(
+        (
+            caught(&catcher).head.as_slice(),
+            catcher.try_caught().is_err()
+        ),
+        (&b"nonsense\r\n\r\n"[..], true)
+    );
 }
 
 #[test]
@@ -83,10 +110,19 @@ fn a_plain_request_is_told_so_and_kept_whole() {
     let head = "POST /hook HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
     let mut client = Client::sending(&catcher, format!("{head}abc"));
     let answer = client.answer();
-    assert_eq!((answer.status, answer.body.as_str()), (400, "this port speaks TLS: use https\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (400, "this port speaks TLS: use https\n")
+    );
     let capture = caught(&catcher);
-    assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"abc"[..]));
-    assert_eq!((capture.malformed, capture.answer_status), (true, Some(400)));
+    assert_eq!(
+        (capture.head.as_slice(), capture.body.as_slice()),
+        (head.as_bytes(), &b"abc"[..])
+    );
+    assert_eq!(
+        (capture.malformed, capture.answer_status),
+        (true, Some(400))
+    );
     assert_eq!(client.until_closed().unwrap(), b"");
 }
 
@@ -96,10 +132,19 @@ fn a_handshake_that_fails_leaves_its_bytes() {
     let catcher = certified.catcher("200");
     // A client that does not trust the certificate.
     let mut client = certified.connect_trusting(&catcher, RootCertStore::empty());
-    assert_eq!(client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err().kind(), ErrorKind::InvalidData);
+    assert_eq!(
+        client
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .unwrap_err()
+            .kind(),
+        ErrorKind::InvalidData
+    );
     drop(client);
     let capture = caught(&catcher);
-    assert_eq!((capture.head[0], capture.malformed, capture.answer_status), (0x16, true, None));
+    assert_eq!(
+        (capture.head[0], capture.malformed, capture.answer_status),
+        (0x16, true, None)
+    );
     // One that sends a record of nonsense, and one that goes away.
     let nonsense = b"\x16\x03\x01\x00\x05hello";
     let mut client = Client::sending(&catcher, nonsense);
@@ -108,8 +153,17 @@ fn a_handshake_that_fails_leaves_its_bytes() {
     drop(Client::sending(&catcher, b"\x16\x03\x01\x02"));
     assert_eq!(caught(&catcher).head, b"\x16\x03\x01\x02");
     drop(Client::connect(&catcher));
-    assert_eq!(Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n").answer().status, 400);
-    assert_eq!(caught(&catcher).target, "/", "who says nothing is no request");
+    assert_eq!(
+        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        400
+    );
+    assert_eq!(
+        caught(&catcher).target,
+        "/",
+        "who says nothing is no request"
+    );
 }
 
 #[test]
@@ -119,7 +173,12 @@ fn a_handshake_has_a_deadline() {
         setup.tls = Some(certified.tls());
         setup.limits.head_deadline = Duration::from_millis(50);
     });
-    assert_eq!(Client::sending(&catcher, b"\x16\x03\x01").until_closed().unwrap(), b"");
+    assert_eq!(
+        Client::sending(&catcher, b"\x16\x03\x01")
+            .until_closed()
+            .unwrap(),
+        b""
+    );
     assert_eq!(caught(&catcher).head, b"\x16\x03\x01");
     catcher.stop();
 }
@@ -133,17 +192,37 @@ fn a_handshake_that_is_cut_off_leaves_its_bytes() {
     });
     // For others, who want its seat, ...
     let mut halves = [b"\x16\x03\x01", b"\x16\x03\x02"].map(|half| Client::sending(&catcher, half));
-    assert_eq!(Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n").answer().status, 400);
+    assert_eq!(
+        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        400
+    );
     let captures = [caught(&catcher), caught(&catcher)];
-    let half = captures.iter().find(|capture| capture.target.is_empty()).unwrap();
-    assert_eq!((half.head.as_slice(), half.malformed), (&b"\x16\x03\x01"[..], true));
-    assert_eq!(half.note.as_deref(), Some("its client was silent while others wanted its place"));
+    let half = captures
+        .iter()
+        .find(|capture| capture.target.is_empty())
+        .unwrap();
+    assert_eq!(
+        (half.head.as_slice(), half.malformed),
+        (&b"\x16\x03\x01"[..], true)
+    );
+    assert_eq!(
+        half.note.as_deref(),
+        Some("its client was silent while others wanted its place")
+    );
     assert_eq!(halves[0].until_closed().unwrap(), b"");
     // ... and by the stop.
     catcher.stop();
     let half = caught(&catcher);
-    assert_eq!((half.head.as_slice(), half.malformed), (&b"\x16\x03\x02"[..], true));
-    assert_eq!(half.note.as_deref(), Some("the listener ended before TLS was agreed on with its client"));
+    assert_eq!(
+        (half.head.as_slice(), half.malformed),
+        (&b"\x16\x03\x02"[..], true)
+    );
+    assert_eq!(
+        half.note.as_deref(),
+        Some("the listener ended before TLS was agreed on with its client")
+    );
     assert!(halves[1].until_closed().is_ok_and(|rest| rest.is_empty()));
 }
 
@@ -156,9 +235,14 @@ fn a_client_that_does_not_read_is_given_up() {
         setup.limits.head_deadline = Duration::from_secs(1);
     });
     let mut client = certified.connect(&catcher);
-    client.write_all(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n").unwrap();
+    client
+        .write_all(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n")
+        .unwrap();
     assert_eq!(caught(&catcher).target, "/first");
-    assert_eq!(caught(&catcher).note.as_deref(), Some("its client did not take the answer before it"));
+    assert_eq!(
+        caught(&catcher).note.as_deref(),
+        Some("its client did not take the answer before it")
+    );
 }
 
 #[test]
@@ -166,11 +250,32 @@ fn what_cannot_be_used_is_said_with_its_file() {
     let (one, other) = (Certified::new(), Certified::new());
     let file = |of: &Certified, name: &str| of.folder.path().join(name);
     let missing = Tls::load(&file(&one, "none.pem"), &file(&one, "key.pem")).unwrap_err();
-    assert!(matches!(missing, TlsError::Pem { what: "a certificate", .. }), "{missing:?}");
+    assert!(
+        matches!(
+            missing,
+            TlsError::Pem {
+                what: "a certificate",
+                ..
+            }
+        ),
+        "{missing:?}"
+    );
     let swapped = Tls::load(&file(&one, "key.pem"), &file(&one, "key.pem")).unwrap_err();
     assert!(matches!(swapped, TlsError::Empty(_)), "{swapped:?}");
     let no_key = Tls::load(&file(&one, "cert.pem"), &file(&one, "cert.pem")).unwrap_err();
-    assert!(matches!(no_key, TlsError::Pem { what: "a private key", .. }), "{no_key:?}");
+    assert!(
+        matches!(
+            no_key,
+            TlsError::Pem {
+                what: "a private key",
+                ..
+            }
+        ),
+        "{no_key:?}"
+    );
     let strangers = Tls::load(&file(&one, "cert.pem"), &file(&other, "key.pem")).unwrap_err();
-    assert!(matches!(strangers, TlsError::Unusable { .. }), "{strangers:?}");
+    assert!(
+        matches!(strangers, TlsError::Unusable { .. }),
+        "{strangers:?}"
+    );
 }

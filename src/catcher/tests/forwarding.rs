@@ -13,8 +13,15 @@ use crate::upstream::{Relayed, Upstream};
 /// What the keeper was told, in its order.
 #[derive(Debug, PartialEq)]
 enum Told {
-    Keep { target: String, status: Option<u16> },
-    Amend { id: i64, status: Option<u16>, note: Option<String> },
+    Keep {
+        target: String,
+        status: Option<u16>,
+    },
+    Amend {
+        id: i64,
+        status: Option<u16>,
+        note: Option<String>,
+    },
 }
 
 struct Notebook {
@@ -25,18 +32,30 @@ struct Notebook {
 impl Keeper for Notebook {
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         if *self.broken.lock().unwrap() {
-            return done(Err(Arc::new(StoreError::Unusable { path: "x".into(), problem: "is full".to_owned() })));
+            return done(Err(Arc::new(StoreError::Unusable {
+                path: "x".into(),
+                problem: "is full".to_owned(),
+            })));
         }
         for (capture, _) in &captures {
             self.told
-                .send(Told::Keep { target: capture.head.target().to_owned(), status: capture.answer.status })
+                .send(Told::Keep {
+                    target: capture.head.target().to_owned(),
+                    status: capture.answer.status,
+                })
                 .unwrap();
         }
         done(Ok(batch(captures, "inbox", || 7)));
     }
 
     fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
-        self.told.send(Told::Amend { id, status: answer.status, note: answer.note }).unwrap();
+        self.told
+            .send(Told::Amend {
+                id,
+                status: answer.status,
+                note: answer.note,
+            })
+            .unwrap();
         done(Ok(()));
     }
 }
@@ -52,9 +71,19 @@ impl Upstream for RealReceiver {
         "http://up/?token=***"
     }
 
-    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String> {
+    fn relay(
+        &self,
+        capture: &Capture,
+        body: &Body,
+        room: &Arc<dyn Room>,
+    ) -> Result<Relayed, String> {
         self.seen.send((capture.clone(), body.clone())).unwrap();
-        let answer = self.answers.lock().unwrap().recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer"))?;
+        let answer = self
+            .answers
+            .lock()
+            .unwrap()
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("no answer"))?;
         room.grow(answer.body.len())?;
         Ok(answer)
     }
@@ -77,12 +106,28 @@ impl Stage {
         let (tell, told) = mpsc::sync_channel(99);
         let (see, seen) = mpsc::sync_channel(99);
         let (answers, given) = mpsc::channel();
-        let keeper = Arc::new(Notebook { told: tell, broken: Mutex::new(false) });
-        let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::clone(&keeper) as Arc<dyn Keeper>);
-        setup.upstream = Some(Arc::new(RealReceiver { seen: see, answers: Mutex::new(given) }));
+        let keeper = Arc::new(Notebook {
+            told: tell,
+            broken: Mutex::new(false),
+        });
+        let mut setup = Setup::new(
+            ANY_PORT,
+            "200".parse().unwrap(),
+            Arc::clone(&keeper) as Arc<dyn Keeper>,
+        );
+        setup.upstream = Some(Arc::new(RealReceiver {
+            seen: see,
+            answers: Mutex::new(given),
+        }));
         setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
         choose(&mut setup);
-        Stage { catcher: Catcher::bind(setup).unwrap(), keeper, told, seen, answers: Some(answers) }
+        Stage {
+            catcher: Catcher::bind(setup).unwrap(),
+            keeper,
+            told,
+            seen,
+            answers: Some(answers),
+        }
     }
 
     fn answer(&self, answer: Result<Relayed, String>) {
@@ -95,12 +140,23 @@ impl Stage {
 }
 
 fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<Relayed, String> {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-    Ok(Relayed { status, headers, body: body.into() })
+    let headers = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+        .collect();
+    Ok(Relayed {
+        status,
+        headers,
+        body: body.into(),
+    })
 }
 
 fn amended(status: u16, note: &str) -> Told {
-    Told::Amend { id: 7, status: Some(status), note: Some(note.to_owned()) }
+    Told::Amend {
+        id: 7,
+        status: Some(status),
+        note: Some(note.to_owned()),
+    }
 }
 
 #[test]
@@ -113,10 +169,16 @@ fn the_receivers_answer_is_recorded_and_then_given() {
     let (capture, body) = stage.seen.recv_timeout(PATIENCE).unwrap();
     assert_eq!(
         stage.told(),
-        Told::Keep { target: "/a?t=1".to_owned(), status: None },
+        Told::Keep {
+            target: "/a?t=1".to_owned(),
+            status: None
+        },
         "committed before it is sent on"
     );
-    assert_eq!((capture.method(), body.bytes.as_slice()), ("PUT", &b"ab"[..]));
+    assert_eq!(
+        (capture.method(), body.bytes.as_slice()),
+        ("PUT", &b"ab"[..])
+    );
     assert!(stage.told.try_recv().is_err());
     let headers: [(&str, &[u8]); 8] = [
         ("Content-Type", b"text/xml"),
@@ -131,17 +193,31 @@ fn the_receivers_answer_is_recorded_and_then_given() {
     stage.answer(relayed(418, &headers, "<tea/>"));
     let mut raw = vec![0; 17];
     std::io::Read::read_exact(&mut client.0, &mut raw).unwrap();
-    assert_eq!(stage.told(), amended(418, "forwarded to http://up/?token=***"));
+    assert_eq!(
+        stage.told(),
+        amended(418, "forwarded to http://up/?token=***")
+    );
     client.half_close();
     let rest = client.until_closed().unwrap();
-    let head_end = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head_end = rest
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
     let (head, body) = rest.split_at(head_end);
     assert_eq!(body, b"<tea/>");
     let lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
-    for expected in
-        [&b"content-type: text/xml\r"[..], b"set-cookie: a=1\r", b"set-cookie: b=caf\xe9\r", b"content-length: 6\r"]
-    {
-        assert!(lines.contains(&expected), "{}", String::from_utf8_lossy(head));
+    for expected in [
+        &b"content-type: text/xml\r"[..],
+        b"set-cookie: a=1\r",
+        b"set-cookie: b=caf\xe9\r",
+        b"content-length: 6\r",
+    ] {
+        assert!(
+            lines.contains(&expected),
+            "{}",
+            String::from_utf8_lossy(head)
+        );
     }
     for hop in ["x-hop", "chunked", "keep-alive", "99"] {
         assert!(!String::from_utf8_lossy(head).contains(hop), "{hop}");
@@ -151,10 +227,24 @@ fn the_receivers_answer_is_recorded_and_then_given() {
 #[test]
 fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
     let stage = Stage::new();
-    let mut client = Client::sending(&stage.catcher, "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n");
-    stage.answer(relayed(200, &[("Content-Length", b"1234"), ("content-length", b"1234"), ("X-A", b"1")], ""));
+    let mut client = Client::sending(
+        &stage.catcher,
+        "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n",
+    );
+    stage.answer(relayed(
+        200,
+        &[
+            ("Content-Length", b"1234"),
+            ("content-length", b"1234"),
+            ("X-A", b"1"),
+        ],
+        "",
+    ));
     let answer = String::from_utf8(client.until_closed().unwrap()).unwrap();
-    assert!(answer.contains("\r\ncontent-length: 1234\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(
+        answer.contains("\r\ncontent-length: 1234\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
     assert_eq!(answer.matches("content-length").count(), 1, "{answer}");
 }
 
@@ -162,10 +252,28 @@ fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
 fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
     let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
     let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
-    stage.answer(relayed(200, &[("Content-Security-Policy", b"sandbox allow-same-origin allow-scripts")], "<html>"));
-    let policies: Vec<String> = client.answer().headers.into_iter().filter(|line| line.contains("policy")).collect();
-    let expected = ["sandbox allow-same-origin allow-scripts", "sandbox allow-scripts allow-forms"];
-    assert_eq!(policies, expected.map(|policy| format!("content-security-policy: {policy}")));
+    stage.answer(relayed(
+        200,
+        &[(
+            "Content-Security-Policy",
+            b"sandbox allow-same-origin allow-scripts",
+        )],
+        "<html>",
+    ));
+    let policies: Vec<String> = client
+        .answer()
+        .headers
+        .into_iter()
+        .filter(|line| line.contains("policy"))
+        .collect();
+    let expected = [
+        "sandbox allow-same-origin allow-scripts",
+        "sandbox allow-scripts allow-forms",
+    ];
+    assert_eq!(
+        policies,
+        expected.map(|policy| format!("content-security-policy: {policy}"))
+    );
 }
 
 #[test]
@@ -174,7 +282,10 @@ fn a_receiver_that_fails_is_502_in_words_and_recorded() {
     let mut client = Client::connect(&stage.catcher);
     for (given, why) in [
         (Err("connection refused".to_owned()), "connection refused"),
-        (relayed(101, &[], ""), "it answered with the status 101, which cannot be passed on"),
+        (
+            relayed(101, &[], ""),
+            "it answered with the status 101, which cannot be passed on",
+        ),
     ] {
         client.send("GET /?t=1 HTTP/1.1\r\n\r\n");
         stage.answer(given);
@@ -194,7 +305,10 @@ fn a_client_that_goes_away_loses_no_record() {
     client.reset();
     stage.answer(relayed(200, &[], "late"));
     assert!(matches!(stage.told(), Told::Keep { .. }));
-    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
     // Nor is the request kept a second time.
     assert!(stage.told.recv_timeout(Duration::from_millis(100)).is_err());
 }
@@ -203,15 +317,32 @@ fn a_client_that_goes_away_loses_no_record() {
 fn who_hangs_up_before_the_receiver_answers_makes_room_and_loses_no_record() {
     let stage = Stage::with(|setup| setup.limits.connections = 2);
     for _ in 0..2 {
-        drop(Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n"));
+        drop(Client::sending(
+            &stage.catcher,
+            "GET /?t=1 HTTP/1.1\r\n\r\n",
+        ));
         stage.seen.recv_timeout(PATIENCE).unwrap();
         assert!(matches!(stage.told(), Told::Keep { .. }));
     }
-    assert_eq!(Client::sending(&stage.catcher, "GET /?t=2 HTTP/1.1\r\n\r\n").answer().status, 403);
-    assert!(matches!(stage.told(), Told::Keep { status: Some(403), .. }));
+    assert_eq!(
+        Client::sending(&stage.catcher, "GET /?t=2 HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        403
+    );
+    assert!(matches!(
+        stage.told(),
+        Told::Keep {
+            status: Some(403),
+            ..
+        }
+    ));
     for _ in 0..2 {
         stage.answer(relayed(200, &[], "late"));
-        assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+        assert_eq!(
+            stage.told(),
+            amended(200, "forwarded to http://up/?token=***")
+        );
     }
 }
 
@@ -226,9 +357,18 @@ fn answers_that_are_not_read_leave_no_room_for_others_as_long_but_for_small_ones
     let mut deaf = ask();
     stage.answer(relayed(200, &[], &long));
     assert!(matches!(stage.told(), Told::Keep { .. }));
-    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
     for (body, expected) in [
-        (&*long, (502, "found no room within 100ms: others took all 2 MiB that may be buffered")),
+        (
+            &*long,
+            (
+                502,
+                "found no room within 100ms: others took all 2 MiB that may be buffered",
+            ),
+        ),
         ("small", (200, "small")),
     ] {
         stage.answer(relayed(200, &[], body));
@@ -246,13 +386,24 @@ fn what_is_refused_or_not_kept_is_not_sent_on() {
     let stage = Stage::new();
     for (bytes, status) in [
         ("GET /?t=2 HTTP/1.1\r\n\r\n", 403),
-        ("POST /?t=1 HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "POST /?t=1 HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
         ("nonsense\r\n\r\n", 400),
     ] {
-        assert_eq!(Client::sending(&stage.catcher, bytes).answer().status, status);
+        assert_eq!(
+            Client::sending(&stage.catcher, bytes).answer().status,
+            status
+        );
     }
     *stage.keeper.broken.lock().unwrap() = true;
-    assert_eq!(Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer().status, 503);
+    assert_eq!(
+        Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        503
+    );
     assert!(stage.seen.try_recv().is_err());
 }
 
@@ -263,12 +414,19 @@ fn the_stop_does_not_wait_for_the_receiver() {
     stage.seen.recv_timeout(PATIENCE).unwrap();
     let started = std::time::Instant::now();
     stage.catcher.stop();
-    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        started.elapsed()
+    );
     drop(client);
     // What was sent on is recorded when its answer comes after all.
     stage.answer(relayed(200, &[], ""));
     assert!(matches!(stage.told(), Told::Keep { .. }));
-    assert_eq!(stage.told(), amended(200, "forwarded to http://up/?token=***"));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
 }
 
 #[test]
@@ -281,9 +439,19 @@ fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
         let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
         assert!(matches!(stage.told(), Told::Keep { .. }));
         stage.catcher.stop();
-        assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()), "{script}");
+        assert!(
+            client.until_closed().is_ok_and(|rest| rest.is_empty()),
+            "{script}"
+        );
         let note = Some("stopped before its answer was due".to_owned());
-        assert_eq!(stage.told(), Told::Amend { id: 7, status: None, note });
+        assert_eq!(
+            stage.told(),
+            Told::Amend {
+                id: 7,
+                status: None,
+                note
+            }
+        );
     }
 }
 
@@ -295,6 +463,9 @@ fn a_receiver_that_panics_is_a_failure_like_any_other() {
     let answer = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer();
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (502, "not forwarded to http://up/?token=***: hookfire itself failed\n")
+        (
+            502,
+            "not forwarded to http://up/?token=***: hookfire itself failed\n"
+        )
     );
 }

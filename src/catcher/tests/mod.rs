@@ -77,7 +77,12 @@ impl From<(Capture, Body)> for Seen {
         Seen {
             method: capture.head.method().to_owned(),
             target: capture.head.target().to_owned(),
-            headers: capture.head.headers().into_iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect(),
+            headers: capture
+                .head
+                .headers()
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), v.to_vec()))
+                .collect(),
             head: capture.head.to_vec(),
             body: body.bytes,
             wire: body.wire,
@@ -97,7 +102,10 @@ fn catcher_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestCatcher 
     let (keeper, kept) = mpsc::channel();
     let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
     choose(&mut setup);
-    TestCatcher { catcher: Catcher::bind(setup).unwrap(), kept }
+    TestCatcher {
+        catcher: Catcher::bind(setup).unwrap(),
+        kept,
+    }
 }
 
 fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
@@ -114,7 +122,9 @@ fn caught(catcher: &TestCatcher) -> Seen {
 
 /// Captures as if they were committed.
 fn batch(captures: Vec<(Capture, Body)>, bin: &str, mut next_id: impl FnMut() -> i64) -> Batch {
-    let kept = captures.into_iter().map(|(capture, body)| Kept::new(next_id(), bin, None, capture, body));
+    let kept = captures
+        .into_iter()
+        .map(|(capture, body)| Kept::new(next_id(), bin, None, capture, body));
     Arc::new(kept.collect())
 }
 
@@ -173,11 +183,17 @@ impl Client {
                 line => headers.push(line),
             }
         }
-        let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
+        let length = headers
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.0.read_exact(&mut body).unwrap();
         let body = String::from_utf8(body).unwrap();
-        Answer { status, headers, body }
+        Answer {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// Whatever comes until the catcher closes; panics if it does not.
@@ -188,23 +204,36 @@ impl Client {
 }
 
 fn names_and_values(capture: &Seen) -> Vec<(&str, &[u8])> {
-    capture.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+    capture
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect()
 }
 
 #[test]
 fn a_capture_is_what_was_sent_byte_for_byte() {
     let catcher = catcher("200");
-    let head = b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
+    let head =
+        b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
         X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
     let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
     let answer = client.answer();
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
-    assert!(answer.headers.contains(&"content-type: text/plain".to_owned()), "{answer:?}");
+    assert!(
+        answer
+            .headers
+            .contains(&"content-type: text/plain".to_owned()),
+        "{answer:?}"
+    );
 
     let capture = caught(&catcher);
     assert_eq!(capture.head, head);
     assert_eq!(capture.body, b"\x00\xffabc");
-    assert_eq!((capture.method.as_str(), capture.target.as_str()), ("POST", "/hook?token=a%20b&x"));
+    assert_eq!(
+        (capture.method.as_str(), capture.target.as_str()),
+        ("POST", "/hook?token=a%20b&x")
+    );
     let expected: [(&str, &[u8]); 7] = [
         ("HOST", b"h"),
         ("x-Odd", b"1"),
@@ -217,7 +246,10 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
     assert_eq!(names_and_values(&capture), expected);
     assert!(!capture.malformed);
     assert_eq!(capture.answer_status, Some(200));
-    assert_eq!(capture.remote_addr, client.0.get_ref().local_addr().unwrap());
+    assert_eq!(
+        capture.remote_addr,
+        client.0.get_ref().local_addr().unwrap()
+    );
     assert!(capture.received_at_ms > 1_700_000_000_000 && capture.duration_ms < 10_000);
 }
 
@@ -230,8 +262,15 @@ fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().status, 200);
     let capture = caught(&catcher);
-    assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"hello world"[..]));
-    assert_eq!(capture.wire.as_deref(), Some(body.as_bytes()), "as it was sent, trailer and all");
+    assert_eq!(
+        (capture.head.as_slice(), capture.body.as_slice()),
+        (head.as_bytes(), &b"hello world"[..])
+    );
+    assert_eq!(
+        capture.wire.as_deref(),
+        Some(body.as_bytes()),
+        "as it was sent, trailer and all"
+    );
     assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
 }
 
@@ -250,16 +289,26 @@ fn requests_on_one_connection_keep_their_own_heads() {
         assert_eq!(client.answer().status, 200);
     }
     client.send(requests.concat());
-    requests.concat().bytes().for_each(|byte| client.send([byte]));
+    requests
+        .concat()
+        .bytes()
+        .for_each(|byte| client.send([byte]));
     for _ in 0..6 {
         assert_eq!(client.answer().status, 200);
     }
     for _ in 0..3 {
         for request in requests {
             let capture = caught(&catcher);
-            let head = request.trim_start().split_inclusive("\r\n\r\n").next().unwrap();
+            let head = request
+                .trim_start()
+                .split_inclusive("\r\n\r\n")
+                .next()
+                .unwrap();
             assert_eq!(String::from_utf8_lossy(&capture.head), head);
-            assert_eq!(capture.body, if capture.target == "/2" { "" } else { "abc" }.as_bytes());
+            assert_eq!(
+                capture.body,
+                if capture.target == "/2" { "" } else { "abc" }.as_bytes()
+            );
             assert!(!capture.malformed);
         }
     }
@@ -269,8 +318,9 @@ fn requests_on_one_connection_keep_their_own_heads() {
 #[test]
 fn many_pipelined_requests_are_kept_in_order() {
     let catcher = catcher("200");
-    let requests: String =
-        (0..500).map(|number| format!("POST /{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\n{number:4}")).collect();
+    let requests: String = (0..500)
+        .map(|number| format!("POST /{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\n{number:4}"))
+        .collect();
     let mut client = Client::sending(&catcher, requests);
     for number in 0..500 {
         assert_eq!(client.answer().status, 200);
@@ -305,9 +355,15 @@ fn a_client_that_closes_its_side_first_is_answered() {
 
 #[test]
 fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
-    let limits = Limits { body_bytes: 4, ..Limits::default() };
+    let limits = Limits {
+        body_bytes: 4,
+        ..Limits::default()
+    };
     let catcher = catcher_with("201", limits);
-    let mut client = Client::sending(&catcher, "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    let mut client = Client::sending(
+        &catcher,
+        "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
     assert_eq!(client.answer().status, 100);
     client.send("abcd");
     assert_eq!(client.answer().status, 201);

@@ -3,11 +3,21 @@
 use super::*;
 
 fn body_limited(body_bytes: usize) -> TestCatcher {
-    catcher_with("200", Limits { body_bytes, ..Limits::default() })
+    catcher_with(
+        "200",
+        Limits {
+            body_bytes,
+            ..Limits::default()
+        },
+    )
 }
 
 fn hasty() -> Limits {
-    Limits { head_deadline: Duration::from_millis(50), body_deadline: Duration::from_millis(50), ..Limits::default() }
+    Limits {
+        head_deadline: Duration::from_millis(50),
+        body_deadline: Duration::from_millis(50),
+        ..Limits::default()
+    }
 }
 
 /// Sends `bytes`, expects `status` and then the end, and gives the one capture.
@@ -36,7 +46,10 @@ fn bad_lengths_and_codings_are_400_with_all_their_bytes() {
         let request = format!("POST /bad HTTP/1.1\r\nX-Own: 1\r\n{header}\r\n\r\nhello");
         let capture = refused(request.as_bytes(), 400);
         assert_eq!(String::from_utf8_lossy(&capture.head), request);
-        assert_eq!((capture.method.as_str(), capture.target.as_str()), ("POST", "/bad"));
+        assert_eq!(
+            (capture.method.as_str(), capture.target.as_str()),
+            ("POST", "/bad")
+        );
         assert!(capture.body.is_empty());
     }
 }
@@ -47,7 +60,10 @@ fn a_length_beside_a_coding_is_400_and_both_are_shown() {
     let capture = refused(format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes(), 400);
     assert_eq!(capture.head, head.as_bytes());
     assert_eq!(capture.headers.len(), 2);
-    assert_eq!((capture.body.as_slice(), capture.wire.as_deref()), (&b"x"[..], Some(&b"1\r\nx\r\n0\r\n\r\n"[..])));
+    assert_eq!(
+        (capture.body.as_slice(), capture.wire.as_deref()),
+        (&b"x"[..], Some(&b"1\r\nx\r\n0\r\n\r\n"[..]))
+    );
 }
 
 #[test]
@@ -75,18 +91,36 @@ fn giant_heads_and_too_many_headers_are_431() {
     let capture = refused(&giant, 431);
     let kept = capture.head.len();
     assert!(giant.starts_with(&capture.head), "{kept} bytes");
-    assert!((64 << 10..(64 << 10) + (1 << 20)).contains(&kept), "{kept} bytes");
-    assert_eq!(capture.note.as_deref(), Some("its head is longer than 64 KiB"));
+    assert!(
+        (64 << 10..(64 << 10) + (1 << 20)).contains(&kept),
+        "{kept} bytes"
+    );
+    assert_eq!(
+        capture.note.as_deref(),
+        Some("its head is longer than 64 KiB")
+    );
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
     let capture = refused(many.as_bytes(), 431);
-    assert_eq!((capture.head.as_slice(), capture.headers.len()), (many.as_bytes(), 101));
-    assert_eq!(capture.note.as_deref(), Some("its head has more than 100 headers"));
+    assert_eq!(
+        (capture.head.as_slice(), capture.headers.len()),
+        (many.as_bytes(), 101)
+    );
+    assert_eq!(
+        capture.note.as_deref(),
+        Some("its head has more than 100 headers")
+    );
 }
 
 #[test]
 fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() {
     for most in [3, 300] {
-        let catcher = catcher_with("200", Limits { headers: most, ..Limits::default() });
+        let catcher = catcher_with(
+            "200",
+            Limits {
+                headers: most,
+                ..Limits::default()
+            },
+        );
         let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
         assert_eq!(Client::sending(&catcher, head(most)).answer().status, 200);
         assert_eq!(caught(&catcher).headers.len(), most);
@@ -97,14 +131,20 @@ fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() 
         client.send(second);
         assert_eq!(client.answer().status, 431);
         let capture = caught(&catcher);
-        assert_eq!((capture.head.as_slice(), capture.headers.len()), (whole.as_bytes(), 900));
+        assert_eq!(
+            (capture.head.as_slice(), capture.headers.len()),
+            (whole.as_bytes(), 900)
+        );
     }
 }
 
 #[test]
 fn who_sends_half_of_too_many_headers_is_refused_all_the_same() {
     let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(101)));
+    let mut client = Client::sending(
+        &catcher,
+        format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(101)),
+    );
     assert_eq!(client.answer().status, 431);
     assert!(caught(&catcher).malformed);
 }
@@ -113,15 +153,27 @@ fn who_sends_half_of_too_many_headers_is_refused_all_the_same() {
 fn a_malformed_capture_says_why() {
     for (sent, status, why) in [
         (&b"GET /a<b> HTTP/1.1\r\n\r\n"[..], 400, "the character `<`"),
-        (b"GET /caf\xe9 HTTP/1.1\r\n\r\n", 400, "must be percent-encoded"),
+        (
+            b"GET /caf\xe9 HTTP/1.1\r\n\r\n",
+            400,
+            "must be percent-encoded",
+        ),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400, "is no header"),
         (
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             400,
             "both a Content-Length",
         ),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "chunks cannot be read"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413, "longer than 1 MiB"),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            400,
+            "chunks cannot be read",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+            413,
+            "longer than 1 MiB",
+        ),
     ] {
         let capture = refused(sent, status);
         let note = capture.note.unwrap();
@@ -130,10 +182,22 @@ fn a_malformed_capture_says_why() {
     let catcher = catcher_with("200", hasty());
     for (sent, closes, why) in [
         (&b"GET / HT"[..], true, "before the head was whole"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab", true, "before the body was whole"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", true, "before the body was whole"),
+        (
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab",
+            true,
+            "before the body was whole",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+            true,
+            "before the body was whole",
+        ),
         (b"GET / HT", false, "its head was not whole within 50ms"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab", false, "its body was not whole within 50ms"),
+        (
+            b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab",
+            false,
+            "its body was not whole within 50ms",
+        ),
     ] {
         let client = Client::sending(&catcher, sent);
         if closes {
@@ -151,9 +215,15 @@ fn a_body_that_is_told_to_be_too_long_is_413_at_once() {
         let head = format!("POST / HTTP/1.1\r\n{expect}Content-Length: 5000000\r\n\r\n");
         let mut client = Client::sending(&catcher, format!("{head}what came"));
         let answer = client.answer();
-        assert_eq!((answer.status, answer.body.as_str()), (413, "Payload Too Large\n"));
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (413, "Payload Too Large\n")
+        );
         let capture = caught(&catcher);
-        assert_eq!((capture.head.as_slice(), capture.body.as_slice()), (head.as_bytes(), &b"what came"[..]));
+        assert_eq!(
+            (capture.head.as_slice(), capture.body.as_slice()),
+            (head.as_bytes(), &b"what came"[..])
+        );
         assert!(capture.malformed);
     }
 }
@@ -165,7 +235,10 @@ fn a_body_over_the_limit_is_413_and_kept_as_far_as_the_limit() {
     let mut client = Client::sending(&catcher, format!("{head}{:x}\r\n", 5 << 20));
     client.send(vec![b'x'; 5 << 20]);
     let answer = client.answer();
-    assert_eq!((answer.status, answer.body.as_str()), (413, "Payload Too Large\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (413, "Payload Too Large\n")
+    );
     let capture = caught(&catcher);
     assert_eq!(capture.head, head.as_bytes());
     assert_eq!(capture.body.len(), 1 << 20);
@@ -177,14 +250,21 @@ fn a_body_over_the_limit_is_413_and_kept_as_far_as_the_limit() {
 #[test]
 fn the_body_limit_is_exact_and_of_the_decoded_bytes() {
     let catcher = body_limited(3);
-    for (chunks, status, malformed) in [("3\r\nabc\r\n", 200, false), ("2\r\nab\r\n2\r\ncd\r\n", 413, true)] {
+    for (chunks, status, malformed) in [
+        ("3\r\nabc\r\n", 200, false),
+        ("2\r\nab\r\n2\r\ncd\r\n", 413, true),
+    ] {
         let mut client = Client::sending(
             &catcher,
             format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"),
         );
         assert_eq!(client.answer().status, status);
         let capture = caught(&catcher);
-        assert_eq!((capture.body.as_slice(), capture.malformed), (&b"abc"[..], malformed), "{chunks}")
+        assert_eq!(
+            (capture.body.as_slice(), capture.malformed),
+            (&b"abc"[..], malformed),
+            "{chunks}"
+        )
     }
 }
 
@@ -196,18 +276,27 @@ fn a_good_request_before_a_bad_one_is_answered_first() {
     assert_eq!(client.answer().status, 400);
     let (good, bad) = (caught(&catcher), caught(&catcher));
     assert_eq!((good.target.as_str(), good.malformed), ("/good", false));
-    assert_eq!((bad.head.as_slice(), bad.malformed), (&b"GET /bad\r\n\r\n"[..], true));
+    assert_eq!(
+        (bad.head.as_slice(), bad.malformed),
+        (&b"GET /bad\r\n\r\n"[..], true)
+    );
 }
 
 #[test]
 fn what_breaks_off_is_kept_and_answered_400() {
     let catcher = catcher("200");
-    for (sent, body) in [("GET / HTTP/1.1\r\nHo", ""), ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc", "abc")] {
+    for (sent, body) in [
+        ("GET / HTTP/1.1\r\nHo", ""),
+        ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc", "abc"),
+    ] {
         let mut client = Client::sending(&catcher, sent);
         client.half_close();
         assert_eq!(client.answer().status, 400);
         let capture = caught(&catcher);
-        assert_eq!([capture.head, capture.body.clone()].concat(), sent.as_bytes());
+        assert_eq!(
+            [capture.head, capture.body.clone()].concat(),
+            sent.as_bytes()
+        );
         assert_eq!((capture.body, capture.malformed), (body.into(), true));
     }
 }
@@ -217,13 +306,19 @@ fn a_vanished_client_leaves_its_bytes() {
     let catcher = catcher("200");
     drop(Client::sending(&catcher, "GET /gone HTTP/1.1\r\n"));
     let capture = caught(&catcher);
-    assert_eq!((capture.head.as_slice(), capture.malformed), (&b"GET /gone HTTP/1.1\r\n"[..], true));
+    assert_eq!(
+        (capture.head.as_slice(), capture.malformed),
+        (&b"GET /gone HTTP/1.1\r\n"[..], true)
+    );
 }
 
 #[test]
 fn bytes_after_a_last_request_are_kept() {
     let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+    let mut client = Client::sending(
+        &catcher,
+        "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
+    );
     assert_eq!(client.answer().status, 200);
     assert!(!caught(&catcher).malformed);
     let after = caught(&catcher);
@@ -234,16 +329,25 @@ fn bytes_after_a_last_request_are_kept() {
 #[test]
 fn slow_heads_and_bodies_are_408() {
     let catcher = catcher_with("200", hasty());
-    for sent in ["GET / HTTP/1.1\r\nA: b\r\n", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"] {
+    for sent in [
+        "GET / HTTP/1.1\r\nA: b\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc",
+    ] {
         let mut client = Client::sending(&catcher, sent);
         assert_eq!(client.answer().status, 408);
         let capture = caught(&catcher);
         assert_eq!([capture.head, capture.body].concat(), sent.as_bytes());
-        assert_eq!((capture.malformed, capture.answer_status), (true, Some(408)));
+        assert_eq!(
+            (capture.malformed, capture.answer_status),
+            (true, Some(408))
+        );
     }
     // Who says nothing is no request.
     assert_eq!(Client::connect(&catcher).until_closed().unwrap(), b"");
-    assert_eq!(Client::sending(&catcher, "\r\n").until_closed().unwrap(), b"");
+    assert_eq!(
+        Client::sending(&catcher, "\r\n").until_closed().unwrap(),
+        b""
+    );
     assert!(catcher.try_caught().is_err());
 }
 
@@ -251,5 +355,10 @@ fn slow_heads_and_bodies_are_408() {
 fn refusals_use_no_step_of_the_script() {
     let catcher = catcher("503,200");
     Client::sending(&catcher, "nonsense\r\n\r\n").answer();
-    assert_eq!(Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n").answer().status, 503);
+    assert_eq!(
+        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        503
+    );
 }

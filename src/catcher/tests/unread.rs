@@ -30,9 +30,22 @@ impl Keeper for Noting {
 /// A catcher, and what is amended of its captures.
 fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::Answer>) {
     let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
-    let mut setup = Setup::new(ANY_PORT, "200".parse().unwrap(), Arc::new(Noting { keeper, amended: amends }));
+    let mut setup = Setup::new(
+        ANY_PORT,
+        "200".parse().unwrap(),
+        Arc::new(Noting {
+            keeper,
+            amended: amends,
+        }),
+    );
     choose(&mut setup);
-    (TestCatcher { catcher: Catcher::bind(setup).unwrap(), kept }, amended)
+    (
+        TestCatcher {
+            catcher: Catcher::bind(setup).unwrap(),
+            kept,
+        },
+        amended,
+    )
 }
 
 /// One with long answers.
@@ -45,31 +58,67 @@ fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::Answer>) {
 
 #[test]
 fn who_does_not_read_makes_room_for_others() {
-    let (catcher, amended) = verbose(Limits { connections: 4, ..Limits::default() });
+    let (catcher, amended) = verbose(Limits {
+        connections: 4,
+        ..Limits::default()
+    });
     let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&catcher, TWO)).collect();
     for _ in 0..3 {
-        let answer = Client::sending(&catcher, "GET /whole HTTP/1.1\r\nConnection: close\r\n\r\n").answer();
-        assert_eq!((answer.status, answer.body.len()), (200, LONG), "who reads gets all of it");
+        let answer =
+            Client::sending(&catcher, "GET /whole HTTP/1.1\r\nConnection: close\r\n\r\n").answer();
+        assert_eq!(
+            (answer.status, answer.body.len()),
+            (200, LONG),
+            "who reads gets all of it"
+        );
     }
     let answer = amended.recv_timeout(PATIENCE).unwrap();
     let note = "while others wanted its place, its client took nothing of its answer 200";
     assert_eq!((answer.status, answer.note.as_deref()), (None, Some(note)));
     drop((deaf, catcher.catcher));
     let captures: Vec<Seen> = catcher.kept.iter().map(Seen::from).collect();
-    let rest = captures.iter().find(|capture| capture.target == "/second").unwrap();
-    assert_eq!((rest.malformed, rest.answer_status), (true, None), "nothing was said to it");
-    assert_eq!(rest.note.as_deref(), Some("its client did not take the answer before it"));
-    assert_eq!(captures.iter().filter(|capture| capture.target == "/first" && !capture.malformed).count(), 4);
+    let rest = captures
+        .iter()
+        .find(|capture| capture.target == "/second")
+        .unwrap();
+    assert_eq!(
+        (rest.malformed, rest.answer_status),
+        (true, None),
+        "nothing was said to it"
+    );
+    assert_eq!(
+        rest.note.as_deref(),
+        Some("its client did not take the answer before it")
+    );
+    assert_eq!(
+        captures
+            .iter()
+            .filter(|capture| capture.target == "/first" && !capture.malformed)
+            .count(),
+        4
+    );
 }
 
 #[test]
 fn who_does_not_read_is_given_up_after_a_while() {
-    let (catcher, amended) = verbose(Limits { head_deadline: Duration::from_millis(200), ..Limits::default() });
+    let (catcher, amended) = verbose(Limits {
+        head_deadline: Duration::from_millis(200),
+        ..Limits::default()
+    });
     let mut deaf = Client::sending(&catcher, TWO);
     let answer = amended.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(answer.note.as_deref(), Some("for 200ms, its client took nothing of its answer 200"));
-    assert!(deaf.until_closed().is_err(), "an answer that was cut off must not look like a whole one");
-    assert_eq!([caught(&catcher).target, caught(&catcher).target], ["/first", "/second"]);
+    assert_eq!(
+        answer.note.as_deref(),
+        Some("for 200ms, its client took nothing of its answer 200")
+    );
+    assert!(
+        deaf.until_closed().is_err(),
+        "an answer that was cut off must not look like a whole one"
+    );
+    assert_eq!(
+        [caught(&catcher).target, caught(&catcher).target],
+        ["/first", "/second"]
+    );
 }
 
 #[test]
@@ -79,9 +128,16 @@ fn who_does_not_read_does_not_hold_up_the_stop() {
     assert_eq!(caught(&catcher).target, "/first");
     let started = std::time::Instant::now();
     catcher.stop();
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
     let note = "until the listener ended, its client took nothing of its answer 200";
-    assert_eq!(amended.recv_timeout(PATIENCE).unwrap().note.as_deref(), Some(note));
+    assert_eq!(
+        amended.recv_timeout(PATIENCE).unwrap().note.as_deref(),
+        Some(note)
+    );
     drop(deaf);
 }
 
@@ -109,5 +165,9 @@ fn who_has_hung_up_before_the_answer_is_due_makes_room_for_others() {
     let mut byte = [0];
     patient.0.get_ref().set_nonblocking(true).unwrap();
     let nothing = patient.0.get_ref().peek(&mut byte).unwrap_err();
-    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock, "who waits is let wait");
+    assert_eq!(
+        nothing.kind(),
+        std::io::ErrorKind::WouldBlock,
+        "who waits is let wait"
+    );
 }

@@ -6,10 +6,18 @@ use crate::capture;
 use crate::store::{Batch, Done, Keeper};
 
 fn watching(catcher: &Catcher) -> Client {
-    let mut client = Client::sending(catcher, "GET /_hookfire/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut client = Client::sending(
+        catcher,
+        "GET /_hookfire/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     let answer = client.answer();
     assert_eq!(answer.status, 200);
-    assert!(answer.headers.contains(&"content-type: text/event-stream".to_owned()), "{answer:?}");
+    assert!(
+        answer
+            .headers
+            .contains(&"content-type: text/event-stream".to_owned()),
+        "{answer:?}"
+    );
     assert_eq!(client.event(), ["retry: 1000", "event: hello", "data: {}"]);
     client
 }
@@ -26,9 +34,17 @@ fn each_commit_is_told_to_whoever_watches() {
     let catcher = catcher_with_front(&Arc::default(), |_| {});
     let (mut one, mut other) = (watching(&catcher), watching(&catcher));
     for _ in 0..3 {
-        assert_eq!(Client::sending(&catcher, "GET /hook HTTP/1.1\r\n\r\n").answer().status, 201);
+        assert_eq!(
+            Client::sending(&catcher, "GET /hook HTTP/1.1\r\n\r\n")
+                .answer()
+                .status,
+            201
+        );
         for client in [&mut one, &mut other] {
-            assert_eq!(client.event(), ["event: capture", "data: {\"id\":0,\"bin\":\"inbox\"}"]);
+            assert_eq!(
+                client.event(),
+                ["event: capture", "data: {\"id\":0,\"bin\":\"inbox\"}"]
+            );
         }
     }
     // A stream is no capture, nor is what its client says meanwhile.
@@ -51,7 +67,9 @@ fn a_change_that_is_no_capture_is_told() {
         scope.spawn(|| {
             // Bounded, so that a test that fails meanwhile does not wait for this one for ever.
             let deadline = std::time::Instant::now() + PATIENCE;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) && std::time::Instant::now() < deadline {
+            while !done.load(std::sync::atomic::Ordering::Relaxed)
+                && std::time::Instant::now() < deadline
+            {
                 *clerk.version.lock().unwrap() += 1;
                 std::thread::park_timeout(Duration::from_millis(50));
             }
@@ -98,13 +116,24 @@ fn who_does_not_read_is_told_what_was_missed_and_holds_up_nobody() {
 fn streams_are_limited_and_a_place_is_free_again_when_its_client_leaves() {
     let catcher = catcher_with_front(&Arc::default(), |_| {});
     let mut all: Vec<Client> = (0..64).map(|_| watching(&catcher)).collect();
-    let ask = || Client::sending(&catcher, "GET /_hookfire/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let ask = || {
+        Client::sending(
+            &catcher,
+            "GET /_hookfire/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+    };
     let refused = ask().answer();
-    assert_eq!((refused.status, refused.body.as_str()), (503, "too many pages are watching already\n"));
+    assert_eq!(
+        (refused.status, refused.body.as_str()),
+        (503, "too many pages are watching already\n")
+    );
     all.pop();
     let deadline = std::time::Instant::now() + PATIENCE;
     while ask().answer().status == 503 {
-        assert!(std::time::Instant::now() < deadline, "the place is never free");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the place is never free"
+        );
     }
 }
 
@@ -114,6 +143,10 @@ fn the_stop_ends_a_stream_at_once() {
     let mut client = watching(&catcher);
     let started = std::time::Instant::now();
     catcher.stop();
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        started.elapsed()
+    );
     assert_eq!(client.until_closed().unwrap(), b"");
 }

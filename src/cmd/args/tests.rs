@@ -12,14 +12,18 @@ const NOW: UnixMs = UnixMs(1_795_255_200_000);
 fn read(words: &[String]) -> Option<Filter> {
     let command = ListFilterArgs::augment_args(Command::new("list").no_binary_name(true));
     let matches = command.try_get_matches_from(words).ok()?;
-    ListFilterArgs::from_arg_matches(&matches).unwrap().filter(NOW).ok()
+    ListFilterArgs::from_arg_matches(&matches)
+        .unwrap()
+        .filter(NOW)
+        .ok()
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
     let word = || prop::option::of("[a-z_]{1,8}");
     let time = || prop::option::of((0..4_102_444_800_000i64).prop_map(UnixMs));
     let statuses = prop::sample::select(vec!["200", "5xx", "200-207,404", "100-599"]);
-    let statuses = prop::option::of(statuses.prop_map(|text| text.parse::<StatusRanges>().unwrap()));
+    let statuses =
+        prop::option::of(statuses.prop_map(|text| text.parse::<StatusRanges>().unwrap()));
     let error = prop::option::of(prop::sample::select(ErrorKind::ALL.to_vec()));
     (word(), word(), word(), time(), time(), statuses, error).prop_map(
         |(event_type, action, endpoint, since, before, http_status, error)| Filter {
@@ -42,10 +46,16 @@ fn typed(filter: &Filter) -> Vec<[String; 2]> {
         ("--endpoint", filter.endpoint.clone()),
         ("--since", filter.since.map(rfc3339)),
         ("--before", filter.before.map(rfc3339)),
-        ("--http-status", filter.http_status.as_ref().map(ToString::to_string)),
+        (
+            "--http-status",
+            filter.http_status.as_ref().map(ToString::to_string),
+        ),
         ("--error", filter.error.map(|kind| kind.as_str().to_owned())),
     ];
-    pairs.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).collect()
+    pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some([name.to_owned(), value?]))
+        .collect()
 }
 
 proptest! {

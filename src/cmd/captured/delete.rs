@@ -54,7 +54,13 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let command = "hookfire captured delete";
     let (example, filter, list) = ("17", "--type account", "hookfire captured list");
-    let words = Words { command, things: "captures", example, filter, list };
+    let words = Words {
+        command,
+        things: "captures",
+        example,
+        filter,
+        list,
+    };
     let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
@@ -64,7 +70,9 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     }
     let table = || {
         // What a listener has pruned meanwhile is left out.
-        let there = ids.iter().filter_map(|&id| head_if_there(journal.as_ref(), id).transpose());
+        let there = ids
+            .iter()
+            .filter_map(|&id| head_if_there(journal.as_ref(), id).transpose());
         let doomed: Vec<Caught> = there.collect::<Result<_, Failure>>()?;
         Ok(capture::rows(ctx.ui, &doomed, &mask, ctx.now()))
     };
@@ -79,15 +87,26 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
             dry_run: args.dry_run,
             format: args.output.format(),
             table: &table,
-            delete: &|| Ok(journal.as_ref().map_or(Ok(0), |journal| journal.delete_captures(&ids))?),
+            delete: &|| {
+                Ok(journal
+                    .as_ref()
+                    .map_or(Ok(0), |journal| journal.delete_captures(&ids))?)
+            },
         },
     )
 }
 
 /// The ids that are there now, as they were named, or else the newest first.
-fn seen(journal: Option<&Journal>, named: Option<&[i64]>, query: &CaptureQuery) -> Result<Vec<i64>, Failure> {
+fn seen(
+    journal: Option<&Journal>,
+    named: Option<&[i64]>,
+    query: &CaptureQuery,
+) -> Result<Vec<i64>, Failure> {
     if let Some(named) = named {
-        return named.iter().map(|&id| head(journal, id).map(|caught| caught.id)).collect();
+        return named
+            .iter()
+            .map(|&id| head(journal, id).map(|caught| caught.id))
+            .collect();
     }
     let mut ids = Vec::new();
     if let Some(journal) = journal {

@@ -119,12 +119,21 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let mut a = Side::read(journal.as_ref(), args.a, &mask)?;
     let mut b = Side::read(journal.as_ref(), args.b, &mask)?;
     // A delivery's event is compared with the event that came, whatever carried it.
-    if [args.a, args.b].iter().any(|side| matches!(side, SideId::Delivery(_))) {
-        [&mut a, &mut b].into_iter().for_each(|side| side.body = event::carried(&side.body).into_owned());
+    if [args.a, args.b]
+        .iter()
+        .any(|side| matches!(side, SideId::Delivery(_)))
+    {
+        [&mut a, &mut b]
+            .into_iter()
+            .for_each(|side| side.body = event::carried(&side.body).into_owned());
     }
     let verdict = compare(&a.body, &b.body);
     let request = request_differences(&a, &b);
-    let exit = if matches!(verdict, Verdict::Different(..)) { Exit::Error } else { Exit::Done };
+    let exit = if matches!(verdict, Verdict::Different(..)) {
+        Exit::Error
+    } else {
+        Exit::Done
+    };
     let printed = match args.output.format() {
         Format::Text => text(ctx, args, &verdict, &request),
         format => {
@@ -147,10 +156,21 @@ impl Side {
     fn capture(journal: Option<&Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
-        let came = Mask { reveal: true, ..Mask::default() };
+        let came = Mask {
+            reveal: true,
+            ..Mask::default()
+        };
         let parts = |came: Vec<(String, String)>, shown: Vec<(String, String)>| {
             let pairs = came.into_iter().zip(shown);
-            pairs.map(|((name, known), (_, shown))| (name, Part { shown, known: Some(known) }))
+            pairs.map(|((name, known), (_, shown))| {
+                (
+                    name,
+                    Part {
+                        shown,
+                        known: Some(known),
+                    },
+                )
+            })
         };
         Ok(Side {
             method: capture.method().to_owned(),
@@ -166,18 +186,44 @@ impl Side {
     }
 
     fn delivery(journal: Option<&Journal>, id: i64) -> Result<Side, Failure> {
-        let found = journal.map(|journal| Ok::<_, Failure>((journal.delivery(id)?, journal))).transpose()?;
-        let Some((Some(delivery), journal)) = found else { return Err(Failure::no_delivery(id)) };
+        let found = journal
+            .map(|journal| Ok::<_, Failure>((journal.delivery(id)?, journal)))
+            .transpose()?;
+        let Some((Some(delivery), journal)) = found else {
+            return Err(Failure::no_delivery(id));
+        };
         let target = &delivery.target;
-        let own = target.headers.iter().map(|header| (header.name.to_ascii_lowercase(), part(header)));
-        let replaced = |name: &str| target.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-        let standard = event_headers(&delivery.uuid, delivery.wire).into_iter().filter(|(name, _)| !replaced(name));
-        let standard =
-            standard.map(|(name, value)| (name.to_owned(), Part { shown: value.clone(), known: Some(value) }));
+        let own = target
+            .headers
+            .iter()
+            .map(|header| (header.name.to_ascii_lowercase(), part(header)));
+        let replaced = |name: &str| {
+            target
+                .headers
+                .iter()
+                .any(|header| header.name.eq_ignore_ascii_case(name))
+        };
+        let standard = event_headers(&delivery.uuid, delivery.wire)
+            .into_iter()
+            .filter(|(name, _)| !replaced(name));
+        let standard = standard.map(|(name, value)| {
+            (
+                name.to_owned(),
+                Part {
+                    shown: value.clone(),
+                    known: Some(value),
+                },
+            )
+        });
         Ok(Side {
             method: "POST".to_owned(),
             path: target.base.path().to_owned(),
-            query: grouped(target.params.iter().map(|param| (param.name.clone(), part(param)))),
+            query: grouped(
+                target
+                    .params
+                    .iter()
+                    .map(|param| (param.name.clone(), part(param))),
+            ),
             headers: grouped(own.chain(standard)),
             all_headers: false,
             body: journal.event(id)?,
@@ -187,8 +233,14 @@ impl Side {
 
 fn part(named: &Named) -> Part {
     match &named.value {
-        Value::Public(value) => Part { shown: value.clone(), known: Some(value.clone()) },
-        Value::Secret(_) => Part { shown: MASK.to_owned(), known: None },
+        Value::Public(value) => Part {
+            shown: value.clone(),
+            known: Some(value.clone()),
+        },
+        Value::Secret(_) => Part {
+            shown: MASK.to_owned(),
+            known: None,
+        },
     }
 }
 
@@ -205,16 +257,27 @@ fn request_differences(a: &Side, b: &Side) -> Vec<Difference> {
     let mut found = Vec::new();
     for (what, a, b) in [("method", &a.method, &b.method), ("path", &a.path, &b.path)] {
         if a != b {
-            found.push(Difference { path: what.to_owned(), a: Some(a.clone()), b: Some(b.clone()) });
+            found.push(Difference {
+                path: what.to_owned(),
+                a: Some(a.clone()),
+                b: Some(b.clone()),
+            });
         }
     }
     found.extend(group_differences("query", &a.query, &b.query, |_| true));
-    found.extend(group_differences("header", &a.headers, &b.headers, |name| {
-        let one_sided = a.all_headers && b.all_headers || a.headers.contains_key(name) && b.headers.contains_key(name);
-        // What a delivery sent and did not arrive is worth a word; what its client added is not.
-        let lost = !a.all_headers && a.headers.contains_key(name) || !b.all_headers && b.headers.contains_key(name);
-        !NOT_COMPARED.contains(&name) && (one_sided || lost)
-    }));
+    found.extend(group_differences(
+        "header",
+        &a.headers,
+        &b.headers,
+        |name| {
+            let one_sided = a.all_headers && b.all_headers
+                || a.headers.contains_key(name) && b.headers.contains_key(name);
+            // What a delivery sent and did not arrive is worth a word; what its client added is not.
+            let lost = !a.all_headers && a.headers.contains_key(name)
+                || !b.all_headers && b.headers.contains_key(name);
+            !NOT_COMPARED.contains(&name) && (one_sided || lost)
+        },
+    ));
     found
 }
 
@@ -228,18 +291,33 @@ fn group_differences(
     names.sort_unstable();
     names.dedup();
     let shown = |parts: Option<&Vec<Part>>| {
-        parts.map(|parts| parts.iter().map(|part| part.shown.as_str()).collect::<Vec<_>>().join(", "))
+        parts.map(|parts| {
+            parts
+                .iter()
+                .map(|part| part.shown.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        })
     };
-    let different = names.into_iter().filter(|name| counts(name) && !same(a.get(*name), b.get(*name)));
+    let different = names
+        .into_iter()
+        .filter(|name| counts(name) && !same(a.get(*name), b.get(*name)));
     different
-        .map(|name| Difference { path: format!("{what} {name}"), a: shown(a.get(name)), b: shown(b.get(name)) })
+        .map(|name| Difference {
+            path: format!("{what} {name}"),
+            a: shown(a.get(name)),
+            b: shown(b.get(name)),
+        })
         .collect()
 }
 
 fn same(a: Option<&Vec<Part>>, b: Option<&Vec<Part>>) -> bool {
-    let (Some(a), Some(b)) = (a, b) else { return false };
+    let (Some(a), Some(b)) = (a, b) else {
+        return false;
+    };
     let pairs = || a.iter().zip(b);
-    a.len() == b.len() && pairs().all(|(a, b)| a.known.is_none() || b.known.is_none() || a.known == b.known)
+    a.len() == b.len()
+        && pairs().all(|(a, b)| a.known.is_none() || b.known.is_none() || a.known == b.known)
 }
 
 fn verdict_words(verdict: &Verdict) -> (&'static str, Tone) {
@@ -250,18 +328,31 @@ fn verdict_words(verdict: &Verdict) -> (&'static str, Tone) {
     }
 }
 
-fn text(ctx: &Context<'_>, args: &CapturedDiffArgs, verdict: &Verdict, request: &[Difference]) -> Result<(), Failure> {
+fn text(
+    ctx: &Context<'_>,
+    args: &CapturedDiffArgs,
+    verdict: &Verdict,
+    request: &[Difference],
+) -> Result<(), Failure> {
     let (words, tone) = verdict_words(verdict);
     let kind = match verdict {
         Verdict::SameMeaning(kind) | Verdict::Different(kind, _) => format!(" ({})", kind.as_str()),
         Verdict::SameBytes => String::new(),
     };
-    ctx.ui.line(&format!("bodies of {} and {}: {}{kind}", args.a, args.b, ctx.ui.toned(tone, words)))?;
+    ctx.ui.line(&format!(
+        "bodies of {} and {}: {}{kind}",
+        args.a,
+        args.b,
+        ctx.ui.toned(tone, words)
+    ))?;
     if let Verdict::Different(kind, differences) = verdict {
         lines(ctx, differences, *kind == Kind::Json)?;
     }
     if !request.is_empty() {
-        ctx.ui.line(&format!("\n{}", ctx.ui.toned(Tone::Strong, "beside the bodies")))?;
+        ctx.ui.line(&format!(
+            "\n{}",
+            ctx.ui.toned(Tone::Strong, "beside the bodies")
+        ))?;
         lines(ctx, request, false)?;
     }
     Ok(())
@@ -275,24 +366,33 @@ fn lines(ctx: &Context<'_>, differences: &[Difference], quoted: bool) -> Result<
         Some(value) => format!("{value:?}"),
     };
     for Difference { path, a, b } in differences.iter().take(SCREENFUL) {
-        ctx.ui.line(&ctx.ui.outside(&format!("  {path}: {} ≠ {}", told(a), told(b))))?;
+        ctx.ui.line(
+            &ctx.ui
+                .outside(&format!("  {path}: {} ≠ {}", told(a), told(b))),
+        )?;
     }
     if differences.len() > SCREENFUL {
-        ctx.ui.line(&format!("  and {} more; `-o json` has all", differences.len() - SCREENFUL))?;
+        ctx.ui.line(&format!(
+            "  and {} more; `-o json` has all",
+            differences.len() - SCREENFUL
+        ))?;
     }
     Ok(())
 }
 
 fn view(args: &CapturedDiffArgs, verdict: &Verdict, request: &[Difference]) -> serde_json::Value {
     let list = |differences: &[Difference]| {
-        let views =
-            differences.iter().map(|Difference { path, a, b }| serde_json::json!({ "path": path, "a": a, "b": b }));
+        let views = differences
+            .iter()
+            .map(|Difference { path, a, b }| serde_json::json!({ "path": path, "a": a, "b": b }));
         views.collect::<Vec<_>>()
     };
     let (bodies, kind, differences) = match verdict {
         Verdict::SameBytes => ("byte_equal", None, Vec::new()),
         Verdict::SameMeaning(kind) => ("equal_in_meaning", Some(kind.as_str()), Vec::new()),
-        Verdict::Different(kind, differences) => ("different", Some(kind.as_str()), list(differences)),
+        Verdict::Different(kind, differences) => {
+            ("different", Some(kind.as_str()), list(differences))
+        }
     };
     serde_json::json!({
         "a": args.a.to_string(), "b": args.b.to_string(), "bodies": bodies, "compared_as": kind,

@@ -47,26 +47,43 @@ pub struct CapturedListArgs {
 }
 
 pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let query = CaptureQuery { limit: args.limit.map(NonZeroU32::get), ..args.filter.query(ctx.now())? };
+    let query = CaptureQuery {
+        limit: args.limit.map(NonZeroU32::get),
+        ..args.filter.query(ctx.now())?
+    };
     let mask = ctx.mask(args.reveal)?;
     let journal = ctx.existing_journal()?;
-    let each = |query: &CaptureQuery, visit: &mut dyn FnMut(crate::capture::Caught) -> Result<(), Failure>| {
-        journal.as_ref().map_or(Ok(()), |journal| newest_first(journal, query, visit))
-    };
+    let each =
+        |query: &CaptureQuery,
+         visit: &mut dyn FnMut(crate::capture::Caught) -> Result<(), Failure>| {
+            journal
+                .as_ref()
+                .map_or(Ok(()), |journal| newest_first(journal, query, visit))
+        };
     match args.output.format() {
         Format::Text => text(args, ctx, journal.as_ref(), query, &mask)?,
         Format::Json => {
             let mut array = json::Array::default();
-            each(&query, &mut |caught| Ok(ctx.ui.line(&array.element(&CaptureView::new(&caught, &mask)))?))?;
+            each(&query, &mut |caught| {
+                Ok(ctx
+                    .ui
+                    .line(&array.element(&CaptureView::new(&caught, &mask)))?)
+            })?;
             ctx.ui.line(array.end())?;
         }
         Format::Csv => {
             let mut list = CaptureCsv::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
-            each(&query, &mut |caught| Ok(list.push(&caught, &mask).map_err(OutputError::from)?))?;
+            each(&query, &mut |caught| {
+                Ok(list.push(&caught, &mask).map_err(OutputError::from)?)
+            })?;
             list.finish().map_err(OutputError::from)?;
         }
         Format::Ndjson | Format::Xml => {
-            each(&query, &mut |caught| Ok(ctx.ui.line(&json::compact(&CaptureView::new(&caught, &mask)))?))?;
+            each(&query, &mut |caught| {
+                Ok(ctx
+                    .ui
+                    .line(&json::compact(&CaptureView::new(&caught, &mask)))?)
+            })?;
         }
     }
     ctx.ui.flush()?;
@@ -80,10 +97,16 @@ fn text(
     query: CaptureQuery,
     mask: &crate::capture::Mask,
 ) -> Result<(), Failure> {
-    let nothing_asked = CaptureQuery { limit: None, ..query.clone() } == CaptureQuery::default();
+    let nothing_asked = CaptureQuery {
+        limit: None,
+        ..query.clone()
+    } == CaptureQuery::default();
     let limit = query.limit.unwrap_or(SCREENFUL);
     // One more, to know whether any is left out.
-    let query = CaptureQuery { limit: Some(limit.saturating_add(1)), ..query };
+    let query = CaptureQuery {
+        limit: Some(limit.saturating_add(1)),
+        ..query
+    };
     let mut captures = Vec::new();
     if let Some(journal) = journal {
         newest_first(journal, &query, |caught| {
@@ -92,14 +115,22 @@ fn text(
         })?;
     }
     if captures.is_empty() {
-        ctx.ui.status(if nothing_asked { "nothing was captured yet" } else { "no capture matches" });
+        ctx.ui.status(if nothing_asked {
+            "nothing was captured yet"
+        } else {
+            "no capture matches"
+        });
         args.filter.hint_at_unknown(ctx, journal);
         return Ok(());
     }
     let shown = captures.len().min(limit as usize);
-    ctx.ui.line(&capture::rows(ctx.ui, &captures[..shown], mask, ctx.now()))?;
+    ctx.ui
+        .line(&capture::rows(ctx.ui, &captures[..shown], mask, ctx.now()))?;
     if shown < captures.len() {
-        ctx.ui.status(&format!("the newest {shown} shown; `--limit {}` shows more", limit.saturating_mul(2)));
+        ctx.ui.status(&format!(
+            "the newest {shown} shown; `--limit {}` shows more",
+            limit.saturating_mul(2)
+        ));
     }
     Ok(())
 }

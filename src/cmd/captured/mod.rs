@@ -18,8 +18,10 @@ use crate::failure::Failure;
 /// A capture is one request that `hookfire` caught, kept byte for byte. Values of secret parameters and of the headers
 /// Authorization, Cookie and their like are shown as *** unless --reveal asks for them; bodies are shown as they are.
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \
-                  $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18")]
+#[command(
+    after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \
+                  $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18"
+)]
 pub enum CapturedCommand {
     List(list::CapturedListArgs),
     Show(show::CapturedShowArgs),

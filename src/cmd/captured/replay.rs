@@ -70,7 +70,9 @@ pub struct CapturedReplayArgs {
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let chosen = match (&args.to, &args.endpoint) {
         (Some(_), Some(_)) if Origin::of(ctx.matches, "to") == Origin::Flag => {
-            return Err(Failure::usage("`--to` and `--endpoint` both say where to send; give one of them"));
+            return Err(Failure::usage(
+                "`--to` and `--endpoint` both say where to send; give one of them",
+            ));
         }
         // The option wins over the variable of the other.
         (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
@@ -80,7 +82,11 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
                 .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
         }
     };
-    let options = settings::transport(&args.transport, ctx.matches, chosen.endpoint.map(|(_, endpoint)| endpoint));
+    let options = settings::transport(
+        &args.transport,
+        ctx.matches,
+        chosen.endpoint.map(|(_, endpoint)| endpoint),
+    );
     let mut destination = Destination {
         target: chosen.target,
         send_credentials: args.send_credentials,
@@ -93,13 +99,20 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     for CaptureId(id) in &args.ids {
         let (caught, body) = whole(journal.as_ref(), *id)?;
         destination.replay_of = Some(*id);
-        let mut one = prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
+        let mut one =
+            prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
         one.request.redactor.add(&ctx.proxy_credentials(&options));
-        ctx.ui.detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
+        ctx.ui
+            .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
         prepared.push((caught, body, one));
     }
     let relay = ctx.sender(&destination.target, &options)?;
-    let run = Run { ctx, destination: &destination, format: args.output.format(), relay };
+    let run = Run {
+        ctx,
+        destination: &destination,
+        format: args.output.format(),
+        relay,
+    };
     if args.dry_run {
         return run.dry_run(&prepared);
     }
@@ -109,18 +122,18 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
 }
 
 fn refused(error: ReplayError, id: i64) -> Failure {
-    let failure =
-        match error {
-            ReplayError::Secret(missing) => return missing.into(),
-            ReplayError::Credentials { .. } => Failure::from_error(Kind::Usage, error)
-                .hint("if that host may have them, say so with `--send-credentials`"),
-            ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
-                .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
-            ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
-                .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
-            ReplayError::Partial => Failure::from_error(Kind::Usage, error)
-                .hint(format!("`hookfire captured show {id} --raw` has the bytes that came")),
-        };
+    let failure = match error {
+        ReplayError::Secret(missing) => return missing.into(),
+        ReplayError::Credentials { .. } => Failure::from_error(Kind::Usage, error)
+            .hint("if that host may have them, say so with `--send-credentials`"),
+        ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
+            .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
+        ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
+            .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
+        ReplayError::Partial => Failure::from_error(Kind::Usage, error).hint(format!(
+            "`hookfire captured show {id} --raw` has the bytes that came"
+        )),
+    };
     failure.about(format!("nothing is sent, because of capture #{id}"))
 }
 
@@ -159,7 +172,12 @@ impl Run<'_> {
         let kind = match exit {
             Exit::Refused => Kind::Refused,
             Exit::Unreachable => Kind::Unreachable,
-            Exit::Interrupted => return Err(Failure::new(Kind::Interrupted, "stopped before an answer came")),
+            Exit::Interrupted => {
+                return Err(Failure::new(
+                    Kind::Interrupted,
+                    "stopped before an answer came",
+                ));
+            }
             _ => return Ok(exit),
         };
         if self.format == Format::Text {
@@ -181,7 +199,9 @@ impl Run<'_> {
                     self.line(&format!("{name}: {value}"))?;
                 }
                 self.line("")?;
-                self.ctx.ui.data(|out| out.write_all(&self.ctx.ui.outside_bytes(&body.bytes)))?;
+                self.ctx
+                    .ui
+                    .data(|out| out.write_all(&self.ctx.ui.outside_bytes(&body.bytes)))?;
                 if !body.bytes.is_empty() && !body.bytes.ends_with(b"\n") {
                     self.line("")?;
                 }
@@ -195,7 +215,11 @@ impl Run<'_> {
                     "body": view.text(), "body_encoding": view.encoding(),
                 },
             });
-            self.line(&if self.format == Format::Json { array.element(&view) } else { json::compact(&view) })?;
+            self.line(&if self.format == Format::Json {
+                array.element(&view)
+            } else {
+                json::compact(&view)
+            })?;
         }
         if self.format == Format::Json {
             self.line(array.end())?;
@@ -207,14 +231,26 @@ impl Run<'_> {
     /// The headers as they may be shown: credentials and the destination's own secrets are not.
     fn head(&self, one: &Prepared) -> Vec<(String, String)> {
         let own_secret = |name: &str| {
-            let own = self.destination.target.headers.iter().find(|own| own.name.eq_ignore_ascii_case(name));
+            let own = self
+                .destination
+                .target
+                .headers
+                .iter()
+                .find(|own| own.name.eq_ignore_ascii_case(name));
             own.is_some_and(|own| matches!(own.value, crate::target::Value::Secret(_)))
         };
         let headers = one.request.headers.iter();
         headers
             .map(|(name, value)| {
                 let hide = is_hidden(name, value) || own_secret(name);
-                (name.clone(), if hide { MASK.to_owned() } else { header_text(value) })
+                (
+                    name.clone(),
+                    if hide {
+                        MASK.to_owned()
+                    } else {
+                        header_text(value)
+                    },
+                )
             })
             .collect()
     }
@@ -235,10 +271,18 @@ impl Run<'_> {
             };
             let ui = self.ctx.ui;
             let took = measured(exchange.duration);
-            return self.line(&format!("{}: {} ({took})", ui.outside(&what), ui.toned(tone, &ui.outside(&words))));
+            return self.line(&format!(
+                "{}: {} ({took})",
+                ui.outside(&what),
+                ui.toned(tone, &ui.outside(&words))
+            ));
         }
         let view = view(caught, one, exchange);
-        self.line(&if self.format == Format::Json { array.element(&view) } else { json::compact(&view) })
+        self.line(&if self.format == Format::Json {
+            array.element(&view)
+        } else {
+            json::compact(&view)
+        })
     }
 
     fn line(&self, text: &str) -> Result<(), Failure> {
@@ -268,13 +312,22 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
     let headers = answer.map(|answer| {
         let shown = |(name, value): &(String, Vec<u8>)| {
             let hidden = is_hidden(name, value);
-            (name.clone(), if hidden { MASK.to_owned() } else { redactor.redact(&header_text(value)) })
+            (
+                name.clone(),
+                if hidden {
+                    MASK.to_owned()
+                } else {
+                    redactor.redact(&header_text(value))
+                },
+            )
         };
         answer.headers.iter().map(shown).collect::<Vec<_>>()
     });
     let redacted = answer.map(|answer| redactor.redact_bytes(&answer.body));
     let kept = redacted.as_deref().map(kept_body);
-    let cut = answer.and_then(|answer| answer.cut.as_ref()).map(|words| format!("the response body {words}"));
+    let cut = answer
+        .and_then(|answer| answer.cut.as_ref())
+        .map(|words| format!("the response body {words}"));
     serde_json::json!({
         "id": caught.id, "method": one.request.method, "url": one.shown_url,
         "http_status": answer.map(|answer| answer.status), "duration_ms": duration_ms(exchange.duration),
@@ -294,7 +347,9 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
 fn kept_body(body: &[u8]) -> BodyView<'_> {
     let kept = &body[..body.len().min(RESPONSE_BODY_KEPT)];
     match std::str::from_utf8(kept) {
-        Err(e) if e.error_len().is_none() && kept.len() < body.len() => BodyView::new(&kept[..e.valid_up_to()]),
+        Err(e) if e.error_len().is_none() && kept.len() < body.len() => {
+            BodyView::new(&kept[..e.valid_up_to()])
+        }
         _ => BodyView::new(kept),
     }
 }

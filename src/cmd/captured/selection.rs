@@ -40,7 +40,11 @@ impl CaptureFilterArgs {
     /// # Errors
     /// When the time cannot be read.
     pub fn query(&self, now: UnixMs) -> Result<CaptureQuery, Failure> {
-        let since = self.since.as_deref().map(|text| parse_time(text, now, Edge::From)).transpose();
+        let since = self
+            .since
+            .as_deref()
+            .map(|text| parse_time(text, now, Edge::From))
+            .transpose();
         Ok(CaptureQuery {
             bin: self.bin.clone(),
             method: self.method.clone(),
@@ -54,7 +58,9 @@ impl CaptureFilterArgs {
     /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
     pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&Journal>) {
         hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
-        let (Some(name), Some(journal)) = (&self.bin, journal) else { return };
+        let (Some(name), Some(journal)) = (&self.bin, journal) else {
+            return;
+        };
         if let Ok(None) = journal.bin(name) {
             ctx.ui.hint(&format!("there is no bin `{name}`"));
         }
@@ -71,7 +77,10 @@ pub fn newest_first(
     mut visit: impl FnMut(Caught) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut left = query.limit.unwrap_or(u32::MAX);
-    let mut part = CaptureQuery { order: Order::NewestFirst, ..query.clone() };
+    let mut part = CaptureQuery {
+        order: Order::NewestFirst,
+        ..query.clone()
+    };
     while left > 0 {
         let asked = left.min(AT_ONCE);
         part.limit = Some(asked);
@@ -100,9 +109,14 @@ pub fn head(journal: Option<&Journal>, id: i64) -> Result<Caught, Failure> {
 /// # Errors
 /// When the journal cannot be read.
 pub fn head_if_there(journal: Option<&Journal>, id: i64) -> Result<Option<Caught>, Failure> {
-    let query =
-        CaptureQuery { after: Some(id.saturating_sub(1)), before: id.checked_add(1), ..CaptureQuery::default() };
-    let found = journal.map(|journal| journal.captures(&query)).transpose()?;
+    let query = CaptureQuery {
+        after: Some(id.saturating_sub(1)),
+        before: id.checked_add(1),
+        ..CaptureQuery::default()
+    };
+    let found = journal
+        .map(|journal| journal.captures(&query))
+        .transpose()?;
     Ok(found.into_iter().flatten().next())
 }
 

@@ -65,13 +65,22 @@ enum Form {
 pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let exact = args.raw || args.body;
     if (exact || args.form.is_some()) && Origin::of(ctx.matches, "output") == Origin::Flag {
-        return Err(Failure::usage("`--raw`, `--body` and `--as` say how to print already; leave out `--output`"));
+        return Err(Failure::usage(
+            "`--raw`, `--body` and `--as` say how to print already; leave out `--output`",
+        ));
     }
-    let mask = if exact { Mask::default() } else { ctx.mask(args.reveal)? };
+    let mask = if exact {
+        Mask::default()
+    } else {
+        ctx.mask(args.reveal)?
+    };
     let journal = ctx.existing_journal()?;
     let (caught, body) = whole(journal.as_ref(), args.id.0)?;
     let view = || CaptureView::new(&caught, &mask).with_body(&body);
-    let bytes = |bytes: &[u8]| ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(bytes)));
+    let bytes = |bytes: &[u8]| {
+        ctx.ui
+            .data(|out| out.write_all(&ctx.ui.outside_bytes(bytes)))
+    };
     let text = |text: &str| ctx.ui.line(&ctx.ui.outside(text));
     if args.raw {
         bytes(&caught.capture.head)?;
@@ -82,15 +91,21 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         match (args.form, args.output.format()) {
             (Some(Form::Curl), _) => text(&export::curl(&caught, &body, &mask))?,
             (Some(Form::Http), _) => text(&export::http(&caught, &body, &mask))?,
-            (Some(Form::Har), _) => ctx.ui.line(&json::pretty(&export::har(&caught, &body, &mask)))?,
+            (Some(Form::Har), _) => ctx
+                .ui
+                .line(&json::pretty(&export::har(&caught, &body, &mask)))?,
             (Some(Form::Json), _) | (None, Format::Json) => ctx.ui.line(&json::pretty(&view()))?,
-            (None, Format::Text) => ctx.ui.line(&capture::page(ctx.ui, &caught, &body, &mask, ctx.now()))?,
+            (None, Format::Text) => {
+                ctx.ui
+                    .line(&capture::page(ctx.ui, &caught, &body, &mask, ctx.now()))?
+            }
             (None, _) => ctx.ui.line(&json::compact(&view()))?,
         }
     }
     ctx.ui.flush()?;
     if !exact && mask.hides(&caught.capture) {
-        ctx.ui.hint("secret values are shown as ***; `--reveal` shows them");
+        ctx.ui
+            .hint("secret values are shown as ***; `--reveal` shows them");
     }
     Ok(Exit::Done)
 }

@@ -19,7 +19,10 @@ pub struct ConfigPathArgs {}
 pub(super) fn run(_: &ConfigPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
     // Its bytes as they are: the name need not be text.
-    ctx.ui.data(|out| out.write_all(path.as_os_str().as_bytes()).and_then(|()| out.write_all(b"\n")))?;
+    ctx.ui.data(|out| {
+        out.write_all(path.as_os_str().as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+    })?;
     ctx.ui.flush()?;
     Ok(Exit::Done)
 }

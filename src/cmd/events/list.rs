@@ -52,20 +52,33 @@ struct EventView {
 
 pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let config = ctx.config()?;
-    let name = args.endpoint.as_ref().filter(|name| !name.is_empty()).or(config.default_endpoint.as_ref());
-    let endpoint = name.map(|name| settings::endpoint(name, config)).transpose()?;
+    let name = args
+        .endpoint
+        .as_ref()
+        .filter(|name| !name.is_empty())
+        .or(config.default_endpoint.as_ref());
+    let endpoint = name
+        .map(|name| settings::endpoint(name, config))
+        .transpose()?;
     let board = settings::switchboard(endpoint.map(|(_, endpoint)| endpoint));
-    let mut views = catalogue::EVENTS.iter().map(|pair| view(&board, *pair, args.origin.source()));
+    let mut views = catalogue::EVENTS
+        .iter()
+        .map(|pair| view(&board, *pair, args.origin.source()));
     match args.output.format() {
         Format::Text => {
             if let Some((name, _)) = endpoint {
                 ctx.ui.status(&format!("the switches of endpoint `{name}`"));
             }
-            ctx.ui.line(&table::plain(ctx.ui, &["TYPE", "ACTION", "SWITCH", "WHY"], views.map(row)))?;
+            ctx.ui.line(&table::plain(
+                ctx.ui,
+                &["TYPE", "ACTION", "SWITCH", "WHY"],
+                views.map(row),
+            ))?;
         }
         Format::Ndjson => views.try_for_each(|view| ctx.ui.line(&json::compact(&view)))?,
         Format::Csv => {
-            let text = rows(&["type", "action", "switch", "reason"], views.map(row)).map_err(OutputError::from)?;
+            let text = rows(&["type", "action", "switch", "reason"], views.map(row))
+                .map_err(OutputError::from)?;
             ctx.ui.data(|out| out.write_all(&text))?;
         }
         _ => ctx.ui.line(&json::pretty(&views.collect::<Vec<_>>()))?,
@@ -76,10 +89,19 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
 
 fn row(view: EventView) -> Vec<String> {
     let word = if view.fired { "fired" } else { "ignored" };
-    vec![view.r#type.to_owned(), view.action.to_owned(), word.to_owned(), view.reason]
+    vec![
+        view.r#type.to_owned(),
+        view.action.to_owned(),
+        word.to_owned(),
+        view.reason,
+    ]
 }
 
-fn view(board: &Switchboard, (event_type, action): (&'static str, &'static str), source: Source) -> EventView {
+fn view(
+    board: &Switchboard,
+    (event_type, action): (&'static str, &'static str),
+    source: Source,
+) -> EventView {
     let decision = board.decide(event_type, action, source);
     let reason = match decision {
         Ok(Fired::All) => "`events` is not set: every event is fired".to_owned(),
@@ -87,5 +109,11 @@ fn view(board: &Switchboard, (event_type, action): (&'static str, &'static str),
         Err(switch) => switch.in_words(&format!("`{}`", switch.as_str()), event_type, action),
     };
     let ignored_by = decision.err().map(|switch| switch.as_str());
-    EventView { r#type: event_type, action, fired: ignored_by.is_none(), ignored_by, reason }
+    EventView {
+        r#type: event_type,
+        action,
+        fired: ignored_by.is_none(),
+        ignored_by,
+        reason,
+    }
 }

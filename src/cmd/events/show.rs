@@ -34,18 +34,28 @@ pub struct EventsShowArgs {
     sample: SampleArgs,
     /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
     /// has it [default: documented]
-    #[arg(long, value_name = "ORDER", value_enum, env = "HOOKFIRE_COMPAT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ORDER",
+        value_enum,
+        env = "HOOKFIRE_COMPAT",
+        hide_env_values = true
+    )]
     compat: Option<CompatArg>,
     #[command(flatten)]
     output: PageOutput,
 }
 
 pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let object = args.sample.object(ctx, &args.event_type, &args.action, Purpose::Show)?;
+    let object = args
+        .sample
+        .object(ctx, &args.event_type, &args.action, Purpose::Show)?;
     let compat = args.compat.map(|compat| compat.0).unwrap_or_default();
     let event = Event::build(&args.event_type, &args.action, &object, compat)?;
     match args.output.format() {
-        Format::Text | Format::Xml => ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(event.bytes())))?,
+        Format::Text | Format::Xml => ctx
+            .ui
+            .data(|out| out.write_all(&ctx.ui.outside_bytes(event.bytes())))?,
         format => {
             let view = serde_json::json!({
                 "type": event.event_type(), "action": event.action(), "event": String::from_utf8_lossy(event.bytes()),

@@ -57,7 +57,14 @@ impl<K: Keeper> Telling<K> {
     /// A keeper like `keeper` for what may be the expected one, and what it tells.
     pub fn new(keeper: K, expectation: Expectation) -> (Telling<K>, Told) {
         let line = Arc::new(Line::default());
-        (Telling { keeper, expectation, line: Arc::clone(&line) }, Told(line))
+        (
+            Telling {
+                keeper,
+                expectation,
+                line: Arc::clone(&line),
+            },
+            Told(line),
+        )
     }
 }
 
@@ -72,7 +79,10 @@ impl<K: Keeper> Keeper for Telling<K> {
         let kept = move |result: Result<Batch, Arc<StoreError>>| {
             let told = match &result {
                 Ok(batch) => arrivals(batch),
-                Err(reason) => places.iter().map(|_| Arrival::NotKept(Arc::clone(reason))).collect(),
+                Err(reason) => places
+                    .iter()
+                    .map(|_| Arrival::NotKept(Arc::clone(reason)))
+                    .collect(),
             };
             // Before they are answered: whoever sent them may end, and with it the wait.
             line.tell(told, Box::new(move || done(result)));
@@ -142,16 +152,26 @@ impl Arrivals for Told {
     fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
         let Told(line) = self;
         let is_empty = |waiting: &mut Waiting| waiting.arrivals.is_empty();
-        let waited = line.filled.wait_timeout_while(line.waiting(), patience, is_empty);
+        let waited = line
+            .filled
+            .wait_timeout_while(line.waiting(), patience, is_empty);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         if patience.is_zero() {
             // The time is up, and what was received by then counts. It is known soon: the journal's patience is short.
-            let comes = |waiting: &mut Waiting| waiting.arrivals.is_empty() && waiting.under_way > 0;
-            waiting = line.filled.wait_while(waiting, comes).unwrap_or_else(PoisonError::into_inner);
+            let comes =
+                |waiting: &mut Waiting| waiting.arrivals.is_empty() && waiting.under_way > 0;
+            waiting = line
+                .filled
+                .wait_while(waiting, comes)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let next = waiting.arrivals.pop_front();
         waiting.bytes -= next.as_ref().map_or(0, size);
-        let held = if waiting.bytes <= WAITING_BYTES { std::mem::take(&mut waiting.held) } else { Vec::new() };
+        let held = if waiting.bytes <= WAITING_BYTES {
+            std::mem::take(&mut waiting.held)
+        } else {
+            Vec::new()
+        };
         drop(waiting);
         held.into_iter().for_each(|release| release());
         Ok(next)
@@ -179,7 +199,14 @@ pub struct Growing<'a> {
 impl<'a> Growing<'a> {
     /// The captures that `query` asks for, oldest first, now and later.
     pub fn new(journal: &'a Journal, query: CaptureQuery) -> Growing<'a> {
-        Growing { journal, query: CaptureQuery { limit: Some(PAGE), ..query }, read: VecDeque::new() }
+        Growing {
+            journal,
+            query: CaptureQuery {
+                limit: Some(PAGE),
+                ..query
+            },
+            read: VecDeque::new(),
+        }
     }
 
     /// The next one that is there already.
@@ -189,10 +216,19 @@ impl<'a> Growing<'a> {
                 self.read.extend(self.journal.captures(&self.query)?);
                 self.query.after = self.read.back().map(|last| last.id).or(self.query.after);
             }
-            let Some(next) = self.read.pop_front() else { return Ok(None) };
+            let Some(next) = self.read.pop_front() else {
+                return Ok(None);
+            };
             // One that was deleted meanwhile is none.
             if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(Arrival::Kept(Kept { caught, body, refused: None }.into())));
+                return Ok(Some(Arrival::Kept(
+                    Kept {
+                        caught,
+                        body,
+                        refused: None,
+                    }
+                    .into(),
+                )));
             }
         }
     }
@@ -247,33 +283,55 @@ mod tests {
             let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head);
             let answer = answer.clone();
             let done = move |_| answer.send(()).unwrap();
-            let body = Body { bytes: vec![b'x'; LARGE], wire: None };
+            let body = Body {
+                bytes: vec![b'x'; LARGE],
+                wire: None,
+            };
             telling.keep(vec![(capture, body)], Box::new(done));
         }
-        Desk { told, to_keep, answered }
+        Desk {
+            told,
+            to_keep,
+            answered,
+        }
     }
 
     /// Keeps all of them, on the thread that also has to judge: nobody may be held up.
     fn keep(to_keep: mpsc::Receiver<ToKeep>) {
         for (captures, done) in to_keep {
-            let kept = captures.into_iter().map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
+            let kept = captures
+                .into_iter()
+                .map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
             done(Ok(Arc::new(kept.collect())));
         }
     }
 
     fn path(arrival: Option<Arrival>) -> String {
-        let Some(Arrival::Kept(kept)) = arrival else { panic!("nothing is told") };
+        let Some(Arrival::Kept(kept)) = arrival else {
+            panic!("nothing is told")
+        };
         kept.caught.capture.path().to_owned()
     }
 
     #[test]
     fn who_sends_more_than_is_judged_waits_for_answers_and_nothing_is_left_out() {
-        let Desk { mut told, to_keep, answered } = handed_over(10);
+        let Desk {
+            mut told,
+            to_keep,
+            answered,
+        } = handed_over(10);
         keep(to_keep);
-        assert_eq!(answered.try_iter().count(), 2, "there is no room for a third");
+        assert_eq!(
+            answered.try_iter().count(),
+            2,
+            "there is no room for a third"
+        );
         for expected in 0..10 {
             // As when the time is up: what was received counts.
-            assert_eq!(path(told.next(Duration::ZERO).unwrap()), format!("/{expected}"));
+            assert_eq!(
+                path(told.next(Duration::ZERO).unwrap()),
+                format!("/{expected}")
+            );
         }
         assert_eq!(answered.iter().count(), 8);
         assert!(told.next(Duration::ZERO).unwrap().is_none());
@@ -281,7 +339,11 @@ mod tests {
 
     #[test]
     fn when_nobody_judges_any_more_nobody_waits() {
-        let Desk { told, to_keep, answered } = handed_over(10);
+        let Desk {
+            told,
+            to_keep,
+            answered,
+        } = handed_over(10);
         keep(to_keep);
         drop(told);
         assert_eq!(answered.iter().count(), 10);
@@ -289,8 +351,13 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_what_nobody_keeps() {
-        let Desk { mut told, to_keep, .. } = handed_over(1);
-        assert!(told.next(Duration::from_millis(1)).unwrap().is_none(), "it is under way");
+        let Desk {
+            mut told, to_keep, ..
+        } = handed_over(1);
+        assert!(
+            told.next(Duration::from_millis(1)).unwrap().is_none(),
+            "it is under way"
+        );
         drop(to_keep);
         assert!(told.next(Duration::ZERO).unwrap().is_none(), "it is lost");
     }

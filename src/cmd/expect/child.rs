@@ -40,21 +40,31 @@ impl Child {
     /// # Errors
     /// With a shell's codes: 127 if there is no such program, 126 if it cannot be run.
     pub fn start(words: &[OsString], url: Option<&str>) -> Result<Option<Child>, Failure> {
-        let Some((program, arguments)) = words.split_first() else { return Ok(None) };
+        let Some((program, arguments)) = words.split_first() else {
+            return Ok(None);
+        };
         let mut command = process::Command::new(program);
         command.args(arguments).stdout(Stdio::from(io::stderr()));
         // That of an expect around this one is none of ours.
         command.env_remove("HOOKFIRE_EXPECT_URL");
         if let Some(url) = url {
             // A variable for the endpoint beside one for the URL would leave a `hookfire fire` without either.
-            command.env("HOOKFIRE_EXPECT_URL", url).env("HOOKFIRE_URL", url).env_remove("HOOKFIRE_ENDPOINT");
+            command
+                .env("HOOKFIRE_EXPECT_URL", url)
+                .env("HOOKFIRE_URL", url)
+                .env_remove("HOOKFIRE_ENDPOINT");
         }
         let own_group = !io::stdin().is_terminal();
         if own_group {
             command.process_group(0);
         }
         match command.spawn() {
-            Ok(process) => Ok(Some(Child { process, own_group, code: None, over: false })),
+            Ok(process) => Ok(Some(Child {
+                process,
+                own_group,
+                code: None,
+                over: false,
+            })),
             Err(error) => Err(cannot_run(Path::new(program), error)),
         }
     }
@@ -103,7 +113,8 @@ impl Command for Child {
     fn ended(&mut self) -> io::Result<Option<u8>> {
         if self.code.is_none() {
             // Codes are a byte wide; whatever is not is no success.
-            self.code = exit_code(self.process.id())?.map(|code| u8::try_from(code).unwrap_or(u8::MAX));
+            self.code =
+                exit_code(self.process.id())?.map(|code| u8::try_from(code).unwrap_or(u8::MAX));
         }
         Ok(self.code)
     }
@@ -117,8 +128,12 @@ impl Drop for Child {
 
 fn cannot_run(program: &Path, error: io::Error) -> Failure {
     let missing = error.kind() == ErrorKind::NotFound;
-    let failure = Failure::from_error(Kind::Command, error).about(format!("cannot run `{}`", program.display()));
+    let failure = Failure::from_error(Kind::Command, error)
+        .about(format!("cannot run `{}`", program.display()));
     let code = NonZeroU8::new(if missing { 127 } else { 126 }).map(Exit::Command);
-    Failure { exit: code, ..failure }
-        .hint("after `--` comes a program with its arguments; for a line of shell: `-- sh -c '…'`")
+    Failure {
+        exit: code,
+        ..failure
+    }
+    .hint("after `--` comes a program with its arguments; for a line of shell: `-- sh -c '…'`")
 }

@@ -47,41 +47,68 @@ impl Criteria {
     /// # Errors
     /// When an option cannot be read or a secret cannot be had.
     pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
-        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?.into_iter().map(|(name, source)| {
-            match source.resolve(&ctx.env) {
+        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?
+            .into_iter()
+            .map(|(name, source)| match source.resolve(&ctx.env) {
                 Ok(value) => Ok((name, value)),
-                Err(source) => Err(Failure::from(MissingSecret { name, part: Part::Query, source })),
-            }
-        });
+                Err(source) => Err(Failure::from(MissingSecret {
+                    name,
+                    part: Part::Query,
+                    source,
+                })),
+            });
         Ok(Expectation {
             event_type: self.event_type.clone(),
             action: self.action.clone(),
-            matches: self.matches.iter().map(|text| field(text)).collect::<Result<_, _>>()?,
+            matches: self
+                .matches
+                .iter()
+                .map(|text| field(text))
+                .collect::<Result<_, _>>()?,
             method: self.method.clone(),
-            headers: self.header.iter().map(|text| header(text, ctx)).collect::<Result<_, _>>()?,
+            headers: self
+                .header
+                .iter()
+                .map(|text| header(text, ctx))
+                .collect::<Result<_, _>>()?,
             secrets: secrets.collect::<Result<_, _>>()?,
         })
     }
 }
 
 fn field(text: &str) -> Result<(Selector, String), Failure> {
-    let (path, value) =
-        text.split_once('=').ok_or_else(|| Failure::usage(format!("`--match` takes PATH=VALUE, not `{text}`")))?;
-    let selector = Selector::parse(path)
-        .map_err(|problem| Failure::usage(format!("`--match` cannot look at `{path}`: {problem}")))?;
+    let (path, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::usage(format!("`--match` takes PATH=VALUE, not `{text}`")))?;
+    let selector = Selector::parse(path).map_err(|problem| {
+        Failure::usage(format!("`--match` cannot look at `{path}`: {problem}"))
+    })?;
     Ok((selector, value.to_owned()))
 }
 
 /// `NAME=VALUE` or `NAME: VALUE`: no name has either sign in it.
 fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
-    let Some((name, value)) = text.split_once(['=', ':']).filter(|(name, _)| !name.trim().is_empty()) else {
-        return Err(Failure::usage("`--header` takes NAME=VALUE; what was given has no name or no `=`"));
+    let Some((name, value)) = text
+        .split_once(['=', ':'])
+        .filter(|(name, _)| !name.trim().is_empty())
+    else {
+        return Err(Failure::usage(
+            "`--header` takes NAME=VALUE; what was given has no name or no `=`",
+        ));
     };
     let (name, value) = (name.trim().to_owned(), value.trim());
     let source = SecretSource::parse(value).anchored(&ctx.env.folder());
     let public = source.reference().is_none() && !header_is_secret(&name, value);
     match source.resolve(&ctx.env) {
-        Ok(value) => Ok(ExpectedHeader { name, value, public }),
-        Err(source) => Err(Failure::from(MissingSecret { name, part: Part::Header, source })),
+        Ok(value) => Ok(ExpectedHeader {
+            name,
+            value,
+            public,
+        }),
+        Err(source) => Err(Failure::from(MissingSecret {
+            name,
+            part: Part::Header,
+            source,
+        })),
     }
 }

@@ -21,7 +21,9 @@ impl JunitFile {
     /// # Errors
     /// When its folder cannot be written to, or something else than a file is in its place.
     pub fn new(path: &Path) -> Result<JunitFile, Failure> {
-        let file = JunitFile { path: path.to_owned() };
+        let file = JunitFile {
+            path: path.to_owned(),
+        };
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(file.cannot(io::Error::other("it is there, and is no file")));
         }
@@ -43,8 +45,15 @@ impl JunitFile {
 
     /// A new file in the same folder, readable as any other: who collects reports is seldom who runs tests.
     fn beside(&self) -> io::Result<NamedTempFile> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        tempfile::Builder::new().prefix(".hookfire-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        tempfile::Builder::new()
+            .prefix(".hookfire-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
     }
 
     fn cannot(&self, error: io::Error) -> Failure {

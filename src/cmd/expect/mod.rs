@@ -121,7 +121,12 @@ pub struct ExpectArgs {
 pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let expectation = args.criteria.expectation(ctx)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
-    let watch = Watch { expectation: &expectation, count: args.count, within: args.within, clock: &ctx.clock };
+    let watch = Watch {
+        expectation: &expectation,
+        count: args.count,
+        within: args.within,
+        clock: &ctx.clock,
+    };
     let mut report = Report::new(ctx, args.output.format(), &watch)?;
     if args.bin.is_some() && Origin::of(ctx.matches, "listen") == Origin::Flag {
         return Err(Failure::usage("`--listen` and `--bin` are both given")
@@ -157,15 +162,23 @@ fn listening(
     let addr = args.listen.unwrap_or_default().or_port(0);
     let unaware = args.command.is_empty() && addr.port() == 0;
     if unaware && args.output.format() == Format::Json {
-        return Err(Failure::usage("with `-o json` nobody is told which port is listened on")
-            .hint("say which with `--listen PORT`, or use `-o ndjson`, whose first line says it"));
+        return Err(
+            Failure::usage("with `-o json` nobody is told which port is listened on").hint(
+                "say which with `--listen PORT`, or use `-o ndjson`, whose first line says it",
+            ),
+        );
     }
     let journal = ctx.journal()?;
     journal.create_bin(BIN, false, ctx.now())?;
-    let (keeper, told) = Telling::new(CaptureKeeper::start(journal, BIN, KEEP)?, watch.expectation.clone());
-    let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper))).map_err(|e| {
-        Failure::from_error(Kind::Error, e).hint("`--listen PORT` names another port; without it any free one is taken")
-    })?;
+    let (keeper, told) = Telling::new(
+        CaptureKeeper::start(journal, BIN, KEEP)?,
+        watch.expectation.clone(),
+    );
+    let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper)))
+        .map_err(|e| {
+            Failure::from_error(Kind::Error, e)
+                .hint("`--listen PORT` names another port; without it any free one is taken")
+        })?;
     // Goes before the catcher does, which waits for what waits here.
     let mut told = told;
     let url = catcher.url();
@@ -193,13 +206,26 @@ fn in_bin(
     watch: &Watch<'_>,
     report: &mut Report<'_>,
 ) -> Result<Exit, Failure> {
-    let since = args.since.as_deref().map(|text| parse_time(text, ctx.now(), Edge::From)).transpose();
+    let since = args
+        .since
+        .as_deref()
+        .map(|text| parse_time(text, ctx.now(), Edge::From))
+        .transpose();
     let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let journal = ctx.journal()?;
-    let after = if since.is_none() { Some(journal.newest_capture()?) } else { None };
+    let after = if since.is_none() {
+        Some(journal.newest_capture()?)
+    } else {
+        None
+    };
     report.watching(bin);
     let child = Child::start(&args.command, None)?;
-    let query = CaptureQuery { bin: Some(bin.to_owned()), since, after, ..CaptureQuery::default() };
+    let query = CaptureQuery {
+        bin: Some(bin.to_owned()),
+        since,
+        after,
+        ..CaptureQuery::default()
+    };
     let waited = wait(watch, &mut Growing::new(&journal, query), child, report)?;
     if waited.seen.captures == 0 && journal.bin(bin)?.is_none() {
         let names: Vec<String> = journal.bins()?.into_iter().map(|bin| bin.name).collect();

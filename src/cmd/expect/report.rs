@@ -55,9 +55,19 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     /// When the configuration, which names secret parameters, cannot be used.
-    pub fn new(ctx: &'a Context<'a>, format: Format, watch: &Watch<'_>) -> Result<Report<'a>, Failure> {
+    pub fn new(
+        ctx: &'a Context<'a>,
+        format: Format,
+        watch: &Watch<'_>,
+    ) -> Result<Report<'a>, Failure> {
         let mut mask = ctx.mask(false)?;
-        mask.names.extend(watch.expectation.secrets.iter().map(|(name, _)| name.clone()));
+        mask.names.extend(
+            watch
+                .expectation
+                .secrets
+                .iter()
+                .map(|(name, _)| name.clone()),
+        );
         Ok(Report {
             ctx,
             format,
@@ -80,7 +90,11 @@ impl<'a> Report<'a> {
     pub fn listening(&mut self, url: &str, port: u16, alone: bool) -> Result<(), Failure> {
         // What is kept is marked as asked for these, and for no others.
         self.mask.required = Some(self.mask.names.clone());
-        self.ctx.ui.status(&format!("listening on {url} for {}: {}", self.asked(), compact(self.within)));
+        self.ctx.ui.status(&format!(
+            "listening on {url} for {}: {}",
+            self.asked(),
+            compact(self.within)
+        ));
         if alone && self.format == Format::Ndjson {
             let ready = serde_json::json!({ "event": "ready", "url": url, "port": port });
             self.ctx.ui.line(&json::compact(&ready))?;
@@ -91,7 +105,11 @@ impl<'a> Report<'a> {
 
     /// Says which bin is watched.
     pub fn watching(&self, bin: &str) {
-        self.ctx.ui.status(&format!("watching the bin `{bin}` for {}: {}", self.asked(), compact(self.within)));
+        self.ctx.ui.status(&format!(
+            "watching the bin `{bin}` for {}: {}",
+            self.asked(),
+            compact(self.within)
+        ));
     }
 
     /// Remembers that the bin is not there, for the case that this is why nothing came.
@@ -99,8 +117,13 @@ impl<'a> Report<'a> {
         let known = bins.iter().map(String::as_str);
         self.hints.push(match text::nearest(name, known.clone()) {
             Some(near) => format!("there is no bin `{name}`; did you mean `--bin {near}`?"),
-            None if bins.is_empty() => "there is no bin yet; `hookfire listen` makes one".to_owned(),
-            None => format!("there is no bin `{name}`; there are {}", text::listed(known)),
+            None if bins.is_empty() => {
+                "there is no bin yet; `hookfire listen` makes one".to_owned()
+            }
+            None => format!(
+                "there is no bin `{name}`; there are {}",
+                text::listed(known)
+            ),
         });
     }
 
@@ -123,22 +146,36 @@ impl<'a> Report<'a> {
             self.print(end);
         }
         if stopped && !matches!(end, End::CommandLate) {
-            self.ctx.ui.warning("the command was still running and has been ended");
+            self.ctx
+                .ui
+                .warning("the command was still running and has been ended");
         }
         match end {
             End::Met => Ok(Exit::Done),
-            End::Interrupted => {
-                Err(Failure::new(Kind::Interrupted, format!("stopped while waiting for {}", self.asked())))
-            }
+            End::Interrupted => Err(Failure::new(
+                Kind::Interrupted,
+                format!("stopped while waiting for {}", self.asked()),
+            )),
             End::CommandLate => {
-                let words = format!("the command did not end within {} and has been ended", compact(self.within));
-                Err(Failure::new(Kind::Unmet, format!("{words}; {}", self.score(&seen)))
-                    .hint("`--within DURATION` gives it longer"))
+                let words = format!(
+                    "the command did not end within {} and has been ended",
+                    compact(self.within)
+                );
+                Err(
+                    Failure::new(Kind::Unmet, format!("{words}; {}", self.score(&seen)))
+                        .hint("`--within DURATION` gives it longer"),
+                )
             }
             End::CommandFailed(code) => {
-                let words = format!("the command ended with exit code {code}; {}", self.score(&seen));
+                let words = format!(
+                    "the command ended with exit code {code}; {}",
+                    self.score(&seen)
+                );
                 let failure = Failure::from_error(Kind::Command, self.with_miss(words, &seen));
-                Err(Failure { exit: NonZeroU8::new(code).map(Exit::Command), ..failure })
+                Err(Failure {
+                    exit: NonZeroU8::new(code).map(Exit::Command),
+                    ..failure
+                })
             }
             End::Unmet => Err(self.unmet(&seen)),
         }
@@ -157,21 +194,41 @@ impl<'a> Report<'a> {
     fn unmet(&mut self, seen: &Seen) -> Failure {
         let within = compact(self.within);
         if self.count == 0 {
-            return Failure::new(Kind::Unmet, format!("a request came that should not: {}", self.expected));
+            return Failure::new(
+                Kind::Unmet,
+                format!("a request came that should not: {}", self.expected),
+            );
         }
         if let Some(reason) = &seen.not_kept {
-            return Failure::from_error(Kind::Journal, anyhow::Error::new(std::sync::Arc::clone(reason)))
-                .about("a request could not be kept, and was answered 503".to_owned())
-                .about(format!("{} of {} expected came within {within}: {}", seen.matched, self.count, self.expected));
+            return Failure::from_error(
+                Kind::Journal,
+                anyhow::Error::new(std::sync::Arc::clone(reason)),
+            )
+            .about("a request could not be kept, and was answered 503".to_owned())
+            .about(format!(
+                "{} of {} expected came within {within}: {}",
+                seen.matched, self.count, self.expected
+            ));
         }
         let words = match (seen.matched, self.count) {
-            (0, 1) => format!("what was expected did not come within {within}: {}", self.expected),
-            (matched, count) => format!("{matched} of {count} expected came within {within}: {}", self.expected),
+            (0, 1) => format!(
+                "what was expected did not come within {within}: {}",
+                self.expected
+            ),
+            (matched, count) => format!(
+                "{matched} of {count} expected came within {within}: {}",
+                self.expected
+            ),
         };
         let failure = Failure::from_error(Kind::Unmet, self.with_miss(words, seen));
-        let shows =
-            seen.nearest.as_ref().map(|miss| format!("`hookfire captured show {}` shows it", miss.kept.caught.id));
-        shows.into_iter().chain(std::mem::take(&mut self.hints)).fold(failure, Failure::hint)
+        let shows = seen
+            .nearest
+            .as_ref()
+            .map(|miss| format!("`hookfire captured show {}` shows it", miss.kept.caught.id));
+        shows
+            .into_iter()
+            .chain(std::mem::take(&mut self.hints))
+            .fold(failure, Failure::hint)
     }
 
     /// The words with, as their causes, what came nearest and in what it differs.
@@ -182,14 +239,20 @@ impl<'a> Report<'a> {
         let causes = match &seen.nearest {
             Some(Miss { kept, unmet }) => {
                 let nearest = format!("the nearest miss is {}", self.title(&kept.caught));
-                std::iter::once(nearest).chain(unmet.iter().map(|words| self.redactor.redact(words))).collect()
+                std::iter::once(nearest)
+                    .chain(unmet.iter().map(|words| self.redactor.redact(words)))
+                    .collect()
             }
             None if seen.captures == 0 => vec!["no request came at all".to_owned()],
             None => vec!["no other request came".to_owned()],
         };
         let mut causes = causes.into_iter().rev();
-        let innermost = causes.next().map_or_else(|| anyhow::Error::msg(words.clone()), anyhow::Error::msg);
-        causes.fold(innermost, anyhow::Error::context).context(words)
+        let innermost = causes
+            .next()
+            .map_or_else(|| anyhow::Error::msg(words.clone()), anyhow::Error::msg);
+        causes
+            .fold(innermost, anyhow::Error::context)
+            .context(words)
     }
 
     /// Ends the output. What could not be printed does not hide how the wait ended.
@@ -209,17 +272,26 @@ impl<'a> Report<'a> {
             message: failure.error.to_string(),
             details: lines(failure).join("\n"),
         });
-        Case { name: self.asked(), took, problem, output: self.lines.join("\n") }
+        Case {
+            name: self.asked(),
+            took,
+            problem,
+            output: self.lines.join("\n"),
+        }
     }
 
     /// The capture in JSON.
     fn view(&self, caught: &Caught, body: &Body) -> Value {
-        json::redacted(&CaptureView::new(caught, &self.mask).with_body(body), &self.redactor)
+        json::redacted(
+            &CaptureView::new(caught, &self.mask).with_body(body),
+            &self.redactor,
+        )
     }
 
     /// `#17 POST /hook?token=*** application.created`
     fn title(&self, caught: &Caught) -> String {
-        self.redactor.redact(&visible_line(&capture::title(caught, &self.mask)))
+        self.redactor
+            .redact(&visible_line(&capture::title(caught, &self.mask)))
     }
 
     fn print(&mut self, line: &str) {
@@ -238,7 +310,9 @@ impl Observer for Report<'_> {
         let printed = match self.format {
             Format::Json => self.array.element(&self.view(caught, body)),
             Format::Ndjson => json::compact(&self.view(caught, body)),
-            _ => self.redactor.redact(&capture::line(self.ctx.ui, caught, &self.mask)),
+            _ => self
+                .redactor
+                .redact(&capture::line(self.ctx.ui, caught, &self.mask)),
         };
         self.print(&printed);
     }
@@ -246,7 +320,9 @@ impl Observer for Report<'_> {
 
 /// What went wrong and why, a line each.
 pub fn lines(failure: &Failure) -> Vec<String> {
-    std::iter::once(failure.error.to_string()).chain(failure.causes()).collect()
+    std::iter::once(failure.error.to_string())
+        .chain(failure.causes())
+        .collect()
 }
 
 /// Masks the secrets that are expected, and what of them an encoding of their own would hide.

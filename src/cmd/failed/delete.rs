@@ -55,7 +55,11 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         args.filter.hint_at_unknown(ctx);
     }
     let statuses = &[Status::Failed, Status::Interrupted];
-    let doomed = deletion::Deliveries { journal: journal.as_ref(), seen: &seen, statuses };
+    let doomed = deletion::Deliveries {
+        journal: journal.as_ref(),
+        seen: &seen,
+        statuses,
+    };
     deletion::run(
         ctx,
         &deletion::Plan {

@@ -71,8 +71,15 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     };
     let (imported, known) = (intake.imported, intake.known);
     if args.output.format() == Format::Text {
-        let known = if known > 0 { format!(", {known} already known") } else { String::new() };
-        ctx.ui.line(&format!("imported {}{known}", count(imported, "failed delivery", "failed deliveries")))?;
+        let known = if known > 0 {
+            format!(", {known} already known")
+        } else {
+            String::new()
+        };
+        ctx.ui.line(&format!(
+            "imported {}{known}",
+            count(imported, "failed delivery", "failed deliveries")
+        ))?;
     } else {
         let view = serde_json::json!({ "imported": imported, "known": known, "broken": broken, "problems": named });
         ctx.ui.line(&args.output.format().document(&view))?;
@@ -81,9 +88,15 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     taken?;
     read.map_err(|e| unreadable(e, &from))??;
     if broken > 0 {
-        let words = count(broken, "failure of the list is broken", "failures of the list are broken");
-        return Err(Failure::usage(format!("{words}; the others are in the failed list"))
-            .hint("mend the list and take it in again: what is known is left as it is"));
+        let words = count(
+            broken,
+            "failure of the list is broken",
+            "failures of the list are broken",
+        );
+        return Err(
+            Failure::usage(format!("{words}; the others are in the failed list"))
+                .hint("mend the list and take it in again: what is known is left as it is"),
+        );
     }
     Ok(Exit::Done)
 }
@@ -93,7 +106,11 @@ fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
         return Ok(("stdin".to_owned(), Box::new(std::io::stdin().lock())));
     }
     let name = format!("`{}`", path.display());
-    let file = File::open(path)
-        .map_err(|e| Failure::from_error(Kind::Error, anyhow::Error::new(e).context(format!("cannot read {name}"))))?;
+    let file = File::open(path).map_err(|e| {
+        Failure::from_error(
+            Kind::Error,
+            anyhow::Error::new(e).context(format!("cannot read {name}")),
+        )
+    })?;
     Ok((name, Box::new(BufReader::with_capacity(64 * 1024, file))))
 }

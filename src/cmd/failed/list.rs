@@ -39,10 +39,22 @@ pub struct FailedListArgs {
 
 pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
-    let empty = if filter.is_empty() { "the failed list is empty" } else { "nothing in the failed list matches" };
-    let query = Query { list: List::Failed, filter, limit: args.limit.map(NonZeroUsize::get) };
+    let empty = if filter.is_empty() {
+        "the failed list is empty"
+    } else {
+        "nothing in the failed list matches"
+    };
+    let query = Query {
+        list: List::Failed,
+        filter,
+        limit: args.limit.map(NonZeroUsize::get),
+    };
     let journal = ctx.existing_journal()?;
-    let words = Words { empty, when_empty: &|| args.filter.hint_at_unknown(ctx), with_status: false };
+    let words = Words {
+        empty,
+        when_empty: &|| args.filter.hint_at_unknown(ctx),
+        with_status: false,
+    };
     list::print(ctx, journal.as_ref(), &query, args.output.format(), &words)?;
     if args.output.format() == Format::Text {
         list::name_the_limit(ctx, journal.as_ref(), &query)?;

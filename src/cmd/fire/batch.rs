@@ -78,16 +78,40 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let mail = Mail::default();
     let jobs = jobs(args);
     if args.dry_run {
-        return Batch::new(ctx, args, file, open(args, file, None)?, Bulk::new(ctx, None, format(args)))?.dry_run();
+        return Batch::new(
+            ctx,
+            args,
+            file,
+            open(args, file, None)?,
+            Bulk::new(ctx, None, format(args)),
+        )?
+        .dry_run();
     }
     let lines = open(args, file, Some(mail.bell()))?;
     let journal = ctx.journal()?;
-    let mut batch = Batch::new(ctx, args, file, lines, Bulk::new(ctx, Some(&journal), format(args)))?;
+    let mut batch = Batch::new(
+        ctx,
+        args,
+        file,
+        lines,
+        Bulk::new(ctx, Some(&journal), format(args)),
+    )?;
     ctx.catch_interrupts()?;
-    let pace = Pace { jobs, rate: args.pace.rate, in_turn: false, far_ahead: true };
+    let pace = Pace {
+        jobs,
+        rate: args.pace.rate,
+        in_turn: false,
+        far_ahead: true,
+    };
     let halted = {
         let ledger = ctx.ledger(&journal)?;
-        let engine = Engine { store: &journal, ledger: &ledger, clock: &ctx.clock, patience: &Blocking, pace };
+        let engine = Engine {
+            store: &journal,
+            ledger: &ledger,
+            clock: &ctx.clock,
+            patience: &Blocking,
+            pace,
+        };
         engine.run(mail, &mut batch).err()
     };
     batch.finish(halted.map(Failure::from))
@@ -106,8 +130,15 @@ fn open(args: &FireArgs, file: &Path, bell: Option<crate::batch::Bell>) -> Resul
 }
 
 fn cannot_read(file: &Path, error: std::io::Error) -> Failure {
-    let name = if file == Path::new("-") { "stdin".to_owned() } else { format!("`{}`", file.display()) };
-    Failure::from_error(Kind::Error, anyhow::Error::new(error).context(format!("cannot read {name}")))
+    let name = if file == Path::new("-") {
+        "stdin".to_owned()
+    } else {
+        format!("`{}`", file.display())
+    };
+    Failure::from_error(
+        Kind::Error,
+        anyhow::Error::new(error).context(format!("cannot read {name}")),
+    )
 }
 
 impl<'a> Batch<'a> {
@@ -119,8 +150,18 @@ impl<'a> Batch<'a> {
         bulk: Bulk<'a>,
     ) -> Result<Batch<'a>, Failure> {
         let places = HashMap::new();
-        let mut batch =
-            Batch { ctx, args, file, lines, places, usual: None, bulk, not_taken: None, ended: false, broke: None };
+        let mut batch = Batch {
+            ctx,
+            args,
+            file,
+            lines,
+            places,
+            usual: None,
+            bulk,
+            not_taken: None,
+            ended: false,
+            broke: None,
+        };
         let target = &args.target;
         let is_given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let named = is_given(&target.endpoint) || is_given(&target.url);
@@ -145,13 +186,31 @@ impl<'a> Batch<'a> {
         if scheduled {
             background::refuse_literal_secrets(&chosen)?;
         }
-        let next = if scheduled { NextBy::Schedule } else { NextBy::Waiting };
+        let next = if scheduled {
+            NextBy::Schedule
+        } else {
+            NextBy::Waiting
+        };
         let (jobs, target) = (jobs(self.args), chosen.target);
-        let shipment = self.ctx.crew_shipment(jobs, &target, rule.clone(), &options, None)?;
-        let shipment = Rc::new(Shipment { wire, next, ..shipment });
+        let shipment = self
+            .ctx
+            .crew_shipment(jobs, &target, rule.clone(), &options, None)?;
+        let shipment = Rc::new(Shipment {
+            wire,
+            next,
+            ..shipment
+        });
         self.ctx.warn_of_exposure(&target, &options);
         let board = settings::switchboard(endpoint);
-        let place = Rc::new(Place { name: name.clone(), target, wire, compat, board, rule, shipment });
+        let place = Rc::new(Place {
+            name: name.clone(),
+            target,
+            wire,
+            compat,
+            board,
+            rule,
+            shipment,
+        });
         self.places.insert(name, Rc::clone(&place));
         Ok(place)
     }
@@ -175,7 +234,11 @@ impl<'a> Batch<'a> {
         let order = Order::read(line)?;
         let place = self.place_of(&order)?;
         let event = order.event(self.ctx, &self.args.sample, place.compat, number)?;
-        let decision = place.board.decide(event.event_type(), event.action(), self.args.origin.source());
+        let decision = place.board.decide(
+            event.event_type(),
+            event.action(),
+            self.args.origin.source(),
+        );
         let new = NewDelivery {
             event_type: event.event_type(),
             action: event.action(),
@@ -187,16 +250,27 @@ impl<'a> Batch<'a> {
         };
         let delivery = Box::new(new.accepted(self.ctx.now()));
         let ignored_by = decision.err().filter(|_| !self.args.force);
-        Ok(Ordered { delivery, event: event.bytes().into(), place, ignored_by })
+        Ok(Ordered {
+            delivery,
+            event: event.bytes().into(),
+            place,
+            ignored_by,
+        })
     }
 
     /// What the next line that can be sent asks for. Whatever is wrong with those before it is told.
-    fn next_ordered(&mut self, take: fn(&mut Lines) -> Next) -> Option<Result<(u64, Ordered), Next>> {
+    fn next_ordered(
+        &mut self,
+        take: fn(&mut Lines) -> Next,
+    ) -> Option<Result<(u64, Ordered), Next>> {
         loop {
             let (number, read) = match take(&mut self.lines) {
                 Next::Line(number, line) => {
                     // A byte order mark is no part of the first one.
-                    let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
+                    let line = line
+                        .strip_prefix(b"\xef\xbb\xbf")
+                        .filter(|_| number == 1)
+                        .unwrap_or(&line);
                     if line.trim_ascii().is_empty() {
                         continue;
                     }
@@ -204,7 +278,10 @@ impl<'a> Batch<'a> {
                 }
                 Next::TooLong(number) => {
                     let longest = text::size(LONGEST as u64);
-                    (number, Err(Failure::usage(format!("it is longer than {longest}"))))
+                    (
+                        number,
+                        Err(Failure::usage(format!("it is longer than {longest}"))),
+                    )
                 }
                 Next::End => {
                     self.ended = true;
@@ -230,14 +307,23 @@ impl<'a> Batch<'a> {
         } else {
             self.bulk.tally.not_sent += 1;
         }
-        self.bulk.broken(failure.about(format!("line {number}: {said}")));
+        self.bulk
+            .broken(failure.about(format!("line {number}: {said}")));
     }
 
     /// Says what would be sent where.
     fn dry_run(mut self) -> Result<Exit, Failure> {
         let mut places: Vec<(Rc<Place>, usize, usize)> = Vec::new();
-        while let Some(Ok((_, Ordered { place, ignored_by, .. }))) = self.next_ordered(Lines::wait) {
-            let at = places.iter().position(|(known, ..)| Rc::ptr_eq(known, &place));
+        while let Some(Ok((
+            _,
+            Ordered {
+                place, ignored_by, ..
+            },
+        ))) = self.next_ordered(Lines::wait)
+        {
+            let at = places
+                .iter()
+                .position(|(known, ..)| Rc::ptr_eq(known, &place));
             let at = at.unwrap_or_else(|| {
                 places.push((place, 0, 0));
                 places.len() - 1
@@ -248,9 +334,17 @@ impl<'a> Batch<'a> {
         for (place, sent, ignored) in &places {
             let Place { name, target, .. } = &**place;
             if format(self.args) == Format::Text {
-                let to = name.as_ref().map_or_else(|| target.to_string(), |name| format!("{name} ({target})"));
-                let ignored = if *ignored > 0 { format!(", ignore {ignored}") } else { String::new() };
-                self.ctx.ui.line(&format!("would send {sent} to {to}{ignored}"))?;
+                let to = name
+                    .as_ref()
+                    .map_or_else(|| target.to_string(), |name| format!("{name} ({target})"));
+                let ignored = if *ignored > 0 {
+                    format!(", ignore {ignored}")
+                } else {
+                    String::new()
+                };
+                self.ctx
+                    .ui
+                    .line(&format!("would send {sent} to {to}{ignored}"))?;
             } else {
                 let view = serde_json::json!({
                     "dry_run": true, "endpoint": name, "url": target.to_string(), "would_send": sent, "would_ignore": ignored,
@@ -261,11 +355,19 @@ impl<'a> Batch<'a> {
         self.bulk.end_output()?;
         let words = self.bulk.tally.in_words(None);
         let all_well = self.bulk.tally.exit == Exit::Done;
-        let found = if all_well { String::new() } else { format!("; {words}") };
-        self.ctx.ui.status(&format!("nothing is sent (--dry-run){found}"));
+        let found = if all_well {
+            String::new()
+        } else {
+            format!("; {words}")
+        };
+        self.ctx
+            .ui
+            .status(&format!("nothing is sent (--dry-run){found}"));
         match self.broke {
             Some(failure) => Err(failure),
-            None => self.bulk.exit(&format!("not all can be sent: {words}"), None),
+            None => self
+                .bulk
+                .exit(&format!("not all can be sent: {words}"), None),
         }
     }
 
@@ -273,36 +375,59 @@ impl<'a> Batch<'a> {
     fn finish(mut self, halted: Option<Failure>) -> Result<Exit, Failure> {
         let interrupted = self.ctx.clock.interrupted();
         let ends_otherwise = halted.is_some() || interrupted || self.broke.is_some();
-        let reported = if ends_otherwise { Ok(self.bulk.end_output_besides()) } else { self.bulk.end_output() };
-        let words = format!("{}{}", self.bulk.tally.in_words(None), self.bulk.speed_in_words());
+        let reported = if ends_otherwise {
+            Ok(self.bulk.end_output_besides())
+        } else {
+            self.bulk.end_output()
+        };
+        let words = format!(
+            "{}{}",
+            self.bulk.tally.in_words(None),
+            self.bulk.speed_in_words()
+        );
         self.ctx.ui.status(&words);
         let exit = reported?;
         let skip = self.not_taken.map_or(self.lines.last(), |first| first - 1);
         let left = self.bulk.tally.failed + self.bulk.tally.interrupted > 0;
-        let again = left.then(|| "`hookfire retry --all` sends again what is in the failed list".to_owned());
+        let again = left
+            .then(|| "`hookfire retry --all` sends again what is in the failed list".to_owned());
         let is_more = !self.ended || self.not_taken.is_some();
-        let rest = format!("the same command with `--skip {skip}` goes on with line {}", skip + 1);
+        let rest = format!(
+            "the same command with `--skip {skip}` goes on with line {}",
+            skip + 1
+        );
         let go_on = again.into_iter().chain(is_more.then_some(rest));
-        let worse = |failure: Failure| Failure { exit: Some(failure.exit().worst(exit)), ..failure };
+        let worse = |failure: Failure| Failure {
+            exit: Some(failure.exit().worst(exit)),
+            ..failure
+        };
         if let Some(failure) = halted {
             return Err(go_on.fold(worse(failure), Failure::hint));
         }
         if interrupted {
             let lines = count(usize::try_from(skip).unwrap_or(usize::MAX), "line", "lines");
-            return Err(go_on.fold(Failure::new(Kind::Interrupted, format!("stopped after {lines}")), Failure::hint));
+            return Err(go_on.fold(
+                Failure::new(Kind::Interrupted, format!("stopped after {lines}")),
+                Failure::hint,
+            ));
         }
         if let Some(failure) = self.broke {
             return Err(worse(failure).hint(format!("all lines up to {skip} were seen to")));
         }
         if self.bulk.tally.scheduled > 0 {
-            self.ctx.ui.hint("`hookfire retry --due` makes the attempts that are scheduled");
+            self.ctx
+                .ui
+                .hint("`hookfire retry --due` makes the attempts that are scheduled");
             background::tell_what_is_not_kept(self.ctx);
         }
         if format(self.args) == Format::Text && self.bulk.tally.failed > 0 {
-            self.ctx.ui.hint("`hookfire failed list` shows what is left, `hookfire retry --all` sends it again");
+            self.ctx.ui.hint(
+                "`hookfire failed list` shows what is left, `hookfire retry --all` sends it again",
+            );
         }
         let hint = "`hookfire failed list` shows what is left";
-        self.bulk.exit(&format!("not all were delivered: {words}"), Some(hint))
+        self.bulk
+            .exit(&format!("not all were delivered: {words}"), Some(hint))
     }
 }
 
@@ -311,16 +436,36 @@ impl Work for Batch<'_> {
         match self.next_ordered(Lines::next) {
             None => Task::End,
             Some(Err(_)) => Task::Later,
-            Some(Ok((mark, Ordered { delivery, event, place, ignored_by }))) => match ignored_by {
-                Some(by) => Task::Ignore { delivery, event, by, mark },
-                None => Task::Fire { delivery, event, shipment: Rc::clone(&place.shipment), mark },
+            Some(Ok((
+                mark,
+                Ordered {
+                    delivery,
+                    event,
+                    place,
+                    ignored_by,
+                },
+            ))) => match ignored_by {
+                Some(by) => Task::Ignore {
+                    delivery,
+                    event,
+                    by,
+                    mark,
+                },
+                None => Task::Fire {
+                    delivery,
+                    event,
+                    shipment: Rc::clone(&place.shipment),
+                    mark,
+                },
             },
         }
     }
 
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
         // It was accepted by this run, and so has its place here.
-        self.places.get(&delivery.endpoint).map(|place| Rc::clone(&place.shipment))
+        self.places
+            .get(&delivery.endpoint)
+            .map(|place| Rc::clone(&place.shipment))
     }
 
     fn told(&mut self, news: News<'_>) {
@@ -335,12 +480,17 @@ impl Work for Batch<'_> {
                 self.bulk.tally.skipped += 1;
                 self.bulk.failed(DeliverError::TakenOver(id).into());
             }
-            News::NotTaken(line) => self.not_taken = Some(self.not_taken.map_or(line, |first| first.min(line))),
+            News::NotTaken(line) => {
+                self.not_taken = Some(self.not_taken.map_or(line, |first| first.min(line)))
+            }
         }
     }
 
     fn pause(&mut self, gauge: &Gauge) -> Option<Duration> {
-        let of = self.lines.expected().map(|all| all.saturating_sub(self.args.skip.unwrap_or(0)));
+        let of = self
+            .lines
+            .expected()
+            .map(|all| all.saturating_sub(self.args.skip.unwrap_or(0)));
         self.bulk.pause(gauge, of);
         None
     }

@@ -60,7 +60,11 @@ impl Lines {
             return Lines::start(std::io::stdin(), None, skip, bell);
         }
         let file = File::open(path)?;
-        let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+        let size = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|metadata| metadata.len());
         Lines::start(file, size, skip, bell)
     }
 
@@ -71,11 +75,22 @@ impl Lines {
         bell: Option<Bell>,
     ) -> std::io::Result<Lines> {
         let (sender, pieces) = sync_channel(AHEAD);
-        let splitter = Splitter { skip, ..Splitter::default() };
+        let splitter = Splitter {
+            skip,
+            ..Splitter::default()
+        };
         let read = move || read(source, splitter, &sender, bell.as_ref());
         // Never waited for: it may be in the middle of reading from somebody who writes no more.
-        std::thread::Builder::new().name("batch".to_owned()).spawn(read)?;
-        Ok(Lines { pieces, at_hand: Vec::new().into_iter(), offset: 0, size, last: skip })
+        std::thread::Builder::new()
+            .name("batch".to_owned())
+            .spawn(read)?;
+        Ok(Lines {
+            pieces,
+            at_hand: Vec::new().into_iter(),
+            offset: 0,
+            size,
+            last: skip,
+        })
     }
 
     /// What is at hand.
@@ -100,7 +115,9 @@ impl Lines {
                 }
                 return next;
             }
-            let Some(piece) = more(&self.pieces) else { return Next::Nothing };
+            let Some(piece) = more(&self.pieces) else {
+                return Next::Nothing;
+            };
             self.offset = self.offset.max(piece.offset);
             self.at_hand = piece.lines.into_iter();
         }
@@ -115,17 +132,27 @@ impl Lines {
     pub fn expected(&self) -> Option<u64> {
         let read = self.last + self.at_hand.len() as u64;
         let expected = u128::from(read) * u128::from(self.size?) / u128::from(self.offset.max(1));
-        u64::try_from(expected).ok().map(|expected| expected.max(read))
+        u64::try_from(expected)
+            .ok()
+            .map(|expected| expected.max(read))
     }
 }
 
 /// Who reads says when there is no more. Without a word it ends only by a panic, which was told.
 fn gave_up() -> Piece {
     let reason = std::io::Error::other("the reader gave up without a reason");
-    Piece { lines: vec![Next::Broken(reason)], offset: 0 }
+    Piece {
+        lines: vec![Next::Broken(reason)],
+        offset: 0,
+    }
 }
 
-fn read(mut source: impl Read, mut splitter: Splitter, sender: &SyncSender<Piece>, bell: Option<&Bell>) {
+fn read(
+    mut source: impl Read,
+    mut splitter: Splitter,
+    sender: &SyncSender<Piece>,
+    bell: Option<&Bell>,
+) {
     let mut buffer = vec![0; PIECE];
     let mut offset = 0;
     loop {
@@ -193,9 +220,16 @@ impl Splitter {
 
     fn finish(&mut self, lines: &mut Vec<Next>) {
         self.number += 1;
-        let (line, too_long) = (std::mem::take(&mut self.begun), std::mem::take(&mut self.too_long));
+        let (line, too_long) = (
+            std::mem::take(&mut self.begun),
+            std::mem::take(&mut self.too_long),
+        );
         if self.number > self.skip {
-            lines.push(if too_long { Next::TooLong(self.number) } else { Next::Line(self.number, line) });
+            lines.push(if too_long {
+                Next::TooLong(self.number)
+            } else {
+                Next::Line(self.number, line)
+            });
         }
     }
 }
@@ -225,12 +259,18 @@ mod tests {
 
     #[test]
     fn lines_have_their_numbers_wherever_a_piece_ends() {
-        assert_eq!(words(Cursor::new("a\n\nb\r\nc"), 0), ["1 a", "2 ", "3 b\r", "4 c"]);
+        assert_eq!(
+            words(Cursor::new("a\n\nb\r\nc"), 0),
+            ["1 a", "2 ", "3 b\r", "4 c"]
+        );
         assert_eq!(words(Cursor::new(""), 0), [""; 0]);
         assert_eq!(words(Cursor::new("\n"), 0), ["1 "]);
         let long = "x".repeat(PIECE + 7);
         let text = format!("{long}\n{long}\nend");
-        assert_eq!(words(Cursor::new(text), 0), [format!("1 {long}"), format!("2 {long}"), "3 end".into()]);
+        assert_eq!(
+            words(Cursor::new(text), 0),
+            [format!("1 {long}"), format!("2 {long}"), "3 end".into()]
+        );
     }
 
     #[test]
@@ -242,11 +282,17 @@ mod tests {
 
     #[test]
     fn a_line_without_end_takes_no_memory_and_the_next_one_is_read() {
-        let endless = io::repeat(b'x').take(LONGEST as u64 + 1).chain(Cursor::new("\nnext\n"));
+        let endless = io::repeat(b'x')
+            .take(LONGEST as u64 + 1)
+            .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(endless, 0), ["1 too long", "2 next"]);
-        let longest = io::repeat(b'x').take(LONGEST as u64).chain(Cursor::new("\nnext"));
+        let longest = io::repeat(b'x')
+            .take(LONGEST as u64)
+            .chain(Cursor::new("\nnext"));
         assert_eq!(words(longest, 0).len(), 2);
-        let skipped = io::repeat(b'x').take(LONGEST as u64 + 1).chain(Cursor::new("\nnext\n"));
+        let skipped = io::repeat(b'x')
+            .take(LONGEST as u64 + 1)
+            .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(skipped, 1), ["2 next"]);
     }
 
@@ -258,7 +304,10 @@ mod tests {
                 Err(io::Error::other("the disk is gone"))
             }
         }
-        assert_eq!(words(Cursor::new("a\nb").chain(Breaks), 0), ["1 a", "the disk is gone"]);
+        assert_eq!(
+            words(Cursor::new("a\nb").chain(Breaks), 0),
+            ["1 a", "the disk is gone"]
+        );
     }
 
     #[test]

@@ -26,7 +26,9 @@ fn collect(command: &Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) {
 }
 
 fn shown_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
-    command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
 }
 
 fn page(command: &Command, name: &str) -> Vec<u8> {
@@ -44,20 +46,41 @@ fn head(command: &Command, name: &str) -> String {
     // What `clap_mangen` sets refers to `\*(Aq`, the apostrophe that stays straight.
     let mut roff = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n".to_owned();
     let title = name.to_ascii_uppercase();
-    let _ = writeln!(roff, ".TH \"{title}\" \"1\" \"\" \"hookfire {version}\" \"hookfire manual\"");
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let _ = writeln!(
+        roff,
+        ".TH \"{title}\" \"1\" \"\" \"hookfire {version}\" \"hookfire manual\""
+    );
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let _ = writeln!(roff, ".SH NAME\n{} \\- {}", escaped(name), escaped(&about));
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
     let own = command.get_bin_name().unwrap_or(name);
     let rest = usage.strip_prefix(own).unwrap_or_default();
-    let _ = writeln!(roff, ".SH SYNOPSIS\n\\fB{}\\fR{}", escaped(own), escaped(rest));
-    let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let _ = writeln!(
+        roff,
+        ".SH SYNOPSIS\n\\fB{}\\fR{}",
+        escaped(own),
+        escaped(rest)
+    );
+    let long = command
+        .get_long_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     // The first paragraph is in NAME.
     let paragraphs: Vec<String> = long.split("\n\n").skip(1).map(escaped).collect();
-    let description = if paragraphs.is_empty() { format!("{}.", escaped(&about)) } else { paragraphs.join("\n.PP\n") };
+    let description = if paragraphs.is_empty() {
+        format!("{}.", escaped(&about))
+    } else {
+        paragraphs.join("\n.PP\n")
+    };
     let _ = writeln!(roff, ".SH DESCRIPTION\n{description}");
-    let mut positionals = command.get_positionals().filter(|arg| !arg.is_hide_set()).peekable();
+    let mut positionals = command
+        .get_positionals()
+        .filter(|arg| !arg.is_hide_set())
+        .peekable();
     if positionals.peek().is_some() {
         roff.push_str(".SH ARGUMENTS\n");
     }
@@ -76,25 +99,41 @@ fn head(command: &Command, name: &str) -> String {
 fn tidied(command: &Command) -> Command {
     command.clone().mut_args(|arg| {
         let (words, positional) = (in_words(&arg), arg.is_positional());
-        let arg = arg.hide_env(true).hide_possible_values(true).hide_default_value(true);
+        let arg = arg
+            .hide_env(true)
+            .hide_possible_values(true)
+            .hide_default_value(true);
         arg.hide(positional).help(words).long_help(None)
     })
 }
 
 /// What an argument is for, what it takes, and what it is unless given.
 fn in_words(arg: &Arg) -> String {
-    let help = arg.get_long_help().or_else(|| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let help = arg
+        .get_long_help()
+        .or_else(|| arg.get_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let takes_value = arg.get_action().takes_values();
     let values: Vec<String> = if takes_value {
-        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+        arg.get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect()
     } else {
         Vec::new()
     };
     let mut words = match values.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{help}: {} or {last}", others.join(", ")),
+        Some((last, others)) if !others.is_empty() => {
+            format!("{help}: {} or {last}", others.join(", "))
+        }
         _ => help,
     };
-    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let defaults: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy())
+        .collect();
     if takes_value && !defaults.is_empty() {
         let _ = write!(words, " [default: {}]", defaults.join(" "));
     }
@@ -108,7 +147,12 @@ fn tail(command: &Command, name: &str) -> String {
         for sub in shown_subcommands(command) {
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
             let page = format!("{name}-{}", sub.get_name());
-            let _ = writeln!(roff, ".TP\n\\fB{}\\fR(1)\n{}", escaped(&page), escaped(&about));
+            let _ = writeln!(
+                roff,
+                ".TP\n\\fB{}\\fR(1)\n{}",
+                escaped(&page),
+                escaped(&about)
+            );
         }
     }
     if let Some(examples) = command.get_after_help() {
@@ -127,11 +171,21 @@ fn tail(command: &Command, name: &str) -> String {
     }
     roff.push_str(".SH \"EXIT STATUS\"\n");
     for row in EXIT_CODES {
-        let _ = writeln!(roff, ".TP\n\\fB{}\\fR\n{}: {}", row.code, row.name, escaped(row.when));
+        let _ = writeln!(
+            roff,
+            ".TP\n\\fB{}\\fR\n{}: {}",
+            row.code,
+            row.name,
+            escaped(row.when)
+        );
     }
     roff.push_str(".SH ENVIRONMENT\n");
     for (variable, option) in variables(command) {
-        let _ = writeln!(roff, ".TP\n\\fB{variable}\\fR\nas \\fB{}\\fR, which wins over it", escaped(&option));
+        let _ = writeln!(
+            roff,
+            ".TP\n\\fB{variable}\\fR\nas \\fB{}\\fR, which wins over it",
+            escaped(&option)
+        );
     }
     roff.push_str(".TP\n\\fBNO_COLOR\\fR\nno colour, unless \\fB\\-\\-color\\fR says otherwise\n");
     roff.push_str(concat!(
@@ -161,7 +215,17 @@ fn variables(command: &Command) -> Vec<(String, String)> {
 /// Text that roff takes as it is: no escapes, no typographic quotes or dashes, and no line that it would read as a request.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
-    let text = text.replace('\'', "\\(aq").replace('`', "\\(ga").replace('~', "\\(ti").replace('^', "\\(ha");
-    let lines = text.lines().map(|line| if line.starts_with('.') { format!("\\&{line}") } else { line.to_owned() });
+    let text = text
+        .replace('\'', "\\(aq")
+        .replace('`', "\\(ga")
+        .replace('~', "\\(ti")
+        .replace('^', "\\(ha");
+    let lines = text.lines().map(|line| {
+        if line.starts_with('.') {
+            format!("\\&{line}")
+        } else {
+            line.to_owned()
+        }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -23,9 +23,15 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let Some(journal) = ctx.existing_journal()? else {
         let (path, origin) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
         if origin != Origin::Default {
-            return Err(Failure::new(Kind::Journal, format!("there is no journal at `{}`", path.display())));
+            return Err(Failure::new(
+                Kind::Journal,
+                format!("there is no journal at `{}`", path.display()),
+            ));
         }
-        ctx.ui.status(&format!("there is no journal at `{}` yet; the first delivery makes it", path.display()));
+        ctx.ui.status(&format!(
+            "there is no journal at `{}` yet; the first delivery makes it",
+            path.display()
+        ));
         if args.output.format() != Format::Text {
             ctx.ui.line("null")?;
         }
@@ -36,7 +42,11 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let path = journal.path().to_string_lossy();
     if args.output.format() == Format::Text {
         let total = health.counts.iter().map(|(_, number)| number).sum();
-        let state = if health.problems.is_empty() { "sound" } else { "damaged" };
+        let state = if health.problems.is_empty() {
+            "sound"
+        } else {
+            "damaged"
+        };
         ctx.ui.line(&format!(
             "{path} is {state}: {} with {}, {}",
             count(total, "delivery", "deliveries"),
@@ -44,11 +54,15 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             count(health.captures, "capture", "captures")
         ))?;
         for (status, number) in &health.counts {
-            ctx.ui.line(&format!("  {:<11} {number}", status.as_str()))?;
+            ctx.ui
+                .line(&format!("  {:<11} {number}", status.as_str()))?;
         }
     } else {
-        let deliveries: serde_json::Map<String, serde_json::Value> =
-            health.counts.iter().map(|(status, number)| (status.as_str().to_owned(), (*number).into())).collect();
+        let deliveries: serde_json::Map<String, serde_json::Value> = health
+            .counts
+            .iter()
+            .map(|(status, number)| (status.as_str().to_owned(), (*number).into()))
+            .collect();
         let view = serde_json::json!({
             "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
             "attempts": health.attempts, "captures": health.captures, "problems": health.problems,
@@ -59,7 +73,13 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     if health.problems.is_empty() {
         return Ok(Exit::Done);
     }
-    let failure =
-        Failure::new(Kind::Journal, format!("the journal `{path}` is damaged: {}", health.problems.join("; ")));
-    Err(failure.hint("copy the file before anything else; `sqlite3 FILE .recover` can save most of it"))
+    let failure = Failure::new(
+        Kind::Journal,
+        format!(
+            "the journal `{path}` is damaged: {}",
+            health.problems.join("; ")
+        ),
+    );
+    Err(failure
+        .hint("copy the file before anything else; `sqlite3 FILE .recover` can save most of it"))
 }

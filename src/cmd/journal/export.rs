@@ -41,10 +41,16 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
     let path = args.file.display();
     let Some(journal) = ctx.existing_journal()? else {
         let (path, _) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
-        return Err(Failure::new(Kind::Journal, format!("there is no journal at `{}` to export", path.display())));
+        return Err(Failure::new(
+            Kind::Journal,
+            format!("there is no journal at `{}` to export", path.display()),
+        ));
     };
     if args.file.symlink_metadata().is_ok() {
-        return Err(Failure::new(Kind::Error, format!("`{path}` is there already, and an export overwrites nothing")));
+        return Err(Failure::new(
+            Kind::Error,
+            format!("`{path}` is there already, and an export overwrites nothing"),
+        ));
     }
     journal.copy_to(&args.file).map_err(|e| match e {
         StoreError::Io { .. } => Failure::from_error(Kind::Error, e),
@@ -52,7 +58,9 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
     })?;
     let bytes = args.file.metadata().map_or(0, |metadata| metadata.len());
     match args.output.format() {
-        Format::Text => ctx.ui.line(&format!("exported {} to {path}", journal.path().display()))?,
+        Format::Text => ctx
+            .ui
+            .line(&format!("exported {} to {path}", journal.path().display()))?,
         format => {
             let view = serde_json::json!({ "path": args.file.to_string_lossy(), "bytes": bytes });
             ctx.ui.line(&format.document(&view))?;

@@ -48,11 +48,22 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let query = Query {
         list: List::All(args.status.map(|status| status.0)),
         filter,
-        limit: args.limit.map(NonZeroUsize::get).or((format == Format::Text).then_some(SCREENFUL)),
+        limit: args
+            .limit
+            .map(NonZeroUsize::get)
+            .or((format == Format::Text).then_some(SCREENFUL)),
     };
     let journal = ctx.existing_journal()?;
-    let empty = if nothing_asked { "the journal is empty" } else { "nothing in the journal matches" };
-    let words = Words { empty, when_empty: &|| args.filter.hint_at_unknown(ctx), with_status: true };
+    let empty = if nothing_asked {
+        "the journal is empty"
+    } else {
+        "nothing in the journal matches"
+    };
+    let words = Words {
+        empty,
+        when_empty: &|| args.filter.hint_at_unknown(ctx),
+        with_status: true,
+    };
     list::print(ctx, journal.as_ref(), &query, format, &words)?;
     if format == Format::Text {
         list::name_the_limit(ctx, journal.as_ref(), &query)?;

@@ -42,14 +42,29 @@ pub struct JournalPruneArgs {
 }
 
 pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let before =
-        parse_time(&args.older_than, ctx.now(), Edge::UpTo).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let before = parse_time(&args.older_than, ctx.now(), Edge::UpTo)
+        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let status = args.status.status();
-    let filter = Filter { before: Some(before), ..Filter::default() };
-    let query = Query { list: List::All(Some(status)), filter, limit: None };
+    let filter = Filter {
+        before: Some(before),
+        ..Filter::default()
+    };
+    let query = Query {
+        list: List::All(Some(status)),
+        filter,
+        limit: None,
+    };
     let journal = ctx.existing_journal()?;
-    let seen = journal.as_ref().map(|journal| journal.seen(&query)).transpose()?.unwrap_or_default();
-    let doomed = deletion::Deliveries { journal: journal.as_ref(), seen: &seen, statuses: &[status] };
+    let seen = journal
+        .as_ref()
+        .map(|journal| journal.seen(&query))
+        .transpose()?
+        .unwrap_or_default();
+    let doomed = deletion::Deliveries {
+        journal: journal.as_ref(),
+        seen: &seen,
+        statuses: &[status],
+    };
     let plan = deletion::Plan {
         ids: &doomed.ids(),
         one: "delivery",

@@ -32,8 +32,12 @@ pub struct JournalShowArgs {
 
 pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let id = args.id.0;
-    let journal = ctx.existing_journal()?.ok_or_else(|| Failure::no_delivery(id))?;
-    let delivery = journal.delivery(id)?.ok_or_else(|| Failure::no_delivery(id))?;
+    let journal = ctx
+        .existing_journal()?
+        .ok_or_else(|| Failure::no_delivery(id))?;
+    let delivery = journal
+        .delivery(id)?
+        .ok_or_else(|| Failure::no_delivery(id))?;
     page(ctx, &journal, &delivery, args.output.format())
 }
 
@@ -41,14 +45,29 @@ pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Fai
 ///
 /// # Errors
 /// When the journal or stdout fails.
-pub fn page(ctx: &Context<'_>, journal: &Journal, delivery: &Delivery, format: Format) -> Result<Exit, Failure> {
+pub fn page(
+    ctx: &Context<'_>,
+    journal: &Journal,
+    delivery: &Delivery,
+    format: Format,
+) -> Result<Exit, Failure> {
     let event = journal.event(delivery.id)?;
     let attempts = || journal.attempts(delivery.id);
     match format {
-        Format::Xml => ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&event)))?,
-        Format::Text => ctx.ui.line(&human::page(ctx.ui, delivery, &attempts()?, &event, ctx.now()))?,
+        Format::Xml => ctx
+            .ui
+            .data(|out| out.write_all(&ctx.ui.outside_bytes(&event)))?,
+        Format::Text => ctx.ui.line(&human::page(
+            ctx.ui,
+            delivery,
+            &attempts()?,
+            &event,
+            ctx.now(),
+        ))?,
         _ => {
-            let view = DeliveryView::new(delivery).with_attempts(&attempts()?).with_event(&event);
+            let view = DeliveryView::new(delivery)
+                .with_attempts(&attempts()?)
+                .with_event(&event);
             ctx.ui.line(&format.document(&view))?;
         }
     }

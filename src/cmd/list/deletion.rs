@@ -48,10 +48,18 @@ pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     }
-    let deleted = if plan.ids.is_empty() { 0 } else { (plan.delete)()? };
+    let deleted = if plan.ids.is_empty() {
+        0
+    } else {
+        (plan.delete)()?
+    };
     match plan.format {
-        Format::Text => ctx.ui.line(&format!("deleted {}", count(deleted, plan.one, plan.many)))?,
-        format => ctx.ui.line(&format.document(&serde_json::json!({ "deleted": deleted })))?,
+        Format::Text => ctx
+            .ui
+            .line(&format!("deleted {}", count(deleted, plan.one, plan.many)))?,
+        format => ctx
+            .ui
+            .line(&format.document(&serde_json::json!({ "deleted": deleted })))?,
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
@@ -62,7 +70,8 @@ fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failu
         if !plan.ids.is_empty() {
             ctx.ui.line(&(plan.table)()?)?;
         }
-        ctx.ui.status(&format!("{what} would be deleted (--dry-run)"));
+        ctx.ui
+            .status(&format!("{what} would be deleted (--dry-run)"));
     } else {
         let view = serde_json::json!({ "would_delete": plan.ids.len(), "ids": plan.ids });
         ctx.ui.line(&plan.format.document(&view))?;
@@ -101,7 +110,9 @@ impl Deliveries<'_> {
     /// # Errors
     /// When the journal cannot be written.
     pub fn delete(&self) -> Result<usize, Failure> {
-        Ok(self.journal.map_or(Ok(0), |journal| journal.delete(self.seen, self.statuses))?)
+        Ok(self
+            .journal
+            .map_or(Ok(0), |journal| journal.delete(self.seen, self.statuses))?)
     }
 
     /// Their ids.

@@ -71,7 +71,9 @@ impl Announcements {
         let mut queue = self.queue();
         if queue.waiting.is_empty() && !patience.is_zero() {
             queue.awaited = true;
-            let waited = self.filled.wait_timeout_while(queue, patience, |queue| queue.waiting.is_empty());
+            let waited = self
+                .filled
+                .wait_timeout_while(queue, patience, |queue| queue.waiting.is_empty());
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             queue.awaited = false;
         }
@@ -110,8 +112,16 @@ pub struct Announcer {
 
 impl Announcer {
     /// Passes on to `announcements` what `keeper` keeps.
-    pub fn new(keeper: CaptureKeeper, announcements: Arc<Announcements>, forwards: bool) -> Announcer {
-        Announcer { keeper, announcements, forwards }
+    pub fn new(
+        keeper: CaptureKeeper,
+        announcements: Arc<Announcements>,
+        forwards: bool,
+    ) -> Announcer {
+        Announcer {
+            keeper,
+            announcements,
+            forwards,
+        }
     }
 }
 
@@ -120,7 +130,9 @@ impl Keeper for Announcer {
         let (announcements, forwards) = (Arc::clone(&self.announcements), self.forwards);
         let announced = move |result: Result<Batch, _>| {
             if let Ok(batch) = &result {
-                let unanswered = |capture: &Capture| forwards && !capture.malformed && capture.answer.status.is_none();
+                let unanswered = |capture: &Capture| {
+                    forwards && !capture.malformed && capture.answer.status.is_none()
+                };
                 announcements.add_kept(batch, |kept| !unanswered(&kept.caught.capture));
             }
             done(result);
@@ -151,8 +163,21 @@ mod tests {
     /// Captures with these ids that were kept together.
     fn batch(ids: &[i64], body: usize) -> Batch {
         let kept = ids.iter().map(|id| {
-            let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"GET / HTTP/1.1\r\n\r\n".to_vec());
-            Kept::new(*id, "inbox", None, capture, Body { bytes: vec![0; body], wire: None })
+            let capture = Capture::new(
+                UnixMs(0),
+                ([127, 0, 0, 1], 1).into(),
+                b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            );
+            Kept::new(
+                *id,
+                "inbox",
+                None,
+                capture,
+                Body {
+                    bytes: vec![0; body],
+                    wire: None,
+                },
+            )
         });
         Arc::new(kept.collect())
     }
@@ -165,7 +190,11 @@ mod tests {
     fn beyond_a_bound_only_ids_wait_and_the_order_stays() {
         let announcements = Announcements::default();
         let large = WAITING_BYTES / 3;
-        let [first, second, small] = [batch(&[1, 2], large), batch(&[3, 4], large), batch(&[10], 1)];
+        let [first, second, small] = [
+            batch(&[1, 2], large),
+            batch(&[3, 4], large),
+            batch(&[10], 1),
+        ];
         announcements.add_kept(&first, |_| true);
         announcements.add_kept(&second, |_| true);
         announcements.add_id(5);
@@ -180,7 +209,11 @@ mod tests {
         ];
         assert_eq!(announcements.take(Duration::ZERO), expected);
         announcements.add_kept(&second, |kept| kept.caught.id == 4);
-        assert_eq!(announcements.take(Duration::ZERO), [at_hand(&second, 1)], "there is room again");
+        assert_eq!(
+            announcements.take(Duration::ZERO),
+            [at_hand(&second, 1)],
+            "there is room again"
+        );
         assert!(announcements.take(Duration::ZERO).is_empty());
     }
 

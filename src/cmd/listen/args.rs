@@ -197,7 +197,9 @@ fn parse_bin(name: &str) -> Result<String, String> {
         return Err("a bin's name is letters, digits, `-` and `_`, at most 64".to_owned());
     }
     if ["api", "_hookfire"].contains(&name) {
-        return Err(format!("`{name}` is a path that the listener itself answers"));
+        return Err(format!(
+            "`{name}` is a path that the listener itself answers"
+        ));
     }
     Ok(name.to_owned())
 }

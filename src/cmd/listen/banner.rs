@@ -23,8 +23,14 @@ pub struct Place {
 impl Place {
     /// The place of a catcher that answers at `url`.
     pub fn new(url: String, port: u16, token: Option<&Secret>) -> Place {
-        let token = token.map(|token| format!("?token={}", token.expose())).unwrap_or_default();
-        Place { page: format!("{url}/_hookfire/{token}"), url, port }
+        let token = token
+            .map(|token| format!("?token={}", token.expose()))
+            .unwrap_or_default();
+        Place {
+            page: format!("{url}/_hookfire/{token}"),
+            url,
+            port,
+        }
     }
 }
 
@@ -32,9 +38,16 @@ impl Place {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, journal: &str) -> Result<(), Failure> {
+pub fn show(
+    args: &ListenArgs,
+    ctx: &Context<'_>,
+    plan: &Plan,
+    place: &Place,
+    journal: &str,
+) -> Result<(), Failure> {
     if args.output == ListenFormat::Ndjson {
-        let mut ready = serde_json::json!({ "event": "ready", "url": place.url, "port": place.port });
+        let mut ready =
+            serde_json::json!({ "event": "ready", "url": place.url, "port": place.port });
         if plan.token.is_some() {
             ready["page"] = place.page.clone().into();
         }
@@ -47,12 +60,19 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
     } else {
         String::new()
     };
-    let bins = plan.bins.iter().enumerate().map(|(index, name)| match index {
-        0 => format!("{name} ({url}/)"),
-        _ => format!("{name} ({url}/{name})"),
-    });
+    let bins = plan
+        .bins
+        .iter()
+        .enumerate()
+        .map(|(index, name)| match index {
+            0 => format!("{name} ({url}/)"),
+            _ => format!("{name} ({url}/{name})"),
+        });
     let answers = match &plan.forwarder {
-        Some(forwarder) => format!("what {} answers", crate::upstream::Upstream::name(forwarder.as_ref())),
+        Some(forwarder) => format!(
+            "what {} answers",
+            crate::upstream::Upstream::name(forwarder.as_ref())
+        ),
         None => args.answers.respond.clone(),
     };
     let others = match elsewhere(plan, place).as_slice() {
@@ -68,11 +88,18 @@ pub fn show(args: &ListenArgs, ctx: &Context<'_>, plan: &Plan, place: &Place, jo
     let rest = [
         format!("  bins:    {}", bins.collect::<Vec<_>>().join(", ")),
         format!("  answers: {answers}"),
-        format!("  limits:  {}", limits_in_words(&plan.limits, args.limits.keep)),
+        format!(
+            "  limits:  {}",
+            limits_in_words(&plan.limits, args.limits.keep)
+        ),
         format!("  journal: {journal}"),
         "Ctrl-C ends it".to_owned(),
     ];
-    lines.iter().chain(&others).chain(&rest).for_each(|line| ctx.ui.status(line));
+    lines
+        .iter()
+        .chain(&others)
+        .chain(&rest)
+        .for_each(|line| ctx.ui.status(line));
     Ok(())
 }
 
@@ -82,8 +109,15 @@ fn elsewhere(plan: &Plan, place: &Place) -> Vec<String> {
     if bound.is_loopback() {
         return Vec::new();
     }
-    let scheme = place.url.split_once("://").map_or("http", |(scheme, _)| scheme);
-    let address = if bound.is_unspecified() { outward_address(bound) } else { None };
+    let scheme = place
+        .url
+        .split_once("://")
+        .map_or("http", |(scheme, _)| scheme);
+    let address = if bound.is_unspecified() {
+        outward_address(bound)
+    } else {
+        None
+    };
     let by_address = address.map(|ip| format!("{scheme}://{}", SocketAddr::new(ip, place.port)));
     let by_name = host_name().map(|name| format!("{scheme}://{name}:{}", place.port));
     by_address.into_iter().chain(by_name).collect()

@@ -28,15 +28,37 @@ impl Forwarder {
     /// # Errors
     /// When the URL cannot be sent to, or a certificate, key or proxy cannot be used.
     pub fn of(args: &ListenArgs, ctx: &Context<'_>) -> Result<Option<Forwarder>, Failure> {
-        let Some(url) = args.answers.forward_to.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
+        let Some(url) = args
+            .answers
+            .forward_to
+            .as_deref()
+            .filter(|url| !url.is_empty())
+        else {
+            return Ok(None);
+        };
         let target = settings::from_url(url)?.target;
         let options = settings::transport(&args.transport, ctx.matches, None);
         ctx.warn_of_exposure(&target, &options);
-        let relay = Arc::new(Sender::new(&options, &target.base, 0, ctx.clock.interrupt_flag())?);
+        let relay = Arc::new(Sender::new(
+            &options,
+            &target.base,
+            0,
+            ctx.clock.interrupt_flag(),
+        )?);
         let name = target.to_string();
         // It stands in for the receiver: what came for the one is for the other.
-        let destination = Destination { target, send_credentials: true, replay_of: None, mask: Mask::default() };
-        Ok(Some(Forwarder { name, destination, relay, env: Environment }))
+        let destination = Destination {
+            target,
+            send_credentials: true,
+            replay_of: None,
+            mask: Mask::default(),
+        };
+        Ok(Some(Forwarder {
+            name,
+            destination,
+            relay,
+            env: Environment,
+        }))
     }
 }
 
@@ -52,12 +74,24 @@ impl Upstream for Forwarder {
         &self.name
     }
 
-    fn relay(&self, capture: &Capture, body: &Body, room: &Arc<dyn Room>) -> Result<Relayed, String> {
-        let mut prepared = prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
+    fn relay(
+        &self,
+        capture: &Capture,
+        body: &Body,
+        room: &Arc<dyn Room>,
+    ) -> Result<Relayed, String> {
+        let mut prepared =
+            prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         prepared.request.room = Some(Arc::clone(room));
         match replay(self.relay.as_ref(), &prepared).result {
-            Ok(answer) if answer.cut.is_some() => Err(format!("its answer {}", answer.cut.unwrap_or_default())),
-            Ok(answer) => Ok(Relayed { status: answer.status, headers: answer.headers, body: answer.body }),
+            Ok(answer) if answer.cut.is_some() => {
+                Err(format!("its answer {}", answer.cut.unwrap_or_default()))
+            }
+            Ok(answer) => Ok(Relayed {
+                status: answer.status,
+                headers: answer.headers,
+                body: answer.body,
+            }),
             Err(failure) => Err(failure.error.message),
         }
     }

@@ -86,7 +86,11 @@ impl<'a> Live<'a> {
     ) -> Result<(), Failure> {
         let deadline = ending.for_.map(|duration| Instant::now() + duration);
         loop {
-            let left = deadline.map_or(GRAIN, |deadline| deadline.saturating_duration_since(Instant::now()).min(GRAIN));
+            let left = deadline.map_or(GRAIN, |deadline| {
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .min(GRAIN)
+            });
             let announced = announcements.take(left);
             let many = announced.len() >= MANY;
             self.show(announced)?;
@@ -105,7 +109,11 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// When stdout cannot be written, or the journal cannot be read.
-    pub fn finish(&mut self, catcher: &Catcher, announcements: &Announcements) -> Result<(), Failure> {
+    pub fn finish(
+        &mut self,
+        catcher: &Catcher,
+        announcements: &Announcements,
+    ) -> Result<(), Failure> {
         self.show(announcements.take(Duration::ZERO))?;
         // Nobody is told later.
         self.complained = None;
@@ -118,14 +126,17 @@ impl<'a> Live<'a> {
         }
         if self.surplus > 0 {
             let requests = text::count(self.surplus as usize, "request", "requests");
-            self.ctx.ui.status(&format!("{requests} more came at the same time, answered and kept as well"));
+            self.ctx.ui.status(&format!(
+                "{requests} more came at the same time, answered and kept as well"
+            ));
         }
         Ok(())
     }
 
     /// How many are still to be shown: a client may send another request before the listener has ended.
     fn room(&self) -> u64 {
-        self.wanted.map_or(u64::MAX, |wanted| wanted.saturating_sub(self.shown))
+        self.wanted
+            .map_or(u64::MAX, |wanted| wanted.saturating_sub(self.shown))
     }
 
     /// How many were caught, whether they could be shown or not.
@@ -156,12 +167,17 @@ impl<'a> Live<'a> {
             ListenFormat::Text => {
                 let second = caught.capture.received_at.0.div_euclid(1000);
                 if self.clock.0 != Some(second) {
-                    self.clock =
-                        (Some(second), ui.toned(Tone::Faint, &local_clock(caught.capture.received_at)).to_string());
+                    self.clock = (
+                        Some(second),
+                        ui.toned(Tone::Faint, &local_clock(caught.capture.received_at))
+                            .to_string(),
+                    );
                 }
                 format!("{} {}", self.clock.1, capture::line(ui, caught, &self.mask))
             }
-            ListenFormat::Ndjson => json::compact(&CaptureView::new(caught, &self.mask).with_body(body)),
+            ListenFormat::Ndjson => {
+                json::compact(&CaptureView::new(caught, &self.mask).with_body(body))
+            }
         };
         Ok(ui.line(&line)?)
     }
@@ -174,7 +190,11 @@ impl<'a> Live<'a> {
         self.surplus += (end - last).unsigned_abs();
         while after < last {
             let before = (after + BATCH).min(last) + 1;
-            let query = CaptureQuery { after: Some(after), before: Some(before), ..CaptureQuery::default() };
+            let query = CaptureQuery {
+                after: Some(after),
+                before: Some(before),
+                ..CaptureQuery::default()
+            };
             let wanted = (before - after - 1).unsigned_abs();
             let mut found = 0;
             for caught in self.journal.captures(&query)? {
@@ -198,13 +218,21 @@ impl<'a> Live<'a> {
     /// Says, now and then, that requests are turned away because they cannot be kept.
     fn complain(&mut self, catcher: &Catcher) {
         let failed = catcher.failed_keeps();
-        let Some(error) = failed.last.filter(|_| failed.count > self.refused) else { return };
+        let Some(error) = failed.last.filter(|_| failed.count > self.refused) else {
+            return;
+        };
         if self.complained.is_some_and(|at| at.elapsed() < COMPLAINT) {
             return;
         }
         self.complained = Some(Instant::now());
-        let requests = text::count((failed.count - self.refused) as usize, "request", "requests");
+        let requests = text::count(
+            (failed.count - self.refused) as usize,
+            "request",
+            "requests",
+        );
         self.refused = failed.count;
-        self.ctx.ui.warning(&format!("{requests} not kept, and answered 503: {error}"));
+        self.ctx
+            .ui
+            .warning(&format!("{requests} not kept, and answered 503: {error}"));
     }
 }

@@ -45,10 +45,21 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let announcements = Arc::new(Announcements::default());
     let mut catcher = start(args, ctx, &plan, &announcements)?;
     let place = Place::new(catcher.url(), catcher.addr().port(), plan.token.as_ref());
-    let _ready_file = args.ending.ready_file.as_deref().map(|path| ReadyFile::write(path, &place.url)).transpose()?;
+    let _ready_file = args
+        .ending
+        .ready_file
+        .as_deref()
+        .map(|path| ReadyFile::write(path, &place.url))
+        .transpose()?;
     banner::show(args, ctx, &plan, &place, &shown_path)?;
     let _way_to_page = args.ending.open.then(|| open_page(ctx, &plan, &place));
-    let mut live = Live::new(ctx, journal, plan.mask.clone(), args.output, args.ending.exit_after);
+    let mut live = Live::new(
+        ctx,
+        journal,
+        plan.mask.clone(),
+        args.output,
+        args.ending.exit_after,
+    );
     live.until_end(&args.ending, &catcher, &announcements)?;
     if ctx.clock.interrupted() {
         catcher.stop();
@@ -59,7 +70,10 @@ pub fn run(args: &ListenArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     match (args.ending.exit_after, args.ending.for_) {
         (Some(wanted), Some(duration)) if live.caught() < wanted && !ctx.clock.interrupted() => {
             let (caught, duration) = (live.caught(), compact(duration));
-            Err(Failure::new(Kind::Unmet, format!("{caught} of {wanted} requests came within {duration}")))
+            Err(Failure::new(
+                Kind::Unmet,
+                format!("{caught} of {wanted} requests came within {duration}"),
+            ))
         }
         _ => Ok(Exit::Done),
     }
@@ -92,20 +106,31 @@ fn start(
         allow_origin: plan.allow_origin.clone(),
         as_tenant: args.portal.emulate_portal,
     };
-    let keeper = Arc::new(Announcer::new(keeper, Arc::clone(announcements), plan.forwarder.is_some()));
+    let keeper = Arc::new(Announcer::new(
+        keeper,
+        Arc::clone(announcements),
+        plan.forwarder.is_some(),
+    ));
     let setup = Setup {
         limits: plan.limits,
         response_body: args.answers.response_body.clone().map(String::into_bytes),
         response_headers: plan.response_headers.clone(),
         status_in_path: args.answers.status_in_path,
         require_secret: plan.require_secret.clone(),
-        upstream: plan.forwarder.clone().map(|forwarder| forwarder as Arc<dyn Upstream>),
+        upstream: plan
+            .forwarder
+            .clone()
+            .map(|forwarder| forwarder as Arc<dyn Upstream>),
         front: Some(front),
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };
     Catcher::bind(setup).map_err(|e| {
-        let kind = if matches!(e, CatcherError::Header(_)) { Kind::Usage } else { Kind::Error };
+        let kind = if matches!(e, CatcherError::Header(_)) {
+            Kind::Usage
+        } else {
+            Kind::Error
+        };
         Failure::from_error(kind, e)
     })
 }
@@ -118,7 +143,9 @@ fn open_page(ctx: &Context<'_>, plan: &Plan, place: &Place) -> Option<TempPath> 
         None => ready::open(page).map(|()| None),
     };
     opened.unwrap_or_else(|e| {
-        ctx.ui.warning(&format!("no browser could be opened ({e}); the page is {page}"));
+        ctx.ui.warning(&format!(
+            "no browser could be opened ({e}); the page is {page}"
+        ));
         None
     })
 }

@@ -58,8 +58,10 @@ impl Plan {
         let addr = addr(args)?;
         let forwarder = Forwarder::of(args, ctx)?.map(Arc::new);
         if args.portal.emulate_portal && args.bin.iter().any(|bin| bin == TENANT_ONLY) {
-            return Err(Failure::usage(format!("nothing can come to a bin `{TENANT_ONLY}` with `--emulate-portal`"))
-                .hint("everything below /admin is the tenant's then; give the bin another name"));
+            return Err(Failure::usage(format!(
+                "nothing can come to a bin `{TENANT_ONLY}` with `--emulate-portal`"
+            ))
+            .hint("everything below /admin is the tenant's then; give the bin another name"));
         }
         if let Some(forwarder) = &forwarder {
             only_the_receiver_answers(ctx)?;
@@ -71,25 +73,56 @@ impl Plan {
             .map_err(|e| Failure::from_error(Kind::Error, e))?;
         let script = args.answers.respond.parse::<Script>();
         let require_secret = required(&args.answers.require_secret, ctx)?;
-        let values = require_secret.iter().map(|(_, value)| value.clone()).collect();
-        let page_mask = Mask { values, ..ctx.mask(false)? };
-        let required = require_secret.iter().map(|(name, _)| name.clone()).collect();
-        let mask = Mask { required: Some(required), reveal: args.reveal, ..page_mask.clone() };
+        let values = require_secret
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect();
+        let page_mask = Mask {
+            values,
+            ..ctx.mask(false)?
+        };
+        let required = require_secret
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mask = Mask {
+            required: Some(required),
+            reveal: args.reveal,
+            ..page_mask.clone()
+        };
         let tls = match (&args.tls.tls_cert, &args.tls.tls_key) {
-            (Some(cert), Some(key)) => Some(Tls::load(cert, key).map_err(|e| Failure::from_error(Kind::Error, e))?),
+            (Some(cert), Some(key)) => {
+                Some(Tls::load(cert, key).map_err(|e| Failure::from_error(Kind::Error, e))?)
+            }
             _ => None,
         };
         Ok(Plan {
             addr,
-            bins: if args.bin.is_empty() { vec![INBOX.to_owned()] } else { args.bin.clone() },
-            script: script
-                .map_err(|e| Failure::from_error(Kind::Usage, anyhow::Error::from(e).context("`--respond`")))?,
-            response_headers: args.answers.response_header.iter().map(|text| header(text)).collect::<Result<_, _>>()?,
+            bins: if args.bin.is_empty() {
+                vec![INBOX.to_owned()]
+            } else {
+                args.bin.clone()
+            },
+            script: script.map_err(|e| {
+                Failure::from_error(Kind::Usage, anyhow::Error::from(e).context("`--respond`"))
+            })?,
+            response_headers: args
+                .answers
+                .response_header
+                .iter()
+                .map(|text| header(text))
+                .collect::<Result<_, _>>()?,
             require_secret,
             mask,
             page_mask,
             forwarder,
-            allow_origin: args.answers.allow_origin.as_deref().map(origin).transpose()?.flatten(),
+            allow_origin: args
+                .answers
+                .allow_origin
+                .as_deref()
+                .map(origin)
+                .transpose()?
+                .flatten(),
             limits: limits(args),
             tls,
             token,
@@ -99,10 +132,15 @@ impl Plan {
 }
 
 fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
-    let typed = args.addr.unwrap_or_default().with_port(args.port).ok_or_else(|| {
-        Failure::usage("ADDR and `--port` name two ports; one is enough")
-            .hint(format!("`hookfire listen` alone listens on 127.0.0.1:{DEFAULT_PORT}"))
-    })?;
+    let typed = args
+        .addr
+        .unwrap_or_default()
+        .with_port(args.port)
+        .ok_or_else(|| {
+            Failure::usage("ADDR and `--port` name two ports; one is enough").hint(format!(
+                "`hookfire listen` alone listens on 127.0.0.1:{DEFAULT_PORT}"
+            ))
+        })?;
     let addr = typed.or_port(DEFAULT_PORT);
     if !addr.ip().is_loopback() && !args.expose {
         return Err(Failure::usage(format!("`{addr}` lets other machines in, which `--expose` must allow")).hint(
@@ -112,18 +150,33 @@ fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
     Ok(addr)
 }
 
-fn portal_token(args: &ListenArgs, addr: SocketAddr, ctx: &Context<'_>) -> Result<Option<Secret>, Failure> {
-    let text = args.portal.require_portal_token.as_deref().filter(|text| !text.is_empty());
+fn portal_token(
+    args: &ListenArgs,
+    addr: SocketAddr,
+    ctx: &Context<'_>,
+) -> Result<Option<Secret>, Failure> {
+    let text = args
+        .portal
+        .require_portal_token
+        .as_deref()
+        .filter(|text| !text.is_empty());
     let Some(text) = text else {
         return match args.portal.emulate_portal && !addr.ip().is_loopback() {
             false => Ok(None),
-            true => Err(Failure::usage("a tenant that other machines reach asks for a token")
-                .hint("give one with `--require-portal-token @env:VARIABLE`")),
+            true => Err(
+                Failure::usage("a tenant that other machines reach asks for a token")
+                    .hint("give one with `--require-portal-token @env:VARIABLE`"),
+            ),
         };
     };
-    let token = SecretSource::parse(text).anchored(&ctx.env.folder()).resolve(&ctx.env);
+    let token = SecretSource::parse(text)
+        .anchored(&ctx.env.folder())
+        .resolve(&ctx.env);
     token.map(Some).map_err(|e| {
-        Failure::from_error(Kind::Error, anyhow::Error::from(e).context("no usable value for the portal's token"))
+        Failure::from_error(
+            Kind::Error,
+            anyhow::Error::from(e).context("no usable value for the portal's token"),
+        )
     })
 }
 
@@ -135,9 +188,14 @@ fn only_the_receiver_answers(ctx: &Context<'_>) -> Result<(), Failure> {
         ("response_header", "--response-header"),
         ("status_in_path", "--status-in-path"),
     ];
-    match ANSWERS.iter().find(|(id, _)| Origin::of(ctx.matches, id) == Origin::Flag) {
-        Some((_, flag)) => Err(Failure::usage(format!("`{flag}` and `--forward-to` both say what to answer"))
-            .hint("with `--forward-to` it is what the receiver answers")),
+    match ANSWERS
+        .iter()
+        .find(|(id, _)| Origin::of(ctx.matches, id) == Origin::Flag)
+    {
+        Some((_, flag)) => Err(Failure::usage(format!(
+            "`{flag}` and `--forward-to` both say what to answer"
+        ))
+        .hint("with `--forward-to` it is what the receiver answers")),
         None => Ok(()),
     }
 }
@@ -154,8 +212,12 @@ fn leads_elsewhere(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failur
         Err(_) => base.is_loopback() && (addr.ip().is_loopback() || addr.ip().is_unspecified()),
     };
     if here && base.port() == Some(addr.port()) {
-        let words = format!("`--forward-to {}` leads back to this listener", forwarder.name());
-        return Err(Failure::usage(words).hint("name the receiver's own port, or listen on another with `--port N`"));
+        let words = format!(
+            "`--forward-to {}` leads back to this listener",
+            forwarder.name()
+        );
+        return Err(Failure::usage(words)
+            .hint("name the receiver's own port, or listen on another with `--port N`"));
     }
     Ok(())
 }
@@ -166,21 +228,39 @@ fn origin(text: &str) -> Result<Option<String>, Failure> {
         return Ok((!text.is_empty()).then(|| text.to_owned()));
     }
     let refused = || {
-        Failure::usage(format!("`--allow-origin {text}`: an origin is like http://localhost:3000, without a path"))
-            .hint("`*` lets pages of every origin in")
+        Failure::usage(format!(
+            "`--allow-origin {text}`: an origin is like http://localhost:3000, without a path"
+        ))
+        .hint("`*` lets pages of every origin in")
     };
     let (scheme, host) = text.split_once("://").ok_or_else(refused)?;
-    let named = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let named = host
+        .rsplit_once(':')
+        .filter(|(_, port)| !port.ends_with(']'));
     let (name, port) = named.map_or((host, None), |(name, port)| (name, Some(port)));
     let good_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let good_name = match name.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
-        None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
     };
-    let good_port =
-        port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
-    if good_scheme && good_name && good_port { Ok(Some(text.to_ascii_lowercase())) } else { Err(refused()) }
+    let good_port = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    if good_scheme && good_name && good_port {
+        Ok(Some(text.to_ascii_lowercase()))
+    } else {
+        Err(refused())
+    }
 }
 
 fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {
@@ -191,7 +271,10 @@ fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>
             Ok(secret) => Ok((name, secret)),
             Err(e) => {
                 let words = format!("no usable value for the required secret `{name}`");
-                Err(Failure::from_error(Kind::Error, anyhow::Error::from(e).context(words)))
+                Err(Failure::from_error(
+                    Kind::Error,
+                    anyhow::Error::from(e).context(words),
+                ))
             }
         })
         .collect()
@@ -199,8 +282,12 @@ fn required(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>
 
 fn header(text: &str) -> Result<(String, String), Failure> {
     match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
-        _ => Err(Failure::usage(format!("`--response-header` takes 'NAME: VALUE'; `{text}` is none"))),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(Failure::usage(format!(
+            "`--response-header` takes 'NAME: VALUE'; `{text}` is none"
+        ))),
     }
 }
 

@@ -26,8 +26,12 @@ impl ReadyFile {
     /// # Errors
     /// When there is something else of that name, or no folder for it.
     pub fn check(path: &Path) -> Result<(), Failure> {
-        let refused =
-            |why: &str| Err(Failure::usage(format!("`--ready-file {}` cannot be written: {why}", path.display())));
+        let refused = |why: &str| {
+            Err(Failure::usage(format!(
+                "`--ready-file {}` cannot be written: {why}",
+                path.display()
+            )))
+        };
         match std::fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => refused("there is something else of that name"),
             Err(_) if !folder(path).is_dir() => refused("there is no such folder"),
@@ -42,7 +46,10 @@ impl ReadyFile {
     pub fn write(path: &Path, url: &str) -> Result<ReadyFile, Failure> {
         let written = NamedTempFile::new_in(folder(path)).and_then(|mut file| {
             writeln!(file, "{url}")?;
-            Ok(ReadyFile { path: path.to_owned(), file: file.persist(path).map_err(|e| e.error)? })
+            Ok(ReadyFile {
+                path: path.to_owned(),
+                file: file.persist(path).map_err(|e| e.error)?,
+            })
         });
         written.map_err(|e| {
             Failure::from_error(
@@ -54,7 +61,10 @@ impl ReadyFile {
 
     /// Whether what is there now is what was written, and not what another listener has put in its place.
     fn is_there(&self) -> io::Result<bool> {
-        let (own, found) = (self.file.metadata()?, std::fs::symlink_metadata(&self.path)?);
+        let (own, found) = (
+            self.file.metadata()?,
+            std::fs::symlink_metadata(&self.path)?,
+        );
         Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
     }
 }
@@ -69,7 +79,9 @@ impl Drop for ReadyFile {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Has the desktop open a page whose URL nobody else may know. Arguments of programs can be read by everybody on the
@@ -79,7 +91,10 @@ fn folder(path: &Path) -> &Path {
 /// # Errors
 /// When the file cannot be written, or the desktop's program cannot be run.
 pub fn open_privately(url: &str) -> io::Result<TempPath> {
-    let mut file = tempfile::Builder::new().prefix("hookfire-").suffix(".html").tempfile()?;
+    let mut file = tempfile::Builder::new()
+        .prefix("hookfire-")
+        .suffix(".html")
+        .tempfile()?;
     // An address and a token of our own making: there is nothing in them that HTML would have to be told from.
     writeln!(
         file,
@@ -96,9 +111,17 @@ pub fn open_privately(url: &str) -> io::Result<TempPath> {
 /// # Errors
 /// When the desktop's program for that cannot be run.
 pub fn open(url: impl AsRef<OsStr>) -> io::Result<()> {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let mut opener = Command::new(program);
-    opener.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    opener
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = opener.spawn()?;
     // It may stay as long as the browser does; its end is nobody's business but the system's table of processes.
     std::thread::spawn(move || child.wait());
@@ -115,9 +138,16 @@ mod tests {
         let path = folder.path().join("url");
         std::fs::write(&path, "http://another").unwrap();
         ReadyFile::check(&path).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "http://another", "nothing is written yet");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "http://another",
+            "nothing is written yet"
+        );
         let ready = ReadyFile::write(&path, "http://127.0.0.1:1").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "http://127.0.0.1:1\n");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "http://127.0.0.1:1\n"
+        );
         drop(ready);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -126,7 +156,8 @@ mod tests {
     fn the_file_of_a_later_listener_stays_when_an_earlier_one_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("url");
-        let [earlier, later] = [(); 2].map(|()| ReadyFile::write(&path, "http://127.0.0.1:1").unwrap());
+        let [earlier, later] =
+            [(); 2].map(|()| ReadyFile::write(&path, "http://127.0.0.1:1").unwrap());
         drop(earlier);
         assert!(path.exists());
         drop(later);

@@ -50,7 +50,11 @@ impl Access {
     ///
     /// # Errors
     /// When no tenant or no token is to be had.
-    pub fn of(args: &PortalArgs, transport: &TransportArgs, ctx: &Context<'_>) -> Result<Access, Failure> {
+    pub fn of(
+        args: &PortalArgs,
+        transport: &TransportArgs,
+        ctx: &Context<'_>,
+    ) -> Result<Access, Failure> {
         let configured = ctx.config()?.portal.as_ref();
         let url = args.portal_url.as_deref().filter(|url| !url.is_empty());
         let base = match (url, configured) {
@@ -65,45 +69,87 @@ impl Access {
             }
         };
         let configured = configured.filter(|portal| portal.endpoint.target.base.same_origin(&base));
-        let parameter = configured.and_then(|portal| portal.parameter.as_deref()).unwrap_or(PARAMETER);
+        let parameter = configured
+            .and_then(|portal| portal.parameter.as_deref())
+            .unwrap_or(PARAMETER);
         let source = token(args, ctx, configured)?;
         let params = vec![Named::secret(parameter, source.clone())];
-        let target = Target { base: base.clone(), params, headers: Vec::new() };
+        let target = Target {
+            base: base.clone(),
+            params,
+            headers: Vec::new(),
+        };
         let token = source.resolve(&ctx.env).map_err(|e| {
-            Failure::from_error(Kind::Secret, anyhow::Error::new(e).context("the portal's token cannot be had"))
-                .hint(format!("set `{TOKEN}`, or name a file with `--portal-token-file FILE`"))
+            Failure::from_error(
+                Kind::Secret,
+                anyhow::Error::new(e).context("the portal's token cannot be had"),
+            )
+            .hint(format!(
+                "set `{TOKEN}`, or name a file with `--portal-token-file FILE`"
+            ))
         })?;
-        let options = settings::transport(transport, ctx.matches, configured.map(|portal| &portal.endpoint));
+        let options = settings::transport(
+            transport,
+            ctx.matches,
+            configured.map(|portal| &portal.endpoint),
+        );
         ctx.warn_of_exposure(&target, &options);
         let others = ctx.proxy_credentials(&options);
-        Ok(Access { sender: ctx.sender(&target, &options)?, base, parameter: parameter.to_owned(), token, others })
+        Ok(Access {
+            sender: ctx.sender(&target, &options)?,
+            base,
+            parameter: parameter.to_owned(),
+            token,
+            others,
+        })
     }
 
     /// The tenant.
     pub fn portal(&self) -> Portal<'_> {
-        Portal::new(&*self.sender, self.base.clone(), &self.parameter, self.token.clone(), &self.others)
+        Portal::new(
+            &*self.sender,
+            self.base.clone(),
+            &self.parameter,
+            self.token.clone(),
+            &self.others,
+        )
     }
 }
 
 fn base(url: &str) -> Result<BaseUrl, Failure> {
-    let parsed = BaseUrl::parse(url)
-        .map_err(|e| Failure::from_error(Kind::Usage, e).about("the portal's URL cannot be used".to_owned()));
+    let parsed = BaseUrl::parse(url).map_err(|e| {
+        Failure::from_error(Kind::Usage, e).about("the portal's URL cannot be used".to_owned())
+    });
     let (base, query) = parsed?;
     if !query.is_empty() {
-        return Err(Failure::usage("the portal's URL has a query; no parameter of it is needed")
-            .hint(format!("the token is given in the variable `{TOKEN}` or in a file")));
+        return Err(
+            Failure::usage("the portal's URL has a query; no parameter of it is needed").hint(
+                format!("the token is given in the variable `{TOKEN}` or in a file"),
+            ),
+        );
     }
     Ok(base)
 }
 
 /// Where the token comes from: the flag, the variable, the flag's variable, the configuration.
-fn token(args: &PortalArgs, ctx: &Context<'_>, configured: Option<&config::Portal>) -> Result<SecretSource, Failure> {
-    let file = args.portal_token_file.clone().filter(|path| !path.as_os_str().is_empty());
+fn token(
+    args: &PortalArgs,
+    ctx: &Context<'_>,
+    configured: Option<&config::Portal>,
+) -> Result<SecretSource, Failure> {
+    let file = args
+        .portal_token_file
+        .clone()
+        .filter(|path| !path.as_os_str().is_empty());
     let file = file.map(|path| SecretSource::File(path).anchored(&ctx.env.folder()));
     let variable = ctx.env.var(TOKEN).filter(|value| !value.is_empty());
     let variable = variable.map(|_| SecretSource::Env(TOKEN.to_owned()));
     let flagged = Origin::of(ctx.matches, "portal_token_file") == Origin::Flag;
-    let found = if flagged { file.or(variable) } else { variable.or(file) };
+    let found = if flagged {
+        file.or(variable)
+    } else {
+        variable.or(file)
+    };
     found.or_else(|| configured.and_then(|portal| portal.token.clone())).ok_or_else(|| {
         Failure::new(Kind::Secret, "no token for the tenant")
             .hint(format!("set `{TOKEN}`, name a file with `--portal-token-file FILE`, or configure `portal.token`"))

@@ -17,21 +17,34 @@ pub fn read(
     warn: bool,
     mut take: impl FnMut(Failed) -> Result<(), Failure>,
 ) -> Result<Listing, Failure> {
-    ctx.ui.passing("asking the tenant for its failed deliveries");
+    ctx.ui
+        .passing("asking the tenant for its failed deliveries");
     let answered = portal.failures()?;
-    let mut listing = Listing { made_at: answered.date, ..Listing::default() };
+    let mut listing = Listing {
+        made_at: answered.date,
+        ..Listing::default()
+    };
     let read = tenant::each(&mut &answered.body[..], |failure| match failure {
         Ok(failed) => {
             let (uuid, time) = (Some(failed.uuid.clone()), failed.time.clone());
-            listing.failures.push(Listed { uuid, at: Some(failed.at), time });
+            listing.failures.push(Listed {
+                uuid,
+                at: Some(failed.at),
+                time,
+            });
             take(failed)
         }
         Err(broken) => {
             if warn {
-                let words = portal.redact(&format!("not readable, and left on the tenant: {broken}"));
+                let words =
+                    portal.redact(&format!("not readable, and left on the tenant: {broken}"));
                 ctx.ui.warning(&ctx.ui.outside(&words));
             }
-            listing.failures.push(Listed { uuid: None, at: broken.at, time: String::new() });
+            listing.failures.push(Listed {
+                uuid: None,
+                at: broken.at,
+                time: String::new(),
+            });
             Ok(())
         }
     });
@@ -41,7 +54,9 @@ pub fn read(
             listing.cut = true;
             if warn {
                 let count = listing.failures.len();
-                ctx.ui.warning(&format!("the tenant's list {cut}; these are its oldest {count}"));
+                ctx.ui.warning(&format!(
+                    "the tenant's list {cut}; these are its oldest {count}"
+                ));
             }
         }
         (Err(e), _) => {

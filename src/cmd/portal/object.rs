@@ -52,9 +52,16 @@ pub struct PortalObjectArgs {
 }
 
 pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let PortalObjectArgs { object_type, id, account, portal, transport } = args;
+    let PortalObjectArgs {
+        object_type,
+        id,
+        account,
+        portal,
+        transport,
+    } = args;
     let xml = ask(*object_type, *id, *account, (portal, transport), ctx)?;
-    ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&xml)))?;
+    ctx.ui
+        .data(|out| out.write_all(&ctx.ui.outside_bytes(&xml)))?;
     if !xml.ends_with(b"\n") {
         ctx.ui.line("")?;
     }
@@ -74,8 +81,10 @@ pub fn fetch(
     ctx: &Context<'_>,
 ) -> Result<Object, Failure> {
     let object_type = ObjectType::from_str(event_type, false).map_err(|_| {
-        Failure::usage(format!("`--portal-object` knows account, user and application, not `{event_type}`"))
-            .hint("give any other object with `--object FILE`")
+        Failure::usage(format!(
+            "`--portal-object` knows account, user and application, not `{event_type}`"
+        ))
+        .hint("give any other object with `--object FILE`")
     })?;
     Ok(Object::parse(&ask(object_type, id, account, access, ctx)?)?)
 }
@@ -92,13 +101,18 @@ fn ask(
         (ObjectType::Account, _) => (format!("accounts/{id}.xml"), vec![]),
         (ObjectType::User, Some(account)) => (format!("accounts/{account}/users/{id}.xml"), vec![]),
         (ObjectType::User, None) => {
-            return Err(Failure::usage("a user is found by its account and its id; no account is named")
-                .hint("name it with `--account ID` (`--portal-account ID` for `fire`)"));
+            return Err(Failure::usage(
+                "a user is found by its account and its id; no account is named",
+            )
+            .hint("name it with `--account ID` (`--portal-account ID` for `fire`)"));
         }
-        (ObjectType::Application, Some(account)) => (format!("accounts/{account}/applications/{id}.xml"), vec![]),
-        (ObjectType::Application, None) => {
-            ("applications/find.xml".to_owned(), vec![("application_id", number.as_str())])
+        (ObjectType::Application, Some(account)) => {
+            (format!("accounts/{account}/applications/{id}.xml"), vec![])
         }
+        (ObjectType::Application, None) => (
+            "applications/find.xml".to_owned(),
+            vec![("application_id", number.as_str())],
+        ),
     };
     let access = Access::of(portal, transport, ctx)?;
     let answered = access.portal().object(&path, &query).map_err(|e| match e.reason {
@@ -107,10 +121,15 @@ fn ask(
         _ => e.into(),
     })?;
     if let Some(cut) = answered.cut {
-        return Err(Failure::new(Kind::Error, format!("the tenant's answer {cut}")));
+        return Err(Failure::new(
+            Kind::Error,
+            format!("the tenant's answer {cut}"),
+        ));
     }
     // What is no object cannot be sent, and should be told here.
-    Object::parse(&answered.body)
-        .map_err(|e| Failure::from_error(Kind::Error, e).about("the tenant's answer is no object in XML".to_owned()))?;
+    Object::parse(&answered.body).map_err(|e| {
+        Failure::from_error(Kind::Error, e)
+            .about("the tenant's answer is no object in XML".to_owned())
+    })?;
     Ok(answered.body)
 }

@@ -118,15 +118,28 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     journal.release_dead(ctx.now())?;
     let mut done = Done::default();
     let ended = rounds(args, ctx, &portal, &journal, &mut done);
-    let reported = if ended.is_ok() || done.resent.delivered > 0 { report(args, ctx, &done) } else { Ok(()) };
+    let reported = if ended.is_ok() || done.resent.delivered > 0 {
+        report(args, ctx, &done)
+    } else {
+        Ok(())
+    };
     let exit = Failure::after(reported, done.resent.exit)?;
-    ended.map_err(|failure| Failure { exit: Some(failure.exit().worst(exit)), ..failure })?;
+    ended.map_err(|failure| Failure {
+        exit: Some(failure.exit().worst(exit)),
+        ..failure
+    })?;
     if ctx.clock.interrupted() {
-        return Err(Failure::new(Kind::Interrupted, "stopped; nothing was deleted on the tenant since")
-            .hint("`hookfire portal recover` goes on: what was delivered is not sent again"));
+        return Err(Failure::new(
+            Kind::Interrupted,
+            "stopped; nothing was deleted on the tenant since",
+        )
+        .hint("`hookfire portal recover` goes on: what was delivered is not sent again"));
     }
     match done.resent.first_failure.take() {
-        Some(failure) if args.output.format() != Format::Text => Err(Failure { exit: Some(exit), ..failure }),
+        Some(failure) if args.output.format() != Format::Text => Err(Failure {
+            exit: Some(exit),
+            ..failure
+        }),
         _ => Ok(exit),
     }
 }
@@ -152,10 +165,21 @@ fn rounds(
         (done.left, done.and_more) = (listing.failures.len(), listing.cut);
         let mut seen = to_send(journal, &listing)?;
         let sent_before = done.resent.total();
-        let room = args.max.map_or(usize::MAX, NonZeroUsize::get).saturating_sub(sent_before);
+        let room = args
+            .max
+            .map_or(usize::MAX, NonZeroUsize::get)
+            .saturating_sub(sent_before);
         seen.truncate(room);
         let stop_after = args.stop_after.map(NonZeroUsize::get);
-        retry::resend(ctx, &args.retry(), journal, &seen, &urls, stop_after, &mut done.resent)?;
+        retry::resend(
+            ctx,
+            &args.retry(),
+            journal,
+            &seen,
+            &urls,
+            stop_after,
+            &mut done.resent,
+        )?;
         if ctx.clock.interrupted() {
             return Ok(());
         }
@@ -169,18 +193,32 @@ fn rounds(
 /// The listed ones that are in the failed list here, oldest first.
 fn to_send(journal: &Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
     let (mut seen, mut ids) = (Vec::new(), HashSet::new());
-    for uuid in listing.failures.iter().filter_map(|listed| listed.uuid.as_deref()) {
-        let failed = journal.of_uuid(uuid)?.filter(|delivery| delivery.status.in_failed_list());
+    for uuid in listing
+        .failures
+        .iter()
+        .filter_map(|listed| listed.uuid.as_deref())
+    {
+        let failed = journal
+            .of_uuid(uuid)?
+            .filter(|delivery| delivery.status.in_failed_list());
         // A list may name one twice.
         let new = failed.filter(|delivery| ids.insert(delivery.id));
-        seen.extend(new.map(|delivery| Seen { id: delivery.id, attempts: delivery.attempt_count }));
+        seen.extend(new.map(|delivery| Seen {
+            id: delivery.id,
+            attempts: delivery.attempt_count,
+        }));
     }
     Ok(seen)
 }
 
 /// Deletes on the tenant what was delivered, as far as its times let it. The list is asked for anew: what failed since the
 /// last time is in it.
-fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut Done) -> Result<usize, Failure> {
+fn delete(
+    ctx: &Context<'_>,
+    portal: &Portal<'_>,
+    journal: &Journal,
+    done: &mut Done,
+) -> Result<usize, Failure> {
     if done.left == 0 {
         return Ok(0);
     }
@@ -190,9 +228,12 @@ fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut 
         listing = listing::read(ctx, portal, false, |_| Ok(()))?;
     }
     (done.left, done.and_more) = (listing.failures.len(), listing.cut);
-    let Some(deletable) = listing.deletable(&delivered(journal, &listing)?) else { return Ok(0) };
+    let Some(deletable) = listing.deletable(&delivered(journal, &listing)?) else {
+        return Ok(0);
+    };
     if done.deleted_to.as_ref() == Some(&deletable.time) {
-        ctx.ui.warning("the tenant said that it had deleted, and lists the same failures still");
+        ctx.ui
+            .warning("the tenant said that it had deleted, and lists the same failures still");
         return Ok(0);
     }
     if ctx.clock.interrupted() {
@@ -208,10 +249,20 @@ fn delete(ctx: &Context<'_>, portal: &Portal<'_>, journal: &Journal, done: &mut 
 }
 
 /// Whether a listed one was delivered, as the journal has it.
-fn delivered<'l>(journal: &Journal, listing: &'l Listing) -> Result<impl Fn(&str) -> bool + use<'l>, Failure> {
+fn delivered<'l>(
+    journal: &Journal,
+    listing: &'l Listing,
+) -> Result<impl Fn(&str) -> bool + use<'l>, Failure> {
     let mut delivered = HashSet::new();
-    for uuid in listing.failures.iter().filter_map(|listed| listed.uuid.as_deref()) {
-        if journal.of_uuid(uuid)?.is_some_and(|delivery| delivery.status == Status::Delivered) {
+    for uuid in listing
+        .failures
+        .iter()
+        .filter_map(|listed| listed.uuid.as_deref())
+    {
+        if journal
+            .of_uuid(uuid)?
+            .is_some_and(|delivery| delivery.status == Status::Delivered)
+        {
             delivered.insert(uuid);
         }
     }
@@ -219,7 +270,14 @@ fn delivered<'l>(journal: &Journal, listing: &'l Listing) -> Result<impl Fn(&str
 }
 
 fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<(), Failure> {
-    let Tally { delivered, failed, interrupted, not_sent, skipped, .. } = done.resent;
+    let Tally {
+        delivered,
+        failed,
+        interrupted,
+        not_sent,
+        skipped,
+        ..
+    } = done.resent;
     let failed = failed + interrupted;
     if args.output.format() == Format::Text {
         if delivered + failed + not_sent + skipped + done.deleted + done.left == 0 {
@@ -232,7 +290,9 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
         }
         let (deleted, left) = (done.deleted, done.left);
         let more = if done.and_more { " and more" } else { "" };
-        ctx.ui.line(&format!("{words}; deleted on the tenant {deleted}, left there {left}{more}"))?;
+        ctx.ui.line(&format!(
+            "{words}; deleted on the tenant {deleted}, left there {left}{more}"
+        ))?;
     } else {
         let view = json!({
             "recovered": delivered, "still_failing": failed + not_sent, "skipped": skipped,
@@ -244,36 +304,55 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
 }
 
 /// Says what would be done, without a journal of its own.
-fn dry_run(args: &PortalRecoverArgs, ctx: &Context<'_>, portal: &Portal<'_>) -> Result<Exit, Failure> {
+fn dry_run(
+    args: &PortalRecoverArgs,
+    ctx: &Context<'_>,
+    portal: &Portal<'_>,
+) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
     let plan = args.retry().elsewhere_of(ctx)?;
     let (mut known, mut lines) = (HashSet::new(), Vec::new());
     let most = args.max.map_or(usize::MAX, NonZeroUsize::get);
     let listing = listing::read(ctx, portal, true, |failed| {
-        let here = journal.as_ref().map(|journal| journal.of_uuid(&failed.uuid)).transpose()?.flatten();
+        let here = journal
+            .as_ref()
+            .map(|journal| journal.of_uuid(&failed.uuid))
+            .transpose()?
+            .flatten();
         if here.is_some_and(|delivery| delivery.status == Status::Delivered) {
             known.insert(failed.uuid);
         } else if lines.len() < most {
-            let to: &Target = plan.as_ref().map_or(&failed.target, |chosen| &chosen.target);
+            let to: &Target = plan
+                .as_ref()
+                .map_or(&failed.target, |chosen| &chosen.target);
             let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
             lines.push((failed.uuid.clone(), event, to.to_string()));
             known.insert(failed.uuid);
         }
         Ok(())
     })?;
-    let would_delete = listing.deletable(|uuid| known.contains(uuid)).map_or(0, |found| found.count);
+    let would_delete = listing
+        .deletable(|uuid| known.contains(uuid))
+        .map_or(0, |found| found.count);
     if args.output.format() == Format::Text {
         for (uuid, event, to) in &lines {
-            ctx.ui.line(&ctx.ui.outside(&format!("would send {uuid} {event} → {to}")))?;
+            ctx.ui
+                .line(&ctx.ui.outside(&format!("would send {uuid} {event} → {to}")))?;
         }
-        let deliveries = count(listing.failures.len(), "failed delivery", "failed deliveries");
+        let deliveries = count(
+            listing.failures.len(),
+            "failed delivery",
+            "failed deliveries",
+        );
         ctx.ui.status(&format!(
             "the tenant has {deliveries}; {} would be sent, and if all are delivered, {would_delete} deleted there (--dry-run)",
             lines.len()
         ));
     } else {
-        let send: Vec<_> =
-            lines.iter().map(|(uuid, event, to)| json!({ "uuid": uuid, "event": event, "url": to })).collect();
+        let send: Vec<_> = lines
+            .iter()
+            .map(|(uuid, event, to)| json!({ "uuid": uuid, "event": event, "url": to }))
+            .collect();
         let view = json!({
             "dry_run": true, "listed": listing.failures.len(), "would_send": send, "would_delete": would_delete,
         });

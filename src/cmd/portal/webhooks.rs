@@ -96,7 +96,10 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     if let Some(url) = url(args, ctx, &mut secrets)? {
         fields.push(("url".to_owned(), url));
     }
-    for (name, switch) in [("active", args.active), ("provider_actions", args.provider_actions)] {
+    for (name, switch) in [
+        ("active", args.active),
+        ("provider_actions", args.provider_actions),
+    ] {
         fields.extend(switch.map(|switch| (name.to_owned(), switch.value())));
     }
     for text in &args.event {
@@ -113,7 +116,9 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     let answered = portal.set_webhooks(&fields)?;
     let masked = |(name, value): (String, Value)| {
         let value = match value {
-            Value::String(text) if name == "url" => Value::from(portal.redact(&safe_url::masked(&text))),
+            Value::String(text) if name == "url" => {
+                Value::from(portal.redact(&safe_url::masked(&text)))
+            }
             Value::String(text) => Value::from(portal.redact(&text)),
             value => value,
         };
@@ -121,35 +126,53 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     };
     let shown: Map<String, Value> = webhook(&answered.body).into_iter().map(masked).collect();
     if args.output.format() != Format::Text {
-        ctx.ui.line(&args.output.format().document(&json!({ "webhook": shown })))?;
+        ctx.ui
+            .line(&args.output.format().document(&json!({ "webhook": shown })))?;
     } else if shown.is_empty() {
-        ctx.ui.status("the tenant has taken it, and does not say how it stands now");
+        ctx.ui
+            .status("the tenant has taken it, and does not say how it stands now");
     } else {
-        let rows = shown.iter().map(|(name, value)| vec![name.clone(), worded(value)]);
-        ctx.ui.line(&output::table::plain(ctx.ui, &["SETTING", "NOW"], rows))?;
+        let rows = shown
+            .iter()
+            .map(|(name, value)| vec![name.clone(), worded(value)]);
+        ctx.ui
+            .line(&output::table::plain(ctx.ui, &["SETTING", "NOW"], rows))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
 }
 
 /// The whole URL, secrets included; they are added to `secrets`.
-fn url(args: &PortalWebhooksSetArgs, ctx: &Context<'_>, secrets: &mut Vec<Secret>) -> Result<Option<String>, Failure> {
+fn url(
+    args: &PortalWebhooksSetArgs,
+    ctx: &Context<'_>,
+    secrets: &mut Vec<Secret>,
+) -> Result<Option<String>, Failure> {
     let mut chosen = match (&args.url, &args.endpoint) {
         (Some(url), _) => settings::from_url(url)?,
         (None, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
         (None, None) if args.secret.is_empty() => return Ok(None),
         (None, None) => {
-            return Err(Failure::usage("`--secret` belongs to a URL, and none is given").hint("add `--url URL`"));
+            return Err(
+                Failure::usage("`--secret` belongs to a URL, and none is given")
+                    .hint("add `--url URL`"),
+            );
         }
     };
-    let extras = ExtraArgs { secret: args.secret.clone(), ..ExtraArgs::default() };
+    let extras = ExtraArgs {
+        secret: args.secret.clone(),
+        ..ExtraArgs::default()
+    };
     settings::add_extras(&mut chosen.target, &extras, &ctx.env)?;
     let url = chosen.target.resolve(&ctx.env)?.url;
     let length = url.expose().chars().count();
     if length > LONGEST_URL {
-        return Err(Failure::usage(format!("the URL has {length} characters; 3scale takes {LONGEST_URL}")));
+        return Err(Failure::usage(format!(
+            "the URL has {length} characters; 3scale takes {LONGEST_URL}"
+        )));
     }
-    let (_, pairs) = safe_url::BaseUrl::parse(url.expose()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let (_, pairs) =
+        safe_url::BaseUrl::parse(url.expose()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
     secrets.extend(pairs.into_iter().map(|pair| pair.value));
     Ok(Some(url.expose().to_owned()))
 }
@@ -161,23 +184,32 @@ fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
         Some((event_type, action, Switch::from_str(switch, true).ok()?))
     });
     let Some((event_type, action, switch)) = parts else {
-        return Err(Failure::usage(format!("`--event` takes TYPE.ACTION=on or =off, not `{text}`")));
+        return Err(Failure::usage(format!(
+            "`--event` takes TYPE.ACTION=on or =off, not `{text}`"
+        )));
     };
     let meant = |(known_type, known_action): &&(&str, &str)| {
         *known_type == event_type && (action == "*" || *known_action == action)
     };
     let known = catalogue::EVENTS.iter().filter(meant);
-    let fields: Vec<_> = known.map(|(t, a)| (format!("{t}_{a}_on"), switch.value())).collect();
+    let fields: Vec<_> = known
+        .map(|(t, a)| (format!("{t}_{a}_on"), switch.value()))
+        .collect();
     if !fields.is_empty() {
         return Ok(fields);
     }
-    let words: Vec<String> = catalogue::EVENTS.iter().map(|(t, a)| format!("{t}.{a}")).collect();
+    let words: Vec<String> = catalogue::EVENTS
+        .iter()
+        .map(|(t, a)| format!("{t}.{a}"))
+        .collect();
     let wanted = format!("{event_type}.{action}");
     let failure = Failure::usage(format!("3scale has no switch for `{wanted}`"));
-    Err(match text::nearest(&wanted, words.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("`hookfire events list` shows those that it has"),
-    })
+    Err(
+        match text::nearest(&wanted, words.iter().map(String::as_str)) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("`hookfire events list` shows those that it has"),
+        },
+    )
 }
 
 /// What the tenant answered, in JSON or XML: its settings. Nothing if it is neither.
@@ -188,13 +220,17 @@ fn webhook(body: &[u8]) -> Map<String, Value> {
             _ => answer,
         };
     }
-    let Ok(root) = event::tree(body) else { return Map::new() };
+    let Ok(root) = event::tree(body) else {
+        return Map::new();
+    };
     let value = |text: String| match text.trim() {
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
         _ => Value::from(text),
     };
-    root.elements().map(|element| (element.name.clone(), value(element.text()))).collect()
+    root.elements()
+        .map(|element| (element.name.clone(), value(element.text())))
+        .collect()
 }
 
 fn worded(value: &Value) -> String {

@@ -29,8 +29,14 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         let journal = journal.map_or_else(|| ctx.journal(), Ok)?;
         return watch(args, ctx, &journal);
     }
-    let Some(journal) = journal else { return nothing_due(ctx, args, None) };
-    if args.dry_run { dry_run(args, ctx, &journal) } else { once(args, ctx, &journal) }
+    let Some(journal) = journal else {
+        return nothing_due(ctx, args, None);
+    };
+    if args.dry_run {
+        dry_run(args, ctx, &journal)
+    } else {
+        once(args, ctx, &journal)
+    }
 }
 
 /// What is due was accepted under a rule, and keeps to it.
@@ -38,8 +44,10 @@ fn refuse_another_rule(ctx: &Context<'_>) -> Result<(), Failure> {
     for option in ["retries", "retry_interval", "success"] {
         if Origin::of(ctx.matches, option) == Origin::Flag {
             let option = option.replace('_', "-");
-            return Err(Failure::usage(format!("`--{option}` and `--due` are both given"))
-                .hint("what is due keeps to the rule that it was accepted under"));
+            return Err(
+                Failure::usage(format!("`--{option}` and `--due` are both given"))
+                    .hint("what is due keeps to the rule that it was accepted under"),
+            );
         }
     }
     Ok(())
@@ -77,14 +85,24 @@ fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, 
     ctx.catch_interrupts_and_drain()?;
     let bulk = Bulk::new(ctx, Some(journal), args.output.format());
     let agenda = Agenda::once(journal, args.jobs(), ctx.now());
-    let mut errands = Errands::new(ctx, args, (preparer(args, ctx)?, bulk), journal, agenda, None);
+    let mut errands = Errands::new(
+        ctx,
+        args,
+        (preparer(args, ctx)?, bulk),
+        journal,
+        agenda,
+        None,
+    );
     send(args, ctx, journal, &ctx.ledger(journal)?, &mut errands);
     if errands.found_nothing() && !ctx.clock.interrupted() {
         return nothing_due(ctx, args, errands.agenda.next_due());
     }
     errands.end_output()?;
     if ctx.clock.interrupted() && !errands.is_halted() {
-        return Err(Failure::new(Kind::Interrupted, "stopped; what is due stays scheduled"));
+        return Err(Failure::new(
+            Kind::Interrupted,
+            "stopped; what is due stays scheduled",
+        ));
     }
     errands.end()
 }
@@ -93,16 +111,26 @@ fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, 
 fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, Failure> {
     ctx.catch_interrupts_and_drain()?;
     let tell = |trouble: Trouble<'_>| match trouble {
-        Trouble::Begun(why) => ctx.ui.warning(&format!("{why}; waiting until it can be used")),
+        Trouble::Begun(why) => ctx
+            .ui
+            .warning(&format!("{why}; waiting until it can be used")),
         Trouble::Over => ctx.ui.status("the journal can be used again"),
     };
     let troubles = Troubles::new(&tell);
     let patient = Patient::new(journal, &ctx.clock, &troubles);
     let ledger = ctx.enduring_ledger(journal, troubles.enduring(Box::new(ctx.clock.clone())))?;
-    ctx.ui.status("making attempts when they are due (Ctrl-C ends it)");
+    ctx.ui
+        .status("making attempts when they are due (Ctrl-C ends it)");
     let bulk = Bulk::new(ctx, Some(journal), args.output.format());
     let agenda = Agenda::watched(&patient, args.jobs());
-    let mut errands = Errands::new(ctx, args, (preparer(args, ctx)?, bulk), &patient, agenda, Some(&troubles));
+    let mut errands = Errands::new(
+        ctx,
+        args,
+        (preparer(args, ctx)?, bulk),
+        &patient,
+        agenda,
+        Some(&troubles),
+    );
     send(args, ctx, &patient, &ledger, &mut errands);
     errands.end_output()?;
     // It was to run until then.
@@ -113,10 +141,27 @@ fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit,
 }
 
 /// Has the engine do the work.
-fn send(args: &RetryArgs, ctx: &Context<'_>, store: &dyn Deliveries, ledger: &dyn Ledger, errands: &mut Errands<'_>) {
+fn send(
+    args: &RetryArgs,
+    ctx: &Context<'_>,
+    store: &dyn Deliveries,
+    ledger: &dyn Ledger,
+    errands: &mut Errands<'_>,
+) {
     let jobs = args.jobs();
-    let pace = Pace { jobs, rate: args.pace.rate, in_turn: jobs == 1, far_ahead: false };
-    let engine = Engine { store, ledger, clock: &ctx.clock, patience: &Blocking, pace };
+    let pace = Pace {
+        jobs,
+        rate: args.pace.rate,
+        in_turn: jobs == 1,
+        far_ahead: false,
+    };
+    let engine = Engine {
+        store,
+        ledger,
+        clock: &ctx.clock,
+        patience: &Blocking,
+        pace,
+    };
     if let Err(halted) = engine.run(Mail::default(), errands) {
         errands.halted(halted);
     }

@@ -60,7 +60,19 @@ impl<'a> Errands<'a> {
         troubles: Option<&'a Troubles<'a>>,
     ) -> Errands<'a> {
         let (told, broke, look_at, shown_in) = (HashSet::new(), None, UnixMs(0), 0);
-        Errands { ctx, args, preparer, bulk, schedule, agenda, troubles, told, broke, look_at, shown_in }
+        Errands {
+            ctx,
+            args,
+            preparer,
+            bulk,
+            schedule,
+            agenda,
+            troubles,
+            told,
+            broke,
+            look_at,
+            shown_in,
+        }
     }
 
     /// Whether nothing was due, and nothing went wrong.
@@ -92,7 +104,13 @@ impl<'a> Errands<'a> {
         if self.bulk.tally.total() > 1 {
             self.ctx.ui.status(&self.bulk.tally.in_words(None));
         }
-        let Some(broke) = self.broke.take().map(|e| Failure::from(DeliverError::from(e))) else { return Ok(()) };
+        let Some(broke) = self
+            .broke
+            .take()
+            .map(|e| Failure::from(DeliverError::from(e)))
+        else {
+            return Ok(());
+        };
         if !self.is_halted() {
             return Err(broke);
         }
@@ -107,7 +125,8 @@ impl<'a> Errands<'a> {
     /// As [`Bulk::exit`].
     pub fn end(&mut self) -> Result<Exit, Failure> {
         let words = format!("not all were delivered: {}", self.bulk.tally.in_words(None));
-        self.bulk.exit(&words, Some("`hookfire failed list` shows what is left"))
+        self.bulk
+            .exit(&words, Some("`hookfire failed list` shows what is left"))
     }
 
     /// Whether no more are to be begun, or not before it is known what comes of those that were.
@@ -116,7 +135,10 @@ impl<'a> Errands<'a> {
         let most = self.args.max.map_or(usize::MAX, NonZeroUsize::get);
         if self.broke.is_some()
             || tally.total() >= most
-            || self.args.stop_after.is_some_and(|most| tally.in_a_row >= most.get())
+            || self
+                .args
+                .stop_after
+                .is_some_and(|most| tally.in_a_row >= most.get())
         {
             return Some(Task::End);
         }
@@ -129,7 +151,9 @@ impl<'a> Errands<'a> {
         let left_behind = self.agenda.take_left_behind();
         if left_behind > 0 {
             let deliveries = text::count(left_behind, "delivery", "deliveries");
-            self.ctx.ui.status(&format!("{deliveries} left behind by a process that ended"));
+            self.ctx
+                .ui
+                .status(&format!("{deliveries} left behind by a process that ended"));
         }
         Ok(match upcoming {
             Upcoming::Due(seen) => Task::Due(seen),
@@ -144,14 +168,21 @@ impl<'a> Errands<'a> {
 
     fn prepare(&mut self, delivery: &Delivery) -> Result<Shipment<dyn Crew>, (Obstacle, Failure)> {
         match self.preparer.prepare(delivery) {
-            Ok(shipment) => Ok(Shipment { rule: delivery.rule.clone(), next: NextBy::Schedule, ..shipment }),
+            Ok(shipment) => Ok(Shipment {
+                rule: delivery.rule.clone(),
+                next: NextBy::Schedule,
+                ..shipment
+            }),
             Err(failure) => {
                 let forgotten = failure
                     .error
                     .downcast_ref::<MissingSecret>()
                     .is_some_and(|missing| matches!(missing.source, SecretError::Forgotten));
                 let (obstacle, words) = match forgotten {
-                    true => (Obstacle::Lasting, "cannot be sent by `--due`; it is in the failed list"),
+                    true => (
+                        Obstacle::Lasting,
+                        "cannot be sent by `--due`; it is in the failed list",
+                    ),
                     false => (Obstacle::Passing, "could not be sent; it stays scheduled"),
                 };
                 self.broke = put_off(self.schedule, delivery, obstacle, self.ctx.now()).err();
@@ -218,7 +249,15 @@ impl Work for Errands<'_> {
             News::Attempted(delivery, attempt) => {
                 self.told.remove(&delivery.id);
                 let answered = attempt.outcome.http_status.is_some();
-                self.agenda.over(delivery.id, if answered { Came::Answer } else { Came::Nothing }, now);
+                self.agenda.over(
+                    delivery.id,
+                    if answered {
+                        Came::Answer
+                    } else {
+                        Came::Nothing
+                    },
+                    now,
+                );
                 self.bulk.attempted(&attempt);
                 self.ctx.ui.detail(1, || attempt_of(delivery, &attempt));
             }

@@ -37,7 +37,14 @@ impl<'a> Preparer<'a> {
         elsewhere: Option<Chosen<'a>>,
         secrets: Vec<(String, SecretSource)>,
     ) -> Preparer<'a> {
-        Preparer { ctx, args, elsewhere, secrets, urls: &[], told: HashSet::new() }
+        Preparer {
+            ctx,
+            args,
+            elsewhere,
+            secrets,
+            urls: &[],
+            told: HashSet::new(),
+        }
     }
 
     /// Knows these URLs, secrets included.
@@ -55,7 +62,12 @@ impl<'a> Preparer<'a> {
         // From the kept reference, over the endpoint's configuration, to the flags: the last one wins.
         if let Some(endpoint) = self.configured(delivery) {
             target.refresh_secrets(&endpoint.target);
-        } else if let Some(whole) = self.urls.iter().rev().find(|whole| is_same_place(whole, &target)) {
+        } else if let Some(whole) = self
+            .urls
+            .iter()
+            .rev()
+            .find(|whole| is_same_place(whole, &target))
+        {
             target.refresh_secrets(whole);
         }
         for param in &mut target.params {
@@ -70,8 +82,17 @@ impl<'a> Preparer<'a> {
     /// The delivery's endpoint as it is configured now, if it is still at the place that the delivery was meant for: its
     /// secrets are for nobody else.
     fn configured(&self, delivery: &Delivery) -> Option<&Endpoint> {
-        let endpoint = self.ctx.config().ok()?.endpoints.get(delivery.endpoint.as_deref()?)?;
-        endpoint.target.base.same_origin(&delivery.target.base).then_some(endpoint)
+        let endpoint = self
+            .ctx
+            .config()
+            .ok()?
+            .endpoints
+            .get(delivery.endpoint.as_deref()?)?;
+        endpoint
+            .target
+            .base
+            .same_origin(&delivery.target.base)
+            .then_some(endpoint)
     }
 
     /// Says once of each kind which secrets a delivery goes without.
@@ -88,19 +109,26 @@ impl<'a> Preparer<'a> {
 
     /// Whether the delivery's endpoint is configured, at another place.
     fn has_moved(&self, delivery: &Delivery) -> bool {
-        let named = delivery
-            .endpoint
-            .as_ref()
-            .is_some_and(|name| self.ctx.config().is_ok_and(|config| config.endpoints.contains_key(name)));
+        let named = delivery.endpoint.as_ref().is_some_and(|name| {
+            self.ctx
+                .config()
+                .is_ok_and(|config| config.endpoints.contains_key(name))
+        });
         self.elsewhere.is_none() && named && self.configured(delivery).is_none()
     }
 
     fn rule(&self, delivery: &Delivery) -> Rule {
-        let RuleArgs { retries, retry_interval, success } = &self.args.rule;
+        let RuleArgs {
+            retries,
+            retry_interval,
+            success,
+        } = &self.args.rule;
         Rule {
             retries: retries.unwrap_or(0),
             interval: retry_interval.unwrap_or(delivery.rule.interval),
-            success: success.clone().unwrap_or_else(|| delivery.rule.success.clone()),
+            success: success
+                .clone()
+                .unwrap_or_else(|| delivery.rule.success.clone()),
         }
     }
 
@@ -121,9 +149,18 @@ impl<'a> Preparer<'a> {
             self.tell_left_behind(delivery, &target);
         }
         // As it was sent the first time, unless it goes to where another form is asked for.
-        let there = self.elsewhere.as_ref().and_then(|chosen| chosen.endpoint?.1.wire);
+        let there = self
+            .elsewhere
+            .as_ref()
+            .and_then(|chosen| chosen.endpoint?.1.wire);
         let wire = there.unwrap_or(delivery.wire);
-        let shipment = self.ctx.crew_shipment(self.args.jobs(), &target, self.rule(delivery), &options, sent_to);
+        let shipment = self.ctx.crew_shipment(
+            self.args.jobs(),
+            &target,
+            self.rule(delivery),
+            &options,
+            sent_to,
+        );
         shipment.map(|shipment| Shipment { wire, ..shipment }).map_err(|failure| match &delivery.endpoint {
             Some(name) if failure.kind == Kind::Secret && self.has_moved(delivery) => failure.hint(format!(
                 "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",
@@ -136,6 +173,12 @@ impl<'a> Preparer<'a> {
 
 /// Whether both are one URL but for the values of the query.
 fn is_same_place(one: &Target, other: &Target) -> bool {
-    let names = |target: &Target| target.params.iter().map(|param| param.name.clone()).collect::<Vec<_>>();
+    let names = |target: &Target| {
+        target
+            .params
+            .iter()
+            .map(|param| param.name.clone())
+            .collect::<Vec<_>>()
+    };
     one.base == other.base && names(one) == names(other)
 }

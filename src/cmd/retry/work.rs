@@ -55,13 +55,28 @@ impl<'a> Resending<'a> {
     ) -> Resending<'a> {
         let feed = Box::new(|| Task::End);
         let (of, counted_down, lacking) = (None, None, HashSet::new());
-        Resending { ctx, args, preparer, feed, bulk, stop_after, of, counted_down, named: false, lacking }
+        Resending {
+            ctx,
+            args,
+            preparer,
+            feed,
+            bulk,
+            stop_after,
+            of,
+            counted_down,
+            named: false,
+            lacking,
+        }
     }
 
     /// Of so many, whose ids were named or not.
     #[must_use]
     pub fn of(self, number: usize, named: bool) -> Resending<'a> {
-        Resending { of: Some(number as u64), named, ..self }
+        Resending {
+            of: Some(number as u64),
+            named,
+            ..self
+        }
     }
 
     /// Has it send what comes of `feed`.
@@ -75,16 +90,24 @@ impl<'a> Resending<'a> {
     }
 
     fn narrator(&self) -> Narrator<'a> {
-        Narrator { ui: self.ctx.ui, terse: true }
+        Narrator {
+            ui: self.ctx.ui,
+            terse: true,
+        }
     }
 
     /// Something keeps a delivery from being sent. That a secret is missing is told in full once; of the others that lack
     /// it, a line each.
     fn not_sent(&mut self, delivery: &Delivery, failure: Failure) {
-        let Some(missing) = failure.error.downcast_ref::<MissingSecret>() else { return self.bulk.failed(failure) };
+        let Some(missing) = failure.error.downcast_ref::<MissingSecret>() else {
+            return self.bulk.failed(failure);
+        };
         let id = delivery.id;
         let told = (missing.to_string(), delivery.endpoint.clone());
-        let again = format!("#{id} is left as it is: it lacks the secret {} as well", missing.described());
+        let again = format!(
+            "#{id} is left as it is: it lacks the secret {} as well",
+            missing.described()
+        );
         self.bulk.failed(match self.lacking.insert(told) {
             true => failure.about(format!("#{id} is left as it is")),
             false => Failure::new(failure.kind, again),
@@ -97,7 +120,9 @@ impl<'a> Resending<'a> {
     /// When the journal cannot be read, or stdout not be written.
     pub fn dry_run(mut self, journal: &Journal, seen: &[Seen]) -> Result<Exit, Failure> {
         for &Seen { id, .. } in seen {
-            let Some(delivery) = journal.delivery(id)? else { continue };
+            let Some(delivery) = journal.delivery(id)? else {
+                continue;
+            };
             match self.preparer.prepare(&delivery) {
                 Ok(_) => self.print_plan(&delivery)?,
                 Err(e) => self.not_sent(&delivery, e),
@@ -108,10 +133,18 @@ impl<'a> Resending<'a> {
     }
 
     fn print_plan(&mut self, delivery: &Delivery) -> Result<(), Failure> {
-        let Delivery { id, uuid, event_type, action, .. } = delivery;
+        let Delivery {
+            id,
+            uuid,
+            event_type,
+            action,
+            ..
+        } = delivery;
         let target = self.preparer.target(delivery)?;
         if self.args.output.format() == Format::Text {
-            return Ok(self.ctx.ui.line(&format!("would send #{id} {event_type}.{action} → {target}"))?);
+            return Ok(self.ctx.ui.line(&format!(
+                "would send #{id} {event_type}.{action} → {target}"
+            ))?);
         }
         let view = serde_json::json!({
             "dry_run": true, "id": id, "uuid": uuid, "type": event_type, "action": action, "url": target.to_string(),
@@ -136,16 +169,22 @@ impl<'a> Resending<'a> {
         }
         // Not in the place of what was sent and not recorded.
         if interrupted && !self.bulk.is_halted() {
-            return Err(Failure::new(Kind::Interrupted, "stopped; what was not delivered is in the failed list"));
+            return Err(Failure::new(
+                Kind::Interrupted,
+                "stopped; what was not delivered is in the failed list",
+            ));
         }
         let hint = "`hookfire failed list` shows what is left";
-        self.bulk.exit(&format!("not all were delivered: {words}"), Some(hint))
+        self.bulk
+            .exit(&format!("not all were delivered: {words}"), Some(hint))
     }
 }
 
 impl Work for Resending<'_> {
     fn next(&mut self) -> Task {
-        let enough = self.stop_after.is_some_and(|most| self.bulk.tally.in_a_row >= most);
+        let enough = self
+            .stop_after
+            .is_some_and(|most| self.bulk.tally.in_a_row >= most);
         if enough { Task::End } else { (self.feed)() }
     }
 
@@ -183,7 +222,9 @@ impl Work for Resending<'_> {
                 self.bulk.tally.skipped += 1;
                 if self.named {
                     self.bulk.tally.exit = self.bulk.tally.exit.worst(Exit::Error);
-                    self.ctx.ui.warning(&format!("#{id} was sent, or is being sent, by another process; skipped"));
+                    self.ctx.ui.warning(&format!(
+                        "#{id} was sent, or is being sent, by another process; skipped"
+                    ));
                 }
             }
             News::TakenOver(id) => {

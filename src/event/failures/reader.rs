@@ -88,7 +88,14 @@ enum End {
 impl<R: Read> FailuresReader<R> {
     /// A reader at the beginning of a list.
     pub fn new(input: R) -> FailuresReader<R> {
-        FailuresReader { input, buffer: Vec::new(), line: 1, begun: false, done: false, lost: false }
+        FailuresReader {
+            input,
+            buffer: Vec::new(),
+            line: 1,
+            begun: false,
+            done: false,
+            lost: false,
+        }
     }
 
     /// The next entry; none at the end of the list.
@@ -121,11 +128,15 @@ impl<R: Read> FailuresReader<R> {
                 break at;
             }
             if self.buffer.len() > LONGEST_PROLOG || !self.more()? {
-                return Err(ListError::Other("it has no element `webhooks-failures`".to_owned()));
+                return Err(ListError::Other(
+                    "it has no element `webhooks-failures`".to_owned(),
+                ));
             }
         };
         if find(&self.buffer[..start], b"<!DOCTYPE", 0).is_some() {
-            return Err(ListError::Other("it has a DOCTYPE, which is refused: it could define entities".to_owned()));
+            return Err(ListError::Other(
+                "it has a DOCTYPE, which is refused: it could define entities".to_owned(),
+            ));
         }
         let open = loop {
             if let Some(at) = find(&self.buffer, b">", start) {
@@ -145,7 +156,10 @@ impl<R: Read> FailuresReader<R> {
         let line = self.line;
         let mut strange = false;
         loop {
-            let next = [find_tag(&self.buffer, ENTRY, 0), find_tag(&self.buffer, LIST_END, 0)];
+            let next = [
+                find_tag(&self.buffer, ENTRY, 0),
+                find_tag(&self.buffer, LIST_END, 0),
+            ];
             if let Some(next) = next.into_iter().flatten().min() {
                 strange |= !self.lost && !is_nothing(&self.buffer[..next]);
                 self.drop_to(next);
@@ -164,7 +178,10 @@ impl<R: Read> FailuresReader<R> {
         self.lost = false;
         self.done = self.buffer.starts_with(LIST_END);
         let words = "what stands here is no failure";
-        Ok(strange.then(|| Piece { line, entry: Err(words.to_owned()) }))
+        Ok(strange.then(|| Piece {
+            line,
+            entry: Err(words.to_owned()),
+        }))
     }
 
     /// Reads the entry that begins here.
@@ -188,10 +205,17 @@ impl<R: Read> FailuresReader<R> {
                 self.lost = true;
                 self.drop_to(ENTRY.len());
                 let words = format!("it is longer than {} MiB", LONGEST_ENTRY / 1024 / 1024);
-                return Ok(Piece { line, entry: Err(words) });
+                return Ok(Piece {
+                    line,
+                    entry: Err(words),
+                });
             }
         };
-        let entry = if whole { parse(&self.buffer[..end]) } else { Err("it has no end tag".to_owned()) };
+        let entry = if whole {
+            parse(&self.buffer[..end])
+        } else {
+            Err("it has no end tag".to_owned())
+        };
         self.drop_to(end);
         Ok(Piece { line, entry })
     }
@@ -200,11 +224,17 @@ impl<R: Read> FailuresReader<R> {
     fn more(&mut self) -> io::Result<bool> {
         // As much again as there is: what is looked through again then stays in proportion.
         let wanted = self.buffer.len().max(STEP) as u64;
-        Ok((&mut self.input).take(wanted).read_to_end(&mut self.buffer)? > 0)
+        Ok((&mut self.input)
+            .take(wanted)
+            .read_to_end(&mut self.buffer)?
+            > 0)
     }
 
     fn drop_to(&mut self, end: usize) {
-        self.line += self.buffer[..end].iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += self.buffer[..end]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count() as u64;
         self.buffer.drain(..end);
     }
 }
@@ -224,7 +254,11 @@ fn end_of_entry(bytes: &[u8]) -> End {
         if let Some((start, end)) = aside.iter().find(|(start, _)| rest.starts_with(start)) {
             match find(rest, end, start.len()) {
                 Some(length) => at = open + length + end.len(),
-                None => return End::NotYet(find_tag(bytes, ENTRY_END, open).and_then(|tag| closed(bytes, tag))),
+                None => {
+                    return End::NotYet(
+                        find_tag(bytes, ENTRY_END, open).and_then(|tag| closed(bytes, tag)),
+                    );
+                }
             }
             continue;
         }
@@ -246,7 +280,10 @@ fn closed(bytes: &[u8], tag: usize) -> Option<usize> {
 
 /// Whether a tag of exactly this name begins here.
 fn is_tag(bytes: &[u8], tag: &[u8]) -> bool {
-    bytes.starts_with(tag) && bytes.get(tag.len()).is_some_and(|next| b" \t\r\n/>".contains(next))
+    bytes.starts_with(tag)
+        && bytes
+            .get(tag.len())
+            .is_some_and(|next| b" \t\r\n/>".contains(next))
 }
 
 fn find_tag(bytes: &[u8], tag: &[u8], mut from: usize) -> Option<usize> {
@@ -283,7 +320,8 @@ fn is_nothing(bytes: &[u8]) -> bool {
 
 /// Reads an entry that was cut out of its list.
 fn parse(bytes: &[u8]) -> Result<Entry, String> {
-    let text = str::from_utf8(bytes).map_err(|e| format!("not valid UTF-8 after {} bytes of it", e.valid_up_to()))?;
+    let text = str::from_utf8(bytes)
+        .map_err(|e| format!("not valid UTF-8 after {} bytes of it", e.valid_up_to()))?;
     let mut parts = Parts::default();
     let scanner = Scanner::new(text, MAX_DOCUMENT_DEPTH + 1).map_err(|e| e.to_string())?;
     for token in scanner {
@@ -291,7 +329,11 @@ fn parse(bytes: &[u8]) -> Result<Entry, String> {
         match (token.depth, token.kind) {
             (2, Kind::Open { name, empty, .. }) => {
                 parts.enter(name)?;
-                parts.event_start = if name == "event" { Some(token.span.start) } else { None };
+                parts.event_start = if name == "event" {
+                    Some(token.span.start)
+                } else {
+                    None
+                };
                 if empty && name == "event" {
                     parts.entry.event = Some(document(&text[token.span]));
                 }
@@ -336,7 +378,11 @@ impl Parts {
     /// The event, spliced in as its elements, or escaped as one text.
     fn event(&self, spliced: &str) -> Vec<u8> {
         let escaped = self.text.trim();
-        if !self.has_elements && escaped.starts_with('<') { escaped.as_bytes().to_vec() } else { document(spliced) }
+        if !self.has_elements && escaped.starts_with('<') {
+            escaped.as_bytes().to_vec()
+        } else {
+            document(spliced)
+        }
     }
 
     /// The text so far, where it belongs.
@@ -378,8 +424,13 @@ mod tests {
         let mut found = Vec::new();
         loop {
             match reader.next() {
-                Ok(Some(Piece { entry: Ok(entry), .. })) => found.push(entry.id.unwrap_or_default()),
-                Ok(Some(Piece { line, entry: Err(problem) })) => found.push(format!("{line}: {problem}")),
+                Ok(Some(Piece {
+                    entry: Ok(entry), ..
+                })) => found.push(entry.id.unwrap_or_default()),
+                Ok(Some(Piece {
+                    line,
+                    entry: Err(problem),
+                })) => found.push(format!("{line}: {problem}")),
                 Ok(None) => return (found, None),
                 Err(e) => return (found, Some(e.to_string())),
             }
@@ -396,7 +447,8 @@ mod tests {
                     <url>http://h/?a=1&amp;b=2</url><event a='1'>\n <type>t</type></event>\n</webhooks-failure></webhooks-failures>";
         let mut reader = FailuresReader::new(list.as_bytes());
         let entry = reader.next().unwrap().unwrap().entry.unwrap();
-        let document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event a='1'>\n <type>t</type></event>\n";
+        let document =
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event a='1'>\n <type>t</type></event>\n";
         assert_eq!(
             entry,
             Entry {
@@ -425,16 +477,34 @@ mod tests {
     fn what_is_broken_is_named_with_its_line_and_hides_nothing() {
         let (a, b) = (entry("a"), entry("b"));
         for (broken, problem) in [
-            ("<webhooks-failure><id>x</di></webhooks-failure>", "in it, line 1"),
+            (
+                "<webhooks-failure><id>x</di></webhooks-failure>",
+                "in it, line 1",
+            ),
             ("<webhooks-failure><id>x</id>", "it has no end tag"),
-            ("<webhooks-failure><event><![CDATA[x</event></webhooks-failure>", "in it, line 1"),
-            ("<webhooks-failure><!-- x</webhooks-failure>", "in it, line 1"),
-            ("<webhooks-failure><id>x</id><id>y</id></webhooks-failure>", "it has more than one `id`"),
+            (
+                "<webhooks-failure><event><![CDATA[x</event></webhooks-failure>",
+                "in it, line 1",
+            ),
+            (
+                "<webhooks-failure><!-- x</webhooks-failure>",
+                "in it, line 1",
+            ),
+            (
+                "<webhooks-failure><id>x</id><id>y</id></webhooks-failure>",
+                "it has more than one `id`",
+            ),
             ("<other>x</other>", "what stands here is no failure"),
         ] {
-            let (found, end) = read(&format!("<webhooks-failures>\n{a}\n{broken}\n{b}\n</webhooks-failures>"));
+            let (found, end) = read(&format!(
+                "<webhooks-failures>\n{a}\n{broken}\n{b}\n</webhooks-failures>"
+            ));
             assert_eq!((found.len(), end), (3, None), "{broken}: {found:?}");
-            assert_eq!((found[0].as_str(), found[2].as_str()), ("a", "b"), "{broken}");
+            assert_eq!(
+                (found[0].as_str(), found[2].as_str()),
+                ("a", "b"),
+                "{broken}"
+            );
             assert!(found[1].contains(problem), "{broken}: {found:?}");
         }
         assert!(
@@ -446,16 +516,31 @@ mod tests {
     #[test]
     fn tags_in_comments_and_cdata_are_none() {
         let inside = "<webhooks-failure><!-- </webhooks-failure> --><event><![CDATA[</webhooks-failure>]]></event><id>a</id></webhooks-failure>";
-        let list = format!("<webhooks-failures><!-- c -->{inside}{}</webhooks-failures>", entry("b"));
+        let list = format!(
+            "<webhooks-failures><!-- c -->{inside}{}</webhooks-failures>",
+            entry("b")
+        );
         assert_eq!(read(&list), (vec!["a".to_owned(), "b".to_owned()], None));
     }
 
     #[test]
     fn what_breaks_off_gives_what_was_whole() {
         let list = format!("<webhooks-failures>{}<webhooks-failure><id>b", entry("a"));
-        assert_eq!(read(&list), (vec!["a".to_owned()], Some("it breaks off before its end".to_owned())));
+        assert_eq!(
+            read(&list),
+            (
+                vec!["a".to_owned()],
+                Some("it breaks off before its end".to_owned())
+            )
+        );
         let list = format!("<webhooks-failures>{}\n", entry("a"));
-        assert_eq!(read(&list), (vec!["a".to_owned()], Some("it breaks off before its end".to_owned())));
+        assert_eq!(
+            read(&list),
+            (
+                vec!["a".to_owned()],
+                Some("it breaks off before its end".to_owned())
+            )
+        );
     }
 
     #[test]
@@ -467,15 +552,24 @@ mod tests {
             "<webhooks-failuresx/>",
             "<?xml version='1.0' encoding='ISO-8859-1'?><webhooks-failures/>",
         ] {
-            assert!(read(list).1.is_some_and(|words| words.starts_with("not a list of failures")), "{list}");
+            assert!(
+                read(list)
+                    .1
+                    .is_some_and(|words| words.starts_with("not a list of failures")),
+                "{list}"
+            );
         }
     }
 
     #[test]
     fn an_escaped_event_is_an_event_too() {
-        let list =
-            "<webhooks-failures><webhooks-failure><event>&lt;event/&gt;</event></webhooks-failure></webhooks-failures>";
-        let entry = FailuresReader::new(list.as_bytes()).next().unwrap().unwrap().entry.unwrap();
+        let list = "<webhooks-failures><webhooks-failure><event>&lt;event/&gt;</event></webhooks-failure></webhooks-failures>";
+        let entry = FailuresReader::new(list.as_bytes())
+            .next()
+            .unwrap()
+            .unwrap()
+            .entry
+            .unwrap();
         assert_eq!(entry.event.as_deref(), Some(&b"<event/>"[..]));
     }
 }

@@ -10,7 +10,8 @@ use crate::journal::CaptureKeeper;
 use crate::store::{Batch, CaptureQuery, Keeper, Kept, OneKept, Order, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const EVENT: &[u8] = b"<event><type>account</type><action>created</action><object><account/></object></event>";
+const EVENT: &[u8] =
+    b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
 type Outcome<T> = Result<T, Arc<StoreError>>;
 
@@ -18,12 +19,19 @@ fn request(target: &str) -> Capture {
     let head = format!("POST {target} HTTP/1.1\r\nX-A: 1\r\nx-a: caf\u{e9}\r\n\r\n").into_bytes();
     let mut capture = Capture::new(T0, SocketAddr::from(([127, 0, 0, 1], 4242)), head);
     capture.malformed = false;
-    capture.answer = Answer { status: Some(200), duration_ms: 3, note: None };
+    capture.answer = Answer {
+        status: Some(200),
+        duration_ms: 3,
+        note: None,
+    };
     capture
 }
 
 fn body(bytes: &[u8]) -> Body {
-    Body { bytes: bytes.to_vec(), wire: None }
+    Body {
+        bytes: bytes.to_vec(),
+        wire: None,
+    }
 }
 
 fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
@@ -33,16 +41,29 @@ fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
 fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<OneKept>> {
     let (report, kept) = mpsc::channel();
     let one = |batch: Batch| OneKept::at(&batch, 0).unwrap();
-    keeper.keep(vec![(capture, body)], Box::new(move |result| report.send(result.map(one)).unwrap()));
+    keeper.keep(
+        vec![(capture, body)],
+        Box::new(move |result| report.send(result.map(one)).unwrap()),
+    );
     kept
 }
 
 fn keep(keeper: &CaptureKeeper, target: &str) -> Caught {
-    give(keeper, request(target), body(EVENT)).recv_timeout(PATIENCE).unwrap().unwrap().caught.clone()
+    give(keeper, request(target), body(EVENT))
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap()
+        .caught
+        .clone()
 }
 
 fn targets(journal: &Journal, query: &CaptureQuery) -> Vec<String> {
-    journal.captures(query).unwrap().into_iter().map(|caught| caught.capture.head.target().to_owned()).collect()
+    journal
+        .captures(query)
+        .unwrap()
+        .into_iter()
+        .map(|caught| caught.capture.head.target().to_owned())
+        .collect()
 }
 
 #[test]
@@ -52,14 +73,35 @@ fn a_capture_comes_back_as_it_was_given() {
     let mut given = request("/hook?a=1");
     given.secret_ok = Some(false);
     given.answer.note = Some("by way of upstream".to_owned());
-    let chunked = Body { bytes: EVENT.to_vec(), wire: Some(b"as chunks".to_vec()) };
-    let kept = give(&keeper, given.clone(), chunked.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
-    let event = Some(EventName { event_type: "account".to_owned(), action: "created".to_owned() });
+    let chunked = Body {
+        bytes: EVENT.to_vec(),
+        wire: Some(b"as chunks".to_vec()),
+    };
+    let kept = give(&keeper, given.clone(), chunked.clone())
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap();
+    let event = Some(EventName {
+        event_type: "account".to_owned(),
+        action: "created".to_owned(),
+    });
 
     let journal = bench.open(2);
-    assert_eq!(*kept, Kept::new(1, "inbox", event.clone(), given.clone(), chunked.clone()));
-    let expected = Caught { id: 1, bin: "inbox".to_owned(), event, body_size: EVENT.len() as u64, capture: given };
-    assert_eq!(journal.captures(&CaptureQuery::default()).unwrap(), std::slice::from_ref(&expected));
+    assert_eq!(
+        *kept,
+        Kept::new(1, "inbox", event.clone(), given.clone(), chunked.clone())
+    );
+    let expected = Caught {
+        id: 1,
+        bin: "inbox".to_owned(),
+        event,
+        body_size: EVENT.len() as u64,
+        capture: given,
+    };
+    assert_eq!(
+        journal.captures(&CaptureQuery::default()).unwrap(),
+        std::slice::from_ref(&expected)
+    );
     assert_eq!(journal.capture(1).unwrap(), Some((expected, chunked)));
     assert_eq!(journal.capture(2).unwrap(), None);
     assert_eq!(journal.newest_capture().unwrap(), 1);
@@ -69,19 +111,41 @@ fn a_capture_comes_back_as_it_was_given() {
 fn an_event_in_a_form_is_known_as_one_and_kept_as_it_came() {
     let bench = Bench::new();
     let form = body(b"params%5Bxml%5D=%3Cevent%3E%3Ctype%3Euser%3C/type%3E%3Caction%3Edeleted%3C/action%3E%3Cobject%3E%3Cuser/%3E%3C/object%3E%3C/event%3E");
-    let kept = give(&keeper(&bench, 10), request("/"), form.clone()).recv_timeout(PATIENCE).unwrap().unwrap();
-    assert_eq!(kept.caught.event, Some(EventName { event_type: "user".to_owned(), action: "deleted".to_owned() }));
-    assert_eq!(bench.open(2).capture(kept.caught.id).unwrap().unwrap().1, form);
+    let kept = give(&keeper(&bench, 10), request("/"), form.clone())
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        kept.caught.event,
+        Some(EventName {
+            event_type: "user".to_owned(),
+            action: "deleted".to_owned()
+        })
+    );
+    assert_eq!(
+        bench.open(2).capture(kept.caught.id).unwrap().unwrap().1,
+        form
+    );
 }
 
 #[test]
 fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);
-    let garbage = Capture::new(T0, "[::1]:9".parse().unwrap(), b"\x16\x03\x01\x00\xff".to_vec());
-    give(&keeper, garbage.clone(), Body::default()).recv_timeout(PATIENCE).unwrap().unwrap();
+    let garbage = Capture::new(
+        T0,
+        "[::1]:9".parse().unwrap(),
+        b"\x16\x03\x01\x00\xff".to_vec(),
+    );
+    give(&keeper, garbage.clone(), Body::default())
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap();
     let (caught, found) = bench.open(2).capture(1).unwrap().unwrap();
-    assert_eq!((caught.capture, caught.event, found), (garbage, None, Body::default()));
+    assert_eq!(
+        (caught.capture, caught.event, found),
+        (garbage, None, Body::default())
+    );
 }
 
 #[test]
@@ -104,21 +168,49 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
         assert_eq!(keep(&keeper, target).bin, bin, "{target}");
     }
     let counts = |journal: &Journal| -> Vec<(String, u64)> {
-        journal.bins().unwrap().into_iter().map(|bin| (bin.name, bin.request_count)).collect()
+        journal
+            .bins()
+            .unwrap()
+            .into_iter()
+            .map(|bin| (bin.name, bin.request_count))
+            .collect()
     };
-    assert_eq!(counts(&journal), [("inbox".to_owned(), 5), ("orders".to_owned(), 4)]);
-    assert_eq!(journal.create_bin("orders", false, at(9)).unwrap().request_count, 4, "it stays as it is");
+    assert_eq!(
+        counts(&journal),
+        [("inbox".to_owned(), 5), ("orders".to_owned(), 4)]
+    );
+    assert_eq!(
+        journal
+            .create_bin("orders", false, at(9))
+            .unwrap()
+            .request_count,
+        4,
+        "it stays as it is"
+    );
 
     let newest = journal.newest_capture().unwrap();
     keep(&keeper, "/orders/later");
-    assert_eq!(journal.clear_bin("orders", newest).unwrap(), 4, "what came later stays");
     assert_eq!(
-        targets(&journal, &CaptureQuery { bin: Some("orders".into()), ..CaptureQuery::default() }),
+        journal.clear_bin("orders", newest).unwrap(),
+        4,
+        "what came later stays"
+    );
+    assert_eq!(
+        targets(
+            &journal,
+            &CaptureQuery {
+                bin: Some("orders".into()),
+                ..CaptureQuery::default()
+            }
+        ),
         ["/orders/later"]
     );
     assert_eq!(journal.clear_bin("orders", i64::MAX).unwrap(), 1);
     assert_eq!(journal.delete_captures(&[1, 1, 99]).unwrap(), 1);
-    assert_eq!(counts(&journal), [("inbox".to_owned(), 4), ("orders".to_owned(), 0)]);
+    assert_eq!(
+        counts(&journal),
+        [("inbox".to_owned(), 4), ("orders".to_owned(), 0)]
+    );
     assert_eq!(journal.bin("orders").unwrap().unwrap().created_at, at(1));
     assert_eq!(journal.bin("nowhere").unwrap(), None);
 }
@@ -131,12 +223,21 @@ fn each_bin_keeps_its_newest() {
     let keeper = keeper(&bench, 3);
     keep(&keeper, "/quiet/0");
     (0..10).for_each(|n| assert_eq!(keep(&keeper, &format!("/{n}")).bin, "inbox"));
-    assert_eq!(targets(&journal, &CaptureQuery::default()), ["/quiet/0", "/7", "/8", "/9"]);
+    assert_eq!(
+        targets(&journal, &CaptureQuery::default()),
+        ["/quiet/0", "/7", "/8", "/9"]
+    );
     assert_eq!(journal.bin("inbox").unwrap().unwrap().request_count, 3);
     // Somebody kept more before: the surplus goes with the next one.
     drop(keeper);
-    keep(&CaptureKeeper::start(bench.open(1), "inbox", 1).unwrap(), "/last");
-    assert_eq!(targets(&journal, &CaptureQuery::default()), ["/quiet/0", "/last"]);
+    keep(
+        &CaptureKeeper::start(bench.open(1), "inbox", 1).unwrap(),
+        "/last",
+    );
+    assert_eq!(
+        targets(&journal, &CaptureQuery::default()),
+        ["/quiet/0", "/last"]
+    );
 }
 
 #[test]
@@ -149,8 +250,13 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     assert_eq!(id(&keeper), 3);
     journal.clear_bin("inbox", i64::MAX).unwrap();
     drop(keeper);
-    let [one, other] = [1, 3].map(|who| CaptureKeeper::start(bench.open(who), "inbox", 10).unwrap());
-    assert_eq!([&one, &other, &other, &one].map(id), [4, 5, 6, 7], "two listeners on one journal");
+    let [one, other] =
+        [1, 3].map(|who| CaptureKeeper::start(bench.open(who), "inbox", 10).unwrap());
+    assert_eq!(
+        [&one, &other, &other, &one].map(id),
+        [4, 5, 6, 7],
+        "two listeners on one journal"
+    );
 }
 
 #[test]
@@ -158,16 +264,33 @@ fn of_many_that_are_kept_the_surplus_is_gone_when_nothing_more_comes() {
     let bench = Bench::new();
     let journal = bench.open(2);
     let keeper = keeper(&bench, 640);
-    let waiting: Vec<_> = (0..900).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
-    waiting.into_iter().for_each(|kept| drop(kept.recv_timeout(PATIENCE).unwrap().unwrap()));
+    let waiting: Vec<_> = (0..900)
+        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .collect();
+    waiting
+        .into_iter()
+        .for_each(|kept| drop(kept.recv_timeout(PATIENCE).unwrap().unwrap()));
     let deadline = std::time::Instant::now() + PATIENCE;
     let count = || journal.bin("inbox").unwrap().unwrap().request_count;
     assert!(count() <= 650, "a sixty-fourth at most");
     while count() > 640 {
-        assert!(std::time::Instant::now() < deadline, "{} are there", count());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{} are there",
+            count()
+        );
         std::thread::yield_now();
     }
-    assert_eq!(targets(&journal, &CaptureQuery { limit: Some(1), ..CaptureQuery::default() }), ["/260"]);
+    assert_eq!(
+        targets(
+            &journal,
+            &CaptureQuery {
+                limit: Some(1),
+                ..CaptureQuery::default()
+            }
+        ),
+        ["/260"]
+    );
 }
 
 #[test]
@@ -175,23 +298,79 @@ fn queries_narrow_order_and_page() {
     let bench = Bench::new();
     let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
     journal.create_bin("b", false, T0).unwrap();
-    ["/1", "/b/2", "/3"].iter().for_each(|target| drop(keep(&keeper, target)));
+    ["/1", "/b/2", "/3"]
+        .iter()
+        .for_each(|target| drop(keep(&keeper, target)));
     let mut late = request("/4");
     late.received_at = at(60);
     late.head = Head::read(b"GET /4 HTTP/1.0\r\n\r\n".to_vec());
-    give(&keeper, late, Body::default()).recv_timeout(PATIENCE).unwrap().unwrap();
+    give(&keeper, late, Body::default())
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap();
 
     let all = CaptureQuery::default;
     for (query, expected) in [
         (all(), "/1 /b/2 /3 /4"),
-        (CaptureQuery { order: Order::NewestFirst, limit: Some(2), ..all() }, "/4 /3"),
-        (CaptureQuery { bin: Some("b".into()), ..all() }, "/b/2"),
-        (CaptureQuery { bin: Some("none".into()), ..all() }, ""),
-        (CaptureQuery { method: Some("get".into()), ..all() }, "/4"),
-        (CaptureQuery { event_type: Some("account".into()), action: Some("created".into()), ..all() }, "/1 /b/2 /3"),
-        (CaptureQuery { action: Some("deleted".into()), ..all() }, ""),
-        (CaptureQuery { since: Some(at(60)), ..all() }, "/4"),
-        (CaptureQuery { after: Some(1), before: Some(4), ..all() }, "/b/2 /3"),
+        (
+            CaptureQuery {
+                order: Order::NewestFirst,
+                limit: Some(2),
+                ..all()
+            },
+            "/4 /3",
+        ),
+        (
+            CaptureQuery {
+                bin: Some("b".into()),
+                ..all()
+            },
+            "/b/2",
+        ),
+        (
+            CaptureQuery {
+                bin: Some("none".into()),
+                ..all()
+            },
+            "",
+        ),
+        (
+            CaptureQuery {
+                method: Some("get".into()),
+                ..all()
+            },
+            "/4",
+        ),
+        (
+            CaptureQuery {
+                event_type: Some("account".into()),
+                action: Some("created".into()),
+                ..all()
+            },
+            "/1 /b/2 /3",
+        ),
+        (
+            CaptureQuery {
+                action: Some("deleted".into()),
+                ..all()
+            },
+            "",
+        ),
+        (
+            CaptureQuery {
+                since: Some(at(60)),
+                ..all()
+            },
+            "/4",
+        ),
+        (
+            CaptureQuery {
+                after: Some(1),
+                before: Some(4),
+                ..all()
+            },
+            "/b/2 /3",
+        ),
     ] {
         assert_eq!(targets(&journal, &query).join(" "), expected, "{query:?}");
     }
@@ -202,11 +381,22 @@ fn an_answer_that_was_not_known_is_amended() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);
     keep(&keeper, "/");
-    let answer = Answer { status: Some(502), duration_ms: 12, note: Some("upstream: refused".to_owned()) };
+    let answer = Answer {
+        status: Some(502),
+        duration_ms: 12,
+        note: Some("upstream: refused".to_owned()),
+    };
     let (report, done) = mpsc::channel();
-    keeper.amend(1, answer.clone(), Box::new(move |result| report.send(result).unwrap()));
+    keeper.amend(
+        1,
+        answer.clone(),
+        Box::new(move |result| report.send(result).unwrap()),
+    );
     done.recv_timeout(PATIENCE).unwrap().unwrap();
-    assert_eq!(bench.open(2).capture(1).unwrap().unwrap().0.capture.answer, answer);
+    assert_eq!(
+        bench.open(2).capture(1).unwrap().unwrap().0.capture.answer,
+        answer
+    );
 }
 
 #[test]
@@ -217,13 +407,18 @@ fn what_waits_shares_a_commit() {
     let other = bench.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = commits_in_wal(&bench.path());
-    let waiting: Vec<_> = (0..100).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
+    let waiting: Vec<_> = (0..100)
+        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .collect();
     other.execute_batch("COMMIT").unwrap();
     for kept in waiting {
         kept.recv_timeout(PATIENCE).unwrap().unwrap();
     }
     let commits = commits_in_wal(&bench.path()) - before;
-    assert!((1..=3).contains(&commits), "{commits} commits for 100 captures");
+    assert!(
+        (1..=3).contains(&commits),
+        "{commits} commits for 100 captures"
+    );
 }
 
 #[test]
@@ -234,17 +429,36 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
     let trigger = "CREATE TRIGGER picky BEFORE INSERT ON captures WHEN length(new.body) = 13
         BEGIN SELECT RAISE(ABORT, 'not that one'); END";
     bench.raw().execute_batch(trigger).unwrap();
-    let captures =
-        ["/1", "/2", "/3"].map(|target| (request(target), body(if target == "/2" { &[0; 13] } else { b"" })));
+    let captures = ["/1", "/2", "/3"].map(|target| {
+        (
+            request(target),
+            body(if target == "/2" { &[0; 13] } else { b"" }),
+        )
+    });
     let (report, reported) = mpsc::channel();
-    keeper.keep(captures.to_vec(), Box::new(move |result| report.send(result).unwrap()));
+    keeper.keep(
+        captures.to_vec(),
+        Box::new(move |result| report.send(result).unwrap()),
+    );
     let batch = reported.recv_timeout(PATIENCE).unwrap().unwrap();
-    let kept = OneKept::each(&batch).map(|kept| (kept.caught.id, kept.caught.capture.head.target().to_owned()));
-    assert_eq!(kept.collect::<Vec<_>>(), [(2, "/1".to_owned()), (3, "/3".to_owned())]);
+    let kept = OneKept::each(&batch)
+        .map(|kept| (kept.caught.id, kept.caught.capture.head.target().to_owned()));
+    assert_eq!(
+        kept.collect::<Vec<_>>(),
+        [(2, "/1".to_owned()), (3, "/3".to_owned())]
+    );
     assert!(OneKept::at(&batch, 1).is_none(), "it is not acknowledged");
-    assert!(batch[1].refused.as_ref().is_some_and(|error| error.to_string().contains("not that one")));
+    assert!(
+        batch[1]
+            .refused
+            .as_ref()
+            .is_some_and(|error| error.to_string().contains("not that one"))
+    );
     assert_eq!(keep(&keeper, "/after").id, 4);
-    assert_eq!(targets(&bench.open(2), &CaptureQuery::default()), ["/before", "/1", "/3", "/after"]);
+    assert_eq!(
+        targets(&bench.open(2), &CaptureQuery::default()),
+        ["/before", "/1", "/3", "/after"]
+    );
 }
 
 #[test]
@@ -261,7 +475,10 @@ fn a_lock_held_too_long_is_an_error_for_all_that_wait_and_then_it_recovers() {
     }
     other.execute_batch("ROLLBACK").unwrap();
     keep(&keeper, "/after");
-    assert_eq!(targets(&bench.open(2), &CaptureQuery::default()), ["/before", "/after"]);
+    assert_eq!(
+        targets(&bench.open(2), &CaptureQuery::default()),
+        ["/before", "/after"]
+    );
 }
 
 #[test]
@@ -270,7 +487,10 @@ fn a_journal_that_was_removed_acknowledges_nothing() {
     let keeper = keeper(&bench, 10);
     keep(&keeper, "/before");
     std::fs::remove_file(bench.path()).unwrap();
-    let error = give(&keeper, request("/after"), body(b"")).recv_timeout(PATIENCE).unwrap().unwrap_err();
+    let error = give(&keeper, request("/after"), body(b""))
+        .recv_timeout(PATIENCE)
+        .unwrap()
+        .unwrap_err();
     assert!(matches!(*error, StoreError::Lost { .. }), "{error}");
 }
 
@@ -278,11 +498,29 @@ fn a_journal_that_was_removed_acknowledges_nothing() {
 fn a_keeper_that_ends_keeps_what_it_was_given_and_leaves_no_wal_to_read() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 1000);
-    let waiting: Vec<_> = (0..50).map(|n| give(&keeper, request(&format!("/{n}")), body(b""))).collect();
+    let waiting: Vec<_> = (0..50)
+        .map(|n| give(&keeper, request(&format!("/{n}")), body(b"")))
+        .collect();
     drop(keeper);
-    assert!(waiting.into_iter().all(|kept| kept.try_recv().unwrap().is_ok()));
-    assert_eq!(std::fs::metadata(beside(&bench.path(), "-wal")).unwrap().len(), 0);
-    assert_eq!(bench.open(2).captures(&CaptureQuery::default()).unwrap().len(), 50);
+    assert!(
+        waiting
+            .into_iter()
+            .all(|kept| kept.try_recv().unwrap().is_ok())
+    );
+    assert_eq!(
+        std::fs::metadata(beside(&bench.path(), "-wal"))
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(
+        bench
+            .open(2)
+            .captures(&CaptureQuery::default())
+            .unwrap()
+            .len(),
+        50
+    );
 }
 
 #[test]
@@ -305,5 +543,8 @@ fn a_list_of_one_bin_reads_no_other() {
         .unwrap();
     let plan = plan.join("\n");
     assert!(plan.contains("captures_bin (bin_id=?"), "{plan}");
-    assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    assert!(
+        !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+        "{plan}"
+    );
 }

@@ -16,7 +16,9 @@ fn log_length(bench: &Bench) -> u64 {
 fn fire(path: &Path) {
     let journal = open(path).unwrap();
     let id = accept(&journal, T0).id;
-    journal.finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered).unwrap();
+    journal
+        .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
+        .unwrap();
 }
 
 #[test]
@@ -25,11 +27,19 @@ fn a_new_journal_is_whole_in_its_file_and_nothing_else_is_left_beside_it() {
     let journal = bench.open(1);
     assert_eq!(log_length(&bench), 0);
     let file = std::fs::read(bench.path()).unwrap();
-    assert_eq!((&file[18..20], &file[60..64]), (&[2, 2][..], &u32::try_from(VERSION).unwrap().to_be_bytes()[..]));
+    assert_eq!(
+        (&file[18..20], &file[60..64]),
+        (
+            &[2, 2][..],
+            &u32::try_from(VERSION).unwrap().to_be_bytes()[..]
+        )
+    );
     assert_eq!(&file[68..72], b"hkfr");
     assert!(journal.check().unwrap().problems.is_empty());
-    let mut names: Vec<_> =
-        std::fs::read_dir(bench.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(bench.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     names.sort();
     assert_eq!(names, ["journal.db", "journal.db-shm", "journal.db-wal"]);
 }
@@ -38,8 +48,12 @@ fn a_new_journal_is_whole_in_its_file_and_nothing_else_is_left_beside_it() {
 fn a_journal_made_at_once_has_the_tables_of_one_made_in_place() {
     let tables = |bench: &Bench| -> Vec<(String, Option<String>)> {
         let raw = bench.raw();
-        let mut statement = raw.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let mut statement = raw
+            .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
+            .unwrap();
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         rows.map(Result::unwrap).collect()
     };
     let (at_once, in_place) = (Bench::new(), Bench::new());
@@ -55,10 +69,16 @@ fn a_journal_made_at_once_has_the_tables_of_one_made_in_place() {
 fn where_no_file_can_be_without_a_name_a_new_journal_has_another_one_first() {
     let bench = Bench::new();
     drop(create_by_another_name(&bench.path()).unwrap());
-    let mode = std::fs::metadata(bench.path()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(bench.path())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o7777, 0o600);
     let before = std::fs::read(bench.path()).unwrap();
-    assert!(create_by_another_name(&bench.path()).is_none(), "never over what is there");
+    assert!(
+        create_by_another_name(&bench.path()).is_none(),
+        "never over what is there"
+    );
     assert_eq!(std::fs::read(bench.path()).unwrap(), before);
     assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 1);
     fire(&bench.path());
@@ -79,7 +99,8 @@ fn what_an_earlier_journal_left_beside_it_does_not_get_into_a_new_one() {
     // A rollback journal that was under way: its first page would be written back.
     let bench = Bench::new();
     let raw = bench.raw();
-    raw.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (1); BEGIN; UPDATE a SET b = 2").unwrap();
+    raw.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (1); BEGIN; UPDATE a SET b = 2")
+        .unwrap();
     raw.cache_flush().unwrap();
     let hot = std::fs::read(beside(&bench.path(), "-journal")).unwrap();
     drop(raw);
@@ -115,7 +136,9 @@ fn within_one_run_the_log_is_moved_by_every_second_attempt_too() {
     let lengths: Vec<bool> = (1..=4)
         .map(|n| {
             let id = accept(&journal, at(n)).id;
-            journal.finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed).unwrap();
+            journal
+                .finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed)
+                .unwrap();
             log_length(&bench) > 0
         })
         .collect();
@@ -127,7 +150,9 @@ fn while_another_reads_nothing_is_moved_and_nothing_is_lost() {
     let bench = Bench::new();
     fire(&bench.path());
     let reader = bench.raw();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM deliveries").unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM deliveries")
+        .unwrap();
     fire(&bench.path());
     assert!(log_length(&bench) > 0);
     reader.execute_batch("ROLLBACK").unwrap();

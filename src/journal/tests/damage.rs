@@ -30,24 +30,35 @@ impl Remains {
         // In a file that is there already, the tables are made by way of the log.
         std::fs::write(bench.path(), "").unwrap();
         let journal = bench.open_fast(1);
-        journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        journal
+            .conn
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .unwrap();
         for n in 1..=ROWS {
             assert_eq!(accept_event(&journal, at(n), event(n).as_bytes()).id, n);
         }
         let read = |suffix| std::fs::read(beside(&bench.path(), suffix)).unwrap();
-        Remains { file: read(""), wal: read("-wal") }
+        Remains {
+            file: read(""),
+            wal: read("-wal"),
+        }
     }
 
     /// Commits that lie wholly within the first so many bytes of the log.
     fn commits_before(&self, end: usize) -> i64 {
-        let whole = wal_frames(&self.wal).into_iter().filter(|(frame_end, commit)| *commit && *frame_end <= end);
+        let whole = wal_frames(&self.wal)
+            .into_iter()
+            .filter(|(frame_end, commit)| *commit && *frame_end <= end);
         i64::try_from(whole.count()).unwrap()
     }
 }
 
 /// Longer or shorter than a page, so that some rows take several frames.
 fn event(n: i64) -> String {
-    format!("<e>{}</e>", n.to_string().repeat(usize::try_from(n).unwrap() * 3000))
+    format!(
+        "<e>{}</e>",
+        n.to_string().repeat(usize::try_from(n).unwrap() * 3000)
+    )
 }
 
 /// Opens the journal with this log, and holds it to exactly the first `commits` commits.
@@ -81,7 +92,12 @@ fn a_torn_log_opens_to_the_commits_before_the_tear() {
     }
     cuts.extend((0..remains.wal.len()).step_by(4093));
     for cut in cuts.into_iter().filter(|cut| *cut <= remains.wal.len()) {
-        opens_to(&remains.file, &remains.wal[..cut], remains.commits_before(cut), &format!("cut at {cut}"));
+        opens_to(
+            &remains.file,
+            &remains.wal[..cut],
+            remains.commits_before(cut),
+            &format!("cut at {cut}"),
+        );
     }
 }
 
@@ -89,11 +105,21 @@ fn a_torn_log_opens_to_the_commits_before_the_tear() {
 fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
     let remains = Remains::new();
     let mut places: BTreeSet<usize> = LOG_FIELDS.into_iter().collect();
-    places.extend(frame_starts(&remains.wal).flat_map(|start| FRAME_FIELDS.map(|field| start + field)));
-    for place in places.into_iter().filter(|place| *place < remains.wal.len()) {
+    places.extend(
+        frame_starts(&remains.wal).flat_map(|start| FRAME_FIELDS.map(|field| start + field)),
+    );
+    for place in places
+        .into_iter()
+        .filter(|place| *place < remains.wal.len())
+    {
         let mut wal = remains.wal.clone();
         wal[place] ^= 0x10;
-        opens_to(&remains.file, &wal, remains.commits_before(place), &format!("byte {place} flipped"));
+        opens_to(
+            &remains.file,
+            &wal,
+            remains.commits_before(place),
+            &format!("byte {place} flipped"),
+        );
     }
     // A block that the disk gave back as zeros.
     for block in (0..remains.wal.len()).step_by(4096).step_by(3) {
@@ -101,8 +127,15 @@ fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
         let end = wal.len().min(block + 4096);
         wal[block..end].fill(0);
         // Where there were only zeros, nothing is lost.
-        let first_changed = (block..end).find(|at| remains.wal[*at] != 0).unwrap_or(usize::MAX);
-        opens_to(&remains.file, &wal, remains.commits_before(first_changed), &format!("zeros from {block}"));
+        let first_changed = (block..end)
+            .find(|at| remains.wal[*at] != 0)
+            .unwrap_or(usize::MAX);
+        opens_to(
+            &remains.file,
+            &wal,
+            remains.commits_before(first_changed),
+            &format!("zeros from {block}"),
+        );
     }
 }
 
@@ -110,25 +143,48 @@ fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
 fn garbage_after_the_last_commit_of_a_log_changes_nothing() {
     let remains = Remains::new();
     let wal = [&remains.wal[..], &remains.wal[32..5000], b"garbage"].concat();
-    opens_to(&remains.file, &wal, ROWS + 1, "frames repeated out of order");
+    opens_to(
+        &remains.file,
+        &wal,
+        ROWS + 1,
+        "frames repeated out of order",
+    );
 }
 
 #[test]
 fn an_upgrade_killed_anywhere_leaves_the_older_journal_or_the_newer_one_with_all_that_is_in_it() {
     let bench = older(1);
-    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    bench
+        .raw()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     let file = std::fs::read(bench.path()).unwrap();
     drop(bench.open_fast(1));
     let wal = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
-    assert!(std::fs::read(bench.path()).unwrap() == file && !wal.is_empty(), "all of it is in the log");
+    assert!(
+        std::fs::read(bench.path()).unwrap() == file && !wal.is_empty(),
+        "all of it is in the log"
+    );
     let mut found = BTreeSet::new();
     for cut in frame_starts(&wal).flat_map(|start| [start - 1, start, start + 12, start + 100]) {
         let killed = Bench::new();
         std::fs::write(killed.path(), &file).unwrap();
         std::fs::write(beside(&killed.path(), "-wal"), &wal[..cut.min(wal.len())]).unwrap();
-        found.insert(killed.raw().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap());
+        found.insert(
+            killed
+                .raw()
+                .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+                .unwrap(),
+        );
         let journal = killed.open_fast(2);
-        assert_eq!((journal.delivery(7).unwrap().is_some(), journal.attempts(7).unwrap().len()), (true, 1), "{cut}");
+        assert_eq!(
+            (
+                journal.delivery(7).unwrap().is_some(),
+                journal.attempts(7).unwrap().len()
+            ),
+            (true, 1),
+            "{cut}"
+        );
         assert!(journal.check().unwrap().problems.is_empty(), "{cut}");
         assert_eq!(accept(&journal, T0).id, 10, "{cut}");
     }
@@ -139,14 +195,26 @@ fn an_upgrade_killed_anywhere_leaves_the_older_journal_or_the_newer_one_with_all
 fn a_first_opening_killed_anywhere_is_taken_up_by_the_next() {
     let states: [(&str, &str); 6] = [
         ("only made", ""),
-        ("vacuum chosen, file written", "PRAGMA auto_vacuum = INCREMENTAL; VACUUM"),
-        ("before the log", "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA user_version = 0"),
-        ("in log mode", "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL"),
+        (
+            "vacuum chosen, file written",
+            "PRAGMA auto_vacuum = INCREMENTAL; VACUUM",
+        ),
+        (
+            "before the log",
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA user_version = 0",
+        ),
+        (
+            "in log mode",
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",
+        ),
         (
             "amid the tables",
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; BEGIN; CREATE TABLE deliveries (a)",
         ),
-        ("rolled back", "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; CREATE TABLE attempts (a); ROLLBACK"),
+        (
+            "rolled back",
+            "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; CREATE TABLE attempts (a); ROLLBACK",
+        ),
     ];
     for (state, sql) in states {
         let bench = Bench::new();
@@ -155,11 +223,20 @@ fn a_first_opening_killed_anywhere_is_taken_up_by_the_next() {
         raw.execute_batch(sql).unwrap();
         drop(raw);
         let journal = bench.open(1);
-        let version: i64 = journal.conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        let application: i64 = journal.conn.query_row("PRAGMA application_id", [], |row| row.get(0)).unwrap();
+        let version: i64 = journal
+            .conn
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        let application: i64 = journal
+            .conn
+            .query_row("PRAGMA application_id", [], |row| row.get(0))
+            .unwrap();
         assert_eq!((version, application), (VERSION, APPLICATION_ID), "{state}");
         assert_eq!(accept(&journal, T0).id, 1, "{state}");
-        assert!(bench.open(2).check().unwrap().problems.is_empty(), "{state}");
+        assert!(
+            bench.open(2).check().unwrap().problems.is_empty(),
+            "{state}"
+        );
     }
 }
 
@@ -168,16 +245,22 @@ fn a_first_opening_in_the_middle_of_anothers_sees_no_tables_or_all_of_them() {
     let bench = Bench::new();
     let reference = Bench::new();
     let tables = |raw: &rusqlite::Connection| -> Vec<String> {
-        let mut statement = raw.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+        let mut statement = raw
+            .prepare("SELECT name FROM sqlite_schema ORDER BY name")
+            .unwrap();
         let names = statement.query_map([], |row| row.get(0)).unwrap();
         names.map(Result::unwrap).collect()
     };
     drop(reference.open(1));
     // The other one dies with its tables made and not committed.
     let other = bench.raw();
-    other.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    other
+        .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        .unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    other.execute_batch(crate::journal::schema::MIGRATIONS[0]).unwrap();
+    other
+        .execute_batch(crate::journal::schema::MIGRATIONS[0])
+        .unwrap();
     assert!(tables(&bench.raw()).is_empty());
     drop(other);
     drop(bench.open(1));

@@ -7,12 +7,20 @@ use crate::journal::Import;
 use crate::rule::Rule;
 use crate::target::Target;
 
-const EVENT: &[u8] = b"<event><type>account</type><action>created</action><object><account/></object></event>";
+const EVENT: &[u8] =
+    b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
 /// Takes these in one commit; whether each was new.
 fn import(journal: &Journal, uuids: &[&str]) -> Vec<bool> {
-    let error = LastError { kind: ErrorKind::Status, http_status: Some(503), message: "503".to_owned() };
-    let (event, target) = (Event::from_document(EVENT.to_vec()).unwrap(), Target::from_url("http://h/").unwrap());
+    let error = LastError {
+        kind: ErrorKind::Status,
+        http_status: Some(503),
+        message: "503".to_owned(),
+    };
+    let (event, target) = (
+        Event::from_document(EVENT.to_vec()).unwrap(),
+        Target::from_url("http://h/").unwrap(),
+    );
     let rule = Rule::default();
     let imports = uuids.iter().map(|&uuid| Import {
         uuid,
@@ -34,12 +42,30 @@ fn each_is_taken_once_until_it_is_deleted() {
     let journal = bench.open_fast(1);
     assert_eq!(import(&journal, &["a", "b", "a"]), [true, true, false]);
     assert_eq!(import(&bench.open_fast(2), &["b", "c"]), [false, true]);
-    assert_eq!(import(&journal, &["B"]), [false], "the same digits in the other case");
+    assert_eq!(
+        import(&journal, &["B"]),
+        [false],
+        "the same digits in the other case"
+    );
     let delivery = journal.of_uuid("b").unwrap().unwrap();
-    assert_eq!((delivery.status, delivery.wire, delivery.attempt_count), (Status::Failed, Wire::Form, 1));
-    assert_eq!((delivery.finished_at, delivery.last_error.unwrap().http_status), (Some(T0), Some(503)));
+    assert_eq!(
+        (delivery.status, delivery.wire, delivery.attempt_count),
+        (Status::Failed, Wire::Form, 1)
+    );
+    assert_eq!(
+        (
+            delivery.finished_at,
+            delivery.last_error.unwrap().http_status
+        ),
+        (Some(T0), Some(503))
+    );
     assert_eq!(journal.attempts(delivery.id).unwrap().len(), 1);
-    assert_eq!(journal.delete_ids(&[delivery.id], &[Status::Failed]).unwrap(), 1);
+    assert_eq!(
+        journal
+            .delete_ids(&[delivery.id], &[Status::Failed])
+            .unwrap(),
+        1
+    );
     assert!(journal.of_uuid("b").unwrap().is_none());
     assert_eq!(import(&journal, &["b"]), [true]);
     assert!(journal.check().unwrap().problems.is_empty());
@@ -50,9 +76,15 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     let own = accept(&journal, T0);
-    assert_eq!(import(&journal, &[&own.uuid, &own.uuid.to_uppercase(), "a"]), [false, false, true]);
+    assert_eq!(
+        import(&journal, &[&own.uuid, &own.uuid.to_uppercase(), "a"]),
+        [false, false, true]
+    );
     assert_eq!(journal.of_uuid(&own.uuid).unwrap().unwrap().id, own.id);
-    assert!(accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id, "ids go on");
+    assert!(
+        accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id,
+        "ids go on"
+    );
 }
 
 #[test]
@@ -60,7 +92,11 @@ fn settled_imports_are_no_work_for_whoever_opens_the_journal_next() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     import(&journal, &["a", "b"]);
-    let log = || std::fs::metadata(beside(&bench.path(), "-wal")).unwrap().len();
+    let log = || {
+        std::fs::metadata(beside(&bench.path(), "-wal"))
+            .unwrap()
+            .len()
+    };
     assert!(log() > 0);
     journal.settle_imports().unwrap();
     assert_eq!(log(), 0);

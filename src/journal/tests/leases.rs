@@ -4,18 +4,28 @@ use super::*;
 use crate::delivery::{Attempt, Status};
 use crate::store::{Begun, Next, Turn};
 
-const AGAIN: Next = Next::RetryAt { due: UnixMs(T0.0 + 60_000), lease_until: UnixMs(T0.0 + 120_000) };
+const AGAIN: Next = Next::RetryAt {
+    due: UnixMs(T0.0 + 60_000),
+    lease_until: UnixMs(T0.0 + 120_000),
+};
 
 fn begin(journal: &Journal, id: i64, turn: Turn, seconds: i64) -> Begun {
-    journal.begin_attempt(id, turn, &attempt(at(seconds))).unwrap()
+    journal
+        .begin_attempt(id, turn, &attempt(at(seconds)))
+        .unwrap()
 }
 
 fn finish(journal: &Journal, id: i64, number: u32, outcome: &Outcome, next: Next) {
-    journal.finish_attempt(id, number, Duration::from_millis(40), outcome, next).unwrap();
+    journal
+        .finish_attempt(id, number, Duration::from_millis(40), outcome, next)
+        .unwrap();
 }
 
 fn read(journal: &Journal, id: i64) -> (Delivery, Vec<Attempt>) {
-    (journal.delivery(id).unwrap().unwrap(), journal.attempts(id).unwrap())
+    (
+        journal.delivery(id).unwrap().unwrap(),
+        journal.attempts(id).unwrap(),
+    )
 }
 
 #[test]
@@ -29,11 +39,25 @@ fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
     assert_eq!(begin(&two, id, seen, 11), Begun::Taken, "it is being sent");
     finish(&one, id, 2, &refusal(500), Next::Failed);
     let before = read(&two, id);
-    assert_eq!(begin(&two, id, seen, 12), Begun::Taken, "it was sent since it was read");
+    assert_eq!(
+        begin(&two, id, seen, 12),
+        Begun::Taken,
+        "it was sent since it was read"
+    );
     assert_eq!(read(&two, id), before);
-    assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 13), Begun::Attempt(3));
+    assert_eq!(
+        begin(&two, id, Turn::Failed { attempts: 2 }, 13),
+        Begun::Attempt(3)
+    );
     let (delivery, attempts) = read(&one, id);
-    assert_eq!((delivery.status, delivery.attempt_count, delivery.finished_at), (Status::Pending, 3, None));
+    assert_eq!(
+        (
+            delivery.status,
+            delivery.attempt_count,
+            delivery.finished_at
+        ),
+        (Status::Pending, 3, None)
+    );
     assert_eq!(attempts[2].started_at, at(13));
 }
 
@@ -57,13 +81,24 @@ fn who_lost_the_lease_may_not_go_on() {
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
     finish(&one, id, 1, &refusal(500), AGAIN);
-    assert_eq!(begin(&two, id, Turn::Mine, 30), Begun::Taken, "it never had it");
+    assert_eq!(
+        begin(&two, id, Turn::Mine, 30),
+        Begun::Taken,
+        "it never had it"
+    );
     assert_eq!(two.release_dead(at(121)).unwrap(), 1);
     assert_eq!(begin(&one, id, Turn::Mine, 122), Begun::Taken);
-    assert_eq!(begin(&two, id, Turn::Failed { attempts: 1 }, 123), Begun::Attempt(2));
+    assert_eq!(
+        begin(&two, id, Turn::Failed { attempts: 1 }, 123),
+        Begun::Attempt(2)
+    );
     assert_eq!(begin(&one, id, Turn::Mine, 124), Begun::Taken);
     one.interrupt(id).unwrap();
-    assert_eq!(read(&one, id).0.status, Status::Pending, "only the holder gives it up");
+    assert_eq!(
+        read(&one, id).0.status,
+        Status::Pending,
+        "only the holder gives it up"
+    );
 }
 
 #[test]
@@ -80,14 +115,24 @@ fn a_dead_owners_delivery_is_interrupted_and_its_open_attempt_may_have_been_rece
     assert_eq!(two.release_dead(at(61)).unwrap(), 0, "once is enough");
 
     let (delivery, attempts) = read(&two, id);
-    assert_eq!((delivery.status, delivery.uuid), (Status::Interrupted, uuid));
+    assert_eq!(
+        (delivery.status, delivery.uuid),
+        (Status::Interrupted, uuid)
+    );
     assert_eq!(delivery.finished_at, Some(at(60)), "the last sign of life");
     assert_eq!(delivery.last_error.unwrap().kind, ErrorKind::Interrupted);
     let end = attempts[1].outcome.as_ref().unwrap();
     assert!(end.maybe_received);
-    assert_eq!(end.error.as_ref().unwrap().message, "its process ended before an answer was recorded");
+    assert_eq!(
+        end.error.as_ref().unwrap().message,
+        "its process ended before an answer was recorded"
+    );
     assert_eq!(attempts[1].duration, None);
-    assert_eq!(attempts[0].outcome, Some(refusal(500)), "what was recorded stays");
+    assert_eq!(
+        attempts[0].outcome,
+        Some(refusal(500)),
+        "what was recorded stays"
+    );
 }
 
 #[test]
@@ -103,7 +148,10 @@ fn a_delivery_abandoned_between_two_attempts_keeps_its_error_and_the_end_of_its_
     assert_eq!(two.release_dead(at(30)).unwrap(), 1);
     for id in [dies, stops] {
         let (delivery, attempts) = read(&two, id);
-        assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+        assert_eq!(
+            (delivery.status, delivery.next_attempt_at),
+            (Status::Interrupted, None)
+        );
         assert_eq!(delivery.finished_at, Some(UnixMs(T0.0 + 40)));
         assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
         assert_eq!(attempts[0].outcome, Some(refusal(503)));
@@ -134,13 +182,29 @@ fn only_pending_deliveries_are_ever_released() {
         .into_iter()
         .map(|next| {
             let id = accept(&one, T0).id;
-            finish(&one, id, 1, &if next == Next::Delivered { success() } else { refusal(500) }, next);
+            finish(
+                &one,
+                id,
+                1,
+                &if next == Next::Delivered {
+                    success()
+                } else {
+                    refusal(500)
+                },
+                next,
+            );
             read(&one, id)
         })
         .collect();
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(1_000_000)).unwrap(), 0);
-    assert_eq!(before.iter().map(|(d, _)| read(&two, d.id)).collect::<Vec<_>>(), before);
+    assert_eq!(
+        before
+            .iter()
+            .map(|(d, _)| read(&two, d.id))
+            .collect::<Vec<_>>(),
+        before
+    );
 }
 
 #[test]
@@ -157,13 +221,20 @@ fn what_really_happened_counts_more_than_what_another_process_presumed() {
         finish(&one, id, 1, &outcome, next);
         let (delivery, attempts) = read(&two, id);
         assert_eq!(delivery.status, status);
-        assert_eq!(delivery.last_error.and_then(|e| e.http_status), outcome.error.as_ref().map(|_| 404));
+        assert_eq!(
+            delivery.last_error.and_then(|e| e.http_status),
+            outcome.error.as_ref().map(|_| 404)
+        );
         assert_eq!(
             (attempts[0].outcome.as_ref(), attempts[0].duration),
             (Some(&outcome), Some(Duration::from_millis(40)))
         );
         if next == AGAIN {
-            assert_eq!(begin(&one, id, Turn::Mine, 60), Begun::Attempt(2), "it holds the lease again");
+            assert_eq!(
+                begin(&one, id, Turn::Mine, 60),
+                Begun::Attempt(2),
+                "it holds the lease again"
+            );
         }
         two.delete_ids(&[id], &Status::ALL).unwrap();
     }
@@ -175,14 +246,24 @@ fn a_late_outcome_does_not_disturb_the_process_that_took_over() {
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
-    assert_eq!(begin(&two, id, Turn::Failed { attempts: 1 }, 1001), Begun::Attempt(2));
+    assert_eq!(
+        begin(&two, id, Turn::Failed { attempts: 1 }, 1001),
+        Begun::Attempt(2)
+    );
     finish(&one, id, 1, &refusal(404), AGAIN);
     let (delivery, attempts) = read(&two, id);
-    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, None));
+    assert_eq!(
+        (delivery.status, delivery.next_attempt_at),
+        (Status::Pending, None)
+    );
     assert_eq!(attempts[0].outcome, Some(refusal(404)));
     assert_eq!(attempts[1].outcome, None);
     assert_eq!(begin(&one, id, Turn::Mine, 1002), Begun::Taken);
-    assert_eq!(two.release_dead(at(1001).plus(LEASE)).unwrap(), 0, "the lease is the new holder's");
+    assert_eq!(
+        two.release_dead(at(1001).plus(LEASE)).unwrap(),
+        0,
+        "the lease is the new holder's"
+    );
 }
 
 #[test]
@@ -190,9 +271,10 @@ fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     for late in [Next::Failed, Next::Interrupted, AGAIN] {
-        for (outcome, next, status) in
-            [(success(), Next::Delivered, Status::Delivered), (refusal(500), Next::Failed, Status::Failed)]
-        {
+        for (outcome, next, status) in [
+            (success(), Next::Delivered, Status::Delivered),
+            (refusal(500), Next::Failed, Status::Failed),
+        ] {
             let id = accept(&one, T0).id;
             two.release_dead(at(1000)).unwrap();
             begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
@@ -200,7 +282,11 @@ fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
             let before = read(&two, id).0;
             finish(&one, id, 1, &refusal(404), late);
             let (delivery, attempts) = read(&two, id);
-            assert_eq!((delivery.status, delivery.finished_at), (status, before.finished_at), "{late:?}");
+            assert_eq!(
+                (delivery.status, delivery.finished_at),
+                (status, before.finished_at),
+                "{late:?}"
+            );
             assert_eq!(attempts[0].outcome, Some(refusal(404)));
             two.delete_ids(&[id], &Status::ALL).unwrap();
         }
@@ -218,7 +304,10 @@ fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_sin
     finish(&one, id, 1, &success(), Next::Delivered);
     let (delivery, _) = read(&two, id);
     assert_eq!(delivery.status, Status::Delivered);
-    assert_eq!(begin(&two, id, Turn::Failed { attempts: 2 }, 1002), Begun::Taken);
+    assert_eq!(
+        begin(&two, id, Turn::Failed { attempts: 2 }, 1002),
+        Begun::Taken
+    );
 }
 
 #[test]
@@ -232,8 +321,17 @@ fn of_two_successes_the_one_recorded_first_decides_when_it_was_delivered() {
     let (before, _) = read(&two, id);
     finish(&one, id, 1, &success(), Next::Delivered);
     let (delivery, attempts) = read(&two, id);
-    assert_eq!(before.last_error.map(|error| error.kind), Some(ErrorKind::Interrupted));
-    assert_eq!(delivery, Delivery { last_error: None, ..before });
+    assert_eq!(
+        before.last_error.map(|error| error.kind),
+        Some(ErrorKind::Interrupted)
+    );
+    assert_eq!(
+        delivery,
+        Delivery {
+            last_error: None,
+            ..before
+        }
+    );
     assert_eq!(attempts[0].outcome, Some(success()));
 }
 
@@ -242,7 +340,11 @@ struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Processes for Meddler {
     fn current(&self) -> ProcessId {
-        ProcessId { host: "test".to_owned(), pid: 9, started: 7 }
+        ProcessId {
+            host: "test".to_owned(),
+            pid: 9,
+            started: 7,
+        }
     }
 
     fn liveness(&self, _: &ProcessId) -> Liveness {
@@ -263,10 +365,21 @@ fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
         let meddle = Box::new(move || finish(&one, id, 1, &came_to, next));
         let meddler = Meddler(std::cell::RefCell::new(Some(meddle)));
         let watcher = Journal::open(&bench.path(), Box::new(meddler)).unwrap();
-        assert_eq!(watcher.release_dead(at(1)).unwrap(), 1, "only the other one");
+        assert_eq!(
+            watcher.release_dead(at(1)).unwrap(),
+            1,
+            "only the other one"
+        );
         assert_eq!(read(&watcher, other).0.status, Status::Interrupted);
         let (delivery, attempts) = read(&watcher, id);
-        assert_eq!(delivery.status, if next == AGAIN { Status::Pending } else { Status::Delivered });
+        assert_eq!(
+            delivery.status,
+            if next == AGAIN {
+                Status::Pending
+            } else {
+                Status::Delivered
+            }
+        );
         assert_eq!(attempts[0].outcome, Some(outcome));
     }
 }
@@ -290,13 +403,27 @@ fn what_is_deleted_or_removed_meanwhile_is_not_passed_off_as_recorded() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     two.delete_ids(&[id], &[Status::Interrupted]).unwrap();
-    let deleted = one.finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered).unwrap_err();
-    assert!(deleted.to_string().ends_with("while it was in use: #1 was deleted from it"), "{deleted}");
+    let deleted = one
+        .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
+        .unwrap_err();
+    assert!(
+        deleted
+            .to_string()
+            .ends_with("while it was in use: #1 was deleted from it"),
+        "{deleted}"
+    );
 
     let id = accept(&one, T0).id;
     std::fs::remove_file(bench.path()).unwrap();
-    let removed = one.finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered).unwrap_err();
-    assert!(removed.to_string().ends_with("the file was removed or replaced"), "{removed}");
+    let removed = one
+        .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
+        .unwrap_err();
+    assert!(
+        removed
+            .to_string()
+            .ends_with("the file was removed or replaced"),
+        "{removed}"
+    );
 }
 
 #[test]
@@ -307,9 +434,18 @@ fn a_late_success_counts_even_if_the_next_attempt_fails() {
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, Turn::Failed { attempts: 1 }, 1001);
     finish(&one, id, 1, &success(), Next::Delivered);
-    assert_eq!(read(&two, id).0.status, Status::Pending, "the other one is at it");
+    assert_eq!(
+        read(&two, id).0.status,
+        Status::Pending,
+        "the other one is at it"
+    );
     finish(&two, id, 2, &refusal(503), Next::Failed);
     let (delivery, attempts) = read(&two, id);
     assert_eq!(delivery.status, Status::Delivered);
-    assert_eq!(delivery.finished_at, attempts[0].duration.map(|took| attempts[0].started_at.plus(took)));
+    assert_eq!(
+        delivery.finished_at,
+        attempts[0]
+            .duration
+            .map(|took| attempts[0].started_at.plus(took))
+    );
 }

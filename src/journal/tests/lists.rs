@@ -63,8 +63,9 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    let text =
-        |values: Vec<&'static str>| prop::option::weighted(0.3, prop::sample::select(values).prop_map(str::to_owned));
+    let text = |values: Vec<&'static str>| {
+        prop::option::weighted(0.3, prop::sample::select(values).prop_map(str::to_owned))
+    };
     let time = || prop::option::weighted(0.4, (-1..13i64).prop_map(|ms| UnixMs(T0.0 + ms)));
     (
         text(TYPES.to_vec()),
@@ -72,18 +73,23 @@ fn filter() -> impl Strategy<Value = Filter> {
         text(ENDPOINTS.into_iter().flatten().collect()),
         time(),
         time(),
-        prop::option::weighted(0.4, prop::sample::select(RANGES.to_vec()).prop_map(|text| text.parse().unwrap())),
+        prop::option::weighted(
+            0.4,
+            prop::sample::select(RANGES.to_vec()).prop_map(|text| text.parse().unwrap()),
+        ),
         prop::option::weighted(0.3, prop::sample::select(ErrorKind::ALL.to_vec())),
     )
-        .prop_map(|(event_type, action, endpoint, since, before, http_status, error)| Filter {
-            event_type,
-            action,
-            endpoint,
-            since,
-            before,
-            http_status,
-            error,
-        })
+        .prop_map(
+            |(event_type, action, endpoint, since, before, http_status, error)| Filter {
+                event_type,
+                action,
+                endpoint,
+                since,
+                before,
+                http_status,
+                error,
+            },
+        )
 }
 
 fn write(journal: &Journal, row: &Row) {
@@ -99,16 +105,30 @@ fn write(journal: &Journal, row: &Row) {
         rule: &Rule::default(),
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;
-    let Some((took, kind, http_status, end)) = row.end else { return };
-    let error = kind.map(|kind| AttemptError { kind, message: "words".to_owned() });
-    let outcome = Outcome { http_status, error, ..success() };
+    let Some((took, kind, http_status, end)) = row.end else {
+        return;
+    };
+    let error = kind.map(|kind| AttemptError {
+        kind,
+        message: "words".to_owned(),
+    });
+    let outcome = Outcome {
+        http_status,
+        error,
+        ..success()
+    };
     let next = match end {
         End::Delivered => Next::Delivered,
         End::Failed => Next::Failed,
         End::Interrupted => Next::Interrupted,
-        End::Waiting | End::GivenUp => Next::RetryAt { due: at(60), lease_until: at(120) },
+        End::Waiting | End::GivenUp => Next::RetryAt {
+            due: at(60),
+            lease_until: at(120),
+        },
     };
-    journal.finish_attempt(id, 1, Duration::from_millis(took), &outcome, next).unwrap();
+    journal
+        .finish_attempt(id, 1, Duration::from_millis(took), &outcome, next)
+        .unwrap();
     if let End::GivenUp = end {
         journal.interrupt(id).unwrap();
     }
@@ -120,7 +140,11 @@ fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
         List::Failed => delivery.status.in_failed_list(),
         List::All(status) => status.is_none_or(|status| delivery.status == status),
     };
-    let mut found: Vec<&Delivery> = all.iter().filter(listed).filter(|d| query.filter.matches(d)).collect();
+    let mut found: Vec<&Delivery> = all
+        .iter()
+        .filter(listed)
+        .filter(|d| query.filter.matches(d))
+        .collect();
     match query.list {
         List::Failed => found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id)),
         List::All(_) => found.sort_by_key(|delivery| -delivery.id),
@@ -182,7 +206,15 @@ proptest! {
 fn the_failed_list_is_read_along_its_index_however_it_is_narrowed() {
     let bench = Bench::new();
     let journal = bench.open(1);
-    let plan = |list, filter| journal.plan(&Query { list, filter, limit: Some(50) }).unwrap();
+    let plan = |list, filter| {
+        journal
+            .plan(&Query {
+                list,
+                filter,
+                limit: Some(50),
+            })
+            .unwrap()
+    };
     let along = "SCAN deliveries USING INDEX deliveries_failed";
     assert_eq!(plan(List::Failed, Filter::default()), along);
     let narrowed = Filter {
@@ -192,9 +224,18 @@ fn the_failed_list_is_read_along_its_index_however_it_is_narrowed() {
         ..Filter::default()
     };
     assert_eq!(plan(List::Failed, narrowed), along);
-    let since = Filter { since: Some(T0), ..Filter::default() };
-    assert_eq!(plan(List::Failed, since.clone()), "SEARCH deliveries USING INDEX deliveries_failed (finished_at>?)");
-    let between = Filter { before: Some(T0), ..since };
+    let since = Filter {
+        since: Some(T0),
+        ..Filter::default()
+    };
+    assert_eq!(
+        plan(List::Failed, since.clone()),
+        "SEARCH deliveries USING INDEX deliveries_failed (finished_at>?)"
+    );
+    let between = Filter {
+        before: Some(T0),
+        ..since
+    };
     assert_eq!(
         plan(List::Failed, between),
         "SEARCH deliveries USING INDEX deliveries_failed (finished_at>? AND finished_at<?)"
@@ -218,7 +259,11 @@ fn a_visit_that_fails_ends_the_list_and_its_error_comes_back() {
     let mut seen = Vec::new();
     let ended = journal.each(&Query::all(None), |delivery| {
         seen.push(delivery.id);
-        if seen.len() == 2 { Err("enough") } else { Ok(()) }
+        if seen.len() == 2 {
+            Err("enough")
+        } else {
+            Ok(())
+        }
     });
     assert_eq!(ended.unwrap(), Err("enough"));
     assert_eq!(seen, [5, 4]);

@@ -21,7 +21,10 @@ fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
                 })
             })
             .collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap())
+            .collect()
     })
 }
 
@@ -32,8 +35,12 @@ fn connect(path: &Path, pid: i64) -> Journal {
 #[test]
 fn sixteen_first_openers_all_succeed_and_one_makes_the_tables() {
     // SQLite counts each change of the tables.
-    let changes =
-        |journal: &Journal| journal.conn.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let changes = |journal: &Journal| {
+        journal
+            .conn
+            .query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
     let once = changes(&Bench::new().open(1));
     for round in 0..40 {
         let bench = Bench::new();
@@ -46,8 +53,14 @@ fn sixteen_first_openers_all_succeed_and_one_makes_the_tables() {
         let uuids = at_once(16, |thread| accept(&connect(&path, thread), T0).uuid);
         assert_eq!(uuids.into_iter().collect::<HashSet<_>>().len(), 16);
         let journal = connect(&path, 1);
-        assert_eq!(journal.ids(&Query::all(None)).unwrap(), (1..=16).rev().collect::<Vec<_>>());
-        let vacuum: i64 = journal.conn.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+        assert_eq!(
+            journal.ids(&Query::all(None)).unwrap(),
+            (1..=16).rev().collect::<Vec<_>>()
+        );
+        let vacuum: i64 = journal
+            .conn
+            .query_row("PRAGMA auto_vacuum", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(vacuum, 2);
     }
 }
@@ -67,10 +80,15 @@ fn four_writers_lose_nothing_and_share_no_id() {
     let ids = at_once(4, |thread| {
         // Without waiting for the disk, so that they are in each other's way as much as can be.
         let journal = bench.open_fast(thread);
-        (0..1_000).map(|n| accept(&journal, at(n)).id).collect::<Vec<_>>()
+        (0..1_000)
+            .map(|n| accept(&journal, at(n)).id)
+            .collect::<Vec<_>>()
     });
     assert!(ids.iter().all(|own| own.is_sorted_by(|a, b| a < b)));
-    assert_eq!(ids.concat().into_iter().collect::<HashSet<_>>(), (1..=4_000).collect());
+    assert_eq!(
+        ids.concat().into_iter().collect::<HashSet<_>>(),
+        (1..=4_000).collect()
+    );
     let health = bench.open(1).check().unwrap();
     assert_eq!((health.attempts, health.problems.len()), (4_000, 0));
     assert_eq!(health.counts[0], (Status::Pending, 4_000));
@@ -82,13 +100,18 @@ fn of_eight_who_retry_the_same_failed_ones_each_is_begun_once() {
     let journal = bench.open_fast(99);
     for _ in 0..200 {
         let id = accept(&journal, T0).id;
-        journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+        journal
+            .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+            .unwrap();
     }
     let begun = at_once(8, |thread| {
         let journal = connect(&bench.path(), thread);
         let mine = |id: &i64| {
             let turn = Turn::Failed { attempts: 1 };
-            journal.begin_attempt(*id, turn, &attempt(at(thread))).unwrap() == Begun::Attempt(2)
+            journal
+                .begin_attempt(*id, turn, &attempt(at(thread)))
+                .unwrap()
+                == Begun::Attempt(2)
         };
         (1..=200).filter(mine).collect::<Vec<_>>()
     });

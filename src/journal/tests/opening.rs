@@ -18,18 +18,34 @@ fn mode(path: &Path) -> u32 {
 fn refused(path: &Path) -> String {
     let folder = path.parent().unwrap();
     let snapshot = || {
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        let mut files: Vec<_> = files.filter(|file| std::fs::metadata(file).is_ok_and(|file| file.is_file())).collect();
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files
+            .filter(|file| std::fs::metadata(file).is_ok_and(|file| file.is_file()))
+            .collect();
         // SQLite may need its shared memory even to look at a file; it holds nothing.
         files.retain(|file| !file.to_string_lossy().ends_with("-shm"));
         files.sort();
-        files.into_iter().map(|file| (std::fs::read(&file).unwrap(), file)).collect::<Vec<_>>()
+        files
+            .into_iter()
+            .map(|file| (std::fs::read(&file).unwrap(), file))
+            .collect::<Vec<_>>()
     };
     let before = snapshot();
-    let Err(error) = open(path) else { panic!("{} was opened", path.display()) };
+    let Err(error) = open(path) else {
+        panic!("{} was opened", path.display())
+    };
     let after = snapshot();
-    let grown: Vec<_> = after.iter().filter(|(bytes, _)| !bytes.is_empty()).cloned().collect();
-    let before: Vec<_> = before.into_iter().filter(|(bytes, _)| !bytes.is_empty()).collect();
+    let grown: Vec<_> = after
+        .iter()
+        .filter(|(bytes, _)| !bytes.is_empty())
+        .cloned()
+        .collect();
+    let before: Vec<_> = before
+        .into_iter()
+        .filter(|(bytes, _)| !bytes.is_empty())
+        .collect();
     assert!(grown == before, "{} was changed", path.display());
     error.to_string()
 }
@@ -39,9 +55,14 @@ fn a_strange_file_in_wal_mode_is_refused_and_nothing_is_left_beside_it() {
     for identity in ["application_id = 7", "user_version = 3"] {
         let bench = Bench::new();
         let raw = bench.raw();
-        raw.execute_batch(&format!("PRAGMA journal_mode = WAL; PRAGMA {identity}; CREATE TABLE a (b)")).unwrap();
+        raw.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA {identity}; CREATE TABLE a (b)"
+        ))
+        .unwrap();
         drop(raw);
-        Journal::open(&bench.path(), bench.host.process(1)).err().expect("a refusal");
+        Journal::open(&bench.path(), bench.host.process(1))
+            .err()
+            .expect("a refusal");
         assert!(!beside(&bench.path(), "-shm").exists(), "{identity}");
     }
 }
@@ -55,7 +76,10 @@ fn an_empty_file_that_was_there_becomes_private() {
     let journal = bench.open(1);
     accept(&journal, T0);
     for suffix in ["", "-wal", "-shm"] {
-        let mode = std::fs::metadata(beside(&bench.path(), suffix)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(beside(&bench.path(), suffix))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{suffix}");
     }
 }
@@ -72,18 +96,30 @@ fn a_fresh_journal_is_its_owners_alone_whatever_the_umask() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/journal.db");
         let ran = std::process::Command::new("sh")
-            .args(["-c", "umask $0 && exec \"$1\" --exact \"$2\" --test-threads=1", mask])
+            .args([
+                "-c",
+                "umask $0 && exec \"$1\" --exact \"$2\" --test-threads=1",
+                mask,
+            ])
             .arg(std::env::current_exe().unwrap())
             .arg(&name)
             .env(PROBE, &path)
             .output()
             .unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stdout)
+        );
         for folder in ["a", "a/b"].map(|name| folder.path().join(name)) {
             assert_eq!(mode(&folder), 0o700, "umask {mask}: {}", folder.display());
         }
         for suffix in ["", "-wal", "-shm"] {
-            assert_eq!(mode(&beside(&path, suffix)), 0o600, "umask {mask}: journal.db{suffix}");
+            assert_eq!(
+                mode(&beside(&path, suffix)),
+                0o600,
+                "umask {mask}: journal.db{suffix}"
+            );
         }
     }
 }
@@ -94,15 +130,27 @@ fn an_opened_journal_gives_room_back_syncs_each_commit_and_refuses_orphans() {
     for round in 1..=2 {
         let journal = bench.open(1);
         let pragma = |name: &str| -> i64 {
-            journal.conn.query_row(&format!("SELECT * FROM pragma_{name}"), [], |row| row.get(0)).unwrap()
+            journal
+                .conn
+                .query_row(&format!("SELECT * FROM pragma_{name}"), [], |row| {
+                    row.get(0)
+                })
+                .unwrap()
         };
         assert_eq!(pragma("auto_vacuum"), 2, "round {round}");
         assert_eq!(pragma("page_size"), 16 * 1024, "round {round}");
         assert_eq!(pragma("synchronous"), 2, "round {round}");
         assert_eq!(pragma("foreign_keys"), 1, "round {round}");
         assert_eq!(pragma("user_version"), VERSION, "round {round}");
-        assert_eq!(pragma("application_id"), i64::from(u32::from_be_bytes(*b"hkfr")), "round {round}");
-        let mode: String = journal.conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(
+            pragma("application_id"),
+            i64::from(u32::from_be_bytes(*b"hkfr")),
+            "round {round}"
+        );
+        let mode: String = journal
+            .conn
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(mode, "wal", "round {round}");
         assert_eq!(journal.path(), bench.path());
     }
@@ -114,7 +162,10 @@ fn what_an_earlier_process_wrote_is_there_when_the_next_one_opens_it() {
     let written: Vec<Delivery> = (0..3).map(|s| accept(&bench.open(1), at(s))).collect();
     let journal = bench.open(2);
     for delivery in written {
-        assert_eq!(journal.delivery(delivery.id).unwrap().unwrap().uuid, delivery.uuid);
+        assert_eq!(
+            journal.delivery(delivery.id).unwrap().unwrap().uuid,
+            delivery.uuid
+        );
     }
 }
 
@@ -128,13 +179,20 @@ fn another_programs_database_is_refused_in_either_mode_and_left_as_it_is() {
     ] {
         let bench = Bench::new();
         let raw = bench.raw();
-        raw.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
-        raw.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())).unwrap();
+        raw.set_db_config(
+            rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+            true,
+        )
+        .unwrap();
+        raw.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(()))
+            .unwrap();
         raw.execute_batch(mark).unwrap();
         drop(raw);
         let words = refused(&bench.path());
-        let expected =
-            format!("`{}` is not a hookfire journal: it is another program's SQLite database", bench.path().display());
+        let expected = format!(
+            "`{}` is not a hookfire journal: it is another program's SQLite database",
+            bench.path().display()
+        );
         assert_eq!(words, expected, "{mode}, {mark}");
     }
 }
@@ -143,7 +201,10 @@ fn another_programs_database_is_refused_in_either_mode_and_left_as_it_is() {
 fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
     let bench = Bench::new();
     accept(&bench.open(1), T0);
-    bench.raw().pragma_update(None, "user_version", VERSION + 1).unwrap();
+    bench
+        .raw()
+        .pragma_update(None, "user_version", VERSION + 1)
+        .unwrap();
     let words = refused(&bench.path());
     let path = bench.path();
     let newer = VERSION + 1;
@@ -158,9 +219,14 @@ fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
 fn what_only_the_log_says_to_be_newer_is_refused_before_anything_is_read_or_written() {
     let bench = Bench::new();
     let id = accept(&bench.open(1), T0).id;
-    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    bench
+        .raw()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     let newer = bench.raw();
-    newer.pragma_update(None, "user_version", VERSION + 1).unwrap();
+    newer
+        .pragma_update(None, "user_version", VERSION + 1)
+        .unwrap();
     let log = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
     assert!(!log.is_empty(), "the newer version is in the log alone");
 
@@ -171,20 +237,36 @@ fn what_only_the_log_says_to_be_newer_is_refused_before_anything_is_read_or_writ
     refused(bench.open(2).interrupt(id));
     refused(bench.open(2).delivery(id).map(drop));
     refused(bench.open(2).count(&Query::all(None)).map(drop));
-    assert!(log == std::fs::read(beside(&bench.path(), "-wal")).unwrap(), "nothing was written");
+    assert!(
+        log == std::fs::read(beside(&bench.path(), "-wal")).unwrap(),
+        "nothing was written"
+    );
 }
 
 #[test]
 fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     let garbage = [&b"SQLite format 3\0"[..], &[0xa5; 4080]].concat();
-    let contents = [&b"x"[..], b"dear diary,\n", b"SQLite format 3", b"SQLite format 3\n and more", &garbage];
+    let contents = [
+        &b"x"[..],
+        b"dear diary,\n",
+        b"SQLite format 3",
+        b"SQLite format 3\n and more",
+        &garbage,
+    ];
     for content in contents {
         let bench = Bench::new();
         std::fs::write(bench.path(), content).unwrap();
         let words = refused(&bench.path());
-        let what = words.strip_prefix(&format!("`{}` is not a hookfire journal: it is ", bench.path().display()));
+        let what = words.strip_prefix(&format!(
+            "`{}` is not a hookfire journal: it is ",
+            bench.path().display()
+        ));
         let what = what.unwrap_or_else(|| panic!("{words}"));
-        assert!(what.starts_with("some other kind of file") || what == "another program's SQLite database", "{words}");
+        assert!(
+            what.starts_with("some other kind of file")
+                || what == "another program's SQLite database",
+            "{words}"
+        );
     }
 }
 
@@ -193,7 +275,10 @@ fn what_is_no_regular_file_is_refused_by_name_without_waiting_for_it() {
     let bench = Bench::new();
     let place = |name: &str| bench.folder.path().join(name);
     std::fs::create_dir(place("folder")).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(place("pipe")).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(place("pipe"))
+        .status()
+        .unwrap();
     assert!(made.success());
     let _listening = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
     std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
@@ -202,10 +287,19 @@ fn what_is_no_regular_file_is_refused_by_name_without_waiting_for_it() {
         ("folder", "it is a folder"),
         ("pipe", "it is a named pipe"),
         ("socket", "it is not a regular file"),
-        ("dangling", "it is a symbolic link to a file that does not exist"),
+        (
+            "dangling",
+            "it is a symbolic link to a file that does not exist",
+        ),
     ] {
         let words = refused(&place(name));
-        assert_eq!(words, format!("`{}` is not a hookfire journal: {what}", place(name).display()));
+        assert_eq!(
+            words,
+            format!(
+                "`{}` is not a hookfire journal: {what}",
+                place(name).display()
+            )
+        );
     }
     assert!(refused(&place("circle")).contains(&*place("circle").to_string_lossy()));
     assert!(!place("nowhere").exists());
@@ -229,7 +323,10 @@ fn a_folder_that_cannot_be_made_is_named() {
     let bench = Bench::new();
     let file = bench.folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    let words = open(&file.join("below/journal.db")).map(drop).unwrap_err().to_string();
+    let words = open(&file.join("below/journal.db"))
+        .map(drop)
+        .unwrap_err()
+        .to_string();
     assert!(words.contains(&*file.to_string_lossy()), "{words}");
 }
 
@@ -238,12 +335,19 @@ fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
     let brief = Duration::from_millis(30);
     let locked = |bench: &Bench, result: Result<(), StoreError>| {
         let error = result.unwrap_err();
-        assert!(matches!(&error, StoreError::Locked { waited, .. } if *waited == brief), "{error:?}");
+        assert!(
+            matches!(&error, StoreError::Locked { waited, .. } if *waited == brief),
+            "{error:?}"
+        );
         let path = bench.path();
-        let expected = format!("the journal `{}` is locked: another process has held it for 30ms", path.display());
+        let expected = format!(
+            "the journal `{}` is locked: another process has held it for 30ms",
+            path.display()
+        );
         assert_eq!(error.to_string(), expected);
     };
-    let open = |bench: &Bench| Journal::open_with_timeout(&bench.path(), bench.host.process(1), brief);
+    let open =
+        |bench: &Bench| Journal::open_with_timeout(&bench.path(), bench.host.process(1), brief);
 
     let fresh = Bench::new();
     let holder = fresh.raw();
@@ -253,7 +357,9 @@ fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
 
     let unmigrated = Bench::new();
     let holder = unmigrated.raw();
-    holder.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    holder
+        .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        .unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     locked(&unmigrated, open(&unmigrated).map(drop));
 
@@ -262,7 +368,10 @@ fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
     let holder = used.raw();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let journal = open(&used).unwrap();
-    assert!(journal.delivery(id).unwrap().is_some(), "reading needs no lock");
+    assert!(
+        journal.delivery(id).unwrap().is_some(),
+        "reading needs no lock"
+    );
     locked(&used, journal.interrupt(id));
     holder.execute_batch("ROLLBACK").unwrap();
     drop(open(&fresh).unwrap());
@@ -275,11 +384,25 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         let bench = older(version);
         let journal = bench.open(1);
         let delivery = journal.delivery(7).unwrap().unwrap();
-        assert_eq!((delivery.event_type.as_str(), journal.attempts(7).unwrap().len()), ("account", 1), "{version}");
-        assert_eq!((delivery.wire, delivery.ignored_by), (Wire::Xml, None), "{version}");
+        assert_eq!(
+            (
+                delivery.event_type.as_str(),
+                journal.attempts(7).unwrap().len()
+            ),
+            ("account", 1),
+            "{version}"
+        );
+        assert_eq!(
+            (delivery.wire, delivery.ignored_by),
+            (Wire::Xml, None),
+            "{version}"
+        );
         assert_eq!(journal.newest_capture().unwrap(), 0, "{version}");
         assert!(journal.check().unwrap().problems.is_empty(), "{version}");
-        let now: i64 = bench.raw().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let now: i64 = bench
+            .raw()
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(now, VERSION, "{version}");
         // The one that was deleted before counts as well, also where AUTOINCREMENT wrote that down.
         assert_eq!(accept(&journal, T0).id, 10, "{version}");
@@ -300,8 +423,20 @@ fn a_status_is_one_of_five_and_no_table_is_made_to_see_that() {
     let id = accept(&bench.open(1), T0).id;
     let update = format!("UPDATE deliveries SET status = 'lost' WHERE id = {id}");
     let raw = bench.raw();
-    assert!(raw.execute(&update, []).unwrap_err().to_string().contains("CHECK"));
+    assert!(
+        raw.execute(&update, [])
+            .unwrap_err()
+            .to_string()
+            .contains("CHECK")
+    );
     let mut explained = raw.prepare(&format!("EXPLAIN {update}")).unwrap();
-    let steps: Vec<String> = explained.query_map([], |row| row.get("opcode")).unwrap().map(Result::unwrap).collect();
-    assert!(!steps.is_empty() && !steps.iter().any(|step| step == "OpenEphemeral"), "{steps:?}");
+    let steps: Vec<String> = explained
+        .query_map([], |row| row.get("opcode"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        !steps.is_empty() && !steps.iter().any(|step| step == "OpenEphemeral"),
+        "{steps:?}"
+    );
 }

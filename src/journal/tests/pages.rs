@@ -10,14 +10,23 @@ use crate::store::Next;
 fn five(journal: &Journal) -> Vec<i64> {
     let ids: Vec<i64> = (0..5).map(|n| accept(journal, at(n * 60)).id).collect();
     for (n, took) in [(1, 1), (2, 1), (3, 1), (4, 1), (0, 900)] {
-        let (outcome, next) = if n == 2 { (success(), Next::Delivered) } else { (refusal(503), Next::Failed) };
-        journal.finish_attempt(ids[n], 1, Duration::from_secs(took), &outcome, next).unwrap();
+        let (outcome, next) = if n == 2 {
+            (success(), Next::Delivered)
+        } else {
+            (refusal(503), Next::Failed)
+        };
+        journal
+            .finish_attempt(ids[n], 1, Duration::from_secs(took), &outcome, next)
+            .unwrap();
     }
     ids
 }
 
 fn page(journal: &Journal, failed: bool, below: Option<&Delivery>) -> Vec<Delivery> {
-    let below = below.map(|last| Below { finished_at: last.decided_at(), id: last.id });
+    let below = below.map(|last| Below {
+        finished_at: last.decided_at(),
+        id: last.id,
+    });
     journal.newest(failed, below, 2).unwrap()
 }
 
@@ -35,12 +44,20 @@ fn pages_follow_one_another_the_newest_first() {
     let third = page(&journal, false, second.last());
     assert_eq!(
         [ids(&first), ids(&second), ids(&third)],
-        [vec![made[4], made[3]], vec![made[2], made[1]], vec![made[0]]]
+        [
+            vec![made[4], made[3]],
+            vec![made[2], made[1]],
+            vec![made[0]]
+        ]
     );
 
     let first = page(&journal, true, None);
     let second = page(&journal, true, first.last());
-    assert_eq!([ids(&first), ids(&second)], [vec![made[0], made[4]], vec![made[3], made[1]]], "the last failure first");
+    assert_eq!(
+        [ids(&first), ids(&second)],
+        [vec![made[0], made[4]], vec![made[3], made[1]]],
+        "the last failure first"
+    );
     assert!(page(&journal, true, second.last()).is_empty());
 }
 
@@ -50,11 +67,15 @@ fn a_page_of_the_failed_list_reads_no_more_than_it_must() {
     let journal = bench.open_fast(1);
     let plan: Vec<String> = journal
         .read(|conn| {
-            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", newest_sql(true)))?;
+            let mut statement =
+                conn.prepare(&format!("EXPLAIN QUERY PLAN {}", newest_sql(true)))?;
             statement.query_map([1, 1, 1], |row| row.get(3))?.collect()
         })
         .unwrap();
-    assert!(plan.concat().contains("deliveries_failed (finished_at<?)"), "{plan:?}");
+    assert!(
+        plan.concat().contains("deliveries_failed (finished_at<?)"),
+        "{plan:?}"
+    );
     assert!(!plan.concat().contains("TEMP B-TREE"), "{plan:?}");
 }
 
@@ -66,7 +87,15 @@ fn outcomes_are_counted_by_when_deliveries_were_accepted() {
     accept(&journal, at(240));
     let counted = journal.outcomes(at(60), 120_000).unwrap();
     let (failed, delivered, pending) = (Status::Failed, Status::Delivered, Status::Pending);
-    assert_eq!(counted.counts, [(0, delivered, 1), (0, failed, 1), (1, failed, 2), (1, pending, 1)]);
+    assert_eq!(
+        counted.counts,
+        [
+            (0, delivered, 1),
+            (0, failed, 1),
+            (1, failed, 2),
+            (1, pending, 1)
+        ]
+    );
     assert!(!counted.cut);
     assert!(journal.outcomes(at(1000), 1).unwrap().counts.is_empty());
 }

@@ -15,12 +15,20 @@ fn scheduled(journal: &Journal, seconds: i64) -> i64 {
 }
 
 fn finish(journal: &Journal, id: i64, number: u32, next: Next) {
-    let outcome = if next == Next::Delivered { success() } else { refusal(503) };
-    journal.finish_attempt(id, number, Duration::from_millis(40), &outcome, next).unwrap();
+    let outcome = if next == Next::Delivered {
+        success()
+    } else {
+        refusal(503)
+    };
+    journal
+        .finish_attempt(id, number, Duration::from_millis(40), &outcome, next)
+        .unwrap();
 }
 
 fn begin(journal: &Journal, id: i64, attempts: u32, seconds: i64) -> Begun {
-    journal.begin_attempt(id, Turn::Scheduled { attempts }, &attempt(at(seconds))).unwrap()
+    journal
+        .begin_attempt(id, Turn::Scheduled { attempts }, &attempt(at(seconds)))
+        .unwrap()
 }
 
 fn ids(due: &[Due]) -> Vec<i64> {
@@ -31,24 +39,52 @@ fn ids(due: &[Due]) -> Vec<i64> {
 fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     let bench = Bench::new();
     let journal = bench.open(1);
-    let [third, first, second, later] = [30, 10, 10, 31].map(|seconds| scheduled(&journal, seconds));
+    let [third, first, second, later] =
+        [30, 10, 10, 31].map(|seconds| scheduled(&journal, seconds));
     assert_eq!(journal.due(at(9), None, 10, None).unwrap(), []);
     assert_eq!(journal.next_due(at(9)).unwrap(), Some(at(10)));
     let due = journal.due(at(30), None, 10, None).unwrap();
     assert_eq!(ids(&due), [first, second, third]);
     let url = "https://example.com/hook".to_owned();
-    assert_eq!(due[0], Due { at: at(10), seen: Seen { id: first, attempts: 1 }, url });
+    assert_eq!(
+        due[0],
+        Due {
+            at: at(10),
+            seen: Seen {
+                id: first,
+                attempts: 1
+            },
+            url
+        }
+    );
     let page = journal.due(at(30), None, 1, None).unwrap();
     assert_eq!(
-        ids(&journal.due(at(30), Some((page[0].at, page[0].seen.id)), 1, None).unwrap()),
+        ids(&journal
+            .due(at(30), Some((page[0].at, page[0].seen.id)), 1, None)
+            .unwrap()),
         [second],
         "they share their time"
     );
-    assert_eq!(ids(&journal.due(at(30), Some((at(10), second)), 9, None).unwrap()), [third]);
-    let (all, none) = (Some("https://example.com/hook"), Some("https://example.com/"));
-    assert_eq!(ids(&journal.due(at(30), Some((at(10), first)), 9, all).unwrap()), [second, third]);
+    assert_eq!(
+        ids(&journal
+            .due(at(30), Some((at(10), second)), 9, None)
+            .unwrap()),
+        [third]
+    );
+    let (all, none) = (
+        Some("https://example.com/hook"),
+        Some("https://example.com/"),
+    );
+    assert_eq!(
+        ids(&journal.due(at(30), Some((at(10), first)), 9, all).unwrap()),
+        [second, third]
+    );
     assert_eq!(journal.due(at(30), None, 9, none).unwrap(), []);
-    assert_eq!(journal.next_due(at(30)).unwrap(), Some(at(31)), "of those that are not due");
+    assert_eq!(
+        journal.next_due(at(30)).unwrap(),
+        Some(at(31)),
+        "of those that are not due"
+    );
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled(None).unwrap().len(), 4);
     assert!(journal.is_scheduled(later).unwrap());
@@ -60,11 +96,25 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 60);
     bench.host.fate(1, Liveness::Dead);
-    assert_eq!(two.release_dead(at(1_000_000)).unwrap(), 0, "there is nobody who could have died");
+    assert_eq!(
+        two.release_dead(at(1_000_000)).unwrap(),
+        0,
+        "there is nobody who could have died"
+    );
     let delivery = two.delivery(id).unwrap().unwrap();
-    assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Pending, Some(at(60))));
-    assert_eq!(two.ids(&Query::failed(crate::filter::Filter::default())).unwrap().len(), 0);
-    let failed = two.begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(61))).unwrap();
+    assert_eq!(
+        (delivery.status, delivery.next_attempt_at),
+        (Status::Pending, Some(at(60)))
+    );
+    assert_eq!(
+        two.ids(&Query::failed(crate::filter::Filter::default()))
+            .unwrap()
+            .len(),
+        0
+    );
+    let failed = two
+        .begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(61)))
+        .unwrap();
     let mine = one.begin_attempt(id, Turn::Mine, &attempt(at(61))).unwrap();
     assert_eq!((failed, mine), (Begun::Taken, Begun::Taken));
     assert!(!one.renew(id, at(1000)).unwrap());
@@ -75,13 +125,24 @@ fn of_two_who_found_it_due_only_the_first_may_send_it() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 10);
-    let found = (one.due(at(10), None, 9, None).unwrap(), two.due(at(10), None, 9, None).unwrap());
+    let found = (
+        one.due(at(10), None, 9, None).unwrap(),
+        two.due(at(10), None, 9, None).unwrap(),
+    );
     assert_eq!(found.0, found.1);
     assert_eq!(begin(&one, id, 1, 10), Begun::Attempt(2));
     assert_eq!(begin(&two, id, 1, 10), Begun::Taken);
-    assert_eq!(two.due(at(1000), None, 9, None).unwrap(), [], "who is at it has it off the schedule");
+    assert_eq!(
+        two.due(at(1000), None, 9, None).unwrap(),
+        [],
+        "who is at it has it off the schedule"
+    );
     finish(&one, id, 2, Next::Scheduled { due: at(20) });
-    assert_eq!(begin(&two, id, 1, 21), Begun::Taken, "it was sent since it was found");
+    assert_eq!(
+        begin(&two, id, 1, 21),
+        Begun::Taken,
+        "it was sent since it was found"
+    );
     assert_eq!(begin(&two, id, 2, 21), Begun::Attempt(3));
     finish(&two, id, 3, Next::Delivered);
     assert_eq!(one.due(at(1000), None, 9, None).unwrap(), []);
@@ -101,12 +162,17 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
                 let journal = bench.open_fast(pid);
                 scope.spawn(move || {
                     let due = journal.due(at(1), None, 1000, None).unwrap();
-                    let mine = due.into_iter().filter(|due| begin(&journal, due.seen.id, 1, 1) == Begun::Attempt(2));
+                    let mine = due
+                        .into_iter()
+                        .filter(|due| begin(&journal, due.seen.id, 1, 1) == Begun::Attempt(2));
                     mine.map(|due| due.seen.id).collect::<Vec<_>>()
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
     });
     let each: std::collections::BTreeSet<i64> = taken.iter().copied().collect();
     assert_eq!((taken.len(), each.len()), (SCHEDULED, SCHEDULED));
@@ -118,23 +184,40 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
     let (one, two) = (bench.open(1), bench.open(2));
     let under_way = accept(&one, T0).id;
     let waiting = accept(&one, at(5)).id;
-    finish(&one, waiting, 1, Next::RetryAt { due: at(65), lease_until: at(125) });
+    finish(
+        &one,
+        waiting,
+        1,
+        Next::RetryAt {
+            due: at(65),
+            lease_until: at(125),
+        },
+    );
     let taken = scheduled(&one, 7);
     begin(&one, taken, 1, 7);
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(8)).unwrap(), 3);
     let due = two.due(at(1000), None, 9, None).unwrap();
     assert_eq!(ids(&due), [under_way, waiting, taken]);
-    assert_eq!(due.iter().map(|due| due.at.0 - T0.0).collect::<Vec<_>>(), [60_000, 65_040, 67_000]);
+    assert_eq!(
+        due.iter().map(|due| due.at.0 - T0.0).collect::<Vec<_>>(),
+        [60_000, 65_040, 67_000]
+    );
     for id in [under_way, waiting, taken] {
         let delivery = two.delivery(id).unwrap().unwrap();
-        assert_eq!((delivery.status, delivery.next_attempt_at), (Status::Interrupted, None));
+        assert_eq!(
+            (delivery.status, delivery.next_attempt_at),
+            (Status::Interrupted, None)
+        );
         assert!(!two.is_scheduled(id).unwrap(), "nobody scheduled it");
     }
     let last = &two.attempts(taken).unwrap()[1];
     assert!(last.outcome.as_ref().unwrap().maybe_received);
     assert_eq!(begin(&two, taken, 2, 67), Begun::Attempt(3));
-    assert_eq!(two.delivery(taken).unwrap().unwrap().status, Status::Pending);
+    assert_eq!(
+        two.delivery(taken).unwrap().unwrap().status,
+        Status::Pending
+    );
 }
 
 #[test]
@@ -143,10 +226,27 @@ fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_t
     let (one, two) = (bench.open(1), bench.open(2));
     let (last, stopped) = (accept(&one, T0).id, accept(&one, T0).id);
     for number in 1..=5 {
-        finish(&one, last, number, Next::RetryAt { due: at(1), lease_until: at(100) });
-        one.begin_attempt(last, Turn::Mine, &attempt(at(1))).unwrap();
+        finish(
+            &one,
+            last,
+            number,
+            Next::RetryAt {
+                due: at(1),
+                lease_until: at(100),
+            },
+        );
+        one.begin_attempt(last, Turn::Mine, &attempt(at(1)))
+            .unwrap();
     }
-    finish(&one, stopped, 1, Next::RetryAt { due: at(60), lease_until: at(120) });
+    finish(
+        &one,
+        stopped,
+        1,
+        Next::RetryAt {
+            due: at(60),
+            lease_until: at(120),
+        },
+    );
     one.interrupt(stopped).unwrap();
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(8)).unwrap(), 1);
@@ -161,7 +261,11 @@ fn who_was_suspended_beyond_its_lease_finds_that_another_process_has_it() {
     let id = scheduled(&one, 1);
     begin(&one, id, 1, 1);
     assert!(one.renew(id, at(200)).unwrap(), "nobody has asked so far");
-    assert_eq!(two.release_dead(at(200)).unwrap(), 0, "and it holds as long as it was asked to");
+    assert_eq!(
+        two.release_dead(at(200)).unwrap(),
+        0,
+        "and it holds as long as it was asked to"
+    );
     assert_eq!(two.release_dead(at(201)).unwrap(), 1);
     assert!(!one.renew(id, at(300)).unwrap());
     assert_eq!(begin(&two, id, 2, 202), Begun::Attempt(3));
@@ -169,7 +273,11 @@ fn who_was_suspended_beyond_its_lease_finds_that_another_process_has_it() {
     finish(&two, id, 3, Next::Scheduled { due: at(300) });
     finish(&one, id, 2, Next::Scheduled { due: at(400) });
     let delivery = two.delivery(id).unwrap().unwrap();
-    assert_eq!((delivery.next_attempt_at, delivery.attempt_count), (Some(at(300)), 3), "late news change no plans");
+    assert_eq!(
+        (delivery.next_attempt_at, delivery.attempt_count),
+        (Some(at(300)), 3),
+        "late news change no plans"
+    );
 }
 
 #[test]
@@ -191,13 +299,27 @@ fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_o
     let journal = bench.open(1);
     let (cancelled, put_off) = (scheduled(&journal, 10), scheduled(&journal, 10));
     let seen = |id| Seen { id, attempts: 1 };
-    assert_eq!(journal.unschedule(&[seen(cancelled), Seen { id: put_off, attempts: 2 }]).unwrap(), 1);
+    assert_eq!(
+        journal
+            .unschedule(&[
+                seen(cancelled),
+                Seen {
+                    id: put_off,
+                    attempts: 2
+                }
+            ])
+            .unwrap(),
+        1
+    );
     assert!(journal.postpone(seen(put_off), at(90)).unwrap());
     assert!(!journal.postpone(seen(cancelled), at(90)).unwrap());
     assert_eq!(journal.due(at(89), None, 9, None).unwrap(), []);
     assert_eq!(ids(&journal.due(at(90), None, 9, None).unwrap()), [put_off]);
     let delivery = journal.delivery(cancelled).unwrap().unwrap();
-    assert_eq!((delivery.status, delivery.finished_at), (Status::Interrupted, Some(UnixMs(T0.0 + 40))));
+    assert_eq!(
+        (delivery.status, delivery.finished_at),
+        (Status::Interrupted, Some(UnixMs(T0.0 + 40)))
+    );
     assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
     assert_eq!(begin(&journal, cancelled, 1, 11), Begun::Taken);
 }
@@ -207,26 +329,54 @@ fn the_schedule_is_read_by_its_index_and_who_is_at_work_without_walking_it() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let plan = |sql: &str| -> String {
-        let mut statement = journal.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let parameters = rusqlite::params_from_iter(vec![rusqlite::types::Null; statement.parameter_count()]);
-        let steps = statement.query_map(parameters, |row| row.get::<_, String>(3)).unwrap();
-        steps.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n")
+        let mut statement = journal
+            .conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let parameters =
+            rusqlite::params_from_iter(vec![rusqlite::types::Null; statement.parameter_count()]);
+        let steps = statement
+            .query_map(parameters, |row| row.get::<_, String>(3))
+            .unwrap();
+        steps
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .unwrap()
+            .join("\n")
     };
     let due = plan(DUE);
-    let searches: Vec<&str> = due.lines().filter(|line| line.contains("deliveries")).collect();
+    let searches: Vec<&str> = due
+        .lines()
+        .filter(|line| line.contains("deliveries"))
+        .collect();
     let by_index = |how: &str| format!("SEARCH deliveries USING INDEX deliveries_due ({how})");
-    let expected = ["next_attempt_at=? AND id>?", "next_attempt_at>? AND next_attempt_at<?"];
+    let expected = [
+        "next_attempt_at=? AND id>?",
+        "next_attempt_at>? AND next_attempt_at<?",
+    ];
     assert_eq!(searches, expected.map(by_index), "{due}");
-    assert_eq!(plan(NEXT_DUE), "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)");
-    assert_eq!(plan(LEASED), "SCAN deliveries USING INDEX deliveries_leased");
+    assert_eq!(
+        plan(NEXT_DUE),
+        "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
+    );
+    assert_eq!(
+        plan(LEASED),
+        "SCAN deliveries USING INDEX deliveries_leased"
+    );
 }
 
 /// How many pages a journal's log takes for what is done, which begins with an empty one.
 fn pages_written(bench: &Bench, deed: impl FnOnce(&Journal)) -> usize {
-    bench.raw().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    bench
+        .raw()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     let journal = bench.open(1);
-    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
-    let pages = || wal_frames(&std::fs::read(beside(&bench.path(), "-wal")).unwrap_or_default()).len();
+    journal
+        .conn
+        .pragma_update(None, "wal_autocheckpoint", 0)
+        .unwrap();
+    let pages =
+        || wal_frames(&std::fs::read(beside(&bench.path(), "-wal")).unwrap_or_default()).len();
     let before = pages();
     deed(&journal);
     pages() - before
@@ -238,14 +388,27 @@ fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
     drop(accept(&bench.open(1), T0));
     let fire = |journal: &Journal| {
         let id = accept(journal, T0).id;
-        finish(journal, id, 1, Next::RetryAt { due: at(60), lease_until: at(120) });
-        journal.begin_attempt(id, Turn::Mine, &attempt(at(60))).unwrap();
+        finish(
+            journal,
+            id,
+            1,
+            Next::RetryAt {
+                due: at(60),
+                lease_until: at(120),
+            },
+        );
+        journal
+            .begin_attempt(id, Turn::Mine, &attempt(at(60)))
+            .unwrap();
         journal
             .conn
             .execute("UPDATE deliveries SET status = 'delivered', owner_host = NULL, next_attempt_at = NULL", [])
             .unwrap();
     };
     let with = pages_written(&bench, fire);
-    bench.raw().execute_batch("DROP INDEX deliveries_due").unwrap();
+    bench
+        .raw()
+        .execute_batch("DROP INDEX deliveries_due")
+        .unwrap();
     assert_eq!(with, pages_written(&bench, fire));
 }

@@ -12,14 +12,21 @@ use crate::target::{Named, Value};
 const CANARY: &str = "CANARY-5f1c0ffee";
 
 fn full_target() -> Target {
-    let mut target = Target::from_url(&format!("https://example.com:8443/hook?own={CANARY}")).unwrap();
+    let mut target =
+        Target::from_url(&format!("https://example.com:8443/hook?own={CANARY}")).unwrap();
     target.set_param(Named::public("mode", "x & \"y\" \u{1F99C}"));
     target.set_param(Named::public("empty", ""));
     target.set_param(Named::secret("env", SecretSource::Env("TOKEN".into())));
-    target.set_param(Named::secret("file", SecretSource::File("/run/se cret".into())));
+    target.set_param(Named::secret(
+        "file",
+        SecretSource::File("/run/se cret".into()),
+    ));
     target.set_param(Named::secret("lost", SecretSource::Forgotten));
     target.set_header(Named::public("X-Public", "@env:NOT_A_REFERENCE"));
-    target.set_header(Named::secret("Authorization", SecretSource::Literal(Secret::new(format!("Bearer {CANARY}")))));
+    target.set_header(Named::secret(
+        "Authorization",
+        SecretSource::Literal(Secret::new(format!("Bearer {CANARY}"))),
+    ));
     target
 }
 
@@ -27,7 +34,11 @@ fn full_target() -> Target {
 fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
     let bench = Bench::new();
     let target = full_target();
-    let rule = Rule { retries: 7, interval: Duration::from_millis(1500), success: "200,202,5xx".parse().unwrap() };
+    let rule = Rule {
+        retries: 7,
+        interval: Duration::from_millis(1500),
+        success: "200,202,5xx".parse().unwrap(),
+    };
     let event = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><e>\xe9\x00\xff</e>\n";
     let new = NewDelivery {
         event_type: "type \u{e9}",
@@ -38,9 +49,16 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
         wire: Wire::Form,
         rule: &rule,
     };
-    let first = NewAttempt { insecure: true, sent_to: Some("http://127.0.0.1:9/?a=***"), ..attempt(T0) };
+    let first = NewAttempt {
+        insecure: true,
+        sent_to: Some("http://127.0.0.1:9/?a=***"),
+        ..attempt(T0)
+    };
     let accepted = bench.open(1).accept(&new, &first).unwrap();
-    assert_eq!(accepted.target, target, "who accepted it still needs the literal secrets");
+    assert_eq!(
+        accepted.target, target,
+        "who accepted it still needs the literal secrets"
+    );
 
     let journal = bench.open(2);
     let mut kept = target.clone();
@@ -72,8 +90,14 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
     let attempts = journal.attempts(accepted.id).unwrap();
     assert_eq!(attempts.len(), 1);
     let sent_to = Some("http://127.0.0.1:9/?a=***".to_owned());
-    let open =
-        crate::delivery::Attempt { number: 1, started_at: T0, duration: None, insecure: true, sent_to, outcome: None };
+    let open = crate::delivery::Attempt {
+        number: 1,
+        started_at: T0,
+        duration: None,
+        insecure: true,
+        sent_to,
+        outcome: None,
+    };
     assert_eq!(attempts[0], open);
     assert_eq!(journal.delivery(accepted.id + 1).unwrap(), None);
     assert!(journal.event(accepted.id + 1).is_err());
@@ -94,13 +118,19 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
         rule: &Rule::default(),
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
-    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+    journal
+        .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+        .unwrap();
     let mut seen = Vec::new();
     let mut marked = false;
     for file in std::fs::read_dir(bench.folder.path()).unwrap() {
         let file = file.unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
-        let holds = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        let holds = |needle: &str| {
+            bytes
+                .windows(needle.len())
+                .any(|window| window == needle.as_bytes())
+        };
         assert!(!holds(CANARY), "{:?}", file.path());
         marked |= holds("MARKER-IN-THE-EVENT");
         seen.push(file.file_name().into_string().unwrap());
@@ -119,28 +149,64 @@ fn an_attempts_outcome_comes_back_as_it_was_recorded() {
     for (n, kind) in ErrorKind::ALL.into_iter().enumerate() {
         outcomes.push(Outcome {
             http_status: (n % 2 == 0).then_some(599),
-            error: Some(AttemptError { kind, message: format!("words {n} \u{1b}[2J") }),
+            error: Some(AttemptError {
+                kind,
+                message: format!("words {n} \u{1b}[2J"),
+            }),
             maybe_received: n % 3 == 0,
             response_body: (n % 2 == 0).then(|| vec![0, 0xff, b'\n', u8::try_from(n).unwrap()]),
             note: (n % 2 == 1).then(|| "cut short".to_owned()),
         });
     }
-    outcomes.push(Outcome { response_body: Some(Vec::new()), note: Some("kept in part".into()), ..success() });
+    outcomes.push(Outcome {
+        response_body: Some(Vec::new()),
+        note: Some("kept in part".into()),
+        ..success()
+    });
     let last = outcomes.len();
     for (n, outcome) in outcomes.iter().enumerate() {
         let number = u32::try_from(n + 1).unwrap();
-        let next = if n + 1 == last { Next::Delivered } else { Next::RetryAt { due: at(60), lease_until: at(120) } };
-        journal.finish_attempt(id, number, Duration::from_millis(u64::from(number)), outcome, next).unwrap();
+        let next = if n + 1 == last {
+            Next::Delivered
+        } else {
+            Next::RetryAt {
+                due: at(60),
+                lease_until: at(120),
+            }
+        };
+        journal
+            .finish_attempt(
+                id,
+                number,
+                Duration::from_millis(u64::from(number)),
+                outcome,
+                next,
+            )
+            .unwrap();
         if n + 1 < last {
-            let begun = journal.begin_attempt(id, Turn::Mine, &attempt(at(i64::from(number)))).unwrap();
+            let begun = journal
+                .begin_attempt(id, Turn::Mine, &attempt(at(i64::from(number))))
+                .unwrap();
             assert_eq!(begun, Begun::Attempt(number + 1));
         }
     }
     let attempts = bench.open(2).attempts(id).unwrap();
-    assert_eq!(attempts.iter().map(|a| a.outcome.clone().unwrap()).collect::<Vec<_>>(), outcomes);
+    assert_eq!(
+        attempts
+            .iter()
+            .map(|a| a.outcome.clone().unwrap())
+            .collect::<Vec<_>>(),
+        outcomes
+    );
     for (n, attempt) in (0u32..).zip(&attempts) {
-        assert_eq!((attempt.number, attempt.started_at), (n + 1, at(i64::from(n))));
-        assert_eq!(attempt.duration, Some(Duration::from_millis(u64::from(n) + 1)));
+        assert_eq!(
+            (attempt.number, attempt.started_at),
+            (n + 1, at(i64::from(n)))
+        );
+        assert_eq!(
+            attempt.duration,
+            Some(Duration::from_millis(u64::from(n) + 1))
+        );
     }
 }
 
@@ -151,15 +217,27 @@ fn a_delivery_says_where_it_stands_after_each_outcome() {
     let outcome = refusal(503);
     let finish = |next| {
         let id = accept(&journal, T0).id;
-        journal.finish_attempt(id, 1, Duration::from_millis(250), &outcome, next).unwrap();
+        journal
+            .finish_attempt(id, 1, Duration::from_millis(250), &outcome, next)
+            .unwrap();
         let delivery = journal.delivery(id).unwrap().unwrap();
-        (delivery.status, delivery.finished_at, delivery.next_attempt_at)
+        (
+            delivery.status,
+            delivery.finished_at,
+            delivery.next_attempt_at,
+        )
     };
     let ended = Some(UnixMs(T0.0 + 250));
     assert_eq!(finish(Next::Delivered), (Status::Delivered, ended, None));
     assert_eq!(finish(Next::Failed), (Status::Failed, ended, None));
-    assert_eq!(finish(Next::Interrupted), (Status::Interrupted, ended, None));
-    let retry = Next::RetryAt { due: at(60), lease_until: at(120) };
+    assert_eq!(
+        finish(Next::Interrupted),
+        (Status::Interrupted, ended, None)
+    );
+    let retry = Next::RetryAt {
+        due: at(60),
+        lease_until: at(120),
+    };
     assert_eq!(finish(retry), (Status::Pending, None, Some(at(60))));
 }
 
@@ -169,18 +247,34 @@ fn the_last_error_is_the_newest_unsuccessful_attempts_and_outlives_a_success() {
     let journal = bench.open(1);
     let id = accept(&journal, T0).id;
     let last = || journal.delivery(id).unwrap().unwrap().last_error;
-    let error =
-        |status: u16| LastError { kind: ErrorKind::Status, http_status: Some(status), message: status.to_string() };
-    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
+    let error = |status: u16| LastError {
+        kind: ErrorKind::Status,
+        http_status: Some(status),
+        message: status.to_string(),
+    };
+    let again = Next::RetryAt {
+        due: at(60),
+        lease_until: at(120),
+    };
     assert_eq!(last(), None);
-    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), again).unwrap();
+    journal
+        .finish_attempt(id, 1, Duration::ZERO, &refusal(500), again)
+        .unwrap();
     assert_eq!(last(), Some(error(500)));
-    journal.begin_attempt(id, Turn::Mine, &attempt(at(60))).unwrap();
+    journal
+        .begin_attempt(id, Turn::Mine, &attempt(at(60)))
+        .unwrap();
     assert_eq!(last(), Some(error(500)), "an open attempt has no error yet");
-    journal.finish_attempt(id, 2, Duration::ZERO, &refusal(404), again).unwrap();
+    journal
+        .finish_attempt(id, 2, Duration::ZERO, &refusal(404), again)
+        .unwrap();
     assert_eq!(last(), Some(error(404)));
-    journal.begin_attempt(id, Turn::Mine, &attempt(at(120))).unwrap();
-    journal.finish_attempt(id, 3, Duration::ZERO, &success(), Next::Delivered).unwrap();
+    journal
+        .begin_attempt(id, Turn::Mine, &attempt(at(120)))
+        .unwrap();
+    journal
+        .finish_attempt(id, 3, Duration::ZERO, &success(), Next::Delivered)
+        .unwrap();
     assert_eq!(last(), Some(error(404)));
 }
 
@@ -202,15 +296,24 @@ fn ids_are_never_used_again_even_after_the_last_ones_deletion() {
 fn uuids_are_of_version_7_and_sort_by_time() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
-    let uuids: Vec<String> = (0..50).map(|ms| accept(&journal, UnixMs(T0.0 + ms)).uuid).collect();
+    let uuids: Vec<String> = (0..50)
+        .map(|ms| accept(&journal, UnixMs(T0.0 + ms)).uuid)
+        .collect();
     assert!(uuids.is_sorted_by(|a, b| a < b), "{uuids:?}");
     for (ms, uuid) in (0u64..).zip(&uuids) {
         let parsed = uuid::Uuid::parse_str(uuid).unwrap();
-        assert_eq!((parsed.get_version_num(), parsed.to_string()), (7, uuid.clone()));
+        assert_eq!(
+            (parsed.get_version_num(), parsed.to_string()),
+            (7, uuid.clone())
+        );
         let (seconds, nanos) = parsed.get_timestamp().unwrap().to_unix();
-        assert_eq!(seconds * 1000 + u64::from(nanos) / 1_000_000, T0.0.unsigned_abs() + ms);
+        assert_eq!(
+            seconds * 1000 + u64::from(nanos) / 1_000_000,
+            T0.0.unsigned_abs() + ms
+        );
     }
-    let same_moment: std::collections::HashSet<String> = (0..50).map(|_| accept(&journal, T0).uuid).collect();
+    let same_moment: std::collections::HashSet<String> =
+        (0..50).map(|_| accept(&journal, T0).uuid).collect();
     assert_eq!(same_moment.len(), 50);
 }
 
@@ -220,20 +323,42 @@ fn what_a_method_wrote_is_one_commit() {
     let journal = bench.open(1);
     // So that the log is not begun anew in between, which would hide commits.
     let reader = bench.raw();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM deliveries").unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM deliveries")
+        .unwrap();
     let commits = |run: &dyn Fn()| {
         let before = commits_in_wal(&bench.path());
         run();
         commits_in_wal(&bench.path()) - before
     };
     assert_eq!(commits(&|| drop(accept(&journal, T0))), 1);
-    let again = Next::RetryAt { due: at(60), lease_until: at(120) };
-    assert_eq!(commits(&|| journal.finish_attempt(1, 1, Duration::ZERO, &refusal(500), again).unwrap()), 1);
-    let begin = || journal.begin_attempt(1, Turn::Mine, &attempt(at(60))).unwrap();
+    let again = Next::RetryAt {
+        due: at(60),
+        lease_until: at(120),
+    };
+    assert_eq!(
+        commits(&|| journal
+            .finish_attempt(1, 1, Duration::ZERO, &refusal(500), again)
+            .unwrap()),
+        1
+    );
+    let begin = || {
+        journal
+            .begin_attempt(1, Turn::Mine, &attempt(at(60)))
+            .unwrap()
+    };
     assert_eq!(commits(&|| assert_eq!(begin(), Begun::Attempt(2))), 1);
-    assert_eq!(commits(&|| journal.finish_attempt(1, 2, Duration::ZERO, &refusal(500), again).unwrap()), 1);
+    assert_eq!(
+        commits(&|| journal
+            .finish_attempt(1, 2, Duration::ZERO, &refusal(500), again)
+            .unwrap()),
+        1
+    );
     assert_eq!(commits(&|| journal.interrupt(1).unwrap()), 1);
-    assert_eq!(commits(&|| assert_eq!(journal.delete_ids(&[1], &[Status::Interrupted]).unwrap(), 1)), 1);
+    assert_eq!(
+        commits(&|| assert_eq!(journal.delete_ids(&[1], &[Status::Interrupted]).unwrap(), 1)),
+        1
+    );
 }
 
 #[test]
@@ -252,17 +377,43 @@ fn what_a_switch_said_no_to_is_written_down_with_the_switch_and_nobody_works_on_
     // In a new journal, in one with an empty log, and in one with a long one.
     for (nth, switch) in (1..).zip(Switch::ALL.into_iter().chain(Switch::ALL)) {
         let ignored = bench.open(1).ignore(&new, switch, T0).unwrap();
-        assert_eq!((ignored.id, ignored.status, ignored.ignored_by), (nth, Status::Ignored, Some(switch)));
+        assert_eq!(
+            (ignored.id, ignored.status, ignored.ignored_by),
+            (nth, Status::Ignored, Some(switch))
+        );
         let journal = bench.open(2);
         let kept = journal.delivery(nth).unwrap().unwrap();
-        assert_eq!((kept.status, kept.ignored_by, kept.wire), (Status::Ignored, Some(switch), Wire::Form));
-        assert_eq!((kept.attempt_count, kept.finished_at, kept.created_at), (0, None, T0));
-        assert_eq!((journal.event(nth).unwrap(), journal.attempts(nth).unwrap()), (b"<event/>".to_vec(), vec![]));
+        assert_eq!(
+            (kept.status, kept.ignored_by, kept.wire),
+            (Status::Ignored, Some(switch), Wire::Form)
+        );
+        assert_eq!(
+            (kept.attempt_count, kept.finished_at, kept.created_at),
+            (0, None, T0)
+        );
+        assert_eq!(
+            (journal.event(nth).unwrap(), journal.attempts(nth).unwrap()),
+            (b"<event/>".to_vec(), vec![])
+        );
         assert_eq!(journal.release_dead(T0.plus(LEASE * 1000)).unwrap(), 0);
-        assert!(journal.ids(&Query::failed(Filter::default())).unwrap().is_empty());
-        assert_eq!(journal.count(&Query::all(Some(Status::Ignored))).unwrap(), usize::try_from(nth).unwrap());
-        assert!(journal.outcomes(T0, 1000).unwrap().counts.is_empty(), "nothing came of it");
+        assert!(
+            journal
+                .ids(&Query::failed(Filter::default()))
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(
+            journal.count(&Query::all(Some(Status::Ignored))).unwrap(),
+            usize::try_from(nth).unwrap()
+        );
+        assert!(
+            journal.outcomes(T0, 1000).unwrap().counts.is_empty(),
+            "nothing came of it"
+        );
         let turn = Turn::Failed { attempts: 0 };
-        assert_eq!(journal.begin_attempt(nth, turn, &attempt(T0)).unwrap(), Begun::Taken);
+        assert_eq!(
+            journal.begin_attempt(nth, turn, &attempt(T0)).unwrap(),
+            Begun::Taken
+        );
     }
 }

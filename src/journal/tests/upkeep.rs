@@ -9,12 +9,19 @@ use crate::switchboard::Switch;
 
 /// One delivery of each status, in the order of [`Status::ALL`].
 fn one_of_each(journal: &Journal) -> Vec<i64> {
-    let ends = [None, Some(Next::Delivered), Some(Next::Failed), Some(Next::Interrupted)];
+    let ends = [
+        None,
+        Some(Next::Delivered),
+        Some(Next::Failed),
+        Some(Next::Interrupted),
+    ];
     ends.into_iter()
         .map(|end| {
             let id = accept(journal, T0).id;
             if let Some(next) = end {
-                journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), next).unwrap();
+                journal
+                    .finish_attempt(id, 1, Duration::ZERO, &refusal(500), next)
+                    .unwrap();
             }
             id
         })
@@ -30,8 +37,17 @@ fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
     assert_eq!(journal.delete_ids(&ids, &[]).unwrap(), 0);
     assert_eq!(journal.delete_ids(&[], &Status::ALL).unwrap(), 0);
     assert_eq!(journal.delete_ids(&[99], &Status::ALL).unwrap(), 0);
-    assert_eq!(journal.delete_ids(&ids, &[Status::Failed, Status::Interrupted]).unwrap(), 2);
-    let left = |ids: &[i64]| ids.iter().map(|id| journal.delivery(*id).unwrap().is_some()).collect::<Vec<_>>();
+    assert_eq!(
+        journal
+            .delete_ids(&ids, &[Status::Failed, Status::Interrupted])
+            .unwrap(),
+        2
+    );
+    let left = |ids: &[i64]| {
+        ids.iter()
+            .map(|id| journal.delivery(*id).unwrap().is_some())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(left(&ids), [true, true, false, false]);
     assert_eq!(left(&others), [true; 4]);
     assert_eq!(journal.attempts(ids[0]).unwrap().len(), 1);
@@ -44,11 +60,21 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     let id = accept(&journal, T0).id;
-    journal.finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed).unwrap();
+    journal
+        .finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed)
+        .unwrap();
     let seen = journal.seen(&Query::failed(Filter::default())).unwrap();
-    journal.begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(1))).unwrap();
-    journal.finish_attempt(id, 2, Duration::ZERO, &refusal(503), Next::Failed).unwrap();
-    assert_eq!(journal.delete(&seen, &[Status::Failed]).unwrap(), 0, "it is another failure now");
+    journal
+        .begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(1)))
+        .unwrap();
+    journal
+        .finish_attempt(id, 2, Duration::ZERO, &refusal(503), Next::Failed)
+        .unwrap();
+    assert_eq!(
+        journal.delete(&seen, &[Status::Failed]).unwrap(),
+        0,
+        "it is another failure now"
+    );
     assert_eq!(journal.delete_ids(&[id], &[Status::Failed]).unwrap(), 1);
 }
 
@@ -57,9 +83,17 @@ fn deleting_gives_the_room_back_in_the_same_commit() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     // So that the log is not begun anew in between, which would hide commits.
-    journal.conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    journal
+        .conn
+        .pragma_update(None, "wal_autocheckpoint", 0)
+        .unwrap();
     let pages = || {
-        let number = |pragma: &str| journal.conn.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
+        let number = |pragma: &str| {
+            journal
+                .conn
+                .query_row(pragma, [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
         (number("PRAGMA page_count"), number("PRAGMA freelist_count"))
     };
     accept(&journal, T0);
@@ -67,15 +101,25 @@ fn deleting_gives_the_room_back_in_the_same_commit() {
     let ids: Vec<i64> = (0..20)
         .map(|_| {
             let id = accept_event(&journal, T0, &[b'x'; 50_000]).id;
-            journal.finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed).unwrap();
+            journal
+                .finish_attempt(id, 1, Duration::ZERO, &refusal(500), Next::Failed)
+                .unwrap();
             id
         })
         .collect();
     assert!(pages().0 > small.0 + 50);
     let before = commits_in_wal(&bench.path());
     assert_eq!(journal.delete_ids(&ids, &[Status::Failed]).unwrap(), 20);
-    assert!(pages().0 <= small.0 + 2 && pages().1 == 0, "{:?} after {small:?}", pages());
-    assert_eq!(commits_in_wal(&bench.path()) - before, 1, "an error after a commit would deny what was done");
+    assert!(
+        pages().0 <= small.0 + 2 && pages().1 == 0,
+        "{:?} after {small:?}",
+        pages()
+    );
+    assert_eq!(
+        commits_in_wal(&bench.path()) - before,
+        1,
+        "an error after a commit would deny what was done"
+    );
 }
 
 #[test]
@@ -112,7 +156,11 @@ fn attempts_that_belong_to_nothing_are_a_problem() {
     let ids = one_of_each(&journal);
     let raw = bench.raw();
     raw.pragma_update(None, "foreign_keys", false).unwrap();
-    raw.execute("DELETE FROM deliveries WHERE id IN (?1, ?2)", [ids[0], ids[1]]).unwrap();
+    raw.execute(
+        "DELETE FROM deliveries WHERE id IN (?1, ?2)",
+        [ids[0], ids[1]],
+    )
+    .unwrap();
     let health = journal.check().unwrap();
     assert_eq!(health.problems, ["2 attempts belong to no delivery"]);
     assert_eq!(health.attempts, 4);
@@ -121,10 +169,18 @@ fn attempts_that_belong_to_nothing_are_a_problem() {
 /// The file with everything moved into it, and where the first page of a table or index lies.
 fn settled(bench: &Bench, name: &str) -> usize {
     let raw = bench.raw();
-    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    let size: u32 = raw.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
-    let root: u32 =
-        raw.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let size: u32 = raw
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .unwrap();
+    let root: u32 = raw
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?1",
+            [name],
+            |row| row.get(0),
+        )
+        .unwrap();
     ((root - 1) * size) as usize
 }
 
@@ -139,7 +195,11 @@ fn an_index_that_lost_its_rows_is_found_by_the_check() {
     std::fs::write(bench.path(), bytes).unwrap();
     let journal = bench.open(1);
     let health = journal.check().unwrap();
-    let missing = health.problems.iter().filter(|p| p.contains("missing from index deliveries_failed")).count();
+    let missing = health
+        .problems
+        .iter()
+        .filter(|p| p.contains("missing from index deliveries_failed"))
+        .count();
     assert_eq!(missing, 2, "{:?}", health.problems);
 }
 
@@ -156,7 +216,10 @@ fn a_journal_whose_pages_are_garbage_is_called_damaged_by_name() {
         Err(e) => e.to_string(),
         Ok(ids) => panic!("read {ids:?} from garbage"),
     };
-    assert!(words.contains(" is damaged: ") && words.contains(&*bench.path().to_string_lossy()), "{words}");
+    assert!(
+        words.contains(" is damaged: ") && words.contains(&*bench.path().to_string_lossy()),
+        "{words}"
+    );
     let health = journal.check();
     assert!(health.is_err() || !health.unwrap().problems.is_empty());
 }

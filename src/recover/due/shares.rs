@@ -57,7 +57,11 @@ pub struct Shares {
 impl Shares {
     /// So many senders, all of them free.
     pub fn new(jobs: usize) -> Shares {
-        Shares { jobs, under_way: HashMap::new(), places: HashMap::new() }
+        Shares {
+            jobs,
+            under_way: HashMap::new(),
+            places: HashMap::new(),
+        }
     }
 
     fn free(&self) -> usize {
@@ -83,9 +87,13 @@ impl Shares {
     /// where they begin. Whoever asks looks at all of them, from there on.
     pub fn take_backlog(&mut self, now: UnixMs) -> Option<(String, Position)> {
         let free = self.free();
-        let waiting = self.places.iter_mut().filter(|(_, place)| place.may(free, now));
-        let (url, place) =
-            waiting.filter(|(_, place)| place.backlog.is_some()).min_by_key(|(_, place)| place.backlog)?;
+        let waiting = self
+            .places
+            .iter_mut()
+            .filter(|(_, place)| place.may(free, now));
+        let (url, place) = waiting
+            .filter(|(_, place)| place.backlog.is_some())
+            .min_by_key(|(_, place)| place.backlog)?;
         Some((url.clone(), place.backlog.take()?))
     }
 
@@ -111,7 +119,13 @@ impl Shares {
 
     /// A delivery's sender is free again.
     pub fn give_back(&mut self, id: i64, came: Came, now: UnixMs) {
-        let Some(place) = self.under_way.remove(&id).and_then(|url| self.places.get_mut(&url)) else { return };
+        let Some(place) = self
+            .under_way
+            .remove(&id)
+            .and_then(|url| self.places.get_mut(&url))
+        else {
+            return;
+        };
         place.under_way -= 1;
         match came {
             Came::Answer => place.answered_at = Some(now),
@@ -122,7 +136,9 @@ impl Shares {
 
     /// Forgets the endpoints of which nothing is to be known.
     pub fn tidy(&mut self, now: UnixMs) {
-        self.places.retain(|_, place| place.under_way > 0 || place.backlog.is_some() || place.answers(now));
+        self.places.retain(|_, place| {
+            place.under_way > 0 || place.backlog.is_some() || place.answers(now)
+        });
     }
 }
 
@@ -135,15 +151,21 @@ mod tests {
 
     /// Takes all that it may of as many as there are; gives how many those were.
     fn take_all(shares: &mut Shares, url: &str, first: i64, now: UnixMs) -> usize {
-        let due = |id| Due { at: now, seen: Seen { id, attempts: 1 }, url: url.to_owned() };
-        (first..first + 100).take_while(|id| shares.take(&due(*id), now)).count()
+        let due = |id| Due {
+            at: now,
+            seen: Seen { id, attempts: 1 },
+            url: url.to_owned(),
+        };
+        (first..first + 100)
+            .take_while(|id| shares.take(&due(*id), now))
+            .count()
     }
 
     #[test]
     fn who_has_not_answered_leaves_as_many_senders_free_as_it_has() {
         let mut shares = Shares::new(8);
-        let given =
-            ["a", "b", "c", "d", "e"].map(|url| take_all(&mut shares, url, 100 * i64::from(url.as_bytes()[0]), NOW));
+        let given = ["a", "b", "c", "d", "e"]
+            .map(|url| take_all(&mut shares, url, 100 * i64::from(url.as_bytes()[0]), NOW));
         assert_eq!(given, [4, 2, 1, 1, 1], "and each may have one");
         assert_eq!(take_all(&mut Shares::new(1), "a", 1, NOW), 1);
         assert_eq!(take_all(&mut Shares::new(2), "a", 1, NOW), 1);
@@ -159,11 +181,18 @@ mod tests {
         assert!(!shares.has_backlog());
         assert_eq!(take_all(&mut shares, "a", 100, NOW), 100);
         let later = NOW.plus(GLANCE);
-        assert_eq!(take_all(&mut shares, "a", 300, later), 0, "that was a while ago");
+        assert_eq!(
+            take_all(&mut shares, "a", 300, later),
+            0,
+            "that was a while ago"
+        );
         for id in (2..3).chain(100..200) {
             shares.give_back(id, Came::Nothing, later);
         }
-        assert_eq!((shares.under_way(), take_all(&mut shares, "a", 500, later)), (0, 2));
+        assert_eq!(
+            (shares.under_way(), take_all(&mut shares, "a", 500, later)),
+            (0, 2)
+        );
     }
 
     #[test]
@@ -176,11 +205,18 @@ mod tests {
         shares.give_back(100, Came::Nothing, NOW);
         shares.give_back(200, Came::Nothing, NOW);
         let before = UnixMs(NOW.0 - 1);
-        assert_eq!(shares.take_backlog(NOW), Some(("b".to_owned(), (before, 50))), "an earlier one counts");
+        assert_eq!(
+            shares.take_backlog(NOW),
+            Some(("b".to_owned(), (before, 50))),
+            "an earlier one counts"
+        );
         shares.leave_backlog("b", (NOW, 250));
         assert_eq!(shares.take_backlog(NOW), Some(("a".to_owned(), (NOW, 101))));
         assert_eq!(shares.take_backlog(NOW), Some(("b".to_owned(), (NOW, 250))));
-        assert_eq!((shares.take_backlog(NOW), shares.has_backlog()), (None, false));
+        assert_eq!(
+            (shares.take_backlog(NOW), shares.has_backlog()),
+            (None, false)
+        );
     }
 
     #[test]
@@ -191,7 +227,11 @@ mod tests {
         shares.give_back(2, Came::NotSent, NOW);
         shares.give_back(2, Came::NotSent, NOW);
         shares.tidy(NOW.plus(GLANCE));
-        assert_eq!((shares.places.len(), shares.has(1)), (1, false), "some were passed over");
+        assert_eq!(
+            (shares.places.len(), shares.has(1)),
+            (1, false),
+            "some were passed over"
+        );
         shares.take_backlog(NOW);
         shares.tidy(NOW);
         assert_eq!(shares.places.len(), 1);

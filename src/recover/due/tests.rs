@@ -22,7 +22,11 @@ const HERE: &str = "https://example.com/";
 const STALLED: &str = "https://stalled.example.com/";
 
 fn rule(retries: u32, seconds: u64) -> Rule {
-    Rule { retries, interval: Duration::from_secs(seconds), ..Rule::default() }
+    Rule {
+        retries,
+        interval: Duration::from_secs(seconds),
+        ..Rule::default()
+    }
 }
 
 /// Who has what is due sent.
@@ -38,13 +42,28 @@ struct Caller<'a> {
 impl<'a> Caller<'a> {
     fn new(world: &Rc<World>, agenda: Agenda<'a>) -> Caller<'a> {
         let (unprepared, told) = (HashSet::new(), Vec::new());
-        Caller { world: Rc::clone(world), agenda, unprepared, obstacle: Obstacle::Passing, look_at: None, told }
+        Caller {
+            world: Rc::clone(world),
+            agenda,
+            unprepared,
+            obstacle: Obstacle::Passing,
+            look_at: None,
+            told,
+        }
     }
 
     fn run(&mut self, jobs: usize) -> Result<(), Halted> {
         let world = Rc::clone(&self.world);
         world.drains.set(true);
-        world.run(Pace { jobs, rate: None, in_turn: jobs == 1, far_ahead: false }, self)
+        world.run(
+            Pace {
+                jobs,
+                rate: None,
+                in_turn: jobs == 1,
+                far_ahead: false,
+            },
+            self,
+        )
     }
 }
 
@@ -63,7 +82,8 @@ impl Work for Caller<'_> {
     fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
         if self.unprepared.contains(&delivery.id) {
             put_off(&*self.world, delivery, self.obstacle, self.world.now()).unwrap();
-            self.agenda.over(delivery.id, Came::NotSent, self.world.now());
+            self.agenda
+                .over(delivery.id, Came::NotSent, self.world.now());
             self.told.push(format!("#{} not sent", delivery.id));
             return None;
         }
@@ -75,9 +95,20 @@ impl Work for Caller<'_> {
         match news {
             News::Attempted(delivery, attempt) => {
                 let answered = attempt.outcome.http_status.is_some();
-                self.agenda.over(delivery.id, if answered { Came::Answer } else { Came::Nothing }, now);
+                self.agenda.over(
+                    delivery.id,
+                    if answered {
+                        Came::Answer
+                    } else {
+                        Came::Nothing
+                    },
+                    now,
+                );
             }
-            News::Ended(delivery) => self.told.push(format!("#{} {}", delivery.id, delivery.status.as_str())),
+            News::Ended(delivery) => {
+                self.told
+                    .push(format!("#{} {}", delivery.id, delivery.status.as_str()))
+            }
             News::Skipped(id) | News::TakenOver(id) => {
                 self.agenda.over(id, Came::NotSent, now);
                 self.told.push(format!("#{id} skipped"));
@@ -88,7 +119,9 @@ impl Work for Caller<'_> {
 
     fn pause(&mut self, _: &Gauge) -> Option<Duration> {
         let idle = self.agenda.under_way() == 0 && !self.world.interrupted();
-        self.look_at.map(|at| at.since(self.world.now())).filter(|left| idle || !left.is_zero())
+        self.look_at
+            .map(|at| at.since(self.world.now()))
+            .filter(|left| idle || !left.is_zero())
     }
 }
 
@@ -109,7 +142,9 @@ fn watch(world: &Rc<World>, jobs: usize) -> Vec<String> {
 /// `10s #1.2`: second, delivery and attempt of each request, in order.
 fn sends(world: &World) -> Vec<String> {
     let sent = world.sent.borrow();
-    sent.iter().map(|(when, id, number)| format!("{}s #{id}.{number}", (when.0 - at(0).0) / 1000)).collect()
+    sent.iter()
+        .map(|(when, id, number)| format!("{}s #{id}.{number}", (when.0 - at(0).0) / 1000))
+        .collect()
 }
 
 fn answers(of: impl Fn(i64, u32) -> u16 + 'static) -> Answers {
@@ -119,12 +154,20 @@ fn answers(of: impl Fn(i64, u32) -> u16 + 'static) -> Answers {
 #[test]
 fn each_attempt_is_made_when_it_is_due_and_no_more_than_the_rule_has_left() {
     for jobs in [1, 8] {
-        let world = World::new(answers(|id, number| if (id, number) == (2, 6) { 200 } else { 503 }));
+        let world = World::new(answers(
+            |id, number| if (id, number) == (2, 6) { 200 } else { 503 },
+        ));
         world.scheduled(1, (1, &rule(2, 60)), HERE, 10);
         world.scheduled(2, (4, &rule(5, 7)), HERE, 12);
         world.interrupt_at.set(Some(at(1_000_000)));
-        assert_eq!(watch(&world, jobs), ["#1 pending", "#2 pending", "#2 delivered", "#1 failed"]);
-        assert_eq!(sends(&world), ["10s #1.2", "12s #2.5", "19s #2.6", "70s #1.3"]);
+        assert_eq!(
+            watch(&world, jobs),
+            ["#1 pending", "#2 pending", "#2 delivered", "#1 failed"]
+        );
+        assert_eq!(
+            sends(&world),
+            ["10s #1.2", "12s #2.5", "19s #2.6", "70s #1.3"]
+        );
     }
 }
 
@@ -152,7 +195,10 @@ fn once_makes_one_attempt_of_each_that_is_due_the_first_due_first_even_if_it_is_
     assert_eq!(caller.told, ["#2 pending", "#1 pending"]);
     assert_eq!(sends(&world), ["5s #2.2", "6s #1.2"]);
     let next_due = caller.agenda.next_due().unwrap();
-    assert!(next_due > at(5_000) && next_due < at(7_000), "as of when it was last looked for: {next_due:?}");
+    assert!(
+        next_due > at(5_000) && next_due < at(7_000),
+        "as of when it was last looked for: {next_due:?}"
+    );
 }
 
 #[test]
@@ -174,7 +220,9 @@ fn many_are_sent_each_once_page_by_page_and_over_all_senders() {
 fn what_others_schedule_or_leave_behind_is_noticed_within_a_glance() {
     let world = World::new(answers(|_, _| 200));
     world.scheduled(1, (1, &rule(5, 60)), HERE, 1000);
-    world.plan(at(5_100), |world| world.scheduled(2, (1, &rule(5, 60)), HERE, 5));
+    world.plan(at(5_100), |world| {
+        world.scheduled(2, (1, &rule(5, 60)), HERE, 5)
+    });
     world.plan(at(9_100), |world| {
         world.scheduled(3, (1, &rule(5, 60)), HERE, 9);
         world.left_behind.set(1);
@@ -182,8 +230,16 @@ fn what_others_schedule_or_leave_behind_is_noticed_within_a_glance() {
     world.interrupt_at.set(Some(at(20_000)));
     let mut caller = Caller::new(&world, Agenda::watched(&*world, 4));
     caller.run(4).unwrap();
-    let sent: Vec<i64> = world.sent.borrow().iter().map(|(when, _, _)| when.0 - at(0).0).collect();
-    assert!((5_100..6_200).contains(&sent[0]) && (9_100..10_200).contains(&sent[1]), "{sent:?}");
+    let sent: Vec<i64> = world
+        .sent
+        .borrow()
+        .iter()
+        .map(|(when, _, _)| when.0 - at(0).0)
+        .collect();
+    assert!(
+        (5_100..6_200).contains(&sent[0]) && (9_100..10_200).contains(&sent[1]),
+        "{sent:?}"
+    );
     assert_eq!(caller.agenda.take_left_behind(), 1);
     assert_eq!(caller.agenda.next_due(), Some(at(1_000_000)));
 }
@@ -193,9 +249,15 @@ fn a_clock_that_is_set_back_does_not_make_it_wait() {
     let world = World::new(answers(|_, _| 200));
     let mut agenda = Agenda::watched(&*world, 4);
     let later = world.now().plus(Duration::from_secs(3600));
-    assert_eq!(agenda.next(later).unwrap(), Upcoming::Later(later.plus(GLANCE)));
+    assert_eq!(
+        agenda.next(later).unwrap(),
+        Upcoming::Later(later.plus(GLANCE))
+    );
     world.scheduled(1, (1, &rule(5, 60)), HERE, 0);
-    assert_eq!(agenda.next(world.now()).unwrap(), Upcoming::Due(Seen { id: 1, attempts: 1 }));
+    assert_eq!(
+        agenda.next(world.now()).unwrap(),
+        Upcoming::Due(Seen { id: 1, attempts: 1 })
+    );
 }
 
 #[test]
@@ -205,7 +267,9 @@ fn one_that_another_process_took_is_left_to_it() {
         world.scheduled(id, (1, &rule(5, 60)), HERE, 0);
     }
     // In the moment before the commit that would have taken it.
-    world.plan(at(0), |world| world.kept.borrow_mut().get_mut(&1).unwrap().lease_until = Some(at(60_000)));
+    world.plan(at(0), |world| {
+        world.kept.borrow_mut().get_mut(&1).unwrap().lease_until = Some(at(60_000))
+    });
     assert_eq!(once(&world, 1), ["#1 skipped", "#2 delivered"]);
     assert_eq!(sends(&world), ["0s #2.2"]);
 }
@@ -221,16 +285,34 @@ fn who_is_to_end_lets_requests_come_to_their_end_and_leaves_the_rest_on_the_sche
         world.drains.set(true);
         let mut caller = Caller::new(&world, Agenda::watched(&*world, jobs));
         let rate = rate.map(|rate| rate.parse().unwrap());
-        world.run(Pace { jobs, rate, in_turn: jobs == 1, far_ahead: false }, &mut caller).unwrap();
+        world
+            .run(
+                Pace {
+                    jobs,
+                    rate,
+                    in_turn: jobs == 1,
+                    far_ahead: false,
+                },
+                &mut caller,
+            )
+            .unwrap();
         let sent: HashSet<i64> = world.sent.borrow().iter().map(|(_, id, _)| *id).collect();
         assert!((1..=jobs).contains(&sent.len()), "{sent:?}");
         assert!(world.elapsed() < ms(3_500 + 9_100), "{:?}", world.elapsed());
         for (id, kept) in &*world.kept.borrow() {
             let expected = if sent.contains(id) { 2 } else { 1 };
             assert!(kept.is_scheduled(), "#{id}");
-            assert_eq!((kept.delivery.attempt_count, kept.recorded.len()), (expected, expected as usize), "#{id}");
+            assert_eq!(
+                (kept.delivery.attempt_count, kept.recorded.len()),
+                (expected, expected as usize),
+                "#{id}"
+            );
             let due = kept.delivery.next_attempt_at.unwrap();
-            assert_eq!(due > at(0), sent.contains(id), "#{id} is due as it was, unless it was sent");
+            assert_eq!(
+                due > at(0),
+                sent.contains(id),
+                "#{id} is due as it was, unless it was sent"
+            );
         }
     }
 }
@@ -244,11 +326,28 @@ fn what_another_process_took_while_this_one_was_suspended_is_not_sent() {
     world.frozen.set(Some((at(2_500), at(3_600_000))));
     world.interrupt_at.set(Some(at(3_700_000)));
     let told = watch(&world, 3);
-    let stolen: Vec<i64> = world.kept.borrow().iter().filter(|(_, kept)| kept.stolen).map(|(id, _)| *id).collect();
+    let stolen: Vec<i64> = world
+        .kept
+        .borrow()
+        .iter()
+        .filter(|(_, kept)| kept.stolen)
+        .map(|(id, _)| *id)
+        .collect();
     // The world sees to it that none of them is sent after that.
-    assert!(!stolen.is_empty() && stolen.len() <= 6, "what it was at, and what it had begun: {stolen:?}");
-    assert!(told.iter().filter(|told| told.ends_with("skipped")).count() <= 3, "{told:?}");
-    let left = world.kept.borrow().values().filter(|kept| !kept.stolen && kept.is_scheduled()).count();
+    assert!(
+        !stolen.is_empty() && stolen.len() <= 6,
+        "what it was at, and what it had begun: {stolen:?}"
+    );
+    assert!(
+        told.iter().filter(|told| told.ends_with("skipped")).count() <= 3,
+        "{told:?}"
+    );
+    let left = world
+        .kept
+        .borrow()
+        .values()
+        .filter(|kept| !kept.stolen && kept.is_scheduled())
+        .count();
     assert_eq!(left, 0, "the others are sent");
 }
 
@@ -261,7 +360,11 @@ fn what_cannot_be_sent_is_due_again_later_or_off_the_schedule_and_holds_up_nobod
         }
         world.interrupt_at.set(Some(at(30_000)));
         let agenda = Agenda::watched(&*world, 1);
-        let mut caller = Caller { unprepared: HashSet::from([1]), obstacle, ..Caller::new(&world, agenda) };
+        let mut caller = Caller {
+            unprepared: HashSet::from([1]),
+            obstacle,
+            ..Caller::new(&world, agenda)
+        };
         caller.run(1).unwrap();
         assert_eq!(caller.told, ["#1 not sent", "#2 delivered"]);
         assert_eq!(world.due_of(1), due);
@@ -269,7 +372,8 @@ fn what_cannot_be_sent_is_due_again_later_or_off_the_schedule_and_holds_up_nobod
 }
 
 #[test]
-fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_of_its_own_are_due() {
+fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_of_its_own_are_due()
+{
     for (jobs, watched) in [(2, false), (2, true), (8, false), (8, true)] {
         let world = World::new(Box::new(|id, _| match id {
             ..10_000 => (Duration::from_secs(30), no_response(ErrorKind::Timeout)),
@@ -283,7 +387,9 @@ fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_
             world.scheduled(id, (1, &rule(5, 60)), HERE, 1);
         }
         // And one that comes when all is quiet.
-        world.plan(at(20_000), |world| world.scheduled(20_000, (1, &rule(5, 60)), HERE, 20));
+        world.plan(at(20_000), |world| {
+            world.scheduled(20_000, (1, &rule(5, 60)), HERE, 20)
+        });
         world.wait(Duration::from_secs(2));
         world.interrupt_at.set(Some(at(100_000)));
         if watched {
@@ -292,17 +398,39 @@ fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_
             once(&world, jobs)
         };
         let sent = world.sent.borrow();
-        let others = sent.iter().filter(|(_, id, _)| (10_000..10_050).contains(id));
+        let others = sent
+            .iter()
+            .filter(|(_, id, _)| (10_000..10_050).contains(id));
         let last = others.clone().map(|(when, ..)| *when).max().unwrap();
         assert_eq!(others.count(), 50);
-        let before = sent.iter().filter(|(when, id, _)| *id < 10_000 && *when <= last).count();
-        assert!(before <= jobs / 2, "{before} of {jobs} senders were the stalled endpoint's: {last:?}");
-        let late = sent.iter().find(|(_, id, _)| *id == 20_000).map(|(when, ..)| when.0 - at(0).0);
-        assert_eq!(late.filter(|late| *late < 22_000).is_some(), watched, "{late:?}");
-        assert!(sent.iter().filter(|(_, id, _)| *id < 10_000).count() >= jobs, "its own turn comes again");
+        let before = sent
+            .iter()
+            .filter(|(when, id, _)| *id < 10_000 && *when <= last)
+            .count();
+        assert!(
+            before <= jobs / 2,
+            "{before} of {jobs} senders were the stalled endpoint's: {last:?}"
+        );
+        let late = sent
+            .iter()
+            .find(|(_, id, _)| *id == 20_000)
+            .map(|(when, ..)| when.0 - at(0).0);
+        assert_eq!(
+            late.filter(|late| *late < 22_000).is_some(),
+            watched,
+            "{late:?}"
+        );
+        assert!(
+            sent.iter().filter(|(_, id, _)| *id < 10_000).count() >= jobs,
+            "its own turn comes again"
+        );
         // All pages each second, and one each time that a sender gets free.
         let most = 12 * usize::try_from(world.elapsed().as_secs()).unwrap() + 2 * sent.len();
-        assert!(world.looks.get() < most, "looked {} times at what had to wait", world.looks.get());
+        assert!(
+            world.looks.get() < most,
+            "looked {} times at what had to wait",
+            world.looks.get()
+        );
     }
 }
 
@@ -310,8 +438,13 @@ fn an_endpoint_that_does_not_answer_holds_up_nobody_elses_attempts_however_many_
 fn watch_patiently(world: &Rc<World>) -> (Result<(), Halted>, Vec<String>, Vec<String>) {
     let told = RefCell::new(Vec::new());
     let tell = |trouble: Trouble<'_>| {
-        let word = if matches!(trouble, Trouble::Over) { "over" } else { "begun" };
-        told.borrow_mut().push(format!("{}s {word}", world.now().since(at(0)).as_secs()));
+        let word = if matches!(trouble, Trouble::Over) {
+            "over"
+        } else {
+            "begun"
+        };
+        told.borrow_mut()
+            .push(format!("{}s {word}", world.now().since(at(0)).as_secs()));
     };
     let troubles = Troubles::new(&tell);
     let patient = Patient::new(&**world, &**world, &troubles);
@@ -330,10 +463,17 @@ fn a_journal_that_is_locked_for_a_while_is_waited_for_and_nothing_is_sent_twice(
         world.interrupt_at.set(Some(at(100_000)));
         let (ended, heard, troubles) = watch_patiently(&world);
         ended.unwrap();
-        assert_eq!((troubles.len(), troubles[1].as_str()), (2, "30s over"), "{troubles:?}");
+        assert_eq!(
+            (troubles.len(), troubles[1].as_str()),
+            (2, "30s over"),
+            "{troubles:?}"
+        );
         let sends = sends(&world);
         assert!(sends == [sent] || sends == ["30s #1.2"], "{sends:?}");
-        assert_eq!((heard, world.status(1)), (vec!["#1 delivered".to_owned()], Status::Delivered));
+        assert_eq!(
+            (heard, world.status(1)),
+            (vec!["#1 delivered".to_owned()], Status::Delivered)
+        );
     }
 }
 

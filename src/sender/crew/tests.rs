@@ -47,18 +47,33 @@ impl Endpoint {
 
     /// Sends there on these threads, and gives up after so long.
     fn crew(&self, pool: &Arc<Pool>, timeout: Duration) -> KeptAlive {
-        let options = TransportOptions { timeout, ..TransportOptions::default() };
+        let options = TransportOptions {
+            timeout,
+            ..TransportOptions::default()
+        };
         let base = Target::from_url(&self.url).unwrap().base;
         let interrupted = Arc::clone(&pool.0.interrupted);
-        KeptAlive::new(Sender::new(&options, &base, 0, interrupted).unwrap(), Arc::clone(pool))
+        KeptAlive::new(
+            Sender::new(&options, &base, 0, interrupted).unwrap(),
+            Arc::clone(pool),
+        )
     }
 
     fn begin(&self, pool: &Arc<Pool>, timeout: Duration) -> Receiver<Answer> {
         let (url, redactor) = (Secret::new(&self.url), Redactor::default());
-        let target = Arc::new(Resolved { url, headers: Vec::new(), redactor });
+        let target = Arc::new(Resolved {
+            url,
+            headers: Vec::new(),
+            redactor,
+        });
         let (tell, told) = mpsc::channel();
-        let request = Request { body: None, target, headers: Vec::new() };
-        self.crew(pool, timeout).begin(request, Box::new(move |answer| drop(tell.send(answer))));
+        let request = Request {
+            body: None,
+            target,
+            headers: Vec::new(),
+        };
+        self.crew(pool, timeout)
+            .begin(request, Box::new(move |answer| drop(tell.send(answer))));
         told
     }
 }
@@ -71,10 +86,24 @@ fn pool(means: Means) -> Arc<Pool> {
 /// What came, in words: its status with what is to be said about it, or the error's.
 fn words(told: &Receiver<Answer>) -> String {
     match told.recv_timeout(LONG).expect("it is never told").result {
-        Ok(Response { status, note: None, .. }) => status.to_string(),
-        Ok(Response { status, note: Some(note), .. }) => format!("{status}, {note}"),
+        Ok(Response {
+            status, note: None, ..
+        }) => status.to_string(),
+        Ok(Response {
+            status,
+            note: Some(note),
+            ..
+        }) => format!("{status}, {note}"),
         Err(none) => {
-            format!("{} {}", none.error.message, if none.maybe_received { "(received?)" } else { "(not sent)" })
+            format!(
+                "{} {}",
+                none.error.message,
+                if none.maybe_received {
+                    "(received?)"
+                } else {
+                    "(not sent)"
+                }
+            )
         }
     }
 }
@@ -88,7 +117,10 @@ fn refusing(refused: impl Fn(usize) -> bool + Send + Sync + 'static) -> Means {
         }
         (means.start)(work)
     });
-    Means { start, ..Means::default() }
+    Means {
+        start,
+        ..Means::default()
+    }
 }
 
 /// Masks what is not the word at which it panics.
@@ -97,13 +129,19 @@ fn panicking() -> Means {
         assert!(!found.received.body.starts_with(b"panic"));
         masked(found, redactor)
     };
-    Means { mask, ..Means::default() }
+    Means {
+        mask,
+        ..Means::default()
+    }
 }
 
 #[test]
 fn a_worker_that_was_turned_away_from_is_replaced_as_soon_as_there_is_a_thread() {
     let endpoint = Endpoint::new(&[TRICKLES, NO_CONTENT]);
-    let pool = pool(Means { hope: LONG, ..refusing(|asked| (1..4).contains(&asked)) });
+    let pool = pool(Means {
+        hope: LONG,
+        ..refusing(|asked| (1..4).contains(&asked))
+    });
     let (trickles, waits) = (endpoint.begin(&pool, SHORT), endpoint.begin(&pool, LONG));
     assert_eq!(words(&trickles), TURNED_AWAY);
     assert_eq!(words(&waits), "204");
@@ -112,7 +150,10 @@ fn a_worker_that_was_turned_away_from_is_replaced_as_soon_as_there_is_a_thread()
 #[test]
 fn what_waits_is_told_when_there_is_no_thread_for_long() {
     let endpoint = Endpoint::new(&[TRICKLES]);
-    let pool = pool(Means { hope: Duration::ZERO, ..refusing(|asked| asked > 0) });
+    let pool = pool(Means {
+        hope: Duration::ZERO,
+        ..refusing(|asked| asked > 0)
+    });
     let (trickles, waits) = (endpoint.begin(&pool, SHORT), endpoint.begin(&pool, LONG));
     assert_eq!(words(&trickles), TURNED_AWAY);
     assert_eq!(words(&waits), "no thread to send it on (not sent)");
@@ -122,7 +163,10 @@ fn what_waits_is_told_when_there_is_no_thread_for_long() {
 fn an_answer_that_cannot_be_masked_is_told_as_none_and_the_next_request_is_sent() {
     let endpoint = Endpoint::new(&[PANICS, NO_CONTENT]);
     let pool = pool(panicking());
-    assert_eq!(words(&endpoint.begin(&pool, LONG)), "the answer could not be masked (received?)");
+    assert_eq!(
+        words(&endpoint.begin(&pool, LONG)),
+        "the answer could not be masked (received?)"
+    );
     assert_eq!(words(&endpoint.begin(&pool, LONG)), "204");
 }
 
@@ -130,6 +174,9 @@ fn an_answer_that_cannot_be_masked_is_told_as_none_and_the_next_request_is_sent(
 fn one_turned_away_from_that_cannot_be_masked_is_told_and_others_are_still_watched() {
     let endpoint = Endpoint::new(&[PANICS_TRICKLING, TRICKLES]);
     let pool = pool(panicking());
-    assert_eq!(words(&endpoint.begin(&pool, SHORT)), "the answer could not be masked (received?)");
+    assert_eq!(
+        words(&endpoint.begin(&pool, SHORT)),
+        "the answer could not be masked (received?)"
+    );
     assert_eq!(words(&endpoint.begin(&pool, SHORT)), TURNED_AWAY);
 }

@@ -42,9 +42,18 @@ fn what_is_due_for_endpoints_with_every_fault_ends_as_it_does_alone_and_holds_up
 
     let mut wrongs = Vec::new();
     let [after_first, after_last] = [&first, &last].map(by_endpoint);
-    let unsure = rows.iter().filter(|row| matches!(row.end, RefusedOrReset(_))).count();
-    let failing = rows.iter().filter(|row| !matches!(row.end, Delivered)).count();
-    assert!(again + unsure >= failing && again <= failing, "{again} scheduled again of {failing}:\n{first}");
+    let unsure = rows
+        .iter()
+        .filter(|row| matches!(row.end, RefusedOrReset(_)))
+        .count();
+    let failing = rows
+        .iter()
+        .filter(|row| !matches!(row.end, Delivered))
+        .count();
+    assert!(
+        again + unsure >= failing && again <= failing,
+        "{again} scheduled again of {failing}:\n{first}"
+    );
     for row in &rows {
         for (told, attempt, status) in [(&after_first, 1, "pending"), (&after_last, 2, "failed")] {
             let Some(delivery) = told.get(&row.name) else {
@@ -53,32 +62,60 @@ fn what_is_due_for_endpoints_with_every_fault_ends_as_it_does_alone_and_holds_up
                 }
                 continue;
             };
-            let status = if matches!(row.end, Delivered) { "delivered" } else { status };
+            let status = if matches!(row.end, Delivered) {
+                "delivered"
+            } else {
+                status
+            };
             let scheduled = delivery["next_attempt_at"].is_string();
             if delivery["status"] != status || scheduled != (status == "pending") {
                 wrongs.push(format!("{}: not {status}: {delivery}", row.what));
             }
             let misses = row.end.misses_of(delivery, attempt, row.endpoint.longest());
-            wrongs.extend(misses.into_iter().map(|what| format!("{}: {what}: {delivery}", row.what)));
+            wrongs.extend(
+                misses
+                    .into_iter()
+                    .map(|what| format!("{}: {what}: {delivery}", row.what)),
+            );
         }
-        if row.endpoint.bystander.as_ref().is_some_and(|bystander| bystander.connections() > 0) {
+        if row
+            .endpoint
+            .bystander
+            .as_ref()
+            .is_some_and(|bystander| bystander.connections() > 0)
+        {
             wrongs.push(format!("{}: it went where it was redirected to", row.what));
         }
     }
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n\n"));
-    assert_eq!((first.code, last.code), (Some(0), Some(4)), "scheduled again is no failure, and the worst code counts");
+    assert_eq!(
+        (first.code, last.code),
+        (Some(0), Some(4)),
+        "scheduled again is no failure, and the worst code counts"
+    );
     let failed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
-    assert_eq!(failed.as_array().unwrap().len(), again, "what failed for good is in the failed list");
+    assert_eq!(
+        failed.as_array().unwrap().len(),
+        again,
+        "what failed for good is in the failed list"
+    );
     let received = good.times();
     assert_eq!(received.len(), OTHERS);
-    assert!(received.values().all(|times| times.len() == 2), "{received:?}");
+    assert!(
+        received.values().all(|times| times.len() == 2),
+        "{received:?}"
+    );
     env.assert_nowhere(CANARY, &[&fire, &first, &last]);
 }
 
 /// What was told of each delivery, by its endpoint's name; those of the one without fault all have one.
 fn by_endpoint(outcome: &Outcome) -> HashMap<String, Value> {
     let name = |delivery: &Value| delivery["endpoint"].as_str().expect("a name").to_owned();
-    outcome.ndjson().into_iter().map(|delivery| (name(&delivery), delivery)).collect()
+    outcome
+        .ndjson()
+        .into_iter()
+        .map(|delivery| (name(&delivery), delivery))
+        .collect()
 }
 
 /// Has a delivery due for each endpoint, which was refused before it had its fault.
@@ -87,36 +124,95 @@ fn schedule(env: &TestEnv, rows: &[Faulty], good: &Receiver) -> Outcome {
     env.write_file("large.xml", large_object());
     let mut batch = String::new();
     for row in rows {
-        let large = row.endpoint.options.iter().any(|option| option == "--event");
-        let object = if large { r#""object_file":"large.xml""# } else { r#""object":"<t/>""# };
-        writeln!(batch, "{{\"type\":\"t\",\"action\":\"a\",\"endpoint\":\"{}\",{object}}}", row.name).unwrap();
+        let large = row
+            .endpoint
+            .options
+            .iter()
+            .any(|option| option == "--event");
+        let object = if large {
+            r#""object_file":"large.xml""#
+        } else {
+            r#""object":"<t/>""#
+        };
+        writeln!(
+            batch,
+            "{{\"type\":\"t\",\"action\":\"a\",\"endpoint\":\"{}\",{object}}}",
+            row.name
+        )
+        .unwrap();
     }
     for _ in 0..OTHERS {
-        writeln!(batch, "{{\"type\":\"user\",\"action\":\"created\",\"endpoint\":\"good\"}}").unwrap();
+        writeln!(
+            batch,
+            "{{\"type\":\"user\",\"action\":\"created\",\"endpoint\":\"good\"}}"
+        )
+        .unwrap();
     }
     configure(env, rows, good, |_| before.url());
-    let fire = ["fire", "--batch", "-", "--background", "-o", "ndjson", "--retry-interval", AN_HOUR];
-    let fire = env.hookfire(fire).args(["-H", "Authorization: @env:TOKEN"]).stdin(batch).run().assert_code(0);
+    let fire = [
+        "fire",
+        "--batch",
+        "-",
+        "--background",
+        "-o",
+        "ndjson",
+        "--retry-interval",
+        AN_HOUR,
+    ];
+    let fire = env
+        .hookfire(fire)
+        .args(["-H", "Authorization: @env:TOKEN"])
+        .stdin(batch)
+        .run()
+        .assert_code(0);
     configure(env, rows, good, |row| row.endpoint.url.clone());
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     for row in rows {
         let url = format!("{}/hook", row.endpoint.url);
         let sql = "UPDATE deliveries SET url = ?1, next_attempt_at = 1 WHERE endpoint = ?2";
-        assert_eq!(journal.execute(sql, [&url, &row.name]).unwrap(), 1, "{fire}");
+        assert_eq!(
+            journal.execute(sql, [&url, &row.name]).unwrap(),
+            1,
+            "{fire}"
+        );
     }
-    journal.execute("UPDATE deliveries SET next_attempt_at = 2 WHERE endpoint = 'good'", []).unwrap();
+    journal
+        .execute(
+            "UPDATE deliveries SET next_attempt_at = 2 WHERE endpoint = 'good'",
+            [],
+        )
+        .unwrap();
     fire
 }
 
 /// An endpoint for each row, with its limits, at the place that `url` says.
 fn configure(env: &TestEnv, rows: &[Faulty], good: &Receiver, url: impl Fn(&Faulty) -> String) {
-    let mut config = format!("[endpoints.good]\nurl = '{}'\ntimeout = '60s'\n", good.url());
+    let mut config = format!(
+        "[endpoints.good]\nurl = '{}'\ntimeout = '60s'\n",
+        good.url()
+    );
     for row in rows {
-        let [timeout, connect] = [row.endpoint.timeout, row.endpoint.connect_timeout].map(|time| time.as_millis());
-        writeln!(config, "[endpoints.{}]\nurl = '{}/hook'", row.name, url(row)).unwrap();
-        writeln!(config, "timeout = '{timeout}ms'\nconnect_timeout = '{connect}ms'").unwrap();
+        let [timeout, connect] =
+            [row.endpoint.timeout, row.endpoint.connect_timeout].map(|time| time.as_millis());
+        writeln!(
+            config,
+            "[endpoints.{}]\nurl = '{}/hook'",
+            row.name,
+            url(row)
+        )
+        .unwrap();
+        writeln!(
+            config,
+            "timeout = '{timeout}ms'\nconnect_timeout = '{connect}ms'"
+        )
+        .unwrap();
         writeln!(config, "secrets = {{ token = {{ env = 'TOKEN' }} }}").unwrap();
-        for pair in row.endpoint.options.windows(2).filter(|pair| pair[0] == "--cacert") {
+        for pair in row
+            .endpoint
+            .options
+            .windows(2)
+            .filter(|pair| pair[0] == "--cacert")
+        {
             writeln!(config, "cacert = '{}'", pair[1]).unwrap();
         }
     }

@@ -76,12 +76,21 @@ impl Action {
 
     /// How slowly the request is read.
     pub fn pace(&self) -> Duration {
-        if let Self::Answer(answer) = self { answer.pace } else { Duration::ZERO }
+        if let Self::Answer(answer) = self {
+            answer.pace
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Does the step to a connection whose request has been read, unless it comes before that. An error means that the
     /// peer or the server went away.
-    pub fn perform(&self, stream: &mut &TcpStream, request: Option<&Received>, halt: &Halt) -> io::Result<After> {
+    pub fn perform(
+        &self,
+        stream: &mut &TcpStream,
+        request: Option<&Received>,
+        halt: &Halt,
+    ) -> io::Result<After> {
         match self {
             Self::Answer(answer) => answer.send(stream, request.expect("it was read"), halt),
             Self::Raw(bytes) => stream.write_all(bytes).map(|()| After::Close),
@@ -99,7 +108,11 @@ impl Action {
             Self::Hang | Self::HangBeforeRead => Ok(halt.hang()),
             Self::Early { answer, close } => {
                 stream.write_all(answer)?;
-                if *close { Ok(After::Close) } else { Ok(halt.hang()) }
+                if *close {
+                    Ok(After::Close)
+                } else {
+                    Ok(halt.hang())
+                }
             }
             Self::RawThenReset(bytes) => {
                 stream.write_all(bytes)?;
@@ -128,22 +141,39 @@ impl Answer {
             bytes.extend_from_slice(body);
         }
         stream.write_all(&bytes)?;
-        let end = if self.keep_alive { After::KeepAlive } else { After::Close };
+        let end = if self.keep_alive {
+            After::KeepAlive
+        } else {
+            After::Close
+        };
         match self.body {
             _ if bodiless => Ok(end),
             Body::Bytes(_) | Body::Echo => Ok(end),
             Body::Cut { sent, .. } => pour(stream, &[b'a'; 4096], sent),
             Body::Drip { interval, byte } => drip(stream, std::iter::repeat(byte), interval, halt),
             Body::Huge(total) => pour(stream, &[0; 65536], total).map(|_| end),
-            Body::Chunks => pour(stream, format!("1000\r\n{}\r\n", "a".repeat(0x1000)).as_bytes(), MOST),
+            Body::Chunks => pour(
+                stream,
+                format!("1000\r\n{}\r\n", "a".repeat(0x1000)).as_bytes(),
+                MOST,
+            ),
         }
     }
 
     fn head(&self, body_length: usize, target: &str) -> String {
-        let own = |name: &str| self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-        let reason = self.reason.as_deref().unwrap_or_else(|| usual_reason(self.status));
+        let own = |name: &str| {
+            self.headers
+                .iter()
+                .any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
+        let reason = self
+            .reason
+            .as_deref()
+            .unwrap_or_else(|| usual_reason(self.status));
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status);
-        let mut add = |name: &str, value: &str| write!(head, "{name}: {value}\r\n").expect("a string takes everything");
+        let mut add = |name: &str, value: &str| {
+            write!(head, "{name}: {value}\r\n").expect("a string takes everything")
+        };
         let length = match self.body {
             Body::Bytes(_) | Body::Echo => Some(body_length as u64),
             Body::Cut { declared, .. } => Some(declared),
@@ -151,7 +181,10 @@ impl Answer {
             Body::Huge(total) => Some(total),
             Body::Chunks => None,
         };
-        if !own("content-length") && !own("transfer-encoding") && !matches!(self.status, 100..200 | 204 | 304) {
+        if !own("content-length")
+            && !own("transfer-encoding")
+            && !matches!(self.status, 100..200 | 204 | 304)
+        {
             match length {
                 Some(length) => add("Content-Length", &length.to_string()),
                 None => add("Transfer-Encoding", "chunked"),
@@ -163,14 +196,20 @@ impl Answer {
         if matches!(self.body, Body::Echo) {
             add("X-Echo", target);
         }
-        self.headers.iter().for_each(|(name, value)| add(name, value));
+        self.headers
+            .iter()
+            .for_each(|(name, value)| add(name, value));
         head.push_str("\r\n");
         head
     }
 }
 
 fn echoed(request: &Received) -> String {
-    let headers: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let headers: String = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\n"))
+        .collect();
     format!("{} {}\n{headers}", request.method, request.target)
 }
 
@@ -262,7 +301,11 @@ impl Halt {
 
     /// Waits for the server to stop.
     pub fn hang(&self) -> After {
-        if self.pause(LONGEST) { After::Overstayed } else { After::Close }
+        if self.pause(LONGEST) {
+            After::Overstayed
+        } else {
+            After::Close
+        }
     }
 
     /// Waits so long; `false` if the server stopped meanwhile.
@@ -272,14 +315,21 @@ impl Halt {
 
     /// Waits for a release; `false` if the time was up.
     fn wait_for_release(&self) -> bool {
-        let mut signals = self.wait_while(LONGEST, |signals| !signals.stopped && signals.released == 0);
+        let mut signals =
+            self.wait_while(LONGEST, |signals| !signals.stopped && signals.released == 0);
         let released = signals.released > 0;
         signals.released = signals.released.saturating_sub(1);
         released || signals.stopped
     }
 
-    fn wait_while(&self, time: Duration, still: impl Fn(&Signals) -> bool) -> MutexGuard<'_, Signals> {
-        let waited = self.changed.wait_timeout_while(self.lock(), time, |signals| still(signals));
+    fn wait_while(
+        &self,
+        time: Duration,
+        still: impl Fn(&Signals) -> bool,
+    ) -> MutexGuard<'_, Signals> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), time, |signals| still(signals));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 

@@ -33,14 +33,31 @@ pub struct Browser {
 impl Browser {
     /// Starts one of 1280 by 800 points; none, said once, where there is no Chromium.
     pub fn start() -> Option<Browser> {
-        if !super::needs("chromedriver", &["--version"]) || !super::needs("chromium", &["--version"]) {
+        if !super::needs("chromedriver", &["--version"])
+            || !super::needs("chromium", &["--version"])
+        {
             return None;
         }
-        let profile = tempfile::Builder::new().prefix("hookfire-browser-").tempdir().expect("a temporary folder");
+        let profile = tempfile::Builder::new()
+            .prefix("hookfire-browser-")
+            .tempdir()
+            .expect("a temporary folder");
         let (driver, port) = driver(profile.path());
-        let mut browser = Browser { driver, port, session: String::new(), lenient: false, _profile: profile };
+        let mut browser = Browser {
+            driver,
+            port,
+            session: String::new(),
+            lenient: false,
+            _profile: profile,
+        };
         // Neither the sandbox nor shared memory is there for root in a container; the pages are our own.
-        let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en-US"];
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--lang=en-US",
+        ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" },
         } } });
@@ -59,13 +76,18 @@ impl Browser {
     /// The size of the page, in points; a narrow one is a phone's.
     pub fn size(&self, width: u32, height: u32) {
         let mobile = width < 600;
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile });
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
     /// A command of the browser's own protocol.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
-        self.of_session("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+        self.of_session(
+            "POST",
+            "goog/cdp/execute",
+            &json!({ "cmd": command, "params": parameters }),
+        )
     }
 
     pub fn open(&self, url: &str) {
@@ -75,7 +97,11 @@ impl Browser {
     /// Runs the body of a function in the page and gives what it returns.
     #[track_caller]
     pub fn script(&self, script: &str) -> Value {
-        self.of_session("POST", "execute/sync", &json!({ "script": script, "args": [] }))
+        self.of_session(
+            "POST",
+            "execute/sync",
+            &json!({ "script": script, "args": [] }),
+        )
     }
 
     /// Waits until an expression is true in the page, and gives its value.
@@ -94,7 +120,12 @@ impl Browser {
         let begun = Instant::now();
         let path = format!("/session/{}/execute/async", self.session);
         let found = loop {
-            let asked = exchange(self.port, "POST", &path, &json!({ "script": script, "args": [] }));
+            let asked = exchange(
+                self.port,
+                "POST",
+                &path,
+                &json!({ "script": script, "args": [] }),
+            );
             let (status, answer) = asked.expect("chromedriver answers");
             if status == 200 {
                 break answer["value"].clone();
@@ -103,7 +134,10 @@ impl Browser {
             assert!(begun.elapsed() < PATIENCE, "{expression}: {answer}");
         };
         if found.is_null() {
-            panic!("`{expression}` never came true; the page says:\n{}", self.text("body"));
+            panic!(
+                "`{expression}` never came true; the page says:\n{}",
+                self.text("body")
+            );
         }
         found
     }
@@ -111,13 +145,20 @@ impl Browser {
     /// Waits until an element shows this text among its own.
     #[track_caller]
     pub fn wait_for_text(&self, selector: &str, text: &str) {
-        self.wait_for(&format!("document.querySelector({})?.innerText.includes({})", json!(selector), json!(text)));
+        self.wait_for(&format!(
+            "document.querySelector({})?.innerText.includes({})",
+            json!(selector),
+            json!(text)
+        ));
     }
 
     /// What an element shows.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
-        let found = self.script(&format!("return document.querySelector({}).innerText", json!(selector)));
+        let found = self.script(&format!(
+            "return document.querySelector({}).innerText",
+            json!(selector)
+        ));
         found.as_str().expect("text").to_owned()
     }
 
@@ -129,12 +170,16 @@ impl Browser {
             self.wait_for(&format!("document.querySelector({})", json!(selector)));
             let element = self.find(selector);
             let path = format!("/session/{}/element/{element}/click", self.session);
-            let (status, answer) = exchange(self.port, "POST", &path, &json!({})).expect("chromedriver answers");
+            let (status, answer) =
+                exchange(self.port, "POST", &path, &json!({})).expect("chromedriver answers");
             if status == 200 {
                 return;
             }
             // Put in anew between the look and the click, or just being moved.
-            assert!(Instant::now() < limit, "{selector} cannot be clicked: {answer}");
+            assert!(
+                Instant::now() < limit,
+                "{selector} cannot be clicked: {answer}"
+            );
         }
     }
 
@@ -142,29 +187,45 @@ impl Browser {
     pub fn keys(&self, keys: &str) {
         let presses: Vec<Value> = keys
             .chars()
-            .flat_map(|key| ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key.to_string() })))
+            .flat_map(|key| {
+                ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key.to_string() }))
+            })
             .collect();
-        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] });
+        let actions =
+            json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] });
         self.of_session("POST", "actions", &actions);
     }
 
     /// The picture of the window, as PNG in base64.
     pub fn screenshot(&self) -> String {
-        self.of_session("GET", "screenshot", &Value::Null).as_str().expect("a picture").to_owned()
+        self.of_session("GET", "screenshot", &Value::Null)
+            .as_str()
+            .expect("a picture")
+            .to_owned()
     }
 
     /// What the console said since it was asked last, warnings and errors only.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.of_session("POST", "se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().expect("a log").iter();
-        let serious = entries.filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
-        serious.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+        let serious =
+            entries.filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")));
+        serious
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     #[track_caller]
     fn find(&self, selector: &str) -> String {
-        let found = self.of_session("POST", "element", &json!({ "using": "css selector", "value": selector }));
-        let id = found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str);
+        let found = self.of_session(
+            "POST",
+            "element",
+            &json!({ "using": "css selector", "value": selector }),
+        );
+        let id = found
+            .as_object()
+            .and_then(|object| object.values().next())
+            .and_then(Value::as_str);
         id.expect("an element").to_owned()
     }
 
@@ -175,7 +236,8 @@ impl Browser {
 
     #[track_caller]
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, answer) = exchange(self.port, method, path, body).expect("chromedriver answers");
+        let (status, answer) =
+            exchange(self.port, method, path, body).expect("chromedriver answers");
         assert_eq!(status, 200, "{method} {path} {body}: {answer}");
         answer["value"].clone()
     }
@@ -184,12 +246,24 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let judged = !self.lenient && !self.session.is_empty() && !std::thread::panicking();
-        let complaints = if judged { self.complaints() } else { Vec::new() };
+        let complaints = if judged {
+            self.complaints()
+        } else {
+            Vec::new()
+        };
         // The browser itself ends with its session only.
-        let _ = exchange(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+        let _ = exchange(
+            self.port,
+            "DELETE",
+            &format!("/session/{}", self.session),
+            &Value::Null,
+        );
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        assert!(complaints.is_empty(), "the console complains: {complaints:#?}");
+        assert!(
+            complaints.is_empty(),
+            "the console complains: {complaints:#?}"
+        );
     }
 }
 
@@ -223,7 +297,11 @@ fn port_of(driver: &mut Child, words: &mut String) -> Option<u16> {
         if lines.read_line(words).expect("text") == 0 {
             return None;
         }
-        if let Some(port) = words[start..].trim_end().strip_suffix('.').and_then(|line| line.rsplit_once("on port ")) {
+        if let Some(port) = words[start..]
+            .trim_end()
+            .strip_suffix('.')
+            .and_then(|line| line.rsplit_once("on port "))
+        {
             // What it says from here on nobody needs, and it does not say much.
             return Some(port.1.parse().expect("a port"));
         }
@@ -232,7 +310,11 @@ fn port_of(driver: &mut Child, words: &mut String) -> Option<u16> {
 
 /// One request, one answer, one connection.
 fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
-    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE * 3))?;
     write!(
@@ -249,7 +331,13 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Resul
         answer.read_line(&mut line)?;
         let (name, value) = line.trim_end().split_once([':', ' ']).unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
-            "http/1.1" => status = value.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0),
+            "http/1.1" => {
+                status = value
+                    .split(' ')
+                    .next()
+                    .and_then(|code| code.parse().ok())
+                    .unwrap_or(0)
+            }
             "content-length" => length = value.trim().parse().unwrap_or(0),
             "" => break,
             _ => {}

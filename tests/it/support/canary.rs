@@ -23,17 +23,28 @@ impl Canary {
     /// Panics on a secret shorter than 8 bytes.
     #[track_caller]
     pub fn new(secret: &str) -> Self {
-        assert!(secret.len() >= SHORTEST, "a canary needs {SHORTEST} bytes, or chance finds it: `{secret}`");
+        assert!(
+            secret.len() >= SHORTEST,
+            "a canary needs {SHORTEST} bytes, or chance finds it: `{secret}`"
+        );
         let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
         let json = serde_json::Value::from(secret).to_string();
         let mut forms = vec![
             ("as it is", secret.as_bytes().to_vec()),
             ("JSON-escaped", json.as_bytes()[1..json.len() - 1].to_vec()),
-            ("in hexadecimal", hexadecimal.to_ascii_uppercase().into_bytes()),
+            (
+                "in hexadecimal",
+                hexadecimal.to_ascii_uppercase().into_bytes(),
+            ),
             ("in hexadecimal", hexadecimal.into_bytes()),
         ];
         for alphabet in [STANDARD, URL_SAFE] {
-            forms.extend((0..3).map(|offset| ("in base64", base64_core(secret.as_bytes(), alphabet, offset))));
+            forms.extend((0..3).map(|offset| {
+                (
+                    "in base64",
+                    base64_core(secret.as_bytes(), alphabet, offset),
+                )
+            }));
         }
         forms.sort_by(|(_, one), (_, other)| one.cmp(other));
         forms.dedup_by(|(_, one), (_, other)| one == other);
@@ -44,25 +55,43 @@ impl Canary {
     pub fn find(&self, haystack: &[u8]) -> Option<String> {
         let views = [
             ("", Cow::Borrowed(haystack)),
-            ("percent-encoded, ", Cow::Owned(percent_decoded(haystack, b'+'))),
-            ("form-encoded, ", Cow::Owned(percent_decoded(haystack, b' '))),
+            (
+                "percent-encoded, ",
+                Cow::Owned(percent_decoded(haystack, b'+')),
+            ),
+            (
+                "form-encoded, ",
+                Cow::Owned(percent_decoded(haystack, b' ')),
+            ),
         ];
-        views.iter().enumerate().find_map(|(index, (encoded, view))| {
-            // What contains nothing encoded need not be searched again.
-            let searched = views[..index].iter().any(|(_, earlier)| earlier == view);
-            let (form, at) = if searched { None } else { self.find_plain(view) }?;
-            let around = &view[at.saturating_sub(40)..view.len().min(at + 80)];
-            Some(format!("{encoded}{form}: …{}…", around.escape_ascii()))
-        })
+        views
+            .iter()
+            .enumerate()
+            .find_map(|(index, (encoded, view))| {
+                // What contains nothing encoded need not be searched again.
+                let searched = views[..index].iter().any(|(_, earlier)| earlier == view);
+                let (form, at) = if searched {
+                    None
+                } else {
+                    self.find_plain(view)
+                }?;
+                let around = &view[at.saturating_sub(40)..view.len().min(at + 80)];
+                Some(format!("{encoded}{form}: …{}…", around.escape_ascii()))
+            })
     }
 
     fn find_plain(&self, haystack: &[u8]) -> Option<(&'static str, usize)> {
         // One walk for all forms, which nearly always goes on at the first byte: what is searched may be megabytes.
         let mut begins = [false; 256];
-        self.forms.iter().for_each(|(_, form)| begins[usize::from(form[0])] = true);
+        self.forms
+            .iter()
+            .for_each(|(_, form)| begins[usize::from(form[0])] = true);
         let starts = (0..haystack.len()).filter(|at| begins[usize::from(haystack[*at])]);
         let mut found = starts.filter_map(|at| {
-            let form = self.forms.iter().find(|(_, form)| haystack[at..].starts_with(form));
+            let form = self
+                .forms
+                .iter()
+                .find(|(_, form)| haystack[at..].starts_with(form));
             form.map(|(name, _)| (*name, at))
         });
         found.next()
@@ -71,7 +100,11 @@ impl Canary {
 
 /// `bytes` with each `%XX` as the byte it stands for, and each `+` as `plus`; what is not an encoding stays.
 fn percent_decoded(bytes: &[u8], plus: u8) -> Vec<u8> {
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let digit = |at: usize| {
+        bytes
+            .get(at)
+            .and_then(|byte| char::from(*byte).to_digit(16))
+    };
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {

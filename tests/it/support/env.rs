@@ -33,13 +33,26 @@ impl TestEnv {
     /// but do not exist, as on a new machine, so that who creates them, and with which permissions, is the
     /// program's own doing.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("hookfire-test-").tempdir().expect("a temporary folder");
-        let root = folder.path().canonicalize().expect("the temporary folder's own path");
+        let folder = tempfile::Builder::new()
+            .prefix("hookfire-test-")
+            .tempdir()
+            .expect("a temporary folder");
+        let root = folder
+            .path()
+            .canonicalize()
+            .expect("the temporary folder's own path");
         for name in ["home", "tmp", "work"] {
             fs::create_dir(root.join(name)).expect("a folder of the test environment");
         }
-        let mut env = Self { variables: BTreeMap::new(), _folder: folder, root };
-        env.set("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()));
+        let mut env = Self {
+            variables: BTreeMap::new(),
+            _folder: folder,
+            root,
+        };
+        env.set(
+            "PATH",
+            std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+        );
         env.set("HOME", env.root.join("home"));
         env.set("XDG_STATE_HOME", env.root.join("state"));
         env.set("XDG_CONFIG_HOME", env.root.join("config"));
@@ -52,7 +65,8 @@ impl TestEnv {
 
     /// Sets a variable for every command from here on.
     pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
-        self.variables.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.variables
+            .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
     }
 
     /// Takes a variable away from every command from here on.
@@ -62,7 +76,12 @@ impl TestEnv {
 
     /// The program with these arguments, to be run in this world.
     pub fn hookfire<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Invocation {
-        Invocation::new(env!("CARGO_BIN_EXE_hookfire").as_ref(), &self.work_dir(), &self.variables).args(args)
+        Invocation::new(
+            env!("CARGO_BIN_EXE_hookfire").as_ref(),
+            &self.work_dir(),
+            &self.variables,
+        )
+        .args(args)
     }
 
     /// Another program in this world, by its name in `PATH`.
@@ -78,14 +97,19 @@ impl TestEnv {
     /// `script`, which gives the program with these arguments a terminal, and copies to stdout what the terminal gets.
     pub fn hookfire_on_terminal(&self, args: &[&str]) -> Invocation {
         let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(args);
-        let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        let line: Vec<String> = words
+            .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+            .collect();
         self.on_terminal(&line.join(" "))
     }
 
     /// As [`TestEnv::hookfire_on_terminal`], for any line of shell.
     pub fn on_terminal(&self, line: &str) -> Invocation {
         let script = Invocation::new("script".as_ref(), &self.work_dir(), &self.variables);
-        script.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh")
+        script
+            .args(["-qec", line, "/dev/null"])
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
     }
 
     /// The folder that holds all the others.
@@ -117,8 +141,14 @@ impl TestEnv {
     /// argument too.
     pub fn write_file(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let name = name.as_ref();
-        let inside = name.components().all(|part| matches!(part, Component::Normal(_)));
-        assert!(inside, "`{}` would be outside the working folder", name.display());
+        let inside = name
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        assert!(
+            inside,
+            "`{}` would be outside the working folder",
+            name.display()
+        );
         write_private(&self.work_dir().join(name), bytes.as_ref())
     }
 
@@ -149,8 +179,15 @@ impl TestEnv {
             assert_absent(&canary, &outcome.stdout, &format!("the stdout {of}"));
             assert_absent(&canary, &outcome.stderr, &format!("the stderr {of}"));
         }
-        for (path, bytes) in ["state", "home", "tmp"].iter().flat_map(|name| files_below(&self.root.join(name))) {
-            assert_absent(&canary, path.as_os_str().as_encoded_bytes(), "the name of a file");
+        for (path, bytes) in ["state", "home", "tmp"]
+            .iter()
+            .flat_map(|name| files_below(&self.root.join(name)))
+        {
+            assert_absent(
+                &canary,
+                path.as_os_str().as_encoded_bytes(),
+                "the name of a file",
+            );
             assert_absent(&canary, &bytes, &path.display().to_string());
         }
     }
@@ -164,10 +201,19 @@ impl TestEnv {
 
 fn write_private(path: &Path, bytes: &[u8]) -> PathBuf {
     let folder = path.parent().expect("a file is in a folder");
-    let written = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(bytes)
-    });
+    let written = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(bytes)
+        });
     written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     path.to_owned()
 }
@@ -177,7 +223,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> PathBuf {
 /// out.
 fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+    for path in fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
         if path.is_dir() && !path.is_symlink() {
             files.extend(files_below(&path));
         } else if path.is_file()

@@ -56,7 +56,10 @@ impl Listener {
     /// As [`Listener::start`], by a shell that first does this.
     #[track_caller]
     pub fn start_after(env: &TestEnv, line: &str) -> Listener {
-        let listen = format!("exec '{}' listen --port 0 -o ndjson", env!("CARGO_BIN_EXE_hookfire"));
+        let listen = format!(
+            "exec '{}' listen --port 0 -o ndjson",
+            env!("CARGO_BIN_EXE_hookfire")
+        );
         Listener::ready_of(env.shell(&format!("{line}; {listen}")).spawn())
     }
 
@@ -69,7 +72,10 @@ impl Listener {
     #[track_caller]
     fn ready_of(mut running: Running) -> Listener {
         let ready = running.wait_for_stdout_line("\"ready\"");
-        Listener { running, ready: serde_json::from_str(&ready).expect("the ready line is JSON") }
+        Listener {
+            running,
+            ready: serde_json::from_str(&ready).expect("the ready line is JSON"),
+        }
     }
 
     /// Its first line.
@@ -79,11 +85,16 @@ impl Listener {
 
     /// `http://127.0.0.1:PORT`, without a final slash.
     pub fn url(&self) -> &str {
-        self.ready["url"].as_str().expect("the ready line has a URL")
+        self.ready["url"]
+            .as_str()
+            .expect("the ready line has a URL")
     }
 
     pub fn port(&self) -> u16 {
-        self.ready["port"].as_u64().and_then(|port| port.try_into().ok()).expect("the ready line has a port")
+        self.ready["port"]
+            .as_u64()
+            .and_then(|port| port.try_into().ok())
+            .expect("the ready line has a port")
     }
 
     /// The process itself.
@@ -94,9 +105,14 @@ impl Listener {
     /// A connection to it.
     #[track_caller]
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port()))).expect("the listener listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream.set_nodelay(true).expect("the delay can be turned off");
+        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port())))
+            .expect("the listener listens");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout can be set");
+        stream
+            .set_nodelay(true)
+            .expect("the delay can be turned off");
         stream
     }
 
@@ -104,14 +120,19 @@ impl Listener {
     #[track_caller]
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> RawAnswer {
         let mut stream = self.connect();
-        stream.write_all(bytes.as_ref()).expect("the request can be sent");
+        stream
+            .write_all(bytes.as_ref())
+            .expect("the request can be sent");
         read_answer(&mut stream)
     }
 
     /// A request without a body.
     #[track_caller]
     pub fn get(&self, target: &str) -> RawAnswer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port()))
+        self.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n",
+            self.port()
+        ))
     }
 
     /// A POST with a body.
@@ -139,7 +160,10 @@ impl Listener {
             // What could be the beginning of one.
             kept.drain(..kept.len().saturating_sub(8));
         }
-        writing.join().expect("the writer ends").expect("the requests can be sent");
+        writing
+            .join()
+            .expect("the writer ends")
+            .expect("the requests can be sent");
     }
 
     /// What is in the inbox, as RequestBin's API tells it, the newest first.
@@ -191,13 +215,29 @@ pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        assert!(read_more(stream, &mut bytes), "the answer breaks off: {:?}", String::from_utf8_lossy(&bytes));
+        assert!(
+            read_more(stream, &mut bytes),
+            "the answer breaks off: {:?}",
+            String::from_utf8_lossy(&bytes)
+        );
     };
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
-    let mut answer = RawAnswer { status, head, body: bytes[head_end..].to_vec() };
-    let length = answer.header("content-length").and_then(|length| length.parse::<usize>().ok());
-    while length.is_none_or(|length| answer.body.len() < length) && read_more(stream, &mut answer.body) {}
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status line");
+    let mut answer = RawAnswer {
+        status,
+        head,
+        body: bytes[head_end..].to_vec(),
+    };
+    let length = answer
+        .header("content-length")
+        .and_then(|length| length.parse::<usize>().ok());
+    while length.is_none_or(|length| answer.body.len() < length)
+        && read_more(stream, &mut answer.body)
+    {}
     answer
 }
 

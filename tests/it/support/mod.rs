@@ -7,7 +7,10 @@
 //! step was left for, all fail the test.
 //!
 //! Nothing here knows hookfire's commands or its journal's tables; stories do.
-#![allow(dead_code, reason = "a toolbox: a tool stays whole while no story happens to need one of its parts")]
+#![allow(
+    dead_code,
+    reason = "a toolbox: a tool stays whole while no story happens to need one of its parts"
+)]
 
 mod action;
 pub mod browser;
@@ -23,7 +26,10 @@ mod script;
 mod server;
 pub mod strace;
 
-#[allow(unused_imports, reason = "the toolbox's one door, the same reason: a name stays while no story needs it")]
+#[allow(
+    unused_imports,
+    reason = "the toolbox's one door, the same reason: a name stays while no story needs it"
+)]
 pub use self::{
     env::TestEnv,
     listener::{Listener, RawAnswer, read_answer},
@@ -32,9 +38,9 @@ pub use self::{
     received::Received,
     receiver::{Receiver, Reply},
     script::{
-        Step, chunked_endless, close, drip_body, drip_head, early, early_then_close, echo, endless_headers, forever,
-        half_status_line, hang, hang_before_read, head_then_cut_body, huge_body, raw, raw_then_reset, repeat, reset,
-        respond,
+        Step, chunked_endless, close, drip_body, drip_head, early, early_then_close, echo,
+        endless_headers, forever, half_status_line, hang, hang_before_read, head_then_cut_body,
+        huge_body, raw, raw_then_reset, repeat, reset, respond,
     },
     server::{NeverAccepting, Server, closed_port, never_accepting},
 };
@@ -47,9 +53,14 @@ pub fn skipped(reason: &str) {
 
 /// Whether a program is there to be run; says so if it is not.
 pub fn needs(program: &str, probe: &[&str]) -> bool {
-    let there = std::process::Command::new(program).args(probe).output().is_ok_and(|output| output.status.success());
+    let there = std::process::Command::new(program)
+        .args(probe)
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !there {
-        skipped(&format!("`{program}` is not installed, or does not work here"));
+        skipped(&format!(
+            "`{program}` is not installed, or does not work here"
+        ));
     }
     there
 }

@@ -36,7 +36,16 @@ impl Outcome {
         let stdout_text = String::from_utf8_lossy(&stdout).into_owned();
         let stderr_text = String::from_utf8_lossy(&stderr).into_owned();
         let (code, signal) = (status.code(), status.signal());
-        Self { stdout, stderr, code, signal, elapsed, command, stdout_text, stderr_text }
+        Self {
+            stdout,
+            stderr,
+            code,
+            signal,
+            elapsed,
+            command,
+            stdout_text,
+            stderr_text,
+        }
     }
 
     /// stdout as text; what is not UTF-8 became U+FFFD.
@@ -57,19 +66,34 @@ impl Outcome {
     /// stdout as one JSON value, and nothing else.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.stdout)
-            .unwrap_or_else(|error| panic!("stdout of {} is not one JSON value: {error}\n{self}", self.command))
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
+            panic!(
+                "stdout of {} is not one JSON value: {error}\n{self}",
+                self.command
+            )
+        })
     }
 
     /// stdout as JSON lines: one value per line, no empty line, the last one ended too.
     #[track_caller]
     pub fn ndjson(&self) -> Vec<Value> {
         let whole = self.stdout.is_empty() || self.stdout.ends_with(b"\n");
-        assert!(whole, "the last line on stdout of {} has no end\n{self}", self.command);
-        let lines = self.stdout.split_inclusive(|byte| *byte == b'\n').enumerate();
+        assert!(
+            whole,
+            "the last line on stdout of {} has no end\n{self}",
+            self.command
+        );
+        let lines = self
+            .stdout
+            .split_inclusive(|byte| *byte == b'\n')
+            .enumerate();
         let parse = |(index, line)| {
             serde_json::from_slice(line).unwrap_or_else(|error| {
-                panic!("line {} on stdout of {} is not JSON: {error}\n{self}", index + 1, self.command)
+                panic!(
+                    "line {} on stdout of {} is not JSON: {error}\n{self}",
+                    index + 1,
+                    self.command
+                )
             })
         };
         lines.map(parse).collect()
@@ -78,7 +102,11 @@ impl Outcome {
     /// Fails, with everything shown, unless the process ended with this exit code.
     #[track_caller]
     pub fn assert_code(self, code: i32) -> Self {
-        assert!(self.code == Some(code), "{} should have exited with {code}\n{self}", self.command);
+        assert!(
+            self.code == Some(code),
+            "{} should have exited with {code}\n{self}",
+            self.command
+        );
         self
     }
 }
@@ -101,5 +129,9 @@ pub(super) fn transcript(stdout: &str, stderr: &str, ending: &str) -> String {
         true => text.to_owned(),
         false => format!("{text}\n[no line end]\n"),
     };
-    format!("{}------- stderr -------\n{}{ending}", lines(stdout), lines(stderr))
+    format!(
+        "{}------- stderr -------\n{}{ending}",
+        lines(stdout),
+        lines(stderr)
+    )
 }

@@ -28,10 +28,18 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    pub(super) fn new(program: &OsStr, work_dir: &Path, variables: &BTreeMap<OsString, OsString>) -> Self {
+    pub(super) fn new(
+        program: &OsStr,
+        work_dir: &Path,
+        variables: &BTreeMap<OsString, OsString>,
+    ) -> Self {
         let mut command = Command::new(program);
         command.env_clear().envs(variables).current_dir(work_dir);
-        Self { command, stdin: None, deadline: DEADLINE }
+        Self {
+            command,
+            stdin: None,
+            deadline: DEADLINE,
+        }
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -77,19 +85,42 @@ impl Invocation {
     /// Starts the command and goes on.
     #[track_caller]
     pub fn spawn(mut self) -> Running {
-        let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
-        self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdin = if self.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        };
+        self.command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let line = command_line(&self.command);
         let started = Instant::now();
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line} could not be started: {error}"));
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{line} could not be started: {error}"));
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin) {
             // A program that does not read all of its input is no failure of the test.
             thread::spawn(move || pipe.write_all(&bytes).ok());
         }
         let watch = Arc::new(Watch::default());
-        watch.follow(Stream::Stdout, child.stdout.take().expect("stdout is piped"));
-        watch.follow(Stream::Stderr, child.stderr.take().expect("stderr is piped"));
-        Running { child, watch, line, started, deadline: self.deadline, status: None }
+        watch.follow(
+            Stream::Stdout,
+            child.stdout.take().expect("stdout is piped"),
+        );
+        watch.follow(
+            Stream::Stderr,
+            child.stderr.take().expect("stderr is piped"),
+        );
+        Running {
+            child,
+            watch,
+            line,
+            started,
+            deadline: self.deadline,
+            status: None,
+        }
     }
 }
 
@@ -97,11 +128,21 @@ impl Invocation {
 fn command_line(command: &Command) -> String {
     let args = command.get_args().map(|arg| {
         let arg = arg.to_string_lossy();
-        let plain =
-            !arg.is_empty() && !arg.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"`".contains(c));
-        if plain { arg.into_owned() } else { format!("{arg:?}") }
+        let plain = !arg.is_empty()
+            && !arg.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"`".contains(c));
+        if plain {
+            arg.into_owned()
+        } else {
+            format!("{arg:?}")
+        }
     });
-    format!("`{}`", std::iter::once("hookfire".to_owned()).chain(args).collect::<Vec<_>>().join(" "))
+    format!(
+        "`{}`",
+        std::iter::once("hookfire".to_owned())
+            .chain(args)
+            .collect::<Vec<_>>()
+            .join(" ")
+    )
 }
 
 /// A started process. Dropped before its end, it is killed; if the test is failing, its output is shown.
@@ -124,9 +165,16 @@ impl Running {
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub fn kilobytes(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the system says so");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(what))
+            .expect("the system says so");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number")
     }
 
     /// Whether it has not ended yet.
@@ -143,7 +191,8 @@ impl Running {
         self.signal(Signal::KILL);
         if self.status.is_none() {
             let dead = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            waitid(WaitId::Pid(Pid::from_child(&self.child)), dead).expect("the end of a child process");
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), dead)
+                .expect("the end of a child process");
         }
     }
 
@@ -162,7 +211,8 @@ impl Running {
         self.signal(Signal::STOP);
         if self.status.is_none() {
             let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped).expect("a child process that stops");
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped)
+                .expect("a child process that stops");
         }
     }
 
@@ -184,14 +234,24 @@ impl Running {
             if let Some(status) = self.status
                 && closed
             {
-                let (stdout, stderr) =
-                    (std::mem::take(&mut state.stdout.bytes), std::mem::take(&mut state.stderr.bytes));
-                return Outcome::new(self.line.clone(), stdout, stderr, status, self.started.elapsed());
+                let (stdout, stderr) = (
+                    std::mem::take(&mut state.stdout.bytes),
+                    std::mem::take(&mut state.stderr.bytes),
+                );
+                return Outcome::new(
+                    self.line.clone(),
+                    stdout,
+                    stderr,
+                    status,
+                    self.started.elapsed(),
+                );
             }
             if Instant::now() >= limit {
                 drop(state);
                 match self.status {
-                    Some(_) => self.fail("has ended, but something that it started still holds its stdout or stderr"),
+                    Some(_) => self.fail(
+                        "has ended, but something that it started still holds its stdout or stderr",
+                    ),
                     None => self.fail("did not end"),
                 }
             }
@@ -205,20 +265,32 @@ impl Running {
     /// Waits until `needle` has been written to stderr, whether its line is complete or not.
     #[track_caller]
     pub fn wait_for_stderr(&mut self, needle: &str) {
-        self.wait_for(Stream::Stderr, needle, |text| text.contains(needle).then_some(()));
+        self.wait_for(Stream::Stderr, needle, |text| {
+            text.contains(needle).then_some(())
+        });
     }
 
     /// Waits until a line with `needle` in it is complete on stdout, and gives the line, without its end.
     #[track_caller]
     pub fn wait_for_stdout_line(&mut self, needle: &str) -> String {
         self.wait_for(Stream::Stdout, needle, |text| {
-            let complete = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-            complete.into_iter().find(|line| line.contains(needle)).map(str::to_owned)
+            let complete = text
+                .split_inclusive('\n')
+                .filter_map(|line| line.strip_suffix('\n'));
+            complete
+                .into_iter()
+                .find(|line| line.contains(needle))
+                .map(str::to_owned)
         })
     }
 
     #[track_caller]
-    fn wait_for<T>(&mut self, stream: Stream, needle: &str, found: impl Fn(&str) -> Option<T>) -> T {
+    fn wait_for<T>(
+        &mut self,
+        stream: Stream,
+        needle: &str,
+        found: impl Fn(&str) -> Option<T>,
+    ) -> T {
         let limit = Instant::now() + self.deadline;
         let mut state = self.watch.lock();
         loop {
@@ -239,7 +311,8 @@ impl Running {
     /// Sends the signal, unless the process has been waited for: only until then is its id surely its own.
     fn signal(&mut self, signal: Signal) {
         if self.status.is_none() {
-            kill_process(Pid::from_child(&self.child), signal).expect("a signal to a child process");
+            kill_process(Pid::from_child(&self.child), signal)
+                .expect("a signal to a child process");
         }
     }
 
@@ -249,7 +322,10 @@ impl Running {
         let after = self.started.elapsed().as_secs_f32();
         self.end();
         let shown = self.transcript();
-        panic!("{} {what} ({after:.1} s after its start, waits last at most {:?}):\n{shown}", self.line, self.deadline);
+        panic!(
+            "{} {what} ({after:.1} s after its start, waits last at most {:?}):\n{shown}",
+            self.line, self.deadline
+        );
     }
 
     fn end(&mut self) {
@@ -261,8 +337,10 @@ impl Running {
 
     fn transcript(&self) -> String {
         let state = self.watch.lock();
-        let (stdout, stderr) =
-            (String::from_utf8_lossy(&state.stdout.bytes), String::from_utf8_lossy(&state.stderr.bytes));
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&state.stdout.bytes),
+            String::from_utf8_lossy(&state.stderr.bytes),
+        );
         transcript(&stdout, &stderr, "[ended by the test]")
     }
 }
@@ -273,9 +351,15 @@ impl Drop for Running {
         self.end();
         if was_running && thread::panicking() {
             let shown = self.transcript();
-            #[expect(clippy::print_stderr, reason = "what a background process said is half of a failed test's story")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "what a background process said is half of a failed test's story"
+            )]
             {
-                eprintln!("{} was still running when the test failed:\n{shown}", self.line);
+                eprintln!(
+                    "{} was still running when the test failed:\n{shown}",
+                    self.line
+                );
             }
         }
     }
@@ -320,8 +404,15 @@ impl Watch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sleep<'a>(&self, state: MutexGuard<'a, Collected>, at_most: Duration) -> MutexGuard<'a, Collected> {
-        self.changed.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner).0
+    fn sleep<'a>(
+        &self,
+        state: MutexGuard<'a, Collected>,
+        at_most: Duration,
+    ) -> MutexGuard<'a, Collected> {
+        self.changed
+            .wait_timeout(state, at_most)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
     /// Collects `source` in a thread until it ends; the thread ends with the last process that holds the
@@ -332,7 +423,11 @@ impl Watch {
             let mut buffer = [0; 8192];
             loop {
                 match source.read(&mut buffer) {
-                    Ok(count) if count > 0 => watch.lock().of(stream).bytes.extend_from_slice(&buffer[..count]),
+                    Ok(count) if count > 0 => watch
+                        .lock()
+                        .of(stream)
+                        .bytes
+                        .extend_from_slice(&buffer[..count]),
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                     Ok(_) | Err(_) => break,
                 }

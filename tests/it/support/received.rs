@@ -28,7 +28,10 @@ pub struct Received {
 impl Received {
     /// The value of the first header with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -45,7 +48,10 @@ pub enum Fault {
 pub fn read_request(source: &mut impl BufRead, connection: usize) -> Result<Received, Fault> {
     // Not a letter: TLS, or noise. Told at once, since its line might never end.
     let begin = source.fill_buf().map_err(|_| Fault::Left)?;
-    if begin.first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+    if begin
+        .first()
+        .is_some_and(|byte| !byte.is_ascii_alphabetic())
+    {
         return Err(malformed("not a request", &String::from_utf8_lossy(begin)));
     }
     let mut budget = LONGEST_HEAD;
@@ -65,7 +71,8 @@ pub fn read_request(source: &mut impl BufRead, connection: usize) -> Result<Rece
         }
         match line.split_once(':') {
             Some((name, value))
-                if !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+                if !name.is_empty()
+                    && !name.contains(|c: char| c.is_whitespace() || c.is_control()) =>
             {
                 headers.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
             }
@@ -73,7 +80,15 @@ pub fn read_request(source: &mut impl BufRead, connection: usize) -> Result<Rece
         }
     }
     let (method, target, version) = (method.to_owned(), target.to_owned(), version.to_owned());
-    let mut request = Received { method, target, version, headers, body: Vec::new(), complete: false, connection };
+    let mut request = Received {
+        method,
+        target,
+        version,
+        headers,
+        body: Vec::new(),
+        complete: false,
+        connection,
+    };
     let body_read = match framing(&request)? {
         Framing::Length(length) => read_exactly(source, length, &mut request.body),
         Framing::Chunked => read_chunks(source, &mut request.body),
@@ -93,7 +108,10 @@ enum Framing {
 
 fn framing(request: &Received) -> Result<Framing, Fault> {
     let only = |name: &str| {
-        let mut values = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut values = request
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         match (values.next(), values.next()) {
             (Some(_), Some((_, second))) => Err(malformed(&format!("a second {name}"), second)),
             (first, _) => Ok(first.map(|(_, value)| value.as_str())),
@@ -105,11 +123,16 @@ fn framing(request: &Received) -> Result<Framing, Fault> {
     match (only("content-length")?, only("transfer-encoding")?) {
         (None, None) => Ok(Framing::Length(0)),
         (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
-        (Some(length), None) if length.bytes().all(|byte| byte.is_ascii_digit()) => match length.parse() {
-            Ok(length) if length <= LONGEST_BODY => Ok(Framing::Length(length)),
-            _ => Err(malformed("not a length, or too long", length)),
-        },
-        (length, coding) => Err(malformed("not a framing", &format!("{length:?} and {coding:?}"))),
+        (Some(length), None) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+            match length.parse() {
+                Ok(length) if length <= LONGEST_BODY => Ok(Framing::Length(length)),
+                _ => Err(malformed("not a length, or too long", length)),
+            }
+        }
+        (length, coding) => Err(malformed(
+            "not a framing",
+            &format!("{length:?} and {coding:?}"),
+        )),
     }
 }
 
@@ -124,7 +147,8 @@ fn read_exactly(source: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> R
 fn read_chunks(source: &mut impl BufRead, body: &mut Vec<u8>) -> Result<(), Fault> {
     loop {
         let line = read_line(source, &mut 64)?;
-        let size = u64::from_str_radix(&line, 16).map_err(|_| malformed("not a chunk's size", &line))?;
+        let size =
+            u64::from_str_radix(&line, 16).map_err(|_| malformed("not a chunk's size", &line))?;
         if size + body.len() as u64 > LONGEST_BODY {
             return Err(malformed("a body too long, at a chunk of size", &line));
         }
@@ -144,10 +168,16 @@ fn read_chunks(source: &mut impl BufRead, body: &mut Vec<u8>) -> Result<(), Faul
 fn read_line(source: &mut impl BufRead, budget: &mut usize) -> Result<String, Fault> {
     let mut line = Vec::new();
     let read: io::Result<usize> = source.take(*budget as u64).read_until(b'\n', &mut line);
-    let Ok(count) = read else { return Err(Fault::Left) };
+    let Ok(count) = read else {
+        return Err(Fault::Left);
+    };
     let text = String::from_utf8_lossy(&line);
     if !line.ends_with(b"\n") {
-        return Err(if count == *budget { malformed("a line too long", &text) } else { Fault::Left });
+        return Err(if count == *budget {
+            malformed("a line too long", &text)
+        } else {
+            Fault::Left
+        });
     }
     *budget -= count;
     match text.strip_suffix("\r\n") {

@@ -61,7 +61,11 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { reply: Box::new(reply), state, changed });
+        let shared = Arc::new(Shared {
+            reply: Box::new(reply),
+            state,
+            changed,
+        });
         let serving = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -99,9 +103,15 @@ impl Receiver {
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
         let state = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.requests < requests);
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| state.requests < requests);
         let came = waited.unwrap_or_else(PoisonError::into_inner).0.requests;
-        assert!(came >= requests, "waited {PATIENCE:?} for {requests} requests, but {came} came");
+        assert!(
+            came >= requests,
+            "waited {PATIENCE:?} for {requests} requests, but {came} came"
+        );
     }
 }
 
@@ -133,14 +143,16 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         shared.lock().now -= 1;
         let answer = |status: u16| format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
         let bytes = match reply {
-            Reply::Status(status) | Reply::ThenClose(status) | Reply::WithItsEnd(status) | Reply::After(_, status) => {
-                answer(status)
-            }
+            Reply::Status(status)
+            | Reply::ThenClose(status)
+            | Reply::WithItsEnd(status)
+            | Reply::After(_, status) => answer(status),
             Reply::Twice(status) => answer(status) + &answer(200),
             Reply::Hangup => return,
             Reply::Reset => {
                 // Closing with a linger time of zero sends RST.
-                sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("SO_LINGER on an open socket");
+                sockopt::set_socket_linger(stream, Some(Duration::ZERO))
+                    .expect("SO_LINGER on an open socket");
                 return;
             }
         };

@@ -30,7 +30,9 @@ fn variable(text: &str) -> Option<(usize, &'static str)> {
         .map(|length| (length, "127.0.0.1:[PORT]"))
         .or_else(|| numbered(text, "localhost:").map(|length| (length, "localhost:[PORT]")))
         .or_else(|| numbered(text, "process ").map(|length| (length, "process [PID]")))
-        .or_else(|| shape(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx").map(|length| (length, "[UUID]")))
+        .or_else(|| {
+            shape(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx").map(|length| (length, "[UUID]"))
+        })
         .or_else(|| time(text).map(|length| (length, "[TIME]")))
         .or_else(|| duration(text).map(|length| (length, "[DURATION]")))?;
     let ends = !text[found.0..].starts_with(|next: char| next.is_alphanumeric() || next == '_');
@@ -38,10 +40,13 @@ fn variable(text: &str) -> Option<(usize, &'static str)> {
 }
 
 fn time(text: &str) -> Option<usize> {
-    let seconds = shape(text, "0000-00-00T00:00:00").or_else(|| shape(text, "0000-00-00 00:00:00"))?;
+    let seconds =
+        shape(text, "0000-00-00T00:00:00").or_else(|| shape(text, "0000-00-00 00:00:00"))?;
     let fraction = numbered(&text[seconds..], ".").unwrap_or(0);
     let offset = &text[seconds + fraction..];
-    let offset = shape(offset, "Z").or_else(|| shape(offset, "+00:00")).or_else(|| shape(offset, "-00:00"))?;
+    let offset = shape(offset, "Z")
+        .or_else(|| shape(offset, "+00:00"))
+        .or_else(|| shape(offset, "-00:00"))?;
     Some(seconds + fraction + offset)
 }
 
@@ -49,12 +54,19 @@ fn duration(text: &str) -> Option<usize> {
     let whole = numbered(text, "")?;
     let number = whole + numbered(&text[whole..], ".").unwrap_or(0);
     let units = [" ns", " µs", " us", " ms", " s"];
-    units.iter().find(|unit| text[number..].starts_with(**unit)).map(|unit| number + unit.len())
+    units
+        .iter()
+        .find(|unit| text[number..].starts_with(**unit))
+        .map(|unit| number + unit.len())
 }
 
 /// The length of `prefix` and the digits behind it, at least one.
 fn numbered(text: &str, prefix: &str) -> Option<usize> {
-    let digits = text.strip_prefix(prefix)?.bytes().take_while(u8::is_ascii_digit).count();
+    let digits = text
+        .strip_prefix(prefix)?
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .count();
     (digits > 0).then_some(prefix.len() + digits)
 }
 
@@ -66,5 +78,9 @@ fn shape(text: &str, shape: &str) -> Option<usize> {
         b'x' => byte.is_ascii_hexdigit(),
         literal => *byte == literal,
     };
-    start.iter().zip(shape.bytes()).all(fits).then_some(shape.len())
+    start
+        .iter()
+        .zip(shape.bytes())
+        .all(fits)
+        .then_some(shape.len())
 }

@@ -26,7 +26,11 @@ pub struct Step {
 /// Answers with this status and an empty body.
 #[track_caller]
 pub fn respond(status: u16) -> Step {
-    answer(format!("respond({status})"), status, Body::Bytes(Vec::new()))
+    answer(
+        format!("respond({status})"),
+        status,
+        Body::Bytes(Vec::new()),
+    )
 }
 
 /// Answers `n` requests with this status.
@@ -50,20 +54,35 @@ pub fn echo() -> Step {
 /// Answers 200 and promises a body of `declared` bytes, sends `sent` of them, and closes.
 #[track_caller]
 pub fn head_then_cut_body(declared: u64, sent: u64) -> Step {
-    assert!(sent < declared, "a body of {declared} bytes is not cut after {sent}");
-    answer(format!("head_then_cut_body({declared}, {sent})"), 200, Body::Cut { declared, sent })
+    assert!(
+        sent < declared,
+        "a body of {declared} bytes is not cut after {sent}"
+    );
+    answer(
+        format!("head_then_cut_body({declared}, {sent})"),
+        200,
+        Body::Cut { declared, sent },
+    )
 }
 
 /// Answers 200 at once, then sends `byte` again and again, one each `interval`.
 #[track_caller]
 pub fn drip_body(interval: Duration, byte: u8) -> Step {
-    answer(format!("drip_body({interval:?}, {byte})"), 200, Body::Drip { interval, byte })
+    answer(
+        format!("drip_body({interval:?}, {byte})"),
+        200,
+        Body::Drip { interval, byte },
+    )
 }
 
 /// Answers 200 with a body of so many zero bytes, as fast as the peer takes them.
 #[track_caller]
 pub fn huge_body(bytes_total: u64) -> Step {
-    answer(format!("huge_body({bytes_total})"), 200, Body::Huge(bytes_total))
+    answer(
+        format!("huge_body({bytes_total})"),
+        200,
+        Body::Huge(bytes_total),
+    )
 }
 
 /// Answers 200 with a chunked body that goes on, as fast as the peer takes it, and breaks off after 256 MiB.
@@ -81,13 +100,19 @@ pub fn raw(bytes: impl Into<Vec<u8>>) -> Step {
 /// Sends `HTTP/1.1 20` and closes.
 #[track_caller]
 pub fn half_status_line() -> Step {
-    Step::new("half_status_line()".to_owned(), Action::Raw(b"HTTP/1.1 20".to_vec()))
+    Step::new(
+        "half_status_line()".to_owned(),
+        Action::Raw(b"HTTP/1.1 20".to_vec()),
+    )
 }
 
 /// Sends a head, from the status line on, one byte each `interval`; the head has no end.
 #[track_caller]
 pub fn drip_head(interval: Duration) -> Step {
-    Step::new(format!("drip_head({interval:?})"), Action::DripHead(interval))
+    Step::new(
+        format!("drip_head({interval:?})"),
+        Action::DripHead(interval),
+    )
 }
 
 /// Sends a 200 and header after header, as fast as the peer takes them, and breaks off after 256 MiB.
@@ -125,19 +150,34 @@ pub fn hang_before_read() -> Step {
 /// Sends these bytes as soon as a request begins, reads nothing of it, and stays.
 #[track_caller]
 pub fn early(answer: impl Into<Vec<u8>>) -> Step {
-    Step::new("early(…)".to_owned(), Action::Early { answer: answer.into(), close: false })
+    Step::new(
+        "early(…)".to_owned(),
+        Action::Early {
+            answer: answer.into(),
+            close: false,
+        },
+    )
 }
 
 /// As [`early`], and closes at once, which breaks the connection of whoever is still writing.
 #[track_caller]
 pub fn early_then_close(answer: impl Into<Vec<u8>>) -> Step {
-    Step::new("early_then_close(…)".to_owned(), Action::Early { answer: answer.into(), close: true })
+    Step::new(
+        "early_then_close(…)".to_owned(),
+        Action::Early {
+            answer: answer.into(),
+            close: true,
+        },
+    )
 }
 
 /// Reads the request, sends these bytes, and breaks the connection (RST).
 #[track_caller]
 pub fn raw_then_reset(bytes: impl Into<Vec<u8>>) -> Step {
-    Step::new("raw_then_reset(…)".to_owned(), Action::RawThenReset(bytes.into()))
+    Step::new(
+        "raw_then_reset(…)".to_owned(),
+        Action::RawThenReset(bytes.into()),
+    )
 }
 
 #[track_caller]
@@ -157,7 +197,13 @@ fn answer(name: String, status: u16, body: Body) -> Step {
 impl Step {
     #[track_caller]
     fn new(name: String, action: Action) -> Self {
-        Self { action: Arc::new(action), wanted: Some(1), used: 0, name, place: Location::caller() }
+        Self {
+            action: Arc::new(action),
+            wanted: Some(1),
+            used: 0,
+            name,
+            place: Location::caller(),
+        }
     }
 
     /// For `n` requests in a row.
@@ -190,7 +236,9 @@ impl Step {
     /// step's own.
     #[track_caller]
     pub fn header(self, name: &str, value: &str) -> Self {
-        self.change("header", |answer| answer.headers.push((name.to_owned(), value.to_owned())))
+        self.change("header", |answer| {
+            answer.headers.push((name.to_owned(), value.to_owned()))
+        })
     }
 
     /// This body, with a fitting `Content-Length`.

@@ -42,16 +42,30 @@ impl Server {
         if let Some((last, rest)) = steps.split_last()
             && let Some(endless) = rest.iter().find(|step| step.wanted.is_none())
         {
-            panic!("{} never ends, so {} would never be used", endless.name, last.name);
+            panic!(
+                "{} never ends, so {} would never be used",
+                endless.name, last.name
+            );
         }
         let listener = TcpListener::bind(ANY_LOOPBACK_PORT).expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
-        let shared = Arc::new(Shared { state: Mutex::new(State { steps, ..State::default() }), ..Shared::default() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                steps,
+                ..State::default()
+            }),
+            ..Shared::default()
+        });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept_all(&listener, &shared)
         });
-        Self { address, shared, acceptor: Some(acceptor), lenient: false }
+        Self {
+            address,
+            shared,
+            acceptor: Some(acceptor),
+            lenient: false,
+        }
     }
 
     /// Lets unused steps, unexpected and malformed requests pass.
@@ -84,15 +98,27 @@ impl Server {
     pub fn wait_for_requests(&self, n: usize) -> Vec<Received> {
         let state = self.shared.wait_until(|state| state.requests.len() >= n);
         let enough = state.requests.len() >= n;
-        assert!(enough, "waited {PATIENCE:?} for {n} requests at {}, but {}", self.url(), state.requests_in_words());
+        assert!(
+            enough,
+            "waited {PATIENCE:?} for {n} requests at {}, but {}",
+            self.url(),
+            state.requests_in_words()
+        );
         state.requests.clone()
     }
 
     /// Waits until at least `n` connections have been accepted; fails after 10 s.
     #[track_caller]
     pub fn wait_for_connections(&self, n: usize) {
-        let came = self.shared.wait_until(|state| state.connections >= n).connections;
-        assert!(came >= n, "waited {PATIENCE:?} for {n} connections at {}, but {came} came", self.url());
+        let came = self
+            .shared
+            .wait_until(|state| state.connections >= n)
+            .connections;
+        assert!(
+            came >= n,
+            "waited {PATIENCE:?} for {n} connections at {}, but {came} came",
+            self.url()
+        );
     }
 
     /// Lets one [`Step::held`] answer go.
@@ -109,7 +135,10 @@ impl Drop for Server {
             // still counted.
             let mut state = self.shared.lock();
             state.stopping = true;
-            state.open.values().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            state
+                .open
+                .values()
+                .for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
             let wake = TcpStream::connect_timeout(&self.address, PATIENCE);
             state.wake = wake.as_ref().ok().and_then(|wake| wake.local_addr().ok());
             wake
@@ -125,7 +154,11 @@ impl Drop for Server {
             return;
         }
         let complaints = self.shared.lock().complaints(ended_well);
-        assert!(complaints.is_empty(), "the script of {} and what came do not match:\n{complaints}", self.url());
+        assert!(
+            complaints.is_empty(),
+            "the script of {} and what came do not match:\n{complaints}",
+            self.url()
+        );
     }
 }
 
@@ -153,19 +186,26 @@ struct State {
 impl State {
     /// The next step's action, which counts as used from now on.
     fn take_step(&mut self) -> Option<Arc<Action>> {
-        let step = self.steps.iter_mut().find(|step| step.wanted.is_none_or(|wanted| step.used < wanted))?;
+        let step = self
+            .steps
+            .iter_mut()
+            .find(|step| step.wanted.is_none_or(|wanted| step.used < wanted))?;
         step.used += 1;
         Some(Arc::clone(&step.action))
     }
 
     fn complaints(&self, ended_well: bool) -> String {
         let mut complaints = String::new();
-        let mut add = |line: &str| writeln!(complaints, "- {line}").expect("a string takes everything");
+        let mut add =
+            |line: &str| writeln!(complaints, "- {line}").expect("a string takes everything");
         for (index, step) in self.steps.iter().enumerate() {
             let wanted = step.wanted.unwrap_or(1);
             if step.used < wanted {
                 let (number, used) = (index + 1, step.used);
-                add(&format!("step {number}, {} at {}, was used {used} of {wanted} times", step.name, step.place));
+                add(&format!(
+                    "step {number}, {} at {}, was used {used} of {wanted} times",
+                    step.name, step.place
+                ));
             }
         }
         self.faults.iter().for_each(|fault| add(fault));
@@ -183,7 +223,12 @@ impl State {
         for (index, request) in self.requests.iter().enumerate() {
             let cut = if request.complete { "" } else { ", cut short" };
             let (method, target, body) = (&request.method, &request.target, request.body.len());
-            write!(words, "\n  {}. {method} {target} (body: {body} bytes{cut})", index + 1).expect("a string");
+            write!(
+                words,
+                "\n  {}. {method} {target} (body: {body} bytes{cut})",
+                index + 1
+            )
+            .expect("a string");
         }
         words
     }
@@ -195,7 +240,9 @@ impl Shared {
     }
 
     fn wait_until(&self, reached: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.changed.wait_timeout_while(self.lock(), PATIENCE, |state| !reached(state));
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), PATIENCE, |state| !reached(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -249,20 +296,32 @@ fn serve(stream: Arc<TcpStream>, connection: usize, shared: &Shared) {
     shared.update(|state| state.open.remove(&connection));
     if after == After::Reset {
         // Closing with a linger time of zero sends RST. This is the last handle, so dropping it closes.
-        sockopt::set_socket_linger(&*stream, Some(Duration::ZERO)).expect("SO_LINGER on an open socket");
+        sockopt::set_socket_linger(&*stream, Some(Duration::ZERO))
+            .expect("SO_LINGER on an open socket");
     }
 }
 
 fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> After {
-    let mut reader = BufReader::with_capacity(PIECE, Paced { stream, pace: Duration::ZERO });
+    let mut reader = BufReader::with_capacity(
+        PIECE,
+        Paced {
+            stream,
+            pace: Duration::ZERO,
+        },
+    );
     loop {
         let request_begins = matches!(stream.peek(&mut [0]), Ok(1));
         if !request_begins {
             return After::Close;
         }
         let action = shared.update(State::take_step);
-        if let Some(action) = action.as_deref().filter(|action| action.comes_before_reading()) {
-            let after = action.perform(&mut &*stream, None, &shared.halt).unwrap_or(After::Close);
+        if let Some(action) = action
+            .as_deref()
+            .filter(|action| action.comes_before_reading())
+        {
+            let after = action
+                .perform(&mut &*stream, None, &shared.halt)
+                .unwrap_or(After::Close);
             return noted(after, &format!("connection {connection}"), shared);
         }
         reader.get_mut().pace = action.as_deref().map_or(Duration::ZERO, Action::pace);
@@ -272,20 +331,31 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
                 shared.update(|state| match fault {
                     // The server itself cut this one short.
                     Fault::Left if state.stopping => {}
-                    Fault::Left => state.faults.push(format!("connection {connection} ended inside a request's head")),
-                    Fault::Malformed(what) => state.faults.push(format!("connection {connection} sent {what}")),
+                    Fault::Left => state.faults.push(format!(
+                        "connection {connection} ended inside a request's head"
+                    )),
+                    Fault::Malformed(what) => state
+                        .faults
+                        .push(format!("connection {connection} sent {what}")),
                 });
                 return After::Close;
             }
         };
         let beyond = reader.buffer().len();
-        let in_words = format!("{} {} on connection {connection}", request.method, request.target);
+        let in_words = format!(
+            "{} {} on connection {connection}",
+            request.method, request.target
+        );
         shared.update(|state| {
             if action.is_none() {
-                state.faults.push(format!("no step was left for {in_words}"));
+                state
+                    .faults
+                    .push(format!("no step was left for {in_words}"));
             }
             if beyond > 0 {
-                state.faults.push(format!("{beyond} bytes came behind the end of {in_words}"));
+                state
+                    .faults
+                    .push(format!("{beyond} bytes came behind the end of {in_words}"));
             }
             state.requests.push(request.clone());
         });
@@ -317,7 +387,11 @@ impl Read for Paced<'_> {
 /// `after`, with a fault noted if the step lasted until its limit.
 fn noted(after: After, in_words: &str, shared: &Shared) -> After {
     if after == After::Overstayed {
-        shared.update(|state| state.faults.push(format!("nobody ended {in_words} within {LONGEST:?}")));
+        shared.update(|state| {
+            state
+                .faults
+                .push(format!("nobody ended {in_words} within {LONGEST:?}"))
+        });
     }
     after
 }
@@ -326,12 +400,18 @@ fn noted(after: After, in_words: &str, shared: &Shared) -> After {
 /// without a listener, so that no other test can get it.
 pub fn closed_port() -> u16 {
     static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).expect("a socket of this process only");
+    let socket =
+        rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)
+        .expect("a socket of this process only");
     rustix::net::bind(&socket, &ANY_LOOPBACK_PORT).expect("a free port on loopback");
     let address = rustix::net::getsockname(&socket).expect("the port just bound");
-    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
-    SocketAddrV4::try_from(address).expect("an IPv4 address").port()
+    HELD.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(socket);
+    SocketAddrV4::try_from(address)
+        .expect("an IPv4 address")
+        .port()
 }
 
 /// A listener that never accepts and whose queue is full: a connection to it is neither made nor refused.
@@ -349,14 +429,23 @@ pub fn never_accepting() -> NeverAccepting {
     let mut queue = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
         queue.push(stream);
-        assert!(queue.len() < 64, "the queue of a listener that never accepts does not fill up");
+        assert!(
+            queue.len() < 64,
+            "the queue of a listener that never accepts does not fill up"
+        );
     }
-    NeverAccepting { listener, _queue: queue }
+    NeverAccepting {
+        listener,
+        _queue: queue,
+    }
 }
 
 impl NeverAccepting {
     pub fn port(&self) -> u16 {
-        self.listener.local_addr().expect("the port just bound").port()
+        self.listener
+            .local_addr()
+            .expect("the port just bound")
+            .port()
     }
 
     pub fn url(&self) -> String {

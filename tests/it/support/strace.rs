@@ -23,7 +23,10 @@ pub struct Point {
 
 /// Whether there is an `strace` that may trace and inject here; says so if not.
 pub fn can_inject() -> bool {
-    needs("strace", &["-o", "/dev/null", "-e", "inject=getpid:retval=1", "true"])
+    needs(
+        "strace",
+        &["-o", "/dev/null", "-e", "inject=getpid:retval=1", "true"],
+    )
 }
 
 impl Point {
@@ -40,7 +43,11 @@ impl Point {
     fn options_from(&self, what: &str, onwards: &str) -> Vec<String> {
         let inject = format!("inject={}:{what}:when={}{onwards}", self.name, self.number);
         let follow = self.followed.then(|| "-f".to_owned());
-        follow.into_iter().chain(["-o", "/dev/null", "-e"].map(str::to_owned)).chain([inject]).collect()
+        follow
+            .into_iter()
+            .chain(["-o", "/dev/null", "-e"].map(str::to_owned))
+            .chain([inject])
+            .collect()
     }
 }
 
@@ -50,9 +57,13 @@ pub fn points(trace: &str, from: &str) -> Vec<Point> {
     let (mut counts, mut seen, mut points) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
     let (mut first, mut reached) = (None, false);
     for line in trace.lines() {
-        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let Some((thread, call)) = line.split_once(' ') else {
+            continue;
+        };
         let call = call.trim_start();
-        let Some((name, _)) = call.split_once('(').filter(|(name, _)| is_name(name)) else { continue };
+        let Some((name, _)) = call.split_once('(').filter(|(name, _)| is_name(name)) else {
+            continue;
+        };
         reached |= line.contains(from);
         let first = *first.get_or_insert(thread);
         let number = counts.entry((thread, name)).or_insert(0);
@@ -62,12 +73,20 @@ pub fn points(trace: &str, from: &str) -> Vec<Point> {
         // The first thread's calls are met alone where the others are not followed.
         if reached && (comes_first || !followed) {
             let (name, shown) = (name.to_owned(), call.chars().take(120).collect());
-            points.push(Point { name, number: *number, followed, shown });
+            points.push(Point {
+                name,
+                number: *number,
+                followed,
+                shown,
+            });
         }
     }
     points
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

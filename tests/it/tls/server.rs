@@ -14,7 +14,9 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+};
 
 /// Who signs certificates.
 pub struct Authority {
@@ -35,11 +37,17 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "the test's own authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "the test's own authority");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
         let (der, pem) = (certificate.der().clone(), certificate.pem());
-        Self { issuer: Issuer::new(params, key), certificate: der, pem }
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate: der,
+            pem,
+        }
     }
 
     /// A certificate for these names or addresses.
@@ -47,18 +55,28 @@ impl Authority {
         self.sign_with(names, |_| {})
     }
 
-    pub fn sign_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub fn sign_with(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let mut params = params_for(names);
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
-        identity(&params.signed_by(&key, &self.issuer).expect("a certificate"), &key)
+        identity(
+            &params.signed_by(&key, &self.issuer).expect("a certificate"),
+            &key,
+        )
     }
 }
 
 /// A certificate that nobody but itself vouches for.
 pub fn self_signed(names: &[&str]) -> Identity {
     let key = KeyPair::generate().expect("a key");
-    identity(&params_for(names).self_signed(&key).expect("a certificate"), &key)
+    identity(
+        &params_for(names).self_signed(&key).expect("a certificate"),
+        &key,
+    )
 }
 
 fn params_for(names: &[&str]) -> CertificateParams {
@@ -100,9 +118,13 @@ impl Tunnel {
     pub fn to(server: &TlsServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
-        let (seen, stopping) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (seen, stopping) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
         let acceptor = std::thread::spawn({
-            let (seen, stopping, server) = (Arc::clone(&seen), Arc::clone(&stopping), server.address);
+            let (seen, stopping, server) =
+                (Arc::clone(&seen), Arc::clone(&stopping), server.address);
             move || {
                 for client in listener.incoming().flatten() {
                     if stopping.load(Ordering::SeqCst) {
@@ -113,7 +135,12 @@ impl Tunnel {
                 }
             }
         });
-        Self { address, seen, stopping, acceptor: Some(acceptor) }
+        Self {
+            address,
+            seen,
+            stopping,
+            acceptor: Some(acceptor),
+        }
     }
 
     pub fn url(&self) -> String {
@@ -186,8 +213,11 @@ impl TlsServer {
             None => builder.with_no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
-                roots.add(authority.certificate.clone()).expect("an authority");
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                roots
+                    .add(authority.certificate.clone())
+                    .expect("an authority");
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
                 builder.with_client_cert_verifier(verifier.expect("a verifier"))
             }
         };
@@ -196,11 +226,18 @@ impl TlsServer {
             .expect("a certificate with its key");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
-        let (requests, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (requests, stopping) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let last_head = Arc::new(Mutex::new(String::new()));
         let (breaks_off, body) = (manner.breaks_off, manner.body.unwrap_or("ok"));
         let acceptor = std::thread::spawn({
-            let (requests, stopping, config) = (Arc::clone(&requests), Arc::clone(&stopping), Arc::new(config));
+            let (requests, stopping, config) = (
+                Arc::clone(&requests),
+                Arc::clone(&stopping),
+                Arc::new(config),
+            );
             let last_head = Arc::clone(&last_head);
             move || {
                 for stream in listener.incoming().flatten() {
@@ -214,7 +251,13 @@ impl TlsServer {
                 }
             }
         });
-        Self { address, requests, last_head, stopping, acceptor: Some(acceptor) }
+        Self {
+            address,
+            requests,
+            last_head,
+            stopping,
+            acceptor: Some(acceptor),
+        }
     }
 
     pub fn url(&self) -> String {
@@ -273,10 +316,16 @@ fn serve(
     requests.fetch_add(1, Ordering::SeqCst);
     let mut stream = reader.into_inner();
     if breaks_off {
-        stream.sock.write_all(b"this is not TLS any more, and no more than a broken pipe's worth of words\r\n")?;
+        stream.sock.write_all(
+            b"this is not TLS any more, and no more than a broken pipe's worth of words\r\n",
+        )?;
         return Ok(head);
     }
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
     stream.conn.send_close_notify();
     stream.flush()?;
     Ok(head)

@@ -39,36 +39,62 @@ pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Result<Re
 fn list(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
     let failed = call.parameter("list") == Some("failed");
     let below = call.parameter("before").map(below).transpose()?;
-    let limit = call.parameter("limit").map(number).transpose()?.unwrap_or(50);
+    let limit = call
+        .parameter("limit")
+        .map(number)
+        .transpose()?
+        .unwrap_or(50);
     let limit = u32::try_from(limit).unwrap_or(MOST).clamp(1, MOST);
     let (mut found, in_failed_list) = desk.read(|journal| {
         journal.release_dead(desk.now())?;
-        Ok((journal.newest(failed, below, limit + 1)?, journal.count(&Query::failed(Filter::default()))?))
+        Ok((
+            journal.newest(failed, below, limit + 1)?,
+            journal.count(&Query::failed(Filter::default()))?,
+        ))
     })?;
     let rest = found.len() > limit as usize;
     found.truncate(limit as usize);
-    let more = found.last().filter(|_| rest).map(|last| format!("{}.{}", last.decided_at().0, last.id));
+    let more = found
+        .last()
+        .filter(|_| rest)
+        .map(|last| format!("{}.{}", last.decided_at().0, last.id));
     let views: Vec<DeliveryView> = found.iter().map(DeliveryView::new).collect();
-    Ok(json_reply(200, &json!({ "deliveries": views, "more": more, "failed": in_failed_list })))
+    Ok(json_reply(
+        200,
+        &json!({ "deliveries": views, "more": more, "failed": in_failed_list }),
+    ))
 }
 
 /// Reads where a page begins, as the page before it said.
 fn below(text: &str) -> Result<Below, Failure> {
-    let parts = text.split_once('.').and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?)));
-    let (time, id) = parts.ok_or_else(|| Failure::usage(format!("`{text}` is no place in a list")))?;
-    Ok(Below { finished_at: UnixMs(time), id })
+    let parts = text
+        .split_once('.')
+        .and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?)));
+    let (time, id) =
+        parts.ok_or_else(|| Failure::usage(format!("`{text}` is no place in a list")))?;
+    Ok(Below {
+        finished_at: UnixMs(time),
+        id,
+    })
 }
 
 fn one(desk: &ListenDesk, id: i64) -> Result<Reply, Failure> {
     let found = desk.read(|journal| {
-        let Some(delivery) = journal.delivery(id)? else { return Ok(None) };
+        let Some(delivery) = journal.delivery(id)? else {
+            return Ok(None);
+        };
         Ok(Some((delivery, journal.attempts(id)?, journal.event(id)?)))
     })?;
     let (delivery, attempts, document) = found.ok_or_else(|| Failure::no_delivery(id))?;
-    let view = DeliveryView::new(&delivery).with_attempts(&attempts).with_event(&document);
+    let view = DeliveryView::new(&delivery)
+        .with_attempts(&attempts)
+        .with_event(&document);
     // What is damaged is shown as it is.
     let pretty = event::pretty(&document).ok();
-    Ok(json_reply(200, &json!({ "delivery": view, "pretty": pretty })))
+    Ok(json_reply(
+        200,
+        &json!({ "delivery": view, "pretty": pretty }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -80,13 +106,18 @@ struct Ids {
 fn retry(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
     let Ids { ids } = body(call)?;
     if ids.len() > MOST_RETRIED {
-        return Err(Failure::usage(format!("{MOST_RETRIED} deliveries at most are retried by one call")));
+        return Err(Failure::usage(format!(
+            "{MOST_RETRIED} deliveries at most are retried by one call"
+        )));
     }
     // One that was dealt with meanwhile would keep the others from being sent.
     let left = desk.read(|journal| {
         let mut left = Vec::new();
         for id in ids {
-            if journal.delivery(id)?.is_some_and(|delivery| delivery.status.in_failed_list()) {
+            if journal
+                .delivery(id)?
+                .is_some_and(|delivery| delivery.status.in_failed_list())
+            {
                 left.push(id.to_string());
             }
         }
@@ -96,10 +127,20 @@ fn retry(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
         return Ok(json_reply(200, &json!({ "results": [], "error": null })));
     }
     // One attempt each, whatever the environment says: the page waits for them.
-    let args: Vec<String> = ["retry", "--retries", "0"].map(str::to_owned).into_iter().chain(left).collect();
+    let args: Vec<String> = ["retry", "--retries", "0"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(left)
+        .collect();
     let said = desk.itself.run(&args, &[])?;
-    let results = said.result.filter(Value::is_array).unwrap_or_else(|| json!([]));
-    Ok(json_reply(200, &json!({ "results": results, "error": said.error })))
+    let results = said
+        .result
+        .filter(Value::is_array)
+        .unwrap_or_else(|| json!([]));
+    Ok(json_reply(
+        200,
+        &json!({ "results": results, "error": said.error }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -116,16 +157,26 @@ struct SeenByPage {
 /// Deletes those of the failed list that are still as the page saw them.
 fn delete(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
     let Deletion { seen } = body(call)?;
-    let seen: Vec<Seen> = seen.into_iter().map(|SeenByPage { id, attempts }| Seen { id, attempts }).collect();
+    let seen: Vec<Seen> = seen
+        .into_iter()
+        .map(|SeenByPage { id, attempts }| Seen { id, attempts })
+        .collect();
     let deleted = desk.read(|journal| journal.delete(&seen, &FAILED_LIST))?;
     Ok(json_reply(200, &json!({ "deleted": deleted })))
 }
 
 /// What became of the deliveries of the last hours, as the chart's bars.
 pub(super) fn outcomes(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
-    let hours = call.parameter("hours").map(number).transpose()?.unwrap_or(24);
+    let hours = call
+        .parameter("hours")
+        .map(number)
+        .transpose()?
+        .unwrap_or(24);
     if !(1..=MOST_HOURS).contains(&hours) {
-        return Err(Failure::new(Kind::Usage, format!("the chart shows 1 to {MOST_HOURS} hours")));
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("the chart shows 1 to {MOST_HOURS} hours"),
+        ));
     }
     let now = desk.now();
     let stretch = hours * 3_600_000 / STRETCHES;
@@ -134,7 +185,10 @@ pub(super) fn outcomes(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure>
     let count = |n: i64, statuses: &[Status]| -> usize {
         // What is accepted at this very moment is in the last one.
         let stretch = |at: usize| i64::try_from(at).unwrap_or(i64::MAX).min(STRETCHES - 1);
-        let these = found.counts.iter().filter(|(at, status, _)| stretch(*at) == n && statuses.contains(status));
+        let these = found
+            .counts
+            .iter()
+            .filter(|(at, status, _)| stretch(*at) == n && statuses.contains(status));
         these.map(|(_, _, count)| count).sum()
     };
     let buckets: Vec<Value> = (0..STRETCHES)
@@ -145,6 +199,7 @@ pub(super) fn outcomes(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure>
             })
         })
         .collect();
-    let view = json!({ "from": rfc3339(since), "to": rfc3339(now), "buckets": buckets, "cut": found.cut });
+    let view =
+        json!({ "from": rfc3339(since), "to": rfc3339(now), "buckets": buckets, "cut": found.cut });
     Ok(json_reply(200, &view))
 }

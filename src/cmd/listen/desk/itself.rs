@@ -51,7 +51,11 @@ impl Itself {
         if let Some(config) = config {
             options.extend(["--config".into(), config.into()]);
         }
-        Ok(Itself { program: std::env::current_exe()?, options, deadline: DEADLINE })
+        Ok(Itself {
+            program: std::env::current_exe()?,
+            options,
+            deadline: DEADLINE,
+        })
     }
 
     /// Runs a command with `-o json` to its end, with these variables in its environment.
@@ -60,28 +64,51 @@ impl Itself {
     /// When it cannot be run, does not end, or says neither a result nor an error.
     pub fn run(&self, args: &[String], variables: &[(&str, &str)]) -> Result<Said, Failure> {
         let mut command = Command::new(&self.program);
-        command.args(args).args(["-o", "json"]).args(&self.options).envs(variables.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| failed("could not be started", e))?;
+        command
+            .args(args)
+            .args(["-o", "json"])
+            .args(&self.options)
+            .envs(variables.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .map_err(|e| failed("could not be started", e))?;
         let stdout = follow(child.stdout.take());
         let stderr = follow(child.stderr.take());
         let until = Instant::now() + self.deadline;
-        let streams =
-            [stdout, stderr].map(|stream| stream.recv_timeout(until.saturating_duration_since(Instant::now())));
+        let streams = [stdout, stderr]
+            .map(|stream| stream.recv_timeout(until.saturating_duration_since(Instant::now())));
         let [Ok(stdout), Ok(stderr)] = streams else {
             // It may have ended just now. What it was sending is in the journal as begun, and so not lost.
             let _ = child.kill();
             let _ = child.wait();
-            let late = matches!(streams, [Err(RecvTimeoutError::Timeout), _] | [_, Err(RecvTimeoutError::Timeout)]);
-            let words =
-                if late { format!("did not end within {}", compact(self.deadline)) } else { "broke off".into() };
-            return Err(Failure::new(Kind::Error, format!("a run of hookfire {words}, and was stopped"))
-                .hint("`hookfire failed list` shows what was not delivered"));
+            let late = matches!(
+                streams,
+                [Err(RecvTimeoutError::Timeout), _] | [_, Err(RecvTimeoutError::Timeout)]
+            );
+            let words = if late {
+                format!("did not end within {}", compact(self.deadline))
+            } else {
+                "broke off".into()
+            };
+            return Err(Failure::new(
+                Kind::Error,
+                format!("a run of hookfire {words}, and was stopped"),
+            )
+            .hint("`hookfire failed list` shows what was not delivered"));
         };
-        let status = child.wait().map_err(|e| failed("could not be waited for", e))?;
+        let status = child
+            .wait()
+            .map_err(|e| failed("could not be waited for", e))?;
         let said = Said::read(&stdout, &stderr);
         if said.result.is_none() && said.error.is_none() {
-            return Err(Failure::new(Kind::Error, format!("a run of hookfire said nothing, and ended with {status}")));
+            return Err(Failure::new(
+                Kind::Error,
+                format!("a run of hookfire said nothing, and ended with {status}"),
+            ));
         }
         Ok(said)
     }
@@ -90,10 +117,14 @@ impl Itself {
 impl Said {
     fn read(stdout: &[u8], stderr: &[u8]) -> Said {
         // Warnings, objects too, may stand before it.
-        let mut lines =
-            stderr.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let mut lines = stderr
+            .rsplit(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let error = lines.find_map(|mut object| object.get_mut("error").map(Value::take));
-        Said { result: serde_json::from_slice(stdout).ok(), error }
+        Said {
+            result: serde_json::from_slice(stdout).ok(),
+            error,
+        }
     }
 }
 
@@ -110,7 +141,10 @@ fn follow(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>>
 }
 
 fn failed(what: &str, error: io::Error) -> Failure {
-    Failure::from_error(Kind::Error, anyhow::Error::from(error).context(format!("a run of hookfire {what}")))
+    Failure::from_error(
+        Kind::Error,
+        anyhow::Error::from(error).context(format!("a run of hookfire {what}")),
+    )
 }
 
 #[cfg(test)]
@@ -119,14 +153,20 @@ mod tests {
 
     /// A shell in the program's place; what is appended to its arguments does not change what it does.
     fn shell(script: &str, deadline: Duration) -> Result<Said, Failure> {
-        let itself = Itself { program: "/bin/sh".into(), options: vec!["--journal".into(), "x".into()], deadline };
-        itself.run(&["-c".to_owned(), script.to_owned(), "sh".to_owned()], &[("FROM_PAGE", "there")])
+        let itself = Itself {
+            program: "/bin/sh".into(),
+            options: vec!["--journal".into(), "x".into()],
+            deadline,
+        };
+        itself.run(
+            &["-c".to_owned(), script.to_owned(), "sh".to_owned()],
+            &[("FROM_PAGE", "there")],
+        )
     }
 
     #[test]
     fn result_and_error_are_both_read() {
-        let script =
-            r#"echo '[{"id":1}]'; echo '{"warning":"w"}' >&2; echo '{"error":{"kind":"refused"}}' >&2; exit 3"#;
+        let script = r#"echo '[{"id":1}]'; echo '{"warning":"w"}' >&2; echo '{"error":{"kind":"refused"}}' >&2; exit 3"#;
         let said = shell(script, DEADLINE).unwrap();
         assert_eq!(said.result.unwrap()[0]["id"], 1);
         assert_eq!(said.error.unwrap()["kind"], "refused");
@@ -147,12 +187,23 @@ mod tests {
     #[test]
     fn a_run_without_end_is_ended() {
         let failure = shell("exec sleep 60", Duration::from_millis(50)).unwrap_err();
-        assert!(failure.error.to_string().contains("did not end within 50ms"), "{}", failure.error);
+        assert!(
+            failure
+                .error
+                .to_string()
+                .contains("did not end within 50ms"),
+            "{}",
+            failure.error
+        );
     }
 
     #[test]
     fn a_run_that_says_nothing_is_a_failure() {
         let failure = shell("exit 9", DEADLINE).unwrap_err();
-        assert!(failure.error.to_string().contains("exit status: 9"), "{}", failure.error);
+        assert!(
+            failure.error.to_string().contains("exit status: 9"),
+            "{}",
+            failure.error
+        );
     }
 }

@@ -80,14 +80,37 @@ impl ListenDesk {
     /// # Errors
     /// When the system does not say which file this program is.
     pub fn new(options: Options<'_>) -> Result<ListenDesk, Failure> {
-        let Options { journal, config, default_bin, mask, portal_token } = options;
+        let Options {
+            journal,
+            config,
+            default_bin,
+            mask,
+            portal_token,
+        } = options;
         let itself = Itself::on(journal.path(), config).map_err(|e| {
-            Failure::from_error(Kind::Error, anyhow::Error::from(e).context("cannot find this program's own file"))
+            Failure::from_error(
+                Kind::Error,
+                anyhow::Error::from(e).context("cannot find this program's own file"),
+            )
         })?;
-        let (journal, switchboard, clock) = (Mutex::new(journal), Mutex::default(), SystemClock::default());
+        let (journal, switchboard, clock) = (
+            Mutex::new(journal),
+            Mutex::default(),
+            SystemClock::default(),
+        );
         let instance = format!("{:x}.{:x}", clock.now().0, std::process::id());
         let looking = Semaphore::new(LOOKS);
-        Ok(ListenDesk { journal, itself, default_bin, mask, looking, portal_token, switchboard, clock, instance })
+        Ok(ListenDesk {
+            journal,
+            itself,
+            default_bin,
+            mask,
+            looking,
+            portal_token,
+            switchboard,
+            clock,
+            instance,
+        })
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
@@ -124,10 +147,11 @@ impl Desk for ListenDesk {
     fn answer(&self, call: &Call) -> Reply {
         let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
         match path.as_slice() {
-            ["api", "v1", rest @ ..] => {
-                requestbin::answer(self, call, rest).unwrap_or_else(|failure| requestbin::failed(&failure))
-            }
-            ["_hookfire", "api", rest @ ..] => self.page_data(call, rest).unwrap_or_else(|failure| failed(&failure)),
+            ["api", "v1", rest @ ..] => requestbin::answer(self, call, rest)
+                .unwrap_or_else(|failure| requestbin::failed(&failure)),
+            ["_hookfire", "api", rest @ ..] => self
+                .page_data(call, rest)
+                .unwrap_or_else(|failure| failed(&failure)),
             ["admin", "api", "webhooks", rest @ ..] => tenant::answer(self, call, rest),
             ["admin", "api", "webhooks.json"] => tenant::answer(self, call, &[]),
             ["admin", ..] => tenant::answer(self, call, &path),
@@ -137,15 +161,30 @@ impl Desk for ListenDesk {
 }
 
 fn no_such_call(call: &Call) -> Failure {
-    Failure::new(Kind::NotFound, format!("there is nothing that answers {} /{}", call.method, call.path.join("/")))
+    Failure::new(
+        Kind::NotFound,
+        format!(
+            "there is nothing that answers {} /{}",
+            call.method,
+            call.path.join("/")
+        ),
+    )
 }
 
 fn json_reply(status: u16, value: &impl Serialize) -> Reply {
-    Reply { status, content_type: JSON, body: json::compact(value).into_bytes() }
+    Reply {
+        status,
+        content_type: JSON,
+        body: json::compact(value).into_bytes(),
+    }
 }
 
 fn text_reply(text: String) -> Reply {
-    Reply { status: 200, content_type: TEXT, body: text.into_bytes() }
+    Reply {
+        status: 200,
+        content_type: TEXT,
+        body: text.into_bytes(),
+    }
 }
 
 fn failed(failure: &Failure) -> Reply {
@@ -155,7 +194,11 @@ fn failed(failure: &Failure) -> Reply {
         causes: &failure.causes(),
         hints: &failure.hints,
     };
-    Reply { status: status_of(failure.kind), content_type: JSON, body: json::error(&report).into_bytes() }
+    Reply {
+        status: status_of(failure.kind),
+        content_type: JSON,
+        body: json::error(&report).into_bytes(),
+    }
 }
 
 fn status_of(kind: Kind) -> u16 {
@@ -174,5 +217,6 @@ fn body<T: DeserializeOwned>(call: &Call) -> Result<T, Failure> {
 }
 
 fn number(text: &str) -> Result<i64, Failure> {
-    text.parse().map_err(|_| Failure::usage(format!("`{text}` is no number")))
+    text.parse()
+        .map_err(|_| Failure::usage(format!("`{text}` is no number")))
 }

@@ -37,7 +37,11 @@ pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Result<Re
         }
         ["bins", name, "requests"] if get => {
             let requests = desk.read(|journal| requests(journal, name))?;
-            Ok(requests.map_or_else(no_bin, |body| Reply { status: 200, content_type: JSON, body }))
+            Ok(requests.map_or_else(no_bin, |body| Reply {
+                status: 200,
+                content_type: JSON,
+                body,
+            }))
         }
         ["bins", name, "requests", id] if get => one(desk, name, id),
         ["bins"] | ["bins", _] | ["bins", _, "requests"] | ["bins", _, "requests", _] => {
@@ -70,7 +74,12 @@ fn create(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
 
 /// `private` in a JSON object or in a form, with any of the words that clients have for true.
 fn asks_for_private(call: &Call) -> bool {
-    let means_true = |value: &str| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "on" | "yes");
+    let means_true = |value: &str| {
+        matches!(
+            value.to_ascii_lowercase().as_str(),
+            "true" | "1" | "on" | "yes"
+        )
+    };
     if let Ok(Value::Object(object)) = serde_json::from_slice(&call.body) {
         return match object.get("private") {
             Some(Value::Bool(private)) => *private,
@@ -80,7 +89,8 @@ fn asks_for_private(call: &Call) -> bool {
         };
     }
     let form = decoded_pairs(&String::from_utf8_lossy(&call.body));
-    form.iter().any(|(name, value)| name == "private" && means_true(value))
+    form.iter()
+        .any(|(name, value)| name == "private" && means_true(value))
 }
 
 /// Eight letters and digits. They need not be secret, only new; the standard library's hasher is keyed with enough
@@ -97,7 +107,9 @@ fn random_name() -> String {
 
 /// The newest requests of a bin as JSON, the newest first; none if there is no such bin.
 fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some(Bin { name, .. }) = journal.bin(name)? else { return Ok(None) };
+    let Some(Bin { name, .. }) = journal.bin(name)? else {
+        return Ok(None);
+    };
     let mut list = Vec::new();
     let (mut count, mut before) = (0, None);
     'list: loop {
@@ -113,7 +125,9 @@ fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, StoreError
         before = Some(last.id);
         for caught in &step {
             // Unless it was deleted meanwhile.
-            let Some((caught, body)) = journal.capture(caught.id)? else { continue };
+            let Some((caught, body)) = journal.capture(caught.id)? else {
+                continue;
+            };
             // Written out at once: what a hostile body takes in JSON, six times as much as it has, shows only then.
             let request = json::compact(&RequestView::new(&caught, &body));
             if count == MOST_REQUESTS || count > 0 && list.len() + request.len() > MOST_BYTES {
@@ -146,5 +160,9 @@ fn one(desk: &ListenDesk, bin: &str, id: &str) -> Result<Reply, Failure> {
 /// What went wrong, in RequestBin's form.
 pub(super) fn failed(failure: &Failure) -> Reply {
     let text = json::compact(&serde_json::json!({ "error": failure.error.to_string() }));
-    Reply { status: super::status_of(failure.kind), content_type: JSON, body: text.into_bytes() }
+    Reply {
+        status: super::status_of(failure.kind),
+        content_type: JSON,
+        body: text.into_bytes(),
+    }
 }

@@ -16,7 +16,10 @@ pub struct Permit<'a>(&'a Semaphore);
 impl Semaphore {
     /// A semaphore with `permits`, at least one of them.
     pub fn new(permits: usize) -> Semaphore {
-        Semaphore { left: Mutex::new(permits.max(1)), returned: Condvar::new() }
+        Semaphore {
+            left: Mutex::new(permits.max(1)),
+            returned: Condvar::new(),
+        }
     }
 
     /// A permit, as soon as there is one.

@@ -30,10 +30,15 @@ const LONGEST_URL: usize = 255;
 /// Answers a call of the tenant's API; `path` is what follows `/admin/api/webhooks`, else all of it, which nothing answers.
 pub(super) fn answer(desk: &ListenDesk, call: &Call, path: &[&str]) -> Reply {
     let fields = fields(call);
-    let given = fields.iter().find(|(name, _)| TOKEN.contains(&name.as_str()));
+    let given = fields
+        .iter()
+        .find(|(name, _)| TOKEN.contains(&name.as_str()));
     let given = given.map(|(_, value)| value.as_str().unwrap_or_default());
     if !is_admitted(desk.portal_token.as_ref(), given) {
-        return json_reply(403, &json!({ "error": "Your access token does not have the correct permissions" }));
+        return json_reply(
+            403,
+            &json!({ "error": "Your access token does not have the correct permissions" }),
+        );
     }
     let answered = match (call.method.as_str(), path) {
         ("GET", ["failures.xml"]) => list_in_xml(desk),
@@ -51,7 +56,11 @@ fn is_admitted(token: Option<&Secret>, given: Option<&str>) -> bool {
 
 /// What the call says, in its query and, if it has one, its body.
 fn fields(call: &Call) -> Vec<(String, Value)> {
-    let texts = |pairs: Vec<(String, String)>| pairs.into_iter().map(|(name, value)| (name, Value::from(value)));
+    let texts = |pairs: Vec<(String, String)>| {
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)))
+    };
     let mut fields: Vec<(String, Value)> = texts(call.query.clone()).collect();
     if call.content_type.starts_with(JSON) {
         let body: Map<String, Value> = serde_json::from_slice(&call.body).unwrap_or_default();
@@ -63,7 +72,10 @@ fn fields(call: &Call) -> Vec<(String, Value)> {
 }
 
 fn all_failed(before: Option<UnixMs>) -> Query {
-    Query::failed(Filter { before, ..Filter::default() })
+    Query::failed(Filter {
+        before,
+        ..Filter::default()
+    })
 }
 
 fn list_in_xml(desk: &ListenDesk) -> Result<Reply, Failure> {
@@ -73,12 +85,20 @@ fn list_in_xml(desk: &ListenDesk) -> Result<Reply, Failure> {
         journal.release_dead(desk.now())?;
         journal.each(&all_failed(None), |delivery| {
             let event = journal.event(delivery.id)?;
-            list.push(&delivery, &failures_list_time(delivery.decided_at()), &event)
-                .map_err(|e| Failure::from_error(Kind::Journal, e))
+            list.push(
+                &delivery,
+                &failures_list_time(delivery.decided_at()),
+                &event,
+            )
+            .map_err(|e| Failure::from_error(Kind::Journal, e))
         })
     })??;
     list.finish().map_err(OutputError::from)?;
-    Ok(Reply { status: 200, content_type: XML, body })
+    Ok(Reply {
+        status: 200,
+        content_type: XML,
+        body,
+    })
 }
 
 fn list_in_json(desk: &ListenDesk) -> Result<Reply, Failure> {
@@ -102,7 +122,8 @@ fn delete(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
     let before = match call.parameter("time") {
         None => None,
         Some(text) => {
-            let time = parse_list_time(text).ok_or_else(|| Failure::usage("the parameter `time` cannot be read"))?;
+            let time = parse_list_time(text)
+                .ok_or_else(|| Failure::usage("the parameter `time` cannot be read"))?;
             // To the end of its second.
             Some(UnixMs(time.0.div_euclid(1000) * 1000 + 999))
         }
@@ -111,13 +132,23 @@ fn delete(desk: &ListenDesk, call: &Call) -> Result<Reply, Failure> {
         let seen = journal.seen(&all_failed(before))?;
         journal.delete(&seen, &[Status::Failed, Status::Interrupted])
     })?;
-    Ok(Reply { status: 200, content_type: XML, body: Vec::new() })
+    Ok(Reply {
+        status: 200,
+        content_type: XML,
+        body: Vec::new(),
+    })
 }
 
 /// Changes what is given, and answers how everything stands.
 fn switch(desk: &ListenDesk, fields: Vec<(String, Value)>) -> Reply {
-    let mut board = desk.switchboard.lock().unwrap_or_else(PoisonError::into_inner);
-    for (name, value) in fields.into_iter().filter(|(name, _)| !TOKEN.contains(&name.as_str())) {
+    let mut board = desk
+        .switchboard
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    for (name, value) in fields
+        .into_iter()
+        .filter(|(name, _)| !TOKEN.contains(&name.as_str()))
+    {
         let value = match value.as_str() {
             Some(url) if name == "url" => {
                 if BaseUrl::parse(url).is_err() || url.chars().count() > LONGEST_URL {
@@ -128,7 +159,8 @@ fn switch(desk: &ListenDesk, fields: Vec<(String, Value)>) -> Reply {
             Some(text) => Value::from(matches!(text, "true" | "1")),
             None => value,
         };
-        if name == "url" || name == "active" || name == "provider_actions" || name.ends_with("_on") {
+        if name == "url" || name == "active" || name == "provider_actions" || name.ends_with("_on")
+        {
             board.insert(name, value);
         }
     }

@@ -48,7 +48,11 @@ pub struct PortalFailedDeleteArgs {
 }
 
 pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let before = args.before.as_deref().map(|text| parse_time(text, ctx.now(), Edge::UpTo)).transpose();
+    let before = args
+        .before
+        .as_deref()
+        .map(|text| parse_time(text, ctx.now(), Edge::UpTo))
+        .transpose();
     let before = before.map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let access = Access::of(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
@@ -57,16 +61,35 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     // The tenant is told the second.
     let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
     let doomed = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
-    let number = listing.failures.iter().filter(|listed| doomed(listed.at)).count();
+    let number = listing
+        .failures
+        .iter()
+        .filter(|listed| doomed(listed.at))
+        .count();
     // Of a list that is too long for one answer the tenant deletes what was not read as well.
-    let more = listing.cut && listing.failures.last().is_some_and(|listed| doomed(listed.at));
+    let more = listing.cut
+        && listing
+            .failures
+            .last()
+            .is_some_and(|listed| doomed(listed.at));
     let what = count(number, "failed delivery", "failed deliveries");
-    let what = if more { format!("{what} and more") } else { what };
+    let what = if more {
+        format!("{what} and more")
+    } else {
+        what
+    };
     let format = args.output.format();
     if args.dry_run {
         match format {
-            Format::Text => ctx.ui.status(&format!("{what} on the tenant would be deleted (--dry-run)")),
-            _ => ctx.ui.line(&format.document(&serde_json::json!({ "would_delete": number, "and_more": more })))?,
+            Format::Text => ctx.ui.status(&format!(
+                "{what} on the tenant would be deleted (--dry-run)"
+            )),
+            _ => {
+                ctx.ui
+                    .line(&format.document(
+                        &serde_json::json!({ "would_delete": number, "and_more": more }),
+                    ))?
+            }
         }
         ctx.ui.flush()?;
         return Ok(Exit::Done);
@@ -80,7 +103,9 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     }
     match format {
         Format::Text => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
-        _ => ctx.ui.line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,
+        _ => ctx
+            .ui
+            .line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)

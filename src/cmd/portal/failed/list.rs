@@ -45,21 +45,35 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
     match args.output.format() {
         Format::Json => {
             let mut array = json::Array::default();
-            found.iter().try_for_each(|failed| ctx.ui.line(&array.element(&view(failed))))?;
+            found
+                .iter()
+                .try_for_each(|failed| ctx.ui.line(&array.element(&view(failed))))?;
             ctx.ui.line(array.end())?;
         }
-        Format::Ndjson => found.iter().try_for_each(|failed| ctx.ui.line(&json::compact(&view(failed))))?,
+        Format::Ndjson => found
+            .iter()
+            .try_for_each(|failed| ctx.ui.line(&json::compact(&view(failed))))?,
         Format::Xml => {
             let document = document(&found).map_err(OutputError::from)?;
-            ctx.ui.data(|out| out.write_all(&ctx.ui.outside_bytes(&document)))?;
+            ctx.ui
+                .data(|out| out.write_all(&ctx.ui.outside_bytes(&document)))?;
         }
         _ if found.is_empty() => ctx.ui.status("the tenant has no failed deliveries"),
         _ => {
             let rows = found.iter().map(|failed| {
                 let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
-                vec![local(failed.at), event, failed.target.to_string(), failed.error.message.clone()]
+                vec![
+                    local(failed.at),
+                    event,
+                    failed.target.to_string(),
+                    failed.error.message.clone(),
+                ]
             });
-            ctx.ui.line(&table::plain(ctx.ui, &["FAILED", "EVENT", "TO", "ERROR"], rows))?;
+            ctx.ui.line(&table::plain(
+                ctx.ui,
+                &["FAILED", "EVENT", "TO", "ERROR"],
+                rows,
+            ))?;
         }
     }
     ctx.ui.flush()?;

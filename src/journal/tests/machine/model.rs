@@ -51,18 +51,32 @@ pub struct Kept {
 
 impl Kept {
     pub fn new(by: usize, now: UnixMs) -> Kept {
-        let mut kept = Kept { status: Status::Pending, ..Kept::ignored(now) };
+        let mut kept = Kept {
+            status: Status::Pending,
+            ..Kept::ignored(now)
+        };
         kept.begin(by, now);
         kept
     }
 
     pub fn ignored(now: UnixMs) -> Kept {
         let (status, tried) = (Status::Ignored, Vec::new());
-        Kept { status, created: now, lease: None, finished: None, due: None, tried }
+        Kept {
+            status,
+            created: now,
+            lease: None,
+            finished: None,
+            due: None,
+            tried,
+        }
     }
 
     pub fn begin(&mut self, by: usize, now: UnixMs) {
-        self.tried.push(Tried { by, started: now, end: End::Open });
+        self.tried.push(Tried {
+            by,
+            started: now,
+            end: End::Open,
+        });
         self.stand(Status::Pending, None, Some((by, now.plus(LEASE))), None);
     }
 
@@ -78,7 +92,8 @@ impl Kept {
 
     /// When it is due, if it is on the schedule and had so many attempts.
     pub fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
-        self.due.filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
+        self.due
+            .filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
     }
 
     /// Its process is gone: it is due as if it were not, as long as the rule has an attempt left.
@@ -94,13 +109,19 @@ impl Kept {
 
     /// The attempt that this one knows to be under way, whatever others presume.
     pub fn under_way(&self, who: usize) -> Option<usize> {
-        self.tried.iter().position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
+        self.tried
+            .iter()
+            .position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
     }
 
     /// Its last attempt is not made.
     pub fn put_back(&mut self, Slot { due, left_behind }: Slot) {
         self.tried.pop();
-        match self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200))) {
+        match self
+            .tried
+            .iter()
+            .find(|tried| matches!(tried.end, End::Known(_, 200)))
+        {
             Some(success) => self.stand(Status::Delivered, Some(success.last_sign()), None, None),
             None if left_behind => {
                 let finished = self.tried.last().map(Tried::last_sign);
@@ -111,7 +132,10 @@ impl Kept {
     }
 
     pub fn interrupt(&mut self) {
-        let success = self.tried.iter().find(|tried| matches!(tried.end, End::Known(_, 200)));
+        let success = self
+            .tried
+            .iter()
+            .find(|tried| matches!(tried.end, End::Known(_, 200)));
         let (status, decided) = match success {
             Some(success) => (Status::Delivered, success),
             None => (Status::Interrupted, self.tried.last().unwrap()),
@@ -123,7 +147,10 @@ impl Kept {
     pub fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
         self.tried[index].end = End::Known(took, status);
         let newest = index + 1 == self.tried.len();
-        let success = self.tried.iter().position(|tried| matches!(tried.end, End::Known(_, 200)));
+        let success = self
+            .tried
+            .iter()
+            .position(|tried| matches!(tried.end, End::Known(_, 200)));
         let (index, next) = match success {
             Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
             _ => (index, next),
