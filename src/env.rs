@@ -16,8 +16,8 @@ use etcetera::BaseStrategy as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
+use crate::journal::store::{Liveness, ProcessId, Processes};
 use crate::secret::Variables;
-use crate::store::{Liveness, ProcessId, Processes};
 use crate::time::{Clock, UnixMs, Woken};
 
 /// The environment's variables and folders.

@@ -1,56 +1,55 @@
-//! hookfire: fire webhooks, keep what came of each, and get the failed ones delivered.
+//! hookfire fires webhooks, records every outcome in a local journal, and redelivers the failed ones.
 //!
-//! Seven floors; a file uses only its own floor and those below (`tests/architecture.rs` holds it to that):
+//! Modules from top to bottom. A module uses only the modules below it; `tests/architecture.rs` enforces the order.
 //!
-//! | floor | what lives there |
+//! | module | purpose |
 //! |---|---|
-//! | 6 the door | [`main`], `cli` |
-//! | 5 commands | `cmd`, `settings`, `failure` |
-//! | 4 presentation | `output` |
-//! | 3 use cases | `batch`, `deliver`, `expect`, `recover`, `replay` |
-//! | 2 adapters | `env`, `config`, `journal`, `portal`, `sender`, `catcher` |
-//! | 1 domain | `delivery`, `capture`, `desk`, `event`, `filter`, `meaning`, `rule`, `store`, `switchboard`, `target`, `tenant`, `transport`, `upstream` |
-//! | 0 leaves | `exit`, `safe_url`, `sanitize`, `secret`, `text`, `time` |
+//! | [`main`] | parses the command line, runs the command, returns the exit code |
+//! | `cli` | one file per command: options, help and `run` |
+//! | `error` | the error type of commands: kind, message, hints, exit code |
+//! | `output` | the only writer of stdout and stderr: text, tables, JSON, CSV, JUnit |
+//! | `recovery` | a 3scale tenant's failed deliveries: list, import, resend, delete |
+//! | `engine` | runs deliveries: accept, commit, send, evaluate, commit, retry |
+//! | `listener` | the HTTP server that captures requests |
+//! | `portal` | client for 3scale's Account Management API |
+//! | `env` | the process's environment: variables, terminals, signals, directories |
+//! | `expect` | what `expect` waits for, and how captured requests match it |
+//! | `journal` | the SQLite file that holds deliveries, attempts and captures |
+//! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
+//! | `config` | the configuration file |
+//! | `capture` | captured requests: model, masking, diff |
+//! | `delivery` | deliveries, attempts, targets, retry policy, webhook switches: records without I/O |
+//! | `event` | event documents: build, read, edit, samples |
+//! | `secret` | values that are never printed, and URLs that contain them |
+//! | `exit` | exit codes |
+//! | `sanitize` | makes text from outside safe for a terminal |
+//! | `text` | small text helpers |
+//! | `time` | timestamps and durations |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod batch;
 mod capture;
-mod catcher;
 mod cli;
-mod cmd;
 mod config;
-mod deliver;
 mod delivery;
-mod desk;
+mod engine;
 mod env;
+mod error;
 mod event;
 mod exit;
 mod expect;
-mod failure;
-mod filter;
 #[cfg(test)]
 mod fuzz;
+mod http;
 mod journal;
-mod meaning;
+mod listener;
 mod output;
 mod portal;
-mod recover;
-mod replay;
-mod rule;
-mod safe_url;
+mod recovery;
 mod sanitize;
 mod secret;
-mod sender;
-mod settings;
-mod store;
-mod switchboard;
-mod target;
-mod tenant;
 mod text;
 mod time;
-mod transport;
-mod upstream;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,14 +57,15 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use clap::FromArgMatches as _;
 
-use cli::{Cli, usage};
-use cmd::context::Context;
+use cli::command_line::{self, Cli};
+use cli::context::Context;
+use cli::usage;
 use env::Terminals;
+use error::Failure;
 use exit::Exit;
-use failure::Failure;
 use output::{Manner, Ui};
 
-pub use cli::definition;
+pub use cli::command_line::definition;
 pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 
 /// More than a run that sends one event needs.
@@ -113,7 +113,7 @@ fn run(arguments: &[OsString]) -> Exit {
         .run(&ctx)
         .and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
     ended.unwrap_or_else(|failure| {
-        if failure.kind != failure::Kind::ClosedPipe {
+        if failure.kind != error::Kind::ClosedPipe {
             failure.tell(&ui);
         }
         failure.exit()
@@ -122,7 +122,8 @@ fn run(arguments: &[OsString]) -> Exit {
 
 fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let parse = |definition| without_empty_variables(definition).try_get_matches_from(arguments);
-    let alone = cli::definition_for(arguments).and_then(|definition| parse(definition).ok());
+    let alone =
+        command_line::definition_for(arguments).and_then(|definition| parse(definition).ok());
     alone.map_or_else(|| parse(definition()), Ok)
 }
 
@@ -172,7 +173,7 @@ fn tell_panics(manner: Manner) {
             // The command goes on, and the one error is what it ends with, if it does.
             return ui.warning(&words);
         }
-        Failure::new(failure::Kind::Error, words)
+        Failure::new(error::Kind::Error, words)
             .hint("what was accepted is in the journal; `hookfire failed list` shows what was not delivered")
             .tell(&ui);
     }));

@@ -1,7 +1,7 @@
-//! The house rules that no compiler holds: which floor may use which, where each crate is named, and how files look.
+//! Checks the module order, which module may use which third-party crate, and that every file starts with its purpose.
 //!
-//! Reads the sources as text: comments, literals and test code are blanked out, then paths are looked at. The floors are
-//! read from the table in `src/lib.rs`, so that the table is never a lie; the rooms are listed here.
+//! The sources are read as text: comments, literals and test code are blanked out, then paths are compared. The order is
+//! read from the table in `src/lib.rs`; the crates are listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,129 +11,79 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("anstyle", &["output/mod.rs"]),
     ("anstyle_query", &["output/mod.rs"]),
-    ("anyhow", &["cmd/", "failure.rs"]),
-    (
-        "base64",
-        &[
-            "catcher/guard.rs",
-            "output/capture_json.rs",
-            "secret.rs",
-            "secret/",
-        ],
-    ),
-    (
-        "clap",
-        &[
-            "cli.rs",
-            "cli/",
-            "cmd/",
-            "lib.rs",
-            "output/mod.rs",
-            "settings.rs",
-        ],
-    ),
-    ("clap_complete", &["cmd/generate.rs"]),
-    ("clap_mangen", &["cmd/generate/"]),
+    ("anyhow", &["cli/", "error.rs"]),
+    ("base64", &["listener/", "output/", "secret/"]),
+    ("clap", &["cli/", "lib.rs", "output/mod.rs"]),
+    ("clap_complete", &["cli/generate/"]),
+    ("clap_mangen", &["cli/generate/"]),
     ("comfy_table", &["output/table.rs"]),
     ("csv", &["output/csv.rs"]),
     ("encoding_rs", &["event/"]),
     ("etcetera", &["env.rs"]),
-    ("form_urlencoded", &["catcher/"]),
-    ("hdrhistogram", &["batch/"]),
-    ("http", &["safe_url.rs", "transport.rs"]),
-    ("http_body_util", &["catcher/"]),
-    ("httparse", &["capture/", "catcher/"]),
-    ("hyper", &["catcher/"]),
-    ("hyper_util", &["catcher/"]),
+    ("form_urlencoded", &["listener/"]),
+    ("hdrhistogram", &["engine/"]),
+    ("http", &["http/", "secret/"]),
+    ("http_body_util", &["listener/"]),
+    ("httparse", &["capture/", "listener/"]),
+    ("hyper", &["listener/"]),
+    ("hyper_util", &["listener/"]),
     ("indicatif", &["output/progress.rs"]),
     ("jiff", &["time.rs"]),
-    ("percent_encoding", &["catcher/"]),
+    ("percent_encoding", &["listener/"]),
     ("quick_xml", &["event/"]),
-    ("reqwest", &["sender.rs", "sender/"]),
+    ("reqwest", &["http/"]),
     ("rusqlite", &["journal/"]),
     ("rustix", &["env.rs", "journal/"]),
-    ("rustls", &["catcher/", "sender.rs", "sender/"]),
-    ("rustls_native_certs", &["sender.rs", "sender/"]),
+    ("rustls", &["listener/", "http/"]),
+    ("rustls_native_certs", &["http/"]),
     (
         "serde",
         &[
-            "cmd/",
-            "config.rs",
-            "config/",
-            "journal/",
-            "meaning/",
-            "output/",
-            "tenant/",
+            "cli/", "config/", "journal/", "capture/", "output/", "portal/",
         ],
     ),
     (
         "serde_json",
         &[
-            "cmd/",
-            "expect/",
-            "journal/",
-            "meaning/",
-            "output/",
-            "safe_url.rs",
-            "tenant/",
+            "cli/", "expect/", "journal/", "capture/", "output/", "secret/", "portal/",
         ],
     ),
     ("signal_hook", &["env.rs"]),
     ("strsim", &["text.rs"]),
-    ("subtle", &["secret.rs"]),
-    (
-        "tempfile",
-        &[
-            "cmd/demo.rs",
-            "cmd/expect/",
-            "cmd/listen/",
-            "journal/copy.rs",
-        ],
-    ),
+    ("subtle", &["secret/"]),
+    ("tempfile", &["cli/", "journal/"]),
     ("terminal_size", &["env.rs"]),
     ("thiserror", &[""]),
-    ("tokio", &["catcher/"]),
-    ("tokio_rustls", &["catcher/"]),
-    ("toml", &["config.rs", "config/"]),
-    ("url", &["safe_url.rs"]),
+    ("tokio", &["listener/"]),
+    ("tokio_rustls", &["listener/"]),
+    ("toml", &["config/"]),
+    ("url", &["secret/"]),
     ("uuid", &["journal/"]),
-    ("webpki_root_certs", &["sender.rs", "sender/"]),
+    ("webpki_root_certs", &["http/"]),
 ];
-
-/// The floor whose modules must not know each other.
-const ADAPTERS: u32 = 2;
 
 #[test]
 fn imports_only_go_down() {
-    let floors = floors();
+    let order = module_order();
     let mut wrong = Vec::new();
     for source in sources() {
         let own = source
             .module
             .first()
             .map_or_else(|| source.stem(), Clone::clone);
-        let Some(&floor) = floors.get(own.as_str()) else {
+        let Some(&level) = order.get(own.as_str()) else {
             wrong.push(format!(
-                "{}: `{own}` is on no floor of the table in src/lib.rs",
+                "{}: `{own}` is missing from the table in src/lib.rs",
                 source.path.display()
             ));
             continue;
         };
         for used in source.modules_used().iter().filter(|used| **used != own) {
-            match floors.get(used.as_str()) {
-                Some(&below) if below > floor => {
-                    wrong.push(format!(
-                        "{}: floor {floor} uses `{used}` of floor {below}",
-                        source.path.display()
-                    ));
-                }
-                Some(&ADAPTERS) if floor == ADAPTERS => {
-                    wrong.push(format!(
-                        "{}: an adapter uses the adapter `{used}`",
-                        source.path.display()
-                    ));
-                }
-                _ => {}
+            if order.get(used.as_str()).is_some_and(|&other| other < level) {
+                wrong.push(format!(
+                    "{}: `{own}` uses `{used}`, which is above it",
+                    source.path.display()
+                ));
             }
         }
     }
@@ -141,12 +91,15 @@ fn imports_only_go_down() {
 }
 
 #[test]
-fn every_module_is_on_exactly_one_floor_and_no_floor_names_a_stranger() {
+fn the_module_table_is_complete() {
     let on_disk: BTreeSet<String> = sources()
         .iter()
         .map(|s| s.module.first().cloned().unwrap_or(s.stem()))
         .collect();
-    let in_table: BTreeSet<String> = floors().into_keys().chain(["lib".to_owned()]).collect();
+    let in_table: BTreeSet<String> = module_order()
+        .into_keys()
+        .chain(["lib".to_owned()])
+        .collect();
     assert_eq!(
         on_disk, in_table,
         "left: modules under src/, right: modules in the table of src/lib.rs"
@@ -328,28 +281,21 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// Module → floor, as the table in `src/lib.rs` says.
-fn floors() -> BTreeMap<String, u32> {
-    let mut floors = BTreeMap::new();
-    for line in read(&root().join("src/lib.rs")).lines() {
-        let mut cells = line.trim_start_matches("//! | ").split(" | ");
-        let floor = cells
-            .next()
-            .and_then(|cell| cell.split(' ').next()?.parse().ok());
-        let (true, Some(floor), Some(modules)) = (line.starts_with("//! | "), floor, cells.next())
-        else {
-            continue;
-        };
-        for module in modules.split('`').skip(1).step_by(2) {
-            let twice = floors.insert(module.to_owned(), floor);
-            assert_eq!(twice, None, "`{module}` is on two floors");
-        }
+/// Module → its line in the table of `src/lib.rs`, counted from the top.
+fn module_order() -> BTreeMap<String, usize> {
+    let text = read(&root().join("src/lib.rs"));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let names = rows.filter_map(|row| row.split('`').nth(1).map(str::to_owned));
+    let mut order = BTreeMap::new();
+    for (level, name) in names.enumerate() {
+        assert_eq!(
+            order.insert(name.clone(), level),
+            None,
+            "`{name}` is listed twice"
+        );
     }
-    floors.insert(
-        "lib".to_owned(),
-        *floors.get("main").expect("the table names the door"),
-    );
-    floors
+    order.insert("lib".to_owned(), 0);
+    order
 }
 
 /// The first segments of what follows `crate::`: one name, or those of a group in braces.

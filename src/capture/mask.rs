@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::Capture;
-use crate::safe_url::{self, decoded_pairs, form_decoded};
+use crate::secret::safe_url::{self, decoded_pairs, form_decoded};
 use crate::secret::{MASK, Redactor, Secret, credentials_in_header, header_is_secret};
 
 /// Decides what is hidden.

@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing here is prettier than what arrived. Names keep their case, repeats stay repeats, bytes stay bytes.
 
+pub mod diff;
 mod head;
 mod mask;
 

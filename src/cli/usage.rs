@@ -4,10 +4,10 @@
 
 use std::ffi::OsString;
 
-use super::definition;
+use super::command_line::definition;
 use crate::env::Terminals;
+use crate::error::Failure;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::output::{Manner, Ui};
 use crate::secret::{Redactor, Secret};
 
@@ -120,7 +120,7 @@ fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
             );
             secrets.push(Secret::new(value));
         }
-        secrets.extend(crate::safe_url::credentials(value));
+        secrets.extend(crate::secret::safe_url::credentials(value));
         if let Some((_, query)) = value.split_once('?') {
             secrets.extend(
                 query

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::safe_url;
+use crate::secret::safe_url;
 
 /// The field that holds the document, as it is written, and as a form's own rules would have it.
 const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];

@@ -12,9 +12,9 @@ use std::fmt;
 
 use crate::capture::{Body, Capture, Caught};
 use crate::event::{self, Event, EventError, Found, Selector};
-use crate::safe_url::form_decoded;
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
+use crate::secret::safe_url::form_decoded;
 
 pub use watch::{Arrival, Arrivals, Command, End, Miss, Observer, Seen, Watch, WatchError};
 

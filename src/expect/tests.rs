@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::capture::EventName;
-use crate::store::{Kept, OneKept, StoreError};
+use crate::journal::store::{Kept, OneKept, StoreError};
 use crate::time::{Clock, UnixMs, Woken, duration_ms};
 
 const EVENT: &str = "<event><action>updated</action><type>application</type><object><application><id>7</id>\
@@ -91,7 +91,7 @@ fn everything_that_is_as_expected_is_met() {
         ])
     };
     assert_eq!(unmet(&expectation, HEAD, EVENT), [] as [&str; 0]);
-    let form = "params%5Bxml%5D=".to_owned() + &crate::safe_url::encode_pair("", EVENT);
+    let form = "params%5Bxml%5D=".to_owned() + &crate::secret::safe_url::encode_pair("", EVENT);
     assert_eq!(
         unmet(&expectation, HEAD, &form),
         [] as [&str; 0],

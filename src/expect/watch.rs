@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Expectation;
 use crate::capture::{Body, Caught};
-use crate::store::{OneKept, StoreError};
+use crate::journal::store::{OneKept, StoreError};
 use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How soon it is noticed that the command has ended or the user interrupts.

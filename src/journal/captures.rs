@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 use super::Journal;
 use super::upkeep::give_room_back;
 use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Head};
-use crate::store::{CaptureQuery, Order, StoreError};
+use crate::journal::store::{CaptureQuery, Order, StoreError};
 use crate::time::UnixMs;
 
 const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \

@@ -17,7 +17,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::Journal;
 use super::open::Found;
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 /// WAL pages that are not left to the next run where syncs do not count.
 const CHECKPOINT_PAGES: i32 = 8;

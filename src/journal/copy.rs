@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::Journal;
 use super::open::io_error;
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 impl Journal {
     /// Copies all that is in it at this moment to a new file at `path`, 0600, which is a journal itself. Others go on

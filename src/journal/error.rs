@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 /// Whether another connection's lock is the reason.
 pub fn is_busy(error: &rusqlite::Error) -> bool {

@@ -6,11 +6,11 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Journal, rows};
+use crate::delivery::retry_policy::Rule;
+use crate::delivery::target::Target;
 use crate::delivery::{Delivery, LastError};
 use crate::event::{Event, Wire};
-use crate::rule::Rule;
-use crate::store::StoreError;
-use crate::target::Target;
+use crate::journal::store::StoreError;
 use crate::time::{UnixMs, duration_ms};
 
 /// Pages of the WAL after which it is moved into the main file.

@@ -22,7 +22,7 @@ use super::error::{is_of_the_row, store_error};
 use super::writer::{Scribe, Writer};
 use crate::capture::{Answer, Body, Capture, EventName, is_bin_name};
 use crate::event::{self, Event};
-use crate::store::{Batch, Done, Keeper, Kept, StoreError};
+use crate::journal::store::{Batch, Done, Keeper, Kept, StoreError};
 use crate::time::UnixMs;
 
 /// How long a request waits for a lock that another process holds before it is answered 503.

@@ -19,10 +19,10 @@ use rusqlite::Transaction;
 use super::sending::{self, End};
 use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
-use crate::store::{
+use crate::delivery::switches::Switch;
+use crate::journal::store::{
     Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, Slot, StoreError, Turn,
 };
-use crate::switchboard::Switch;
 use crate::time::UnixMs;
 
 /// The most entries that share a commit.

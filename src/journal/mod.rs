@@ -20,6 +20,7 @@ mod rows;
 mod schedule;
 mod schema;
 mod sending;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -41,7 +42,7 @@ use open::{Identity, Opened};
 pub use pages::Below;
 pub use query::{List, Query};
 
-use crate::store::{ProcessId, Processes, StoreError};
+use crate::journal::store::{ProcessId, Processes, StoreError};
 
 /// An open journal, held by this process.
 pub struct Journal {

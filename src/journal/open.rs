@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::create::{PAGE_SIZE, create};
 use super::error::{is_busy, store_error};
 use super::schema::{self, APPLICATION_ID, VERSION};
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 /// How long a process waits for the lock before it gives up.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Status};
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 use crate::time::UnixMs;
 
 /// How many deliveries outcomes are counted of: reading them takes a moment, in a journal of whatever size.

@@ -6,9 +6,9 @@ use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
 use super::{Journal, rows};
+use crate::delivery::filter::Filter;
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::filter::Filter;
-use crate::store::{Seen, StoreError};
+use crate::journal::store::{Seen, StoreError};
 
 /// Which deliveries, and in which order.
 #[derive(Clone, Debug)]

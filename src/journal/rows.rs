@@ -9,13 +9,13 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::retry_policy::Rule;
+use crate::delivery::switches::Switch;
+use crate::delivery::target::{Named, Target, Value};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::Wire;
-use crate::rule::Rule;
-use crate::safe_url::BaseUrl;
 use crate::secret::SecretSource;
-use crate::switchboard::Switch;
-use crate::target::{Named, Target, Value};
+use crate::secret::safe_url::BaseUrl;
 use crate::time::UnixMs;
 
 /// The columns that [`delivery`] reads, in its order.

@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::Journal;
 use super::sending::interrupt_sql;
-use crate::store::{Due, Schedule, Seen, StoreError};
+use crate::journal::store::{Due, Schedule, Seen, StoreError};
 use crate::time::UnixMs;
 
 /// In two parts, since SQLite looks up only the first column of `(next_attempt_at, id) > (?2, ?3)`: thousands that are due

@@ -10,12 +10,12 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
 
 use super::{Journal, rows};
+use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::Wire;
-use crate::store::{
+use crate::journal::store::{
     Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, StoreError, Turn,
 };
-use crate::switchboard::Switch;
 use crate::time::{UnixMs, duration_ms};
 
 impl Store for Journal {

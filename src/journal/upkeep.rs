@@ -7,7 +7,7 @@ use rusqlite::{Row, Transaction, params};
 use super::sending::{LAST_SIGN, interrupt_sql, refresh_last_error};
 use super::{Journal, Query};
 use crate::delivery::Status;
-use crate::store::{Liveness, ProcessId, Seen, StoreError};
+use crate::journal::store::{Liveness, ProcessId, Seen, StoreError};
 use crate::time::UnixMs;
 
 /// What `check` found.

@@ -16,7 +16,7 @@ use rusqlite::Transaction;
 
 use super::Journal;
 use super::flusher::Flusher;
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 /// The most writes that share a commit.
 const GROUP: usize = 256;

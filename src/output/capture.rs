@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Tone, Ui, table};
+use crate::capture::diff;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
-use crate::meaning;
+use crate::http::transport::status_words;
 use crate::sanitize::visible_line;
 use crate::text::count;
 use crate::time::{UnixMs, ago, local, measured};
-use crate::transport::status_words;
 
 /// Lines of sixteen bytes that are shown of a body that is no text.
 const HEX_LINES: usize = 8;
@@ -277,7 +277,7 @@ fn shown_body(caught: &Caught, body: &Body) -> String {
         let size = count(bytes.len(), "byte", "bytes");
         return format!("({size}, compressed: {coding}; {exact})\n{}", hex(bytes));
     }
-    if let Some(laid_out) = meaning::laid_out(bytes) {
+    if let Some(laid_out) = diff::laid_out(bytes) {
         return format!("{laid_out}\n");
     }
     match std::str::from_utf8(bytes) {

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::capture::version;
 use super::capture_json::BodyView;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
+use crate::http::transport::status_words;
 use crate::sanitize::{visible, visible_line};
 use crate::text::shell_word;
 use crate::time::rfc3339;
-use crate::transport::status_words;
 
 /// A longer body does not go onto a command line.
 const LONGEST_ARGUMENT: usize = 64 * 1024;

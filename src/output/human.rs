@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{Tone, Ui};
-use crate::deliver::{Attempted, Observer};
 use crate::delivery::{Attempt, Delivery, Status};
+use crate::engine::deliver::{Attempted, Observer};
 use crate::event;
+use crate::http::transport::status_words;
 use crate::text::count;
 use crate::time::{UnixMs, ago, compact, local, measured, until};
-use crate::transport::status_words;
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
 pub fn headline(delivery: &Delivery) -> String {

@@ -5,10 +5,10 @@
 use serde::Serialize;
 
 use super::Report;
+use crate::delivery::switches::Switch;
 use crate::delivery::{Attempt, Delivery};
 use crate::sanitize::visible_json;
 use crate::secret::Redactor;
-use crate::switchboard::Switch;
 use crate::time::{duration_ms, rfc3339};
 
 /// A delivery as every command prints it; lists leave `attempts` out.

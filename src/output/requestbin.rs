@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::capture_json::BodyView;
 use crate::capture::{Bin, Body, Caught, header_text};
-use crate::safe_url::decoded_pairs;
+use crate::secret::safe_url::decoded_pairs;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

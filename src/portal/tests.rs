@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::ErrorKind;
-use crate::transport::{Exchange, NoResponse};
+use crate::http::transport::{Exchange, NoResponse};
 
 const TOKEN: &str = "canary-0a1b&2c";
 

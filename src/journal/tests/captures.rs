@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use super::*;
 use crate::capture::{Answer, Body, Capture, Caught, EventName, Head};
 use crate::journal::CaptureKeeper;
-use crate::store::{Batch, CaptureQuery, Keeper, Kept, OneKept, Order, StoreError};
+use crate::journal::store::{Batch, CaptureQuery, Keeper, Kept, OneKept, Order, StoreError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =

@@ -6,7 +6,7 @@ use super::*;
 use crate::journal::Query;
 use crate::journal::create::create_by_another_name;
 use crate::journal::schema::VERSION;
-use crate::store::Next;
+use crate::journal::store::Next;
 
 fn log_length(bench: &Bench) -> u64 {
     std::fs::metadata(beside(&bench.path(), "-wal")).map_or(0, |log| log.len())

@@ -1,11 +1,11 @@
 //! Deliveries that failed elsewhere: each is taken once, and known from then on.
 
 use super::*;
+use crate::delivery::retry_policy::Rule;
+use crate::delivery::target::Target;
 use crate::delivery::{ErrorKind, LastError, Status};
 use crate::event::{Event, Wire};
 use crate::journal::Import;
-use crate::rule::Rule;
-use crate::target::Target;
 
 const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";

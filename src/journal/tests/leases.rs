@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::{Attempt, Status};
-use crate::store::{Begun, Next, Turn};
+use crate::journal::store::{Begun, Next, Turn};
 
 const AGAIN: Next = Next::RetryAt {
     due: UnixMs(T0.0 + 60_000),

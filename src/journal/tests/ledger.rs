@@ -4,12 +4,12 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::*;
 use crate::delivery::Status;
+use crate::delivery::switches::Switch;
 use crate::journal::DeliveryLedger;
 use crate::journal::create::PAGE_SIZE;
-use crate::store::{
+use crate::journal::store::{
     Begun, Done, Ended, Endurance, Ledger, Next, Schedule as _, Slot, StoreError, Turn,
 };
-use crate::switchboard::Switch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -5,9 +5,9 @@ use proptest::test_runner::FileFailurePersistence;
 
 use super::*;
 use crate::delivery::Status;
-use crate::filter::Filter;
+use crate::delivery::filter::Filter;
+use crate::journal::store::Next;
 use crate::journal::{List, Query};
-use crate::store::Next;
 
 /// Few values each, so that deliveries and filters meet; near misses of one another among them.
 const TYPES: [&str; 4] = ["account", "Account", "account\0", "a'c"];

@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use super::*;
 use crate::delivery::Status;
 use crate::journal::Query;
-use crate::store::{Begun, Next, Turn};
+use crate::journal::store::{Begun, Next, Turn};
 
 /// Runs `work` on so many threads that all start at once.
 fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::journal::Query;
 use crate::journal::schema::{MIGRATIONS, VERSION};
-use crate::store::StoreError;
+use crate::journal::store::StoreError;
 
 /// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
 const PROBE: &str = "HOOKFIRE_TEST_FRESH_JOURNAL";

@@ -4,7 +4,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::Below;
 use crate::journal::pages::newest_sql;
-use crate::store::Next;
+use crate::journal::store::Next;
 
 /// Five deliveries, accepted a minute apart; all failed but the middle one, the first of them last.
 fn five(journal: &Journal) -> Vec<i64> {

@@ -4,8 +4,8 @@ use super::*;
 use crate::delivery::Status;
 use crate::journal::Query;
 use crate::journal::schedule::{DUE, NEXT_DUE};
+use crate::journal::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
 use crate::journal::upkeep::LEASED;
-use crate::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
 
 /// One that was refused once, and is due so many seconds after the beginning.
 fn scheduled(journal: &Journal, seconds: i64) -> i64 {
@@ -107,7 +107,7 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
         (Status::Pending, Some(at(60)))
     );
     assert_eq!(
-        two.ids(&Query::failed(crate::filter::Filter::default()))
+        two.ids(&Query::failed(crate::delivery::filter::Filter::default()))
             .unwrap()
             .len(),
         0

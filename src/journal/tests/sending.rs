@@ -1,13 +1,13 @@
 //! Accept, begin, finish: every field comes back as it went in, and no secret with it.
 
 use super::*;
+use crate::delivery::filter::Filter;
+use crate::delivery::switches::Switch;
+use crate::delivery::target::{Named, Value};
 use crate::delivery::{LastError, Status};
-use crate::filter::Filter;
 use crate::journal::Query;
+use crate::journal::store::{Begun, Next, Turn};
 use crate::secret::{Secret, SecretSource};
-use crate::store::{Begun, Next, Turn};
-use crate::switchboard::Switch;
-use crate::target::{Named, Value};
 
 const CANARY: &str = "CANARY-5f1c0ffee";
 

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::filter::Filter;
+use crate::delivery::filter::Filter;
+use crate::delivery::switches::Switch;
 use crate::journal::Query;
-use crate::store::{Next, Turn};
-use crate::switchboard::Switch;
+use crate::journal::store::{Next, Turn};
 
 /// One delivery of each status, in the order of [`Status::ALL`].
 fn one_of_each(journal: &Journal) -> Vec<i64> {

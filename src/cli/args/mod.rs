@@ -1,0 +1,527 @@
+//! Groups of options that several commands share, as they are typed.
+//!
+//! Values that may hold a secret are taken as plain text here and read in `settings`: clap quotes a value that it cannot
+//! parse. What the options mean, and what wins over what, is settled there too.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum, ValueHint};
+use serde::Serialize;
+
+use super::context::Context;
+use crate::cli::settings;
+use crate::delivery::filter::Filter;
+use crate::delivery::retry_policy::StatusRanges;
+use crate::delivery::switches::Source;
+use crate::delivery::{ErrorKind, Status};
+use crate::engine::batch::rate::Rate;
+use crate::error::{Failure, Kind};
+use crate::event::samples::AuthMode;
+use crate::event::{Compat, Wire, catalogue};
+use crate::output::{Color, json};
+use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Read this configuration file [default: ~/.config/hookfire/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Use this journal [default: ~/.local/state/hookfire/journal.db]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub journal: Option<PathBuf>,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr: files, requests, ids; twice for events and response bodies too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Use colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        env = "HOOKFIRE_COLOR",
+        hide_env_values = true
+    )]
+    pub color: Color,
+}
+
+/// Where to send.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// A configured endpoint [default: the configuration's `default_endpoint`]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other)]
+    pub endpoint: Option<String>,
+    /// A URL; every value in its query counts as secret
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true, value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+    #[command(flatten)]
+    pub extras: ExtraArgs,
+}
+
+/// What goes with the request beside its URL.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Target")]
+pub struct ExtraArgs {
+    /// A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
+    pub secret: Vec<String>,
+    /// A query parameter that is not secret (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", hide_env_values = true, value_hint = ValueHint::Other)]
+    pub param: Vec<String>,
+    /// An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", hide_env_values = true, value_hint = ValueHint::Other)]
+    pub header: Vec<String>,
+}
+
+/// What counts as delivered, and how often to try.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Rule")]
+pub struct RuleArgs {
+    /// Attempts after the first [default: 5; for `retry`, 0]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HOOKFIRE_RETRIES",
+        hide_env_values = true
+    )]
+    pub retries: Option<u32>,
+    /// Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", hide_env_values = true, value_parser = parse_duration, allow_hyphen_values = true)]
+    pub retry_interval: Option<Duration>,
+    /// What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]
+    #[arg(
+        long,
+        value_name = "CODES",
+        env = "HOOKFIRE_SUCCESS",
+        hide_env_values = true
+    )]
+    pub success: Option<StatusRanges>,
+}
+
+/// How many at once, and how fast.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Pace")]
+pub struct PaceArgs {
+    /// The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]
+    #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub jobs: Option<u16>,
+    /// The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h
+    #[arg(
+        long,
+        value_name = "N/s",
+        env = "HOOKFIRE_RATE",
+        hide_env_values = true
+    )]
+    pub rate: Option<Rate>,
+}
+
+/// How to connect.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub struct TransportArgs {
+    /// The longest that one attempt may take [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    pub timeout: Option<Duration>,
+    /// The longest that resolving, connecting and TLS may take [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    pub connect_timeout: Option<Duration>,
+    /// Trust these certificates (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub cacert: Option<PathBuf>,
+    /// Show this client certificate (PEM, with its key unless --key is given)
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub cert: Option<PathBuf>,
+    /// The client certificate's key (PEM)
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
+    /// Do not check certificates; noted with each attempt
+    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub insecure: bool,
+    /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKFIRE_PROXY",
+        hide_env_values = true
+    )]
+    pub proxy: Option<String>,
+}
+
+/// How an event is put into a request.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Event")]
+pub struct WireArgs {
+    /// The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_enum,
+        env = "HOOKFIRE_WIRE",
+        hide_env_values = true
+    )]
+    pub wire: Option<WireArg>,
+    /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
+    /// has it [default: documented]
+    #[arg(
+        long,
+        value_name = "ORDER",
+        value_enum,
+        env = "HOOKFIRE_COMPAT",
+        hide_env_values = true
+    )]
+    pub compat: Option<CompatArg>,
+}
+
+/// Who did what happened.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Switchboard")]
+pub struct OriginArgs {
+    /// Where it was done; what is done in the admin portal is fired only if the endpoint's `provider_actions` is on
+    /// [default: developer-portal]
+    #[arg(
+        long,
+        value_name = "PORTAL",
+        value_enum,
+        env = "HOOKFIRE_ORIGIN",
+        hide_env_values = true
+    )]
+    origin: Option<SourceArg>,
+}
+
+impl OriginArgs {
+    /// Where it was done.
+    pub fn source(&self) -> Source {
+        self.origin.map(|origin| origin.0).unwrap_or_default()
+    }
+}
+
+/// The one filter grammar. Times stay text here, so that an unreadable one is told in our words.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filter (several narrow each other)")]
+pub struct FilterArgs {
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
+    pub event_type: Option<String>,
+    /// Only events with this action
+    #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
+    pub action: Option<String>,
+    /// Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an
+    /// age such as 2h
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
+    pub before: Option<String>,
+    /// Only those whose last error was this HTTP status, such as 503 or 5xx
+    #[arg(long, value_name = "CODES")]
+    pub http_status: Option<StatusRanges>,
+    /// Only those whose last error was of this kind
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub error: Option<ErrorKindArg>,
+}
+
+impl FilterArgs {
+    /// The filter, without its endpoint.
+    ///
+    /// # Errors
+    /// When a time cannot be read.
+    pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
+        let time = |text: &Option<String>, edge| {
+            text.as_deref()
+                .map(|text| parse_time(text, now, edge))
+                .transpose()
+                .map_err(|e| Failure::from_error(Kind::Usage, e))
+        };
+        Ok(Filter {
+            event_type: self.event_type.clone(),
+            action: self.action.clone(),
+            endpoint: None,
+            since: time(&self.since, Edge::From)?,
+            before: time(&self.before, Edge::UpTo)?,
+            http_status: self.http_status.clone(),
+            error: self.error.map(|kind| kind.0),
+        })
+    }
+}
+
+/// Hints at a type or action that nobody documents, with what was probably meant.
+pub fn hint_at_unknown_event(ctx: &Context<'_>, event_type: Option<&str>, action: Option<&str>) {
+    let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
+    let unknown = |word: Option<&str>, known: Vec<&'static str>, what: &str| {
+        let word = word.filter(|word| !known.contains(word))?;
+        let near = crate::text::nearest(word, known)?;
+        Some(format!(
+            "`{word}` is not {what} that 3scale documents; did you mean `{near}`?"
+        ))
+    };
+    let words = [
+        unknown(event_type, catalogue::TYPES.to_vec(), "a type"),
+        unknown(action, actions.collect(), "an action"),
+    ];
+    words.iter().flatten().for_each(|words| ctx.ui.hint(words));
+}
+
+/// The filter of commands for which an endpoint only narrows.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListFilterArgs {
+    /// Only deliveries meant for this endpoint
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Filter (several narrow each other)")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    rest: FilterArgs,
+}
+
+impl ListFilterArgs {
+    /// The filter.
+    ///
+    /// # Errors
+    /// When a time cannot be read.
+    pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
+        Ok(Filter {
+            endpoint: self.endpoint.clone(),
+            ..self.rest.filter(now)?
+        })
+    }
+
+    /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
+        hint_at_unknown(ctx, &self.rest, self.endpoint.as_deref());
+    }
+}
+
+/// Hints at words of a filter that name nothing known.
+pub fn hint_at_unknown(ctx: &Context<'_>, filter: &FilterArgs, endpoint: Option<&str>) {
+    hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
+    let (Some(name), Ok(config)) = (endpoint, ctx.config()) else {
+        return;
+    };
+    if let Err(failure) = settings::endpoint(name, config) {
+        ctx.ui.hint(&failure.error.to_string());
+        failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+    }
+}
+
+/// Makes a domain word an option's value, under the name that it has everywhere.
+macro_rules! word_option {
+    ($arg:ident, $word:ident, $about:literal) => {
+        #[doc = $about]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $arg(pub $word);
+
+        impl ValueEnum for $arg {
+            fn value_variants<'a>() -> &'a [Self] {
+                static ALL: [$arg; $word::ALL.len()] = {
+                    let mut all = [$arg($word::ALL[0]); $word::ALL.len()];
+                    let mut i = 1;
+                    while i < all.len() {
+                        all[i] = $arg($word::ALL[i]);
+                        i += 1;
+                    }
+                    all
+                };
+                &ALL
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                Some(clap::builder::PossibleValue::new(self.0.as_str()))
+            }
+        }
+    };
+}
+
+word_option!(
+    ErrorKindArg,
+    ErrorKind,
+    "An error kind as an option's value."
+);
+word_option!(StatusArg, Status, "A status as an option's value.");
+word_option!(
+    AuthModeArg,
+    AuthMode,
+    "A mode of authentication as an option's value."
+);
+word_option!(
+    CompatArg,
+    Compat,
+    "An order of fields as an option's value."
+);
+word_option!(SourceArg, Source, "A portal as an option's value.");
+word_option!(WireArg, Wire, "A form of body as an option's value.");
+
+/// A status that nobody works on any more, as an option's value.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FinishedStatusArg {
+    /// Delivered.
+    Delivered,
+    /// Failed after all attempts.
+    Failed,
+    /// Left behind by a process.
+    Interrupted,
+    /// Never sent: the switchboard said no.
+    Ignored,
+}
+
+impl FinishedStatusArg {
+    /// The status itself.
+    pub fn status(self) -> Status {
+        match self {
+            FinishedStatusArg::Delivered => Status::Delivered,
+            FinishedStatusArg::Failed => Status::Failed,
+            FinishedStatusArg::Interrupted => Status::Interrupted,
+            FinishedStatusArg::Ignored => Status::Ignored,
+        }
+    }
+}
+
+/// A delivery's id: `42` or `#42`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryId(pub i64);
+
+impl std::str::FromStr for DeliveryId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeliveryId, String> {
+        id(text)
+            .map(DeliveryId)
+            .ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
+    }
+}
+
+/// A capture's id: `17` or `#17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureId(pub i64);
+
+impl std::str::FromStr for CaptureId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CaptureId, String> {
+        id(text)
+            .map(CaptureId)
+            .ok_or_else(|| "an id is a number such as 17 or #17".to_owned())
+    }
+}
+
+/// The id that `42` or `#42` is.
+pub fn id(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('#').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|id| plain && *id > 0)
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON object per line.
+    Ndjson,
+    /// Comma-separated values with a header.
+    Csv,
+    /// XML.
+    Xml,
+}
+
+impl Format {
+    /// A value that is all that is printed: over several lines as JSON, on one otherwise.
+    pub fn document(self, value: &impl Serialize) -> String {
+        if self == Format::Json {
+            json::pretty(value)
+        } else {
+            json::compact(value)
+        }
+    }
+}
+
+/// Declares an `--output` option that takes some of the formats.
+macro_rules! output_option {
+    ($args:ident, $choice:ident, $about:literal, $($format:ident),+) => {
+        #[doc = $about]
+        #[derive(Args, Clone, Copy, Debug)]
+        pub struct $args {
+            /// How to print
+            #[arg(
+                short,
+                long,
+                value_name = "FORMAT",
+                value_enum,
+                default_value_t = $choice::Text,
+                env = "HOOKFIRE_OUTPUT",
+                hide_env_values = true,
+                help_heading = None
+            )]
+            output: $choice,
+        }
+
+        #[derive(Clone, Copy, Debug, ValueEnum)]
+        enum $choice { $($format),+ }
+
+        impl $args {
+            /// The chosen format.
+            pub fn format(self) -> Format {
+                match self.output { $($choice::$format => Format::$format),+ }
+            }
+        }
+    };
+}
+
+output_option!(
+    ReportOutput,
+    ReportFormat,
+    "`--output` of a command that reports one thing.",
+    Text,
+    Json,
+    Ndjson
+);
+output_option!(
+    ListOutput,
+    ListFormat,
+    "`--output` of a list.",
+    Text,
+    Json,
+    Ndjson,
+    Csv
+);
+output_option!(
+    FailedOutput,
+    FailedFormat,
+    "`--output` of the failed list.",
+    Text,
+    Json,
+    Ndjson,
+    Csv,
+    Xml
+);
+output_option!(
+    PageOutput,
+    PageFormat,
+    "`--output` of one delivery with its event.",
+    Text,
+    Json,
+    Ndjson,
+    Xml
+);
+
+/// Reads a number that cannot be 0.
+///
+/// # Errors
+/// In words, what it must be.
+pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "it must be a whole number, 1 or more".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

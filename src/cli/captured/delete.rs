@@ -1,0 +1,119 @@
+//! `hookfire captured delete`
+
+use clap::{Args, ValueHint};
+
+use super::selection::{CaptureFilterArgs, head, head_if_there, newest_first};
+use crate::capture::Caught;
+use crate::cli::args::{CaptureId, Format, ReportOutput};
+use crate::cli::context::Context;
+use crate::cli::list::deletion;
+use crate::cli::scope::{self, Words};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::journal::store::CaptureQuery;
+use crate::output::capture;
+
+const EXAMPLES: &str = "\
+Examples:
+  Delete one:
+    $ hookfire captured delete 17
+  Empty a bin; see first what would go:
+    $ hookfire captured delete --bin orders --dry-run
+    $ hookfire captured delete --bin orders --yes
+  Delete everything that was captured:
+    $ hookfire captured delete --all --yes";
+
+/// Delete captured requests from the journal
+///
+/// A filter (--bin is one) or --all is a bulk: it asks on a terminal and needs --yes elsewhere. An unreadable time, or no
+/// scope at all, deletes nothing. What comes in meanwhile stays.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedDeleteArgs {
+    /// Captures, such as 17 or '#17'
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
+    ids: Vec<CaptureId>,
+    /// Everything that was captured
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: CaptureFilterArgs,
+    /// Show what would be deleted; delete nothing
+    #[arg(long, help_heading = None)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long, help_heading = None)]
+    yes: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let query = args.filter.query(ctx.now())?;
+    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
+    let command = "hookfire captured delete";
+    let (example, filter, list) = ("17", "--type account", "hookfire captured list");
+    let words = Words {
+        command,
+        things: "captures",
+        example,
+        filter,
+        list,
+    };
+    let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
+    let mask = ctx.mask(false)?;
+    let journal = ctx.existing_journal()?;
+    let ids = seen(journal.as_ref(), named.as_deref(), &query)?;
+    if ids.is_empty() && args.output.format() == Format::Text {
+        args.filter.hint_at_unknown(ctx, journal.as_ref());
+    }
+    let table = || {
+        // What a listener has pruned meanwhile is left out.
+        let there = ids
+            .iter()
+            .filter_map(|&id| head_if_there(journal.as_ref(), id).transpose());
+        let doomed: Vec<Caught> = there.collect::<Result<_, Failure>>()?;
+        Ok(capture::rows(ctx.ui, &doomed, &mask, ctx.now()))
+    };
+    deletion::run(
+        ctx,
+        &deletion::Plan {
+            ids: &ids,
+            one: "capture",
+            many: "captures",
+            ask: named.is_none(),
+            yes: args.yes,
+            dry_run: args.dry_run,
+            format: args.output.format(),
+            table: &table,
+            delete: &|| {
+                Ok(journal
+                    .as_ref()
+                    .map_or(Ok(0), |journal| journal.delete_captures(&ids))?)
+            },
+        },
+    )
+}
+
+/// The ids that are there now, as they were named, or else the newest first.
+fn seen(
+    journal: Option<&Journal>,
+    named: Option<&[i64]>,
+    query: &CaptureQuery,
+) -> Result<Vec<i64>, Failure> {
+    if let Some(named) = named {
+        return named
+            .iter()
+            .map(|&id| head(journal, id).map(|caught| caught.id))
+            .collect();
+    }
+    let mut ids = Vec::new();
+    if let Some(journal) = journal {
+        newest_first(journal, query, |caught| {
+            ids.push(caught.id);
+            Ok(())
+        })?;
+    }
+    Ok(ids)
+}

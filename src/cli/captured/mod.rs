@@ -1,0 +1,47 @@
+//! `hookfire captured`: the requests that were caught.
+
+mod delete;
+mod diff;
+mod list;
+mod replay;
+mod selection;
+mod show;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// List, show, compare, send again and delete captured requests
+///
+/// A capture is one request that `hookfire` caught, kept byte for byte. Values of secret parameters and of the headers
+/// Authorization, Cookie and their like are shown as *** unless --reveal asks for them; bodies are shown as they are.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \
+                  $ hookfire captured replay 17 --to http://127.0.0.1:3000\n  $ hookfire captured diff 17 18"
+)]
+pub enum CapturedCommand {
+    List(list::CapturedListArgs),
+    Show(show::CapturedShowArgs),
+    Delete(delete::CapturedDeleteArgs),
+    Replay(replay::CapturedReplayArgs),
+    Diff(diff::CapturedDiffArgs),
+}
+
+impl CapturedCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            CapturedCommand::List(args) => list::run(&args, ctx),
+            CapturedCommand::Show(args) => show::run(&args, ctx),
+            CapturedCommand::Delete(args) => delete::run(&args, ctx),
+            CapturedCommand::Replay(args) => replay::run(&args, ctx),
+            CapturedCommand::Diff(args) => diff::run(&args, ctx),
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! `hookfire captured replay`
+
+use std::rc::Rc;
+
+use clap::{Args, ValueHint};
+
+use super::selection::whole;
+use crate::capture::{Body, Caught, header_text, is_hidden};
+use crate::cli::args::{CaptureId, Format, ReportOutput, TransportArgs};
+use crate::cli::context::Context;
+use crate::cli::report::tls_hint;
+use crate::cli::settings::{self, Origin};
+use crate::delivery::ErrorKind;
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::http::Sender;
+use crate::http::replay::{Destination, Prepared, ReplayError, prepare, replay};
+use crate::http::transport::{Exchange, Exchanged, RESPONSE_BODY_KEPT, status_words};
+use crate::output::capture_json::BodyView;
+use crate::output::{Tone, capture, json};
+use crate::secret::MASK;
+use crate::text::count;
+use crate::time::{duration_ms, measured};
+
+const EXAMPLES: &str = "\
+Examples:
+  Send one to the receiver that you are working on:
+    $ hookfire captured replay 17 --to http://127.0.0.1:3000
+  Several, in this order, to a path of its own:
+    $ hookfire captured replay 17 18 19 --to https://staging.example.com/webhooks
+  See what would be sent, and send nothing:
+    $ hookfire captured replay 17 --to http://127.0.0.1:3000 --dry-run
+  Is the new receiver as happy with it as the old one?
+    $ hookfire captured replay 17 --to http://127.0.0.1:3000 -o json | jq '.[].http_status'";
+
+/// Send captured requests again, as they came
+///
+/// Method, path, query, headers and body are those that came; a URL with a path of its own keeps it, and one with a query
+/// keeps that. Headers about one connection (Connection, Host, Content-Length and their like) are made anew, and
+/// `hookfire-replay-of: ID` is added. On the wire header names are in lower case with repeats together, and a request
+/// without Accept gets `Accept: */*`. Nothing is written to the journal.
+///
+/// Captured headers that look like a credential (Authorization, Cookie, X-Api-Key: those whose values are shown as ***) go
+/// only to the host that they came for, whatever its port, unless --send-credentials is given; without it nothing is sent
+/// (exit code 2). The exit code says what came: 0 every answer was a success (2xx), 3 another status, 4 no answer.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedReplayArgs {
+    /// Captures, such as 17 or '#17', sent in this order
+    #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
+    ids: Vec<CaptureId>,
+    /// Where to send; every value in its query counts as secret
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
+    to: Option<String>,
+    /// Send to this configured endpoint, with its secrets and headers
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
+    endpoint: Option<String>,
+    /// Send captured credentials to another host than they came for
+    #[arg(long, help_heading = "Target")]
+    send_credentials: bool,
+    #[command(flatten)]
+    transport: TransportArgs,
+    /// Show what would be sent; send nothing
+    #[arg(long, help_heading = None)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let chosen = match (&args.to, &args.endpoint) {
+        (Some(_), Some(_)) if Origin::of(ctx.matches, "to") == Origin::Flag => {
+            return Err(Failure::usage(
+                "`--to` and `--endpoint` both say where to send; give one of them",
+            ));
+        }
+        // The option wins over the variable of the other.
+        (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
+        (Some(url), None) => settings::from_url(url)?,
+        (None, None) => {
+            return Err(Failure::usage("nothing says where to send")
+                .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
+        }
+    };
+    let options = settings::transport(
+        &args.transport,
+        ctx.matches,
+        chosen.endpoint.map(|(_, endpoint)| endpoint),
+    );
+    let mut destination = Destination {
+        target: chosen.target,
+        send_credentials: args.send_credentials,
+        replay_of: None,
+        mask: ctx.mask(false)?,
+    };
+    let journal = ctx.existing_journal()?;
+    // All are prepared before one is sent: a refusal is no half of a job.
+    let mut prepared = Vec::new();
+    for CaptureId(id) in &args.ids {
+        let (caught, body) = whole(journal.as_ref(), *id)?;
+        destination.replay_of = Some(*id);
+        let mut one =
+            prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
+        one.request.redactor.add(&ctx.proxy_credentials(&options));
+        ctx.ui
+            .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
+        prepared.push((caught, body, one));
+    }
+    let relay = ctx.sender(&destination.target, &options)?;
+    let run = Run {
+        ctx,
+        destination: &destination,
+        format: args.output.format(),
+        relay,
+    };
+    if args.dry_run {
+        return run.dry_run(&prepared);
+    }
+    ctx.warn_of_exposure(&destination.target, &options);
+    ctx.catch_interrupts()?;
+    run.send(&prepared)
+}
+
+fn refused(error: ReplayError, id: i64) -> Failure {
+    let failure = match error {
+        ReplayError::Secret(missing) => return missing.into(),
+        ReplayError::Credentials { .. } => Failure::from_error(Kind::Usage, error)
+            .hint("if that host may have them, say so with `--send-credentials`"),
+        ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
+            .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
+        ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
+            .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
+        ReplayError::Partial => Failure::from_error(Kind::Usage, error).hint(format!(
+            "`hookfire captured show {id} --raw` has the bytes that came"
+        )),
+    };
+    failure.about(format!("nothing is sent, because of capture #{id}"))
+}
+
+struct Run<'a> {
+    ctx: &'a Context<'a>,
+    destination: &'a Destination,
+    format: Format,
+    relay: Rc<Sender>,
+}
+
+impl Run<'_> {
+    fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
+        let mut array = json::Array::default();
+        let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
+        // What could not be printed does not keep the rest from being sent.
+        let mut printed = Ok(());
+        for (caught, _, one) in prepared {
+            let exchange = replay(&*self.relay, one);
+            let exit = exit_of(&exchange);
+            worst = worst.worst(exit);
+            refused += usize::from(exit != Exit::Done);
+            if let Err(none) = &exchange.result {
+                hint = hint.or_else(|| tls_hint(&none.error.message));
+            }
+            if printed.is_ok() {
+                printed = self.print(caught, one, &exchange, &mut array);
+            }
+            if exit == Exit::Interrupted {
+                break;
+            }
+        }
+        if self.format == Format::Json && printed.is_ok() {
+            printed = self.line(array.end());
+        }
+        let exit = Failure::after(printed, worst)?;
+        let kind = match exit {
+            Exit::Refused => Kind::Refused,
+            Exit::Unreachable => Kind::Unreachable,
+            Exit::Interrupted => {
+                return Err(Failure::new(
+                    Kind::Interrupted,
+                    "stopped before an answer came",
+                ));
+            }
+            _ => return Ok(exit),
+        };
+        if self.format == Format::Text {
+            hint.iter().for_each(|hint| self.ctx.ui.hint(hint));
+            return Ok(exit);
+        }
+        let what = count(prepared.len(), "capture was", "captures were");
+        let failure = Failure::new(kind, format!("{what} sent, {refused} without success"));
+        Err(hint.into_iter().fold(failure, Failure::hint))
+    }
+
+    fn dry_run(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
+        let mut array = json::Array::default();
+        for (caught, body, one) in prepared {
+            let head = self.head(one);
+            if self.format == Format::Text {
+                self.line(&format!("{} {}", one.request.method, one.shown_url))?;
+                for (name, value) in &head {
+                    self.line(&format!("{name}: {value}"))?;
+                }
+                self.line("")?;
+                self.ctx
+                    .ui
+                    .data(|out| out.write_all(&self.ctx.ui.outside_bytes(&body.bytes)))?;
+                if !body.bytes.is_empty() && !body.bytes.ends_with(b"\n") {
+                    self.line("")?;
+                }
+                continue;
+            }
+            let view = BodyView::new(&body.bytes);
+            let view = serde_json::json!({
+                "dry_run": true, "id": caught.id,
+                "request": {
+                    "method": one.request.method, "url": one.shown_url, "headers": head,
+                    "body": view.text(), "body_encoding": view.encoding(),
+                },
+            });
+            self.line(&if self.format == Format::Json {
+                array.element(&view)
+            } else {
+                json::compact(&view)
+            })?;
+        }
+        if self.format == Format::Json {
+            self.line(array.end())?;
+        }
+        self.ctx.ui.status("nothing is sent (--dry-run)");
+        Ok(Exit::Done)
+    }
+
+    /// The headers as they may be shown: credentials and the destination's own secrets are not.
+    fn head(&self, one: &Prepared) -> Vec<(String, String)> {
+        let own_secret = |name: &str| {
+            let own = self
+                .destination
+                .target
+                .headers
+                .iter()
+                .find(|own| own.name.eq_ignore_ascii_case(name));
+            own.is_some_and(|own| matches!(own.value, crate::delivery::target::Value::Secret(_)))
+        };
+        let headers = one.request.headers.iter();
+        headers
+            .map(|(name, value)| {
+                let hide = is_hidden(name, value) || own_secret(name);
+                (
+                    name.clone(),
+                    if hide {
+                        MASK.to_owned()
+                    } else {
+                        header_text(value)
+                    },
+                )
+            })
+            .collect()
+    }
+
+    fn print(
+        &self,
+        caught: &Caught,
+        one: &Prepared,
+        exchange: &Exchange,
+        array: &mut json::Array,
+    ) -> Result<(), Failure> {
+        if self.format == Format::Text {
+            let what = format!("#{} {} → {}", caught.id, one.request.method, one.shown_url);
+            let (tone, words) = match &exchange.result {
+                Ok(answer) if is_success(answer) => (Tone::Good, status_words(answer.status)),
+                Ok(answer) => (Tone::Bad, status_words(answer.status)),
+                Err(none) => (Tone::Bad, none.error.message.clone()),
+            };
+            let ui = self.ctx.ui;
+            let took = measured(exchange.duration);
+            return self.line(&format!(
+                "{}: {} ({took})",
+                ui.outside(&what),
+                ui.toned(tone, &ui.outside(&words))
+            ));
+        }
+        let view = view(caught, one, exchange);
+        self.line(&if self.format == Format::Json {
+            array.element(&view)
+        } else {
+            json::compact(&view)
+        })
+    }
+
+    fn line(&self, text: &str) -> Result<(), Failure> {
+        self.ctx.ui.line(text)?;
+        Ok(self.ctx.ui.flush()?)
+    }
+}
+
+fn is_success(answer: &Exchanged) -> bool {
+    (200..300).contains(&answer.status)
+}
+
+fn exit_of(exchange: &Exchange) -> Exit {
+    match &exchange.result {
+        Ok(answer) if is_success(answer) => Exit::Done,
+        Ok(_) => Exit::Refused,
+        Err(none) if none.error.kind == ErrorKind::Interrupted => Exit::Interrupted,
+        Err(_) => Exit::Unreachable,
+    }
+}
+
+/// The JSON view; what is secret of either side is masked in what came back.
+fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Value {
+    let redactor = &one.request.redactor;
+    let answer = exchange.result.as_ref().ok();
+    let none = exchange.result.as_ref().err();
+    let headers = answer.map(|answer| {
+        let shown = |(name, value): &(String, Vec<u8>)| {
+            let hidden = is_hidden(name, value);
+            (
+                name.clone(),
+                if hidden {
+                    MASK.to_owned()
+                } else {
+                    redactor.redact(&header_text(value))
+                },
+            )
+        };
+        answer.headers.iter().map(shown).collect::<Vec<_>>()
+    });
+    let redacted = answer.map(|answer| redactor.redact_bytes(&answer.body));
+    let kept = redacted.as_deref().map(kept_body);
+    let cut = answer
+        .and_then(|answer| answer.cut.as_ref())
+        .map(|words| format!("the response body {words}"));
+    serde_json::json!({
+        "id": caught.id, "method": one.request.method, "url": one.shown_url,
+        "http_status": answer.map(|answer| answer.status), "duration_ms": duration_ms(exchange.duration),
+        "error": none.map(|none| serde_json::json!({
+            "kind": none.error.kind.as_str(), "message": none.error.message,
+        })),
+        "maybe_received": none.is_some_and(|none| none.maybe_received),
+        "response_headers": headers,
+        "response_body": kept.as_ref().map(BodyView::text),
+        "response_body_encoding": kept.as_ref().map(BodyView::encoding),
+        "response_body_size": answer.map(|answer| answer.body.len()),
+        "note": cut,
+    })
+}
+
+/// The beginning of a body, not cut inside a character.
+fn kept_body(body: &[u8]) -> BodyView<'_> {
+    let kept = &body[..body.len().min(RESPONSE_BODY_KEPT)];
+    match std::str::from_utf8(kept) {
+        Err(e) if e.error_len().is_none() && kept.len() < body.len() => {
+            BodyView::new(&kept[..e.valid_up_to()])
+        }
+        _ => BodyView::new(kept),
+    }
+}

@@ -1,0 +1,130 @@
+//! Which captures a command is about, and reading them without holding them all.
+
+use clap::{Args, ValueHint};
+
+use crate::capture::{Body, Caught};
+use crate::cli::args::hint_at_unknown_event;
+use crate::cli::context::Context;
+use crate::error::{Failure, Kind};
+use crate::journal::Journal;
+use crate::journal::store::{CaptureQuery, Order};
+use crate::time::{Edge, UnixMs, parse_time};
+
+/// Captures that are read at once: their heads may be long.
+const AT_ONCE: u32 = 500;
+
+/// The filter of commands about captures. The time stays text here, so that an unreadable one is told in our words.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filter (several narrow each other)")]
+pub struct CaptureFilterArgs {
+    /// Only captures in this bin
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    pub bin: Option<String>,
+    /// Only requests with this method, such as POST, in any case
+    #[arg(long, value_name = "METHOD", value_hint = ValueHint::Other)]
+    method: Option<String>,
+    /// Only requests whose body is an event of this type
+    #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
+    event_type: Option<String>,
+    /// Only requests whose body is an event with this action
+    #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
+    action: Option<String>,
+    /// Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
+    since: Option<String>,
+}
+
+impl CaptureFilterArgs {
+    /// The filter, in no order and without a limit.
+    ///
+    /// # Errors
+    /// When the time cannot be read.
+    pub fn query(&self, now: UnixMs) -> Result<CaptureQuery, Failure> {
+        let since = self
+            .since
+            .as_deref()
+            .map(|text| parse_time(text, now, Edge::From))
+            .transpose();
+        Ok(CaptureQuery {
+            bin: self.bin.clone(),
+            method: self.method.clone(),
+            event_type: self.event_type.clone(),
+            action: self.action.clone(),
+            since: since.map_err(|e| Failure::from_error(Kind::Usage, e))?,
+            ..CaptureQuery::default()
+        })
+    }
+
+    /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&Journal>) {
+        hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
+        let (Some(name), Some(journal)) = (&self.bin, journal) else {
+            return;
+        };
+        if let Ok(None) = journal.bin(name) {
+            ctx.ui.hint(&format!("there is no bin `{name}`"));
+        }
+    }
+}
+
+/// Visits what a query asks for, the newest first, a part at a time.
+///
+/// # Errors
+/// The journal's, or the visitor's.
+pub fn newest_first(
+    journal: &Journal,
+    query: &CaptureQuery,
+    mut visit: impl FnMut(Caught) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut left = query.limit.unwrap_or(u32::MAX);
+    let mut part = CaptureQuery {
+        order: Order::NewestFirst,
+        ..query.clone()
+    };
+    while left > 0 {
+        let asked = left.min(AT_ONCE);
+        part.limit = Some(asked);
+        let captures = journal.captures(&part)?;
+        let found = u32::try_from(captures.len()).unwrap_or(asked);
+        part.before = captures.last().map(|caught| caught.id);
+        captures.into_iter().try_for_each(&mut visit)?;
+        if found < asked {
+            break;
+        }
+        left -= found;
+    }
+    Ok(())
+}
+
+/// The capture of this id, without its body.
+///
+/// # Errors
+/// When there is none.
+pub fn head(journal: Option<&Journal>, id: i64) -> Result<Caught, Failure> {
+    head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
+}
+
+/// The capture of this id, without its body, unless it is gone.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn head_if_there(journal: Option<&Journal>, id: i64) -> Result<Option<Caught>, Failure> {
+    let query = CaptureQuery {
+        after: Some(id.saturating_sub(1)),
+        before: id.checked_add(1),
+        ..CaptureQuery::default()
+    };
+    let found = journal
+        .map(|journal| journal.captures(&query))
+        .transpose()?;
+    Ok(found.into_iter().flatten().next())
+}
+
+/// The capture of this id with its body.
+///
+/// # Errors
+/// When there is none.
+pub fn whole(journal: Option<&Journal>, id: i64) -> Result<(Caught, Body), Failure> {
+    let found = journal.map(|journal| journal.capture(id)).transpose()?;
+    found.flatten().ok_or_else(|| Failure::no_capture(id))
+}

@@ -1,0 +1,111 @@
+//! `hookfire captured show`
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use super::selection::whole;
+use crate::capture::Mask;
+use crate::cli::args::{CaptureId, Format, ReportOutput};
+use crate::cli::context::Context;
+use crate::cli::settings::Origin;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::output::capture_json::CaptureView;
+use crate::output::{capture, export, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  All that is known of one:
+    $ hookfire captured show 17
+  Exactly the bytes that were sent, head and body:
+    $ hookfire captured show 17 --raw > request.bin
+  A body that came compressed:
+    $ hookfire captured show 17 --body | gunzip
+  The same request as a command, secrets included:
+    $ hookfire captured show 17 --as curl --reveal";
+
+/// Show a captured request: its head as it came, its body laid out, what it was answered
+///
+/// XML and JSON are indented; a compressed or binary body is told by its size and first bytes. --raw and --body write
+/// exact bytes, in which nothing is masked; only on a terminal are control characters made visible.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CapturedShowArgs {
+    /// The capture, such as 17 or '#17'
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
+    id: CaptureId,
+    /// Write the bytes exactly as they were sent, head and body
+    #[arg(long, help_heading = None)]
+    raw: bool,
+    /// Write the body's bytes exactly, transfer coding undone
+    #[arg(long, help_heading = None, conflicts_with = "raw")]
+    body: bool,
+    /// Write it in another tool's form
+    #[arg(long = "as", value_name = "FORM", value_enum, help_heading = None, conflicts_with_all = ["raw", "body"])]
+    form: Option<Form>,
+    /// Show secret values as they came
+    #[arg(long, help_heading = None)]
+    reveal: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+/// The forms of other tools.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    /// A command line of curl
+    Curl,
+    /// A request of a .http file, as the REST clients of editors read it
+    Http,
+    /// A HAR 1.2 archive
+    Har,
+    /// The JSON object that `listen` streams
+    Json,
+}
+
+pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let exact = args.raw || args.body;
+    if (exact || args.form.is_some()) && Origin::of(ctx.matches, "output") == Origin::Flag {
+        return Err(Failure::usage(
+            "`--raw`, `--body` and `--as` say how to print already; leave out `--output`",
+        ));
+    }
+    let mask = if exact {
+        Mask::default()
+    } else {
+        ctx.mask(args.reveal)?
+    };
+    let journal = ctx.existing_journal()?;
+    let (caught, body) = whole(journal.as_ref(), args.id.0)?;
+    let view = || CaptureView::new(&caught, &mask).with_body(&body);
+    let bytes = |bytes: &[u8]| {
+        ctx.ui
+            .data(|out| out.write_all(&ctx.ui.outside_bytes(bytes)))
+    };
+    let text = |text: &str| ctx.ui.line(&ctx.ui.outside(text));
+    if args.raw {
+        bytes(&caught.capture.head)?;
+        bytes(body.as_sent())?;
+    } else if args.body {
+        bytes(&body.bytes)?;
+    } else {
+        match (args.form, args.output.format()) {
+            (Some(Form::Curl), _) => text(&export::curl(&caught, &body, &mask))?,
+            (Some(Form::Http), _) => text(&export::http(&caught, &body, &mask))?,
+            (Some(Form::Har), _) => ctx
+                .ui
+                .line(&json::pretty(&export::har(&caught, &body, &mask)))?,
+            (Some(Form::Json), _) | (None, Format::Json) => ctx.ui.line(&json::pretty(&view()))?,
+            (None, Format::Text) => {
+                ctx.ui
+                    .line(&capture::page(ctx.ui, &caught, &body, &mask, ctx.now()))?
+            }
+            (None, _) => ctx.ui.line(&json::compact(&view()))?,
+        }
+    }
+    ctx.ui.flush()?;
+    if !exact && mask.hides(&caught.capture) {
+        ctx.ui
+            .hint("secret values are shown as ***; `--reveal` shows them");
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,28 @@
+//! `hookfire config path`
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// Print the configuration's file name
+///
+/// The file need not exist; `hookfire config init` writes one.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  Edit it:\n    $ ${EDITOR:-vi} \"$(hookfire config path)\"")]
+pub struct ConfigPathArgs {}
+
+pub(super) fn run(_: &ConfigPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+    // Its bytes as they are: the name need not be text.
+    ctx.ui.data(|out| {
+        out.write_all(path.as_os_str().as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+    })?;
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,394 @@
+//! What every command gets: the decided world, and the doors to journal, configuration and the wire.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+
+use crate::capture::Mask;
+use crate::cli::args::GlobalArgs;
+use crate::cli::settings::{self, Origin};
+use crate::config::Config;
+use crate::delivery::retry_policy::Rule;
+use crate::delivery::target::{Target, Value};
+use crate::engine::deliver::{NextBy, Shipment};
+use crate::engine::patience::Enduring;
+use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::error::{Failure, Kind};
+use crate::event::Wire;
+use crate::http::transport::{Crew, Transport};
+use crate::http::{KeptAlive, Pool, Sender, TransportOptions};
+use crate::journal::{DeliveryLedger, Journal};
+use crate::output::Ui;
+use crate::secret::safe_url;
+use crate::secret::{MASK, Secret, Variables as _};
+use crate::text;
+use crate::time::{Clock as _, UnixMs};
+
+/// What makes a client different from another: options, TLS, and whether proxies are passed by.
+type SenderKey = (TransportOptions, bool, bool);
+
+/// Where the client may find a proxy, whose password a proxy may send back.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// The decided world of one run.
+pub struct Context<'a> {
+    /// stdout and stderr.
+    pub ui: &'a Ui,
+    /// Variables and folders.
+    pub env: Environment,
+    /// The clock and Ctrl-C.
+    pub clock: SystemClock,
+    /// Options of every command.
+    pub globals: GlobalArgs,
+    /// The command's own matches, to tell a flag from a variable.
+    pub matches: &'a ArgMatches,
+    /// The whole command line's definition, for generated files.
+    pub definition: fn() -> clap::Command,
+    config: OnceCell<Config>,
+    /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
+    senders: RefCell<Vec<(SenderKey, Rc<Sender>)>>,
+    crews: RefCell<Vec<(SenderKey, Rc<KeptAlive>)>>,
+    /// What all crews send on: the number of requests at once is one for all.
+    pool: OnceCell<Arc<Pool>>,
+}
+
+impl<'a> Context<'a> {
+    /// The context of one run.
+    pub fn new(
+        ui: &'a Ui,
+        globals: GlobalArgs,
+        matches: &'a ArgMatches,
+        definition: fn() -> clap::Command,
+    ) -> Self {
+        Context {
+            ui,
+            env: Environment,
+            clock: SystemClock::default(),
+            globals,
+            matches,
+            definition,
+            config: OnceCell::new(),
+            senders: RefCell::default(),
+            crews: RefCell::default(),
+            pool: OnceCell::new(),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// The configuration, read at its first use.
+    ///
+    /// # Errors
+    /// When it is wrong, or was named and cannot be read.
+    pub fn config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let Ok((path, origin)) = settings::config_path(&self.globals, self.matches, &self.env)
+        else {
+            // Nobody named a file, and there is no home that could have one.
+            return Ok(self.config.get_or_init(Config::default));
+        };
+        self.ui.detail(1, || {
+            format!("configuration: {} ({})", path.display(), origin.as_str())
+        });
+        let config = Config::load(&path, origin != Origin::Default)?;
+        for warning in &config.warnings {
+            self.ui.warning(warning);
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The journal, made if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn journal(&self) -> Result<Journal, Failure> {
+        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        self.ui.detail(1, || {
+            format!("journal: {} ({})", path.display(), origin.as_str())
+        });
+        Ok(Journal::open(&path, Box::new(HostProcesses))?)
+    }
+
+    /// A ledger of its own for `journal`: to write to it for many at once.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn ledger(&self, journal: &Journal) -> Result<DeliveryLedger, Failure> {
+        Ok(DeliveryLedger::start(Journal::open(
+            journal.path(),
+            Box::new(HostProcesses),
+        )?)?)
+    }
+
+    /// As [`Context::ledger`], for one that has to wait for the journal at times.
+    ///
+    /// # Errors
+    /// As [`Context::ledger`].
+    pub fn enduring_ledger(
+        &self,
+        journal: &Journal,
+        endurance: Enduring,
+    ) -> Result<DeliveryLedger, Failure> {
+        let journal = Journal::open(journal.path(), Box::new(HostProcesses))?;
+        Ok(DeliveryLedger::start_enduring(
+            journal,
+            Some(Box::new(endurance)),
+        )?)
+    }
+
+    /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
+    /// its failed list.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn existing_journal(&self) -> Result<Option<Journal>, Failure> {
+        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        // Anything but "no such file" is for the opening to tell: a folder that may not be read, a dangling link.
+        if path
+            .symlink_metadata()
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        {
+            if origin != Origin::Default {
+                self.ui
+                    .status(&format!("there is no journal at `{}` yet", path.display()));
+            }
+            return Ok(None);
+        }
+        let journal = self.journal()?;
+        let released = journal.release_dead(self.now())?;
+        if released > 0 {
+            let deliveries = text::count(released, "delivery", "deliveries");
+            self.ui.warning(&format!(
+                "{deliveries} left behind by a process that ended; now in the failed list as interrupted"
+            ));
+        }
+        Ok(Some(journal))
+    }
+
+    /// Secrets looked up and a client built: all that can go wrong before anything is written down or sent.
+    ///
+    /// # Errors
+    /// When a secret cannot be had, or a certificate, key or proxy cannot be used.
+    pub fn shipment(
+        &self,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment, Failure> {
+        let transport = || Ok(self.sender(target, options)? as Rc<dyn Transport>);
+        self.shipment_by(transport, target, rule, options, sent_to)
+    }
+
+    /// As [`Context::shipment`], for one of many: by a crew of `jobs` that keeps its connections.
+    ///
+    /// # Errors
+    /// As [`Context::shipment`].
+    pub fn crew_shipment(
+        &self,
+        jobs: usize,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment<dyn Crew>, Failure> {
+        let crew = || Ok(self.crew(jobs, target, options)? as Rc<dyn Crew>);
+        self.shipment_by(crew, target, rule, options, sent_to)
+    }
+
+    fn shipment_by<T: ?Sized>(
+        &self,
+        transport: impl FnOnce() -> Result<Rc<T>, Failure>,
+        target: &Target,
+        rule: Rule,
+        options: &TransportOptions,
+        sent_to: Option<String>,
+    ) -> Result<Shipment<T>, Failure> {
+        let mut resolved = target.resolve(&self.env)?;
+        resolved.redactor.add(&self.proxy_credentials(options));
+        Ok(Shipment {
+            transport: transport()?,
+            resolved: Arc::new(resolved),
+            wire: Wire::default(),
+            rule,
+            insecure: options.insecure && target.base.is_https(),
+            sent_to,
+            timeout: options.timeout,
+            next: NextBy::Waiting,
+        })
+    }
+
+    /// The passwords of proxies, which a proxy may send back.
+    pub fn proxy_credentials(&self, options: &TransportOptions) -> Vec<Secret> {
+        let in_environment = PROXY_VARIABLES
+            .iter()
+            .filter_map(|name| self.env.var(name)?.into_string().ok());
+        let proxies = options
+            .proxy
+            .iter()
+            .map(|proxy| proxy.expose().to_owned())
+            .chain(in_environment);
+        proxies
+            .flat_map(|proxy| safe_url::credentials(&proxy))
+            .collect()
+    }
+
+    /// What is hidden where captures are shown: the secret parameters of every endpoint, whatever their values.
+    ///
+    /// # Errors
+    /// When the configuration, which has their names, cannot be used.
+    pub fn mask(&self, reveal: bool) -> Result<Mask, Failure> {
+        if reveal {
+            return Ok(Mask {
+                reveal,
+                ..Mask::default()
+            });
+        }
+        let params = self
+            .config()?
+            .endpoints
+            .values()
+            .flat_map(|endpoint| &endpoint.target.params);
+        let secret = params
+            .filter(|param| matches!(param.value, Value::Secret(_)) && !param.name.is_empty());
+        Ok(Mask {
+            names: secret.map(|param| param.name.clone()).collect(),
+            ..Mask::default()
+        })
+    }
+
+    /// The client for a target and these options.
+    ///
+    /// # Errors
+    /// When a certificate, key or proxy cannot be used.
+    pub fn sender(
+        &self,
+        target: &Target,
+        options: &TransportOptions,
+    ) -> Result<Rc<Sender>, Failure> {
+        known_or(&self.senders, target, options, || {
+            Ok(Sender::new(
+                options,
+                &target.base,
+                0,
+                self.clock.interrupt_flag(),
+            )?)
+        })
+    }
+
+    /// As [`Context::sender`], for `jobs` requests at once, wherever they go.
+    fn crew(
+        &self,
+        jobs: usize,
+        target: &Target,
+        options: &TransportOptions,
+    ) -> Result<Rc<KeptAlive>, Failure> {
+        let pool = match self.pool.get() {
+            Some(pool) => pool,
+            None => {
+                let pool = Pool::new(jobs, self.clock.interrupt_flag());
+                let no_thread = |e| {
+                    Failure::from_error(Kind::Error, e)
+                        .about("no thread to watch requests".to_owned())
+                };
+                let pool = Arc::new(pool.map_err(no_thread)?);
+                self.pool.get_or_init(|| pool)
+            }
+        };
+        known_or(&self.crews, target, options, || {
+            let sender = Sender::new(options, &target.base, jobs, self.clock.interrupt_flag())?;
+            Ok(KeptAlive::new(sender, Arc::clone(pool)))
+        })
+    }
+
+    /// Warns of a secret that would cross the network in the clear, and of certificates that go unchecked.
+    pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
+        if target.has_secrets() && !target.base.is_https() && !target.base.is_loopback() {
+            let host = target.base.host();
+            self.ui.warning(&format!(
+                "secrets go to `{host}` over plain http, where others can read them; use https"
+            ));
+        }
+        if options.insecure && target.base.is_https() {
+            self.ui.warning(
+                "certificates are not checked (--insecure): anyone between here and the endpoint can read along",
+            );
+        }
+    }
+
+    /// From here on Ctrl-C is recorded instead of ending the process.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts(&self) -> Result<(), Failure> {
+        self.clock
+            .catch_interrupts()
+            .map_err(|e| Failure::from_error(Kind::Error, e))
+    }
+
+    /// As [`Context::catch_interrupts`], but that requests under way come to their end.
+    ///
+    /// # Errors
+    /// When the system refuses the handlers.
+    pub fn catch_interrupts_and_drain(&self) -> Result<(), Failure> {
+        self.clock
+            .catch_interrupts_and_drain()
+            .map_err(|e| Failure::from_error(crate::error::Kind::Error, e))
+    }
+}
+
+/// What is there for connecting in this way, made if it is not.
+fn known_or<T>(
+    known: &RefCell<Vec<(SenderKey, Rc<T>)>>,
+    target: &Target,
+    options: &TransportOptions,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Rc<T>, Failure> {
+    let key = (
+        options.clone(),
+        target.base.is_https(),
+        target.base.is_loopback(),
+    );
+    if let Some((_, found)) = known.borrow().iter().find(|(known, _)| *known == key) {
+        return Ok(Rc::clone(found));
+    }
+    let made = Rc::new(make()?);
+    known.borrow_mut().push((key, Rc::clone(&made)));
+    Ok(made)
+}
+
+/// A request's head as it would be sent, secrets masked.
+pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -> String {
+    let mut head = format!("{method} {target}\n");
+    for (name, value) in headers {
+        if !target
+            .headers
+            .iter()
+            .any(|header| header.name.eq_ignore_ascii_case(name))
+        {
+            head.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    for header in &target.headers {
+        let value = match &header.value {
+            Value::Public(value) => value,
+            Value::Secret(_) => MASK,
+        };
+        head.push_str(&format!("{}: {value}\n", header.name));
+    }
+    head
+}

@@ -1,0 +1,119 @@
+//! `hookfire events list`
+
+use clap::{Args, ValueHint};
+use serde::Serialize;
+
+use crate::cli::args::{Format, ListOutput, OriginArgs};
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::delivery::switches::{Fired, Source, Switchboard};
+use crate::error::Failure;
+use crate::event::catalogue;
+use crate::exit::Exit;
+use crate::output::csv::rows;
+use crate::output::{OutputError, json, table};
+
+const EXAMPLES: &str = "\
+Examples:
+  Every event that 3scale documents, and whether the default endpoint gets it:
+    $ hookfire events list
+  What staging gets of what is done in the admin portal:
+    $ hookfire events list -e staging --origin admin-portal
+  Fire one of each that is fired:
+    $ hookfire events list -o ndjson | jq -r 'select(.fired) | \"\\(.type) \\(.action)\"' | xargs -n2 hookfire fire";
+
+/// List the events that 3scale documents, each with its switch at an endpoint
+///
+/// Whether `fire` would send it or ignore it, and which switch says so. The switches are those of the endpoint, else of the
+/// configuration's default one, else as they stand where nothing is configured: every event of the developer portal is
+/// fired.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct EventsListArgs {
+    /// The endpoint whose switches count [default: the configuration's `default_endpoint`]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other, help_heading = "Switchboard")]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    origin: OriginArgs,
+    #[command(flatten)]
+    output: ListOutput,
+}
+
+/// An event and its switch.
+#[derive(Debug, Serialize)]
+struct EventView {
+    r#type: &'static str,
+    action: &'static str,
+    fired: bool,
+    /// The switch that says no; none if the event is fired.
+    ignored_by: Option<&'static str>,
+    reason: String,
+}
+
+pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let config = ctx.config()?;
+    let name = args
+        .endpoint
+        .as_ref()
+        .filter(|name| !name.is_empty())
+        .or(config.default_endpoint.as_ref());
+    let endpoint = name
+        .map(|name| settings::endpoint(name, config))
+        .transpose()?;
+    let board = settings::switchboard(endpoint.map(|(_, endpoint)| endpoint));
+    let mut views = catalogue::EVENTS
+        .iter()
+        .map(|pair| view(&board, *pair, args.origin.source()));
+    match args.output.format() {
+        Format::Text => {
+            if let Some((name, _)) = endpoint {
+                ctx.ui.status(&format!("the switches of endpoint `{name}`"));
+            }
+            ctx.ui.line(&table::plain(
+                ctx.ui,
+                &["TYPE", "ACTION", "SWITCH", "WHY"],
+                views.map(row),
+            ))?;
+        }
+        Format::Ndjson => views.try_for_each(|view| ctx.ui.line(&json::compact(&view)))?,
+        Format::Csv => {
+            let text = rows(&["type", "action", "switch", "reason"], views.map(row))
+                .map_err(OutputError::from)?;
+            ctx.ui.data(|out| out.write_all(&text))?;
+        }
+        _ => ctx.ui.line(&json::pretty(&views.collect::<Vec<_>>()))?,
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+fn row(view: EventView) -> Vec<String> {
+    let word = if view.fired { "fired" } else { "ignored" };
+    vec![
+        view.r#type.to_owned(),
+        view.action.to_owned(),
+        word.to_owned(),
+        view.reason,
+    ]
+}
+
+fn view(
+    board: &Switchboard,
+    (event_type, action): (&'static str, &'static str),
+    source: Source,
+) -> EventView {
+    let decision = board.decide(event_type, action, source);
+    let reason = match decision {
+        Ok(Fired::All) => "`events` is not set: every event is fired".to_owned(),
+        Ok(Fired::Picked(pick)) => format!("`events` has `{}`", pick.as_str()),
+        Err(switch) => switch.in_words(&format!("`{}`", switch.as_str()), event_type, action),
+    };
+    let ignored_by = decision.err().map(|switch| switch.as_str());
+    EventView {
+        r#type: event_type,
+        action,
+        fired: ignored_by.is_none(),
+        ignored_by,
+        reason,
+    }
+}

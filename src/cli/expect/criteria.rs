@@ -1,0 +1,114 @@
+//! The options that say what is expected, and what they mean.
+//!
+//! None has a variable: a `HOOKFIRE_SECRET` is for the `hookfire fire` that runs inside. Messages quote no value that may be
+//! secret.
+
+use clap::{Args, ValueHint};
+
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::delivery::target::{MissingSecret, Part};
+use crate::error::Failure;
+use crate::event::Selector;
+use crate::expect::{Expectation, ExpectedHeader};
+use crate::secret::{SecretSource, header_is_secret};
+
+/// What is expected of a request.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Conditions (all of those given)")]
+pub struct Criteria {
+    /// The event is of this type
+    #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
+    event_type: Option<String>,
+    /// The event has this action
+    #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
+    action: Option<String>,
+    /// The body has this value at this place: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)
+    ///
+    /// A path leads down from the root element, whose own name may stand in front or not; `//` begins anywhere. `user[2]` is
+    /// the second of its siblings of that name, `user` any of them; `@name` at the end is an attribute. In a JSON body the
+    /// names are keys and `[2]` is the second value of an array. White space around a value does not count.
+    #[arg(long = "match", value_name = "PATH=VALUE", value_hint = ValueHint::Other)]
+    matches: Vec<String>,
+    /// The request has this method
+    #[arg(long, value_name = "METHOD", value_hint = ValueHint::Other)]
+    method: Option<String>,
+    /// The request has this header; also as 'NAME: VALUE'; VALUE may be @env:VAR or @file:PATH (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME=VALUE", value_hint = ValueHint::Other)]
+    header: Vec<String>,
+    /// The query has this secret; VALUE is @env:VAR, @file:PATH or a literal, and is never shown (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_hint = ValueHint::Other)]
+    secret: Vec<String>,
+}
+
+impl Criteria {
+    /// What is expected, secrets looked up.
+    ///
+    /// # Errors
+    /// When an option cannot be read or a secret cannot be had.
+    pub fn expectation(&self, ctx: &Context<'_>) -> Result<Expectation, Failure> {
+        let secrets = settings::secrets("--secret", &self.secret, &ctx.env)?
+            .into_iter()
+            .map(|(name, source)| match source.resolve(&ctx.env) {
+                Ok(value) => Ok((name, value)),
+                Err(source) => Err(Failure::from(MissingSecret {
+                    name,
+                    part: Part::Query,
+                    source,
+                })),
+            });
+        Ok(Expectation {
+            event_type: self.event_type.clone(),
+            action: self.action.clone(),
+            matches: self
+                .matches
+                .iter()
+                .map(|text| field(text))
+                .collect::<Result<_, _>>()?,
+            method: self.method.clone(),
+            headers: self
+                .header
+                .iter()
+                .map(|text| header(text, ctx))
+                .collect::<Result<_, _>>()?,
+            secrets: secrets.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn field(text: &str) -> Result<(Selector, String), Failure> {
+    let (path, value) = text
+        .split_once('=')
+        .ok_or_else(|| Failure::usage(format!("`--match` takes PATH=VALUE, not `{text}`")))?;
+    let selector = Selector::parse(path).map_err(|problem| {
+        Failure::usage(format!("`--match` cannot look at `{path}`: {problem}"))
+    })?;
+    Ok((selector, value.to_owned()))
+}
+
+/// `NAME=VALUE` or `NAME: VALUE`: no name has either sign in it.
+fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
+    let Some((name, value)) = text
+        .split_once(['=', ':'])
+        .filter(|(name, _)| !name.trim().is_empty())
+    else {
+        return Err(Failure::usage(
+            "`--header` takes NAME=VALUE; what was given has no name or no `=`",
+        ));
+    };
+    let (name, value) = (name.trim().to_owned(), value.trim());
+    let source = SecretSource::parse(value).anchored(&ctx.env.folder());
+    let public = source.reference().is_none() && !header_is_secret(&name, value);
+    match source.resolve(&ctx.env) {
+        Ok(value) => Ok(ExpectedHeader {
+            name,
+            value,
+            public,
+        }),
+        Err(source) => Err(Failure::from(MissingSecret {
+            name,
+            part: Part::Header,
+            source,
+        })),
+    }
+}

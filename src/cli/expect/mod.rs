@@ -1,0 +1,249 @@
+//! `hookfire expect`: listen, run a command, and wait for the webhook that it should cause.
+//!
+//! Puts together what waits (`crate::expect`), where captures come from (`arrivals`), the command (`child`) and what is said
+//! of it all (`report`).
+
+mod arrivals;
+mod child;
+mod criteria;
+mod junit;
+mod report;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+
+use self::arrivals::{Growing, Telling};
+use self::child::Child;
+use self::criteria::Criteria;
+use self::junit::JunitFile;
+use self::report::{Report, Waited};
+use super::address::Address;
+use super::args::{Format, ReportOutput};
+use super::context::Context;
+use crate::cli::settings::Origin;
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::expect::{Arrivals, Command, Watch};
+use crate::journal::CaptureKeeper;
+use crate::journal::store::CaptureQuery;
+use crate::listener::{Catcher, Script, Setup};
+use crate::time::{Clock as _, Edge, parse_duration, parse_time};
+
+/// The bin of what `expect` catches itself.
+const BIN: &str = "expect";
+
+/// How many captures that bin keeps.
+const KEEP: u32 = 10_000;
+
+/// The heading of the options that are not about a request.
+const WAITING: &str = "Waiting";
+
+const EXAMPLES: &str = "\
+Examples:
+  A command that should fire an event, and the event that should come of it:
+    $ hookfire expect --type application --action created -- hookfire fire application created
+  A test of your own sender, which finds the URL in HOOKFIRE_EXPECT_URL:
+    $ hookfire expect --match '//org_name=Acme' --within 10s --junit report.xml -- npm test
+  A line of shell that posts to it:
+    $ hookfire expect --method POST -- sh -c 'curl -d hello \"$HOOKFIRE_EXPECT_URL\"'
+  Nothing may be sent for two seconds:
+    $ hookfire expect --count 0 --within 2s -- ./migrate --dry-run
+  Without a command, at an address that the sender knows:
+    $ hookfire expect --listen 9000 --type user --secret token=@env:HOOK_TOKEN
+  What a running `hookfire listen` has caught in the last five minutes:
+    $ hookfire expect --bin inbox --since 5m --within 0s --type account";
+
+/// Wait for the webhook that should come, and say how it differs if it does not
+///
+/// Listens on a free port of this machine, runs COMMAND with the URL in HOOKFIRE_EXPECT_URL and HOOKFIRE_URL (so that a
+/// `hookfire fire` in it needs no --url), and waits until as many requests as --count says have met all conditions. They
+/// are printed, and the exit code is 0. If they have not come by the end of --within, it is 7, and what came nearest is
+/// shown with what differs.
+///
+/// COMMAND's exit code is kept: if it fails, expect ends at once with that code, whatever came. If it ends well the webhook
+/// may still come later. What still runs when the time is up is ended (SIGTERM, SIGKILL two seconds later), and the exit
+/// code is 7. What COMMAND left running in the background is ended in the same way when expect ends, unless stdin is
+/// a terminal, whose process group it is in then. COMMAND reads expect's stdin; what it prints goes to stderr, since stdout is for captures.
+///
+/// What comes is kept in the bin `expect` of the journal. A request that is malformed meets nothing.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct ExpectArgs {
+    #[command(flatten)]
+    criteria: Criteria,
+    /// So many such requests, or more; 0: none may come in all of --within
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = WAITING)]
+    count: u64,
+    /// How long to wait for them
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        env = "HOOKFIRE_WITHIN",
+        hide_env_values = true,
+        value_parser = parse_duration,
+        allow_hyphen_values = true,
+        help_heading = WAITING
+    )]
+    within: Duration,
+    /// Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
+    ///
+    /// At an address that is not this machine's own, others can send requests too; nothing can be read there.
+    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, help_heading = WAITING)]
+    listen: Option<Address>,
+    /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200 or 200@2s; the last for all that follow
+    #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
+    respond: Script,
+    /// Do not listen: watch this bin, which a running `hookfire listen` fills
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
+    bin: Option<String>,
+    /// With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, requires = "bin", allow_hyphen_values = true, help_heading = WAITING)]
+    since: Option<String>,
+    /// Write a JUnit report with one test case to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = None)]
+    junit: Option<PathBuf>,
+    #[command(flatten)]
+    output: ReportOutput,
+    /// What to run, and its arguments
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+/// Runs `hookfire expect`.
+///
+/// # Errors
+/// What was expected did not come, COMMAND failed, or something kept it from waiting.
+pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let expectation = args.criteria.expectation(ctx)?;
+    let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
+    let watch = Watch {
+        expectation: &expectation,
+        count: args.count,
+        within: args.within,
+        clock: &ctx.clock,
+    };
+    let mut report = Report::new(ctx, args.output.format(), &watch)?;
+    if args.bin.is_some() && Origin::of(ctx.matches, "listen") == Origin::Flag {
+        return Err(Failure::usage("`--listen` and `--bin` are both given")
+            .hint("`--bin` waits for what another hookfire listens to"));
+    }
+    ctx.catch_interrupts()?;
+    let begun = ctx.clock.elapsed();
+    let ended = match &args.bin {
+        Some(bin) => in_bin(args, bin, ctx, &watch, &mut report),
+        None => listening(args, ctx, &watch, &mut report),
+    };
+    let ended = report.finish(ended);
+    let Some(junit) = junit else { return ended };
+    let written = junit.write(&report.case(&ended, ctx.clock.elapsed().saturating_sub(begun)));
+    match (ended, written) {
+        (Ok(exit), written) => Failure::after(written, exit),
+        (Err(failure), written) => {
+            if let Err(unwritten) = written {
+                ctx.ui.warning(&report::lines(&unwritten).join(": "));
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Waits for what a listener of our own catches.
+fn listening(
+    args: &ExpectArgs,
+    ctx: &Context<'_>,
+    watch: &Watch<'_>,
+    report: &mut Report<'_>,
+) -> Result<Exit, Failure> {
+    let addr = args.listen.unwrap_or_default().or_port(0);
+    let unaware = args.command.is_empty() && addr.port() == 0;
+    if unaware && args.output.format() == Format::Json {
+        return Err(
+            Failure::usage("with `-o json` nobody is told which port is listened on").hint(
+                "say which with `--listen PORT`, or use `-o ndjson`, whose first line says it",
+            ),
+        );
+    }
+    let journal = ctx.journal()?;
+    journal.create_bin(BIN, false, ctx.now())?;
+    let (keeper, told) = Telling::new(
+        CaptureKeeper::start(journal, BIN, KEEP)?,
+        watch.expectation.clone(),
+    );
+    let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper)))
+        .map_err(|e| {
+            Failure::from_error(Kind::Error, e)
+                .hint("`--listen PORT` names another port; without it any free one is taken")
+        })?;
+    // Goes before the catcher does, which waits for what waits here.
+    let mut told = told;
+    let url = catcher.url();
+    report.listening(&url, catcher.addr().port(), args.command.is_empty())?;
+    let child = Child::start(&args.command, Some(&url))?;
+    let deadline = ctx.clock.elapsed().saturating_add(args.within);
+    let waited = wait(watch, &mut told, child, report);
+    drop(told);
+    // Before anything is said: what was taken is still answered as it is due, as far as the time allows. Who was ended, waits
+    // for no answer.
+    let over = || ctx.clock.interrupted() || ctx.clock.elapsed() >= deadline;
+    if over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+        catcher.stop();
+    } else {
+        catcher.finish(over);
+    }
+    report.judge(waited?)
+}
+
+/// Waits for what is in a bin, and for what comes to it.
+fn in_bin(
+    args: &ExpectArgs,
+    bin: &str,
+    ctx: &Context<'_>,
+    watch: &Watch<'_>,
+    report: &mut Report<'_>,
+) -> Result<Exit, Failure> {
+    let since = args
+        .since
+        .as_deref()
+        .map(|text| parse_time(text, ctx.now(), Edge::From))
+        .transpose();
+    let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let journal = ctx.journal()?;
+    let after = if since.is_none() {
+        Some(journal.newest_capture()?)
+    } else {
+        None
+    };
+    report.watching(bin);
+    let child = Child::start(&args.command, None)?;
+    let query = CaptureQuery {
+        bin: Some(bin.to_owned()),
+        since,
+        after,
+        ..CaptureQuery::default()
+    };
+    let waited = wait(watch, &mut Growing::new(&journal, query), child, report)?;
+    if waited.seen.captures == 0 && journal.bin(bin)?.is_none() {
+        let names: Vec<String> = journal.bins()?.into_iter().map(|bin| bin.name).collect();
+        report.no_such_bin(bin, &names);
+    }
+    report.judge(waited)
+}
+
+/// Waits, and ends a command that is still running then.
+fn wait(
+    watch: &Watch<'_>,
+    arrivals: &mut dyn Arrivals,
+    mut child: Option<Child>,
+    report: &mut Report<'_>,
+) -> Result<Waited, Failure> {
+    let command = child.as_mut().map(|child| child as &mut dyn Command);
+    let result = watch.run(arrivals, command, report);
+    let stopped = child.as_mut().is_some_and(Child::stop);
+    let (end, seen) = result?;
+    Ok(Waited { end, seen, stopped })
+}

@@ -1,0 +1,63 @@
+//! `hookfire failed list`
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use crate::cli::args::{FailedOutput, Format, ListFilterArgs, at_least_one};
+use crate::cli::context::Context;
+use crate::cli::list::{self, Words};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::journal::{List, Query};
+
+const EXAMPLES: &str = "\
+Examples:
+  What failed, oldest first:
+    $ hookfire failed list
+  What failed with a 5xx since yesterday's deployment:
+    $ hookfire failed list --http-status 5xx --since '2026-11-20 18:00:00'
+  The ids of what could not be reached, for a script:
+    $ hookfire failed list --error connect -o ndjson | jq .id
+  As 3scale itself lists failures:
+    $ hookfire failed list -o xml > failures.xml";
+
+/// List failed deliveries, oldest first
+///
+/// An empty list is no error. `xml` is 3scale's own `<webhooks-failures>` document.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct FailedListArgs {
+    /// At most so many
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
+    limit: Option<NonZeroUsize>,
+    #[command(flatten)]
+    filter: ListFilterArgs,
+    #[command(flatten)]
+    output: FailedOutput,
+}
+
+pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let filter = args.filter.filter(ctx.now())?;
+    let empty = if filter.is_empty() {
+        "the failed list is empty"
+    } else {
+        "nothing in the failed list matches"
+    };
+    let query = Query {
+        list: List::Failed,
+        filter,
+        limit: args.limit.map(NonZeroUsize::get),
+    };
+    let journal = ctx.existing_journal()?;
+    let words = Words {
+        empty,
+        when_empty: &|| args.filter.hint_at_unknown(ctx),
+        with_status: false,
+    };
+    list::print(ctx, journal.as_ref(), &query, args.output.format(), &words)?;
+    if args.output.format() == Format::Text {
+        list::name_the_limit(ctx, journal.as_ref(), &query)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,38 @@
+//! `hookfire failed show`
+
+use clap::{Args, ValueHint};
+
+use crate::cli::args::{DeliveryId, PageOutput};
+use crate::cli::context::Context;
+use crate::cli::{journal, scope};
+use crate::error::Failure;
+use crate::exit::Exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  All that is known of one:
+    $ hookfire failed show 42
+  The endpoint's last answer, for a script:
+    $ hookfire failed show 42 -o json | jq -r '.attempts[-1].response_body'
+  The event's document, byte for byte:
+    $ hookfire failed show 42 -o xml > event.xml";
+
+/// Show a failed delivery: its attempts with reasons, the response, the event
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct FailedShowArgs {
+    /// The delivery, such as 42 or '#42'
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
+    id: DeliveryId,
+    #[command(flatten)]
+    output: PageOutput,
+}
+
+pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let journal = ctx.existing_journal()?;
+    let delivery = scope::in_failed_list(journal.as_ref(), args.id.0)?;
+    match journal {
+        Some(journal) => journal::show::page(ctx, &journal, &delivery, args.output.format()),
+        None => Err(Failure::no_delivery(args.id.0)),
+    }
+}

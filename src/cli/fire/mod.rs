@@ -1,0 +1,420 @@
+//! `hookfire fire`: build the event, write it down, send it, judge the answer, retry by the rule, report. Many: see `batch`.
+
+mod background;
+mod batch;
+mod lines;
+mod order;
+
+use std::io::Read as _;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+
+use super::args::{
+    Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs,
+};
+use super::context::{Context, request_head};
+use super::portal::{self, PortalArgs};
+use super::report;
+use super::sample::{Purpose, SampleArgs};
+use crate::cli::settings::{self, Chosen, Origin};
+use crate::config::Endpoint;
+use crate::delivery::Status;
+use crate::delivery::retry_policy::Rule;
+use crate::delivery::switches::Switch;
+use crate::engine::deliver::{Courier, NextBy, Shipment, event_headers};
+use crate::error::{Failure, Kind};
+use crate::event::{Compat, Event, Object, pretty};
+use crate::exit::Exit;
+use crate::journal::store::{NewDelivery, Store as _};
+use crate::output::human::Narrator;
+use crate::time::compact;
+
+const EXAMPLES: &str = "\
+Examples:
+  Fire a built-in sample at a URL:
+    $ hookfire fire application created --url http://127.0.0.1:8080/hook
+  Change fields of the sample, and send it to a configured endpoint:
+    $ hookfire fire account created -e staging --set org_name=Acme --set state=pending
+  Send the object that 3scale's API returned, with a secret from the environment:
+    $ hookfire fire user updated -e staging --object user.xml --secret t=@env:TOKEN
+  Send an account as the 3scale tenant has it:
+    $ hookfire fire account updated -e staging --portal-object 42
+  Send a whole event document byte for byte, read from stdin:
+    $ hookfire fire --event - -e staging
+  As an old 3scale sends it: action before type, in a form:
+    $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
+  Do not wait if it is refused; `hookfire retry --due` makes the other attempts:
+    $ hookfire fire account created -e staging --background
+  Send many, a line of JSON each, eight at once:
+    $ hookfire fire --batch events.ndjson -e staging
+    $ echo '{\"type\":\"user\",\"action\":\"created\",\"set\":{\"email\":\"jo@acme.example\"}}' | hookfire fire --batch - -e staging
+  See what would be sent, and send nothing:
+    $ hookfire fire account created -e staging --dry-run";
+
+/// Send an event and keep what comes of it
+///
+/// The event is written to the journal before the request leaves. It is delivered if the endpoint answers 200 (or what
+/// --success says); otherwise hookfire tries 5 more times, 60 seconds apart. After that it is in the failed list, from
+/// where `hookfire retry` sends it again.
+///
+/// With --background it makes one attempt. If that fails, the next one is scheduled in the journal, and the exit code is 0;
+/// `hookfire retry --due` makes it, by the same rule. Nobody else does: have that run by a timer, or beside you with --watch.
+///
+/// Every delivery carries its uuid as the header `webhook-id`, the same over all retries.
+///
+/// With --batch, each line of a file is an event of its own: {"type": "user", "action": "created"}, and where
+/// wanted "object" (XML), "object_file" (from the working folder), "set" ({"path": "value"}) and "endpoint". A line that is wrong is told with its
+/// number, and the others are sent. What has to wait for its next attempt holds up nobody; all options hold for each line.
+///
+/// An endpoint's switches (`active`, `provider_actions`, `events`) are 3scale's own: what they say no to is not sent but written
+/// down as `ignored`, and the exit code is 0.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct FireArgs {
+    /// The event's type, such as account, user or application
+    #[arg(value_name = "TYPE", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
+    event_type: Option<String>,
+    /// The event's action, such as created, updated or deleted
+    ///
+    /// There are samples for account: created, updated, plan_changed, deleted; user: created, updated, deleted;
+    /// application: created, updated, suspended, plan_changed, user_key_updated, deleted, key_created, key_updated,
+    /// key_deleted. Any other type and action can be sent with --object.
+    #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
+    action: Option<String>,
+    /// The object's XML from this file (- = stdin), instead of the built-in sample
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
+    object: Option<PathBuf>,
+    /// The object of this id, as the 3scale tenant has it; TYPE says whether account, user or application
+    #[arg(long, value_name = "ID", help_heading = "Event", conflicts_with_all = ["event", "object"])]
+    portal_object: Option<u64>,
+    /// The account that --portal-object belongs to: needed for a user
+    #[arg(
+        long,
+        value_name = "ID",
+        help_heading = "Event",
+        requires = "portal_object"
+    )]
+    portal_account: Option<u64>,
+    /// A whole event document from this file (- = stdin), sent byte for byte
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
+    event: Option<PathBuf>,
+    /// Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
+    #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
+    set: Vec<String>,
+    /// Many events from this file (- = stdin), a line of JSON each
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Batch", conflicts_with_all = [
+        "event_type", "action", "object", "event", "set", "portal_object", "portal_account",
+    ])]
+    batch: Option<PathBuf>,
+    /// Leave out the first N lines of the batch
+    #[arg(long, value_name = "N", help_heading = "Batch")]
+    skip: Option<u64>,
+    #[command(flatten)]
+    pace: PaceArgs,
+    #[command(flatten)]
+    sample: SampleArgs,
+    #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
+    portal: PortalArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    origin: OriginArgs,
+    /// Send it even if a switch of the endpoint says no
+    #[arg(long, help_heading = "Switchboard")]
+    force: bool,
+    #[command(flatten)]
+    rule: RuleArgs,
+    /// One attempt only, as --retries 0
+    #[arg(long, help_heading = "Rule")]
+    no_retry: bool,
+    /// One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on
+    #[arg(long, help_heading = "Rule")]
+    background: bool,
+    #[command(flatten)]
+    transport: TransportArgs,
+    /// Print the request and the rule; send and write down nothing
+    #[arg(long, help_heading = None)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+/// Runs `hookfire fire`.
+///
+/// # Errors
+/// What kept it from sending, or from recording.
+pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    if let Some(file) = &args.batch {
+        return batch::run(args, file, ctx);
+    }
+    if let Some(option) = ["jobs", "rate", "skip"]
+        .into_iter()
+        .find(|option| Origin::of(ctx.matches, option) == Origin::Flag)
+    {
+        return Err(Failure::usage(format!(
+            "`--{option}` is about many events, and this is one"
+        ))
+        .hint("`--batch FILE` sends many"));
+    }
+    let chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
+    let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
+    let rule = rule(args, ctx, endpoint)?;
+    let options = settings::transport(&args.transport, ctx.matches, endpoint);
+    let (wire, compat) = settings::form(&args.wire, endpoint);
+    let event = event(args, ctx, compat)?;
+    let new = NewDelivery {
+        event_type: event.event_type(),
+        action: event.action(),
+        event: event.bytes(),
+        endpoint: chosen.endpoint.map(|(name, _)| name),
+        target: &chosen.target,
+        wire,
+        rule: &rule,
+    };
+    let board = settings::switchboard(endpoint);
+    let decision = board.decide(event.event_type(), event.action(), args.origin.source());
+    if let Some(switch) = decision.err().filter(|_| !args.force) {
+        let words = ignored_words(ctx, &chosen, &event, switch)?;
+        if args.dry_run {
+            return dry_run_of_ignored(ctx, switch, &words, args.output.format());
+        }
+        return ignore(ctx, &new, switch, &words, args.output.format());
+    }
+    let scheduled = args.background && rule.retries > 0;
+    if scheduled {
+        background::refuse_literal_secrets(&chosen)?;
+    }
+    let next = if scheduled {
+        NextBy::Schedule
+    } else {
+        NextBy::Waiting
+    };
+    let shipment = Shipment {
+        wire,
+        next,
+        ..ctx.shipment(&chosen.target, rule.clone(), &options, None)?
+    };
+    if args.dry_run {
+        return dry_run(ctx, &new, args.output.format());
+    }
+    ctx.warn_of_exposure(&chosen.target, &options);
+    // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
+    let journal = ManuallyDrop::new(ctx.journal()?);
+    ctx.catch_interrupts()?;
+    let courier = Courier {
+        store: &*journal,
+        clock: &ctx.clock,
+    };
+    let mut narrator = Narrator {
+        ui: ctx.ui,
+        terse: false,
+    };
+    ctx.ui.detail(1, || {
+        request_head(
+            "POST",
+            &chosen.target,
+            &event_headers("(the delivery's uuid)", wire),
+        )
+    });
+    ctx.ui
+        .detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
+    let delivery = courier.fire(&new, &shipment, &mut narrator)?;
+    if delivery.status == Status::Pending {
+        background::tell_what_is_not_kept(ctx);
+    }
+    report::single(ctx, &journal, &delivery, args.output.format())
+}
+
+/// The rule in force.
+fn rule(args: &FireArgs, ctx: &Context<'_>, endpoint: Option<&Endpoint>) -> Result<Rule, Failure> {
+    let mut rule = settings::rule(&args.rule, endpoint);
+    if args.no_retry {
+        if Origin::of(ctx.matches, "retries") == Origin::Flag {
+            return Err(Failure::usage(
+                "`--retries` and `--no-retry` are both given",
+            ));
+        }
+        rule.retries = 0;
+    }
+    Ok(rule)
+}
+
+fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Failure> {
+    if let Some(path) = &args.event {
+        args.sample.refuse_beside(ctx, "--event")?;
+        if Origin::of(ctx.matches, "compat") == Origin::Flag {
+            return Err(Failure::usage(
+                "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
+            ));
+        }
+        let document = read(path)?;
+        return Event::from_document(document).map_err(|e| in_file(e, "event", path));
+    }
+    let (Some(event_type), Some(action)) = (&args.event_type, &args.action) else {
+        return Err(Failure::usage(
+            "TYPE and ACTION, or `--event FILE`, say which event to send",
+        ));
+    };
+    let mut object = match (&args.object, args.portal_object) {
+        (None, Some(id)) => {
+            args.sample.refuse_beside(ctx, "--portal-object")?;
+            portal::fetch(
+                event_type,
+                id,
+                args.portal_account,
+                (&args.portal, &args.transport),
+                ctx,
+            )?
+        }
+        (Some(path), _) => {
+            args.sample.refuse_beside(ctx, "--object")?;
+            Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
+        }
+        (None, None) => args.sample.object(ctx, event_type, action, Purpose::Fire)?,
+    };
+    for change in &args.set {
+        let (path, value) = change
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`--set` takes PATH=VALUE, not `{change}`")))?;
+        object.set(path, value)?;
+    }
+    Ok(Event::build(event_type, action, &object, compat)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let (name, read) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        (
+            "stdin".to_owned(),
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map(|_| bytes),
+        )
+    } else {
+        (format!("`{}`", path.display()), std::fs::read(path))
+    };
+    read.map_err(|e| {
+        Failure::from_error(
+            Kind::Error,
+            anyhow::Error::new(e).context(format!("cannot read {name}")),
+        )
+    })
+}
+
+fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure {
+    let name = if path == Path::new("-") {
+        "stdin".to_owned()
+    } else {
+        format!("`{}`", path.display())
+    };
+    Failure::from_error(
+        Kind::Usage,
+        error
+            .into()
+            .context(format!("the {what} in {name} cannot be sent")),
+    )
+}
+
+/// Writes down that a switch said no, and says which.
+fn ignore(
+    ctx: &Context<'_>,
+    new: &NewDelivery<'_>,
+    switch: Switch,
+    words: &str,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let journal = ctx.journal()?;
+    let delivery = journal.ignore(new, switch, ctx.now())?;
+    let exit = report::single(ctx, &journal, &delivery, format)?;
+    ctx.ui.status(words);
+    Ok(exit)
+}
+
+/// Which switch said no, and what to do about it.
+fn ignored_words(
+    ctx: &Context<'_>,
+    chosen: &Chosen<'_>,
+    event: &Event,
+    switch: Switch,
+) -> Result<String, Failure> {
+    let (event_type, action) = (event.event_type(), event.action());
+    let (of, change) = match chosen.endpoint {
+        Some((name, _)) => {
+            let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+            (
+                format!("of endpoint `{name}`"),
+                format!("change it in `{}`", path.display()),
+            )
+        }
+        None => (
+            "of a bare URL".to_owned(),
+            "name an endpoint where it is on".to_owned(),
+        ),
+    };
+    let stands = switch.in_words(&format!("`{}` {of}", switch.as_str()), event_type, action);
+    Ok(format!(
+        "{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"
+    ))
+}
+
+fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<Exit, Failure> {
+    let NewDelivery {
+        target, rule, wire, ..
+    } = *new;
+    let headers = event_headers("(made when it is sent)", wire);
+    let head = request_head("POST", target, &headers);
+    let body = wire.body(new.event);
+    if format == Format::Text {
+        ctx.ui
+            .status(&format!("nothing is sent; {}", rule.in_words()));
+        ctx.ui.data(|out| writeln!(out, "{head}"))?;
+        ctx.ui
+            .data(|out| out.write_all(ctx.ui.outside_bytes(&body).as_ref()))?;
+        if !body.ends_with(b"\n") {
+            ctx.ui.line("")?;
+        }
+    } else {
+        let headers: Vec<(&str, &str)> = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .collect();
+        let body = std::str::from_utf8(&body)
+            .map(str::to_owned)
+            .or_else(|_| pretty(new.event))?;
+        let view = serde_json::json!({
+            "dry_run": true,
+            "ignored_by": null,
+            "request": { "method": "POST", "url": target.to_string(), "headers": headers, "body": body },
+            "rule": {
+                "success": rule.success.to_string(), "retries": rule.retries,
+                "retry_interval": compact(rule.interval),
+            },
+        });
+        ctx.ui.line(&format.document(&view))?;
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+fn dry_run_of_ignored(
+    ctx: &Context<'_>,
+    switch: Switch,
+    words: &str,
+    format: Format,
+) -> Result<Exit, Failure> {
+    if format == Format::Text {
+        ctx.ui.status(&format!("nothing would be sent; {words}"));
+    } else {
+        let view =
+            serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
+        ctx.ui.line(&format.document(&view))?;
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,85 @@
+//! `hookfire journal check`
+
+use clap::Args;
+
+use crate::cli::args::{Format, ReportOutput};
+use crate::cli::context::Context;
+use crate::cli::settings::{self, Origin};
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::text::count;
+
+/// Check the journal's integrity and count what is in it
+///
+/// Reads the whole file. Damage ends with exit code 6.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  In a nightly job:\n    $ hookfire journal check -o json")]
+pub struct JournalCheckArgs {
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let Some(journal) = ctx.existing_journal()? else {
+        let (path, origin) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
+        if origin != Origin::Default {
+            return Err(Failure::new(
+                Kind::Journal,
+                format!("there is no journal at `{}`", path.display()),
+            ));
+        }
+        ctx.ui.status(&format!(
+            "there is no journal at `{}` yet; the first delivery makes it",
+            path.display()
+        ));
+        if args.output.format() != Format::Text {
+            ctx.ui.line("null")?;
+        }
+        ctx.ui.flush()?;
+        return Ok(Exit::Done);
+    };
+    let health = journal.check()?;
+    let path = journal.path().to_string_lossy();
+    if args.output.format() == Format::Text {
+        let total = health.counts.iter().map(|(_, number)| number).sum();
+        let state = if health.problems.is_empty() {
+            "sound"
+        } else {
+            "damaged"
+        };
+        ctx.ui.line(&format!(
+            "{path} is {state}: {} with {}, {}",
+            count(total, "delivery", "deliveries"),
+            count(health.attempts, "attempt", "attempts"),
+            count(health.captures, "capture", "captures")
+        ))?;
+        for (status, number) in &health.counts {
+            ctx.ui
+                .line(&format!("  {:<11} {number}", status.as_str()))?;
+        }
+    } else {
+        let deliveries: serde_json::Map<String, serde_json::Value> = health
+            .counts
+            .iter()
+            .map(|(status, number)| (status.as_str().to_owned(), (*number).into()))
+            .collect();
+        let view = serde_json::json!({
+            "path": path, "sound": health.problems.is_empty(), "deliveries": deliveries,
+            "attempts": health.attempts, "captures": health.captures, "problems": health.problems,
+        });
+        ctx.ui.line(&args.output.format().document(&view))?;
+    }
+    ctx.ui.flush()?;
+    if health.problems.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let failure = Failure::new(
+        Kind::Journal,
+        format!(
+            "the journal `{path}` is damaged: {}",
+            health.problems.join("; ")
+        ),
+    );
+    Err(failure
+        .hint("copy the file before anything else; `sqlite3 FILE .recover` can save most of it"))
+}

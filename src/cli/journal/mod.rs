@@ -1,0 +1,48 @@
+//! `hookfire journal`: everything that was ever sent, and the file it is in.
+
+mod cancel;
+mod check;
+mod export;
+mod list;
+mod path;
+mod prune;
+pub mod show;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// Look into the journal, check it, copy it, and keep it small
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  $ hookfire journal list\n  $ hookfire journal show 42\n  $ hookfire journal prune --older-than 30d"
+)]
+pub enum JournalCommand {
+    List(list::JournalListArgs),
+    Show(show::JournalShowArgs),
+    Path(path::JournalPathArgs),
+    Check(check::JournalCheckArgs),
+    Prune(prune::JournalPruneArgs),
+    Cancel(cancel::JournalCancelArgs),
+    Export(export::JournalExportArgs),
+}
+
+impl JournalCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            JournalCommand::List(args) => list::run(&args, ctx),
+            JournalCommand::Show(args) => show::run(&args, ctx),
+            JournalCommand::Path(args) => path::run(&args, ctx),
+            JournalCommand::Check(args) => check::run(&args, ctx),
+            JournalCommand::Prune(args) => prune::run(&args, ctx),
+            JournalCommand::Cancel(args) => cancel::run(&args, ctx),
+            JournalCommand::Export(args) => export::run(&args, ctx),
+        }
+    }
+}

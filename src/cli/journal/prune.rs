@@ -1,0 +1,80 @@
+//! `hookfire journal prune`
+
+use clap::Args;
+
+use crate::cli::args::{FinishedStatusArg, ReportOutput};
+use crate::cli::context::Context;
+use crate::cli::list::deletion;
+use crate::delivery::filter::Filter;
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::journal::{List, Query};
+use crate::time::{Edge, parse_time};
+
+const EXAMPLES: &str = "\
+Examples:
+  Forget what was delivered more than a month ago, nightly:
+    $ hookfire journal prune --older-than 30d --yes
+  See first what would go:
+    $ hookfire journal prune --older-than 30d --dry-run";
+
+/// Delete old deliveries from the journal
+///
+/// Only what was delivered, unless --status says otherwise: what failed is kept until it is delivered or deleted. It asks
+/// on a terminal and needs --yes elsewhere.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct JournalPruneArgs {
+    /// Delete what was delivered (or failed) at or before this time: an age such as 30d, or a time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    older_than: String,
+    /// Deliveries of this status
+    #[arg(long, value_name = "STATUS", value_enum, default_value = "delivered")]
+    status: FinishedStatusArg,
+    /// Show what would be deleted; delete nothing
+    #[arg(long, help_heading = None)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let before = parse_time(&args.older_than, ctx.now(), Edge::UpTo)
+        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let status = args.status.status();
+    let filter = Filter {
+        before: Some(before),
+        ..Filter::default()
+    };
+    let query = Query {
+        list: List::All(Some(status)),
+        filter,
+        limit: None,
+    };
+    let journal = ctx.existing_journal()?;
+    let seen = journal
+        .as_ref()
+        .map(|journal| journal.seen(&query))
+        .transpose()?
+        .unwrap_or_default();
+    let doomed = deletion::Deliveries {
+        journal: journal.as_ref(),
+        seen: &seen,
+        statuses: &[status],
+    };
+    let plan = deletion::Plan {
+        ids: &doomed.ids(),
+        one: "delivery",
+        many: "deliveries",
+        ask: true,
+        yes: args.yes,
+        dry_run: args.dry_run,
+        format: args.output.format(),
+        table: &|| doomed.table(ctx),
+        delete: &|| doomed.delete(),
+    };
+    deletion::run(ctx, &plan)
+}

@@ -1,0 +1,76 @@
+//! `hookfire journal show`
+
+use clap::{Args, ValueHint};
+
+use crate::cli::args::{DeliveryId, Format, PageOutput};
+use crate::cli::context::Context;
+use crate::delivery::Delivery;
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::journal::store::Deliveries as _;
+use crate::output::human;
+use crate::output::json::DeliveryView;
+
+const EXAMPLES: &str = "\
+Examples:
+  All that is known of one delivery, delivered or not:
+    $ hookfire journal show 42
+  Its document, byte for byte:
+    $ hookfire journal show 42 -o xml > event.xml";
+
+/// Show a delivery of any status: its attempts with reasons, the response, the event
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct JournalShowArgs {
+    /// The delivery, such as 42 or '#42'
+    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
+    id: DeliveryId,
+    #[command(flatten)]
+    output: PageOutput,
+}
+
+pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let id = args.id.0;
+    let journal = ctx
+        .existing_journal()?
+        .ok_or_else(|| Failure::no_delivery(id))?;
+    let delivery = journal
+        .delivery(id)?
+        .ok_or_else(|| Failure::no_delivery(id))?;
+    page(ctx, &journal, &delivery, args.output.format())
+}
+
+/// Prints all that is known of a delivery.
+///
+/// # Errors
+/// When the journal or stdout fails.
+pub fn page(
+    ctx: &Context<'_>,
+    journal: &Journal,
+    delivery: &Delivery,
+    format: Format,
+) -> Result<Exit, Failure> {
+    let event = journal.event(delivery.id)?;
+    let attempts = || journal.attempts(delivery.id);
+    match format {
+        Format::Xml => ctx
+            .ui
+            .data(|out| out.write_all(&ctx.ui.outside_bytes(&event)))?,
+        Format::Text => ctx.ui.line(&human::page(
+            ctx.ui,
+            delivery,
+            &attempts()?,
+            &event,
+            ctx.now(),
+        ))?,
+        _ => {
+            let view = DeliveryView::new(delivery)
+                .with_attempts(&attempts()?)
+                .with_event(&event);
+            ctx.ui.line(&format.document(&view))?;
+        }
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,125 @@
+//! `hookfire ping`: the portal's "Ping!" button.
+
+use clap::Args;
+
+use super::args::{Format, ReportOutput, TargetArgs, TransportArgs};
+use super::context::{Context, request_head};
+use super::report::tls_hint;
+use crate::cli::settings;
+use crate::delivery::ErrorKind;
+use crate::delivery::retry_policy::{Rule, StatusRanges};
+use crate::delivery::target::Named;
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::http::transport::{Request, judge, status_words};
+use crate::time::{duration_ms, measured};
+
+const EXAMPLES: &str = "\
+Examples:
+  Is the endpoint there?
+    $ hookfire ping -e staging
+  Wait for it in a script:
+    $ until hookfire ping --url http://127.0.0.1:8080/hook 2>/dev/null; do sleep 1; done";
+
+/// Ask an endpoint whether it is there, as 3scale's "Ping!" does
+///
+/// Sends one GET with `ping=3scale` added to the query. Nothing is written to the journal. The exit code says what came:
+/// 0 a success, 3 another status, 4 no answer.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PingArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// What counts as a success: codes and ranges, such as 200,202 or 200-207 [default: 200]
+    #[arg(
+        long,
+        value_name = "CODES",
+        env = "HOOKFIRE_SUCCESS",
+        hide_env_values = true
+    )]
+    success: Option<StatusRanges>,
+    #[command(flatten)]
+    transport: TransportArgs,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+/// Runs `hookfire ping`.
+///
+/// # Errors
+/// When it could not be sent, or was no success.
+pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let mut chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
+    chosen.target.set_param(Named::public("ping", "3scale"));
+    let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
+    let success = args
+        .success
+        .clone()
+        .or(endpoint.and_then(|endpoint| endpoint.success.clone()));
+    let rule = Rule {
+        success: success.unwrap_or(Rule::default().success),
+        ..Rule::default()
+    };
+    let options = settings::transport(&args.transport, ctx.matches, endpoint);
+    let shipment = ctx.shipment(&chosen.target, rule, &options, None)?;
+    ctx.warn_of_exposure(&chosen.target, &options);
+    ctx.catch_interrupts()?;
+    ctx.ui
+        .detail(1, || request_head("GET", &chosen.target, &[]));
+
+    let answer = shipment.transport.send(&Request {
+        body: None,
+        target: shipment.resolved,
+        headers: Vec::new(),
+    });
+    let words = answer
+        .result
+        .as_ref()
+        .ok()
+        .map(|response| status_words(response.status));
+    let outcome = judge(&shipment.rule, answer.result);
+    let took = measured(answer.duration);
+    let url = &chosen.target;
+    let kind = outcome.error.as_ref().map(|error| match error.kind {
+        ErrorKind::Status => Kind::Refused,
+        ErrorKind::Interrupted => Kind::Interrupted,
+        _ => Kind::Unreachable,
+    });
+    let reported = || -> Result<(), Failure> {
+        match args.output.format() {
+            Format::Text => {
+                if let Some(words) = words {
+                    ctx.ui.line(&format!("{url} answered {words} ({took})"))?;
+                }
+            }
+            format => {
+                let error = outcome
+                    .error
+                    .as_ref()
+                    .map(|error| serde_json::json!({ "kind": error.kind.as_str(), "message": error.message }));
+                let view = serde_json::json!({
+                    "url": url.to_string(), "http_status": outcome.http_status,
+                    "duration_ms": duration_ms(answer.duration), "error": error,
+                });
+                ctx.ui.line(&format.document(&view))?;
+            }
+        }
+        Ok(ctx.ui.flush()?)
+    };
+    let exit = Failure::after(reported(), kind.map_or(Exit::Done, Kind::exit))?;
+    let (Some(error), Some(kind)) = (outcome.error, kind) else {
+        return Ok(exit);
+    };
+    let failure = Failure::new(
+        kind,
+        format!("ping of {url} is no success: {}", error.message),
+    );
+    let hint = match (error.kind, outcome.http_status) {
+        (ErrorKind::Tls, _) => tls_hint(&error.message),
+        (ErrorKind::Status, Some(200..300)) => {
+            Some("if that is a success to you, say so with `--success 200-207`".to_owned())
+        }
+        _ => None,
+    };
+    Err(hint.into_iter().fold(failure, Failure::hint))
+}

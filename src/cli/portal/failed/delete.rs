@@ -1,0 +1,112 @@
+//! `hookfire portal failed delete`
+
+use clap::{ArgGroup, Args, ValueHint};
+
+use crate::cli::args::{Format, ReportOutput, TransportArgs};
+use crate::cli::context::Context;
+use crate::cli::portal::access::{Access, PortalArgs};
+use crate::cli::portal::listing;
+use crate::cli::scope::confirmed;
+use crate::error::{Failure, Kind};
+use crate::exit::Exit;
+use crate::text::count;
+use crate::time::{Edge, UnixMs, failures_list_time, parse_time};
+
+const EXAMPLES: &str = "\
+Examples:
+  See how many would go, then let them go:
+    $ hookfire portal failed delete --before '2026-11-20 10:00:00' --dry-run
+    $ hookfire portal failed delete --before '2026-11-20 10:00:00' --yes
+  All that the tenant has:
+    $ hookfire portal failed delete --all --yes";
+
+/// Delete the tenant's failed deliveries, delivered or not
+///
+/// What is deleted is gone: 3scale keeps no copy. `hookfire portal recover` deletes what it delivered by itself. `--before`
+/// is inclusive, and has a grain of one second, as 3scale's own `time`. It asks on a terminal and needs --yes elsewhere.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("scope").required(true))]
+pub struct PortalFailedDeleteArgs {
+    /// Those that failed at or before this time
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, group = "scope")]
+    before: Option<String>,
+    /// All of them, those that fail in this moment included
+    #[arg(long, group = "scope")]
+    all: bool,
+    /// Show how many would be deleted; delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    portal: PortalArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let before = args
+        .before
+        .as_deref()
+        .map(|text| parse_time(text, ctx.now(), Edge::UpTo))
+        .transpose();
+    let before = before.map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let access = Access::of(&args.portal, &args.transport, ctx)?;
+    ctx.catch_interrupts()?;
+    let portal = access.portal();
+    let listing = listing::read(ctx, &portal, false, |_| Ok(()))?;
+    // The tenant is told the second.
+    let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
+    let doomed = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
+    let number = listing
+        .failures
+        .iter()
+        .filter(|listed| doomed(listed.at))
+        .count();
+    // Of a list that is too long for one answer the tenant deletes what was not read as well.
+    let more = listing.cut
+        && listing
+            .failures
+            .last()
+            .is_some_and(|listed| doomed(listed.at));
+    let what = count(number, "failed delivery", "failed deliveries");
+    let what = if more {
+        format!("{what} and more")
+    } else {
+        what
+    };
+    let format = args.output.format();
+    if args.dry_run {
+        match format {
+            Format::Text => ctx.ui.status(&format!(
+                "{what} on the tenant would be deleted (--dry-run)"
+            )),
+            _ => {
+                ctx.ui
+                    .line(&format.document(
+                        &serde_json::json!({ "would_delete": number, "and_more": more }),
+                    ))?
+            }
+        }
+        ctx.ui.flush()?;
+        return Ok(Exit::Done);
+    }
+    if number > 0 {
+        if !confirmed(ctx, args.yes, &format!("delete {what} on the tenant"))? {
+            ctx.ui.status("nothing was deleted");
+            return Ok(Exit::Done);
+        }
+        portal.delete_failures(last.map(failures_list_time).as_deref())?;
+    }
+    match format {
+        Format::Text => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
+        _ => ctx
+            .ui
+            .line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}

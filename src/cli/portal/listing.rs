@@ -1,0 +1,69 @@
+//! A tenant's list of failed deliveries, asked for and read.
+
+use crate::cli::context::Context;
+use crate::error::{Failure, Kind};
+use crate::portal::Portal;
+use crate::portal::tenant::{self, Failed, ListError};
+use crate::recovery::{Listed, Listing};
+
+/// Asks for the list, hands each failure of it to `take`, and gives what is known of all of them. What cannot be read is
+/// told as a warning, if `warn`.
+///
+/// # Errors
+/// When the tenant does not give it, when it is none, or what `take` gave.
+pub fn read(
+    ctx: &Context<'_>,
+    portal: &Portal<'_>,
+    warn: bool,
+    mut take: impl FnMut(Failed) -> Result<(), Failure>,
+) -> Result<Listing, Failure> {
+    ctx.ui
+        .passing("asking the tenant for its failed deliveries");
+    let answered = portal.failures()?;
+    let mut listing = Listing {
+        made_at: answered.date,
+        ..Listing::default()
+    };
+    let read = tenant::each(&mut &answered.body[..], |failure| match failure {
+        Ok(failed) => {
+            let (uuid, time) = (Some(failed.uuid.clone()), failed.time.clone());
+            listing.failures.push(Listed {
+                uuid,
+                at: Some(failed.at),
+                time,
+            });
+            take(failed)
+        }
+        Err(broken) => {
+            if warn {
+                let words =
+                    portal.redact(&format!("not readable, and left on the tenant: {broken}"));
+                ctx.ui.warning(&ctx.ui.outside(&words));
+            }
+            listing.failures.push(Listed {
+                uuid: None,
+                at: broken.at,
+                time: String::new(),
+            });
+            Ok(())
+        }
+    });
+    match (read, answered.cut) {
+        (Ok(taken), _) => taken?,
+        (Err(ListError::Cut), Some(cut)) => {
+            listing.cut = true;
+            if warn {
+                let count = listing.failures.len();
+                ctx.ui.warning(&format!(
+                    "the tenant's list {cut}; these are its oldest {count}"
+                ));
+            }
+        }
+        (Err(e), _) => {
+            return Err(Failure::from_error(Kind::Error, e)
+                .about("the tenant's answer is no list of failed deliveries".to_owned())
+                .hint("see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net"));
+        }
+    }
+    Ok(listing)
+}

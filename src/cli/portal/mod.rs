@@ -1,0 +1,50 @@
+//! `hookfire portal`: a real 3scale tenant, asked through its Account Management API.
+
+mod access;
+mod failed;
+mod listing;
+mod object;
+mod recover;
+mod webhooks;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+pub use access::PortalArgs;
+pub use object::fetch;
+
+/// Read, recover and delete a 3scale tenant's failed deliveries; read its objects; set its webhooks
+///
+/// The tenant is the configuration's `[portal]`, or HOOKFIRE_PORTAL_URL (--portal-url). Its token is one for the Account
+/// Management API: the variable HOOKFIRE_PORTAL_TOKEN, a file (--portal-token-file), or the configuration's
+/// `portal.token`. No option takes it: others could read it.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  $ hookfire portal failed list\n  $ hookfire portal recover --dry-run\n  $ hookfire portal object account 42"
+)]
+pub enum PortalCommand {
+    #[command(subcommand)]
+    Failed(failed::PortalFailedCommand),
+    Recover(Box<recover::PortalRecoverArgs>),
+    Object(object::PortalObjectArgs),
+    #[command(subcommand)]
+    Webhooks(webhooks::PortalWebhooksCommand),
+}
+
+impl PortalCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            PortalCommand::Failed(command) => command.run(ctx),
+            PortalCommand::Recover(args) => recover::run(&args, ctx),
+            PortalCommand::Object(args) => object::run(&args, ctx),
+            PortalCommand::Webhooks(command) => command.run(ctx),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `hookfire portal object`, and the object that `fire --portal-object` sends.
+
+use clap::{Args, ValueEnum};
+
+use super::access::{Access, PortalArgs};
+use crate::cli::args::TransportArgs;
+use crate::cli::context::Context;
+use crate::error::{Failure, Kind};
+use crate::event::Object;
+use crate::exit::Exit;
+use crate::portal::Reason;
+
+const EXAMPLES: &str = "\
+Examples:
+  An account, as 3scale would send it:
+    $ hookfire portal object account 42
+  A user, who belongs to an account:
+    $ hookfire portal object user 7 --account 42
+  An application, to be changed and fired:
+    $ hookfire portal object application 9 > application.xml";
+
+/// What a tenant has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ObjectType {
+    /// A developer's account.
+    Account,
+    /// A user of an account.
+    User,
+    /// An application of an account.
+    Application,
+}
+
+/// Print an object of the tenant, the XML that goes into an event
+///
+/// `hookfire fire --portal-object ID` fires with it at once.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PortalObjectArgs {
+    /// What it is
+    #[arg(value_name = "TYPE", value_enum)]
+    object_type: ObjectType,
+    /// Its id
+    #[arg(value_name = "ID")]
+    id: u64,
+    /// The account it belongs to: needed for a user
+    #[arg(long, value_name = "ID")]
+    account: Option<u64>,
+    #[command(flatten)]
+    portal: PortalArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+}
+
+pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let PortalObjectArgs {
+        object_type,
+        id,
+        account,
+        portal,
+        transport,
+    } = args;
+    let xml = ask(*object_type, *id, *account, (portal, transport), ctx)?;
+    ctx.ui
+        .data(|out| out.write_all(&ctx.ui.outside_bytes(&xml)))?;
+    if !xml.ends_with(b"\n") {
+        ctx.ui.line("")?;
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+/// The object of an event of this type.
+///
+/// # Errors
+/// When the type is none that a tenant has, or the tenant does not give the object.
+pub fn fetch(
+    event_type: &str,
+    id: u64,
+    account: Option<u64>,
+    access: (&PortalArgs, &TransportArgs),
+    ctx: &Context<'_>,
+) -> Result<Object, Failure> {
+    let object_type = ObjectType::from_str(event_type, false).map_err(|_| {
+        Failure::usage(format!(
+            "`--portal-object` knows account, user and application, not `{event_type}`"
+        ))
+        .hint("give any other object with `--object FILE`")
+    })?;
+    Ok(Object::parse(&ask(object_type, id, account, access, ctx)?)?)
+}
+
+fn ask(
+    object_type: ObjectType,
+    id: u64,
+    account: Option<u64>,
+    (portal, transport): (&PortalArgs, &TransportArgs),
+    ctx: &Context<'_>,
+) -> Result<Vec<u8>, Failure> {
+    let number = id.to_string();
+    let (path, query) = match (object_type, account) {
+        (ObjectType::Account, _) => (format!("accounts/{id}.xml"), vec![]),
+        (ObjectType::User, Some(account)) => (format!("accounts/{account}/users/{id}.xml"), vec![]),
+        (ObjectType::User, None) => {
+            return Err(Failure::usage(
+                "a user is found by its account and its id; no account is named",
+            )
+            .hint("name it with `--account ID` (`--portal-account ID` for `fire`)"));
+        }
+        (ObjectType::Application, Some(account)) => {
+            (format!("accounts/{account}/applications/{id}.xml"), vec![])
+        }
+        (ObjectType::Application, None) => (
+            "applications/find.xml".to_owned(),
+            vec![("application_id", number.as_str())],
+        ),
+    };
+    let access = Access::of(portal, transport, ctx)?;
+    let answered = access.portal().object(&path, &query).map_err(|e| match e.reason {
+        Reason::NotFound => Failure::from_error(Kind::NotFound, e)
+            .hint("the tenant has no such object; its id is in the address of its page in the admin portal"),
+        _ => e.into(),
+    })?;
+    if let Some(cut) = answered.cut {
+        return Err(Failure::new(
+            Kind::Error,
+            format!("the tenant's answer {cut}"),
+        ));
+    }
+    // What is no object cannot be sent, and should be told here.
+    Object::parse(&answered.body).map_err(|e| {
+        Failure::from_error(Kind::Error, e)
+            .about("the tenant's answer is no object in XML".to_owned())
+    })?;
+    Ok(answered.body)
+}

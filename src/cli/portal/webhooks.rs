@@ -1,0 +1,244 @@
+//! `hookfire portal webhooks set`: the tenant's switchboard.
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use serde_json::{Map, Value, json};
+
+use super::access::{Access, PortalArgs};
+use crate::cli::args::{ExtraArgs, Format, ReportOutput, TransportArgs};
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::error::{Failure, Kind};
+use crate::event::{self, catalogue};
+use crate::exit::Exit;
+use crate::output;
+use crate::secret::Secret;
+use crate::secret::safe_url;
+use crate::text;
+
+/// The most characters of a URL that 3scale takes.
+const LONGEST_URL: usize = 255;
+
+const EXAMPLES: &str = "\
+Examples:
+  Send webhooks to a configured endpoint, its secret included:
+    $ hookfire portal webhooks set --endpoint staging --active on
+  Only these events, and none for what is done in the admin portal:
+    $ hookfire portal webhooks set --provider-actions off --event 'application.*=on' --event account.created=on
+  No webhooks while the endpoint is repaired:
+    $ hookfire portal webhooks set --active off";
+
+/// Change how the tenant sends webhooks
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  $ hookfire portal webhooks set --active on")]
+pub enum PortalWebhooksCommand {
+    Set(PortalWebhooksSetArgs),
+}
+
+impl PortalWebhooksCommand {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What went wrong, ready to be told.
+    pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
+        match self {
+            PortalWebhooksCommand::Set(args) => set(&args, ctx),
+        }
+    }
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    fn value(self) -> String {
+        (self == Switch::On).to_string()
+    }
+}
+
+/// Set the tenant's webhooks: where they go, and which events
+///
+/// Only what is given is changed. Prints what the tenant answers, the values in the URL's query masked.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PortalWebhooksSetArgs {
+    /// Where webhooks go; a secret of its query is better given with --secret
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "endpoint")]
+    url: Option<String>,
+    /// Where webhooks go: this configured endpoint, its query parameters and secrets included
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
+    endpoint: Option<String>,
+    /// A secret query parameter of the URL; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_hint = ValueHint::Other)]
+    secret: Vec<String>,
+    /// Whether webhooks are sent at all: on or off
+    #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
+    active: Option<Switch>,
+    /// Whether actions in the admin portal send webhooks, too: on or off
+    #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
+    provider_actions: Option<Switch>,
+    /// Whether an event is sent, as account.created=on; `account.*` means all of that type (repeatable)
+    #[arg(long, value_name = "TYPE.ACTION=SWITCH", value_hint = ValueHint::Other)]
+    event: Vec<String>,
+    #[command(flatten)]
+    portal: PortalArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+    #[command(flatten)]
+    output: ReportOutput,
+}
+
+fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let (mut fields, mut secrets) = (Vec::new(), Vec::new());
+    if let Some(url) = url(args, ctx, &mut secrets)? {
+        fields.push(("url".to_owned(), url));
+    }
+    for (name, switch) in [
+        ("active", args.active),
+        ("provider_actions", args.provider_actions),
+    ] {
+        fields.extend(switch.map(|switch| (name.to_owned(), switch.value())));
+    }
+    for text in &args.event {
+        fields.extend(event_fields(text)?);
+    }
+    if fields.is_empty() {
+        return Err(Failure::usage("nothing to set is given")
+            .hint("give `--url` or `--endpoint`, `--active`, `--provider-actions` or `--event`"));
+    }
+    let mut access = Access::of(&args.portal, &args.transport, ctx)?;
+    access.others.extend(secrets);
+    ctx.catch_interrupts()?;
+    let portal = access.portal();
+    let answered = portal.set_webhooks(&fields)?;
+    let masked = |(name, value): (String, Value)| {
+        let value = match value {
+            Value::String(text) if name == "url" => {
+                Value::from(portal.redact(&safe_url::masked(&text)))
+            }
+            Value::String(text) => Value::from(portal.redact(&text)),
+            value => value,
+        };
+        (name, value)
+    };
+    let shown: Map<String, Value> = webhook(&answered.body).into_iter().map(masked).collect();
+    if args.output.format() != Format::Text {
+        ctx.ui
+            .line(&args.output.format().document(&json!({ "webhook": shown })))?;
+    } else if shown.is_empty() {
+        ctx.ui
+            .status("the tenant has taken it, and does not say how it stands now");
+    } else {
+        let rows = shown
+            .iter()
+            .map(|(name, value)| vec![name.clone(), worded(value)]);
+        ctx.ui
+            .line(&output::table::plain(ctx.ui, &["SETTING", "NOW"], rows))?;
+    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
+}
+
+/// The whole URL, secrets included; they are added to `secrets`.
+fn url(
+    args: &PortalWebhooksSetArgs,
+    ctx: &Context<'_>,
+    secrets: &mut Vec<Secret>,
+) -> Result<Option<String>, Failure> {
+    let mut chosen = match (&args.url, &args.endpoint) {
+        (Some(url), _) => settings::from_url(url)?,
+        (None, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
+        (None, None) if args.secret.is_empty() => return Ok(None),
+        (None, None) => {
+            return Err(
+                Failure::usage("`--secret` belongs to a URL, and none is given")
+                    .hint("add `--url URL`"),
+            );
+        }
+    };
+    let extras = ExtraArgs {
+        secret: args.secret.clone(),
+        ..ExtraArgs::default()
+    };
+    settings::add_extras(&mut chosen.target, &extras, &ctx.env)?;
+    let url = chosen.target.resolve(&ctx.env)?.url;
+    let length = url.expose().chars().count();
+    if length > LONGEST_URL {
+        return Err(Failure::usage(format!(
+            "the URL has {length} characters; 3scale takes {LONGEST_URL}"
+        )));
+    }
+    let (_, pairs) =
+        safe_url::BaseUrl::parse(url.expose()).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    secrets.extend(pairs.into_iter().map(|pair| pair.value));
+    Ok(Some(url.expose().to_owned()))
+}
+
+/// The API's fields for `account.created=on` or `account.*=off`.
+fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let parts = text.split_once('=').and_then(|(event, switch)| {
+        let (event_type, action) = event.split_once('.')?;
+        Some((event_type, action, Switch::from_str(switch, true).ok()?))
+    });
+    let Some((event_type, action, switch)) = parts else {
+        return Err(Failure::usage(format!(
+            "`--event` takes TYPE.ACTION=on or =off, not `{text}`"
+        )));
+    };
+    let meant = |(known_type, known_action): &&(&str, &str)| {
+        *known_type == event_type && (action == "*" || *known_action == action)
+    };
+    let known = catalogue::EVENTS.iter().filter(meant);
+    let fields: Vec<_> = known
+        .map(|(t, a)| (format!("{t}_{a}_on"), switch.value()))
+        .collect();
+    if !fields.is_empty() {
+        return Ok(fields);
+    }
+    let words: Vec<String> = catalogue::EVENTS
+        .iter()
+        .map(|(t, a)| format!("{t}.{a}"))
+        .collect();
+    let wanted = format!("{event_type}.{action}");
+    let failure = Failure::usage(format!("3scale has no switch for `{wanted}`"));
+    Err(
+        match text::nearest(&wanted, words.iter().map(String::as_str)) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("`hookfire events list` shows those that it has"),
+        },
+    )
+}
+
+/// What the tenant answered, in JSON or XML: its settings. Nothing if it is neither.
+fn webhook(body: &[u8]) -> Map<String, Value> {
+    if let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) {
+        return match answer.remove("webhook") {
+            Some(Value::Object(webhook)) => webhook,
+            _ => answer,
+        };
+    }
+    let Ok(root) = event::tree(body) else {
+        return Map::new();
+    };
+    let value = |text: String| match text.trim() {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => Value::from(text),
+    };
+    root.elements()
+        .map(|element| (element.name.clone(), value(element.text())))
+        .collect()
+}
+
+fn worded(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "on".to_owned(),
+        Value::Bool(false) => "off".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,397 @@
+//! Where a delivery goes: a URL, its query parameters and extra headers, with secrets by reference.
+//!
+//! A [`Target`] can be kept, shown and compared. Only [`Target::resolve`] looks secret values up, into a [`Resolved`]
+//! that lives as long as one command and is never kept.
+
+use std::fmt;
+
+use crate::secret::safe_url::{self, BaseUrl, UrlError};
+use crate::secret::{
+    MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header,
+};
+
+/// A parameter's or header's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// May be kept and shown.
+    Public(String),
+    /// May not; its source may.
+    Secret(SecretSource),
+}
+
+/// A query parameter or a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name; empty for a word that stands alone in a URL's own query.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// How a URL's own query spelled the pair, so that it goes out as it was written. Never kept.
+    pub spelling: Option<Secret>,
+}
+
+impl Named {
+    /// A value that may be shown.
+    pub fn public(name: impl Into<String>, value: impl Into<String>) -> Named {
+        Named {
+            name: name.into(),
+            value: Value::Public(value.into()),
+            spelling: None,
+        }
+    }
+
+    /// A value that may not.
+    pub fn secret(name: impl Into<String>, source: SecretSource) -> Named {
+        Named {
+            name: name.into(),
+            value: Value::Secret(source),
+            spelling: None,
+        }
+    }
+
+    fn is_secret(&self) -> bool {
+        matches!(self.value, Value::Secret(_))
+    }
+}
+
+/// A URL with its parameters and headers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Scheme, host, port and path.
+    pub base: BaseUrl,
+    /// The query, in order.
+    pub params: Vec<Named>,
+    /// Headers beside those that every delivery carries.
+    pub headers: Vec<Named>,
+}
+
+/// Which of a target's parts a secret belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The query.
+    Query,
+    /// The headers.
+    Header,
+}
+
+/// A secret that a target needs and that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("no usable value for the secret {}: {source}", self.described())]
+pub struct MissingSecret {
+    /// Its name.
+    pub name: String,
+    /// Where it belongs.
+    pub part: Part,
+    /// Why there is none.
+    pub source: SecretError,
+}
+
+impl MissingSecret {
+    /// ``parameter `token` ``
+    pub fn described(&self) -> String {
+        match self.part {
+            Part::Query if self.name.is_empty() => "in the URL's query".to_owned(),
+            Part::Query => format!("parameter `{}`", self.name),
+            Part::Header => format!("header `{}`", self.name),
+        }
+    }
+
+    /// The flag that would give the value.
+    pub fn flag(&self) -> String {
+        match self.part {
+            Part::Query if self.name.is_empty() => "--url URL".to_owned(),
+            Part::Query => format!("--secret {}=@env:VARIABLE", self.name),
+            Part::Header => format!("--header '{}: @env:VARIABLE'", self.name),
+        }
+    }
+}
+
+/// A target with every secret in place: what goes on the wire.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The whole URL.
+    pub url: Secret,
+    /// Extra headers, in order.
+    pub headers: Vec<(String, Secret)>,
+    /// Masks every secret of this target.
+    pub redactor: Redactor,
+}
+
+impl Target {
+    /// A target from a URL as the user gave it; each value of its own query is a secret.
+    ///
+    /// # Errors
+    /// When the URL cannot be an endpoint's.
+    pub fn from_url(text: &str) -> Result<Target, UrlError> {
+        let (base, pairs) = BaseUrl::parse(text)?;
+        let params = pairs
+            .into_iter()
+            .map(|pair| Named {
+                name: pair.name,
+                value: Value::Secret(SecretSource::Literal(pair.value)),
+                spelling: Some(pair.spelling),
+            })
+            .collect();
+        Ok(Target {
+            base,
+            params,
+            headers: Vec::new(),
+        })
+    }
+
+    /// Sets a query parameter: in the place of the one of that name, else as the last.
+    pub fn set_param(&mut self, param: Named) {
+        set(&mut self.params, param, is_name);
+    }
+
+    /// Sets a header: in the place of the one of that name in any case, else as the last.
+    pub fn set_header(&mut self, header: Named) {
+        set(&mut self.headers, header, is_header_name);
+    }
+
+    /// This target's delivery sent elsewhere: what is public of it goes along where the other place has nothing of that
+    /// name; credentials for one place are none of another's business.
+    pub fn redirected(&self, elsewhere: &Target) -> Target {
+        let mut target = elsewhere.clone();
+        let public = |named: &&Named| matches!(named.value, Value::Public(_));
+        let new = |list: &[Named], named: &Named, same: fn(&str, &str) -> bool| {
+            !list.iter().any(|given| same(&given.name, &named.name))
+        };
+        let params = self
+            .params
+            .iter()
+            .filter(public)
+            .filter(|param| new(&elsewhere.params, param, is_name));
+        target.params.extend(params.cloned());
+        let headers = self
+            .headers
+            .iter()
+            .filter(public)
+            .filter(|header| new(&elsewhere.headers, header, is_header_name));
+        target.headers.extend(headers.cloned());
+        target
+    }
+
+    /// The names of this target's secrets that `other` has nothing for.
+    pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
+        let has =
+            |list: &[Named], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
+        let params = self
+            .params
+            .iter()
+            .filter(|param| param.is_secret() && !has(&other.params, &param.name));
+        let headers = self
+            .headers
+            .iter()
+            .filter(|header| header.is_secret() && !has(&other.headers, &header.name));
+        params
+            .chain(headers)
+            .map(|named| named.name.as_str())
+            .collect()
+    }
+
+    /// Gives each secret the value that `configured` has under its name now; of several of one name, each its own.
+    pub fn refresh_secrets(&mut self, configured: &Target) {
+        refresh(&mut self.params, &configured.params, is_name);
+        refresh(&mut self.headers, &configured.headers, is_header_name);
+    }
+
+    /// Whether any secret goes into its query or headers.
+    pub fn has_secrets(&self) -> bool {
+        self.params
+            .iter()
+            .chain(&self.headers)
+            .any(Named::is_secret)
+    }
+
+    /// Looks up every secret and puts the URL and headers together.
+    ///
+    /// # Errors
+    /// The first secret that cannot be had.
+    pub fn resolve(&self, variables: &dyn Variables) -> Result<Resolved, MissingSecret> {
+        let mut redactor = Redactor::default();
+        let mut look_up = |named: &Named, part: Part| match &named.value {
+            Value::Public(value) => Ok(Secret::new(value)),
+            Value::Secret(source) => {
+                let value = source.resolve(variables).map_err(|source| MissingSecret {
+                    name: named.name.clone(),
+                    part,
+                    source,
+                })?;
+                redactor.add([&value].into_iter().chain(&credentials_in_header(&value)));
+                Ok(value)
+            }
+        };
+        let mut query = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            let value = look_up(param, Part::Query)?;
+            query.push(match &param.spelling {
+                Some(spelling) => spelling.expose().to_owned(),
+                None => safe_url::encode_pair(&param.name, value.expose()),
+            });
+        }
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for header in &self.headers {
+            let value = look_up(header, Part::Header)?;
+            if value.expose().chars().any(|c| c.is_control() && c != '\t') {
+                let (name, source) = (header.name.clone(), SecretError::Control);
+                return Err(MissingSecret {
+                    name,
+                    part: Part::Header,
+                    source,
+                });
+            }
+            headers.push((header.name.clone(), value));
+        }
+        Ok(Resolved {
+            url: Secret::new(self.base.with_query(&query.join("&"))),
+            headers,
+            redactor,
+        })
+    }
+}
+
+fn is_name(one: &str, other: &str) -> bool {
+    one == other
+}
+
+fn is_header_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> bool) {
+    let mut used = vec![false; configured.len()];
+    for named in list.iter_mut().filter(|named| named.is_secret()) {
+        let found =
+            (0..configured.len()).find(|&at| !used[at] && same(&configured[at].name, &named.name));
+        if let Some(at) = found {
+            used[at] = true;
+            *named = configured[at].clone();
+        }
+    }
+}
+
+fn set(list: &mut Vec<Named>, named: Named, same: impl Fn(&str, &str) -> bool) {
+    match list
+        .iter_mut()
+        .find(|existing| same(&existing.name, &named.name))
+    {
+        Some(existing) => *existing = named,
+        None => list.push(named),
+    }
+}
+
+/// The URL with the values of secret parameters masked.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.base)?;
+        for (i, param) in self.params.iter().enumerate() {
+            let joint = if i == 0 { '?' } else { '&' };
+            let shown = match &param.value {
+                Value::Public(value) => safe_url::encode_pair(&param.name, value),
+                Value::Secret(_) if param.name.is_empty() => MASK.to_owned(),
+                Value::Secret(_) => format!("{}{MASK}", safe_url::encode_pair(&param.name, "")),
+            };
+            write!(f, "{joint}{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    struct NoVars;
+    impl Variables for NoVars {
+        fn var(&self, _: &str) -> Option<OsString> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_urls_own_query_goes_out_as_written_and_is_shown_masked() {
+        let mut target = Target::from_url("https://h/hook?token=a%2Bb&debug").unwrap();
+        target.set_param(Named::public("mode", "x y"));
+        assert_eq!(target.to_string(), "https://h/hook?token=***&***&mode=x+y");
+        let resolved = target.resolve(&NoVars).unwrap();
+        assert_eq!(
+            resolved.url.expose(),
+            "https://h/hook?token=a%2Bb&debug&mode=x+y"
+        );
+        assert_eq!(
+            resolved.redactor.redact("got a+b and debug"),
+            "got *** and ***"
+        );
+    }
+
+    #[test]
+    fn a_parameter_given_again_takes_the_first_ones_place() {
+        let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
+        target.set_param(Named::secret("a", SecretSource::parse("new secret")));
+        assert_eq!(
+            target.resolve(&NoVars).unwrap().url.expose(),
+            "https://h/?a=new+secret&b=2"
+        );
+    }
+
+    #[test]
+    fn sent_elsewhere_what_is_public_goes_along_and_what_is_secret_does_not() {
+        let mut own = Target::from_url("https://h/?token=one").unwrap();
+        own.set_param(Named::public("mode", "test"));
+        own.set_header(Named::public("X-Source", "ci"));
+        own.set_header(Named::secret(
+            "Authorization",
+            SecretSource::parse("Bearer x"),
+        ));
+        let mut elsewhere = Target::from_url("https://other/").unwrap();
+        elsewhere.set_header(Named::public("x-source", "there"));
+        let sent = own.redirected(&elsewhere);
+        assert_eq!(
+            sent.resolve(&NoVars).unwrap().url.expose(),
+            "https://other/?mode=test"
+        );
+        assert_eq!(sent.headers, elsewhere.headers);
+        assert_eq!(own.secrets_missing_in(&sent), ["token", "Authorization"]);
+    }
+
+    #[test]
+    fn secrets_are_refreshed_by_name_each_with_its_own() {
+        let mut kept = Target::from_url("https://h/?a=old&a=old&A=old&p=old").unwrap();
+        kept.refresh_secrets(&Target::from_url("https://h/?a=1&a=2&A=%33").unwrap());
+        assert_eq!(
+            kept.resolve(&NoVars).unwrap().url.expose(),
+            "https://h/?a=1&a=2&A=%33&p=old"
+        );
+    }
+
+    #[test]
+    fn a_missing_secret_names_itself_and_its_flag() {
+        let mut target = Target::from_url("https://h/").unwrap();
+        target.set_param(Named::secret("token", SecretSource::Forgotten));
+        let missing = target.resolve(&NoVars).unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "no usable value for the secret parameter `token`: its value was given literally, and values are never kept"
+        );
+        assert_eq!(missing.flag(), "--secret token=@env:VARIABLE");
+    }
+
+    #[test]
+    fn a_bearer_token_is_masked_without_its_scheme_too() {
+        let mut target = Target::from_url("https://h/").unwrap();
+        target.set_header(Named::secret(
+            "Authorization",
+            SecretSource::parse("Bearer abcdef"),
+        ));
+        assert_eq!(
+            target
+                .resolve(&NoVars)
+                .unwrap()
+                .redactor
+                .redact("bad token abcdef"),
+            "bad token ***"
+        );
+    }
+}

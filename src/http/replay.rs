@@ -1,0 +1,464 @@
+//! Sending a capture on, or again: what of it goes where, and what must not.
+//!
+//! The one way for a replay by hand, the page's "send again", and forwarding. It neither reads captures nor prints; who
+//! sends is behind [`Relay`].
+//!
+//! Invariant: method, path, query, headers and body go out as they came, but for what is about one connection only
+//! (hop-by-hop headers, framing) and what the destination says of its own. Nothing that came in part is sent at all.
+
+use crate::capture::{Body, Capture, Mask, credentials};
+use crate::delivery::target::{MissingSecret, Target};
+use crate::http::transport::{Exchange, Relay, Verbatim};
+use crate::secret::safe_url;
+use crate::secret::{Secret, Variables};
+
+/// The header that tells a receiver of a replay which capture it is.
+pub const REPLAY_OF: &str = "hookfire-replay-of";
+
+/// Headers about one connection (RFC 9110, 7.6.1), and those that the sender makes for its own.
+const OF_ONE_HOP: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-connection",
+];
+
+/// Where captures are sent, and what is said of them there.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its URL, own query parameters and headers.
+    pub target: Target,
+    /// Send captured credentials to another host than the one that they came for.
+    pub send_credentials: bool,
+    /// Tell the receiver that it is this capture, sent again.
+    pub replay_of: Option<i64>,
+    /// What of a capture is not to be shown, nor its echo in an answer.
+    pub mask: Mask,
+}
+
+/// Why a capture is not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It was not taken in whole.
+    #[error("it was not taken in whole, and part of a request is none")]
+    Partial,
+    /// Nothing in it says which path to ask for.
+    #[error("its target `{0}` has no path, and neither has the URL to send it to")]
+    NoPath(String),
+    /// No request can ask for its path and query as they came.
+    #[error("its target cannot be sent as it came: a `#` in it would end it")]
+    Unsendable,
+    /// Credentials for one host are none of another's business.
+    #[error("it carries {} for {}, not for `{there}`", crate::text::listed(.names.iter().map(String::as_str)), .came_for.as_deref().map_or_else(|| "a host that it does not name".to_owned(), |host| format!("`{host}`")))]
+    Credentials {
+        /// The headers.
+        names: Vec<String>,
+        /// The host that they came for.
+        came_for: Option<String>,
+        /// The host of the URL.
+        there: String,
+    },
+    /// A secret of the destination.
+    #[error(transparent)]
+    Secret(#[from] MissingSecret),
+}
+
+/// A capture ready to be sent.
+#[derive(Clone)]
+pub struct Prepared {
+    /// The request.
+    pub request: Verbatim,
+    /// Its URL as it may be shown.
+    pub shown_url: String,
+}
+
+/// Makes the request that a capture is to be sent on as.
+///
+/// A destination without a path (or with `/`) gets the capture's path and query; one with a path keeps it, and gets the
+/// capture's query unless it has one of its own.
+///
+/// # Errors
+/// When it may not be sent, or cannot.
+pub fn prepare(
+    capture: &Capture,
+    body: &Body,
+    destination: &Destination,
+    variables: &dyn Variables,
+) -> Result<Prepared, ReplayError> {
+    if capture.malformed {
+        return Err(ReplayError::Partial);
+    }
+    let target = &destination.target;
+    let resolved = target.resolve(variables)?;
+    let url = url(capture, target, resolved.url.expose())?;
+    let mut headers = end_to_end(capture);
+    headers.retain(|(name, _)| {
+        !resolved
+            .headers
+            .iter()
+            .any(|(own, _)| own.eq_ignore_ascii_case(name))
+    });
+    if !destination.send_credentials {
+        refuse_credentials(capture, &headers, target)?;
+    }
+    headers.extend(
+        resolved
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().as_bytes().to_vec())),
+    );
+    if let Some(id) = destination.replay_of {
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(REPLAY_OF));
+        headers.push((REPLAY_OF.to_owned(), id.to_string().into_bytes()));
+    }
+    let mut redactor = resolved.redactor;
+    redactor.add(&destination.mask.hidden_values(capture));
+    let has_body = ["content-length", "transfer-encoding"]
+        .iter()
+        .any(|name| capture.header(name).is_some());
+    let request = Verbatim {
+        method: capture.method().to_owned(),
+        url: Secret::new(url.as_str()),
+        headers,
+        body: (has_body || !body.bytes.is_empty()).then(|| body.bytes.clone()),
+        redactor,
+        room: None,
+    };
+    Ok(Prepared {
+        request,
+        shown_url: shown(capture, target, &destination.mask, &url),
+    })
+}
+
+/// Sends it.
+pub fn replay(relay: &dyn Relay, prepared: &Prepared) -> Exchange {
+    relay.exchange(&prepared.request)
+}
+
+/// The URL.
+fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayError> {
+    let own_query = own.split_once('?').map(|(_, query)| query);
+    let own_path = target.base.path();
+    let query = own_query.or(capture.query());
+    let path = if own_path == "/" {
+        capture.path()
+    } else {
+        own_path
+    };
+    if !path.starts_with('/') {
+        return Err(ReplayError::NoPath(path.to_owned()));
+    }
+    target
+        .base
+        .with_target(path, query)
+        .map(String::from)
+        .ok_or(ReplayError::Unsendable)
+}
+
+/// The URL with the secrets of either side masked.
+fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
+    if !target.params.is_empty() {
+        return safe_url::masked(url);
+    }
+    let path = url.split('?').next().unwrap_or_default();
+    let masked = mask.target(capture);
+    masked
+        .split_once('?')
+        .map_or_else(|| path.to_owned(), |(_, query)| format!("{path}?{query}"))
+}
+
+/// The headers that are for the receiver at the end, in order.
+fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
+    let headers = capture.head.headers();
+    let connection = headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let named: Vec<String> = connection
+        .flat_map(|(_, value)| {
+            String::from_utf8_lossy(value)
+                .to_ascii_lowercase()
+                .split(',')
+                .map(trimmed)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let of_one_hop = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        OF_ONE_HOP.contains(&name.as_str()) || name.starts_with("proxy-") || named.contains(&name)
+    };
+    let through = headers.iter().filter(|(name, _)| !of_one_hop(name));
+    through
+        .map(|&(name, value)| (name.to_owned(), value.to_vec()))
+        .collect()
+}
+
+fn trimmed(word: &str) -> String {
+    word.trim().to_owned()
+}
+
+fn refuse_credentials(
+    capture: &Capture,
+    headers: &[(String, Vec<u8>)],
+    target: &Target,
+) -> Result<(), ReplayError> {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()));
+    let names: Vec<String> = credentials(pairs).into_iter().map(str::to_owned).collect();
+    let came_for = capture
+        .header("host")
+        .map(|host| host_without_port(&String::from_utf8_lossy(host)));
+    let there = target.base.host().to_owned();
+    if names.is_empty()
+        || came_for
+            .as_ref()
+            .is_some_and(|host| host.eq_ignore_ascii_case(&there))
+    {
+        return Ok(());
+    }
+    Err(ReplayError::Credentials {
+        names,
+        came_for,
+        there,
+    })
+}
+
+/// `h` of `h:80` and `[::1]` of `[::1]:80`.
+fn host_without_port(host: &str) -> String {
+    let end = host
+        .rfind(':')
+        .filter(|colon| host.rfind(']').is_none_or(|bracket| bracket < *colon));
+    end.map_or(host, |colon| &host[..colon]).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMs;
+    use std::ffi::OsString;
+
+    struct NoVars;
+    impl Variables for NoVars {
+        fn var(&self, _: &str) -> Option<OsString> {
+            None
+        }
+    }
+
+    fn caught(head: &[u8]) -> Capture {
+        let mut capture = Capture::new(
+            UnixMs(0),
+            std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+            head.to_vec(),
+        );
+        capture.malformed = false;
+        capture
+    }
+
+    fn to(url: &str) -> Destination {
+        let mask = Mask {
+            names: ["token".to_owned()].into(),
+            ..Mask::default()
+        };
+        Destination {
+            target: Target::from_url(url).unwrap(),
+            send_credentials: false,
+            replay_of: None,
+            mask,
+        }
+    }
+
+    fn prepared(head: &[u8], destination: &Destination) -> Result<Prepared, ReplayError> {
+        prepare(
+            &caught(head),
+            &Body {
+                bytes: b"body".into(),
+                wire: None,
+            },
+            destination,
+            &NoVars,
+        )
+    }
+
+    #[test]
+    fn the_capture_says_path_and_query_unless_the_url_does() {
+        for (target, to_url, sent) in [
+            (
+                "/a%20b?x=1&token=secret",
+                "http://h:1",
+                "http://h:1/a%20b?x=1&token=secret",
+            ),
+            ("/a?x=1", "http://h/", "http://h/a?x=1"),
+            ("/a?x=1", "http://h/?y=2", "http://h/a?y=2"),
+            ("/a?x=1", "http://h/own", "http://h/own?x=1"),
+            ("/a?x=1", "http://h/own?y=%41", "http://h/own?y=%41"),
+            ("http://other/a", "http://h", "http://h/a"),
+            ("*", "http://h/own", "http://h/own"),
+        ] {
+            let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+            let prepared = prepared(head.as_bytes(), &to(to_url)).unwrap();
+            assert_eq!(prepared.request.url.expose(), sent, "{target} {to_url}");
+            assert!(
+                !prepared.shown_url.contains("secret"),
+                "{}",
+                prepared.shown_url
+            );
+            assert_eq!(
+                prepared.request.redactor.redact("secret"),
+                if sent.contains("secret") {
+                    "***"
+                } else {
+                    "secret"
+                }
+            );
+        }
+        let none = prepared(b"OPTIONS * HTTP/1.1\r\n\r\n", &to("http://h"));
+        assert!(matches!(none, Err(ReplayError::NoPath(path)) if path == "*"));
+    }
+
+    #[test]
+    fn a_target_is_sent_as_it_came_or_not_at_all() {
+        for target in ["/a/../b", "/a\\b?q={'x':1}"] {
+            let sent = prepared(
+                format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(),
+                &to("http://h"),
+            )
+            .unwrap();
+            assert_eq!(sent.request.url.expose(), format!("http://h{target}"));
+        }
+        let none = prepared(b"GET /a?b#c HTTP/1.1\r\n\r\n", &to("http://h"));
+        assert!(matches!(none, Err(ReplayError::Unsendable)));
+    }
+
+    #[test]
+    fn headers_go_on_but_for_those_of_one_connection() {
+        let head = b"pOST / HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nConnection: keep-alive, X-Hop\r\nx-hop: 1\r\nTE: gzip\r\n\
+            Upgrade: ws\r\nProxy-Authorization: Basic x\r\nKeep-Alive: 5\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\
+            Content-Length: 4\r\nx-a: caf\xe9\r\nx-b: 2\r\nHookfire-Replay-Of: 1\r\n\r\n";
+        let request = prepared(
+            head,
+            &Destination {
+                replay_of: Some(17),
+                ..to("http://h")
+            },
+        )
+        .unwrap()
+        .request;
+        let headers: Vec<(&str, &[u8])> = request
+            .headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), &v[..]))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                ("X-B", &b"1"[..]),
+                ("x-a", b"caf\xe9"),
+                ("x-b", b"2"),
+                (REPLAY_OF, b"17")
+            ]
+        );
+        assert_eq!(
+            (request.method.as_str(), request.body.as_deref()),
+            ("pOST", Some(&b"body"[..]))
+        );
+    }
+
+    #[test]
+    fn an_empty_body_is_another_thing_than_none() {
+        let body = |head: &[u8]| {
+            prepare(&caught(head), &Body::default(), &to("http://h"), &NoVars)
+                .unwrap()
+                .request
+                .body
+        };
+        assert_eq!(
+            body(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+            Some(Vec::new())
+        );
+        assert_eq!(body(b"GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn captured_credentials_stay_with_the_host_that_they_came_for() {
+        let head = b"GET / HTTP/1.1\r\nHost: Hooks.example:8080\r\nCookie: a\r\nauthorization: b\r\ncookie: c\r\n\r\n";
+        let refused = prepared(head, &to("http://other/"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(
+            refused,
+            "it carries `Cookie` and `authorization` for `Hooks.example`, not for `other`"
+        );
+        assert!(prepared(head, &to("https://hooks.example:9/")).is_ok());
+        let told = prepared(
+            head,
+            &Destination {
+                send_credentials: true,
+                ..to("http://other/")
+            },
+        )
+        .unwrap();
+        assert_eq!(told.request.headers.len(), 3);
+        for (header, stays) in [
+            ("X-Api-Key: k", true),
+            ("X-Auth-Token: t", true),
+            ("X: Bearer b", true),
+            ("X: b", false),
+        ] {
+            let sent = prepared(
+                format!("GET / HTTP/1.1\r\nHost: h\r\n{header}\r\n\r\n").as_bytes(),
+                &to("http://other/"),
+            );
+            assert_eq!(sent.is_err(), stays, "{header}");
+        }
+        assert!(matches!(
+            prepared(b"GET / HTTP/1.0\r\nCookie: a\r\n\r\n", &to("http://other/")),
+            Err(ReplayError::Credentials { came_for: None, .. })
+        ));
+    }
+
+    #[test]
+    fn the_destinations_own_header_takes_the_place_of_a_captured_one() {
+        let head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: theirs\r\n\r\n";
+        let mut destination = to("http://other/");
+        let source = crate::secret::SecretSource::parse("ours");
+        destination
+            .target
+            .set_header(crate::delivery::target::Named::secret(
+                "authorization",
+                source,
+            ));
+        let request = prepared(head, &destination).unwrap().request;
+        assert_eq!(
+            request.headers,
+            [("authorization".to_owned(), b"ours".to_vec())]
+        );
+    }
+
+    #[test]
+    fn what_came_in_part_is_not_sent() {
+        let capture = Capture {
+            malformed: true,
+            ..caught(b"GET / HTTP/1.1\r\n\r\n")
+        };
+        let refused = prepare(&capture, &Body::default(), &to("http://h"), &NoVars);
+        assert!(matches!(refused, Err(ReplayError::Partial)));
+    }
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        for (host, name) in [
+            ("h", "h"),
+            ("h:80", "h"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(host_without_port(host), name);
+        }
+    }
+}

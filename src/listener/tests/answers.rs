@@ -1,0 +1,338 @@
+//! What is answered: by the script, by the path, with what body and headers, and what is kept before.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::super::{CatcherError, HeaderError};
+use super::*;
+use crate::capture;
+use crate::journal::store::{Batch, Done, Keeper, StoreError};
+use crate::secret::Secret;
+
+#[test]
+fn the_script_is_followed_over_all_connections() {
+    let catcher = catcher("503x2,204,200");
+    let mut statuses = Vec::new();
+    for request in ["GET", "POST", "HEAD", "OPTIONS", "BREW"] {
+        let mut client = Client::sending(
+            &catcher,
+            format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+        );
+        client.half_close();
+        let answer = client.until_closed().unwrap();
+        statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
+        assert_eq!(
+            caught(&catcher).answer_status,
+            statuses[statuses.len() - 1].parse().ok()
+        );
+    }
+    assert_eq!(statuses, ["503", "503", "204", "200", "200"]);
+}
+
+#[test]
+fn other_statuses_say_their_reason() {
+    let catcher = catcher("503,599");
+    for body in ["Service Unavailable\n", "No Reason Phrase\n"] {
+        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(client.answer().body, body);
+    }
+}
+
+#[test]
+fn timeout_says_nothing_and_reset_resets() {
+    let catcher = catcher("timeout,reset,200");
+    let mut silent = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
+    assert_eq!(caught(&catcher).answer_status, None);
+    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
+    assert_eq!(caught(&catcher).answer_status, None);
+    let error = reset.until_closed().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    // Still open and silent after others were served.
+    let mut other = Client::sending(&catcher, "GET /3 HTTP/1.1\r\n\r\n");
+    assert_eq!(other.answer().status, 200);
+    silent.0.get_ref().set_nonblocking(true).unwrap();
+    assert_eq!(
+        silent.until_closed().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+    silent.0.get_ref().set_nonblocking(false).unwrap();
+    silent.half_close();
+    assert_eq!(silent.until_closed().unwrap(), b"");
+}
+
+#[test]
+fn a_delayed_answer_is_kept_first_with_the_time_it_will_take() {
+    let catcher = catcher("201@200ms,reset@200ms,200");
+    let mut delayed = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
+    let started = Instant::now();
+    let capture = caught(&catcher);
+    assert!(
+        started.elapsed() < Duration::from_millis(150),
+        "kept before the delay"
+    );
+    assert_eq!(capture.answer_status, Some(201));
+    assert!(
+        (200..300).contains(&capture.duration_ms),
+        "{}",
+        capture.duration_ms
+    );
+    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
+    // Others are not delayed.
+    let mut other = Client::connect(&catcher);
+    assert_eq!(caught(&catcher).answer_status, None);
+    other.send("GET /3 HTTP/1.1\r\n\r\n");
+    assert_eq!(other.answer().status, 200);
+    assert_eq!(delayed.answer().status, 201);
+    assert!(started.elapsed() >= Duration::from_millis(200));
+    assert_eq!(
+        reset.until_closed().unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+}
+
+#[test]
+fn a_status_in_the_path_is_answered_and_uses_no_step() {
+    let catcher = catcher_set_up("500,200", |setup| setup.status_in_path = true);
+    let mut client = Client::connect(&catcher);
+    for (path, status) in [
+        ("/bin/503", 503),
+        ("/204?x=500", 204),
+        ("/bin/999", 500),
+        ("/bin", 200),
+        ("/bin/418", 418),
+    ] {
+        client.send(format!("POST {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.answer().status, status, "{path}");
+        assert_eq!(caught(&catcher).answer_status, Some(status), "{path}");
+    }
+    let without = super::catcher("200");
+    assert_eq!(
+        Client::sending(&without, "GET /bin/503 HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        200
+    );
+}
+
+#[test]
+fn body_and_headers_are_the_chosen_ones_but_not_of_refusals() {
+    let catcher = catcher_set_up("200,503,204,200", |setup| {
+        setup.response_body = Some(b"<done/>".to_vec());
+        setup.response_headers = [
+            ("Content-Type", "text/xml"),
+            ("X-A", "1"),
+            ("x-a", "caf\u{e9}"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    });
+    let mut client = Client::connect(&catcher);
+    for (status, body) in [(200, "<done/>"), (503, "<done/>"), (204, "")] {
+        client.send("GET / HTTP/1.1\r\n\r\n");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.as_str()), (status, body));
+        let own: Vec<&str> = answer
+            .headers
+            .iter()
+            .map(String::as_str)
+            .filter(|line| !line.starts_with("date"))
+            .collect();
+        assert_eq!(
+            own[..3],
+            ["content-type: text/xml", "x-a: 1", "x-a: caf\u{e9}"],
+            "{own:?}"
+        );
+    }
+    client.send("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n");
+    assert_eq!(client.answer().body, "Bad Request\n");
+}
+
+#[test]
+fn headers_that_cannot_be_chosen_are_refused_in_words() {
+    let with = |name: &str, value: &str| {
+        let mut setup = Setup::new(
+            ANY_PORT,
+            "200".parse().unwrap(),
+            Arc::new(mpsc::channel().0),
+        );
+        setup.response_headers = vec![(name.to_owned(), value.to_owned())];
+        Catcher::bind(setup).map(drop).unwrap_err()
+    };
+    let framing = with("Content-Length", "5");
+    assert!(matches!(
+        framing,
+        CatcherError::Header(HeaderError::Framing(_))
+    ));
+    assert_eq!(
+        framing.to_string(),
+        "`Content-Length` cannot be chosen: it follows from the body and the connection"
+    );
+    for (name, value) in [
+        ("X A", "1"),
+        ("", "1"),
+        ("X-A", "1\r\nX-B: 2"),
+        ("X-A", "\0"),
+    ] {
+        assert!(
+            matches!(
+                with(name, value),
+                CatcherError::Header(HeaderError::Unwritable(_))
+            ),
+            "{name:?} {value:?}"
+        );
+    }
+}
+
+#[test]
+fn a_demanded_secret_is_looked_for_and_what_comes_without_is_kept_and_refused() {
+    let catcher = catcher_set_up("202,200", |setup| {
+        setup.require_secret = vec![("token".to_owned(), Secret::new("s3 cret"))];
+    });
+    let mut client = Client::connect(&catcher);
+    for (target, status, ok) in [
+        ("/hook?token=wrong", 403, false),
+        ("/hook", 403, false),
+        ("/hook?token=s3+cret&token=other", 403, false),
+        ("/hook?a=1&token=s3%20cret", 202, true),
+        ("/hook?token=s3+cret", 200, true),
+    ] {
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{target}");
+        let capture = caught(&catcher);
+        assert_eq!(
+            (capture.secret_ok, capture.answer_status),
+            (Some(ok), Some(status)),
+            "{target}"
+        );
+        assert_eq!(
+            (capture.body.as_slice(), capture.malformed),
+            (&b"abc"[..], false)
+        );
+    }
+    let none = super::catcher("200");
+    Client::sending(&none, "GET /?token=x HTTP/1.1\r\n\r\n").answer();
+    assert_eq!(caught(&none).secret_ok, None);
+}
+
+#[test]
+fn an_answer_larger_than_any_buffer_arrives_and_the_next_request_is_still_caught() {
+    let size = 8 << 20;
+    let catcher = catcher_set_up("200", |setup| setup.response_body = Some(vec![b'x'; size]));
+    let mut client = Client::connect(&catcher);
+    for number in 0..3 {
+        client.send(format!(
+            "POST /{number} HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"
+        ));
+        assert_eq!(client.answer().body.len(), size);
+        let capture = caught(&catcher);
+        assert_eq!(
+            (capture.target, capture.body),
+            (format!("/{number}"), b"ab".to_vec())
+        );
+    }
+    client.send("HEAD /head HTTP/1.1\r\n\r\nGET /after HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        [caught(&catcher).target, caught(&catcher).target],
+        ["/head", "/after"]
+    );
+}
+
+/// Keeps nothing while `broken`, and tells what is amended.
+#[derive(Default)]
+struct Fickle {
+    broken: Mutex<bool>,
+    kept: Mutex<i64>,
+    amended: Mutex<Option<mpsc::Sender<(i64, capture::Answer)>>>,
+}
+
+impl Keeper for Fickle {
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        if *self.broken.lock().unwrap() {
+            let error = StoreError::Unusable {
+                path: "journal.db".into(),
+                problem: "is locked".to_owned(),
+            };
+            return done(Err(Arc::new(error)));
+        }
+        let mut kept = self.kept.lock().unwrap();
+        done(Ok(batch(captures, "inbox", || {
+            *kept += 1;
+            *kept
+        })));
+    }
+
+    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+        if let Some(amended) = &*self.amended.lock().unwrap() {
+            amended.send((id, answer)).unwrap();
+        }
+        done(Ok(()));
+    }
+}
+
+#[test]
+fn an_answer_that_finds_nobody_is_recorded_as_none() {
+    let (amends, amended) = mpsc::channel();
+    let keeper = Arc::new(Fickle {
+        amended: Mutex::new(Some(amends)),
+        ..Fickle::default()
+    });
+    let catcher = Catcher::bind(Setup::new(
+        ANY_PORT,
+        "201@100ms,200".parse().unwrap(),
+        keeper,
+    ))
+    .unwrap();
+    Client::sending(&catcher, "GET /gone HTTP/1.1\r\n\r\n").reset();
+    let (id, answer) = amended.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((id, answer.status), (1, None));
+    assert_eq!(
+        answer.note.as_deref(),
+        Some("its client was gone before it could be answered 201")
+    );
+    assert_eq!(
+        Client::sending(&catcher, "GET /there HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        200
+    );
+    assert!(
+        amended.try_recv().is_err(),
+        "who was answered is not amended"
+    );
+}
+
+#[test]
+fn what_cannot_be_kept_is_503_and_counted_until_it_can_be_again() {
+    let keeper = Arc::new(Fickle::default());
+    let setup = Setup::new(
+        ANY_PORT,
+        "200".parse().unwrap(),
+        Arc::clone(&keeper) as Arc<dyn Keeper>,
+    );
+    let catcher = Catcher::bind(setup).unwrap();
+    let ask = || {
+        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
+            .answer()
+            .status
+    };
+
+    assert_eq!(ask(), 200);
+    assert_eq!(catcher.failed_keeps().count, 0);
+    *keeper.broken.lock().unwrap() = true;
+    assert_eq!([ask(), ask()], [503, 503]);
+    let failed = catcher.failed_keeps();
+    assert_eq!(failed.count, 2);
+    assert!(failed.last.unwrap().to_string().contains("is locked"));
+    assert_eq!(
+        Client::sending(&catcher, "nonsense\r\n\r\n")
+            .answer()
+            .status,
+        503
+    );
+    *keeper.broken.lock().unwrap() = false;
+    assert_eq!(ask(), 200);
+    assert_eq!(catcher.failed_keeps().count, 3);
+}

@@ -1,0 +1,471 @@
+//! Forwarding: what reaches the upstream, what comes back, and what is recorded of it.
+
+use std::sync::Mutex;
+use std::sync::mpsc::SyncSender;
+
+use super::*;
+use crate::capture;
+use crate::http::transport::Room;
+use crate::journal::store::{Batch, Done, Keeper, StoreError};
+use crate::listener::upstream::{Relayed, Upstream};
+use crate::secret::Secret;
+
+/// What the keeper was told, in its order.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Keep {
+        target: String,
+        status: Option<u16>,
+    },
+    Amend {
+        id: i64,
+        status: Option<u16>,
+        note: Option<String>,
+    },
+}
+
+struct Notebook {
+    told: SyncSender<Told>,
+    broken: Mutex<bool>,
+}
+
+impl Keeper for Notebook {
+    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+        if *self.broken.lock().unwrap() {
+            return done(Err(Arc::new(StoreError::Unusable {
+                path: "x".into(),
+                problem: "is full".to_owned(),
+            })));
+        }
+        for (capture, _) in &captures {
+            self.told
+                .send(Told::Keep {
+                    target: capture.head.target().to_owned(),
+                    status: capture.answer.status,
+                })
+                .unwrap();
+        }
+        done(Ok(batch(captures, "inbox", || 7)));
+    }
+
+    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+        self.told
+            .send(Told::Amend {
+                id,
+                status: answer.status,
+                note: answer.note,
+            })
+            .unwrap();
+        done(Ok(()));
+    }
+}
+
+/// Answers what it is told to, when it is told to.
+struct RealReceiver {
+    seen: SyncSender<(Capture, Body)>,
+    answers: Mutex<Receiver<Result<Relayed, String>>>,
+}
+
+impl Upstream for RealReceiver {
+    fn name(&self) -> &str {
+        "http://up/?token=***"
+    }
+
+    fn relay(
+        &self,
+        capture: &Capture,
+        body: &Body,
+        room: &Arc<dyn Room>,
+    ) -> Result<Relayed, String> {
+        self.seen.send((capture.clone(), body.clone())).unwrap();
+        let answer = self
+            .answers
+            .lock()
+            .unwrap()
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("no answer"))?;
+        room.grow(answer.body.len())?;
+        Ok(answer)
+    }
+}
+
+struct Stage {
+    catcher: Catcher,
+    keeper: Arc<Notebook>,
+    told: Receiver<Told>,
+    seen: Receiver<(Capture, Body)>,
+    answers: Option<mpsc::Sender<Result<Relayed, String>>>,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        Stage::with(|_| {})
+    }
+
+    fn with(choose: impl FnOnce(&mut Setup)) -> Stage {
+        let (tell, told) = mpsc::sync_channel(99);
+        let (see, seen) = mpsc::sync_channel(99);
+        let (answers, given) = mpsc::channel();
+        let keeper = Arc::new(Notebook {
+            told: tell,
+            broken: Mutex::new(false),
+        });
+        let mut setup = Setup::new(
+            ANY_PORT,
+            "200".parse().unwrap(),
+            Arc::clone(&keeper) as Arc<dyn Keeper>,
+        );
+        setup.upstream = Some(Arc::new(RealReceiver {
+            seen: see,
+            answers: Mutex::new(given),
+        }));
+        setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
+        choose(&mut setup);
+        Stage {
+            catcher: Catcher::bind(setup).unwrap(),
+            keeper,
+            told,
+            seen,
+            answers: Some(answers),
+        }
+    }
+
+    fn answer(&self, answer: Result<Relayed, String>) {
+        self.answers.as_ref().unwrap().send(answer).unwrap();
+    }
+
+    fn told(&self) -> Told {
+        self.told.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<Relayed, String> {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+        .collect();
+    Ok(Relayed {
+        status,
+        headers,
+        body: body.into(),
+    })
+}
+
+fn amended(status: u16, note: &str) -> Told {
+    Told::Amend {
+        id: 7,
+        status: Some(status),
+        note: Some(note.to_owned()),
+    }
+}
+
+#[test]
+fn the_receivers_answer_is_recorded_and_then_given() {
+    let stage = Stage::new();
+    let mut client = Client::sending(
+        &stage.catcher,
+        "PUT /a?t=1 HTTP/1.1\r\nX-Odd: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    );
+    let (capture, body) = stage.seen.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(
+        stage.told(),
+        Told::Keep {
+            target: "/a?t=1".to_owned(),
+            status: None
+        },
+        "committed before it is sent on"
+    );
+    assert_eq!(
+        (capture.method(), body.bytes.as_slice()),
+        ("PUT", &b"ab"[..])
+    );
+    assert!(stage.told.try_recv().is_err());
+    let headers: [(&str, &[u8]); 8] = [
+        ("Content-Type", b"text/xml"),
+        ("Set-Cookie", b"a=1"),
+        ("Set-Cookie", b"b=caf\xe9"),
+        ("Connection", b"close, X-Hop"),
+        ("X-Hop", b"1"),
+        ("Transfer-Encoding", b"chunked"),
+        ("Content-Length", b"99"),
+        ("Keep-Alive", b"timeout=5"),
+    ];
+    stage.answer(relayed(418, &headers, "<tea/>"));
+    let mut raw = vec![0; 17];
+    std::io::Read::read_exact(&mut client.0, &mut raw).unwrap();
+    assert_eq!(
+        stage.told(),
+        amended(418, "forwarded to http://up/?token=***")
+    );
+    client.half_close();
+    let rest = client.until_closed().unwrap();
+    let head_end = rest
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    let (head, body) = rest.split_at(head_end);
+    assert_eq!(body, b"<tea/>");
+    let lines: Vec<&[u8]> = head.split(|&byte| byte == b'\n').collect();
+    for expected in [
+        &b"content-type: text/xml\r"[..],
+        b"set-cookie: a=1\r",
+        b"set-cookie: b=caf\xe9\r",
+        b"content-length: 6\r",
+    ] {
+        assert!(
+            lines.contains(&expected),
+            "{}",
+            String::from_utf8_lossy(head)
+        );
+    }
+    for hop in ["x-hop", "chunked", "keep-alive", "99"] {
+        assert!(!String::from_utf8_lossy(head).contains(hop), "{hop}");
+    }
+}
+
+#[test]
+fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
+    let stage = Stage::new();
+    let mut client = Client::sending(
+        &stage.catcher,
+        "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n",
+    );
+    stage.answer(relayed(
+        200,
+        &[
+            ("Content-Length", b"1234"),
+            ("content-length", b"1234"),
+            ("X-A", b"1"),
+        ],
+        "",
+    ));
+    let answer = String::from_utf8(client.until_closed().unwrap()).unwrap();
+    assert!(
+        answer.contains("\r\ncontent-length: 1234\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
+    assert_eq!(answer.matches("content-length").count(), 1, "{answer}");
+}
+
+#[test]
+fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
+    let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
+    let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.answer(relayed(
+        200,
+        &[(
+            "Content-Security-Policy",
+            b"sandbox allow-same-origin allow-scripts",
+        )],
+        "<html>",
+    ));
+    let policies: Vec<String> = client
+        .answer()
+        .headers
+        .into_iter()
+        .filter(|line| line.contains("policy"))
+        .collect();
+    let expected = [
+        "sandbox allow-same-origin allow-scripts",
+        "sandbox allow-scripts allow-forms",
+    ];
+    assert_eq!(
+        policies,
+        expected.map(|policy| format!("content-security-policy: {policy}"))
+    );
+}
+
+#[test]
+fn a_receiver_that_fails_is_502_in_words_and_recorded() {
+    let stage = Stage::new();
+    let mut client = Client::connect(&stage.catcher);
+    for (given, why) in [
+        (Err("connection refused".to_owned()), "connection refused"),
+        (
+            relayed(101, &[], ""),
+            "it answered with the status 101, which cannot be passed on",
+        ),
+    ] {
+        client.send("GET /?t=1 HTTP/1.1\r\n\r\n");
+        stage.answer(given);
+        let answer = client.answer();
+        let words = format!("not forwarded to http://up/?token=***: {why}");
+        assert_eq!((answer.status, answer.body), (502, format!("{words}\n")));
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        assert_eq!(stage.told(), amended(502, &words));
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_loses_no_record() {
+    let stage = Stage::new();
+    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(PATIENCE).unwrap();
+    client.reset();
+    stage.answer(relayed(200, &[], "late"));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
+    // Nor is the request kept a second time.
+    assert!(stage.told.recv_timeout(Duration::from_millis(100)).is_err());
+}
+
+#[test]
+fn who_hangs_up_before_the_receiver_answers_makes_room_and_loses_no_record() {
+    let stage = Stage::with(|setup| setup.limits.connections = 2);
+    for _ in 0..2 {
+        drop(Client::sending(
+            &stage.catcher,
+            "GET /?t=1 HTTP/1.1\r\n\r\n",
+        ));
+        stage.seen.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+    }
+    assert_eq!(
+        Client::sending(&stage.catcher, "GET /?t=2 HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        403
+    );
+    assert!(matches!(
+        stage.told(),
+        Told::Keep {
+            status: Some(403),
+            ..
+        }
+    ));
+    for _ in 0..2 {
+        stage.answer(relayed(200, &[], "late"));
+        assert_eq!(
+            stage.told(),
+            amended(200, "forwarded to http://up/?token=***")
+        );
+    }
+}
+
+#[test]
+fn answers_that_are_not_read_leave_no_room_for_others_as_long_but_for_small_ones() {
+    let stage = Stage::with(|setup| {
+        setup.limits.buffered_bytes = 2 << 20;
+        setup.limits.body_deadline = Duration::from_millis(100);
+    });
+    let ask = || Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    let long = "x".repeat(2 << 20);
+    let mut deaf = ask();
+    stage.answer(relayed(200, &[], &long));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
+    for (body, expected) in [
+        (
+            &*long,
+            (
+                502,
+                "found no room within 100ms: others took all 2 MiB that may be buffered",
+            ),
+        ),
+        ("small", (200, "small")),
+    ] {
+        stage.answer(relayed(200, &[], body));
+        let answer = ask().answer();
+        assert_eq!(answer.status, expected.0);
+        assert!(answer.body.contains(expected.1), "{answer:?}");
+    }
+    assert_eq!(deaf.answer().body.len(), long.len());
+    stage.answer(relayed(200, &[], &long));
+    assert_eq!(ask().answer().body.len(), long.len(), "there is room again");
+}
+
+#[test]
+fn what_is_refused_or_not_kept_is_not_sent_on() {
+    let stage = Stage::new();
+    for (bytes, status) in [
+        ("GET /?t=2 HTTP/1.1\r\n\r\n", 403),
+        (
+            "POST /?t=1 HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("nonsense\r\n\r\n", 400),
+    ] {
+        assert_eq!(
+            Client::sending(&stage.catcher, bytes).answer().status,
+            status
+        );
+    }
+    *stage.keeper.broken.lock().unwrap() = true;
+    assert_eq!(
+        Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n")
+            .answer()
+            .status,
+        503
+    );
+    assert!(stage.seen.try_recv().is_err());
+}
+
+#[test]
+fn the_stop_does_not_wait_for_the_receiver() {
+    let mut stage = Stage::new();
+    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(PATIENCE).unwrap();
+    let started = std::time::Instant::now();
+    stage.catcher.stop();
+    assert!(
+        started.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        started.elapsed()
+    );
+    drop(client);
+    // What was sent on is recorded when its answer comes after all.
+    stage.answer(relayed(200, &[], ""));
+    assert!(matches!(stage.told(), Told::Keep { .. }));
+    assert_eq!(
+        stage.told(),
+        amended(200, "forwarded to http://up/?token=***")
+    );
+}
+
+#[test]
+fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
+    for script in ["200@1m", "reset@1m"] {
+        let mut stage = Stage::with(|setup| {
+            setup.upstream = None;
+            setup.script = script.parse().unwrap();
+        });
+        let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        stage.catcher.stop();
+        assert!(
+            client.until_closed().is_ok_and(|rest| rest.is_empty()),
+            "{script}"
+        );
+        let note = Some("stopped before its answer was due".to_owned());
+        assert_eq!(
+            stage.told(),
+            Told::Amend {
+                id: 7,
+                status: None,
+                note
+            }
+        );
+    }
+}
+
+#[test]
+fn a_receiver_that_panics_is_a_failure_like_any_other() {
+    let mut stage = Stage::new();
+    // Its channel is gone, which it answers with a panic.
+    stage.answers = None;
+    let answer = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer();
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (
+            502,
+            "not forwarded to http://up/?token=***: hookfire itself failed\n"
+        )
+    );
+}

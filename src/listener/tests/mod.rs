@@ -1,0 +1,386 @@
+//! The catcher as a client sees it, over raw sockets: what is caught and how exactly, here; the rest, a file for each theme.
+//!
+//! Nothing here sleeps to wait for the catcher: answers and captures are waited for, with a bound.
+
+mod answers;
+mod crowd;
+mod encrypted;
+mod forwarding;
+mod refused;
+mod reserved;
+mod stopping;
+mod unread;
+mod watching;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::time::Duration;
+
+use super::{Catcher, Limits, Setup};
+use crate::capture::{Body, Capture};
+use crate::journal::store::{Batch, Kept};
+
+/// Longer than anything takes that goes well.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A catcher with the other end of its keeper.
+struct TestCatcher {
+    catcher: Catcher,
+    kept: Receiver<(Capture, Body)>,
+}
+
+impl TestCatcher {
+    /// What was kept and not looked at yet, if anything.
+    fn try_caught(&self) -> Result<Seen, TryRecvError> {
+        self.kept.try_recv().map(Seen::from)
+    }
+}
+
+impl std::ops::Deref for TestCatcher {
+    type Target = Catcher;
+    fn deref(&self) -> &Catcher {
+        &self.catcher
+    }
+}
+
+impl std::ops::DerefMut for TestCatcher {
+    fn deref_mut(&mut self) -> &mut Catcher {
+        &mut self.catcher
+    }
+}
+
+/// A capture, spread out.
+#[derive(Debug)]
+struct Seen {
+    method: String,
+    target: String,
+    headers: Vec<(String, Vec<u8>)>,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    wire: Option<Vec<u8>>,
+    malformed: bool,
+    secret_ok: Option<bool>,
+    answer_status: Option<u16>,
+    /// What is said of the answer, or why it is malformed.
+    note: Option<String>,
+    remote_addr: SocketAddr,
+    received_at_ms: i64,
+    duration_ms: u64,
+}
+
+impl From<(Capture, Body)> for Seen {
+    fn from((capture, body): (Capture, Body)) -> Seen {
+        Seen {
+            method: capture.head.method().to_owned(),
+            target: capture.head.target().to_owned(),
+            headers: capture
+                .head
+                .headers()
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), v.to_vec()))
+                .collect(),
+            head: capture.head.to_vec(),
+            body: body.bytes,
+            wire: body.wire,
+            malformed: capture.malformed,
+            secret_ok: capture.secret_ok,
+            answer_status: capture.answer.status,
+            note: capture.answer.note,
+            remote_addr: capture.remote_addr,
+            received_at_ms: capture.received_at.0,
+            duration_ms: capture.answer.duration_ms,
+        }
+    }
+}
+
+/// A catcher on loopback, set up further by `choose`.
+fn catcher_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestCatcher {
+    let (keeper, kept) = mpsc::channel();
+    let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
+    choose(&mut setup);
+    TestCatcher {
+        catcher: Catcher::bind(setup).unwrap(),
+        kept,
+    }
+}
+
+fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
+    catcher_set_up(script, |setup| setup.limits = limits)
+}
+
+fn catcher(script: &str) -> TestCatcher {
+    catcher_with(script, Limits::default())
+}
+
+fn caught(catcher: &TestCatcher) -> Seen {
+    catcher.kept.recv_timeout(PATIENCE).map(Seen::from).unwrap()
+}
+
+/// Captures as if they were committed.
+fn batch(captures: Vec<(Capture, Body)>, bin: &str, mut next_id: impl FnMut() -> i64) -> Batch {
+    let kept = captures
+        .into_iter()
+        .map(|(capture, body)| Kept::new(next_id(), bin, None, capture, body));
+    Arc::new(kept.collect())
+}
+
+struct Client(BufReader<TcpStream>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    /// Lower-cased `name: value` lines.
+    headers: Vec<String>,
+    body: String,
+}
+
+impl Client {
+    fn connect(catcher: &Catcher) -> Self {
+        let stream = TcpStream::connect(catcher.addr()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Connects and sends.
+    fn sending(catcher: &Catcher, bytes: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(catcher);
+        client.send(bytes);
+        client
+    }
+
+    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn half_close(&self) {
+        self.0.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes so that the catcher sees "connection reset by peer".
+    fn reset(self) {
+        let stream = self.0.into_inner();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_ascii_lowercase()
+    }
+
+    fn answer(&mut self) -> Answer {
+        let status = self.line();
+        let status = status.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers = Vec::new();
+        loop {
+            match self.line() {
+                line if line.is_empty() => break,
+                line => headers.push(line),
+            }
+        }
+        let length = headers
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// Whatever comes until the catcher closes; panics if it does not.
+    fn until_closed(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).map(|_| rest)
+    }
+}
+
+fn names_and_values(capture: &Seen) -> Vec<(&str, &[u8])> {
+    capture
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect()
+}
+
+#[test]
+fn a_capture_is_what_was_sent_byte_for_byte() {
+    let catcher = catcher("200");
+    let head =
+        b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
+        X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
+    let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    assert!(
+        answer
+            .headers
+            .contains(&"content-type: text/plain".to_owned()),
+        "{answer:?}"
+    );
+
+    let capture = caught(&catcher);
+    assert_eq!(capture.head, head);
+    assert_eq!(capture.body, b"\x00\xffabc");
+    assert_eq!(
+        (capture.method.as_str(), capture.target.as_str()),
+        ("POST", "/hook?token=a%20b&x")
+    );
+    let expected: [(&str, &[u8]); 7] = [
+        ("HOST", b"h"),
+        ("x-Odd", b"1"),
+        ("Accept", b"*/*"),
+        ("X-oDD", b"2"),
+        ("X-Latin", b"caf\xe9"),
+        ("Content-length", b"5"),
+        ("x-odd", b"3"),
+    ];
+    assert_eq!(names_and_values(&capture), expected);
+    assert!(!capture.malformed);
+    assert_eq!(capture.answer_status, Some(200));
+    assert_eq!(
+        capture.remote_addr,
+        client.0.get_ref().local_addr().unwrap()
+    );
+    assert!(capture.received_at_ms > 1_700_000_000_000 && capture.duration_ms < 10_000);
+}
+
+#[test]
+fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
+    let catcher = catcher("200");
+    let head = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = "6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n";
+    let mut client = Client::sending(&catcher, format!("{head}{body}GET /next HTTP/1.1\r\n\r\n"));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.answer().status, 200);
+    let capture = caught(&catcher);
+    assert_eq!(
+        (capture.head.as_slice(), capture.body.as_slice()),
+        (head.as_bytes(), &b"hello world"[..])
+    );
+    assert_eq!(
+        capture.wire.as_deref(),
+        Some(body.as_bytes()),
+        "as it was sent, trailer and all"
+    );
+    assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn requests_on_one_connection_keep_their_own_heads() {
+    let requests = [
+        "POST /1 HTTP/1.1\r\nA: 1\r\nContent-Length: 3\r\n\r\nabc",
+        "\r\nGET /2 HTTP/1.1\r\na: 2\r\n\r\n",
+        "POST /3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ];
+    let catcher = catcher("200");
+    // One after the other, then all at once, then byte by byte.
+    let mut client = Client::connect(&catcher);
+    for request in requests {
+        client.send(request);
+        assert_eq!(client.answer().status, 200);
+    }
+    client.send(requests.concat());
+    requests
+        .concat()
+        .bytes()
+        .for_each(|byte| client.send([byte]));
+    for _ in 0..6 {
+        assert_eq!(client.answer().status, 200);
+    }
+    for _ in 0..3 {
+        for request in requests {
+            let capture = caught(&catcher);
+            let head = request
+                .trim_start()
+                .split_inclusive("\r\n\r\n")
+                .next()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&capture.head), head);
+            assert_eq!(
+                capture.body,
+                if capture.target == "/2" { "" } else { "abc" }.as_bytes()
+            );
+            assert!(!capture.malformed);
+        }
+    }
+    assert!(catcher.try_caught().is_err());
+}
+
+#[test]
+fn many_pipelined_requests_are_kept_in_order() {
+    let catcher = catcher("200");
+    let requests: String = (0..500)
+        .map(|number| format!("POST /{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\n{number:4}"))
+        .collect();
+    let mut client = Client::sending(&catcher, requests);
+    for number in 0..500 {
+        assert_eq!(client.answer().status, 200);
+        let capture = caught(&catcher);
+        assert_eq!(capture.target, format!("/{number}"));
+        assert_eq!(capture.body, format!("{number:4}").as_bytes());
+    }
+}
+
+#[test]
+fn http_1_0_is_answered_and_closed() {
+    let catcher = catcher("200");
+    let mut client = Client::sending(&catcher, "GET /old HTTP/1.0\nA: b\n\n");
+    assert_eq!(client.answer().body, "ok");
+    assert_eq!(client.until_closed().unwrap(), b"");
+    let capture = caught(&catcher);
+    assert_eq!(capture.head, b"GET /old HTTP/1.0\nA: b\n\n");
+    assert!(!capture.malformed);
+}
+
+#[test]
+fn a_client_that_closes_its_side_first_is_answered() {
+    let catcher = catcher("200");
+    let mut client = Client::sending(&catcher, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.until_closed().unwrap(), b"");
+    let capture = caught(&catcher);
+    assert!(capture.body.is_empty() && !capture.malformed);
+    assert!(catcher.try_caught().is_err());
+}
+
+#[test]
+fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
+    let limits = Limits {
+        body_bytes: 4,
+        ..Limits::default()
+    };
+    let catcher = catcher_with("201", limits);
+    let mut client = Client::sending(
+        &catcher,
+        "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    assert_eq!(client.answer().status, 100);
+    client.send("abcd");
+    assert_eq!(client.answer().status, 201);
+    assert_eq!(caught(&catcher).body, b"abcd");
+    client.send("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    assert!(caught(&catcher).malformed);
+}
+
+#[test]
+fn the_capture_is_there_before_the_answer() {
+    let catcher = catcher("200");
+    for request in ["GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"] {
+        for _ in 0..50 {
+            let mut client = Client::sending(&catcher, request);
+            client.answer();
+            assert!(catcher.try_caught().is_ok(), "{request}");
+        }
+    }
+}

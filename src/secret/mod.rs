@@ -1,0 +1,275 @@
+//! Secrets: values that are used and never shown.
+//!
+//! A [`Secret`] cannot be printed by its type. A [`SecretSource`] says where one comes from, and is all that the journal
+//! may keep. A [`Redactor`] masks the values of known secrets in text that comes back from outside. Nothing here decides
+//! which values are secret.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq as _;
+
+mod redactor;
+pub mod safe_url;
+pub use redactor::Redactor;
+
+/// What stands where a secret was.
+pub const MASK: &str = "***";
+
+/// A secret value: no `Display`, and a `Debug` that says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the value in.
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value itself: for the wire, and for finding it in text that must not contain it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `given` is this value, in a time that tells nothing but its length.
+    pub fn is(&self, given: &[u8]) -> bool {
+        given.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The value itself, given literally; only its existence is ever kept.
+    Literal(Secret),
+    /// An environment variable, by name.
+    Env(String),
+    /// A file, by path; its trailing newline is not part of the secret.
+    File(PathBuf),
+    /// A literal given to an earlier run, which was not kept.
+    Forgotten,
+}
+
+/// A secret that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set, or is empty.
+    #[error("the environment variable `{0}` is not set, or is empty")]
+    Env(String),
+    /// The variable is not text.
+    #[error("the environment variable `{0}` is not UTF-8")]
+    EnvText(String),
+    /// The file cannot be read.
+    #[error("cannot read the file `{0}`: {1}")]
+    File(PathBuf, std::io::Error),
+    /// The file holds nothing, or no text.
+    #[error("the file `{0}` {1}")]
+    Content(PathBuf, &'static str),
+    /// It is to go into a header, where it would break the line.
+    #[error("its value has a control character in it, and a header cannot carry that")]
+    Control,
+    /// The value was given literally and not kept.
+    #[error("its value was given literally, and values are never kept")]
+    Forgotten,
+}
+
+/// How secrets are looked up: the process's environment, or a test's.
+pub trait Variables {
+    /// The value of an environment variable; none if it is not set.
+    fn var(&self, name: &str) -> Option<std::ffi::OsString>;
+}
+
+impl SecretSource {
+    /// Reads `@env:VAR`, `@file:PATH` or a literal.
+    pub fn parse(text: &str) -> SecretSource {
+        if let Some(name) = text.strip_prefix("@env:") {
+            SecretSource::Env(name.to_owned())
+        } else if let Some(path) = text.strip_prefix("@file:") {
+            SecretSource::File(PathBuf::from(path))
+        } else {
+            SecretSource::Literal(Secret::new(text))
+        }
+    }
+
+    /// `@env:VAR` or `@file:PATH`: what may be kept and shown; none for a value given literally.
+    pub fn reference(&self) -> Option<String> {
+        match self {
+            SecretSource::Env(name) => Some(format!("@env:{name}")),
+            SecretSource::File(path) => Some(format!("@file:{}", path.display())),
+            SecretSource::Literal(_) | SecretSource::Forgotten => None,
+        }
+    }
+
+    /// This source with a relative file made absolute from `folder`, so that a later run in another folder finds it.
+    #[must_use]
+    pub fn anchored(self, folder: &Path) -> SecretSource {
+        match self {
+            SecretSource::File(path) => SecretSource::File(folder.join(path)),
+            other => other,
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// When the variable is unset or the file unreadable, when either is empty, or when the value was never kept.
+    pub fn resolve(&self, variables: &dyn Variables) -> Result<Secret, SecretError> {
+        match self {
+            SecretSource::Literal(secret) => Ok(secret.clone()),
+            SecretSource::Forgotten => Err(SecretError::Forgotten),
+            SecretSource::Env(name) => match variables.var(name) {
+                None => Err(SecretError::Env(name.clone())),
+                Some(value) if value.is_empty() => Err(SecretError::Env(name.clone())),
+                Some(value) => value
+                    .into_string()
+                    .map(Secret)
+                    .map_err(|_| SecretError::EnvText(name.clone())),
+            },
+            SecretSource::File(path) => read_secret_file(path),
+        }
+    }
+}
+
+fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
+    let bytes = std::fs::read(path).map_err(|e| SecretError::File(path.to_owned(), e))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| SecretError::Content(path.to_owned(), "is not UTF-8"))?;
+    let value = text.strip_suffix('\n').unwrap_or(&text);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    if value.is_empty() {
+        return Err(SecretError::Content(path.to_owned(), "is empty"));
+    }
+    Ok(Secret::new(value))
+}
+
+/// Whether a header of this name, or one with this value, carries a credential: its value is then treated as a secret.
+pub fn header_is_secret(name: &str, value: &str) -> bool {
+    const TELLTALES: [&str; 12] = [
+        "auth",
+        "token",
+        "secret",
+        "key",
+        "cookie",
+        "password",
+        "passwd",
+        "credential",
+        "signature",
+        "session",
+        "jwt",
+        "bearer",
+    ];
+    const SCHEMES: [&str; 4] = ["basic ", "bearer ", "digest ", "token "];
+    let (name, value) = (name.to_ascii_lowercase(), value.to_ascii_lowercase());
+    TELLTALES.iter().any(|telltale| name.contains(telltale))
+        || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
+}
+
+/// What else in a header's value an endpoint may send back by itself: the token behind `Bearer ` or `Basic `, and the
+/// password that a basic token holds.
+pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
+    let Some((scheme, token)) = value.expose().split_once(' ') else {
+        return Vec::new();
+    };
+    let mut found = vec![Secret::new(token)];
+    let decoded = STANDARD
+        .decode(token.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(decoded) = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic")) {
+        found.push(Secret::new(
+            decoded
+                .split_once(':')
+                .map_or(decoded.as_str(), |(_, password)| password),
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    struct Vars(Vec<(&'static str, &'static str)>);
+    impl Variables for Vars {
+        fn var(&self, name: &str) -> Option<OsString> {
+            self.0
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| OsString::from(v))
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let source = SecretSource::parse("hunter2");
+        assert_eq!(format!("{source:?}"), "Literal(***)");
+        assert_eq!(source.reference(), None);
+    }
+
+    #[test]
+    fn a_secret_is_its_value_and_nothing_like_it() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is(b"hunter2"));
+        for other in [&b"hunter3"[..], b"hunter", b"hunter22", b"", b"Hunter2"] {
+            assert!(!secret.is(other));
+        }
+    }
+
+    #[test]
+    fn references_are_kept_and_resolved_each_time() {
+        let source = SecretSource::parse("@env:TOKEN");
+        assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
+        assert_eq!(
+            source
+                .resolve(&Vars(vec![("TOKEN", "abc")]))
+                .unwrap()
+                .expose(),
+            "abc"
+        );
+        let unset = source.resolve(&Vars(vec![])).unwrap_err();
+        assert_eq!(
+            unset.to_string(),
+            "the environment variable `TOKEN` is not set, or is empty"
+        );
+        assert!(
+            source.resolve(&Vars(vec![("TOKEN", "")])).is_err(),
+            "an empty secret is no secret"
+        );
+    }
+
+    #[test]
+    fn a_secret_file_loses_one_trailing_newline_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        for (content, expected) in [
+            ("abc\n", "abc"),
+            ("abc", "abc"),
+            ("abc\r\n", "abc"),
+            ("a b \n\n", "a b \n"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let source = SecretSource::parse("@file:token").anchored(dir.path());
+            assert_eq!(source.resolve(&Vars(vec![])).unwrap().expose(), expected);
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(SecretSource::File(path).resolve(&Vars(vec![])).is_err());
+    }
+
+    #[test]
+    fn credentials_in_headers_are_told_by_name_or_scheme() {
+        assert!(header_is_secret("Authorization", "x"));
+        assert!(header_is_secret("X-Api-Key", "x"));
+        assert!(header_is_secret("X-Custom", "Bearer abc"));
+        assert!(!header_is_secret("X-Source", "ci"));
+        assert!(!header_is_secret("Content-Type", "text/xml"));
+    }
+}
