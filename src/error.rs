@@ -11,7 +11,7 @@ use crate::event::EventError;
 use crate::exit::Exit;
 use crate::expect::WatchError;
 use crate::http::ClientError;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 use crate::output::{OutputError, Report, Ui};
 use crate::portal::{PortalError, Reason};
 use crate::secret::SecretError;
@@ -210,8 +210,8 @@ impl From<OutputError> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Failure {
         let hint = way_out(&error);
         Failure::from_error(Kind::Journal, error).hint(hint)
     }
@@ -241,23 +241,25 @@ impl From<Halted> for Failure {
 }
 
 /// What to do about a journal that cannot be used.
-fn way_out(error: &StoreError) -> &'static str {
+fn way_out(error: &JournalError) -> &'static str {
     match error {
-        StoreError::Locked { .. } => {
+        JournalError::Locked { .. } => {
             "try again when the other process is done, or use another file with `--journal FILE`"
         }
-        StoreError::Foreign { .. } => {
+        JournalError::Foreign { .. } => {
             "name another file with `--journal FILE`; hookfire makes it if it does not exist"
         }
-        StoreError::Newer { .. } => {
+        JournalError::Newer { .. } => {
             "install the newer hookfire, or name another file with `--journal FILE`"
         }
-        StoreError::Io { .. } => "name a file in a folder that you may write with `--journal FILE`",
-        StoreError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
-        StoreError::Full { .. } => {
+        JournalError::Io { .. } => {
+            "name a file in a folder that you may write with `--journal FILE`"
+        }
+        JournalError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+        JournalError::Full { .. } => {
             "make room on the disk, or use a file on another one with `--journal FILE`"
         }
-        StoreError::Unusable { .. } => {
+        JournalError::Unusable { .. } => {
             "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
         }
     }

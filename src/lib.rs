@@ -63,7 +63,7 @@ use cli::usage;
 use env::Terminals;
 use error::Failure;
 use exit::Exit;
-use output::{Manner, Ui};
+use output::{OutputOptions, Ui};
 
 pub use cli::command_line::definition;
 pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
@@ -73,7 +73,7 @@ const ROOM: usize = 2 * 1024 * 1024;
 
 /// The program: parses the command line, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
-    tell_panics(Manner::default());
+    tell_panics(OutputOptions::default());
     make_room();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // A panic has been told by the hook, and is an error like any other to who called.
@@ -99,7 +99,7 @@ fn run(arguments: &[OsString]) -> Exit {
         Err(e) => return usage::tell(&e, arguments),
     };
     let leaf = leaf(&matches);
-    let manner = Manner {
+    let manner = OutputOptions {
         quiet: cli.globals.quiet,
         verbose: cli.globals.verbose,
         color: cli.globals.color,
@@ -153,10 +153,10 @@ fn output_option(matches: &ArgMatches) -> Option<String> {
 
 /// Has each panic told from now on, also where quiet was asked for. Its own message may hold anything, so that only its place
 /// is told.
-fn tell_panics(manner: Manner) {
+fn tell_panics(manner: OutputOptions) {
     let (main, manner) = (
         std::thread::current().id(),
-        Manner {
+        OutputOptions {
             quiet: false,
             ..manner
         },

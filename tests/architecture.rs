@@ -186,7 +186,7 @@ fn the_reader_sees_code_and_nothing_else() {
                 #[cfg(test)]\nmod tests { fn g() { crate::tested() } }\n#[cfg(test)] use crate::imported; \
                 crate::last(reqwest::get()); /* crate::block */";
     let code = without_tests(&without_text(text));
-    let source = Source {
+    let source = EventSource {
         path: PathBuf::new(),
         module: vec!["a".into()],
         code,
@@ -199,14 +199,14 @@ fn the_reader_sees_code_and_nothing_else() {
 }
 
 /// A source file without its comments, literals and test code.
-struct Source {
+struct EventSource {
     path: PathBuf,
     /// `["cmd", "failed", "list"]`; empty for `lib.rs`.
     module: Vec<String>,
     code: String,
 }
 
-impl Source {
+impl EventSource {
     fn stem(&self) -> String {
         self.path
             .file_stem()
@@ -240,7 +240,7 @@ impl Source {
 }
 
 /// All sources under `src`, files of test code left out.
-fn sources() -> Vec<Source> {
+fn sources() -> Vec<EventSource> {
     let folder = root().join("src");
     let mut sources = Vec::new();
     let mut tests = BTreeSet::new();
@@ -271,7 +271,7 @@ fn sources() -> Vec<Source> {
         {
             tests.insert([module.as_slice(), &[declared.0.to_owned()]].concat());
         }
-        sources.push(Source {
+        sources.push(EventSource {
             path,
             module,
             code: without_tests(&text),

@@ -43,12 +43,12 @@ pub struct Capture {
     /// Whether it carried the secret that the catcher asks for; none if it asks for none.
     pub secret_ok: Option<bool>,
     /// What it was answered.
-    pub answer: Answer,
+    pub answer: CapturedResponse,
 }
 
 /// What a request was answered, or is to be (a client may be gone before it arrives).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct CapturedResponse {
     /// None when deliberately or necessarily nothing was answered.
     pub status: Option<u16>,
     /// Milliseconds from the first byte of the request until its answer leaves.
@@ -78,7 +78,7 @@ impl Body {
 impl Capture {
     /// A capture of these bytes, so far malformed and unanswered.
     pub fn new(received_at: UnixMs, remote_addr: SocketAddr, head: Vec<u8>) -> Capture {
-        let (head, answer) = (Head::read(head), Answer::default());
+        let (head, answer) = (Head::read(head), CapturedResponse::default());
         Capture {
             received_at,
             remote_addr,

@@ -10,13 +10,13 @@ use crate::capture::Mask;
 use crate::cli::args::GlobalArgs;
 use crate::cli::settings::{self, Origin};
 use crate::config::Config;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Target, Value};
 use crate::engine::deliver::{NextBy, Shipment};
 use crate::engine::patience::Enduring;
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::http::transport::{Crew, Transport};
 use crate::http::{KeptAlive, Pool, Sender, TransportOptions};
 use crate::journal::{DeliveryLedger, Journal};
@@ -186,7 +186,7 @@ impl<'a> Context<'a> {
     pub fn shipment(
         &self,
         target: &Target,
-        rule: Rule,
+        rule: RetryPolicy,
         options: &TransportOptions,
         sent_to: Option<String>,
     ) -> Result<Shipment, Failure> {
@@ -202,7 +202,7 @@ impl<'a> Context<'a> {
         &self,
         jobs: usize,
         target: &Target,
-        rule: Rule,
+        rule: RetryPolicy,
         options: &TransportOptions,
         sent_to: Option<String>,
     ) -> Result<Shipment<dyn Crew>, Failure> {
@@ -214,7 +214,7 @@ impl<'a> Context<'a> {
         &self,
         transport: impl FnOnce() -> Result<Rc<T>, Failure>,
         target: &Target,
-        rule: Rule,
+        rule: RetryPolicy,
         options: &TransportOptions,
         sent_to: Option<String>,
     ) -> Result<Shipment<T>, Failure> {
@@ -223,7 +223,7 @@ impl<'a> Context<'a> {
         Ok(Shipment {
             transport: transport()?,
             resolved: Arc::new(resolved),
-            wire: Wire::default(),
+            wire: BodyFormat::default(),
             rule,
             insecure: options.insecure && target.base.is_https(),
             sent_to,

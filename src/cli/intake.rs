@@ -4,14 +4,14 @@
 
 use crate::cli::settings;
 use crate::config::{Config, Endpoint};
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::error::{Failure, Kind};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::journal::{Import, Journal};
 use crate::portal::tenant::{Failed, ListError};
 use crate::secret::safe_url::BaseUrl;
 
-use super::args::{RuleArgs, WireArgs};
+use super::args::{RetryPolicyArgs, WireArgs};
 
 /// The most failures that share a commit.
 const BATCH: usize = 1_000;
@@ -21,8 +21,8 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Where a delivery belongs: the endpoint, and what is asked for there.
 struct Place<'a> {
     endpoint: Option<&'a str>,
-    rule: Rule,
-    wire: Wire,
+    rule: RetryPolicy,
+    wire: BodyFormat,
 }
 
 /// Takes failures in, batch by batch; [`Intake::finish`] takes in what is left.
@@ -124,7 +124,7 @@ impl<'a> Intake<'a> {
         let (wire, _) = settings::form(&WireArgs::default(), settings);
         Place {
             endpoint,
-            rule: settings::rule(&RuleArgs::default(), settings),
+            rule: settings::rule(&RetryPolicyArgs::default(), settings),
             wire,
         }
     }

@@ -7,8 +7,8 @@ use super::context::{Context, request_head};
 use super::report::tls_hint;
 use crate::cli::settings;
 use crate::delivery::ErrorKind;
-use crate::delivery::retry_policy::{Rule, StatusRanges};
-use crate::delivery::target::Named;
+use crate::delivery::retry_policy::{RetryPolicy, StatusRanges};
+use crate::delivery::target::Param;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::transport::{Request, judge, status_words};
@@ -50,15 +50,15 @@ pub struct PingArgs {
 /// When it could not be sent, or was no success.
 pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
-    chosen.target.set_param(Named::public("ping", "3scale"));
+    chosen.target.set_param(Param::public("ping", "3scale"));
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
     let success = args
         .success
         .clone()
         .or(endpoint.and_then(|endpoint| endpoint.success.clone()));
-    let rule = Rule {
-        success: success.unwrap_or(Rule::default().success),
-        ..Rule::default()
+    let rule = RetryPolicy {
+        success: success.unwrap_or(RetryPolicy::default().success),
+        ..RetryPolicy::default()
     };
     let options = settings::transport(&args.transport, ctx.matches, endpoint);
     let shipment = ctx.shipment(&chosen.target, rule, &options, None)?;

@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
-use crate::cli::args::{ExtraArgs, GlobalArgs, RuleArgs, TargetArgs, TransportArgs, WireArgs};
+use crate::cli::args::{
+    ExtraArgs, GlobalArgs, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
+};
 use crate::config::{self, Config, Endpoint};
-use crate::delivery::retry_policy::Rule;
-use crate::delivery::switches::Switchboard;
-use crate::delivery::target::{Named, Target};
+use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::switches::WebhookSwitches;
+use crate::delivery::target::{Param, Target};
 use crate::env::Environment;
 use crate::error::{Failure, Kind};
-use crate::event::{Compat, Wire};
+use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
 use crate::secret::safe_url::{self, UrlError};
 use crate::secret::{Secret, SecretSource};
@@ -225,7 +227,7 @@ pub fn add_extras(
     env: &Environment,
 ) -> Result<(), Failure> {
     for (name, source) in secrets("--secret", &extras.secret, env)? {
-        target.set_param(Named::secret(name, source));
+        target.set_param(Param::secret(name, source));
     }
     add_public(target, extras, env)
 }
@@ -246,7 +248,7 @@ pub fn add_public(
                 "a value that comes from a variable or file is a secret: `--secret {name}=@env:VARIABLE`"
             )));
         }
-        target.set_param(Named::public(name, value));
+        target.set_param(Param::public(name, value));
     }
     for header in headers(extras, env)? {
         target.set_header(header);
@@ -285,7 +287,7 @@ pub fn secrets(
 ///
 /// # Errors
 /// When one cannot be a header; its value is not quoted.
-pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Named>, Failure> {
+pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Param>, Failure> {
     let given = extras.header.iter().filter(|text| !text.is_empty());
     given
         .map(|text| {
@@ -324,9 +326,9 @@ fn named_value<'a>(
 }
 
 /// The rule in force.
-pub fn rule(args: &RuleArgs, endpoint: Option<&Endpoint>) -> Rule {
-    let default = Rule::default();
-    Rule {
+pub fn rule(args: &RetryPolicyArgs, endpoint: Option<&Endpoint>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
         retries: args
             .retries
             .or(endpoint.and_then(|e| e.retries))
@@ -344,7 +346,7 @@ pub fn rule(args: &RuleArgs, endpoint: Option<&Endpoint>) -> Rule {
 }
 
 /// How a request carries the event, and in which order the event has its fields.
-pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (Wire, Compat) {
+pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (BodyFormat, ElementOrder) {
     let wire = args
         .wire
         .map(|wire| wire.0)
@@ -357,12 +359,12 @@ pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (Wire, Compat) {
 }
 
 /// The switchboard in force.
-pub fn switchboard(endpoint: Option<&Endpoint>) -> Switchboard {
-    let default = Switchboard::default();
+pub fn switchboard(endpoint: Option<&Endpoint>) -> WebhookSwitches {
+    let default = WebhookSwitches::default();
     let Some(endpoint) = endpoint else {
         return default;
     };
-    Switchboard {
+    WebhookSwitches {
         active: endpoint.active.unwrap_or(default.active),
         provider_actions: endpoint
             .provider_actions

@@ -8,7 +8,7 @@ use super::command_line::definition;
 use crate::env::Terminals;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::output::{Manner, Ui};
+use crate::output::{OutputOptions, Ui};
 use crate::secret::{Redactor, Secret};
 
 /// Whether stdout and stderr are for programs in this format.
@@ -32,9 +32,9 @@ pub fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
         .is_ok_and(|format| is_structured(&format));
     let ui = Ui::new(
         Terminals::current(),
-        Manner {
+        OutputOptions {
             structured: wants_json,
-            ..Manner::default()
+            ..OutputOptions::default()
         },
     );
     if !error.use_stderr() {

@@ -14,9 +14,9 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::delivery::retry_policy::StatusRanges;
-use crate::delivery::switches::Pick;
-use crate::delivery::target::{Named, Target, Value};
-use crate::event::{Compat, Wire};
+use crate::delivery::switches::EventPattern;
+use crate::delivery::target::{Param, Target, Value};
+use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::{Secret, SecretSource, header_is_secret};
 use crate::text;
 use crate::time::{parse_duration, parse_timeout};
@@ -67,11 +67,11 @@ pub struct Endpoint {
     /// `provider_actions`
     pub provider_actions: Option<bool>,
     /// `events`
-    pub events: Option<Vec<Pick>>,
+    pub events: Option<Vec<EventPattern>>,
     /// `wire`
-    pub wire: Option<Wire>,
+    pub wire: Option<BodyFormat>,
     /// `compat`
-    pub compat: Option<Compat>,
+    pub compat: Option<ElementOrder>,
 }
 
 /// A 3scale tenant.
@@ -386,10 +386,10 @@ impl Place<'_> {
             if let Some(problem) = secret_problem(&name, &secret.0) {
                 return Err(self.error(raw.url.span(), problem));
             }
-            target.set_param(Named::secret(name, secret.0.anchored(folder)));
+            target.set_param(Param::secret(name, secret.0.anchored(folder)));
         }
         for (name, value) in raw.params {
-            target.set_param(Named::public(name, value));
+            target.set_param(Param::public(name, value));
         }
         for (name, source) in raw.headers {
             let header = header(name.get_ref(), source.0.anchored(folder))
@@ -420,10 +420,13 @@ impl Place<'_> {
                 })
                 .transpose()?,
             wire: self.parsed(raw.wire, |word| {
-                one_of(word, Wire::ALL.map(|wire| (wire.as_str(), wire)))
+                one_of(word, BodyFormat::ALL.map(|wire| (wire.as_str(), wire)))
             })?,
             compat: self.parsed(raw.compat, |word| {
-                one_of(word, Compat::ALL.map(|compat| (compat.as_str(), compat)))
+                one_of(
+                    word,
+                    ElementOrder::ALL.map(|compat| (compat.as_str(), compat)),
+                )
             })?,
         })
     }
@@ -515,7 +518,7 @@ fn secret_problem(name: &str, source: &SecretSource) -> Option<&'static str> {
 ///
 /// # Errors
 /// In words, when the name cannot be a header's, or is one that hookfire sets itself.
-pub fn header(name: &str, source: SecretSource) -> Result<Named, String> {
+pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
     const OWN: [&str; 6] = [
         "webhook-id",
         "host",
@@ -538,9 +541,9 @@ pub fn header(name: &str, source: SecretSource) -> Result<Named, String> {
                     "the header `{name}` has a control character in its value"
                 ));
             }
-            Ok(Named::public(name, value.expose()))
+            Ok(Param::public(name, value.expose()))
         }
-        source => Ok(Named::secret(name, source)),
+        source => Ok(Param::secret(name, source)),
     }
 }
 

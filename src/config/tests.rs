@@ -62,11 +62,16 @@ fn every_key_of_an_endpoint_is_read() {
         (staging.active, staging.provider_actions),
         (Some(false), Some(true))
     );
-    let events: Vec<&str> = staging.events.iter().flatten().map(Pick::as_str).collect();
+    let events: Vec<&str> = staging
+        .events
+        .iter()
+        .flatten()
+        .map(EventPattern::as_str)
+        .collect();
     assert_eq!(events, ["application.created", "account.*"]);
     assert_eq!(
         (staging.wire, staging.compat),
-        (Some(Wire::Form), Some(Compat::Porta))
+        (Some(BodyFormat::Form), Some(ElementOrder::Porta))
     );
 }
 

@@ -10,10 +10,10 @@ pub mod target;
 
 use std::time::Duration;
 
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
 /// What became of a delivery so far.
@@ -193,9 +193,9 @@ pub struct Delivery {
     /// Where it goes.
     pub target: Target,
     /// How its request carries the event.
-    pub wire: Wire,
+    pub wire: BodyFormat,
     /// The rule it was accepted under.
-    pub rule: Rule,
+    pub rule: RetryPolicy,
     /// What became of it so far.
     pub status: Status,
     /// The switch that said no, if one did.

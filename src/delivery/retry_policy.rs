@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// 3scale's rule unless told otherwise: 200, else five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct RetryPolicy {
     /// Attempts after the first.
     pub retries: u32,
     /// From the end of one attempt to the start of the next.
@@ -18,9 +18,9 @@ pub struct Rule {
     pub success: StatusRanges,
 }
 
-impl Default for Rule {
-    fn default() -> Rule {
-        Rule {
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
             retries: 5,
             interval: Duration::from_secs(60),
             success: StatusRanges(vec![200..=200]),
@@ -28,7 +28,7 @@ impl Default for Rule {
     }
 }
 
-impl Rule {
+impl RetryPolicy {
     /// All attempts there may be, the first included.
     pub fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
@@ -61,7 +61,7 @@ pub struct StatusRanges(Vec<RangeInclusive<u16>>);
 #[error(
     "cannot read `{0}` as HTTP statuses; write codes and ranges such as 200, 200,202, 200-207 or 5xx"
 )]
-pub struct StatusError(String);
+pub struct ParseStatusError(String);
 
 impl StatusRanges {
     /// Whether `status` is one of them.
@@ -76,12 +76,12 @@ impl StatusRanges {
 }
 
 impl FromStr for StatusRanges {
-    type Err = StatusError;
+    type Err = ParseStatusError;
 
-    fn from_str(text: &str) -> Result<StatusRanges, StatusError> {
+    fn from_str(text: &str) -> Result<StatusRanges, ParseStatusError> {
         let parts = text
             .split(',')
-            .map(|part| parse_range(part.trim()).ok_or_else(|| StatusError(text.to_owned())));
+            .map(|part| parse_range(part.trim()).ok_or_else(|| ParseStatusError(text.to_owned())));
         let mut ranges: Vec<_> = parts.collect::<Result<_, _>>()?;
         ranges.sort_by_key(|range| *range.start());
         // Those that touch become one, so that there are never more than a few hundred.
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn only_200_is_delivered_by_default_and_there_are_six_attempts() {
-        let rule = Rule::default();
+        let rule = RetryPolicy::default();
         assert!(rule.success.contains(200));
         assert!(!rule.success.contains(202));
         assert_eq!(rule.attempts(), 6);

@@ -10,7 +10,7 @@ use crate::text;
 
 /// Where what happened was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Source {
+pub enum EventSource {
     /// By a developer, in the developer portal.
     #[default]
     DeveloperPortal,
@@ -18,15 +18,15 @@ pub enum Source {
     AdminPortal,
 }
 
-impl Source {
+impl EventSource {
     /// Both, the default first.
-    pub const ALL: [Source; 2] = [Source::DeveloperPortal, Source::AdminPortal];
+    pub const ALL: [EventSource; 2] = [EventSource::DeveloperPortal, EventSource::AdminPortal];
 
     /// The word for it on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
-            Source::DeveloperPortal => "developer-portal",
-            Source::AdminPortal => "admin-portal",
+            EventSource::DeveloperPortal => "developer-portal",
+            EventSource::AdminPortal => "admin-portal",
         }
     }
 }
@@ -76,7 +76,7 @@ impl Switch {
 
 /// Events by name, as `events` of an endpoint lists them: `application.created`, `account.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pick(String);
+pub struct EventPattern(String);
 
 /// A name of no documented event.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -86,10 +86,10 @@ pub struct UnknownEvent {
     near: Option<String>,
 }
 
-impl FromStr for Pick {
+impl FromStr for EventPattern {
     type Err = UnknownEvent;
 
-    fn from_str(name: &str) -> Result<Pick, UnknownEvent> {
+    fn from_str(name: &str) -> Result<EventPattern, UnknownEvent> {
         let single = EVENTS
             .iter()
             .map(|(event_type, action)| format!("{event_type}.{action}"));
@@ -99,7 +99,7 @@ impl FromStr for Pick {
             .chain(single)
             .collect();
         if known.iter().any(|known| known == name) {
-            return Ok(Pick(name.to_owned()));
+            return Ok(EventPattern(name.to_owned()));
         }
         let near = text::nearest(&name.to_lowercase(), known.iter().map(String::as_str))
             .map(str::to_owned);
@@ -110,7 +110,7 @@ impl FromStr for Pick {
     }
 }
 
-impl Pick {
+impl EventPattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -125,18 +125,18 @@ impl Pick {
 
 /// An endpoint's switches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Switchboard {
+pub struct WebhookSwitches {
     /// Whether anything is fired.
     pub active: bool,
     /// Whether what is done in the admin portal is fired, too.
     pub provider_actions: bool,
     /// The events that are fired; none for all.
-    pub events: Option<Vec<Pick>>,
+    pub events: Option<Vec<EventPattern>>,
 }
 
-impl Default for Switchboard {
-    fn default() -> Switchboard {
-        Switchboard {
+impl Default for WebhookSwitches {
+    fn default() -> WebhookSwitches {
+        WebhookSwitches {
             active: true,
             provider_actions: false,
             events: None,
@@ -150,10 +150,10 @@ pub enum Fired<'a> {
     /// All are.
     All,
     /// It is one of those that were picked.
-    Picked(&'a Pick),
+    Picked(&'a EventPattern),
 }
 
-impl Switchboard {
+impl WebhookSwitches {
     /// Whether an event is fired, and why.
     ///
     /// # Errors
@@ -162,12 +162,12 @@ impl Switchboard {
         &self,
         event_type: &str,
         action: &str,
-        source: Source,
+        source: EventSource,
     ) -> Result<Fired<'_>, Switch> {
         if !self.active {
             return Err(Switch::Active);
         }
-        if source == Source::AdminPortal && !self.provider_actions {
+        if source == EventSource::AdminPortal && !self.provider_actions {
             return Err(Switch::ProviderActions);
         }
         match &self.events {
@@ -185,9 +185,9 @@ impl Switchboard {
 mod tests {
     use super::*;
 
-    fn board(active: bool, provider_actions: bool, events: Option<&[&str]>) -> Switchboard {
+    fn board(active: bool, provider_actions: bool, events: Option<&[&str]>) -> WebhookSwitches {
         let events = events.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-        Switchboard {
+        WebhookSwitches {
             active,
             provider_actions,
             events,
@@ -196,24 +196,24 @@ mod tests {
 
     #[test]
     fn the_switches_are_asked_in_order_and_the_first_no_counts() {
-        use Source::{AdminPortal, DeveloperPortal};
+        use EventSource::{AdminPortal, DeveloperPortal};
         let picked = ["application.created", "account.*"];
         let some = Some(&picked[..]);
         for (board, event, source, expected) in [
             (
-                Switchboard::default(),
+                WebhookSwitches::default(),
                 ("user", "created"),
                 DeveloperPortal,
                 None,
             ),
             (
-                Switchboard::default(),
+                WebhookSwitches::default(),
                 ("order", "paid"),
                 DeveloperPortal,
                 None,
             ),
             (
-                Switchboard::default(),
+                WebhookSwitches::default(),
                 ("user", "created"),
                 AdminPortal,
                 Some(Switch::ProviderActions),
@@ -296,10 +296,10 @@ mod tests {
     #[test]
     fn what_is_fired_is_fired_by_a_name_or_because_all_are() {
         let board = board(true, false, Some(&["application.created", "account.*"]));
-        let fired = board.decide("account", "updated", Source::default());
+        let fired = board.decide("account", "updated", EventSource::default());
         assert!(matches!(fired, Ok(Fired::Picked(pick)) if pick.as_str() == "account.*"));
         assert_eq!(
-            Switchboard::default().decide("a", "b", Source::default()),
+            WebhookSwitches::default().decide("a", "b", EventSource::default()),
             Ok(Fired::All)
         );
     }
@@ -320,7 +320,7 @@ mod tests {
                 "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them",
             ),
         ] {
-            let error = name.parse::<Pick>().unwrap_err();
+            let error = name.parse::<EventPattern>().unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!("`{name}` is no event that 3scale documents; {meant}")

@@ -21,7 +21,7 @@ pub enum Value {
 
 /// A query parameter or a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct Param {
     /// Its name; empty for a word that stands alone in a URL's own query.
     pub name: String,
     /// Its value.
@@ -30,10 +30,10 @@ pub struct Named {
     pub spelling: Option<Secret>,
 }
 
-impl Named {
+impl Param {
     /// A value that may be shown.
-    pub fn public(name: impl Into<String>, value: impl Into<String>) -> Named {
-        Named {
+    pub fn public(name: impl Into<String>, value: impl Into<String>) -> Param {
+        Param {
             name: name.into(),
             value: Value::Public(value.into()),
             spelling: None,
@@ -41,8 +41,8 @@ impl Named {
     }
 
     /// A value that may not.
-    pub fn secret(name: impl Into<String>, source: SecretSource) -> Named {
-        Named {
+    pub fn secret(name: impl Into<String>, source: SecretSource) -> Param {
+        Param {
             name: name.into(),
             value: Value::Secret(source),
             spelling: None,
@@ -60,9 +60,9 @@ pub struct Target {
     /// Scheme, host, port and path.
     pub base: BaseUrl,
     /// The query, in order.
-    pub params: Vec<Named>,
+    pub params: Vec<Param>,
     /// Headers beside those that every delivery carries.
-    pub headers: Vec<Named>,
+    pub headers: Vec<Param>,
 }
 
 /// Which of a target's parts a secret belongs to.
@@ -126,7 +126,7 @@ impl Target {
         let (base, pairs) = BaseUrl::parse(text)?;
         let params = pairs
             .into_iter()
-            .map(|pair| Named {
+            .map(|pair| Param {
                 name: pair.name,
                 value: Value::Secret(SecretSource::Literal(pair.value)),
                 spelling: Some(pair.spelling),
@@ -140,12 +140,12 @@ impl Target {
     }
 
     /// Sets a query parameter: in the place of the one of that name, else as the last.
-    pub fn set_param(&mut self, param: Named) {
+    pub fn set_param(&mut self, param: Param) {
         set(&mut self.params, param, is_name);
     }
 
     /// Sets a header: in the place of the one of that name in any case, else as the last.
-    pub fn set_header(&mut self, header: Named) {
+    pub fn set_header(&mut self, header: Param) {
         set(&mut self.headers, header, is_header_name);
     }
 
@@ -153,8 +153,8 @@ impl Target {
     /// name; credentials for one place are none of another's business.
     pub fn redirected(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
-        let public = |named: &&Named| matches!(named.value, Value::Public(_));
-        let new = |list: &[Named], named: &Named, same: fn(&str, &str) -> bool| {
+        let public = |named: &&Param| matches!(named.value, Value::Public(_));
+        let new = |list: &[Param], named: &Param, same: fn(&str, &str) -> bool| {
             !list.iter().any(|given| same(&given.name, &named.name))
         };
         let params = self
@@ -175,7 +175,7 @@ impl Target {
     /// The names of this target's secrets that `other` has nothing for.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
         let has =
-            |list: &[Named], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
+            |list: &[Param], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
         let params = self
             .params
             .iter()
@@ -201,7 +201,7 @@ impl Target {
         self.params
             .iter()
             .chain(&self.headers)
-            .any(Named::is_secret)
+            .any(Param::is_secret)
     }
 
     /// Looks up every secret and puts the URL and headers together.
@@ -210,7 +210,7 @@ impl Target {
     /// The first secret that cannot be had.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Resolved, MissingSecret> {
         let mut redactor = Redactor::default();
-        let mut look_up = |named: &Named, part: Part| match &named.value {
+        let mut look_up = |named: &Param, part: Part| match &named.value {
             Value::Public(value) => Ok(Secret::new(value)),
             Value::Secret(source) => {
                 let value = source.resolve(variables).map_err(|source| MissingSecret {
@@ -259,7 +259,7 @@ fn is_header_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> bool) {
+fn refresh(list: &mut [Param], configured: &[Param], same: fn(&str, &str) -> bool) {
     let mut used = vec![false; configured.len()];
     for named in list.iter_mut().filter(|named| named.is_secret()) {
         let found =
@@ -271,7 +271,7 @@ fn refresh(list: &mut [Named], configured: &[Named], same: fn(&str, &str) -> boo
     }
 }
 
-fn set(list: &mut Vec<Named>, named: Named, same: impl Fn(&str, &str) -> bool) {
+fn set(list: &mut Vec<Param>, named: Param, same: impl Fn(&str, &str) -> bool) {
     match list
         .iter_mut()
         .find(|existing| same(&existing.name, &named.name))
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_urls_own_query_goes_out_as_written_and_is_shown_masked() {
         let mut target = Target::from_url("https://h/hook?token=a%2Bb&debug").unwrap();
-        target.set_param(Named::public("mode", "x y"));
+        target.set_param(Param::public("mode", "x y"));
         assert_eq!(target.to_string(), "https://h/hook?token=***&***&mode=x+y");
         let resolved = target.resolve(&NoVars).unwrap();
         assert_eq!(
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_parameter_given_again_takes_the_first_ones_place() {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
-        target.set_param(Named::secret("a", SecretSource::parse("new secret")));
+        target.set_param(Param::secret("a", SecretSource::parse("new secret")));
         assert_eq!(
             target.resolve(&NoVars).unwrap().url.expose(),
             "https://h/?a=new+secret&b=2"
@@ -339,14 +339,14 @@ mod tests {
     #[test]
     fn sent_elsewhere_what_is_public_goes_along_and_what_is_secret_does_not() {
         let mut own = Target::from_url("https://h/?token=one").unwrap();
-        own.set_param(Named::public("mode", "test"));
-        own.set_header(Named::public("X-Source", "ci"));
-        own.set_header(Named::secret(
+        own.set_param(Param::public("mode", "test"));
+        own.set_header(Param::public("X-Source", "ci"));
+        own.set_header(Param::secret(
             "Authorization",
             SecretSource::parse("Bearer x"),
         ));
         let mut elsewhere = Target::from_url("https://other/").unwrap();
-        elsewhere.set_header(Named::public("x-source", "there"));
+        elsewhere.set_header(Param::public("x-source", "there"));
         let sent = own.redirected(&elsewhere);
         assert_eq!(
             sent.resolve(&NoVars).unwrap().url.expose(),
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn a_missing_secret_names_itself_and_its_flag() {
         let mut target = Target::from_url("https://h/").unwrap();
-        target.set_param(Named::secret("token", SecretSource::Forgotten));
+        target.set_param(Param::secret("token", SecretSource::Forgotten));
         let missing = target.resolve(&NoVars).unwrap_err();
         assert_eq!(
             missing.to_string(),
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn a_bearer_token_is_masked_without_its_scheme_too() {
         let mut target = Target::from_url("https://h/").unwrap();
-        target.set_header(Named::secret(
+        target.set_header(Param::secret(
             "Authorization",
             SecretSource::parse("Bearer abcdef"),
         ));

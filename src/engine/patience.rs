@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use crate::delivery::Delivery;
-use crate::journal::store::{Deliveries, Due, Endurance, Schedule, Seen, StoreError};
+use crate::journal::store::{Deliveries, Due, Endurance, JournalError, Schedule, Seen};
 use crate::time::{Clock, UnixMs, Woken};
 
 /// The time from one try to the next; the journal itself waits for a lock before it gives up.
@@ -92,7 +92,10 @@ impl<'a, S> Patient<'a, S> {
         }
     }
 
-    fn patiently<T>(&self, try_it: impl Fn(&S) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn patiently<T>(
+        &self,
+        try_it: impl Fn(&S) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
         loop {
             self.troubles.hear();
             let error = match try_it(self.journal) {
@@ -113,11 +116,11 @@ impl<'a, S> Patient<'a, S> {
 }
 
 impl<S: Deliveries> Deliveries for Patient<'_, S> {
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         self.patiently(|journal| journal.delivery(id))
     }
 
-    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
         self.patiently(|journal| journal.event(id))
     }
 }
@@ -129,23 +132,23 @@ impl<S: Schedule> Schedule for Patient<'_, S> {
         last: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
-    ) -> Result<Vec<Due>, StoreError> {
+    ) -> Result<Vec<Due>, JournalError> {
         self.patiently(|journal| journal.due(now, last, limit, url))
     }
 
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
         self.patiently(|journal| journal.next_due(now))
     }
 
-    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+    fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
         self.patiently(|journal| journal.release_dead(now))
     }
 
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
         self.patiently(|journal| journal.postpone(seen, due))
     }
 
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError> {
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, JournalError> {
         self.patiently(|journal| journal.unschedule(seen))
     }
 }
@@ -165,7 +168,7 @@ impl Enduring {
 }
 
 impl Endurance for Enduring {
-    fn endures(&mut self, error: &StoreError) -> bool {
+    fn endures(&mut self, error: &JournalError) -> bool {
         if self.clock.interrupted() {
             return false;
         }
@@ -214,8 +217,8 @@ mod tests {
         }
     }
 
-    fn locked() -> StoreError {
-        StoreError::Locked {
+    fn locked() -> JournalError {
+        JournalError::Locked {
             path: "journal.db".into(),
             waited: Duration::from_secs(10),
         }
@@ -270,7 +273,7 @@ mod tests {
         );
         let world: Rc<World> = World::new();
         let reader = Patient::new(&(), &*world, &troubles);
-        let lost = || StoreError::Lost {
+        let lost = || JournalError::Lost {
             path: "journal.db".into(),
             what: "it is gone".to_owned(),
         };

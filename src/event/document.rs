@@ -24,7 +24,7 @@ pub struct Event {
 
 /// Whose order the envelope's fields stand in. Receivers read by name; some only think they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compat {
+pub enum ElementOrder {
     /// The manual's: type before action.
     #[default]
     Documented,
@@ -32,15 +32,15 @@ pub enum Compat {
     Porta,
 }
 
-impl Compat {
+impl ElementOrder {
     /// Both, the default first.
-    pub const ALL: [Compat; 2] = [Compat::Documented, Compat::Porta];
+    pub const ALL: [ElementOrder; 2] = [ElementOrder::Documented, ElementOrder::Porta];
 
     /// The word for it on the command line and in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
-            Compat::Documented => "documented",
-            Compat::Porta => "porta",
+            ElementOrder::Documented => "documented",
+            ElementOrder::Porta => "porta",
         }
     }
 }
@@ -55,14 +55,14 @@ impl Event {
         event_type: &str,
         action: &str,
         object: &Object,
-        compat: Compat,
+        compat: ElementOrder,
     ) -> Result<Event, EventError> {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
         let [first, second] = match compat {
-            Compat::Documented => [("type", event_type), ("action", action)],
-            Compat::Porta => [("action", action), ("type", event_type)],
+            ElementOrder::Documented => [("type", event_type), ("action", action)],
+            ElementOrder::Porta => [("action", action), ("type", event_type)],
         };
         let line = |(name, value)| format!("<{name}>{value}</{name}>");
         let document = format!(
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn builds_the_documented_envelope() {
         let object = Object::parse(b"<?xml version='1.0'?><user>\r\n <id>1</id></user>\n").unwrap();
-        let event = Event::build("user", "created", &object, Compat::Documented).unwrap();
+        let event = Event::build("user", "created", &object, ElementOrder::Documented).unwrap();
         let expected = [
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  <type>user</type>\n",
             "  <action>created</action>\n  <object>\n    <user>\r\n <id>1</id></user>\n",
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn the_running_systems_order_has_the_action_first() {
         let object = Object::parse(b"<user/>").unwrap();
-        let event = Event::build("user", "created", &object, Compat::Porta).unwrap();
+        let event = Event::build("user", "created", &object, ElementOrder::Porta).unwrap();
         let text = str::from_utf8(event.bytes()).unwrap();
         assert!(
             text.contains("<event>\n  <action>created</action>\n  <type>user</type>\n  <object>"),
@@ -401,16 +401,16 @@ mod tests {
         let object = Object::parse(b"<user/>").unwrap();
         for bad in ["", " ", "a b", "a<b", "é", "a\n"] {
             assert!(
-                Event::build(bad, "created", &object, Compat::Porta).is_err(),
+                Event::build(bad, "created", &object, ElementOrder::Porta).is_err(),
                 "{bad}"
             );
             assert!(
-                Event::build("user", bad, &object, Compat::Porta).is_err(),
+                Event::build("user", bad, &object, ElementOrder::Porta).is_err(),
                 "{bad}"
             );
         }
         assert_eq!(
-            Event::build("user", "a/b", &object, Compat::Documented)
+            Event::build("user", "a/b", &object, ElementOrder::Documented)
                 .unwrap_err()
                 .to_string(),
             "the action `a/b` is not a plain name: one or more letters, digits, `_`, `.`, `-`"

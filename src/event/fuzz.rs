@@ -86,7 +86,7 @@ fn fuzzed_events_and_objects() {
                 roxmltree::Document::parse(&text).is_ok(),
                 "another parser refuses it"
             );
-            let form = Wire::Form.body(&body);
+            let form = BodyFormat::Form.body(&body);
             assert_eq!(carried(&form), body, "a form carries it whole");
             let shown = pretty(&body).expect("it can be laid out");
             // For people, who see text in no encoding, whatever its declaration says.

@@ -148,7 +148,7 @@ proptest! {
         prop_assert_eq!(object.root_name(), parsed.root_element().tag_name().name());
         prop_assert_eq!(text_of(parsed.root_element()), expected.clone());
 
-        let event = Event::build("account", "created", &object, Compat::Porta).unwrap();
+        let event = Event::build("account", "created", &object, ElementOrder::Porta).unwrap();
         let document = str::from_utf8(event.bytes()).unwrap();
         let parsed = roxmltree::Document::parse(document).unwrap();
         let wrapper = parsed.root_element().last_element_child().unwrap();

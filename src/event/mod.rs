@@ -24,6 +24,7 @@
 //!                                       └──> selector
 //! ```
 
+mod body_format;
 pub mod catalogue;
 mod chars;
 mod document;
@@ -47,16 +48,15 @@ mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod wire;
 
+pub use body_format::{BodyFormat, carried};
 pub use chars::{escape_attribute_lossy, escape_text_lossy};
-pub use document::{Compat, Event};
+pub use document::{ElementOrder, Event};
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
 pub use selector::{Found, Selector, Step};
 pub use tree::{Element, Node, tree};
-pub use wire::{Wire, carried};
 
 /// How many elements deep an object may be nested, its root element counted as the first.
 ///

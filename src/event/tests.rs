@@ -172,7 +172,7 @@ fn a_doctype_is_refused_whatever_is_in_it() {
 fn depth_is_limited_without_recursion() {
     let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
     let deepest = Object::parse(nested(MAX_DEPTH).as_bytes()).unwrap();
-    let event = Event::build("a", "b", &deepest, Compat::Documented).unwrap();
+    let event = Event::build("a", "b", &deepest, ElementOrder::Documented).unwrap();
     assert_eq!(
         Event::from_document(event.bytes().to_vec()),
         Ok(event.clone())

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::capture::EventName;
-use crate::journal::store::{Kept, OneKept, StoreError};
+use crate::journal::store::{JournalError, Kept, SharedCapture};
 use crate::time::{Clock, UnixMs, Woken, duration_ms};
 
 const EVENT: &str = "<event><action>updated</action><type>application</type><object><application><id>7</id>\
     <plan><name> Basic </name></plan><keys><key>a</key><key>b</key></keys></application></object></event>";
 
-fn caught(id: i64, head: &str, body: &str) -> OneKept {
+fn caught(id: i64, head: &str, body: &str) -> SharedCapture {
     let mut capture = Capture::new(
         UnixMs(id),
         SocketAddr::from(([127, 0, 0, 1], 1)),
@@ -278,7 +278,7 @@ impl Now {
 }
 
 /// What arrives: a capture, or word of one that could not be kept.
-type Plan = Option<OneKept>;
+type Plan = Option<SharedCapture>;
 
 /// Arrivals with the time at which each is known; a capture's id is the time at which it was received.
 struct Planned<'a> {
@@ -287,7 +287,7 @@ struct Planned<'a> {
 }
 
 impl Arrivals for Planned<'_> {
-    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, JournalError> {
         let until = self.now.ms.get() + duration_ms(patience);
         if self.left.front().is_none_or(|(at, _)| *at > until) {
             self.now.ms.set(until);
@@ -299,7 +299,7 @@ impl Arrivals for Planned<'_> {
         self.now.ms.set(self.now.ms.get().max(at));
         Ok(Some(match arrival {
             Some(kept) => Arrival::Kept(kept),
-            None => Arrival::NotKept(Arc::new(StoreError::Unusable {
+            None => Arrival::NotKept(Arc::new(JournalError::Unusable {
                 path: "x".into(),
                 problem: "y".into(),
             })),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Expectation;
 use crate::capture::{Body, Caught};
-use crate::journal::store::{OneKept, StoreError};
+use crate::journal::store::{JournalError, SharedCapture};
 use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How soon it is noticed that the command has ended or the user interrupts.
@@ -19,9 +19,9 @@ const GRAIN: Duration = Duration::from_millis(20);
 /// Something that came.
 pub enum Arrival {
     /// A capture that is kept.
-    Kept(OneKept),
+    Kept(SharedCapture),
     /// A request that could not be kept, and was answered so.
-    NotKept(Arc<StoreError>),
+    NotKept(Arc<JournalError>),
 }
 
 /// Where captures come from, in their order.
@@ -29,8 +29,8 @@ pub trait Arrivals {
     /// The next one; waits for at most `patience`.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError>;
+    /// [`JournalError`] if they cannot be read.
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, JournalError>;
 }
 
 /// A process that runs meanwhile.
@@ -73,14 +73,14 @@ pub struct Seen {
     /// Of the others the one that was nearest to it; of two the newer.
     pub nearest: Option<Miss>,
     /// Why a request could not be kept; the last one's reason.
-    pub not_kept: Option<Arc<StoreError>>,
+    pub not_kept: Option<Arc<JournalError>>,
 }
 
 /// A capture that is not what was expected.
 #[derive(Debug)]
 pub struct Miss {
     /// The capture.
-    pub kept: OneKept,
+    pub kept: SharedCapture,
     /// In what it differs.
     pub unmet: Vec<String>,
 }
@@ -102,7 +102,7 @@ pub struct Watch<'a> {
 pub enum WatchError {
     /// What was caught cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] JournalError),
     /// What became of the command cannot be told.
     #[error("cannot tell whether the command has ended")]
     Command(#[source] std::io::Error),

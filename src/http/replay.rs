@@ -429,7 +429,7 @@ mod tests {
         let source = crate::secret::SecretSource::parse("ours");
         destination
             .target
-            .set_header(crate::delivery::target::Named::secret(
+            .set_header(crate::delivery::target::Param::secret(
                 "authorization",
                 source,
             ));

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Resolved;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::secret::{Redactor, Secret};
@@ -131,7 +131,7 @@ pub trait Crew {
 }
 
 /// What an answer means under a rule: the status line decides.
-pub fn judge(rule: &Rule, result: Result<Response, NoResponse>) -> Outcome {
+pub fn judge(rule: &RetryPolicy, result: Result<Response, NoResponse>) -> Outcome {
     match result {
         Ok(response) => Outcome {
             http_status: Some(response.status),
@@ -161,7 +161,7 @@ pub fn status_words(status: u16) -> String {
     reason.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
 }
 
-fn refusal(rule: &Rule, response: &Response) -> String {
+fn refusal(rule: &RetryPolicy, response: &Response) -> String {
     let status = status_words(response.status);
     match (response.status, &response.location) {
         (200..300, _) => format!("{status} is not {}", rule.success),
@@ -184,7 +184,7 @@ mod tests {
             body: Vec::new(),
             note: None,
         };
-        judge(&Rule::default(), Ok(response))
+        judge(&RetryPolicy::default(), Ok(response))
     }
 
     #[test]

@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::Journal;
 use super::upkeep::give_room_back;
-use crate::capture::{Answer, Bin, Body, Capture, Caught, EventName, Head};
-use crate::journal::store::{CaptureQuery, Order, StoreError};
+use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
+use crate::journal::store::{CaptureQuery, JournalError, Order};
 use crate::time::UnixMs;
 
 const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
@@ -52,8 +52,8 @@ impl Journal {
     /// The captures that a query asks for, without their bodies.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, StoreError> {
+    /// [`JournalError`].
+    pub fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
         let (sql, values) = select(query);
         self.read(|conn| {
             conn.prepare_cached(&sql)?
@@ -65,8 +65,8 @@ impl Journal {
     /// A capture with its body; none if there is no such id.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, StoreError> {
+    /// [`JournalError`].
+    pub fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
         let sql = format!(
             "SELECT {COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
         );
@@ -85,8 +85,8 @@ impl Journal {
     /// The greatest id of a capture, 0 if there is none.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn newest_capture(&self) -> Result<i64, StoreError> {
+    /// [`JournalError`].
+    pub fn newest_capture(&self) -> Result<i64, JournalError> {
         self.read(|conn| {
             conn.prepare_cached("SELECT coalesce(max(id), 0) FROM captures")?
                 .query_row([], |row| row.get(0))
@@ -96,8 +96,8 @@ impl Journal {
     /// Deletes these captures, in one commit; returns how many there were.
     ///
     /// # Errors
-    /// [`StoreError`]; then none is deleted.
-    pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, StoreError> {
+    /// [`JournalError`]; then none is deleted.
+    pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
         self.write_and_checkpoint(|tx| {
             remember_newest(tx)?;
             let mut statement = tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
@@ -113,8 +113,8 @@ impl Journal {
     /// later was not seen by whoever asked.
     ///
     /// # Errors
-    /// [`StoreError`]; then none is deleted.
-    pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, StoreError> {
+    /// [`JournalError`]; then none is deleted.
+    pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
         self.write_and_checkpoint(|tx| {
             remember_newest(tx)?;
             let sql = "DELETE FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1) AND id <= ?2";
@@ -127,8 +127,8 @@ impl Journal {
     /// All bins, by name.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn bins(&self) -> Result<Vec<Bin>, StoreError> {
+    /// [`JournalError`].
+    pub fn bins(&self) -> Result<Vec<Bin>, JournalError> {
         let sql = format!("SELECT {BIN} FROM bins ORDER BY name");
         self.read(|conn| conn.prepare_cached(&sql)?.query_map([], bin)?.collect())
     }
@@ -136,8 +136,8 @@ impl Journal {
     /// The bin of that name, if there is one.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn bin(&self, name: &str) -> Result<Option<Bin>, StoreError> {
+    /// [`JournalError`].
+    pub fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
         let sql = format!("SELECT {BIN} FROM bins WHERE name = ?1");
         self.read(|conn| conn.prepare_cached(&sql)?.query_row([name], bin).optional())
     }
@@ -145,8 +145,8 @@ impl Journal {
     /// Makes a bin; one that is there already is left as it is. Returns the one that is there now.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, StoreError> {
+    /// [`JournalError`].
+    pub fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
         self.write(|tx| {
             insert_bin(tx, name, private, now)?;
             tx.query_row(
@@ -223,7 +223,7 @@ fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
             head,
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
-            answer: Answer {
+            answer: CapturedResponse {
                 status: row.get(8)?,
                 duration_ms: row.get::<_, i64>(9)?.unsigned_abs(),
                 note: row.get(10)?,

@@ -17,7 +17,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::Journal;
 use super::open::Found;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 /// WAL pages that are not left to the next run where syncs do not count.
 const CHECKPOINT_PAGES: i32 = 8;
@@ -57,7 +57,7 @@ impl Journal {
     pub(super) fn write_ahead<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         if self.log.found.get() != Found::New {
             return self.write_or_take_back(run);
         }
@@ -72,7 +72,7 @@ impl Journal {
     pub(super) fn write_outcome<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         let value = match self.log.found.get() {
             Found::New => self.write_first(run)?,
             Found::Empty => self.write(run)?,
@@ -86,7 +86,7 @@ impl Journal {
     pub(super) fn write_alone<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         if self.log.found.get() == Found::New {
             self.write_ahead(run)
         } else {
@@ -100,7 +100,7 @@ impl Journal {
     fn write_first<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         let value = self.write_at("OFF", run)?;
         self.sync(&self.log.path)?;
         Ok(value)
@@ -110,7 +110,7 @@ impl Journal {
     pub(super) fn write_and_checkpoint<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         if self.wal_pages() >= CHECKPOINT_PAGES {
             return self.write_and_move(run);
         }
@@ -124,7 +124,7 @@ impl Journal {
     fn write_and_move<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         let value = self.write_at("NORMAL", run)?;
         self.checkpoint()?;
         Ok(value)
@@ -134,7 +134,7 @@ impl Journal {
         &self,
         level: &str,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         let synchronous =
             |level| self.configure(|conn| conn.pragma_update(None, "synchronous", level));
         synchronous(level)?;
@@ -149,7 +149,7 @@ impl Journal {
     }
 
     /// Moves the WAL into the main file, unless somebody is at it. Durable when it returns.
-    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+    pub(super) fn checkpoint(&self) -> Result<(), JournalError> {
         // Truncated, because the next process reads the WAL from its beginning, whatever of it was moved. Nobody is waited
         // for: whoever reads it just now comes this way himself.
         let busy_timeout = |timeout| self.configure(|conn| conn.busy_timeout(timeout));
@@ -175,13 +175,13 @@ impl Journal {
     }
 
     /// Moves what it can of the WAL into the main file without waiting for anybody, nor keeping anybody waiting.
-    pub(super) fn checkpoint_passively(&self) -> Result<(), StoreError> {
+    pub(super) fn checkpoint_passively(&self) -> Result<(), JournalError> {
         self.read(|conn| conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
     }
 
-    fn sync(&self, path: &Path) -> Result<(), StoreError> {
+    fn sync(&self, path: &Path) -> Result<(), JournalError> {
         let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.map_err(|source| StoreError::Io {
+        synced.map_err(|source| JournalError::Io {
             doing: "sync",
             path: path.to_owned(),
             source,

@@ -8,15 +8,15 @@ use tempfile::NamedTempFile;
 
 use super::Journal;
 use super::open::io_error;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 impl Journal {
     /// Copies all that is in it at this moment to a new file at `path`, 0600, which is a journal itself. Others go on
     /// writing meanwhile. The file is there when it is complete and on the disk, or not at all.
     ///
     /// # Errors
-    /// [`StoreError`], also if there is something at `path` already, which stays as it is.
-    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+    /// [`JournalError`], also if there is something at `path` already, which stays as it is.
+    pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())

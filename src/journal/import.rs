@@ -6,11 +6,11 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{Journal, rows};
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{Delivery, LastError};
-use crate::event::{Event, Wire};
-use crate::journal::store::StoreError;
+use crate::event::{BodyFormat, Event};
+use crate::journal::store::JournalError;
 use crate::time::{UnixMs, duration_ms};
 
 /// Pages of the WAL after which it is moved into the main file.
@@ -37,17 +37,17 @@ pub struct Import<'a> {
     /// Where it went.
     pub target: &'a Target,
     /// How its request carries the event from now on.
-    pub wire: Wire,
+    pub wire: BodyFormat,
     /// The rule it is sent by from now on.
-    pub rule: &'a Rule,
+    pub rule: &'a RetryPolicy,
 }
 
 impl Journal {
     /// Takes them into the failed list, in one commit; tells of each whether it was new.
     ///
     /// # Errors
-    /// [`StoreError`]; then none of them was taken.
-    pub fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, StoreError> {
+    /// [`JournalError`]; then none of them was taken.
+    pub fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError> {
         let taken = self.write(|tx| deliveries.iter().map(|import| take(tx, import)).collect())?;
         self.refuse_lost_file()?;
         if self.wal_pages() >= CHECKPOINT_PAGES {
@@ -59,8 +59,8 @@ impl Journal {
     /// Moves what imports left in the WAL: each run of the program that only reads would go through all of it.
     ///
     /// # Errors
-    /// [`StoreError`]; what was imported is durable all the same.
-    pub fn settle_imports(&self) -> Result<(), StoreError> {
+    /// [`JournalError`]; what was imported is durable all the same.
+    pub fn settle_imports(&self) -> Result<(), JournalError> {
         if self.wal_pages() > 0 {
             self.checkpoint()
         } else {
@@ -71,8 +71,8 @@ impl Journal {
     /// When an imported delivery failed, in the words of its list; none if it was tried again since, or never imported.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, StoreError> {
+    /// [`JournalError`].
+    pub fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
         if delivery.attempt_count > 1 {
             return Ok(None);
         }
@@ -86,8 +86,8 @@ impl Journal {
     /// The delivery of this uuid.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, StoreError> {
+    /// [`JournalError`].
+    pub fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
         self.read(|conn| match find(conn, uuid)? {
             None => Ok(None),
             Some(id) => conn
@@ -139,7 +139,7 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
         error.http_status,
         error.message,
         event.bytes(),
-        *wire == Wire::Form,
+        *wire == BodyFormat::Form,
     ])?;
     let id = tx.last_insert_rowid();
     tx.prepare_cached("INSERT INTO imported (uuid, delivery_id, told_time) VALUES (?1, ?2, ?3)")?

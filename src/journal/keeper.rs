@@ -20,9 +20,9 @@ use super::Journal;
 use super::captures::{insert_bin, newest_id};
 use super::error::{is_of_the_row, store_error};
 use super::writer::{Scribe, Writer};
-use crate::capture::{Answer, Body, Capture, EventName, is_bin_name};
+use crate::capture::{Body, Capture, CapturedResponse, EventName, is_bin_name};
 use crate::event::{self, Event};
-use crate::journal::store::{Batch, Done, Keeper, Kept, StoreError};
+use crate::journal::store::{Batch, Done, JournalError, Keeper, Kept};
 use crate::time::UnixMs;
 
 /// How long a request waits for a lock that another process holds before it is answered 503.
@@ -42,12 +42,12 @@ impl CaptureKeeper {
     /// more keep coming, up to a sixty-fourth more.
     ///
     /// # Errors
-    /// [`StoreError`] if the system gives no thread or the connection cannot be set up.
+    /// [`JournalError`] if the system gives no thread or the connection cannot be set up.
     pub fn start(
         mut journal: Journal,
         default_bin: &str,
         keep_per_bin: u32,
-    ) -> Result<CaptureKeeper, StoreError> {
+    ) -> Result<CaptureKeeper, JournalError> {
         journal.set_lock_timeout(LOCK_TIMEOUT)?;
         journal.read(|conn| {
             conn.pragma_update(None, "synchronous", "NORMAL")?;
@@ -69,7 +69,7 @@ impl CaptureKeeper {
         };
         Writer::start(journal, filing)
             .map(CaptureKeeper)
-            .map_err(|source| StoreError::Io {
+            .map_err(|source| JournalError::Io {
                 doing: "start a thread that writes to",
                 path,
                 source,
@@ -87,7 +87,7 @@ impl Keeper for CaptureKeeper {
         self.0.write(Job::Keep(named.collect(), done));
     }
 
-    fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>) {
         self.0.write(Job::Amend(id, answer, done));
     }
 }
@@ -102,7 +102,7 @@ fn event_name(body: &[u8]) -> Option<EventName> {
 enum Job {
     /// What is to be kept; ids and bins are filled in when it is written.
     Keep(Vec<Kept>, Done<Batch>),
-    Amend(i64, Answer, Done<()>),
+    Amend(i64, CapturedResponse, Done<()>),
 }
 
 /// A capture, whole.
@@ -160,7 +160,7 @@ impl Scribe for Filing {
         self.prune(tx, surplus)
     }
 
-    fn settle(&mut self, group: Vec<Job>, outcome: Result<(), Arc<StoreError>>) {
+    fn settle(&mut self, group: Vec<Job>, outcome: Result<(), Arc<JournalError>>) {
         if outcome.is_err() {
             self.known = Known::default();
         }
@@ -322,7 +322,7 @@ impl Known {
     }
 }
 
-fn amend(tx: &Transaction<'_>, id: i64, answer: &Answer) -> rusqlite::Result<()> {
+fn amend(tx: &Transaction<'_>, id: i64, answer: &CapturedResponse) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "UPDATE captures SET answer_status = ?2, answer_duration_ms = ?3, answer_note = ?4 WHERE id = ?1",
     )?

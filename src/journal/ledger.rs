@@ -21,7 +21,7 @@ use super::{Journal, may_be_found};
 use crate::delivery::Delivery;
 use crate::delivery::switches::Switch;
 use crate::journal::store::{
-    Begun, Done, Ended, Endurance, Intent, Ledger, ProcessId, Slot, StoreError, Turn,
+    Begun, Done, Ended, Endurance, Intent, JournalError, Ledger, ProcessId, Slot, Turn,
 };
 use crate::time::UnixMs;
 
@@ -45,8 +45,8 @@ impl DeliveryLedger {
     /// A ledger that owns `journal` from now on.
     ///
     /// # Errors
-    /// [`StoreError`] if the system gives no thread.
-    pub fn start(journal: Journal) -> Result<DeliveryLedger, StoreError> {
+    /// [`JournalError`] if the system gives no thread.
+    pub fn start(journal: Journal) -> Result<DeliveryLedger, JournalError> {
         DeliveryLedger::start_enduring(journal, None)
     }
 
@@ -57,7 +57,7 @@ impl DeliveryLedger {
     pub fn start_enduring(
         journal: Journal,
         endurance: Option<Box<dyn Endurance>>,
-    ) -> Result<DeliveryLedger, StoreError> {
+    ) -> Result<DeliveryLedger, JournalError> {
         let path = journal.path().to_owned();
         let (entries, waiting) = mpsc::channel();
         let (owner, named) = (journal.owner.clone(), path.clone());
@@ -77,7 +77,7 @@ impl DeliveryLedger {
                 entries: Some(entries),
                 thread: Some(thread),
             }),
-            Err(source) => Err(StoreError::Io {
+            Err(source) => Err(JournalError::Io {
                 doing: "start a thread that writes to",
                 path,
                 source,
@@ -284,7 +284,7 @@ impl Entry {
         }
     }
 
-    fn settle(self, outcome: Result<(), Arc<StoreError>>, path: &Path) {
+    fn settle(self, outcome: Result<(), Arc<JournalError>>, path: &Path) {
         match self {
             Entry::Accept { delivery, done, .. } | Entry::Ignore { delivery, done, .. } => {
                 done(outcome.map(|()| delivery));
@@ -308,7 +308,7 @@ struct Pages {
     /// What is done about a commit that may work another time; none where that is not waited for.
     endurance: Option<Box<dyn Endurance>>,
     /// Why a commit failed, if one has.
-    torn: Option<Arc<StoreError>>,
+    torn: Option<Arc<JournalError>>,
     /// How long the WAL was when it was last moved, as far as it could be.
     moved_at: i32,
 }
@@ -363,7 +363,7 @@ impl Pages {
         let recorded =
             catch_unwind(AssertUnwindSafe(|| self.write(&mut group))).unwrap_or_else(|_| {
                 let problem = "was not written to: hookfire failed within itself".to_owned();
-                let error = Arc::new(StoreError::Unusable {
+                let error = Arc::new(JournalError::Unusable {
                     path: self.path.clone(),
                     problem,
                 });
@@ -381,7 +381,7 @@ impl Pages {
     }
 
     /// Commits a group; gives what became of those in it that look back.
-    fn write(&mut self, group: &mut [Entry]) -> Result<(), Arc<StoreError>> {
+    fn write(&mut self, group: &mut [Entry]) -> Result<(), Arc<JournalError>> {
         let Pages {
             journal,
             owner,

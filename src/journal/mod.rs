@@ -42,7 +42,7 @@ use open::{Identity, Opened};
 pub use pages::Below;
 pub use query::{List, Query};
 
-use crate::journal::store::{ProcessId, Processes, StoreError};
+use crate::journal::store::{JournalError, ProcessId, Processes};
 
 /// An open journal, held by this process.
 pub struct Journal {
@@ -63,9 +63,9 @@ impl Journal {
     /// Opens the journal at `path`, and makes it, 0600 in a 0700 folder, if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] if the file is not a journal, or is newer, damaged, locked for longer than [`LOCK_TIMEOUT`], or
+    /// [`JournalError`] if the file is not a journal, or is newer, damaged, locked for longer than [`LOCK_TIMEOUT`], or
     /// cannot be written. Nothing is changed then.
-    pub fn open(path: &Path, processes: Box<dyn Processes>) -> Result<Journal, StoreError> {
+    pub fn open(path: &Path, processes: Box<dyn Processes>) -> Result<Journal, JournalError> {
         Journal::open_with_timeout(path, processes, LOCK_TIMEOUT)
     }
 
@@ -73,7 +73,7 @@ impl Journal {
         path: &Path,
         processes: Box<dyn Processes>,
         timeout: Duration,
-    ) -> Result<Journal, StoreError> {
+    ) -> Result<Journal, JournalError> {
         let Opened {
             mut conn,
             log,
@@ -104,17 +104,17 @@ impl Journal {
         &self.path
     }
 
-    fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
+    fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), JournalError> {
         self.configure(|conn| conn.busy_timeout(timeout))?;
         self.timeout = timeout;
         Ok(())
     }
 
     /// Whoever removes or replaces the file takes all that is written with it.
-    fn refuse_lost_file(&self) -> Result<(), StoreError> {
+    fn refuse_lost_file(&self) -> Result<(), JournalError> {
         match std::fs::metadata(&self.path) {
             Ok(named) if Identity::of(&named) == self.identity => Ok(()),
-            _ => Err(StoreError::Lost {
+            _ => Err(JournalError::Lost {
                 path: self.path.clone(),
                 what: "the file was removed or replaced".to_owned(),
             }),
@@ -124,7 +124,7 @@ impl Journal {
     fn read<T>(
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         self.refuse_newer()?;
         self.configure(run)
     }
@@ -133,24 +133,24 @@ impl Journal {
     fn configure<T>(
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         run(&self.conn).map_err(|e| self.error(e))
     }
 
     fn write<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         self.write_in(self.begin()?, run)
     }
 
-    fn begin(&self) -> Result<Transaction<'_>, StoreError> {
+    fn begin(&self) -> Result<Transaction<'_>, JournalError> {
         let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
         begun.map_err(|e| self.error(e))
     }
 
     /// As [`Journal::begin`], but waits for nobody.
-    fn begin_at_once(&self) -> Result<Transaction<'_>, StoreError> {
+    fn begin_at_once(&self) -> Result<Transaction<'_>, JournalError> {
         self.configure(|conn| conn.busy_timeout(Duration::ZERO))?;
         let begun = self.begin();
         self.configure(|conn| conn.busy_timeout(self.timeout))?;
@@ -161,7 +161,7 @@ impl Journal {
         &self,
         tx: Transaction<'_>,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         self.refuse_newer()?;
         let committed = || {
             let value = run(&tx)?;
@@ -175,7 +175,7 @@ impl Journal {
     fn write_or_take_back<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         self.write(run).inspect_err(|error| {
             if may_be_found(error) {
                 let _ = self.write_instead(|_| Ok(()));
@@ -188,7 +188,7 @@ impl Journal {
     fn write_instead<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, JournalError> {
         self.write(|tx| {
             // A page at least has to be written.
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -199,7 +199,7 @@ impl Journal {
 
     /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
     /// one of its own before the first reading.
-    fn refuse_newer(&self) -> Result<(), StoreError> {
+    fn refuse_newer(&self) -> Result<(), JournalError> {
         if !self.version_known.get() {
             let version = self
                 .conn
@@ -210,12 +210,15 @@ impl Journal {
         Ok(())
     }
 
-    fn error(&self, error: rusqlite::Error) -> StoreError {
+    fn error(&self, error: rusqlite::Error) -> JournalError {
         error::store_error(&self.path, self.timeout, error)
     }
 }
 
 /// Whether somebody who opens the journal may find what a commit wrote that failed so.
-fn may_be_found(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unusable { .. } | StoreError::Full { .. })
+fn may_be_found(error: &JournalError) -> bool {
+    matches!(
+        error,
+        JournalError::Unusable { .. } | JournalError::Full { .. }
+    )
 }

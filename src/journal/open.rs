@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::create::{PAGE_SIZE, create};
 use super::error::{is_busy, store_error};
 use super::schema::{self, APPLICATION_ID, VERSION};
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 /// How long a process waits for the lock before it gives up.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ pub enum Found {
 }
 
 /// Opens the journal, and makes it if there is none.
-pub fn open(path: &Path, timeout: Duration) -> Result<Opened, StoreError> {
+pub fn open(path: &Path, timeout: Duration) -> Result<Opened, JournalError> {
     let there = identity(path)?;
     let made = if there.is_some() { None } else { create(path) };
     let (file, header) = match made {
@@ -128,8 +128,8 @@ fn log_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
     Ok(log.into())
 }
 
-pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io {
+pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> JournalError {
+    JournalError::Io {
         doing,
         path: path.to_owned(),
         source,
@@ -138,9 +138,9 @@ pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error)
 
 /// Which file there is; if none, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
 /// opening it might block, or make a file elsewhere.
-fn identity(path: &Path) -> Result<Option<Identity>, StoreError> {
+fn identity(path: &Path) -> Result<Option<Identity>, JournalError> {
     let refused = |reason: &str| {
-        Err(StoreError::Foreign {
+        Err(JournalError::Foreign {
             path: path.to_owned(),
             reason: reason.to_owned(),
         })
@@ -157,7 +157,7 @@ fn identity(path: &Path) -> Result<Option<Identity>, StoreError> {
     }
 }
 
-fn create_folder(path: &Path) -> Result<(), StoreError> {
+fn create_folder(path: &Path) -> Result<(), JournalError> {
     let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -169,7 +169,7 @@ fn create_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the file with its final permissions before SQLite sees it: the `-wal` and `-shm` files take their mode from it.
-fn open_file(path: &Path) -> Result<File, StoreError> {
+fn open_file(path: &Path) -> Result<File, JournalError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -224,9 +224,9 @@ impl Header {
     }
 
     /// Refuses what can be told from the first page, before SQLite opens the file and leaves a `-shm` beside it.
-    fn refuse_strange(&self, path: &Path) -> Result<(), StoreError> {
+    fn refuse_strange(&self, path: &Path) -> Result<(), JournalError> {
         let foreign = |reason: &str| {
-            Err(StoreError::Foreign {
+            Err(JournalError::Foreign {
                 path: path.to_owned(),
                 reason: reason.to_owned(),
             })
@@ -245,9 +245,9 @@ impl Header {
 }
 
 /// Refuses a version that this program does not know.
-pub fn refuse_newer(path: &Path, version: i64) -> Result<(), StoreError> {
+pub fn refuse_newer(path: &Path, version: i64) -> Result<(), JournalError> {
     if version > VERSION {
-        return Err(StoreError::Newer {
+        return Err(JournalError::Newer {
             path: path.to_owned(),
             found: version,
             known: VERSION,
@@ -264,11 +264,11 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn run<T>(&self, run: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn run<T>(&self, run: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, JournalError> {
         run().map_err(|e| store_error(self.path, self.timeout, e))
     }
 
-    fn connect(&self) -> Result<Connection, StoreError> {
+    fn connect(&self) -> Result<Connection, JournalError> {
         self.run(|| {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(self.path, flags)?;
@@ -282,7 +282,7 @@ impl Opening<'_> {
     }
 
     /// Refuses another program's database, and a newer hookfire's, before anything is written; returns the version.
-    fn check_identity(&self, conn: &mut Connection) -> Result<i64, StoreError> {
+    fn check_identity(&self, conn: &mut Connection) -> Result<i64, JournalError> {
         let mut read = || {
             // One transaction, so that SQLite takes its locks once. It begins with what can be read without the tables:
             // reading those first would be a transaction of its own.
@@ -302,7 +302,7 @@ impl Opening<'_> {
             self.run(|| retry_busy(self.timeout, &mut read))?;
         if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
             let reason = "it is another program's SQLite database".to_owned();
-            return Err(StoreError::Foreign {
+            return Err(JournalError::Foreign {
                 path: self.path.to_owned(),
                 reason,
             });
@@ -312,7 +312,7 @@ impl Opening<'_> {
     }
 
     /// Switches a file that is empty to WAL mode, and brings the tables of an older one to this program's version.
-    fn complete(&self, conn: &mut Connection, header: &Header) -> Result<(), StoreError> {
+    fn complete(&self, conn: &mut Connection, header: &Header) -> Result<(), JournalError> {
         // Neither is worth syncing step by step: it becomes durable with the first delivery, whose commit syncs all of the
         // WAL. In an empty file there is nothing whose order could matter, and `migrate` syncs it before the WAL counts.
         self.synchronous(conn, if header.is_empty() { "OFF" } else { "NORMAL" })?;
@@ -322,12 +322,12 @@ impl Opening<'_> {
         self.migrate(conn)
     }
 
-    fn synchronous(&self, conn: &Connection, level: &str) -> Result<(), StoreError> {
+    fn synchronous(&self, conn: &Connection, level: &str) -> Result<(), JournalError> {
         self.run(|| conn.pragma_update(None, "synchronous", level))
     }
 
     /// SQLite's busy handler does not cover the switch of a fresh file, so that of sixteen first openers some would fail.
-    fn switch_to_wal(&self, conn: &Connection) -> Result<(), StoreError> {
+    fn switch_to_wal(&self, conn: &Connection) -> Result<(), JournalError> {
         let switch = || {
             let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
             if mode == "wal" {
@@ -345,7 +345,7 @@ impl Opening<'_> {
         let problem = format!(
             "cannot be kept on this file system: it does not support SQLite's WAL mode (got `{mode}`)"
         );
-        Err(StoreError::Unusable {
+        Err(JournalError::Unusable {
             path: self.path.to_owned(),
             problem,
         })
@@ -353,7 +353,7 @@ impl Opening<'_> {
 
     /// Brings the tables to this program's version; the version is read under the write lock, so that exactly one of many
     /// processes does it.
-    fn migrate(&self, conn: &mut Connection) -> Result<(), StoreError> {
+    fn migrate(&self, conn: &mut Connection) -> Result<(), JournalError> {
         let tx = self.run(|| conn.transaction_with_behavior(TransactionBehavior::Immediate))?;
         let found: i64 = self.run(|| tx.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
         refuse_newer(self.path, found)?;

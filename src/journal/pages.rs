@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::{Journal, rows};
 use crate::delivery::{Delivery, Status};
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 use crate::time::UnixMs;
 
 /// How many deliveries outcomes are counted of: reading them takes a moment, in a journal of whatever size.
@@ -35,13 +35,13 @@ impl Journal {
     /// A page of the failed list, or of all deliveries, the newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`JournalError`].
     pub fn newest(
         &self,
         failed: bool,
         below: Option<Below>,
         limit: u32,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Vec<Delivery>, JournalError> {
         let sql = newest_sql(failed);
         let below = below.unwrap_or(Below {
             finished_at: UnixMs(i64::MAX),
@@ -61,8 +61,8 @@ impl Journal {
     /// [`COUNTED_AT_MOST`] only. Nothing was to become of what was ignored.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn outcomes(&self, since: UnixMs, stretch_ms: i64) -> Result<Outcomes, StoreError> {
+    /// [`JournalError`].
+    pub fn outcomes(&self, since: UnixMs, stretch_ms: i64) -> Result<Outcomes, JournalError> {
         self.read(|conn| {
             let counts = conn
                 .prepare_cached(
@@ -87,8 +87,8 @@ impl Journal {
     /// Something that differs from what it was whenever anybody has changed anything.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn version(&self) -> Result<(i64, i64), StoreError> {
+    /// [`JournalError`].
+    pub fn version(&self) -> Result<(i64, i64), JournalError> {
         // SQLite's own counter tells of the commits of others only.
         self.read(|conn| {
             let by_others = conn

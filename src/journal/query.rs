@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use super::{Journal, rows};
 use crate::delivery::filter::Filter;
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::store::{Seen, StoreError};
+use crate::journal::store::{JournalError, Seen};
 
 /// Which deliveries, and in which order.
 #[derive(Clone, Debug)]
@@ -146,12 +146,12 @@ impl Journal {
     /// Hands each delivery of the list to `visit`, without holding more than one; stops at its first error.
     ///
     /// # Errors
-    /// [`StoreError`] as the outer result, `visit`'s own as the inner one.
+    /// [`JournalError`] as the outer result, `visit`'s own as the inner one.
     pub fn each<E>(
         &self,
         query: &Query,
         mut visit: impl FnMut(Delivery) -> Result<(), E>,
-    ) -> Result<Result<(), E>, StoreError> {
+    ) -> Result<Result<(), E>, JournalError> {
         let (sql, values) = query.select(rows::DELIVERY_COLUMNS);
         self.read(|conn| {
             let mut statement = conn.prepare_cached(&sql)?;
@@ -168,8 +168,8 @@ impl Journal {
     /// What is in the list, in its order.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn seen(&self, query: &Query) -> Result<Vec<Seen>, StoreError> {
+    /// [`JournalError`].
+    pub fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError> {
         let (sql, values) = query.select("id, attempt_count");
         self.read(|conn| {
             conn.prepare_cached(&sql)?
@@ -186,8 +186,8 @@ impl Journal {
     /// How many deliveries the list has, its limit left aside.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn count(&self, query: &Query) -> Result<usize, StoreError> {
+    /// [`JournalError`].
+    pub fn count(&self, query: &Query) -> Result<usize, JournalError> {
         let (condition, values) = query.condition();
         self.read(|conn| {
             let sql = format!("SELECT count(*) FROM deliveries WHERE {condition}");
@@ -202,8 +202,8 @@ impl Journal {
     /// beginning.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, StoreError> {
+    /// [`JournalError`].
+    pub fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError> {
         let bounded = Query {
             limit: Some(most),
             ..query.clone()
@@ -221,8 +221,8 @@ impl Journal {
     /// The attempts of a delivery, in order.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn attempts(&self, id: i64) -> Result<Vec<Attempt>, StoreError> {
+    /// [`JournalError`].
+    pub fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
         self.read(|conn| {
             let columns = rows::ATTEMPT_COLUMNS;
             let sql =
@@ -235,7 +235,7 @@ impl Journal {
 
     /// SQLite's own words on how it would read a list.
     #[cfg(test)]
-    pub(super) fn plan(&self, query: &Query) -> Result<String, StoreError> {
+    pub(super) fn plan(&self, query: &Query) -> Result<String, JournalError> {
         let (sql, values) = query.select(rows::DELIVERY_COLUMNS);
         self.read(|conn| {
             let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

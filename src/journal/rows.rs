@@ -9,11 +9,11 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
-use crate::delivery::target::{Named, Target, Value};
+use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::secret::SecretSource;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::UnixMs;
@@ -39,7 +39,7 @@ struct Kept {
 }
 
 /// Parameters or headers as one column's JSON.
-pub fn kept_json(list: &[Named]) -> String {
+pub fn kept_json(list: &[Param]) -> String {
     let kept: Vec<Kept> = list
         .iter()
         .map(|named| {
@@ -57,14 +57,14 @@ pub fn kept_json(list: &[Named]) -> String {
     serde_json::to_string(&kept).expect("strings always serialise")
 }
 
-fn kept(json: &str) -> serde_json::Result<Vec<Named>> {
+fn kept(json: &str) -> serde_json::Result<Vec<Param>> {
     let kept: Vec<Kept> = serde_json::from_str(json)?;
     Ok(kept
         .into_iter()
         .map(|kept| match (kept.value, kept.secret) {
-            (Some(value), _) => Named::public(kept.name, value),
-            (None, Some(reference)) => Named::secret(kept.name, SecretSource::parse(&reference)),
-            (None, None) => Named::secret(kept.name, SecretSource::Forgotten),
+            (Some(value), _) => Param::public(kept.name, value),
+            (None, Some(reference)) => Param::secret(kept.name, SecretSource::parse(&reference)),
+            (None, None) => Param::secret(kept.name, SecretSource::Forgotten),
         })
         .collect())
 }
@@ -87,8 +87,12 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             params: text(row, 6, kept)?,
             headers: text(row, 7, kept)?,
         },
-        wire: if row.get(19)? { Wire::Form } else { Wire::Xml },
-        rule: Rule {
+        wire: if row.get(19)? {
+            BodyFormat::Form
+        } else {
+            BodyFormat::Xml
+        },
+        rule: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),
             success: text(row, 10, str::parse)?,

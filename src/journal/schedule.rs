@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::Journal;
 use super::sending::interrupt_sql;
-use crate::journal::store::{Due, Schedule, Seen, StoreError};
+use crate::journal::store::{Due, JournalError, Schedule, Seen};
 use crate::time::UnixMs;
 
 /// In two parts, since SQLite looks up only the first column of `(next_attempt_at, id) > (?2, ?3)`: thousands that are due
@@ -37,7 +37,7 @@ impl Schedule for Journal {
         last: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
-    ) -> Result<Vec<Due>, StoreError> {
+    ) -> Result<Vec<Due>, JournalError> {
         let (at, id) = last.map_or((i64::MIN, 0), |(at, id)| (at.0, id));
         self.read(|conn| {
             conn.prepare_cached(DUE)?
@@ -56,7 +56,7 @@ impl Schedule for Journal {
         })
     }
 
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
         self.read(|conn| {
             let due: Option<i64> = conn
                 .prepare_cached(NEXT_DUE)?
@@ -65,13 +65,13 @@ impl Schedule for Journal {
         })
     }
 
-    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+    fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
         // Who watches a file that was removed would wait for ever.
         self.refuse_lost_file()?;
         Journal::release_dead(self, now)
     }
 
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
         self.write(|tx| {
             let sql = format!("UPDATE deliveries SET next_attempt_at = ?3 WHERE {AS_SEEN}");
             Ok(tx
@@ -81,7 +81,7 @@ impl Schedule for Journal {
         })
     }
 
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError> {
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, JournalError> {
         let interrupt = interrupt_sql(AS_SEEN, "NULL");
         self.write_and_checkpoint(|tx| {
             let mut statement = tx.prepare_cached(&interrupt)?;
@@ -96,8 +96,8 @@ impl Journal {
     /// What is scheduled, of one endpoint or of all; what a dead process left behind is in the failed list already.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, StoreError> {
+    /// [`JournalError`].
+    pub fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(
                 "SELECT id, attempt_count FROM deliveries
@@ -118,8 +118,8 @@ impl Journal {
     /// Whether a delivery waits for its next attempt without anybody who would make it.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn is_scheduled(&self, id: i64) -> Result<bool, StoreError> {
+    /// [`JournalError`].
+    pub fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(
                 "SELECT 1 FROM deliveries

@@ -12,9 +12,9 @@ use uuid::Builder;
 use super::{Journal, rows};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome, Status};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::journal::store::{
-    Begun, Deliveries, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, StoreError, Turn,
+    Begun, Deliveries, JournalError, NewAttempt, NewDelivery, Next, ProcessId, Slot, Store, Turn,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -23,7 +23,7 @@ impl Store for Journal {
         &self,
         new: &NewDelivery<'_>,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Delivery, StoreError> {
+    ) -> Result<Delivery, JournalError> {
         let mut delivery = new.accepted(attempt.started_at);
         self.write_ahead(|tx| accept(tx, &self.owner, &mut delivery, new.event, attempt))?;
         Ok(delivery)
@@ -34,7 +34,7 @@ impl Store for Journal {
         new: &NewDelivery<'_>,
         by: Switch,
         now: UnixMs,
-    ) -> Result<Delivery, StoreError> {
+    ) -> Result<Delivery, JournalError> {
         let mut delivery = new.accepted(now);
         self.write_alone(|tx| ignore(tx, &mut delivery, new.event, by))?;
         Ok(delivery)
@@ -45,7 +45,7 @@ impl Store for Journal {
         id: i64,
         turn: Turn,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Begun, StoreError> {
+    ) -> Result<Begun, JournalError> {
         self.write_or_take_back(|tx| begin(tx, &self.owner, id, turn, attempt))
     }
 
@@ -56,7 +56,7 @@ impl Store for Journal {
         duration: Duration,
         outcome: &Outcome,
         next: Next,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), JournalError> {
         let end = End {
             id,
             number,
@@ -71,17 +71,17 @@ impl Store for Journal {
         self.refuse_lost_file()
     }
 
-    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError> {
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, JournalError> {
         self.write(|tx| renew(tx, &self.owner, id, until))
     }
 
-    fn interrupt(&self, id: i64) -> Result<(), StoreError> {
+    fn interrupt(&self, id: i64) -> Result<(), JournalError> {
         self.write(|tx| interrupt(tx, &self.owner, id))
     }
 }
 
 impl Deliveries for Journal {
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
                 "SELECT {} FROM deliveries WHERE id = ?1",
@@ -92,7 +92,7 @@ impl Deliveries for Journal {
         })
     }
 
-    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?
                 .query_row([id], |row| row.get(0))
@@ -112,8 +112,8 @@ pub(super) struct End<'a> {
 }
 
 /// There is nowhere to write what came of a delivery.
-pub(super) fn deleted(path: &Path, id: i64) -> StoreError {
-    StoreError::Lost {
+pub(super) fn deleted(path: &Path, id: i64) -> JournalError {
+    JournalError::Lost {
         path: path.to_owned(),
         what: format!("#{id} was deleted from it"),
     }
@@ -411,7 +411,7 @@ fn insert_delivery(
         owner.map(|owner| owner.started),
         lease.map(|(_, until)| until.0),
         event,
-        delivery.wire == Wire::Form,
+        delivery.wire == BodyFormat::Form,
         delivery.ignored_by.map(Switch::as_str),
     ])?;
     delivery.id = tx.last_insert_rowid();

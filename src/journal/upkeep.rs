@@ -7,7 +7,7 @@ use rusqlite::{Row, Transaction, params};
 use super::sending::{LAST_SIGN, interrupt_sql, refresh_last_error};
 use super::{Journal, Query};
 use crate::delivery::Status;
-use crate::journal::store::{Liveness, ProcessId, Seen, StoreError};
+use crate::journal::store::{JournalError, Liveness, ProcessId, Seen};
 use crate::time::UnixMs;
 
 /// What `check` found.
@@ -40,8 +40,8 @@ impl Journal {
     /// has an attempt left are on the schedule, too, from when that is due.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError> {
+    /// [`JournalError`].
+    pub fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
         let leased = self.leased()?;
         if leased.is_empty() {
             return Ok(0);
@@ -78,7 +78,7 @@ impl Journal {
         })
     }
 
-    fn leased(&self) -> Result<Vec<Leased>, StoreError> {
+    fn leased(&self) -> Result<Vec<Leased>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(LEASED)?
                 .query_map([], |row| {
@@ -118,8 +118,8 @@ impl Journal {
     /// seen or have another status now; returns how many.
     ///
     /// # Errors
-    /// [`StoreError`]; then none is deleted.
-    pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, StoreError> {
+    /// [`JournalError`]; then none is deleted.
+    pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError> {
         self.write_and_checkpoint(|tx| {
             let names: Vec<String> = statuses
                 .iter()
@@ -143,8 +143,8 @@ impl Journal {
     /// Reads the whole file and counts what is in it.
     ///
     /// # Errors
-    /// [`StoreError`] where it cannot even be read; damage found is in [`Health::problems`].
-    pub fn check(&self) -> Result<Health, StoreError> {
+    /// [`JournalError`] where it cannot even be read; damage found is in [`Health::problems`].
+    pub fn check(&self) -> Result<Health, JournalError> {
         let mut problems: Vec<String> = self.read(|conn| {
             conn.prepare("PRAGMA integrity_check(20)")?
                 .query_map([], |row| row.get(0))?
@@ -171,8 +171,8 @@ impl Journal {
         let counts = Status::ALL
             .into_iter()
             .map(|status| Ok((status, self.count(&Query::all(Some(status)))?)))
-            .collect::<Result<_, StoreError>>()?;
-        let count = |sql: &str| -> Result<usize, StoreError> {
+            .collect::<Result<_, JournalError>>()?;
+        let count = |sql: &str| -> Result<usize, JournalError> {
             let rows: i64 = self.read(|conn| conn.query_row(sql, [], |row| row.get(0)))?;
             Ok(usize::try_from(rows).unwrap_or(0))
         };

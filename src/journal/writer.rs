@@ -16,7 +16,7 @@ use rusqlite::Transaction;
 
 use super::Journal;
 use super::flusher::Flusher;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 /// The most writes that share a commit.
 const GROUP: usize = 256;
@@ -45,7 +45,7 @@ pub trait Scribe: Send + 'static {
     fn write(&mut self, tx: &Transaction<'_>, group: &mut [Self::Job]) -> rusqlite::Result<()>;
 
     /// Tells what became of a group: committed, or all of it rolled back.
-    fn settle(&mut self, group: Vec<Self::Job>, outcome: Result<(), Arc<StoreError>>);
+    fn settle(&mut self, group: Vec<Self::Job>, outcome: Result<(), Arc<JournalError>>);
 
     /// Whether something was put off until nothing comes.
     fn has_more(&self) -> bool;
@@ -178,7 +178,7 @@ impl<S: Scribe> Writing<S> {
     /// Gives the group back if another process has the lock.
     fn commit_unless_locked(&mut self, mut group: Vec<S::Job>) -> Result<(), Vec<S::Job>> {
         let begun = self.journal.begin_at_once();
-        if matches!(begun, Err(StoreError::Locked { .. })) {
+        if matches!(begun, Err(JournalError::Locked { .. })) {
             return Err(group);
         }
         let written = begun.and_then(|tx| {
@@ -196,7 +196,7 @@ impl<S: Scribe> Writing<S> {
         }
     }
 
-    fn settle(&mut self, group: Vec<S::Job>, written: Result<(), StoreError>) {
+    fn settle(&mut self, group: Vec<S::Job>, written: Result<(), JournalError>) {
         (self.unmoved, self.recent) = (true, true);
         let written = written
             .and_then(|()| self.journal.refuse_lost_file())

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::Live;
-use crate::journal::store::{Batch, StoreError};
+use crate::journal::store::{Batch, JournalError};
 
 /// What could not be kept so far, and was therefore answered 503.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub struct FailedKeeps {
     /// How many writes failed.
     pub count: u64,
     /// Why the last of them did.
-    pub last: Option<Arc<StoreError>>,
+    pub last: Option<Arc<JournalError>>,
 }
 
 /// Rung after each write, on whatever thread.
@@ -34,7 +34,7 @@ impl Bell {
     }
 
     /// So many captures were kept, or not; of those that were, perhaps not all.
-    pub(super) fn kept(&self, result: &Result<Batch, Arc<StoreError>>, count: usize) {
+    pub(super) fn kept(&self, result: &Result<Batch, Arc<JournalError>>, count: usize) {
         match result {
             Ok(batch) => {
                 self.live.captured(batch);
@@ -48,7 +48,7 @@ impl Bell {
     }
 
     /// The answer of a capture was kept, or not.
-    pub(super) fn amended(&self, result: &Result<(), Arc<StoreError>>) {
+    pub(super) fn amended(&self, result: &Result<(), Arc<JournalError>>) {
         match result {
             Ok(()) => self.live.changed(),
             Err(error) => self.note_failure(error, 1),
@@ -62,7 +62,7 @@ impl Bell {
             .clone()
     }
 
-    fn note_failure(&self, error: &Arc<StoreError>, count: usize) {
+    fn note_failure(&self, error: &Arc<JournalError>, count: usize) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.count += count as u64;
         failed.last = Some(Arc::clone(error));

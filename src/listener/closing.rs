@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::seats::Seat;
 use super::server::Stop;
-use super::stream::Wire;
+use super::stream::HttpStream;
 
 /// How long a client that was refused may pause before it is taken to be done.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const HASTE: Duration = Duration::from_millis(10);
 /// Writes `last_words`, if any, and closes so that the client can read them although it is still sending.
 ///
 /// Closing with unread bytes would reset the connection, and the reset would overtake the answer.
-pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop) {
+pub(super) async fn linger(mut stream: HttpStream, last_words: &[u8], stop: &mut Stop) {
     let parting = async {
         let said = async {
             write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await
@@ -46,34 +46,34 @@ pub(super) async fn linger(mut stream: Wire, last_words: &[u8], stop: &mut Stop)
 }
 
 /// Writes `last_words` to somebody who sends nothing, and closes without waiting for anything.
-pub(super) async fn part(mut stream: Wire, last_words: &[u8]) {
+pub(super) async fn part(mut stream: HttpStream, last_words: &[u8]) {
     let parting =
         async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
     let _ = timeout(HASTE, parting).await;
 }
 
 /// Closes what hyper ended well.
-pub(super) async fn close(stream: Wire) {
+pub(super) async fn close(stream: HttpStream) {
     if stream.says_goodbye() {
         part(stream, &[]).await;
     }
 }
 
 /// Says nothing until the client closes its side, its seat is wanted, or the catcher stops.
-pub(super) async fn hold(mut stream: Wire, seat: &Seat, stop: &mut Stop) {
+pub(super) async fn hold(mut stream: HttpStream, seat: &Seat, stop: &mut Stop) {
     seat.wait();
     let held = async { while discard_some(&mut stream).await {} };
     let _ = stop.race_if_stopped(seat.race(held, || true)).await;
 }
 
 /// Closes with a TCP reset; the client sees "connection reset by peer".
-pub(super) fn reset(stream: Wire) {
+pub(super) fn reset(stream: HttpStream) {
     // Were it refused, which no platform is known to do, the client would see a close without an answer.
     let _ = stream.tcp().set_zero_linger();
     drop(stream);
 }
 
-pub(super) async fn write_all(stream: &mut Wire, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn write_all(stream: &mut HttpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -83,7 +83,7 @@ pub(super) async fn write_all(stream: &mut Wire, mut bytes: &[u8]) -> io::Result
     poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
 }
 
-async fn shut_down(stream: &mut Wire) -> bool {
+async fn shut_down(stream: &mut HttpStream) -> bool {
     poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
         .await
         .is_ok()

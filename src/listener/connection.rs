@@ -23,7 +23,7 @@ use super::recording::Recording;
 use super::seats::Seat;
 use super::server::Stop;
 use super::setup::Limits;
-use super::stream::{Tap, Wire};
+use super::stream::{HttpStream, Tap};
 use super::tape::{Arrival, Tape};
 use super::{answer, closing, diagnosis};
 use crate::capture::{Body, Capture, USUAL_HEADERS};
@@ -64,7 +64,7 @@ pub(super) async fn serve(
         return;
     };
     let limits = shared.limits;
-    let misplaced = shared.tls.is_some() && matches!(stream, Wire::Plain(_));
+    let misplaced = shared.tls.is_some() && matches!(stream, HttpStream::Plain(_));
     let wire = Rc::new(RefCell::new(stream));
     let tape = Rc::new(RefCell::new(Tape::new(limits, shared.budget.share(&seat))));
     let exchange = Rc::new(Exchange {
@@ -190,9 +190,9 @@ async fn open(
     shared: &Shared,
     seat: &Seat,
     stop: &mut Stop,
-) -> Option<Wire> {
+) -> Option<HttpStream> {
     let Some(tls) = &shared.tls else {
-        return Some(Wire::Plain(stream));
+        return Some(HttpStream::Plain(stream));
     };
     let tap = Rc::new(RefCell::new(Tap {
         bytes: Vec::new(),
@@ -220,7 +220,7 @@ async fn open(
 }
 
 /// Hands over what was read and not served, and ends the connection.
-async fn close(exchange: &Exchange, stream: Wire, ended: Ended, stop: &mut Stop) {
+async fn close(exchange: &Exchange, stream: HttpStream, ended: Ended, stop: &mut Stop) {
     let rest = exchange.tape.borrow_mut().take_rest();
     let (for_others, unheard) = (
         matches!(ended, Ended::ForOthers),

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::bell::Bell;
 use crate::capture::{Body, Capture};
-use crate::journal::store::{Batch, Keeper, OneKept};
+use crate::journal::store::{Batch, Keeper, SharedCapture};
 
 /// What became of a batch; `None` if it could not be kept.
 type Outcome = Option<Batch>;
@@ -58,7 +58,7 @@ impl Courier {
     }
 
     /// Has a capture kept; `None` if it could not be, and must not be acknowledged.
-    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<OneKept> {
+    pub(super) async fn keep(&self, capture: Capture, body: Body) -> Option<SharedCapture> {
         let (ticket, at) = {
             let mut load = self.load.borrow_mut();
             load.captures.push((capture, body));
@@ -69,7 +69,7 @@ impl Courier {
             self.loaded.notify_one();
         }
         let batch = poll_fn(|cx| ticket.poll(at, cx.waker())).await?;
-        OneKept::at(&batch, at)
+        SharedCapture::at(&batch, at)
     }
 
     /// Goes to and fro, for ever.
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::capture;
-    use crate::journal::store::{Done, Kept, StoreError};
+    use crate::journal::store::{Done, JournalError, Kept};
     use crate::time::UnixMs;
 
     /// Holds what it is given, until it is told to acknowledge it, all but what is for `/refused`; what is for `/panic` it does
@@ -180,7 +180,7 @@ mod tests {
             );
             let kept = captures.into_iter().map(|(capture, body)| {
                 let refused = || {
-                    Arc::new(StoreError::Unusable {
+                    Arc::new(JournalError::Unusable {
                         path: "x".into(),
                         problem: "is picky".to_owned(),
                     })
@@ -197,7 +197,7 @@ mod tests {
                 .push((Arc::new(kept.collect()), done));
         }
 
-        fn amend(&self, _: i64, _: capture::Answer, _: Done<()>) {}
+        fn amend(&self, _: i64, _: capture::CapturedResponse, _: Done<()>) {}
     }
 
     fn on_one_thread(test: impl Future) {

@@ -29,11 +29,11 @@ use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
 use super::server::Stop;
 use super::setup::Limits;
-use super::stream::Wire;
+use super::stream::HttpStream;
 use super::tape::{Arrival, FRAMING, Tape};
 use super::tls::Tls;
 use crate::capture::{self, Body, Capture};
-use crate::journal::store::{Keeper, OneKept};
+use crate::journal::store::{Keeper, SharedCapture};
 use crate::text::size;
 use crate::time::compact;
 
@@ -68,7 +68,11 @@ impl Shared {
     }
 
     /// As [`Shared::keep`], for who has use for all of it.
-    pub(super) async fn keep_and_hold(&self, capture: Capture, body: Body) -> Option<OneKept> {
+    pub(super) async fn keep_and_hold(
+        &self,
+        capture: Capture,
+        body: Body,
+    ) -> Option<SharedCapture> {
         let _keeping = Keeping::new(&self.keeping);
         self.courier.keep(capture, body).await
     }
@@ -79,7 +83,7 @@ impl Shared {
     }
 
     /// Has it recorded that a request which was kept was not answered as planned.
-    async fn record(&self, id: i64, answer: capture::Answer) {
+    async fn record(&self, id: i64, answer: capture::CapturedResponse) {
         let (report, recorded) = oneshot::channel();
         let bell = Arc::clone(&self.bell);
         let done = move |result: Result<(), _>| {
@@ -224,7 +228,7 @@ pub(super) struct Exchange {
     pub tape: Rc<RefCell<Tape>>,
     pub seat: Rc<Seat>,
     /// Where it comes from; gone when hyper is done with it.
-    pub wire: Weak<RefCell<Wire>>,
+    pub wire: Weak<RefCell<HttpStream>>,
     pub remote_addr: SocketAddr,
     pub ending: RefCell<Ending>,
     /// The capture that is being answered by the script, with its status.
@@ -408,7 +412,7 @@ impl Exchange {
         if let Some(why) = self.delay(step.delay).await {
             // To answer before it is due would be another receiver's behaviour than the one asked for.
             let note = Some(format!("{why} before its answer was due"));
-            let answer = capture::Answer {
+            let answer = capture::CapturedResponse {
                 status: None,
                 duration_ms: arrival.took(),
                 note,
@@ -505,7 +509,7 @@ impl Exchange {
             self.shared
                 .record(
                     id,
-                    capture::Answer {
+                    capture::CapturedResponse {
                         status: None,
                         duration_ms,
                         note: Some(why(status)),

@@ -22,7 +22,7 @@ use super::setup::Limits;
 use super::tape::{Arrival, Tape};
 use crate::capture::{self, Body, Capture};
 use crate::http::transport::Room;
-use crate::journal::store::OneKept;
+use crate::journal::store::SharedCapture;
 use crate::listener::upstream::{Relayed, Upstream};
 
 /// Requests on their way to the receiver at a time. Each has a thread, and the page's calls need some, too.
@@ -76,7 +76,7 @@ pub(super) async fn forward(
 /// `None` where what came of it cannot be known.
 async fn relay(
     shared: &Shared,
-    kept: OneKept,
+    kept: SharedCapture,
     place: OwnedSemaphorePermit,
     arrival: Arrival,
 ) -> Option<Answer> {
@@ -106,7 +106,7 @@ async fn relay(
                 (answer::refusing(502, &words, false), words)
             }
         };
-        let record = capture::Answer {
+        let record = capture::CapturedResponse {
             status: Some(answer.status().as_u16()),
             duration_ms: arrival.took(),
             note: Some(words),

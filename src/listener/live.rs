@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::bell::Bell;
 use super::closing::{discard_some, write_all};
 use super::server::Stop;
-use super::stream::Wire;
+use super::stream::HttpStream;
 use crate::journal::store::Kept;
 use crate::listener::desk::{Call, Desk};
 
@@ -109,7 +109,7 @@ impl Subscription {
 
     /// Tells `stream` what happens until its client closes it or stops reading, or the catcher stops. `head` is what is
     /// answered first.
-    pub(super) async fn tell(mut self, mut stream: Wire, head: &[u8], stop: &mut Stop) {
+    pub(super) async fn tell(mut self, mut stream: HttpStream, head: &[u8], stop: &mut Stop) {
         let telling = async {
             say(&mut stream, head).await?;
             say(&mut stream, b"retry: 1000\nevent: hello\ndata: {}\n\n").await?;
@@ -138,7 +138,7 @@ enum Next {
 }
 
 /// The next thing to say, which is a comment where nothing happens.
-async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Next {
+async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut HttpStream) -> Next {
     // Ends when the client closes its side: a page that is left or reloaded.
     let mut gone = pin!(async { while discard_some(stream).await {} });
     let mut received = pin!(timeout(SILENCE, events.recv()));
@@ -162,7 +162,7 @@ async fn next(events: &mut broadcast::Receiver<Event>, stream: &mut Wire) -> Nex
     }
 }
 
-async fn say(stream: &mut Wire, words: &[u8]) -> io::Result<()> {
+async fn say(stream: &mut HttpStream, words: &[u8]) -> io::Result<()> {
     timeout(WRITE, write_all(stream, words))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

@@ -19,14 +19,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::seats::Seat;
-use super::stream::Wire;
+use super::stream::HttpStream;
 use super::tape::Tape;
 
 /// A stream that records what is read from it on its tape, and tells its seat.
 ///
 /// Shutting it down does nothing: whoever drives the connection may still have a refusal to write.
 pub(super) struct Recording {
-    stream: Rc<RefCell<Wire>>,
+    stream: Rc<RefCell<HttpStream>>,
     tape: Rc<RefCell<Tape>>,
     seat: Rc<Seat>,
     /// How long its client may take nothing of an answer.
@@ -37,7 +37,7 @@ pub(super) struct Recording {
 
 impl Recording {
     pub(super) fn new(
-        stream: Rc<RefCell<Wire>>,
+        stream: Rc<RefCell<HttpStream>>,
         tape: Rc<RefCell<Tape>>,
         seat: Rc<Seat>,
         patience: Duration,
@@ -57,7 +57,7 @@ impl Recording {
     }
 
     /// The stream, no longer recorded.
-    pub(super) fn into_stream(self) -> Wire {
+    pub(super) fn into_stream(self) -> HttpStream {
         Rc::into_inner(self.stream)
             .expect("others hold it for the time of a look only")
             .into_inner()

@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A stream of HTTP.
-pub(super) enum Wire {
+pub(super) enum HttpStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<Tapped>>),
 }
 
-impl Wire {
+impl HttpStream {
     /// The TCP stream below.
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
@@ -45,7 +45,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for HttpStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,7 +58,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for HttpStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

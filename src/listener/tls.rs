@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::{Tap, Tapped, Wire};
+use super::stream::{HttpStream, Tap, Tapped};
 
 /// What each TLS connection begins with, and no HTTP request does.
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -98,13 +98,17 @@ impl Tls {
 
     /// Opens a TLS connection. What is read meanwhile goes to `tap`. A client that does not speak TLS is given back as it
     /// came, none of its bytes read; `None` if the handshake fails, or there is no first byte.
-    pub(super) async fn open(&self, stream: TcpStream, tap: &Rc<RefCell<Tap>>) -> Option<Wire> {
+    pub(super) async fn open(
+        &self,
+        stream: TcpStream,
+        tap: &Rc<RefCell<Tap>>,
+    ) -> Option<HttpStream> {
         let mut first = [0];
         if stream.peek(&mut first).await.ok()? == 0 {
             return None;
         }
         if first != [HANDSHAKE_RECORD] {
-            return Some(Wire::Plain(stream));
+            return Some(HttpStream::Plain(stream));
         }
         let tapped = Tapped::new(stream, Rc::clone(tap));
         let mut opened = TlsAcceptor::from(Arc::clone(&self.0))
@@ -112,6 +116,6 @@ impl Tls {
             .await
             .ok()?;
         opened.get_mut().0.untap();
-        Some(Wire::Tls(Box::new(opened)))
+        Some(HttpStream::Tls(Box::new(opened)))
     }
 }

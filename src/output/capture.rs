@@ -319,14 +319,14 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{Answer, EventName};
+    use crate::capture::{CapturedResponse, EventName};
     use crate::env::Terminals;
-    use crate::output::Manner;
+    use crate::output::OutputOptions;
 
     fn ui(terminal: bool) -> Ui {
-        let manner = Manner {
+        let manner = OutputOptions {
             color: crate::output::Color::Never,
-            ..Manner::default()
+            ..OutputOptions::default()
         };
         Ui::new(Terminals::from(terminal), manner)
     }
@@ -334,7 +334,7 @@ mod tests {
     fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 4242).into(), head.to_vec());
         capture.malformed = false;
-        capture.answer = Answer {
+        capture.answer = CapturedResponse {
             status: Some(200),
             duration_ms: 3,
             note: None,

@@ -111,7 +111,7 @@ impl<'a> BodyView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{Answer, Capture, EventName};
+    use crate::capture::{Capture, CapturedResponse, EventName};
     use crate::output::json::compact;
     use crate::time::UnixMs;
 
@@ -123,7 +123,7 @@ mod tests {
             head,
         );
         capture.malformed = false;
-        capture.answer = Answer {
+        capture.answer = CapturedResponse {
             status: Some(200),
             duration_ms: 1,
             note: None,

@@ -179,7 +179,7 @@ pub fn page(
     }
     field("url", ui.outside(&delivery.target.to_string()).into_owned());
     field("uuid", delivery.uuid.clone());
-    if delivery.wire != event::Wire::Xml {
+    if delivery.wire != event::BodyFormat::Xml {
         field("wire", delivery.wire.as_str().to_owned());
     }
     field("rule", delivery.rule.in_words());

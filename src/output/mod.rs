@@ -46,7 +46,7 @@ pub enum Color {
 
 /// How much to say, decided once.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct OutputOptions {
     /// Only errors.
     pub quiet: bool,
     /// How often `-v` was given.
@@ -86,7 +86,7 @@ pub struct Report<'a> {
 pub struct Ui {
     out: RefCell<BufWriter<Stdout>>,
     terminals: Terminals,
-    manner: Manner,
+    manner: OutputOptions,
     colors_welcome: bool,
     passing_shown: Cell<bool>,
     bar: RefCell<Option<Bar>>,
@@ -161,7 +161,7 @@ impl Tone {
 
 impl Ui {
     /// Takes over both streams.
-    pub fn new(terminals: Terminals, manner: Manner) -> Ui {
+    pub fn new(terminals: Terminals, manner: OutputOptions) -> Ui {
         // Asked of the environment only: whether the streams are terminals is known already.
         let colors_welcome = !anstyle_query::no_color() && anstyle_query::term_supports_color();
         Ui {

@@ -22,7 +22,7 @@ use crate::support::{
     hang_before_read, head_then_cut_body, huge_body, never_accepting, raw, raw_then_reset, reset,
     respond,
 };
-use crate::tls::server::{Authority, Manner, TlsServer, self_signed};
+use crate::tls::server::{Authority, OutputOptions, TlsServer, self_signed};
 
 /// Each attempt's, where the endpoint would let it wait for ever.
 const SHORT: Duration = Duration::from_millis(700);
@@ -134,7 +134,7 @@ fn tls(names: &[&str], years: (i32, i32), trusted: bool) -> Endpoint {
         self_signed(HERE).certificate_pem
     };
     std::fs::write(file.path(), named).expect("a certificate");
-    let server = TlsServer::start(&identity, &Manner::default());
+    let server = TlsServer::start(&identity, &OutputOptions::default());
     let endpoint =
         Endpoint::at(server.url()).options(&["--cacert", &file.path().display().to_string()]);
     endpoint.with(server).with(file)

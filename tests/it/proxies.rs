@@ -1,7 +1,7 @@
 //! Proxies, from a flag or the environment: used for other machines, never for this one.
 
 use crate::support::{Server, TestEnv, closed_port, respond};
-use crate::tls::server::{Authority, Manner, TlsServer, Tunnel};
+use crate::tls::server::{Authority, OutputOptions, TlsServer, Tunnel};
 
 const OTHER_MACHINE: &str = "http://hooks.example.com/hook";
 
@@ -260,9 +260,9 @@ fn a_tenant_is_asked_through_a_tunnel_and_its_proxy_sees_no_token() {
     let body = Some("<webhooks-failures/>");
     let tenant = TlsServer::start(
         &authority.sign(&[TENANT]),
-        &Manner {
+        &OutputOptions {
             body,
-            ..Manner::default()
+            ..OutputOptions::default()
         },
     );
     let tunnel = Tunnel::to(&tenant);

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use self::server::{Authority, Manner, TlsServer, self_signed};
+use self::server::{Authority, OutputOptions, TlsServer, self_signed};
 use crate::support::{Outcome, Server, TestEnv, hang_before_read, respond};
 
 static ONLY_1_2: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -17,7 +17,7 @@ const HERE: &[&str] = &["127.0.0.1", "localhost"];
 fn usual() -> (TestEnv, Authority, TlsServer) {
     let (env, authority) = (TestEnv::new(), Authority::new());
     env.write_file("ca.pem", &authority.pem);
-    let server = TlsServer::start(&authority.sign(HERE), &Manner::default());
+    let server = TlsServer::start(&authority.sign(HERE), &OutputOptions::default());
     (env, authority, server)
 }
 
@@ -129,7 +129,7 @@ fn no_tls_after(requests: usize, outcome: Outcome, server: &TlsServer) {
 fn a_self_signed_certificate_can_be_named_itself() {
     let (env, identity) = (TestEnv::new(), self_signed(HERE));
     env.write_file("cert.pem", &identity.certificate_pem);
-    let server = TlsServer::start(&identity, &Manner::default());
+    let server = TlsServer::start(&identity, &OutputOptions::default());
     no_tls(fire(&env, &server.url(), &[]), &server);
     fire(&env, &server.url(), &["--cacert", "cert.pem"]).assert_code(0);
 }
@@ -137,9 +137,9 @@ fn a_self_signed_certificate_can_be_named_itself() {
 #[test]
 fn an_endpoint_that_speaks_only_tls_1_2_is_delivered_to() {
     let (env, authority, _) = usual();
-    let manner = Manner {
+    let manner = OutputOptions {
         versions: Some(ONLY_1_2),
-        ..Manner::default()
+        ..OutputOptions::default()
     };
     let server = TlsServer::start(&authority.sign(HERE), &manner);
     fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(0);
@@ -180,7 +180,10 @@ fn an_authority_that_nobody_named_is_not_trusted() {
 #[test]
 fn a_certificate_for_another_host_is_not_trusted() {
     let (env, authority, _) = usual();
-    let server = TlsServer::start(&authority.sign(&["other.example"]), &Manner::default());
+    let server = TlsServer::start(
+        &authority.sign(&["other.example"]),
+        &OutputOptions::default(),
+    );
     let message = no_tls(fire(&env, &server.url(), &["--cacert", "ca.pem"]), &server);
     assert!(message.contains("other.example"), "{message}");
 }
@@ -193,7 +196,7 @@ fn a_certificate_whose_time_is_over_or_has_not_come_is_not_trusted() {
             params.not_before = rcgen::date_time_ymd(from, 1, 1);
             params.not_after = rcgen::date_time_ymd(to, 1, 1);
         });
-        let server = TlsServer::start(&identity, &Manner::default());
+        let server = TlsServer::start(&identity, &OutputOptions::default());
         let message = no_tls(fire(&env, &server.url(), &["--cacert", "ca.pem"]), &server);
         assert!(message.contains(word), "{message}");
     }
@@ -202,7 +205,10 @@ fn a_certificate_whose_time_is_over_or_has_not_come_is_not_trusted() {
 #[test]
 fn insecure_delivers_warns_and_is_on_record() {
     let (env, authority, _) = usual();
-    let server = TlsServer::start(&authority.sign(&["other.example"]), &Manner::default());
+    let server = TlsServer::start(
+        &authority.sign(&["other.example"]),
+        &OutputOptions::default(),
+    );
     let args = [
         "fire",
         "account",
@@ -309,9 +315,9 @@ fn a_connection_that_breaks_after_the_request_may_have_been_received() {
     let (env, authority, _) = usual();
     let server = TlsServer::start(
         &authority.sign(HERE),
-        &Manner {
+        &OutputOptions {
             breaks_off: true,
-            ..Manner::default()
+            ..OutputOptions::default()
         },
     );
     let outcome = fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(4);
@@ -334,9 +340,9 @@ fn a_client_certificate_is_shown_to_an_endpoint_that_asks() {
         "both.pem",
         format!("{}{}", client.key_pem, client.certificate_pem),
     );
-    let manner = Manner {
+    let manner = OutputOptions {
         clients_of: Some(&authority),
-        ..Manner::default()
+        ..OutputOptions::default()
     };
     let server = TlsServer::start(&authority.sign(HERE), &manner);
     fire(

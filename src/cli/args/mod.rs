@@ -15,12 +15,12 @@ use super::context::Context;
 use crate::cli::settings;
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::StatusRanges;
-use crate::delivery::switches::Source;
+use crate::delivery::switches::EventSource;
 use crate::delivery::{ErrorKind, Status};
 use crate::engine::batch::rate::Rate;
 use crate::error::{Failure, Kind};
 use crate::event::samples::AuthMode;
-use crate::event::{Compat, Wire, catalogue};
+use crate::event::{BodyFormat, ElementOrder, catalogue};
 use crate::output::{Color, json};
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
@@ -86,7 +86,7 @@ pub struct ExtraArgs {
 /// What counts as delivered, and how often to try.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Rule")]
-pub struct RuleArgs {
+pub struct RetryPolicyArgs {
     /// Attempts after the first [default: 5; for `retry`, 0]
     #[arg(
         long,
@@ -200,7 +200,7 @@ pub struct OriginArgs {
 
 impl OriginArgs {
     /// Where it was done.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> EventSource {
         self.origin.map(|origin| origin.0).unwrap_or_default()
     }
 }
@@ -352,11 +352,11 @@ word_option!(
 );
 word_option!(
     CompatArg,
-    Compat,
+    ElementOrder,
     "An order of fields as an option's value."
 );
-word_option!(SourceArg, Source, "A portal as an option's value.");
-word_option!(WireArg, Wire, "A form of body as an option's value.");
+word_option!(SourceArg, EventSource, "A portal as an option's value.");
+word_option!(WireArg, BodyFormat, "A form of body as an option's value.");
 
 /// A status that nobody works on any more, as an option's value.
 #[derive(Clone, Copy, Debug, ValueEnum)]

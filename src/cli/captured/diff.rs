@@ -9,7 +9,7 @@ use crate::capture::Mask;
 use crate::capture::diff::{Difference, Kind, Verdict, compare};
 use crate::cli::args::{Format, ReportOutput, id};
 use crate::cli::context::Context;
-use crate::delivery::target::{Named, Value};
+use crate::delivery::target::{Param, Value};
 use crate::engine::deliver::event_headers;
 use crate::error::Failure;
 use crate::event;
@@ -231,7 +231,7 @@ impl Side {
     }
 }
 
-fn part(named: &Named) -> Part {
+fn part(named: &Param) -> Part {
     match &named.value {
         Value::Public(value) => Part {
             shown: value.clone(),

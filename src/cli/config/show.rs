@@ -4,12 +4,12 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::{
-    Format, OriginArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs,
+    Format, OriginArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
 };
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Origin};
 use crate::config::{Config, Endpoint};
-use crate::delivery::switches::{Pick, Switchboard};
+use crate::delivery::switches::{EventPattern, WebhookSwitches};
 use crate::delivery::target::{Target, Value};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -34,7 +34,7 @@ pub struct ConfigShowArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
-    rule: RuleArgs,
+    rule: RetryPolicyArgs,
     #[command(flatten)]
     transport: TransportArgs,
     #[command(flatten)]
@@ -263,13 +263,13 @@ fn settings(
 }
 
 /// The events that are fired.
-fn events(board: &Switchboard) -> String {
+fn events(board: &WebhookSwitches) -> String {
     match &board.events {
         None => "all".to_owned(),
         Some(picks) if picks.is_empty() => "none".to_owned(),
         Some(picks) => picks
             .iter()
-            .map(Pick::as_str)
+            .map(EventPattern::as_str)
             .collect::<Vec<_>>()
             .join(", "),
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::args::{Format, ListOutput, OriginArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
-use crate::delivery::switches::{Fired, Source, Switchboard};
+use crate::delivery::switches::{EventSource, Fired, WebhookSwitches};
 use crate::error::Failure;
 use crate::event::catalogue;
 use crate::exit::Exit;
@@ -98,9 +98,9 @@ fn row(view: EventView) -> Vec<String> {
 }
 
 fn view(
-    board: &Switchboard,
+    board: &WebhookSwitches,
     (event_type, action): (&'static str, &'static str),
-    source: Source,
+    source: EventSource,
 ) -> EventView {
     let decision = board.decide(event_type, action, source);
     let reason = match decision {

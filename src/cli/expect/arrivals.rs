@@ -5,10 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::{Answer, Body, Capture, Caught};
+use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::expect::{Arrival, Arrivals, Expectation};
 use crate::journal::Journal;
-use crate::journal::store::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, StoreError};
+use crate::journal::store::{Batch, CaptureQuery, Done, JournalError, Keeper, Kept, SharedCapture};
 
 /// How often a bin is looked into.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -76,7 +76,7 @@ impl<K: Keeper> Keeper for Telling<K> {
         }
         let line = Arc::clone(&self.line);
         let places: Vec<Place> = captures.iter().map(|_| Place::take(&line)).collect();
-        let kept = move |result: Result<Batch, Arc<StoreError>>| {
+        let kept = move |result: Result<Batch, Arc<JournalError>>| {
             let told = match &result {
                 Ok(batch) => arrivals(batch),
                 Err(reason) => places
@@ -91,7 +91,7 @@ impl<K: Keeper> Keeper for Telling<K> {
         self.keeper.keep(captures, Box::new(kept));
     }
 
-    fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>) {
         self.keeper.amend(id, answer, done);
     }
 }
@@ -99,7 +99,7 @@ impl<K: Keeper> Keeper for Telling<K> {
 /// What is told of a batch.
 fn arrivals(batch: &Batch) -> Vec<Arrival> {
     let refused = batch.iter().filter_map(|kept| kept.refused.clone());
-    let kept = OneKept::each(batch).map(|kept| Arrival::Kept(kept.into_own()));
+    let kept = SharedCapture::each(batch).map(|kept| Arrival::Kept(kept.into_own()));
     kept.chain(refused.map(Arrival::NotKept)).collect()
 }
 
@@ -149,7 +149,7 @@ fn size(arrival: &Arrival) -> usize {
 }
 
 impl Arrivals for Told {
-    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, JournalError> {
         let Told(line) = self;
         let is_empty = |waiting: &mut Waiting| waiting.arrivals.is_empty();
         let waited = line
@@ -210,7 +210,7 @@ impl<'a> Growing<'a> {
     }
 
     /// The next one that is there already.
-    fn known(&mut self) -> Result<Option<Arrival>, StoreError> {
+    fn known(&mut self) -> Result<Option<Arrival>, JournalError> {
         loop {
             if self.read.is_empty() {
                 self.read.extend(self.journal.captures(&self.query)?);
@@ -235,7 +235,7 @@ impl<'a> Growing<'a> {
 }
 
 impl Arrivals for Growing<'_> {
-    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, StoreError> {
+    fn next(&mut self, patience: Duration) -> Result<Option<Arrival>, JournalError> {
         if let Some(arrival) = self.known()? {
             return Ok(Some(arrival));
         }
@@ -264,7 +264,7 @@ mod tests {
             self.0.send((captures, done)).unwrap();
         }
 
-        fn amend(&self, _: i64, _: Answer, _: Done<()>) {}
+        fn amend(&self, _: i64, _: CapturedResponse, _: Done<()>) {}
     }
 
     struct Desk {

@@ -6,7 +6,7 @@
 use crate::cli::context::Context;
 use crate::cli::settings::{Chosen, Origin};
 use crate::config::Endpoint;
-use crate::delivery::target::{MissingSecret, Named, Part, Value};
+use crate::delivery::target::{MissingSecret, Param, Part, Value};
 use crate::error::Failure;
 
 /// Options about the connection that are no part of a delivery.
@@ -39,7 +39,7 @@ pub fn refuse_literal_secrets(chosen: &Chosen<'_>) -> Result<(), Failure> {
 }
 
 /// Whether it is neither kept with the delivery nor in the configuration, where it is looked up again.
-fn is_lost(named: &Named, part: Part, configured: Option<&Endpoint>) -> bool {
+fn is_lost(named: &Param, part: Part, configured: Option<&Endpoint>) -> bool {
     let Value::Secret(source) = &named.value else {
         return false;
     };
@@ -50,7 +50,7 @@ fn is_lost(named: &Named, part: Part, configured: Option<&Endpoint>) -> bool {
     source.reference().is_none() && !in_configuration
 }
 
-fn refusal(literal: &Named, part: Part) -> Failure {
+fn refusal(literal: &Param, part: Part) -> Failure {
     let missing = MissingSecret {
         name: literal.name.clone(),
         part,

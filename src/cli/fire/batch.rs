@@ -15,13 +15,13 @@ use crate::cli::bulk::Bulk;
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Chosen};
 use crate::delivery::Delivery;
-use crate::delivery::retry_policy::Rule;
-use crate::delivery::switches::{Switch, Switchboard};
+use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::switches::{Switch, WebhookSwitches};
 use crate::delivery::target::Target;
 use crate::engine::batch::{Blocking, CrewShipment, Engine, Gauge, Mail, News, Pace, Task, Work};
 use crate::engine::deliver::{DeliverError, NextBy, Shipment};
 use crate::error::{Failure, Kind};
-use crate::event::{Compat, Wire};
+use crate::event::{BodyFormat, ElementOrder};
 use crate::exit::Exit;
 use crate::journal::store::NewDelivery;
 use crate::output::human::attempt_of;
@@ -35,10 +35,10 @@ const JOBS: u16 = 8;
 struct Place {
     name: Option<String>,
     target: Target,
-    wire: Wire,
-    compat: Compat,
-    board: Switchboard,
-    rule: Rule,
+    wire: BodyFormat,
+    compat: ElementOrder,
+    board: WebhookSwitches,
+    rule: RetryPolicy,
     shipment: CrewShipment,
 }
 

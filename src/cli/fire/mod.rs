@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 
 use super::args::{
-    Format, OriginArgs, PaceArgs, ReportOutput, RuleArgs, TargetArgs, TransportArgs, WireArgs,
+    Format, OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
+    WireArgs,
 };
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
@@ -21,11 +22,11 @@ use super::sample::{Purpose, SampleArgs};
 use crate::cli::settings::{self, Chosen, Origin};
 use crate::config::Endpoint;
 use crate::delivery::Status;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::engine::deliver::{Courier, NextBy, Shipment, event_headers};
 use crate::error::{Failure, Kind};
-use crate::event::{Compat, Event, Object, pretty};
+use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
 use crate::journal::store::{NewDelivery, Store as _};
 use crate::output::human::Narrator;
@@ -127,7 +128,7 @@ pub struct FireArgs {
     #[arg(long, help_heading = "Switchboard")]
     force: bool,
     #[command(flatten)]
-    rule: RuleArgs,
+    rule: RetryPolicyArgs,
     /// One attempt only, as --retries 0
     #[arg(long, help_heading = "Rule")]
     no_retry: bool,
@@ -230,7 +231,11 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 }
 
 /// The rule in force.
-fn rule(args: &FireArgs, ctx: &Context<'_>, endpoint: Option<&Endpoint>) -> Result<Rule, Failure> {
+fn rule(
+    args: &FireArgs,
+    ctx: &Context<'_>,
+    endpoint: Option<&Endpoint>,
+) -> Result<RetryPolicy, Failure> {
     let mut rule = settings::rule(&args.rule, endpoint);
     if args.no_retry {
         if Origin::of(ctx.matches, "retries") == Origin::Flag {
@@ -243,7 +248,7 @@ fn rule(args: &FireArgs, ctx: &Context<'_>, endpoint: Option<&Endpoint>) -> Resu
     Ok(rule)
 }
 
-fn event(args: &FireArgs, ctx: &Context<'_>, compat: Compat) -> Result<Event, Failure> {
+fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Event, Failure> {
     if let Some(path) = &args.event {
         args.sample.refuse_beside(ctx, "--event")?;
         if Origin::of(ctx.matches, "compat") == Origin::Flag {

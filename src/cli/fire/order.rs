@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::cli::context::Context;
 use crate::cli::sample::{Purpose, SampleArgs};
 use crate::error::Failure;
-use crate::event::{Compat, Event, Object};
+use crate::event::{ElementOrder, Event, Object};
 
 /// `{"type": "account", "action": "created", "set": {"org_name": "Acme"}}`
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ impl Order {
         &self,
         ctx: &Context<'_>,
         sample: &SampleArgs,
-        compat: Compat,
+        compat: ElementOrder,
         number: u64,
     ) -> Result<Event, Failure> {
         let (event_type, action) = (&self.event_type, &self.action);

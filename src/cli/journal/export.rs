@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +53,7 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
         ));
     }
     journal.copy_to(&args.file).map_err(|e| match e {
-        StoreError::Io { .. } => Failure::from_error(Kind::Error, e),
+        JournalError::Io { .. } => Failure::from_error(Kind::Error, e),
         of_the_journal => of_the_journal.into(),
     })?;
     let bytes = args.file.metadata().map_or(0, |metadata| metadata.len());

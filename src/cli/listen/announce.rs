@@ -11,9 +11,9 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::capture::{Answer, Body, Capture};
+use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{Batch, Done, Keeper, Kept, OneKept};
+use crate::journal::store::{Batch, Done, Keeper, Kept, SharedCapture};
 
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
@@ -22,7 +22,7 @@ const WAITING_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Announced {
     /// One, at hand.
-    Kept(OneKept),
+    Kept(SharedCapture),
     /// Those with these ids, to be read in the journal.
     Ids(RangeInclusive<i64>),
 }
@@ -47,7 +47,7 @@ impl Queue {
     fn add_kept(&mut self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
         let bytes: usize = batch.iter().map(Kept::weight).sum();
         let has_room = self.bytes + bytes <= WAITING_BYTES;
-        for kept in OneKept::each(batch).filter(|kept| is_shown(kept)) {
+        for kept in SharedCapture::each(batch).filter(|kept| is_shown(kept)) {
             if has_room {
                 self.waiting.push_back(Announced::Kept(kept));
             } else {
@@ -140,7 +140,7 @@ impl Keeper for Announcer {
         self.keeper.keep(captures, Box::new(announced));
     }
 
-    fn amend(&self, id: i64, answer: Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>) {
         if !self.forwards {
             // It was shown when it was kept.
             return self.keeper.amend(id, answer, done);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn at_hand(batch: &Batch, at: usize) -> Announced {
-        Announced::Kept(OneKept::at(batch, at).unwrap())
+        Announced::Kept(SharedCapture::at(batch, at).unwrap())
     }
 
     #[test]

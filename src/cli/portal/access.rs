@@ -11,7 +11,7 @@ use crate::cli::args::TransportArgs;
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Origin};
 use crate::config;
-use crate::delivery::target::{Named, Target};
+use crate::delivery::target::{Param, Target};
 use crate::error::{Failure, Kind};
 use crate::http::Sender;
 use crate::portal::Portal;
@@ -73,7 +73,7 @@ impl Access {
             .and_then(|portal| portal.parameter.as_deref())
             .unwrap_or(PARAMETER);
         let source = token(args, ctx, configured)?;
-        let params = vec![Named::secret(parameter, source.clone())];
+        let params = vec![Param::secret(parameter, source.clone())];
         let target = Target {
             base: base.clone(),
             params,

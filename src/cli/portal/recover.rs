@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::access::{Access, PortalArgs};
 use super::listing;
-use crate::cli::args::{ExtraArgs, Format, ReportOutput, RuleArgs, TransportArgs, at_least_one};
+use crate::cli::args::{
+    ExtraArgs, Format, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one,
+};
 use crate::cli::bulk::Tally;
 use crate::cli::context::Context;
 use crate::cli::intake::Intake;
@@ -75,7 +77,7 @@ pub struct PortalRecoverArgs {
     #[command(flatten)]
     portal: PortalArgs,
     #[command(flatten)]
-    rule: RuleArgs,
+    rule: RetryPolicyArgs,
     #[command(flatten)]
     transport: TransportArgs,
     #[command(flatten)]

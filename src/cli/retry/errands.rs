@@ -19,7 +19,7 @@ use crate::engine::patience::Troubles;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::http::transport::Crew;
-use crate::journal::store::{Schedule, StoreError};
+use crate::journal::store::{JournalError, Schedule};
 use crate::output::human::{attempt_of, headline};
 use crate::secret::SecretError;
 use crate::text;
@@ -42,7 +42,7 @@ pub struct Errands<'a> {
     /// Deliveries about which was said that they cannot be sent, until they are: in a run without end, once is enough.
     told: HashSet<i64>,
     /// Why the schedule cannot be read any more.
-    broke: Option<StoreError>,
+    broke: Option<JournalError>,
     /// When to look at the schedule again.
     look_at: UnixMs,
     /// The second of the clock in which it was last shown what is being done.
@@ -146,7 +146,7 @@ impl<'a> Errands<'a> {
         (tally.total().saturating_add(self.agenda.under_way()) >= most).then_some(Task::Later)
     }
 
-    fn upcoming(&mut self) -> Result<Task, StoreError> {
+    fn upcoming(&mut self) -> Result<Task, JournalError> {
         let upcoming = self.agenda.next(self.ctx.now())?;
         let left_behind = self.agenda.take_left_behind();
         if left_behind > 0 {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueHint};
 
 use super::args::{
-    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RuleArgs, TargetArgs,
+    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs,
     TransportArgs, at_least_one, hint_at_unknown,
 };
 use super::bulk::{Bulk, Tally};
@@ -96,7 +96,7 @@ pub struct RetryArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    rule: RuleArgs,
+    rule: RetryPolicyArgs,
     #[command(flatten)]
     pace: PaceArgs,
     /// Send at most so many
@@ -118,7 +118,7 @@ impl RetryArgs {
     /// What another command than `hookfire retry` sends by: where, by which rule, and how.
     pub(super) fn elsewhere(
         (endpoint, url, extras): (Option<String>, Option<String>, ExtraArgs),
-        rule: RuleArgs,
+        rule: RetryPolicyArgs,
         transport: TransportArgs,
         output: ReportOutput,
     ) -> RetryArgs {

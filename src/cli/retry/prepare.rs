@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::RetryArgs;
-use crate::cli::args::RuleArgs;
+use crate::cli::args::RetryPolicyArgs;
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Chosen};
 use crate::config::Endpoint;
 use crate::delivery::Delivery;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Target, Value};
 use crate::engine::deliver::Shipment;
 use crate::error::{Failure, Kind};
@@ -117,13 +117,13 @@ impl<'a> Preparer<'a> {
         self.elsewhere.is_none() && named && self.configured(delivery).is_none()
     }
 
-    fn rule(&self, delivery: &Delivery) -> Rule {
-        let RuleArgs {
+    fn rule(&self, delivery: &Delivery) -> RetryPolicy {
+        let RetryPolicyArgs {
             retries,
             retry_interval,
             success,
         } = &self.args.rule;
-        Rule {
+        RetryPolicy {
             retries: retries.unwrap_or(0),
             interval: retry_interval.unwrap_or(delivery.rule.interval),
             success: success

@@ -25,7 +25,7 @@ use crate::delivery::Delivery;
 use crate::delivery::switches::Switch;
 use crate::engine::deliver::{Attempted, Shipment};
 use crate::http::transport::{Answer, Crew};
-use crate::journal::store::{Begun, Deliveries, Ledger, Seen, StoreError};
+use crate::journal::store::{Begun, Deliveries, JournalError, Ledger, Seen};
 use crate::time::{Clock, UnixMs};
 
 use rate::Rate;
@@ -151,7 +151,7 @@ impl Pace {
 #[derive(Debug)]
 pub struct Halted {
     /// Why.
-    pub source: Arc<StoreError>,
+    pub source: Arc<JournalError>,
     /// What was sent although the journal could not take what came of it: the delivery, and that in words.
     pub unrecorded: Vec<(i64, String)>,
 }
@@ -160,14 +160,14 @@ pub struct Halted {
 pub struct Event(What);
 
 enum What {
-    Accepted(u64, Result<Box<Delivery>, Arc<StoreError>>),
-    Ignored(u64, Result<Box<Delivery>, Arc<StoreError>>),
-    Begun(u64, Result<Begun, Arc<StoreError>>),
+    Accepted(u64, Result<Box<Delivery>, Arc<JournalError>>),
+    Ignored(u64, Result<Box<Delivery>, Arc<JournalError>>),
+    Begun(u64, Result<Begun, Arc<JournalError>>),
     Answered(u64, Answer),
-    Recorded(u64, Result<(), Arc<StoreError>>),
-    GivenUp(Vec<i64>, Result<(), Arc<StoreError>>),
-    PutBack(Result<(), Arc<StoreError>>),
-    Renewed(Renewal, Result<Vec<i64>, Arc<StoreError>>),
+    Recorded(u64, Result<(), Arc<JournalError>>),
+    GivenUp(Vec<i64>, Result<(), Arc<JournalError>>),
+    PutBack(Result<(), Arc<JournalError>>),
+    Renewed(Renewal, Result<Vec<i64>, Arc<JournalError>>),
     Rung,
 }
 

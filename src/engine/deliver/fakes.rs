@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempted, Courier, NextBy, Observer, Shipment};
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::{Resolved, Target};
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::http::transport::{Answer, NoResponse, Request, Response, Transport};
 use crate::journal::store::{
-    Begun, Deliveries, NewAttempt, NewDelivery, Next, Store, StoreError, Turn,
+    Begun, Deliveries, JournalError, NewAttempt, NewDelivery, Next, Store, Turn,
 };
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    pub fn shipment(self: &Rc<World>, rule: &Rule) -> Shipment {
+    pub fn shipment(self: &Rc<World>, rule: &RetryPolicy) -> Shipment {
         let resolved = Arc::new(Resolved {
             url: Secret::new("https://example.com/?t=1"),
             headers: Vec::new(),
@@ -131,7 +131,7 @@ impl World {
         Shipment {
             transport,
             resolved,
-            wire: Wire::Xml,
+            wire: BodyFormat::Xml,
             rule: rule.clone(),
             insecure: false,
             sent_to: None,
@@ -149,8 +149,8 @@ impl World {
             action: "created".to_owned(),
             endpoint: None,
             target: Target::from_url("https://example.com/").unwrap(),
-            wire: Wire::Xml,
-            rule: Rule::default(),
+            wire: BodyFormat::Xml,
+            rule: RetryPolicy::default(),
             status,
             ignored_by: None,
             created_at: T0,
@@ -187,10 +187,10 @@ impl World {
     }
 
     /// Notes a call of the journal, or fails it as scripted.
-    fn call(&self, entry: &str) -> Result<(), StoreError> {
+    fn call(&self, entry: &str) -> Result<(), JournalError> {
         self.note(entry);
         if self.fails.borrow().contains(&entry) {
-            return Err(StoreError::Locked {
+            return Err(JournalError::Locked {
                 path: "journal.db".into(),
                 waited: Duration::from_secs(10),
             });
@@ -259,7 +259,7 @@ impl Store for World {
         &self,
         new: &NewDelivery<'_>,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Delivery, StoreError> {
+    ) -> Result<Delivery, JournalError> {
         self.call("accept #1")?;
         assert_eq!(attempt.started_at, self.now.get());
         let mut delivery = self.failed_earlier(1, Status::Pending);
@@ -282,7 +282,7 @@ impl Store for World {
         Ok(delivery)
     }
 
-    fn ignore(&self, _: &NewDelivery<'_>, _: Switch, _: UnixMs) -> Result<Delivery, StoreError> {
+    fn ignore(&self, _: &NewDelivery<'_>, _: Switch, _: UnixMs) -> Result<Delivery, JournalError> {
         unreachable!("who sends ignores nothing")
     }
 
@@ -291,7 +291,7 @@ impl Store for World {
         id: i64,
         turn: Turn,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Begun, StoreError> {
+    ) -> Result<Begun, JournalError> {
         let mut deliveries = self.deliveries.borrow_mut();
         let kept = deliveries.get_mut(&id).unwrap();
         let number = kept.delivery.attempt_count + 1;
@@ -323,7 +323,7 @@ impl Store for World {
         _: Duration,
         outcome: &Outcome,
         next: Next,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), JournalError> {
         let (word, status, lease) = match next {
             Next::Delivered => ("delivered", Status::Delivered, None),
             Next::Failed => ("failed", Status::Failed, None),
@@ -349,7 +349,7 @@ impl Store for World {
         Ok(())
     }
 
-    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError> {
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, JournalError> {
         let entry = format!("renew #{id}");
         self.call(&entry)?;
         if self.taken.borrow().iter().any(|taken| *taken == entry) {
@@ -363,7 +363,7 @@ impl Store for World {
         Ok(true)
     }
 
-    fn interrupt(&self, id: i64) -> Result<(), StoreError> {
+    fn interrupt(&self, id: i64) -> Result<(), JournalError> {
         self.call(&format!("interrupt #{id}"))?;
         let mut deliveries = self.deliveries.borrow_mut();
         let kept = deliveries.get_mut(&id).unwrap();
@@ -374,7 +374,7 @@ impl Store for World {
 }
 
 impl Deliveries for World {
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         Ok(self
             .deliveries
             .borrow()
@@ -382,8 +382,8 @@ impl Deliveries for World {
             .map(|kept| kept.delivery.clone()))
     }
 
-    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError> {
-        let gone = || StoreError::Unusable {
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
+        let gone = || JournalError::Unusable {
             path: "journal.db".into(),
             problem: "has no such row".to_owned(),
         };

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Resolved;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::http::transport::{Answer, Request, Transport, judge};
-use crate::journal::store::{Begun, NewAttempt, NewDelivery, Next, Store, StoreError, Turn};
+use crate::journal::store::{Begun, JournalError, NewAttempt, NewDelivery, Next, Store, Turn};
 use crate::time::{Clock, UnixMs, Woken};
 
 /// How long a lease outlives the longest that an attempt or a wait may take: time for the journal's lock and the disk.
@@ -27,9 +27,9 @@ pub struct Shipment<T: ?Sized = dyn Transport> {
     /// Where to, with every secret in place.
     pub resolved: Arc<Resolved>,
     /// How the request carries the event.
-    pub wire: Wire,
+    pub wire: BodyFormat,
     /// By which rule.
-    pub rule: Rule,
+    pub rule: RetryPolicy,
     /// Whether certificates go unchecked.
     pub insecure: bool,
     /// Where it goes, masked, if not to the delivery's own URL.
@@ -81,7 +81,7 @@ pub struct Attempted<'a> {
 pub enum DeliverError {
     /// The journal could not take it, so nothing was sent.
     #[error(transparent)]
-    NotSent(#[from] StoreError),
+    NotSent(#[from] JournalError),
     /// Something was sent, and the journal could not take what came of it.
     #[error("#{id} was sent ({came_of_it}), but the journal could not record it")]
     NotRecorded {
@@ -90,7 +90,7 @@ pub enum DeliverError {
         /// What the attempt came to, in words.
         came_of_it: String,
         /// Why.
-        source: StoreError,
+        source: JournalError,
     },
     /// Another attempt is due, and the journal could not take it.
     #[error("#{id} waits for its next attempt, but the journal cannot take it")]
@@ -98,7 +98,7 @@ pub enum DeliverError {
         /// The delivery.
         id: i64,
         /// Why.
-        source: StoreError,
+        source: JournalError,
     },
     /// Another process took the delivery over while this one was not running.
     #[error("#{0} was taken over by another process")]
@@ -295,7 +295,7 @@ pub fn event_request<T: ?Sized>(uuid: &str, event: &[u8], shipment: &Shipment<T>
 }
 
 /// The headers that every delivery carries.
-pub fn event_headers(uuid: &str, wire: Wire) -> Vec<(&'static str, String)> {
+pub fn event_headers(uuid: &str, wire: BodyFormat) -> Vec<(&'static str, String)> {
     vec![
         ("content-type", wire.content_type().to_owned()),
         ("webhook-id", uuid.to_owned()),

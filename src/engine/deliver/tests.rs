@@ -10,17 +10,17 @@ use super::*;
 use crate::delivery::target::Target;
 use crate::delivery::{ErrorKind, Status};
 
-fn rule(retries: u32, seconds: u64) -> Rule {
-    Rule {
+fn rule(retries: u32, seconds: u64) -> RetryPolicy {
+    RetryPolicy {
         retries,
         interval: Duration::from_secs(seconds),
-        ..Rule::default()
+        ..RetryPolicy::default()
     }
 }
 
 fn fire_told(
     world: &Rc<World>,
-    rule: &Rule,
+    rule: &RetryPolicy,
     listener: &mut dyn Observer,
 ) -> Result<Delivery, DeliverError> {
     let target = Target::from_url("https://example.com/").unwrap();
@@ -30,13 +30,13 @@ fn fire_told(
         event: EVENT,
         endpoint: None,
         target: &target,
-        wire: Wire::Xml,
+        wire: BodyFormat::Xml,
         rule,
     };
     world.courier().fire(&new, &world.shipment(rule), listener)
 }
 
-fn fire(world: &Rc<World>, rule: &Rule) -> Result<Delivery, DeliverError> {
+fn fire(world: &Rc<World>, rule: &RetryPolicy) -> Result<Delivery, DeliverError> {
     fire_told(world, rule, &mut Listener::new(world))
 }
 
@@ -54,7 +54,7 @@ fn each_step_is_written_down_before_the_next_is_taken() {
     let world = World::new();
     world.answer(2, status(503));
     world.answer(1, status(200));
-    let delivery = fire(&world, &Rule::default()).unwrap();
+    let delivery = fire(&world, &RetryPolicy::default()).unwrap();
     assert_eq!(
         (delivery.status, delivery.attempt_count),
         (Status::Delivered, 2)
@@ -80,7 +80,7 @@ fn an_endpoint_that_never_accepts_gets_six_attempts_a_minute_apart() {
     for _ in 0..6 {
         world.answer(0, status(503));
     }
-    let delivery = fire(&world, &Rule::default()).unwrap();
+    let delivery = fire(&world, &RetryPolicy::default()).unwrap();
     assert_eq!(
         (delivery.status, delivery.attempt_count),
         (Status::Failed, 6)
@@ -108,7 +108,7 @@ fn an_accepted_one_is_sent_once() {
     let world = World::new();
     world.answer(0, status(200));
     assert_eq!(
-        fire(&world, &Rule::default()).unwrap().status,
+        fire(&world, &RetryPolicy::default()).unwrap().status,
         Status::Delivered
     );
     assert_eq!(
@@ -155,9 +155,9 @@ fn every_attempt_carries_the_same_document_and_uuid() {
 fn nothing_is_sent_that_the_journal_did_not_take() {
     let world = World::new();
     world.fail("accept #1");
-    let error = fire(&world, &Rule::default()).unwrap_err();
+    let error = fire(&world, &RetryPolicy::default()).unwrap_err();
     assert!(
-        matches!(error, DeliverError::NotSent(StoreError::Locked { .. })),
+        matches!(error, DeliverError::NotSent(JournalError::Locked { .. })),
         "{error}"
     );
     assert_eq!(world.log(), ["0s accept #1"]);
@@ -165,13 +165,13 @@ fn nothing_is_sent_that_the_journal_did_not_take() {
     let world = World::new();
     world.answer(0, status(503));
     world.fail("begin #1.2");
-    let error = fire(&world, &Rule::default()).unwrap_err();
+    let error = fire(&world, &RetryPolicy::default()).unwrap_err();
     assert!(
         matches!(
             error,
             DeliverError::Stuck {
                 id: 1,
-                source: StoreError::Locked { .. }
+                source: JournalError::Locked { .. }
             }
         ),
         "{error}"
@@ -197,13 +197,13 @@ fn what_was_sent_and_could_not_be_recorded_says_what_came_of_it_and_is_not_sent_
         let world = World::new();
         world.answer(0, status(answer));
         world.fail(entry);
-        let error = fire(&world, &Rule::default()).unwrap_err();
+        let error = fire(&world, &RetryPolicy::default()).unwrap_err();
         assert_eq!(error.to_string(), words);
         assert!(matches!(
             error,
             DeliverError::NotRecorded {
                 id: 1,
-                source: StoreError::Locked { .. },
+                source: JournalError::Locked { .. },
                 ..
             }
         ));
@@ -220,7 +220,7 @@ fn ctrl_c_in_a_wait_gives_the_delivery_up_at_once() {
     let world = World::new();
     world.answer(2, status(503));
     world.interrupt_at(7);
-    let delivery = fire(&world, &Rule::default()).unwrap();
+    let delivery = fire(&world, &RetryPolicy::default()).unwrap();
     assert_eq!(
         (delivery.status, delivery.attempt_count),
         (Status::Interrupted, 1)
@@ -241,7 +241,7 @@ fn ctrl_c_at_the_very_end_of_a_wait_still_stops_the_next_attempt() {
     world.answer(2, status(503));
     world.interrupt_at(62);
     assert_eq!(
-        fire(&world, &Rule::default()).unwrap().status,
+        fire(&world, &RetryPolicy::default()).unwrap().status,
         Status::Interrupted
     );
     assert_eq!(world.sends(), 1);
@@ -261,7 +261,10 @@ fn ctrl_c_during_a_request_is_recorded_with_what_came_of_it() {
         let world = World::new();
         world.interrupt_at(1);
         world.answer(2, answer);
-        assert_eq!(fire(&world, &Rule::default()).unwrap().status, stands);
+        assert_eq!(
+            fire(&world, &RetryPolicy::default()).unwrap().status,
+            stands
+        );
         assert_eq!(
             deeds(&world),
             [
@@ -278,7 +281,7 @@ fn a_delivery_that_another_process_took_over_is_left_to_it() {
     let world = World::new();
     world.answer(0, status(503));
     world.take("begin #1.2");
-    let error = fire(&world, &Rule::default()).unwrap_err();
+    let error = fire(&world, &RetryPolicy::default()).unwrap_err();
     assert!(matches!(error, DeliverError::TakenOver(1)), "{error}");
     assert_eq!(error.to_string(), "#1 was taken over by another process");
     assert_eq!(deeds(&world).last().unwrap(), "60s begin #1.2");
@@ -289,7 +292,7 @@ fn the_countdown_is_told_each_second_and_the_rest_of_one() {
     let world = World::new();
     world.answer(0, status(503));
     world.answer(0, status(503));
-    let rule = Rule {
+    let rule = RetryPolicy {
         interval: Duration::from_millis(2500),
         ..rule(1, 0)
     };
@@ -360,7 +363,7 @@ fn ctrl_c_between_an_attempt_and_its_wait_is_not_lost_even_if_there_is_no_wait()
     }
 }
 
-fn fire_in_background(world: &Rc<World>, rule: &Rule) -> Delivery {
+fn fire_in_background(world: &Rc<World>, rule: &RetryPolicy) -> Delivery {
     let target = Target::from_url("https://example.com/").unwrap();
     let (event_type, action, endpoint, target) = ("account", "created", None, &target);
     let new = NewDelivery {
@@ -369,7 +372,7 @@ fn fire_in_background(world: &Rc<World>, rule: &Rule) -> Delivery {
         event: EVENT,
         endpoint,
         target,
-        wire: Wire::Xml,
+        wire: BodyFormat::Xml,
         rule,
     };
     let shipment = Shipment {
@@ -453,7 +456,7 @@ fn who_was_suspended_before_the_request_left_asks_whether_it_is_still_to_leave()
         for _ in 0..sends {
             world.answer(0, status(503));
         }
-        let error = fire(&world, &Rule::default()).unwrap_err();
+        let error = fire(&world, &RetryPolicy::default()).unwrap_err();
         assert!(matches!(error, DeliverError::TakenOver(1)), "{error}");
         assert_eq!(world.sends(), sends, "the other one sends it");
     }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::delivery::Delivery;
-use crate::journal::store::{Due, Schedule, Seen, StoreError};
+use crate::journal::store::{Due, JournalError, Schedule, Seen};
 use crate::time::UnixMs;
 
 pub use shares::Came;
@@ -92,8 +92,8 @@ impl<'a> Agenda<'a> {
     /// The next one, which is under way from here on.
     ///
     /// # Errors
-    /// [`StoreError`]; it can be asked again.
-    pub fn next(&mut self, now: UnixMs) -> Result<Upcoming, StoreError> {
+    /// [`JournalError`]; it can be asked again.
+    pub fn next(&mut self, now: UnixMs) -> Result<Upcoming, JournalError> {
         let mut passed_over = 0;
         loop {
             while let Some(due) = self.found.pop_front() {
@@ -123,7 +123,7 @@ impl<'a> Agenda<'a> {
     }
 
     /// What was passed over for an endpoint that may have another sender now.
-    fn read_backlog(&mut self, url: &str, from: Position, now: UnixMs) -> Result<(), StoreError> {
+    fn read_backlog(&mut self, url: &str, from: Position, now: UnixMs) -> Result<(), JournalError> {
         let (at, id) = from;
         let page = self
             .schedule
@@ -136,7 +136,7 @@ impl<'a> Agenda<'a> {
         Ok(())
     }
 
-    fn read_page(&mut self, now: UnixMs) -> Result<(), StoreError> {
+    fn read_page(&mut self, now: UnixMs) -> Result<(), JournalError> {
         let until = self.until(now);
         let page = self.schedule.due(until, self.behind, PAGE, None)?;
         let Some(last) = page.last() else {
@@ -154,7 +154,7 @@ impl<'a> Agenda<'a> {
     }
 
     /// Looks for more if it is time to; else says when it will be.
-    fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, StoreError> {
+    fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, JournalError> {
         if self.only_until.is_some() {
             let waits = self.shares.has_backlog();
             return Ok(Some(if waits {
@@ -213,13 +213,13 @@ pub enum Obstacle {
 /// somebody will find it.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`JournalError`].
 pub fn put_off(
     schedule: &dyn Schedule,
     delivery: &Delivery,
     obstacle: Obstacle,
     now: UnixMs,
-) -> Result<(), StoreError> {
+) -> Result<(), JournalError> {
     let seen = Seen {
         id: delivery.id,
         attempts: delivery.attempt_count,

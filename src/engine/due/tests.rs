@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use super::*;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::{ErrorKind, Status};
 use crate::engine::batch::world::{Answers, World, at, ms};
 use crate::engine::batch::{CrewShipment, Gauge, Halted, News, Pace, Task, Work};
@@ -21,11 +21,11 @@ use crate::time::Clock as _;
 const HERE: &str = "https://example.com/";
 const STALLED: &str = "https://stalled.example.com/";
 
-fn rule(retries: u32, seconds: u64) -> Rule {
-    Rule {
+fn rule(retries: u32, seconds: u64) -> RetryPolicy {
+    RetryPolicy {
         retries,
         interval: Duration::from_secs(seconds),
-        ..Rule::default()
+        ..RetryPolicy::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{Compat, Event};
+use super::super::{ElementOrder, Event};
 use super::*;
 
 fn context(mode: Option<AuthMode>) -> SampleContext {
@@ -93,7 +93,7 @@ fn text<'a>(node: roxmltree::Node<'a, '_>, path: &str) -> &'a str {
 
 fn built(event_type: &str, action: &str, cx: &SampleContext) -> String {
     let object = sample(event_type, action, cx).unwrap();
-    let event = Event::build(event_type, action, &object, Compat::Documented).unwrap();
+    let event = Event::build(event_type, action, &object, ElementOrder::Documented).unwrap();
     String::from_utf8(event.bytes().to_vec()).unwrap()
 }
 

@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::StoreError;
-use crate::capture::{Answer, Body, Capture, Caught, EventName, INBOX};
+use super::JournalError;
+use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, INBOX};
 use crate::time::UnixMs;
 
 /// A capture that is committed, given back to whom it concerns, so that nobody has to copy it or to read it again.
@@ -16,7 +16,7 @@ pub struct Kept {
     /// Its body.
     pub body: Body,
     /// Why it was not kept after all, although the others of its batch were.
-    pub refused: Option<Arc<StoreError>>,
+    pub refused: Option<Arc<JournalError>>,
 }
 
 impl Kept {
@@ -63,29 +63,29 @@ impl Eq for Kept {}
 pub type Batch = Arc<Vec<Kept>>;
 
 /// One capture of a batch, all of which stays in memory as long as this does. Who keeps it for longer than a moment keeps a
-/// copy of it alone: see [`OneKept::into_own`].
+/// copy of it alone: see [`SharedCapture::into_own`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneKept {
+pub struct SharedCapture {
     batch: Batch,
     at: usize,
 }
 
-impl OneKept {
+impl SharedCapture {
     /// Each of a batch that was kept.
-    pub fn each(batch: &Batch) -> impl Iterator<Item = OneKept> {
-        (0..batch.len()).filter_map(|at| OneKept::at(batch, at))
+    pub fn each(batch: &Batch) -> impl Iterator<Item = SharedCapture> {
+        (0..batch.len()).filter_map(|at| SharedCapture::at(batch, at))
     }
 
     /// The one at this place in a batch, if there is one and it was kept.
-    pub fn at(batch: &Batch, at: usize) -> Option<OneKept> {
-        batch.get(at)?.refused.is_none().then(|| OneKept {
+    pub fn at(batch: &Batch, at: usize) -> Option<SharedCapture> {
+        batch.get(at)?.refused.is_none().then(|| SharedCapture {
             batch: Arc::clone(batch),
             at,
         })
     }
 
     /// The same without the others of its batch.
-    pub fn into_own(self) -> OneKept {
+    pub fn into_own(self) -> SharedCapture {
         if self.batch.len() == 1 {
             self
         } else {
@@ -95,16 +95,16 @@ impl OneKept {
 }
 
 /// In a batch of its own.
-impl From<Kept> for OneKept {
-    fn from(kept: Kept) -> OneKept {
-        OneKept {
+impl From<Kept> for SharedCapture {
+    fn from(kept: Kept) -> SharedCapture {
+        SharedCapture {
             batch: Arc::new(vec![kept]),
             at: 0,
         }
     }
 }
 
-impl Deref for OneKept {
+impl Deref for SharedCapture {
     type Target = Kept;
 
     fn deref(&self) -> &Kept {
@@ -114,7 +114,7 @@ impl Deref for OneKept {
 
 /// Called, on whatever thread, as soon as it is known what became of a write. Many writes may share one commit, and so
 /// one failure.
-pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<StoreError>>) + Send>;
+pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
 
 /// Keeps captures.
 pub trait Keeper: Send + Sync {
@@ -124,7 +124,7 @@ pub trait Keeper: Send + Sync {
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>);
 
     /// Replaces the answer of a capture that is kept, where it was not known before; returns at once.
-    fn amend(&self, id: i64, answer: Answer, done: Done<()>);
+    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>);
 }
 
 /// Keeps nothing itself: hands captures on, in their order, to whoever has the other end.
@@ -138,13 +138,13 @@ impl Keeper for Sender<(Capture, Body)> {
         done(sent.collect::<Result<_, _>>().map(Arc::new));
     }
 
-    fn amend(&self, _: i64, _: Answer, done: Done<()>) {
+    fn amend(&self, _: i64, _: CapturedResponse, done: Done<()>) {
         done(Ok(()));
     }
 }
 
-fn nobody_takes_them() -> StoreError {
-    StoreError::Unusable {
+fn nobody_takes_them() -> JournalError {
+    JournalError::Unusable {
         path: "memory".into(),
         problem: "takes no captures any more".to_owned(),
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Begun, Done, NewAttempt, Next, Slot, StoreError, Turn};
+use super::{Begun, Done, JournalError, NewAttempt, Next, Slot, Turn};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
 use crate::time::UnixMs;
@@ -102,7 +102,7 @@ pub trait Ledger {
 /// What comes of a commit that failed for a reason that may pass.
 pub trait Endurance: Send {
     /// Waits for a while; whether the commit is to be tried again.
-    fn endures(&mut self, error: &StoreError) -> bool;
+    fn endures(&mut self, error: &JournalError) -> bool;
 
     /// A commit works.
     fn over(&mut self);

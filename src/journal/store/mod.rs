@@ -10,14 +10,14 @@ mod schedule;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
 use crate::delivery::{Delivery, Outcome, Status};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
-pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, OneKept, Order};
+pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, Order, SharedCapture};
 pub use ledger::{Ended, Endurance, Intent, Ledger};
 pub use schedule::{Due, Schedule, Slot};
 
@@ -35,9 +35,9 @@ pub struct NewDelivery<'a> {
     /// Where it goes.
     pub target: &'a Target,
     /// How its request carries the event.
-    pub wire: Wire,
+    pub wire: BodyFormat,
     /// The rule it is sent by.
-    pub rule: &'a Rule,
+    pub rule: &'a RetryPolicy,
 }
 
 impl NewDelivery<'_> {
@@ -139,14 +139,14 @@ pub trait Deliveries {
     /// The delivery as it is now; none if there is no such id.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError>;
+    /// [`JournalError`].
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError>;
 
     /// The event document of a delivery, byte for byte.
     ///
     /// # Errors
-    /// [`StoreError`], also for an id that does not exist.
-    fn event(&self, id: i64) -> Result<Vec<u8>, StoreError>;
+    /// [`JournalError`], also for an id that does not exist.
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError>;
 }
 
 /// A journal, as far as sending needs one.
@@ -154,39 +154,39 @@ pub trait Store: Deliveries {
     /// Writes down a new delivery and its first attempt, in one commit.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was written and nothing may be sent.
+    /// [`JournalError`]; then nothing was written and nothing may be sent.
     fn accept(
         &self,
         new: &NewDelivery<'_>,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Delivery, StoreError>;
+    ) -> Result<Delivery, JournalError>;
 
     /// Writes down a delivery that a switch keeps from being sent, and that is that.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was written.
+    /// [`JournalError`]; then nothing was written.
     fn ignore(
         &self,
         new: &NewDelivery<'_>,
         by: Switch,
         now: UnixMs,
-    ) -> Result<Delivery, StoreError>;
+    ) -> Result<Delivery, JournalError>;
 
     /// Writes down that another attempt begins.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was written and nothing may be sent.
+    /// [`JournalError`]; then nothing was written and nothing may be sent.
     fn begin_attempt(
         &self,
         id: i64,
         turn: Turn,
         attempt: &NewAttempt<'_>,
-    ) -> Result<Begun, StoreError>;
+    ) -> Result<Begun, JournalError>;
 
     /// Writes down what an attempt came to, and what follows.
     ///
     /// # Errors
-    /// [`StoreError`]; the request has left all the same.
+    /// [`JournalError`]; the request has left all the same.
     fn finish_attempt(
         &self,
         id: i64,
@@ -194,19 +194,19 @@ pub trait Store: Deliveries {
         duration: Duration,
         outcome: &Outcome,
         next: Next,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), JournalError>;
 
     /// Has the lease last until then; false, and nothing changes, if it is not this process's any more.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, StoreError>;
+    /// [`JournalError`].
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, JournalError>;
 
     /// Gives up a delivery between two attempts: it goes to the failed list as interrupted.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn interrupt(&self, id: i64) -> Result<(), StoreError>;
+    /// [`JournalError`].
+    fn interrupt(&self, id: i64) -> Result<(), JournalError>;
 }
 
 /// A process that holds leases, told apart from any other that ever ran on this host.
@@ -241,7 +241,7 @@ pub trait Processes: Send {
 
 /// A journal that cannot be used, in words that name the file.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum JournalError {
     /// Another process held the lock for longer than the timeout.
     #[error("the journal `{path}` is locked: another process has held it for {}", crate::time::compact(*waited))]
     Locked {
@@ -304,9 +304,12 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl JournalError {
     /// Whether it may pass while one waits: a lock is given back, a disk gets room.
     pub fn may_pass(&self) -> bool {
-        matches!(self, StoreError::Locked { .. } | StoreError::Full { .. })
+        matches!(
+            self,
+            JournalError::Locked { .. } | JournalError::Full { .. }
+        )
     }
 }

@@ -3,7 +3,7 @@
 //! They were put off (`pending`), or a process left them behind when it died (`interrupted`) before the rule's attempts were
 //! used up. What is on the schedule has no owner; [`Turn::Scheduled`](super::Turn::Scheduled) takes it off.
 
-use super::{Seen, StoreError};
+use super::{JournalError, Seen};
 use crate::time::UnixMs;
 
 /// A delivery whose time has come.
@@ -32,38 +32,38 @@ pub trait Schedule {
     /// those that go to one URL.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`JournalError`].
     fn due(
         &self,
         now: UnixMs,
         last: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
-    ) -> Result<Vec<Due>, StoreError>;
+    ) -> Result<Vec<Due>, JournalError>;
 
     /// When the first of those is due that are not due by `now`.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError>;
+    /// [`JournalError`].
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError>;
 
     /// Puts on the schedule what a process left behind that is gone, or that lets its lease run out; returns how many it left,
     /// those included whose rule has no attempt left.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn release_dead(&self, now: UnixMs) -> Result<usize, StoreError>;
+    /// [`JournalError`].
+    fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError>;
 
     /// Puts a delivery off until `due`, unless somebody took it since it was seen; tells whether it did.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError>;
+    /// [`JournalError`].
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError>;
 
     /// Takes these off the schedule, unless somebody took them since they were seen; returns how many. They are in the failed
     /// list then.
     ///
     /// # Errors
-    /// [`StoreError`]; then all of them are where they were.
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError>;
+    /// [`JournalError`]; then all of them are where they were.
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, JournalError>;
 }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::capture::{Answer, Body, Capture, Caught, EventName, Head};
+use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, Head};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{Batch, CaptureQuery, Keeper, Kept, OneKept, Order, StoreError};
+use crate::journal::store::{
+    Batch, CaptureQuery, JournalError, Keeper, Kept, Order, SharedCapture,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
-type Outcome<T> = Result<T, Arc<StoreError>>;
+type Outcome<T> = Result<T, Arc<JournalError>>;
 
 fn request(target: &str) -> Capture {
     let head = format!("POST {target} HTTP/1.1\r\nX-A: 1\r\nx-a: caf\u{e9}\r\n\r\n").into_bytes();
     let mut capture = Capture::new(T0, SocketAddr::from(([127, 0, 0, 1], 4242)), head);
     capture.malformed = false;
-    capture.answer = Answer {
+    capture.answer = CapturedResponse {
         status: Some(200),
         duration_ms: 3,
         note: None,
@@ -38,9 +40,9 @@ fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
     CaptureKeeper::start(bench.open_fast(1), "inbox", keep_per_bin).unwrap()
 }
 
-fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<OneKept>> {
+fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<SharedCapture>> {
     let (report, kept) = mpsc::channel();
-    let one = |batch: Batch| OneKept::at(&batch, 0).unwrap();
+    let one = |batch: Batch| SharedCapture::at(&batch, 0).unwrap();
     keeper.keep(
         vec![(capture, body)],
         Box::new(move |result| report.send(result.map(one)).unwrap()),
@@ -381,7 +383,7 @@ fn an_answer_that_was_not_known_is_amended() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);
     keep(&keeper, "/");
-    let answer = Answer {
+    let answer = CapturedResponse {
         status: Some(502),
         duration_ms: 12,
         note: Some("upstream: refused".to_owned()),
@@ -441,13 +443,16 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
         Box::new(move |result| report.send(result).unwrap()),
     );
     let batch = reported.recv_timeout(PATIENCE).unwrap().unwrap();
-    let kept = OneKept::each(&batch)
+    let kept = SharedCapture::each(&batch)
         .map(|kept| (kept.caught.id, kept.caught.capture.head.target().to_owned()));
     assert_eq!(
         kept.collect::<Vec<_>>(),
         [(2, "/1".to_owned()), (3, "/3".to_owned())]
     );
-    assert!(OneKept::at(&batch, 1).is_none(), "it is not acknowledged");
+    assert!(
+        SharedCapture::at(&batch, 1).is_none(),
+        "it is not acknowledged"
+    );
     assert!(
         batch[1]
             .refused
@@ -471,7 +476,7 @@ fn a_lock_held_too_long_is_an_error_for_all_that_wait_and_then_it_recovers() {
     let waiting = ["/1", "/2"].map(|target| give(&keeper, request(target), body(b"")));
     for kept in waiting {
         let error = kept.recv_timeout(PATIENCE).unwrap().unwrap_err();
-        assert!(matches!(*error, StoreError::Locked { .. }), "{error}");
+        assert!(matches!(*error, JournalError::Locked { .. }), "{error}");
     }
     other.execute_batch("ROLLBACK").unwrap();
     keep(&keeper, "/after");
@@ -491,7 +496,7 @@ fn a_journal_that_was_removed_acknowledges_nothing() {
         .recv_timeout(PATIENCE)
         .unwrap()
         .unwrap_err();
-    assert!(matches!(*error, StoreError::Lost { .. }), "{error}");
+    assert!(matches!(*error, JournalError::Lost { .. }), "{error}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Deliveries that failed elsewhere: each is taken once, and known from then on.
 
 use super::*;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{ErrorKind, LastError, Status};
-use crate::event::{Event, Wire};
+use crate::event::{BodyFormat, Event};
 use crate::journal::Import;
 
 const EVENT: &[u8] =
@@ -21,7 +21,7 @@ fn import(journal: &Journal, uuids: &[&str]) -> Vec<bool> {
         Event::from_document(EVENT.to_vec()).unwrap(),
         Target::from_url("http://h/").unwrap(),
     );
-    let rule = Rule::default();
+    let rule = RetryPolicy::default();
     let imports = uuids.iter().map(|&uuid| Import {
         uuid,
         failed_at: T0,
@@ -30,7 +30,7 @@ fn import(journal: &Journal, uuids: &[&str]) -> Vec<bool> {
         event: &event,
         endpoint: None,
         target: &target,
-        wire: Wire::Form,
+        wire: BodyFormat::Form,
         rule: &rule,
     });
     journal.import(&imports.collect::<Vec<_>>()).unwrap()
@@ -50,7 +50,7 @@ fn each_is_taken_once_until_it_is_deleted() {
     let delivery = journal.of_uuid("b").unwrap().unwrap();
     assert_eq!(
         (delivery.status, delivery.wire, delivery.attempt_count),
-        (Status::Failed, Wire::Form, 1)
+        (Status::Failed, BodyFormat::Form, 1)
     );
     assert_eq!(
         (

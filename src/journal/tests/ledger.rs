@@ -8,12 +8,12 @@ use crate::delivery::switches::Switch;
 use crate::journal::DeliveryLedger;
 use crate::journal::create::PAGE_SIZE;
 use crate::journal::store::{
-    Begun, Done, Ended, Endurance, Ledger, Next, Schedule as _, Slot, StoreError, Turn,
+    Begun, Done, Ended, Endurance, JournalError, Ledger, Next, Schedule as _, Slot, Turn,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Told<T> = Receiver<Result<T, Arc<StoreError>>>;
+type Told<T> = Receiver<Result<T, Arc<JournalError>>>;
 
 /// Somebody to tell, and where it is heard.
 fn told<T: Send + 'static>() -> (Done<T>, Told<T>) {
@@ -22,7 +22,7 @@ fn told<T: Send + 'static>() -> (Done<T>, Told<T>) {
     (Box::new(move |result| drop(report.send(result))), heard)
 }
 
-fn hear<T>(heard: &Told<T>) -> Result<T, Arc<StoreError>> {
+fn hear<T>(heard: &Told<T>) -> Result<T, Arc<JournalError>> {
     heard.recv_timeout(PATIENCE).unwrap()
 }
 
@@ -173,7 +173,7 @@ fn after_a_commit_that_failed_nothing_is_begun_and_what_was_done_is_still_record
     let lock = bench.raw();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = hear(&submit(&ledger)).unwrap_err();
-    assert!(matches!(*refused, StoreError::Locked { .. }), "{refused}");
+    assert!(matches!(*refused, JournalError::Locked { .. }), "{refused}");
     lock.execute_batch("COMMIT").unwrap();
     assert!(
         hear(&submit(&ledger)).is_err(),
@@ -206,7 +206,7 @@ fn one_that_somebody_deleted_does_not_take_the_others_with_it() {
     lock.execute_batch("COMMIT").unwrap();
     assert!(matches!(
         *hear(&heard[0]).unwrap_err(),
-        StoreError::Lost { .. }
+        JournalError::Lost { .. }
     ));
     hear(&heard[1]).unwrap();
 }
@@ -338,8 +338,8 @@ struct Counted {
 }
 
 impl Endurance for Counted {
-    fn endures(&mut self, error: &StoreError) -> bool {
-        assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    fn endures(&mut self, error: &JournalError) -> bool {
+        assert!(matches!(error, JournalError::Locked { .. }), "{error}");
         self.told.send("endures").unwrap();
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
@@ -393,7 +393,7 @@ fn a_ledger_that_endures_tries_a_commit_again_and_loses_nothing_of_it() {
 struct Panics;
 
 impl Endurance for Panics {
-    fn endures(&mut self, _: &StoreError) -> bool {
+    fn endures(&mut self, _: &JournalError) -> bool {
         panic!("of no use")
     }
 

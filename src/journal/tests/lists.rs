@@ -101,8 +101,8 @@ fn write(journal: &Journal, row: &Row) {
         event: b"<event/>",
         endpoint: row.endpoint,
         target: &target,
-        wire: Wire::Xml,
-        rule: &Rule::default(),
+        wire: BodyFormat::Xml,
+        rule: &RetryPolicy::default(),
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;
     let Some((took, kind, http_status, end)) = row.end else {

@@ -24,10 +24,10 @@ use tempfile::TempDir;
 
 use super::Journal;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::journal::store::{
     Deliveries, Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store,
 };
@@ -128,7 +128,7 @@ impl Bench {
     }
 }
 
-fn open(path: &Path) -> Result<Journal, crate::journal::store::StoreError> {
+fn open(path: &Path) -> Result<Journal, crate::journal::store::JournalError> {
     Journal::open(path, Host::default().process(1))
 }
 
@@ -153,14 +153,14 @@ fn intent(started_at: UnixMs) -> Intent {
 /// One that no journal has yet.
 fn new_delivery(now: UnixMs) -> Box<Delivery> {
     let target = Target::from_url("https://example.com/hook").unwrap();
-    let rule = Rule::default();
+    let rule = RetryPolicy::default();
     let new = NewDelivery {
         event_type: "account",
         action: "created",
         event: b"",
         endpoint: None,
         target: &target,
-        wire: Wire::Xml,
+        wire: BodyFormat::Xml,
         rule: &rule,
     };
     Box::new(new.accepted(now))
@@ -178,8 +178,8 @@ fn accept_event(journal: &Journal, started_at: UnixMs, event: &[u8]) -> Delivery
         event,
         endpoint: None,
         target: &target,
-        wire: Wire::Xml,
-        rule: &Rule::default(),
+        wire: BodyFormat::Xml,
+        rule: &RetryPolicy::default(),
     };
     journal.accept(&new, &attempt(started_at)).unwrap()
 }
@@ -267,7 +267,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Journal {
-    fn ids(&self, query: &super::Query) -> Result<Vec<i64>, crate::journal::store::StoreError> {
+    fn ids(&self, query: &super::Query) -> Result<Vec<i64>, crate::journal::store::JournalError> {
         Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
     }
 
@@ -276,7 +276,7 @@ impl Journal {
         &self,
         ids: &[i64],
         statuses: &[crate::delivery::Status],
-    ) -> Result<usize, crate::journal::store::StoreError> {
+    ) -> Result<usize, crate::journal::store::JournalError> {
         let mut seen = self.seen(&super::Query::all(None))?;
         seen.retain(|seen| ids.contains(&seen.id));
         self.delete(&seen, statuses)

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::journal::Query;
 use crate::journal::schema::{MIGRATIONS, VERSION};
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 
 /// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
 const PROBE: &str = "HOOKFIRE_TEST_FRESH_JOURNAL";
@@ -230,9 +230,9 @@ fn what_only_the_log_says_to_be_newer_is_refused_before_anything_is_read_or_writ
     let log = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
     assert!(!log.is_empty(), "the newer version is in the log alone");
 
-    let refused = |result: Result<(), StoreError>| {
+    let refused = |result: Result<(), JournalError>| {
         let error = result.expect_err("a refusal");
-        assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { .. }), "{error}");
     };
     refused(bench.open(2).interrupt(id));
     refused(bench.open(2).delivery(id).map(drop));
@@ -333,10 +333,10 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[test]
 fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
     let brief = Duration::from_millis(30);
-    let locked = |bench: &Bench, result: Result<(), StoreError>| {
+    let locked = |bench: &Bench, result: Result<(), JournalError>| {
         let error = result.unwrap_err();
         assert!(
-            matches!(&error, StoreError::Locked { waited, .. } if *waited == brief),
+            matches!(&error, JournalError::Locked { waited, .. } if *waited == brief),
             "{error:?}"
         );
         let path = bench.path();
@@ -394,7 +394,7 @@ fn a_journal_of_each_older_version_is_brought_up_with_all_that_is_in_it() {
         );
         assert_eq!(
             (delivery.wire, delivery.ignored_by),
-            (Wire::Xml, None),
+            (BodyFormat::Xml, None),
             "{version}"
         );
         assert_eq!(journal.newest_capture().unwrap(), 0, "{version}");

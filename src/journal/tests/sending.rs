@@ -3,7 +3,7 @@
 use super::*;
 use crate::delivery::filter::Filter;
 use crate::delivery::switches::Switch;
-use crate::delivery::target::{Named, Value};
+use crate::delivery::target::{Param, Value};
 use crate::delivery::{LastError, Status};
 use crate::journal::Query;
 use crate::journal::store::{Begun, Next, Turn};
@@ -14,16 +14,16 @@ const CANARY: &str = "CANARY-5f1c0ffee";
 fn full_target() -> Target {
     let mut target =
         Target::from_url(&format!("https://example.com:8443/hook?own={CANARY}")).unwrap();
-    target.set_param(Named::public("mode", "x & \"y\" \u{1F99C}"));
-    target.set_param(Named::public("empty", ""));
-    target.set_param(Named::secret("env", SecretSource::Env("TOKEN".into())));
-    target.set_param(Named::secret(
+    target.set_param(Param::public("mode", "x & \"y\" \u{1F99C}"));
+    target.set_param(Param::public("empty", ""));
+    target.set_param(Param::secret("env", SecretSource::Env("TOKEN".into())));
+    target.set_param(Param::secret(
         "file",
         SecretSource::File("/run/se cret".into()),
     ));
-    target.set_param(Named::secret("lost", SecretSource::Forgotten));
-    target.set_header(Named::public("X-Public", "@env:NOT_A_REFERENCE"));
-    target.set_header(Named::secret(
+    target.set_param(Param::secret("lost", SecretSource::Forgotten));
+    target.set_header(Param::public("X-Public", "@env:NOT_A_REFERENCE"));
+    target.set_header(Param::secret(
         "Authorization",
         SecretSource::Literal(Secret::new(format!("Bearer {CANARY}"))),
     ));
@@ -34,7 +34,7 @@ fn full_target() -> Target {
 fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
     let bench = Bench::new();
     let target = full_target();
-    let rule = Rule {
+    let rule = RetryPolicy {
         retries: 7,
         interval: Duration::from_millis(1500),
         success: "200,202,5xx".parse().unwrap(),
@@ -46,7 +46,7 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
         event,
         endpoint: Some("prod"),
         target: &target,
-        wire: Wire::Form,
+        wire: BodyFormat::Form,
         rule: &rule,
     };
     let first = NewAttempt {
@@ -75,7 +75,7 @@ fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
         action: "it's".to_owned(),
         endpoint: Some("prod".to_owned()),
         target: kept,
-        wire: Wire::Form,
+        wire: BodyFormat::Form,
         rule,
         status: Status::Pending,
         ignored_by: None,
@@ -114,8 +114,8 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
         event: b"<event>MARKER-IN-THE-EVENT</event>",
         endpoint: None,
         target: &target,
-        wire: Wire::Xml,
-        rule: &Rule::default(),
+        wire: BodyFormat::Xml,
+        rule: &RetryPolicy::default(),
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
     journal
@@ -371,8 +371,8 @@ fn what_a_switch_said_no_to_is_written_down_with_the_switch_and_nobody_works_on_
         event: b"<event/>",
         endpoint: Some("prod"),
         target: &target,
-        wire: Wire::Form,
-        rule: &Rule::default(),
+        wire: BodyFormat::Form,
+        rule: &RetryPolicy::default(),
     };
     // In a new journal, in one with an empty log, and in one with a long one.
     for (nth, switch) in (1..).zip(Switch::ALL.into_iter().chain(Switch::ALL)) {
@@ -385,7 +385,7 @@ fn what_a_switch_said_no_to_is_written_down_with_the_switch_and_nobody_works_on_
         let kept = journal.delivery(nth).unwrap().unwrap();
         assert_eq!(
             (kept.status, kept.ignored_by, kept.wire),
-            (Status::Ignored, Some(switch), Wire::Form)
+            (Status::Ignored, Some(switch), BodyFormat::Form)
         );
         assert_eq!(
             (kept.attempt_count, kept.finished_at, kept.created_at),

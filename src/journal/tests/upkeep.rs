@@ -132,7 +132,7 @@ fn a_sound_journal_has_no_problems_and_every_status_is_counted() {
     one_of_each(&journal);
     accept(&journal, T0);
     let target = Target::from_url("https://example.com/hook").unwrap();
-    let (wire, rule) = (Wire::Xml, &Rule::default());
+    let (wire, rule) = (BodyFormat::Xml, &RetryPolicy::default());
     let new = NewDelivery {
         event_type: "user",
         action: "created",

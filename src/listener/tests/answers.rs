@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::{CatcherError, HeaderError};
 use super::*;
 use crate::capture;
-use crate::journal::store::{Batch, Done, Keeper, StoreError};
+use crate::journal::store::{Batch, Done, JournalError, Keeper};
 use crate::secret::Secret;
 
 #[test]
@@ -245,13 +245,13 @@ fn an_answer_larger_than_any_buffer_arrives_and_the_next_request_is_still_caught
 struct Fickle {
     broken: Mutex<bool>,
     kept: Mutex<i64>,
-    amended: Mutex<Option<mpsc::Sender<(i64, capture::Answer)>>>,
+    amended: Mutex<Option<mpsc::Sender<(i64, capture::CapturedResponse)>>>,
 }
 
 impl Keeper for Fickle {
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         if *self.broken.lock().unwrap() {
-            let error = StoreError::Unusable {
+            let error = JournalError::Unusable {
                 path: "journal.db".into(),
                 problem: "is locked".to_owned(),
             };
@@ -264,7 +264,7 @@ impl Keeper for Fickle {
         })));
     }
 
-    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
         if let Some(amended) = &*self.amended.lock().unwrap() {
             amended.send((id, answer)).unwrap();
         }

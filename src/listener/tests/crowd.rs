@@ -207,7 +207,7 @@ impl Keeper for Hesitant {
         }
     }
 
-    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
         self.keeper.amend(id, answer, done);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::http::transport::Room;
-use crate::journal::store::{Batch, Done, Keeper, StoreError};
+use crate::journal::store::{Batch, Done, JournalError, Keeper};
 use crate::listener::upstream::{Relayed, Upstream};
 use crate::secret::Secret;
 
@@ -32,7 +32,7 @@ struct Notebook {
 impl Keeper for Notebook {
     fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
         if *self.broken.lock().unwrap() {
-            return done(Err(Arc::new(StoreError::Unusable {
+            return done(Err(Arc::new(JournalError::Unusable {
                 path: "x".into(),
                 problem: "is full".to_owned(),
             })));
@@ -48,7 +48,7 @@ impl Keeper for Notebook {
         done(Ok(batch(captures, "inbox", || 7)));
     }
 
-    fn amend(&self, id: i64, answer: capture::Answer, done: Done<()>) {
+    fn amend(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
         self.told
             .send(Told::Amend {
                 id,

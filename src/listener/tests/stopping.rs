@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::CatcherError;
 use super::*;
 use crate::capture;
-use crate::journal::store::{Batch, Done, Keeper, StoreError};
+use crate::journal::store::{Batch, Done, JournalError, Keeper};
 
 fn stop_promptly(catcher: &mut Catcher) {
     let started = Instant::now();
@@ -153,14 +153,14 @@ impl Keeper for Locked {
         let patience = self.0;
         std::thread::spawn(move || {
             std::thread::sleep(patience);
-            done(Err(Arc::new(StoreError::Unusable {
+            done(Err(Arc::new(JournalError::Unusable {
                 path: "x".into(),
                 problem: "is locked".to_owned(),
             })));
         });
     }
 
-    fn amend(&self, _: i64, _: capture::Answer, done: Done<()>) {
+    fn amend(&self, _: i64, _: capture::CapturedResponse, done: Done<()>) {
         done(Ok(()));
     }
 }

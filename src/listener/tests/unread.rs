@@ -13,7 +13,7 @@ const TWO: &str = "GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n";
 /// Tells what is amended as well.
 struct Noting {
     keeper: mpsc::Sender<(Capture, Body)>,
-    amended: mpsc::Sender<capture::Answer>,
+    amended: mpsc::Sender<capture::CapturedResponse>,
 }
 
 impl Keeper for Noting {
@@ -21,14 +21,14 @@ impl Keeper for Noting {
         self.keeper.keep(captures, done);
     }
 
-    fn amend(&self, _: i64, answer: capture::Answer, done: Done<()>) {
+    fn amend(&self, _: i64, answer: capture::CapturedResponse, done: Done<()>) {
         self.amended.send(answer).unwrap();
         done(Ok(()));
     }
 }
 
 /// A catcher, and what is amended of its captures.
-fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::Answer>) {
+fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::CapturedResponse>) {
     let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
     let mut setup = Setup::new(
         ANY_PORT,
@@ -49,7 +49,7 @@ fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::An
 }
 
 /// One with long answers.
-fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::Answer>) {
+fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::CapturedResponse>) {
     noting(|setup| {
         setup.limits = limits;
         setup.response_body = Some(vec![b'x'; LONG]);

@@ -87,7 +87,7 @@ impl Keeper for LongWinded {
         done(Ok(batch(captures, &self.0, || 1)));
     }
 
-    fn amend(&self, _: i64, _: capture::Answer, done: Done<()>) {
+    fn amend(&self, _: i64, _: capture::CapturedResponse, done: Done<()>) {
         done(Ok(()));
     }
 }

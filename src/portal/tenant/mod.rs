@@ -10,7 +10,7 @@ mod words;
 
 use std::io::{self, BufRead};
 
-use crate::delivery::target::{Named, Target, Value};
+use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
 use crate::event::failures::{FailuresReader, ListError as XmlError};
 use crate::event::{Event, failures};
@@ -255,13 +255,13 @@ fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), crate::secret::sa
         // What hookfire itself lists has masks in the place of values; to send them as values would only fail again.
         if matches!(&param.value, Value::Secret(SecretSource::Literal(value)) if value.expose() == MASK)
         {
-            *param = Named::secret(&param.name, SecretSource::Forgotten);
+            *param = Param::secret(&param.name, SecretSource::Forgotten);
         }
     }
     let (base, pairs) = BaseUrl::parse(url)?;
     let params = pairs
         .iter()
-        .map(|pair| Named::secret(&pair.name, SecretSource::Forgotten))
+        .map(|pair| Param::secret(&pair.name, SecretSource::Forgotten))
         .collect();
     let secrets = pairs
         .into_iter()

@@ -95,7 +95,7 @@ fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
 
 /// What a server does otherwise than usual.
 #[derive(Default)]
-pub struct Manner<'a> {
+pub struct OutputOptions<'a> {
     /// Asks for a certificate of this authority.
     pub clients_of: Option<&'a Authority>,
     /// Speaks only these versions.
@@ -203,7 +203,7 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    pub fn start(identity: &Identity, manner: &Manner) -> Self {
+    pub fn start(identity: &Identity, manner: &OutputOptions) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = manner.versions.unwrap_or(rustls::DEFAULT_VERSIONS);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

@@ -28,7 +28,7 @@ use crate::capture::Mask;
 use crate::env::SystemClock;
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
-use crate::journal::store::StoreError;
+use crate::journal::store::JournalError;
 use crate::listener::desk::{Call, Desk, Reply};
 use crate::output::{Report, json};
 use crate::secret::Secret;
@@ -114,7 +114,7 @@ impl ListenDesk {
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
-    fn read<T>(&self, run: impl FnOnce(&Journal) -> Result<T, StoreError>) -> Result<T, Failure> {
+    fn read<T>(&self, run: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Result<T, Failure> {
         // Whoever panicked with it left no half-made change: SQLite rolls back what was not committed.
         let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(run(&journal)?)

@@ -9,7 +9,7 @@ use super::{JSON, ListenDesk, json_reply};
 use crate::capture::Bin;
 use crate::error::Failure;
 use crate::journal::Journal;
-use crate::journal::store::{CaptureQuery, Order, StoreError};
+use crate::journal::store::{CaptureQuery, JournalError, Order};
 use crate::listener::desk::{Call, Reply};
 use crate::output::json;
 use crate::output::requestbin::{BinView, RequestView};
@@ -106,7 +106,7 @@ fn random_name() -> String {
 }
 
 /// The newest requests of a bin as JSON, the newest first; none if there is no such bin.
-fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
     let Some(Bin { name, .. }) = journal.bin(name)? else {
         return Ok(None);
     };

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::capture::{Answer, Body, Capture, INBOX};
-use crate::delivery::retry_policy::Rule;
+use crate::capture::{Body, Capture, CapturedResponse, INBOX};
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::HostProcesses;
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::journal::CaptureKeeper;
 use crate::journal::store::{Keeper as _, NewAttempt, NewDelivery, Next, Store as _};
 
@@ -56,7 +56,7 @@ impl Office {
                 head,
             );
             capture.malformed = false;
-            capture.answer = Answer {
+            capture.answer = CapturedResponse {
                 status: Some(200),
                 duration_ms: 1,
                 note: None,
@@ -83,8 +83,8 @@ impl Office {
             event: EVENT,
             endpoint: None,
             target: &target,
-            wire: Wire::Xml,
-            rule: &Rule::default(),
+            wire: BodyFormat::Xml,
+            rule: &RetryPolicy::default(),
         };
         let now = self.desk.now();
         let attempt = NewAttempt {
@@ -394,7 +394,7 @@ fn captures_are_listed_page_by_page_and_filtered() {
 #[test]
 fn the_event_in_a_form_is_laid_out_and_named_as_a_plain_one_is() {
     let office = Office::new();
-    let form = crate::event::Wire::Form.body(EVENT);
+    let form = crate::event::BodyFormat::Form.body(EVENT);
     office.catch(&[(
         "POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded",
         &form,

@@ -23,7 +23,7 @@ use super::{CrewShipment, Engine, Event, Gauge, Halted, News, What, Work};
 use crate::delivery::{Delivery, ErrorKind, Outcome};
 use crate::engine::deliver::{Attempted, LEASE_GRACE, NextBy, event_request, settle};
 use crate::http::transport::{Answer, judge};
-use crate::journal::store::{Begun, Done, Ended, Intent, Next, StoreError, Turn};
+use crate::journal::store::{Begun, Done, Ended, Intent, JournalError, Next, Turn};
 use crate::time::{UnixMs, duration_ms};
 
 /// A lease is renewed when this much of it is over, and nothing is sent under one that is older.
@@ -116,7 +116,7 @@ pub struct Run<'r> {
     renewing: bool,
     has_more: bool,
     stopping: bool,
-    halted: Option<Arc<StoreError>>,
+    halted: Option<Arc<JournalError>>,
     unrecorded: Vec<(i64, String)>,
 }
 
@@ -253,7 +253,7 @@ impl<'r> Run<'r> {
     /// Tells the engine what came of an entry.
     fn done<T: Send + 'static>(
         &self,
-        what: impl FnOnce(Result<T, Arc<StoreError>>) -> What + Send + 'static,
+        what: impl FnOnce(Result<T, Arc<JournalError>>) -> What + Send + 'static,
     ) -> Done<T> {
         let mail = self.mail.clone();
         // The other end is there until all has been told.
@@ -360,7 +360,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn accepted(&mut self, key: u64, result: Result<Box<Delivery>, Arc<StoreError>>) {
+    fn accepted(&mut self, key: u64, result: Result<Box<Delivery>, Arc<JournalError>>) {
         let Some(Intended::New {
             event,
             shipment,
@@ -389,12 +389,12 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn not_taken(&mut self, mark: u64, error: Arc<StoreError>) {
+    fn not_taken(&mut self, mark: u64, error: Arc<JournalError>) {
         self.work.told(News::NotTaken(mark));
         self.halt(error);
     }
 
-    fn begun(&mut self, key: u64, result: Result<Begun, Arc<StoreError>>) {
+    fn begun(&mut self, key: u64, result: Result<Begun, Arc<JournalError>>) {
         let Some(Intended::Again(mut parcel)) = self.committing.remove(&key) else {
             return;
         };
@@ -482,7 +482,7 @@ impl<'r> Run<'r> {
         self.landing.insert(key, landing);
     }
 
-    fn recorded(&mut self, key: u64, result: Result<(), Arc<StoreError>>) {
+    fn recorded(&mut self, key: u64, result: Result<(), Arc<JournalError>>) {
         let Some(landing) = self.landing.remove(&key) else {
             return;
         };
@@ -534,7 +534,7 @@ impl<'r> Run<'r> {
     }
 
     /// The journal cannot be used: nothing more is sent.
-    fn halt(&mut self, error: Arc<StoreError>) {
+    fn halt(&mut self, error: Arc<JournalError>) {
         self.stopping = true;
         self.halted.get_or_insert(error);
     }

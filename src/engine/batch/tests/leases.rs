@@ -35,10 +35,10 @@ fn what_is_due_and_has_to_wait_for_a_sender_keeps_its_lease() {
     };
     let world = World::new(Box::new(answers));
     let mut caller = Caller::new(&world, 40);
-    caller.rule = Rule {
+    caller.rule = RetryPolicy {
         retries: 1,
         interval: ms(1_000),
-        ..Rule::default()
+        ..RetryPolicy::default()
     };
     // Another process would take whatever it may.
     for second in 0..2_000 {

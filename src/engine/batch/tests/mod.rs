@@ -14,14 +14,14 @@ use super::run::WAITING;
 use super::window::MOST;
 use super::world::{Answers, World, at, ms};
 use super::*;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::{ErrorKind, Status};
 use crate::engine::deliver::fakes::{EVENT, no_response, status};
 
 /// What is sent, and what was told about it.
 struct Caller {
     world: Rc<World>,
-    rule: Rule,
+    rule: RetryPolicy,
     /// New ones that are left, and how many there were.
     new: u64,
     marks: u64,
@@ -43,7 +43,7 @@ impl Caller {
     fn new(world: &Rc<World>, new: u64) -> Caller {
         Caller {
             world: Rc::clone(world),
-            rule: Rule::default(),
+            rule: RetryPolicy::default(),
             new,
             marks: 0,
             resent: VecDeque::new(),
@@ -70,9 +70,9 @@ impl Caller {
             .collect();
         Caller {
             resent,
-            rule: Rule {
+            rule: RetryPolicy {
                 retries: 0,
-                ..Rule::default()
+                ..RetryPolicy::default()
             },
             ..Caller::new(world, 0)
         }
@@ -267,10 +267,10 @@ fn no_new_ones_are_taken_while_too_many_wait_and_all_are_in_the_end() {
 fn the_rule_ends_what_never_succeeds() {
     let world = World::new(Box::new(|_, _| (ms(5), no_response(ErrorKind::Reset))));
     let mut caller = Caller::new(&world, 3);
-    caller.rule = Rule {
+    caller.rule = RetryPolicy {
         retries: 2,
         interval: ms(1_000),
-        ..Rule::default()
+        ..RetryPolicy::default()
     };
     world.run(pace(2), &mut caller).unwrap();
     assert_eq!(caller.ended, ["#1 failed", "#2 failed", "#3 failed"]);
@@ -317,9 +317,9 @@ fn a_slow_endpoint_has_few_written_down_ahead_of_it() {
 fn no_more_leave_in_a_time_than_the_rate_says() {
     let world = World::new(tenth_refused());
     let mut caller = Caller::new(&world, 200);
-    caller.rule = Rule {
+    caller.rule = RetryPolicy {
         interval: ms(700),
-        ..Rule::default()
+        ..RetryPolicy::default()
     };
     world
         .run(
@@ -427,9 +427,9 @@ fn a_crew_of_one_that_is_to_do_one_after_the_other_does() {
         );
     }
     let mut caller = Caller::resending(&world, &[3, 2, 1]);
-    caller.rule = Rule {
+    caller.rule = RetryPolicy {
         retries: 5,
-        ..Rule::default()
+        ..RetryPolicy::default()
     };
     world.run(IN_TURN, &mut caller).unwrap();
     assert_eq!(
@@ -545,7 +545,7 @@ proptest! {
         world.commit_takes.set(ms(commit));
         world.interrupt_at.set(stop.map(at));
         let mut caller = Caller::new(&world, new);
-        caller.rule = Rule { retries: 2, interval: ms(300), ..Rule::default() };
+        caller.rule = RetryPolicy { retries: 2, interval: ms(300), ..RetryPolicy::default() };
         let rate = rate.map(|rate| format!("{rate}/s").parse().unwrap());
         world.run(Pace { rate, ..pace(jobs) }, &mut caller).unwrap();
         assert_nothing_is_lost(&world, &caller);

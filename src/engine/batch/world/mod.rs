@@ -14,16 +14,16 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::{Engine, Event, Halted, Mail, Pace, Patience, Work};
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::{Resolved, Target};
 use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::engine::deliver::fakes::{EVENT, T0, TIMEOUT};
 use crate::engine::deliver::{NextBy, Shipment};
-use crate::event::Wire;
+use crate::event::BodyFormat;
 use crate::http::transport::{Answer, Answered, Crew, NoResponse, Request, Response};
 use crate::journal::store::{
-    Begun, Deliveries, Done, Ended, Intent, Ledger, NewDelivery, Next, Slot, StoreError, Turn,
+    Begun, Deliveries, Done, Ended, Intent, JournalError, Ledger, NewDelivery, Next, Slot, Turn,
 };
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
@@ -32,7 +32,7 @@ use crate::time::{Clock, UnixMs, Woken};
 pub type Answers = Box<dyn Fn(i64, u32) -> (Duration, Result<Response, NoResponse>)>;
 
 /// An entry of the ledger: what it does when it is committed, given whether that works.
-type Entry = Box<dyn FnOnce(&World, Result<(), Arc<StoreError>>)>;
+type Entry = Box<dyn FnOnce(&World, Result<(), Arc<JournalError>>)>;
 
 /// Something that happens at its time.
 type Deed = Box<dyn FnOnce(&World)>;
@@ -91,8 +91,8 @@ pub fn at(ms: i64) -> UnixMs {
     UnixMs(T0.0 + ms)
 }
 
-fn locked() -> Arc<StoreError> {
-    Arc::new(StoreError::Locked {
+fn locked() -> Arc<JournalError> {
+    Arc::new(JournalError::Locked {
         path: "journal.db".into(),
         waited: Duration::from_secs(10),
     })
@@ -146,27 +146,31 @@ impl World {
         .run(mail, work)
     }
 
-    pub fn shipment(self: &Rc<World>, rule: &Rule) -> super::CrewShipment {
+    pub fn shipment(self: &Rc<World>, rule: &RetryPolicy) -> super::CrewShipment {
         self.shipment_then(rule, NextBy::Waiting)
     }
 
     /// One to an endpoint that is given so long to answer.
     pub fn shipment_within(
         self: &Rc<World>,
-        rule: &Rule,
+        rule: &RetryPolicy,
         timeout: Duration,
     ) -> super::CrewShipment {
         self.shipment_of(rule, NextBy::Waiting, timeout)
     }
 
     /// One after which the next attempt is made so.
-    pub fn shipment_then(self: &Rc<World>, rule: &Rule, next: NextBy) -> super::CrewShipment {
+    pub fn shipment_then(
+        self: &Rc<World>,
+        rule: &RetryPolicy,
+        next: NextBy,
+    ) -> super::CrewShipment {
         self.shipment_of(rule, next, TIMEOUT)
     }
 
     fn shipment_of(
         self: &Rc<World>,
-        rule: &Rule,
+        rule: &RetryPolicy,
         next: NextBy,
         timeout: Duration,
     ) -> super::CrewShipment {
@@ -179,7 +183,7 @@ impl World {
         Rc::new(Shipment {
             transport,
             resolved: Arc::new(resolved),
-            wire: Wire::Xml,
+            wire: BodyFormat::Xml,
             rule: rule.clone(),
             insecure: false,
             sent_to: None,
@@ -188,9 +192,9 @@ impl World {
         })
     }
 
-    pub fn new_delivery(&self, rule: &Rule) -> Box<Delivery> {
+    pub fn new_delivery(&self, rule: &RetryPolicy) -> Box<Delivery> {
         let target = Target::from_url("https://example.com/").unwrap();
-        let (event_type, action, wire) = ("account", "created", Wire::Xml);
+        let (event_type, action, wire) = ("account", "created", BodyFormat::Xml);
         let new = NewDelivery {
             event_type,
             action,
@@ -205,7 +209,7 @@ impl World {
 
     /// A delivery that had six attempts earlier.
     pub fn failed_earlier(&self, id: i64, status: Status) {
-        let delivery = self.new_delivery(&Rule::default());
+        let delivery = self.new_delivery(&RetryPolicy::default());
         let delivery = Delivery {
             id,
             uuid: id.to_string(),
@@ -584,7 +588,7 @@ impl Crew for Senders {
 }
 
 impl Deliveries for World {
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         Ok(self
             .kept
             .borrow()
@@ -592,7 +596,7 @@ impl Deliveries for World {
             .map(|kept| kept.delivery.clone()))
     }
 
-    fn event(&self, _: i64) -> Result<Vec<u8>, StoreError> {
+    fn event(&self, _: i64) -> Result<Vec<u8>, JournalError> {
         Ok(EVENT.to_vec())
     }
 }

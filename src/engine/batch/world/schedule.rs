@@ -2,9 +2,9 @@
 
 use super::{Kept, Status, World, at};
 use crate::delivery::Delivery;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
-use crate::journal::store::{Due, Schedule, Seen, StoreError};
+use crate::journal::store::{Due, JournalError, Schedule, Seen};
 use crate::time::{Clock as _, UnixMs};
 
 impl Kept {
@@ -16,7 +16,13 @@ impl Kept {
 
 impl World {
     /// A delivery for this URL that had this many attempts of its rule's, and is due so many seconds after the beginning.
-    pub fn scheduled(&self, id: i64, (attempts, rule): (u32, &Rule), url: &str, seconds: i64) {
+    pub fn scheduled(
+        &self,
+        id: i64,
+        (attempts, rule): (u32, &RetryPolicy),
+        url: &str,
+        seconds: i64,
+    ) {
         self.failed_earlier(id, Status::Pending);
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(&id).unwrap();
@@ -52,10 +58,10 @@ impl World {
             .map(|(_, until)| until)
     }
 
-    fn refuse_locked(&self) -> Result<(), StoreError> {
+    fn refuse_locked(&self) -> Result<(), JournalError> {
         let waited = std::time::Duration::from_secs(10);
         self.unlocked_at().map_or(Ok(()), |_| {
-            Err(StoreError::Locked {
+            Err(JournalError::Locked {
                 path: "journal.db".into(),
                 waited,
             })
@@ -80,7 +86,7 @@ impl Schedule for World {
         last: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
-    ) -> Result<Vec<Due>, StoreError> {
+    ) -> Result<Vec<Due>, JournalError> {
         self.looks.set(self.looks.get() + 1);
         let kept = self.kept.borrow();
         let scheduled = kept
@@ -108,7 +114,7 @@ impl Schedule for World {
         Ok(due)
     }
 
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
         let kept = self.kept.borrow();
         let scheduled = kept.values().filter(|kept| kept.is_scheduled());
         Ok(scheduled
@@ -117,17 +123,17 @@ impl Schedule for World {
             .min())
     }
 
-    fn release_dead(&self, _: UnixMs) -> Result<usize, StoreError> {
+    fn release_dead(&self, _: UnixMs) -> Result<usize, JournalError> {
         self.refuse_locked()?;
         Ok(self.left_behind.take())
     }
 
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, StoreError> {
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
         self.refuse_locked()?;
         Ok(self.change(seen, Some(due)))
     }
 
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, StoreError> {
+    fn unschedule(&self, seen: &[Seen]) -> Result<usize, JournalError> {
         self.refuse_locked()?;
         Ok(seen.iter().filter(|seen| self.change(**seen, None)).count())
     }

@@ -16,10 +16,10 @@ use model::{End, Kept, RULE, Tried};
 
 use super::*;
 use crate::delivery::Status;
-use crate::delivery::retry_policy::Rule;
+use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::journal::store::{
-    Begun, Done, Due, Ended, Ledger as _, Next, Schedule as _, Seen, Slot, StoreError, Turn,
+    Begun, Done, Due, Ended, JournalError, Ledger as _, Next, Schedule as _, Seen, Slot, Turn,
 };
 use crate::journal::{DeliveryLedger, Query};
 
@@ -145,7 +145,7 @@ fn told<T: Send + 'static, E: Debug + PartialEq + 'static>(
     expected: E,
     of_it: fn(T) -> E,
 ) -> (Done<T>, Box<dyn FnOnce()>) {
-    let (report, heard) = mpsc::channel::<Result<T, Arc<StoreError>>>();
+    let (report, heard) = mpsc::channel::<Result<T, Arc<JournalError>>>();
     let hear = move || {
         assert_eq!(
             of_it(

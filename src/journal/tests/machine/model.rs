@@ -3,7 +3,7 @@
 use super::*;
 
 /// Of every delivery.
-pub static RULE: std::sync::LazyLock<Rule> = std::sync::LazyLock::new(Rule::default);
+pub static RULE: std::sync::LazyLock<RetryPolicy> = std::sync::LazyLock::new(RetryPolicy::default);
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {

@@ -1,7 +1,7 @@
 //! The two forms in which 3scale has posted events: the document itself, and a form with it in a field.
 //!
 //! Reading deliberately does not ask for a `Content-Type`: clients that post XML say `application/x-www-form-urlencoded` of
-//! it often enough. Invariant: what [`Wire::body`] makes of a document, [`carried`] gives back byte for byte.
+//! it often enough. Invariant: what [`BodyFormat::body`] makes of a document, [`carried`] gives back byte for byte.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];
 
 /// How a request carries an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wire {
+pub enum BodyFormat {
     /// The body is the document.
     #[default]
     Xml,
@@ -20,31 +20,31 @@ pub enum Wire {
     Form,
 }
 
-impl Wire {
+impl BodyFormat {
     /// Both, the default first.
-    pub const ALL: [Wire; 2] = [Wire::Xml, Wire::Form];
+    pub const ALL: [BodyFormat; 2] = [BodyFormat::Xml, BodyFormat::Form];
 
     /// The word for it on the command line, in the configuration and in every output.
     pub fn as_str(self) -> &'static str {
         match self {
-            Wire::Xml => "xml",
-            Wire::Form => "form",
+            BodyFormat::Xml => "xml",
+            BodyFormat::Form => "form",
         }
     }
 
     /// What the request says of its body.
     pub fn content_type(self) -> &'static str {
         match self {
-            Wire::Xml => "application/xml",
-            Wire::Form => "application/x-www-form-urlencoded",
+            BodyFormat::Xml => "application/xml",
+            BodyFormat::Form => "application/x-www-form-urlencoded",
         }
     }
 
     /// The body that carries a document.
     pub fn body(self, document: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            Wire::Xml => Cow::Borrowed(document),
-            Wire::Form => {
+            BodyFormat::Xml => Cow::Borrowed(document),
+            BodyFormat::Form => {
                 let value = safe_url::form_encoded(document);
                 Cow::Owned([FIELD[0], b"=", value.as_bytes()].concat())
             }
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn a_document_goes_out_as_it_is_or_as_the_one_field_of_a_form() {
         let document = "<a>é +&</a>\n".as_bytes();
-        assert_eq!(&*Wire::Xml.body(document), document);
+        assert_eq!(&*BodyFormat::Xml.body(document), document);
         assert_eq!(
-            &*Wire::Form.body(document),
+            &*BodyFormat::Form.body(document),
             b"params[xml]=%3Ca%3E%C3%A9+%2B%26%3C%2Fa%3E%0A"
         );
     }
@@ -112,7 +112,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_form_carries_is_the_document_byte_for_byte(document: Vec<u8>) {
-            let body = Wire::Form.body(&document);
+            let body = BodyFormat::Form.body(&document);
             prop_assert_eq!(&*carried(&body), &document[..]);
         }
     }
