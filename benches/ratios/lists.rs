@@ -1,30 +1,30 @@
-//! What a long journal costs those who look into it: the failed list, a retry that is only shown, and a deletion, in a journal
-//! of ten thousand deliveries and in one of a million, all of them failed, which is as bad as it gets.
+//! What a long journal costs: lists, a dry-run retry and a deletion, in a journal of ten thousand failed deliveries and in
+//! one of a million.
 //!
-//! The journals are made by `failed import` of a list that is never on the disk.
+//! `failed import` fills the journals from a generated list.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::runs::{self, Sample};
-use crate::table::{Aim, Row, Table, milliseconds};
-use crate::{Bench, Failure, event_numbered};
+use crate::table::{Goal, Row, Table, milliseconds};
+use crate::{Bench, BenchError, event_numbered};
 
 const FEW: usize = 10_000;
 const MANY: usize = 1_000_000;
-/// Deliveries of each deletion.
+/// Deliveries per deletion.
 const DELETED: usize = 1_000;
 
-/// What is looked at, with how many runs it gets.
-const LOOKS: [(&str, usize, &[&str]); 4] = [
+/// The commands, with the number of runs.
+const COMMANDS: [(&str, usize, &[&str]); 4] = [
     (
         "`failed list --limit 50`",
         20,
         &["failed", "list", "--limit", "50"],
     ),
     (
-        "`retry --dry-run --before T`, which is 50",
+        "`retry --dry-run --before T`, 50 of them",
         20,
         &["retry", "--dry-run", "--before", "2026-01-01T00:00:49Z"],
     ),
@@ -40,25 +40,25 @@ const LOOKS: [(&str, usize, &[&str]); 4] = [
     ),
 ];
 
-/// Measures each in both journals.
-pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
+/// Measures each command in both journals.
+pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), BenchError> {
     let home = bench.folder.path();
     let journals = [(FEW, home.join("few.db")), (MANY, home.join("many.db"))];
     for (number, journal) in &journals {
-        let took = import(home, journal, *number)?;
-        crate::tell(&format!(
-            "a journal of {number} deliveries, {:.0} a second",
-            *number as f64 * 1e3 / took
+        let ms = import(home, journal, *number)?;
+        crate::progress(&format!(
+            "imported {number} deliveries, {:.0} per second",
+            *number as f64 * 1e3 / ms
         ));
     }
     let [few, many] = journals.map(|(_, journal)| journal);
-    for (what, rounds, arguments) in LOOKS {
-        let look = |journal: &PathBuf| {
+    for (what, rounds, arguments) in COMMANDS {
+        let command = |journal: &PathBuf| {
             let mut command = runs::hookfire(home, journal);
             command.args(arguments);
             command
         };
-        let samples = runs::in_turn(rounds, &mut [look(&few), look(&many)])?;
+        let samples = runs::in_turn(rounds, &mut [command(&few), command(&many)])?;
         push(table, what, &samples[0], &samples[1]);
     }
     let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
     }
     push(
         table,
-        &format!("`failed delete --before T`, which is {DELETED}"),
+        &format!("`failed delete --before T`, {DELETED} of them"),
         &Sample::of(of_few),
         &Sample::of(of_many),
     );
@@ -78,16 +78,16 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<(), Failure> {
 fn push(table: &mut Table, what: &str, few: &Sample, many: &Sample) {
     table.push(Row {
         what: format!("{what}, of a million"),
-        ours: milliseconds(many),
-        theirs: format!("of ten thousand: {}", milliseconds(few)),
+        hookfire: milliseconds(many),
+        rival: format!("of ten thousand: {}", milliseconds(few)),
         ratio: Some(many.median / few.median),
-        aim: what
+        goal: what
             .contains("failed list")
-            .then(|| Aim::at_most_ms(20.0, many.median)),
+            .then(|| Goal::ms_at_most(20.0, 8.0, many.median)),
     });
 }
 
-/// Deletes the next oldest.
+/// The command that deletes the next oldest [`DELETED`].
 fn deletion(home: &Path, journal: &Path, round: usize) -> Command {
     let mut command = runs::hookfire(home, journal);
     command.args([
@@ -100,18 +100,18 @@ fn deletion(home: &Path, journal: &Path, round: usize) -> Command {
     command
 }
 
-/// One failure a second.
+/// The time of a failure: one per second.
 fn time(number: usize) -> String {
-    let start = jiff::Timestamp::constant(1_767_225_600, 0);
+    let first = jiff::Timestamp::constant(1_767_225_600, 0);
     let seconds = i64::try_from(number).unwrap_or(i64::MAX);
-    start
+    first
         .saturating_add(jiff::SignedDuration::from_secs(seconds))
         .map_or_else(|e| e.to_string(), |time| time.to_string())
 }
 
-/// A journal with so many failed deliveries; tells the milliseconds that it took.
-fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, Failure> {
-    let begun = std::time::Instant::now();
+/// Fills a journal with failed deliveries; returns the milliseconds it took.
+fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, BenchError> {
+    let start = std::time::Instant::now();
     let mut command = runs::hookfire(home, journal);
     let mut child = command
         .args(["failed", "import", "-"])
@@ -133,7 +133,7 @@ fn import(home: &Path, journal: &Path, number: usize) -> Result<f64, Failure> {
     drop(list.into_inner().map_err(|e| e.into_error())?);
     let status = child.wait()?;
     if !status.success() {
-        return Err(format!("the import ended with {status}").into());
+        return Err(format!("the import exited with {status}").into());
     }
-    Ok(begun.elapsed().as_secs_f64() * 1e3)
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }

@@ -1,52 +1,51 @@
-//! hookfire beside the programs that one would take instead: a table of ratios, all of one run on one machine.
+//! Benchmarks: hookfire beside the programs people would use instead, as a table of ratios from one run on one machine.
 //!
-//! `cargo bench` measures everything, in less than four minutes; `cargo bench -- fire lists` only what it names. Each
-//! rival is an ordinary program, installed on a Debian machine where this runs as root. The table goes to stdout, ready to be
-//! pasted into `benches/README.md`; what is under way is told on stderr. Absolute figures are the machine's: only ratios
-//! are compared with what is aimed at.
+//! `cargo bench --profile dist` measures everything in about four minutes; `cargo bench -- fire lists` only the named
+//! groups. The table goes to stdout, ready to be pasted into `benches/README.md`; progress goes to stderr. Compare only the
+//! ratios: absolute figures depend on the machine.
 
 mod batch;
-mod catcher;
 mod fire;
+mod listener;
 mod lists;
-mod rivals;
+mod programs;
 mod runs;
 mod table;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use rivals::Rivals;
+use programs::Programs;
 use table::{Machine, Table};
 
-type Failure = Box<dyn std::error::Error>;
+type BenchError = Box<dyn std::error::Error>;
 
-/// The program that is measured.
+/// The program under test.
 const HOOKFIRE: &str = env!("CARGO_BIN_EXE_hookfire");
 
-/// Measures some of it, and adds what came out to the table.
-type Group = fn(&Bench, &mut Table) -> Result<(), Failure>;
+/// Takes measurements and adds their rows to the table.
+type Group = fn(&Bench, &mut Table) -> Result<(), BenchError>;
 
 const GROUPS: [(&str, Group); 4] = [
     ("fire", fire::measure),
     ("batch", batch::measure),
-    ("catcher", catcher::measure),
+    ("listener", listener::measure),
     ("lists", lists::measure),
 ];
 
-/// What every group needs.
+/// Shared by all groups.
 struct Bench {
-    rivals: Rivals,
-    /// For everything that is written: on the disk that the build is on, since a sync in memory would cost nothing.
+    programs: Programs,
+    /// Holds all files. It is on the same disk as the build, because a sync on tmpfs costs nothing.
     folder: tempfile::TempDir,
-    /// A 3scale event of the usual size.
+    /// A file with a 3scale event of the usual size.
     event: PathBuf,
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), BenchError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let given = |option: &str| arguments.iter().any(|argument| argument == option);
-    // Without it cargo wants to know whether this runs, not how fast it is.
+    // Without `--bench`, cargo only checks that the program runs.
     if !given("--bench") || given("--test") {
         return Ok(());
     }
@@ -56,9 +55,9 @@ fn main() -> Result<(), Failure> {
         .filter(|name| !name.starts_with("--"))
         .collect();
     let known = GROUPS.map(|(name, _)| name);
-    if let Some(stranger) = wanted.iter().find(|name| !known.contains(name)) {
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         return Err(format!(
-            "nothing here is called `{stranger}`; there are {}",
+            "unknown group `{unknown}`; the groups are {}",
             known.join(", ")
         )
         .into());
@@ -66,9 +65,9 @@ fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let event = folder.path().join("event.xml");
     std::fs::write(&event, event_numbered(1))?;
-    let machine = Machine::look(folder.path())?;
+    let machine = Machine::describe(folder.path())?;
     let bench = Bench {
-        rivals: Rivals::find()?,
+        programs: Programs::find()?,
         folder,
         event,
     };
@@ -77,19 +76,18 @@ fn main() -> Result<(), Failure> {
         .iter()
         .filter(|(name, _)| wanted.is_empty() || wanted.contains(name))
     {
-        tell(&format!("measuring: {name}"));
+        progress(&format!("measuring: {name}"));
         measure(&bench, &mut table)?;
     }
     Ok(write!(std::io::stdout().lock(), "{machine}\n\n{table}")?)
 }
 
-/// Says on stderr what is under way.
-fn tell(words: &str) {
-    // Nothing depends on its being heard.
-    let _ = writeln!(std::io::stderr(), "{words}");
+/// Prints progress to stderr.
+fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// The object of an event.
+/// An object as XML.
 fn object_numbered(number: usize) -> String {
     format!(
         "<application><id>{number}</id><name>Gold</name><description>An application of a customer</description>\
@@ -97,11 +95,22 @@ fn object_numbered(number: usize) -> String {
     )
 }
 
-/// A whole event document.
+/// An event document.
 fn event_numbered(number: usize) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
          <event><type>application</type><action>created</action><object>{}</object></event>",
         object_numbered(number)
     )
+}
+
+/// An event document of exactly `bytes` bytes.
+fn event_of_size(bytes: usize) -> String {
+    let event = |padding: &str| {
+        format!(
+            "<event><type>application</type><action>created</action><object><application><id>1</id>\
+             <description>{padding}</description></application></object></event>"
+        )
+    };
+    event(&"x".repeat(bytes.saturating_sub(event("").len())))
 }

@@ -1,24 +1,21 @@
-//! Running programs and measuring them: in turn, so that whatever else the machine does meets all of them.
+//! Runs programs and measures them, alternating between them so that other load on the machine affects all alike.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::{Failure, HOOKFIRE};
+use crate::{BenchError, HOOKFIRE};
 
-/// What several runs took, or how many requests a second they did.
+/// The quartiles of several measurements.
 pub struct Sample {
-    /// A quarter is below.
     pub low: f64,
-    /// Half is below.
     pub median: f64,
-    /// A quarter is above.
     pub high: f64,
 }
 
 impl Sample {
-    /// Of at least one value.
+    /// The quartiles of at least one value.
     pub fn of(mut values: Vec<f64>) -> Sample {
         values.sort_by(f64::total_cmp);
         let last = values.len() - 1;
@@ -30,7 +27,7 @@ impl Sample {
     }
 }
 
-/// A process that ends with its value.
+/// A process that is killed when the value is dropped.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -40,60 +37,57 @@ impl Drop for Running {
     }
 }
 
-/// A program with nothing of this user's around it, and nobody who reads what it says.
+/// A program with an empty environment, no input and discarded output.
 pub fn quiet(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .env("HOME", home);
-    command
+        .env("HOME", home)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
 }
 
-/// hookfire with a journal.
+/// hookfire with the given journal.
 pub fn hookfire(home: &Path, journal: &Path) -> Command {
     let mut command = quiet(HOOKFIRE, home);
     command.env("HOOKFIRE_JOURNAL", journal);
     command
 }
 
-/// Milliseconds from the start of a command to its end, which is to be a success.
-pub fn milliseconds(command: &mut Command) -> Result<f64, Failure> {
-    let begun = Instant::now();
+/// Milliseconds from the start of a process to its successful end.
+pub fn milliseconds(command: &mut Command) -> Result<f64, BenchError> {
+    let start = Instant::now();
     let status = command.status()?;
-    let took = begun.elapsed().as_secs_f64() * 1e3;
-    if status.success() {
-        Ok(took)
-    } else {
-        Err(format!("{command:?} ended with {status}").into())
+    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    if !status.success() {
+        return Err(format!("{command:?} exited with {status}").into());
     }
+    Ok(elapsed)
 }
 
-/// What each of these takes, one run of each after the other, again and again. A first round only warms up.
-pub fn in_turn(rounds: usize, commands: &mut [Command]) -> Result<Vec<Sample>, Failure> {
-    let mut took = vec![Vec::new(); commands.len()];
+/// Runs the commands in turn, `rounds` times each after one warm-up round; returns milliseconds per command.
+pub fn in_turn(rounds: usize, commands: &mut [Command]) -> Result<Vec<Sample>, BenchError> {
+    let mut times = vec![Vec::new(); commands.len()];
     for round in 0..=rounds {
-        for (command, took) in commands.iter_mut().zip(&mut took) {
+        for (command, times) in commands.iter_mut().zip(&mut times) {
             let ms = milliseconds(command)?;
             if round > 0 {
-                took.push(ms);
+                times.push(ms);
             }
         }
     }
-    Ok(took.into_iter().map(Sample::of).collect())
+    Ok(times.into_iter().map(Sample::of).collect())
 }
 
-/// The most memory that a command ever had at once, in megabytes, the median of a few runs. GNU time asks the kernel for it,
-/// and is itself too small to be taken for the command.
-pub fn peak_memory(time: &str, home: &Path, command: &Command) -> Result<f64, Failure> {
-    let told = home.join("peak");
+/// The median peak resident size of a command in megabytes, as GNU time (`gnu_time`) reports it.
+pub fn peak_memory(gnu_time: &str, home: &Path, command: &Command) -> Result<f64, BenchError> {
+    let report = home.join("peak");
     let mut peaks = Vec::new();
     for _ in 0..11 {
-        let mut timed = quiet(time, home);
+        let mut timed = quiet(gnu_time, home);
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 timed.env(name, value);
@@ -101,11 +95,11 @@ pub fn peak_memory(time: &str, home: &Path, command: &Command) -> Result<f64, Fa
         }
         timed
             .args(["-f", "%M", "-o"])
-            .arg(&told)
+            .arg(&report)
             .arg(command.get_program())
             .args(command.get_args());
         milliseconds(&mut timed)?;
-        peaks.push(fs::read_to_string(&told)?.trim().parse::<f64>()? / 1024.0);
+        peaks.push(fs::read_to_string(&report)?.trim().parse::<f64>()? / 1024.0);
     }
     Ok(Sample::of(peaks).median)
 }

@@ -1,142 +1,150 @@
-//! What was measured, as a table in Markdown, and the machine that it was measured on.
+//! The results as a Markdown table, and the machine they were measured on.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::Failure;
+use crate::BenchError;
 use crate::runs::Sample;
 
-/// Rows in the order in which they were measured, and what is to be said below them.
+/// Rows in the order of measurement, followed by remarks.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Row>,
     remarks: Vec<&'static str>,
 }
 
-/// One comparison.
+/// One measurement of hookfire, usually beside another program.
+#[derive(Default)]
 pub struct Row {
-    /// What was done.
     pub what: String,
-    /// How hookfire did.
-    pub ours: String,
-    /// How the rival did, by name.
-    pub theirs: String,
-    /// Ours by theirs.
+    /// hookfire's figure, with its unit.
+    pub hookfire: String,
+    /// The other program's figure, with its name and unit.
+    pub rival: String,
+    /// hookfire's figure divided by the rival's.
     pub ratio: Option<f64>,
-    /// What is aimed at.
-    pub aim: Option<Aim>,
+    /// The value that a change must not worsen, and the one to work towards.
+    pub goal: Option<Goal>,
 }
 
-/// What is aimed at, and whether it was met.
-pub struct Aim {
-    words: String,
-    met: bool,
+/// The limit a measurement must keep to, and the better value it aims for.
+pub struct Goal {
+    keep: f64,
+    aim: f64,
+    unit: &'static str,
+    larger_is_better: bool,
+    measured: f64,
 }
 
-impl Aim {
-    /// A ratio of at most this.
-    pub fn ratio_at_most(most: f64, ratio: f64) -> Aim {
-        Aim {
-            words: format!("at most {most:.2}"),
-            met: ratio <= most,
+impl Goal {
+    /// A ratio where smaller is better.
+    pub fn ratio_at_most(keep: f64, aim: f64, measured: f64) -> Goal {
+        Goal {
+            keep,
+            aim,
+            unit: "",
+            larger_is_better: false,
+            measured,
         }
     }
 
-    /// A ratio of at least this.
-    pub fn ratio_at_least(least: f64, ratio: f64) -> Aim {
-        Aim {
-            words: format!("at least {least:.2}"),
-            met: ratio >= least,
+    /// A ratio where larger is better.
+    pub fn ratio_at_least(keep: f64, aim: f64, measured: f64) -> Goal {
+        Goal {
+            larger_is_better: true,
+            ..Goal::ratio_at_most(keep, aim, measured)
         }
     }
 
-    /// At most so many milliseconds, on any machine.
-    pub fn at_most_ms(most: f64, ms: f64) -> Aim {
-        Aim {
-            words: format!("at most {most} ms"),
-            met: ms <= most,
+    /// Milliseconds on any machine.
+    pub fn ms_at_most(keep: f64, aim: f64, measured: f64) -> Goal {
+        Goal {
+            unit: " ms",
+            ..Goal::ratio_at_most(keep, aim, measured)
         }
+    }
+
+    fn met(&self, limit: f64) -> bool {
+        if self.larger_is_better {
+            self.measured >= limit
+        } else {
+            self.measured <= limit
+        }
+    }
+
+    fn cell(&self, limit: f64) -> String {
+        let sign = if self.larger_is_better { "≥" } else { "≤" };
+        let missed = if self.met(limit) { "" } else { ", **missed**" };
+        format!("{sign} {limit}{}{missed}", self.unit)
     }
 }
 
 impl Table {
-    /// Adds a comparison.
     pub fn push(&mut self, row: Row) {
         self.rows.push(row);
     }
 
     /// Adds a sentence below the rows.
-    pub fn remark(&mut self, words: &'static str) {
-        self.remarks.push(words);
+    pub fn remark(&mut self, text: &'static str) {
+        self.remarks.push(text);
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| what | hookfire | beside it | ratio | aim |\n|---|---|---|---|---|"
-        )?;
-        for Row {
-            what,
-            ours,
-            theirs,
-            ratio,
-            aim,
-        } in &self.rows
-        {
-            let ratio = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-            let aim = aim.as_ref().map(|Aim { words, met }| {
-                format!("{words}{}", if *met { "" } else { ", **missed**" })
-            });
+        writeln!(f, "| what | hookfire | beside it | ratio | keep | aim |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            let ratio = row.ratio.map(|r| format!("{r:.2}")).unwrap_or_default();
+            let (keep, aim) = match &row.goal {
+                Some(goal) => (goal.cell(goal.keep), goal.cell(goal.aim)),
+                None => (String::new(), String::new()),
+            };
+            let (what, hookfire, rival) = (&row.what, &row.hookfire, &row.rival);
             writeln!(
                 f,
-                "| {what} | {ours} | {theirs} | {ratio} | {} |",
-                aim.unwrap_or_default()
+                "| {what} | {hookfire} | {rival} | {ratio} | {keep} | {aim} |"
             )?;
         }
-        self.remarks
-            .iter()
-            .try_for_each(|words| writeln!(f, "\n{words}"))
+        for remark in &self.remarks {
+            writeln!(f, "\n{remark}")?;
+        }
+        Ok(())
     }
 }
 
-/// `4.02 ms (3.91 to 4.20)`: the median, and where the middle half of the runs lies.
+/// `4.02 ms (3.91 to 4.20)`: the median, and the quartiles.
 pub fn milliseconds(sample: &Sample) -> String {
     let digits = if sample.median < 100.0 { 2 } else { 0 };
-    let [low, median, high] = [sample.low, sample.median, sample.high];
+    let Sample { low, median, high } = sample;
     format!("{median:.digits$} ms ({low:.digits$} to {high:.digits$})")
 }
 
 /// `45823/s`
-pub fn rate(sample: &Sample) -> String {
+pub fn per_second(sample: &Sample) -> String {
     format!("{:.0}/s", sample.median)
 }
 
-/// When and where it was measured.
+/// Date, processor, kernel, load and the time of one disk sync.
 pub struct Machine(String);
 
 impl Machine {
-    /// The machine as it is before anything is measured.
-    pub fn look(folder: &Path) -> Result<Machine, Failure> {
+    /// Describes the machine before anything is measured.
+    pub fn describe(folder: &Path) -> Result<Machine, BenchError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cores = std::thread::available_parallelism()?;
         let cpus = read("/proc/cpuinfo");
         let model = cpus
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-            .map(|(_, name)| name);
-        let load = read("/proc/loadavg")
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+            .map_or(std::env::consts::ARCH, |(_, name)| name);
+        let load = read("/proc/loadavg");
+        let load = load.split(' ').next().unwrap_or_default();
         Ok(Machine(format!(
-            "{}; {cores} cores ({}); Linux {}; load {load} when it began; a sync of one page takes {:.2} ms.",
+            "{}; {cores} cores ({model}); Linux {}; load {load} at the start; one page takes {:.2} ms to sync.",
             jiff::Zoned::now().date(),
-            model.unwrap_or(std::env::consts::ARCH),
             read("/proc/sys/kernel/osrelease").trim(),
             sync_ms(folder)?
         )))
@@ -149,16 +157,16 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What it takes until a page is on the disk: without it, nobody knows what a durable journal is compared with.
-fn sync_ms(folder: &Path) -> Result<f64, Failure> {
+/// Milliseconds until one page is on the disk: a durable journal cannot be compared without this figure.
+fn sync_ms(folder: &Path) -> Result<f64, BenchError> {
     use std::os::unix::fs::FileExt as _;
     let file = fs::File::create(folder.join("synced"))?;
-    let mut took = Vec::new();
+    let mut times = Vec::new();
     for _ in 0..50 {
         file.write_all_at(&[b'x'; 4096], 0)?;
-        let begun = Instant::now();
+        let start = Instant::now();
         file.sync_data()?;
-        took.push(begun.elapsed().as_secs_f64() * 1e3);
+        times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(Sample::of(took).median)
+    Ok(Sample::of(times).median)
 }

@@ -1,9 +1,8 @@
-//! The programs that hookfire is measured beside, and the endpoint that all of them send to.
+//! The programs that hookfire is compared with, and the nginx endpoint that all of them send to.
 //!
-//! What is missing is installed from Debian where this runs as root, and is an error elsewhere, but for xh, which only newer
-//! releases of Debian have.
+//! Missing programs are installed with apt-get when this runs as root on Debian, and are an error elsewhere. xh is optional:
+//! only newer Debian releases package it.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,47 +11,47 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
+use crate::BenchError;
 use crate::runs::Running;
-use crate::{Failure, event_numbered};
 
-/// Where each program is.
-pub struct Rivals {
+/// The path of each program.
+pub struct Programs {
     pub curl: String,
     pub wrk: String,
     pub xargs: String,
-    /// GNU time.
-    pub time: String,
+    /// GNU time, which reports peak memory.
+    pub gnu_time: String,
     pub xh: Option<String>,
     nginx: String,
 }
 
-impl Rivals {
-    /// All of them, installed if they must be and can be.
-    pub fn find() -> Result<Rivals, Failure> {
+impl Programs {
+    /// Finds the programs; installs the missing ones if possible.
+    pub fn find() -> Result<Programs, BenchError> {
         let (curl, wrk, nginx) = (
             program("curl", "curl")?,
             program("wrk", "wrk")?,
             program("nginx", "nginx-light")?,
         );
-        let (time, xargs) = (program("time", "time")?, program("xargs", "findutils")?);
+        let (gnu_time, xargs) = (program("time", "time")?, program("xargs", "findutils")?);
         let xh = if shell("apt-cache show xh") {
             program("xh", "xh").ok()
         } else {
             found("xh")
         };
-        Ok(Rivals {
+        Ok(Programs {
             curl,
             wrk,
             xargs,
-            time,
+            gnu_time,
             xh,
             nginx,
         })
     }
 
-    /// nginx, answering every request with 200 and storing nothing: one worker, as the catcher has one thread for its
-    /// connections.
-    pub fn serve(&self, folder: &Path) -> Result<Endpoint, Failure> {
+    /// Starts nginx, which responds 200 to every request and stores nothing. One worker, because the listener has one
+    /// thread for its connections.
+    pub fn serve(&self, folder: &Path) -> Result<Endpoint, BenchError> {
         let (plain, tls) = (free_port()?, free_port()?);
         let authority = certify(folder)?;
         let folder_name = folder.display();
@@ -96,16 +95,17 @@ impl Rivals {
         Err("nginx did not listen within five seconds".into())
     }
 
-    /// Requests a second that wrk gets answered: POSTs of an event over so many connections.
+    /// Requests per second that wrk completes: POSTs of `body` over `connections` kept-alive connections.
     pub fn wrk(
         &self,
         folder: &Path,
         connections: usize,
         seconds: u32,
         url: &str,
-    ) -> Result<f64, Failure> {
+        body: &str,
+    ) -> Result<f64, BenchError> {
         let load = folder.join("load.lua");
-        fs::write(&load, lua_request())?;
+        fs::write(&load, lua_request(body))?;
         let mut wrk = Command::new(&self.wrk);
         wrk.args([
             "-t1",
@@ -117,37 +117,38 @@ impl Rivals {
         .arg(url);
         let text = String::from_utf8_lossy(&wrk.output()?.stdout).into_owned();
         if text.contains("Non-2xx") || text.contains("Socket errors") {
-            return Err(format!("not every request was answered 200:\n{text}").into());
+            return Err(format!("not every response was 200:\n{text}").into());
         }
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("Requests/sec:"));
         Ok(line
-            .ok_or_else(|| format!("wrk said:\n{text}"))?
+            .ok_or_else(|| format!("no rate in the output of wrk:\n{text}"))?
             .trim()
             .parse()?)
     }
 }
 
-/// Where to send.
+/// The nginx endpoint.
 pub struct Endpoint {
     pub http: String,
     pub https: String,
-    /// Who vouches for its certificate.
+    /// The certificate of the CA that signed the endpoint's certificate.
     pub authority: PathBuf,
     _running: Running,
 }
 
-/// The path of a program, installed if it can be.
-fn program(name: &str, package: &str) -> Result<String, Failure> {
+/// The path of a program, installed first if necessary.
+fn program(name: &str, package: &str) -> Result<String, BenchError> {
     if found(name).is_none() {
         shell(&format!(
             "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends {package}"
         ));
     }
-    found(name).ok_or_else(|| format!("{name} is not installed, and could not be").into())
+    found(name).ok_or_else(|| format!("{name} is not installed, and installing it failed").into())
 }
 
+/// The path of an installed program.
 fn found(name: &str) -> Option<String> {
     let folders = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
     folders
@@ -156,6 +157,7 @@ fn found(name: &str) -> Option<String> {
         .find(|path| Path::new(path).is_file())
 }
 
+/// Runs a shell script; whether it succeeded.
 fn shell(script: &str) -> bool {
     let mut sh = Command::new("sh");
     sh.args(["-c", script])
@@ -165,18 +167,18 @@ fn shell(script: &str) -> bool {
     sh.status().is_ok_and(|status| status.success())
 }
 
-fn free_port() -> Result<u16, Failure> {
+fn free_port() -> Result<u16, BenchError> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Writes a certificate for loopback with its key, and returns the file of who signed it.
-fn certify(folder: &Path) -> Result<PathBuf, Failure> {
+/// Writes a certificate for 127.0.0.1 with its key, and returns the file of the CA certificate.
+fn certify(folder: &Path) -> Result<PathBuf, BenchError> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Else both have one name, and curl takes the other for self-signed.
+    // With equal names curl would take the leaf certificate for a self-signed one.
     params
         .distinguished_name
-        .push(DnType::CommonName, "the benchmark's own authority");
+        .push(DnType::CommonName, "benchmark CA");
     let key = KeyPair::generate()?;
     let authority = folder.join("authority.pem");
     fs::write(&authority, params.self_signed(&key)?.pem())?;
@@ -188,11 +190,9 @@ fn certify(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(authority)
 }
 
-/// What wrk sends.
-fn lua_request() -> String {
-    let mut lua = String::from(
-        "wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/xml\"\n",
-    );
-    let _ = writeln!(lua, "wrk.body = [[{}]]", event_numbered(1));
-    lua
+/// The script that makes wrk POST `body`.
+fn lua_request(body: &str) -> String {
+    format!(
+        "wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/xml\"\nwrk.body = [[{body}]]\n"
+    )
 }
