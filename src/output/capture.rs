@@ -5,13 +5,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Tone, Ui, table};
+use super::{Column, Tone, Ui};
 use crate::capture::diff;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
 use crate::http::transport::status_words;
 use crate::sanitize::visible_line;
 use crate::text::count;
-use crate::time::{UnixMs, ago, local, measured};
+use crate::time::{UnixMs, ago, local, measured, rfc3339};
 
 /// Lines of sixteen bytes that are shown of a body that is no text.
 const HEX_LINES: usize = 8;
@@ -30,7 +30,7 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     };
     let mut line = format!(
         "{}, {size}, {answered}{}",
-        ui.outside(&title(caught, mask)),
+        ui.untrusted(&title(caught, mask)),
         answer(ui, &caught.capture)
     );
     for mark in marks(&caught.capture) {
@@ -39,7 +39,7 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     if let Some(note) = &caught.capture.answer.note
         && caught.capture.malformed
     {
-        let _ = write!(line, ": {}", ui.outside(note));
+        let _ = write!(line, ": {}", ui.untrusted(note));
     }
     line
 }
@@ -87,88 +87,49 @@ fn marks(capture: &Capture) -> Vec<&'static str> {
     malformed.into_iter().chain(secret).collect()
 }
 
-/// A column of the table of captures.
-struct Column {
-    title: &'static str,
-    /// Left out below this width of the terminal.
-    from_width: u16,
-    cell: fn(&Caught, &Mask, UnixMs) -> String,
-}
-
-const COLUMNS: [Column; 9] = [
-    Column {
-        title: "ID",
-        from_width: 0,
-        cell: |c, _, _| format!("#{}", c.id),
-    },
-    Column {
-        title: "BIN",
-        from_width: 100,
-        cell: |c, _, _| c.bin.clone(),
-    },
-    Column {
-        title: "METHOD",
-        from_width: 0,
-        cell: |c, _, _| c.capture.method().to_owned(),
-    },
-    Column {
-        title: "TARGET",
-        from_width: 0,
-        cell: |c, mask, _| mask.target(&c.capture),
-    },
-    Column {
-        title: "EVENT",
-        from_width: 60,
-        cell: |c, _, _| event(c).unwrap_or_default(),
-    },
-    Column {
-        title: "BYTES",
-        from_width: 75,
-        cell: |c, _, _| c.body_size.to_string(),
-    },
-    Column {
-        title: "ANSWER",
-        from_width: 0,
-        cell: |c, _, _| {
-            let status = c
-                .capture
-                .answer
-                .status
-                .map_or_else(|| "none".to_owned(), |status| status.to_string());
-            [status.as_str()]
-                .into_iter()
-                .chain(marks(&c.capture))
-                .collect::<Vec<_>>()
-                .join(", ")
-        },
-    },
-    Column {
-        title: "WHEN",
-        from_width: 130,
-        cell: |c, _, _| local(c.capture.received_at),
-    },
-    Column {
-        title: "AGE",
-        from_width: 60,
-        cell: |c, _, now| ago(c.capture.received_at, now),
-    },
-];
-
-/// Captures, a row each, as many columns as the width allows.
-pub fn rows(ui: &Ui, captures: &[Caught], mask: &Mask, now: UnixMs) -> String {
-    let width = ui.width().unwrap_or(u16::MAX);
-    let columns: Vec<&Column> = COLUMNS
-        .iter()
-        .filter(|column| column.from_width <= width)
-        .collect();
-    let header: Vec<&str> = columns.iter().map(|column| column.title).collect();
-    let rows = captures.iter().map(|caught| {
-        columns
-            .iter()
-            .map(|column| (column.cell)(caught, mask, now))
-            .collect()
-    });
-    table::plain(ui, &header, rows)
+/// The columns of lists of captures.
+pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
+    type Col<'a> = Column<'a, Caught>;
+    vec![
+        Col::text("ID", |c| format!("#{}", c.id)),
+        Col::csv("id", |c| c.id.to_string()),
+        Col::new("BIN", "bin", |c| c.bin.clone()).min_width(100),
+        Col::csv("received_at", |c| rfc3339(c.capture.received_at)),
+        Col::csv("remote_addr", |c| c.capture.remote_addr.to_string()),
+        Col::new("METHOD", "method", |c| c.capture.method().to_owned()),
+        Col::new("TARGET", "target", |c| mask.target(&c.capture)),
+        Col::text("EVENT", |c| event(c).unwrap_or_default()).min_width(60),
+        Col::csv("type", |c| match &c.event {
+            Some(event) => event.event_type.clone(),
+            None => String::new(),
+        }),
+        Col::csv("action", |c| match &c.event {
+            Some(event) => event.action.clone(),
+            None => String::new(),
+        }),
+        Col::new("BYTES", "body_size", |c| c.body_size.to_string()).min_width(75),
+        Col::csv("secret_ok", |c| match c.capture.secret_ok {
+            Some(is_right) => is_right.to_string(),
+            None => String::new(),
+        }),
+        Col::csv("malformed", |c| c.capture.malformed.to_string()),
+        Col::text("RESPONSE", |c| {
+            let status = match c.capture.answer.status {
+                Some(status) => status.to_string(),
+                None => "none".to_owned(),
+            };
+            let mut words = vec![status.as_str()];
+            words.extend(marks(&c.capture));
+            words.join(", ")
+        }),
+        Col::csv("status", |c| match c.capture.answer.status {
+            Some(status) => status.to_string(),
+            None => String::new(),
+        }),
+        Col::csv("duration_ms", |c| c.capture.answer.duration_ms.to_string()),
+        Col::text("WHEN", |c| local(c.capture.received_at)).min_width(130),
+        Col::text("AGE", move |c| ago(c.capture.received_at, now)).min_width(60),
+    ]
 }
 
 /// All that is known of one capture, as a page.
@@ -176,7 +137,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     let capture = &caught.capture;
     let mut page = format!(
         "{}\n",
-        ui.toned(Tone::Strong, &ui.outside(&title(caught, mask)))
+        ui.toned(Tone::Strong, &ui.untrusted(&title(caught, mask)))
     );
     let mut field = |name: &str, value: &str| {
         let _ = writeln!(
@@ -197,7 +158,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     );
     field("answer", &answer(ui, capture));
     if let Some(note) = capture.answer.note.as_ref().filter(|_| !capture.malformed) {
-        field("", &ui.outside(note));
+        field("", &ui.untrusted(note));
     }
     match capture.secret_ok {
         Some(true) => field("secret", &ui.toned(Tone::Good, "right")),
@@ -210,12 +171,12 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
             .note
             .as_deref()
             .unwrap_or("not taken in whole: refused, broken off, too slow or too long");
-        field("malformed", &ui.toned(Tone::Warning, &ui.outside(why)));
+        field("malformed", &ui.toned(Tone::Warning, &ui.untrusted(why)));
     }
-    let _ = write!(page, "\n{}", ui.outside(&head(capture, mask)));
+    let _ = write!(page, "\n{}", ui.untrusted(&head(capture, mask)));
     // Of what was refused nobody knows whether it had a body; a head that could not be read holds all that came.
     if !capture.malformed || !body.bytes.is_empty() {
-        let _ = write!(page, "\n{}", ui.outside(&shown_body(caught, body)));
+        let _ = write!(page, "\n{}", ui.untrusted(&shown_body(caught, body)));
     }
     page.truncate(page.trim_end_matches('\n').len());
     page

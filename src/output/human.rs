@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Tone, Ui};
-use crate::delivery::{Attempt, Delivery, Status};
+use super::{Column, Tone, Ui};
+use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::engine::deliver::{Attempted, Observer};
 use crate::event;
 use crate::http::transport::status_words;
 use crate::text::count;
-use crate::time::{UnixMs, ago, compact, local, measured, until};
+use crate::time::{UnixMs, ago, compact, local, measured, rfc3339, until};
 
 /// `#42 application.created → https://hooks.example.com/3scale?token=***`
 pub fn headline(delivery: &Delivery) -> String {
@@ -35,7 +35,7 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
     format!(
         "#{} {status}, {attempts}{}",
         delivery.id,
-        ui.outside(&reason)
+        ui.untrusted(&reason)
     )
 }
 
@@ -48,7 +48,7 @@ fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
             format!(
                 "#{id} {status}, {attempts}: {}; {next}",
-                ui.outside(&error.message)
+                ui.untrusted(&error.message)
             )
         }
         _ => format!("#{id} {status}: {next} (hookfire retry --due)"),
@@ -113,7 +113,7 @@ impl Observer for Narrator<'_> {
 
     fn attempting(&mut self, delivery: &Delivery) {
         self.ui
-            .passing(&format!("sending #{} (Ctrl-C stops)", delivery.id));
+            .transient(&format!("sending #{} (Ctrl-C stops)", delivery.id));
     }
 
     fn attempted(&mut self, attempt: &Attempted<'_>) {
@@ -143,6 +143,73 @@ impl Observer for Narrator<'_> {
     }
 }
 
+/// The columns of lists of deliveries; `with_status` unless all have the same status.
+pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>> {
+    type Col = Column<'static, Delivery>;
+    let status = |d: &Delivery| d.status.as_str().to_owned();
+    let optional_time = |time: Option<UnixMs>| time.map(rfc3339).unwrap_or_default();
+    vec![
+        Col::text("ID", |d| format!("#{}", d.id)),
+        Col::text("EVENT", |d| format!("{}.{}", d.event_type, d.action)),
+        Col::text("TO", |d| {
+            d.endpoint.clone().unwrap_or_else(|| d.target.to_string())
+        })
+        .min_width(90),
+        Col::csv("id", |d| d.id.to_string()),
+        Col::csv("uuid", |d| d.uuid.clone()),
+        Col::csv("type", |d| d.event_type.clone()),
+        Col::csv("action", |d| d.action.clone()),
+        Col::csv("endpoint", |d| d.endpoint.clone().unwrap_or_default()),
+        Col::csv("url", |d| d.target.to_string()),
+        if with_status {
+            Col::new("STATUS", "status", status)
+        } else {
+            Col::csv("status", status)
+        },
+        Col::text("WHEN", |d| local(d.decided_at())).min_width(120),
+        Col::text("AGE", move |d| ago(d.decided_at(), now)).min_width(60),
+        Col::csv("created_at", |d| rfc3339(d.created_at)),
+        Col::csv("finished_at", move |d| optional_time(d.finished_at)),
+        Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(75),
+        Col::text("LAST ERROR", move |d| last_error(d, now)),
+        Col::csv("error_kind", |d| match &d.last_error {
+            Some(error) => error.kind.as_str().to_owned(),
+            None => String::new(),
+        }),
+        Col::csv("http_status", |d| {
+            let status = d.last_error.as_ref().and_then(|error| error.http_status);
+            status.map(|status| status.to_string()).unwrap_or_default()
+        }),
+        Col::csv("error_message", |d| match &d.last_error {
+            Some(error) => error.message.clone(),
+            None => String::new(),
+        }),
+    ]
+}
+
+/// Why a delivery is not delivered; empty once it is.
+fn last_error(delivery: &Delivery, now: UnixMs) -> String {
+    if let Some(switch) = delivery.ignored_by {
+        return format!("disabled by the `{}` switch", switch.as_str());
+    }
+    let error = match &delivery.last_error {
+        Some(error) if delivery.status != Status::Delivered => error,
+        _ => return next_attempt(delivery, now).unwrap_or_default(),
+    };
+    if let Some(next) = next_attempt(delivery, now) {
+        return format!("{next}; {}", error.message);
+    }
+    if delivery.status == Status::Interrupted && error.kind != ErrorKind::Interrupted {
+        return format!("interrupted; previous attempt: {}", error.message);
+    }
+    error.message.clone()
+}
+
+fn next_attempt(delivery: &Delivery, now: UnixMs) -> Option<String> {
+    let due = delivery.next_attempt_at?;
+    Some(format!("next attempt {}", until(due, now)))
+}
+
 /// All that is known of one delivery, as a page.
 pub fn page(
     ui: &Ui,
@@ -156,7 +223,7 @@ pub fn page(
         "#{} {}.{}",
         delivery.id, delivery.event_type, delivery.action
     );
-    let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.outside(&title)));
+    let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.untrusted(&title)));
     let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
     let attempts_made = count(delivery.attempt_count as usize, "attempt", "attempts");
     let mut field = |name: &str, value: String| {
@@ -177,7 +244,10 @@ pub fn page(
     if let Some(endpoint) = &delivery.endpoint {
         field("endpoint", endpoint.clone());
     }
-    field("url", ui.outside(&delivery.target.to_string()).into_owned());
+    field(
+        "url",
+        ui.untrusted(&delivery.target.to_string()).into_owned(),
+    );
     field("uuid", delivery.uuid.clone());
     if delivery.wire != event::BodyFormat::Xml {
         field("wire", delivery.wire.as_str().to_owned());
@@ -209,14 +279,14 @@ pub fn page(
         let _ = writeln!(
             page,
             "{}",
-            ui.outside(String::from_utf8_lossy(body).trim_end())
+            ui.untrusted(String::from_utf8_lossy(body).trim_end())
         );
     }
     let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "event"));
     // What is damaged is shown as it is: this page is where one would look for the damage.
     let shown =
         event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
-    let _ = write!(page, "{}", ui.outside(shown.trim_end()));
+    let _ = write!(page, "{}", ui.untrusted(shown.trim_end()));
     page
 }
 
@@ -232,7 +302,7 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
     let words = match outcome {
         None => "under way".to_owned(),
         Some(outcome) => match (&outcome.error, outcome.http_status) {
-            (Some(error), _) => ui.toned(Tone::Bad, &ui.outside(&error.message)),
+            (Some(error), _) => ui.toned(Tone::Bad, &ui.untrusted(&error.message)),
             (None, status) => ui.toned(Tone::Good, &status_words(status.unwrap_or_default())),
         },
     };
@@ -249,7 +319,7 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
             .then(|| "certificates were not checked".to_owned()),
     ];
     for remark in remarks.into_iter().flatten() {
-        let _ = writeln!(line, "     {}", ui.outside(&remark));
+        let _ = writeln!(line, "     {}", ui.untrusted(&remark));
     }
     line
 }

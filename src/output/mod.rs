@@ -5,7 +5,6 @@
 
 pub mod capture;
 pub mod capture_json;
-pub mod csv;
 pub mod export;
 pub mod failures_xml;
 pub mod human;
@@ -13,7 +12,7 @@ pub mod json;
 pub mod junit;
 mod progress;
 pub mod requestbin;
-pub mod table;
+pub mod rows;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -24,6 +23,7 @@ use anstyle::{AnsiColor, Style};
 
 use progress::Bar;
 pub use progress::Progress;
+pub use rows::{Column, Format, RowWriter, rows};
 
 use crate::env::{self, Terminals};
 use crate::sanitize;
@@ -94,21 +94,21 @@ pub struct Ui {
 
 /// Writes bytes from outside to stdout: untouched, or on a terminal line by line and made visible, since a piece may end
 /// within a character. What stands behind the last line break comes with [`Write::flush`].
-pub struct OutsideWriter<'a> {
+pub struct UntrustedWriter<'a> {
     ui: &'a Ui,
     line: Vec<u8>,
 }
 
-impl OutsideWriter<'_> {
+impl UntrustedWriter<'_> {
     fn show(&mut self, length: usize) -> io::Result<()> {
         let lines: Vec<u8> = self.line.drain(..length).collect();
         self.ui
-            .data(|out| out.write_all(&self.ui.outside_bytes(&lines)))
+            .data(|out| out.write_all(&self.ui.untrusted_bytes(&lines)))
             .map_err(|OutputError(e)| e)
     }
 }
 
-impl Write for OutsideWriter<'_> {
+impl Write for UntrustedWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.ui.terminals.stdout() {
             self.line.extend_from_slice(bytes);
@@ -266,7 +266,7 @@ impl Ui {
     }
 
     /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
-    pub fn outside<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub fn untrusted<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.terminals.stdout() {
             sanitize::visible(text)
         } else {
@@ -274,8 +274,8 @@ impl Ui {
         }
     }
 
-    /// As [`Ui::outside`], for bytes: on a terminal they become text.
-    pub fn outside_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    /// As [`Ui::untrusted`], for bytes: on a terminal they become text.
+    pub fn untrusted_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.terminals.stdout() {
             return Cow::Borrowed(bytes);
         }
@@ -284,8 +284,8 @@ impl Ui {
     }
 
     /// Where documents from outside are written piece by piece, as stdout may have them.
-    pub fn outside_writer(&self) -> OutsideWriter<'_> {
-        OutsideWriter {
+    pub fn untrusted_writer(&self) -> UntrustedWriter<'_> {
+        UntrustedWriter {
             ui: self,
             line: Vec::new(),
         }
@@ -309,7 +309,7 @@ impl Ui {
     }
 
     /// Talk without which what was started could not be used: said even where quiet was asked for.
-    pub fn needed(&self, text: &str) {
+    pub fn status_always(&self, text: &str) {
         self.talk("", Tone::Strong, text);
     }
 
@@ -370,14 +370,14 @@ impl Ui {
 
     /// The time until the next attempt.
     pub fn countdown(&self, left: Duration) {
-        self.passing(&format!(
+        self.transient(&format!(
             "next attempt in {} (Ctrl-C stops)",
             compact(whole_seconds(left))
         ));
     }
 
     /// What is happening just now, on one line of a terminal that the next word overwrites.
-    pub fn passing(&self, text: &str) {
+    pub fn transient(&self, text: &str) {
         if self.can_overwrite() {
             let mut err = io::stderr().lock();
             let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));

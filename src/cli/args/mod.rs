@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
-use serde::Serialize;
 
 use super::context::Context;
 use crate::cli::settings;
@@ -21,7 +20,8 @@ use crate::engine::batch::rate::Rate;
 use crate::error::{Failure, Kind};
 use crate::event::samples::AuthMode;
 use crate::event::{BodyFormat, ElementOrder, catalogue};
-use crate::output::{Color, json};
+use crate::output::Color;
+pub use crate::output::Format;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
@@ -416,32 +416,6 @@ pub fn id(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('#').unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     digits.parse().ok().filter(|id| plain && *id > 0)
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON document.
-    Json,
-    /// One JSON object per line.
-    Ndjson,
-    /// Comma-separated values with a header.
-    Csv,
-    /// XML.
-    Xml,
-}
-
-impl Format {
-    /// A value that is all that is printed: over several lines as JSON, on one otherwise.
-    pub fn document(self, value: &impl Serialize) -> String {
-        if self == Format::Json {
-            json::pretty(value)
-        } else {
-            json::compact(value)
-        }
-    }
 }
 
 /// Declares an `--output` option that takes some of the formats.

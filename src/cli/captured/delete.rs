@@ -12,7 +12,8 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::store::CaptureQuery;
-use crate::output::capture;
+use crate::output::capture_json::CaptureView;
+use crate::output::{RowWriter, capture};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,12 +70,17 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         args.filter.hint_at_unknown(ctx, journal.as_ref());
     }
     let table = || {
-        // What a listener has pruned meanwhile is left out.
-        let there = ids
-            .iter()
-            .filter_map(|&id| head_if_there(journal.as_ref(), id).transpose());
-        let doomed: Vec<Caught> = there.collect::<Result<_, Failure>>()?;
-        Ok(capture::rows(ctx.ui, &doomed, &mask, ctx.now()))
+        // A listener may have pruned some of them.
+        let columns = capture::columns(&mask, ctx.now());
+        let view = |caught: &Caught| CaptureView::new(caught, &mask);
+        let mut list = RowWriter::new(ctx.ui, Format::Text, columns, view)?;
+        for &id in &ids {
+            if let Some(caught) = head_if_there(journal.as_ref(), id)? {
+                list.push(&caught)?;
+            }
+        }
+        list.finish()?;
+        Ok(())
     };
     deletion::run(
         ctx,

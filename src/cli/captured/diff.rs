@@ -368,7 +368,7 @@ fn lines(ctx: &Context<'_>, differences: &[Difference], quoted: bool) -> Result<
     for Difference { path, a, b } in differences.iter().take(SCREENFUL) {
         ctx.ui.line(
             &ctx.ui
-                .outside(&format!("  {path}: {} ≠ {}", told(a), told(b))),
+                .untrusted(&format!("  {path}: {} ≠ {}", told(a), told(b))),
         )?;
     }
     if differences.len() > SCREENFUL {

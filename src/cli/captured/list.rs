@@ -5,15 +5,14 @@ use std::num::NonZeroU32;
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
+use crate::capture::Caught;
 use crate::cli::args::{Format, ListOutput, at_least_one};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::Journal;
 use crate::journal::store::CaptureQuery;
 use crate::output::capture_json::CaptureView;
-use crate::output::csv::CaptureCsv;
-use crate::output::{OutputError, capture, json};
+use crate::output::{RowWriter, capture};
 
 /// Newest captures shown as text unless told otherwise; the other formats are for scripts and show all.
 const SCREENFUL: u32 = 50;
@@ -47,90 +46,54 @@ pub struct CapturedListArgs {
 }
 
 pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    let format = args.output.format();
+    let filter = args.filter.query(ctx.now())?;
+    let limit = match args.limit {
+        Some(limit) => Some(limit.get()),
+        None if format == Format::Text => Some(SCREENFUL),
+        None => None,
+    };
+    // As text, reads one more to find out whether the limit leaves any out.
+    let read = limit.map(|limit| limit.saturating_add(u32::from(format == Format::Text)));
     let query = CaptureQuery {
-        limit: args.limit.map(NonZeroU32::get),
-        ..args.filter.query(ctx.now())?
+        limit: read,
+        ..filter.clone()
     };
     let mask = ctx.mask(args.reveal)?;
     let journal = ctx.existing_journal()?;
-    let each =
-        |query: &CaptureQuery,
-         visit: &mut dyn FnMut(crate::capture::Caught) -> Result<(), Failure>| {
-            journal
-                .as_ref()
-                .map_or(Ok(()), |journal| newest_first(journal, query, visit))
-        };
-    match args.output.format() {
-        Format::Text => text(args, ctx, journal.as_ref(), query, &mask)?,
-        Format::Json => {
-            let mut array = json::Array::default();
-            each(&query, &mut |caught| {
-                Ok(ctx
-                    .ui
-                    .line(&array.element(&CaptureView::new(&caught, &mask)))?)
-            })?;
-            ctx.ui.line(array.end())?;
-        }
-        Format::Csv => {
-            let mut list = CaptureCsv::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
-            each(&query, &mut |caught| {
-                Ok(list.push(&caught, &mask).map_err(OutputError::from)?)
-            })?;
-            list.finish().map_err(OutputError::from)?;
-        }
-        Format::Ndjson | Format::Xml => {
-            each(&query, &mut |caught| {
-                Ok(ctx
-                    .ui
-                    .line(&json::compact(&CaptureView::new(&caught, &mask)))?)
-            })?;
-        }
-    }
-    ctx.ui.flush()?;
-    Ok(Exit::Done)
-}
 
-fn text(
-    args: &CapturedListArgs,
-    ctx: &Context<'_>,
-    journal: Option<&Journal>,
-    query: CaptureQuery,
-    mask: &crate::capture::Mask,
-) -> Result<(), Failure> {
-    let nothing_asked = CaptureQuery {
-        limit: None,
-        ..query.clone()
-    } == CaptureQuery::default();
-    let limit = query.limit.unwrap_or(SCREENFUL);
-    // One more, to know whether any is left out.
-    let query = CaptureQuery {
-        limit: Some(limit.saturating_add(1)),
-        ..query
-    };
-    let mut captures = Vec::new();
-    if let Some(journal) = journal {
+    let columns = capture::columns(&mask, ctx.now());
+    let view = |caught: &Caught| CaptureView::new(caught, &mask);
+    let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
+    let mut found = 0;
+    if let Some(journal) = &journal {
         newest_first(journal, &query, |caught| {
-            captures.push(caught);
+            found += 1;
+            if limit.is_none_or(|limit| found <= limit) {
+                list.push(&caught)?;
+            }
             Ok(())
         })?;
     }
-    if captures.is_empty() {
-        ctx.ui.status(if nothing_asked {
-            "nothing was captured yet"
-        } else {
-            "no capture matches"
-        });
-        args.filter.hint_at_unknown(ctx, journal);
-        return Ok(());
+    list.finish()?;
+    if format != Format::Text {
+        return Ok(Exit::Done);
     }
-    let shown = captures.len().min(limit as usize);
-    ctx.ui
-        .line(&capture::rows(ctx.ui, &captures[..shown], mask, ctx.now()))?;
-    if shown < captures.len() {
-        ctx.ui.status(&format!(
-            "the newest {shown} shown; `--limit {}` shows more",
+    match limit {
+        _ if found == 0 => {
+            let is_filtered = filter != CaptureQuery::default();
+            ctx.ui.status(if is_filtered {
+                "no capture matches"
+            } else {
+                "nothing was captured yet"
+            });
+            args.filter.hint_at_unknown(ctx, journal.as_ref());
+        }
+        Some(limit) if found > limit => ctx.ui.status(&format!(
+            "the newest {limit} shown; `--limit {}` shows more",
             limit.saturating_mul(2)
-        ));
+        )),
+        _ => {}
     }
-    Ok(())
+    Ok(Exit::Done)
 }

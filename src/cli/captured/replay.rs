@@ -201,7 +201,7 @@ impl Run<'_> {
                 self.line("")?;
                 self.ctx
                     .ui
-                    .data(|out| out.write_all(&self.ctx.ui.outside_bytes(&body.bytes)))?;
+                    .data(|out| out.write_all(&self.ctx.ui.untrusted_bytes(&body.bytes)))?;
                 if !body.bytes.is_empty() && !body.bytes.ends_with(b"\n") {
                     self.line("")?;
                 }
@@ -273,8 +273,8 @@ impl Run<'_> {
             let took = measured(exchange.duration);
             return self.line(&format!(
                 "{}: {} ({took})",
-                ui.outside(&what),
-                ui.toned(tone, &ui.outside(&words))
+                ui.untrusted(&what),
+                ui.toned(tone, &ui.untrusted(&words))
             ));
         }
         let view = view(caught, one, exchange);

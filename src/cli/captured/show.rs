@@ -79,9 +79,9 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let view = || CaptureView::new(&caught, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {
         ctx.ui
-            .data(|out| out.write_all(&ctx.ui.outside_bytes(bytes)))
+            .data(|out| out.write_all(&ctx.ui.untrusted_bytes(bytes)))
     };
-    let text = |text: &str| ctx.ui.line(&ctx.ui.outside(text));
+    let text = |text: &str| ctx.ui.line(&ctx.ui.untrusted(text));
     if args.raw {
         bytes(&caught.capture.head)?;
         bytes(body.as_sent())?;

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::{
-    Format, OriginArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
+    OriginArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
 };
 use crate::cli::context::Context;
 use crate::cli::settings::{self, Origin};
@@ -13,7 +13,7 @@ use crate::delivery::switches::{EventPattern, WebhookSwitches};
 use crate::delivery::target::{Target, Value};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::output::{json, table};
+use crate::output::{self, Column};
 use crate::secret::MASK;
 use crate::time::compact;
 
@@ -45,7 +45,7 @@ pub struct ConfigShowArgs {
     output: ReportOutput,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Setting {
     key: String,
     value: Option<String>,
@@ -54,22 +54,15 @@ struct Setting {
 
 pub(super) fn run(args: &ConfigShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let config = ctx.config()?;
+    let columns = vec![
+        Column::<Setting>::text("SETTING", |setting| setting.key.clone()),
+        Column::<Setting>::text("VALUE", |setting| {
+            setting.value.clone().unwrap_or_else(|| "-".to_owned())
+        }),
+        Column::<Setting>::text("FROM", |setting| setting.origin.to_owned()),
+    ];
     let shown = settings(args, ctx, config)?;
-    match args.output.format() {
-        Format::Text => {
-            let rows = shown.iter().map(|setting| {
-                let value = setting.value.clone().unwrap_or_else(|| "-".to_owned());
-                vec![setting.key.clone(), value, setting.origin.to_owned()]
-            });
-            ctx.ui
-                .line(&table::plain(ctx.ui, &["SETTING", "VALUE", "FROM"], rows))?;
-        }
-        Format::Ndjson => shown
-            .iter()
-            .try_for_each(|setting| ctx.ui.line(&json::compact(setting)))?,
-        _ => ctx.ui.line(&json::pretty(&shown))?,
-    }
-    ctx.ui.flush()?;
+    output::rows(ctx.ui, args.output.format(), columns, Setting::clone, shown)?;
     Ok(Exit::Done)
 }
 
@@ -102,7 +95,7 @@ fn settings(
     let of = |option: &str| Origin::of(ctx.matches, option);
     add(
         "output",
-        Some(format!("{:?}", args.output.format()).to_ascii_lowercase()),
+        Some(args.output.format().as_str().to_owned()),
         of("output"),
     );
     add(

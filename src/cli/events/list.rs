@@ -10,8 +10,7 @@ use crate::delivery::switches::{EventSource, Fired, WebhookSwitches};
 use crate::error::Failure;
 use crate::event::catalogue;
 use crate::exit::Exit;
-use crate::output::csv::rows;
-use crate::output::{OutputError, json, table};
+use crate::output::{self, Column};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +39,7 @@ pub struct EventsListArgs {
 }
 
 /// An event and its switch.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct EventView {
     r#type: &'static str,
     action: &'static str,
@@ -61,40 +60,29 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         .map(|name| settings::endpoint(name, config))
         .transpose()?;
     let board = settings::switchboard(endpoint.map(|(_, endpoint)| endpoint));
-    let mut views = catalogue::EVENTS
+    if let (Format::Text, Some((name, _))) = (args.output.format(), endpoint) {
+        ctx.ui.status(&format!("the switches of endpoint `{name}`"));
+    }
+    let columns = vec![
+        Column::<EventView>::new("TYPE", "type", |view| view.r#type.to_owned()),
+        Column::<EventView>::new("ACTION", "action", |view| view.action.to_owned()),
+        Column::<EventView>::new("SWITCH", "switch", |view| {
+            let word = if view.fired { "fired" } else { "ignored" };
+            word.to_owned()
+        }),
+        Column::<EventView>::new("WHY", "reason", |view| view.reason.clone()),
+    ];
+    let views = catalogue::EVENTS
         .iter()
         .map(|pair| view(&board, *pair, args.origin.source()));
-    match args.output.format() {
-        Format::Text => {
-            if let Some((name, _)) = endpoint {
-                ctx.ui.status(&format!("the switches of endpoint `{name}`"));
-            }
-            ctx.ui.line(&table::plain(
-                ctx.ui,
-                &["TYPE", "ACTION", "SWITCH", "WHY"],
-                views.map(row),
-            ))?;
-        }
-        Format::Ndjson => views.try_for_each(|view| ctx.ui.line(&json::compact(&view)))?,
-        Format::Csv => {
-            let text = rows(&["type", "action", "switch", "reason"], views.map(row))
-                .map_err(OutputError::from)?;
-            ctx.ui.data(|out| out.write_all(&text))?;
-        }
-        _ => ctx.ui.line(&json::pretty(&views.collect::<Vec<_>>()))?,
-    }
-    ctx.ui.flush()?;
+    output::rows(
+        ctx.ui,
+        args.output.format(),
+        columns,
+        EventView::clone,
+        views,
+    )?;
     Ok(Exit::Done)
-}
-
-fn row(view: EventView) -> Vec<String> {
-    let word = if view.fired { "fired" } else { "ignored" };
-    vec![
-        view.r#type.to_owned(),
-        view.action.to_owned(),
-        word.to_owned(),
-        view.reason,
-    ]
 }
 
 fn view(

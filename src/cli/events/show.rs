@@ -55,7 +55,7 @@ pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     match args.output.format() {
         Format::Text | Format::Xml => ctx
             .ui
-            .data(|out| out.write_all(&ctx.ui.outside_bytes(event.bytes())))?,
+            .data(|out| out.write_all(&ctx.ui.untrusted_bytes(event.bytes())))?,
         format => {
             let view = serde_json::json!({
                 "type": event.event_type(), "action": event.action(), "event": String::from_utf8_lossy(event.bytes()),

@@ -55,7 +55,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         Ok(failed) => intake.take(failed),
         Err(problem) => {
             broken += 1;
-            ctx.ui.warning(&ctx.ui.outside(&problem.to_string()));
+            ctx.ui.warning(&ctx.ui.untrusted(&problem.to_string()));
             if named.len() < NAMED {
                 named.push(serde_json::json!({
                     "number": problem.number, "line": problem.line, "uuid": problem.uuid, "problem": problem.problem,

@@ -379,7 +379,7 @@ fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<E
             .status(&format!("nothing is sent; {}", rule.in_words()));
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
         ctx.ui
-            .data(|out| out.write_all(ctx.ui.outside_bytes(&body).as_ref()))?;
+            .data(|out| out.write_all(ctx.ui.untrusted_bytes(&body).as_ref()))?;
         if !body.ends_with(b"\n") {
             ctx.ui.line("")?;
         }

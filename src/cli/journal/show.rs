@@ -56,7 +56,7 @@ pub fn page(
     match format {
         Format::Xml => ctx
             .ui
-            .data(|out| out.write_all(&ctx.ui.outside_bytes(&event)))?,
+            .data(|out| out.write_all(&ctx.ui.untrusted_bytes(&event)))?,
         Format::Text => ctx.ui.line(&human::page(
             ctx.ui,
             delivery,

@@ -10,7 +10,8 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::store::{Deliveries as _, Seen};
-use crate::output::table;
+use crate::output::json::DeliveryView;
+use crate::output::{RowWriter, human};
 use crate::text::count;
 
 /// What is to be deleted, and how sure the user is.
@@ -29,8 +30,8 @@ pub struct Plan<'a> {
     pub dry_run: bool,
     /// How to print.
     pub format: Format,
-    /// Draws what was seen, for people.
-    pub table: &'a dyn Fn() -> Result<String, Failure>,
+    /// Prints a table of what would be deleted.
+    pub table: &'a dyn Fn() -> Result<(), Failure>,
     /// Deletes it, and says how many there still were.
     pub delete: &'a dyn Fn() -> Result<usize, Failure>,
 }
@@ -68,7 +69,7 @@ pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
 fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failure> {
     if plan.format == Format::Text {
         if !plan.ids.is_empty() {
-            ctx.ui.line(&(plan.table)()?)?;
+            (plan.table)()?;
         }
         ctx.ui
             .status(&format!("{what} would be deleted (--dry-run)"));
@@ -91,18 +92,21 @@ pub struct Deliveries<'a> {
 }
 
 impl Deliveries<'_> {
-    /// As they are now, in a table; what is gone meanwhile is left out.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn table(&self, ctx: &Context<'_>) -> Result<String, Failure> {
-        let mut deliveries = Vec::new();
-        if let Some(journal) = self.journal {
-            for seen in self.seen {
-                deliveries.extend(journal.delivery(seen.id)?);
+    /// Prints a table of those that still exist.
+    pub fn table(&self, ctx: &Context<'_>) -> Result<(), Failure> {
+        let columns = human::columns(true, ctx.now());
+        let mut list = RowWriter::new(ctx.ui, Format::Text, columns, DeliveryView::new)?;
+        for seen in self.seen {
+            let delivery = match self.journal {
+                Some(journal) => journal.delivery(seen.id)?,
+                None => None,
+            };
+            if let Some(delivery) = delivery {
+                list.push(&delivery)?;
             }
         }
-        Ok(table::deliveries(ctx.ui, &deliveries, true, ctx.now()))
+        list.finish()?;
+        Ok(())
     }
 
     /// Deletes them, and says how many there still were.

@@ -10,10 +10,9 @@ use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
 use crate::journal::store::Deliveries as _;
 use crate::journal::{Journal, Query};
-use crate::output::csv::CsvList;
 use crate::output::failures_xml::FailuresXml;
-use crate::output::json::{self, DeliveryView};
-use crate::output::{OutputError, table};
+use crate::output::json::DeliveryView;
+use crate::output::{OutputError, RowWriter, human};
 use crate::time::failures_list_time;
 
 /// What a list is called.
@@ -34,26 +33,22 @@ pub fn print(
     format: Format,
     words: &Words<'_>,
 ) -> Result<(), Failure> {
-    match format {
-        Format::Text => text(ctx, journal, query, words),
-        Format::Json => json_array(ctx, journal, query),
-        Format::Ndjson => each(journal, query, |delivery, _| {
-            Ok(ctx.ui.line(&json::compact(&DeliveryView::new(&delivery)))?)
-        }),
-        Format::Csv => {
-            let mut list = CsvList::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
-            each(journal, query, |delivery, _| {
-                Ok(list.push(&delivery).map_err(OutputError::from)?)
-            })?;
-            Ok(list.finish().map_err(OutputError::from)?)
-        }
-        Format::Xml => xml(ctx, journal, query),
-    }?;
-    Ok(ctx.ui.flush()?)
+    if format == Format::Xml {
+        xml(ctx, journal, query)?;
+        return Ok(ctx.ui.flush()?);
+    }
+    let columns = human::columns(words.with_status, ctx.now());
+    let mut list = RowWriter::new(ctx.ui, format, columns, DeliveryView::new)?;
+    each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;
+    if list.finish()? == 0 && format == Format::Text {
+        ctx.ui.status(words.empty);
+        (words.when_empty)();
+    }
+    Ok(())
 }
 
 fn xml(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
-    let mut list = FailuresXml::new(ctx.ui.outside_writer()).map_err(OutputError::from)?;
+    let mut list = FailuresXml::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
         // Whoever compares it with the list that it came from finds the same.
@@ -78,38 +73,6 @@ fn each(
         None => Ok(()),
         Some(journal) => journal.each(query, |delivery| visit(delivery, journal))?,
     }
-}
-
-fn text(
-    ctx: &Context<'_>,
-    journal: Option<&Journal>,
-    query: &Query,
-    words: &Words<'_>,
-) -> Result<(), Failure> {
-    let mut deliveries = Vec::new();
-    each(journal, query, |delivery, _| {
-        deliveries.push(delivery);
-        Ok(())
-    })?;
-    if deliveries.is_empty() {
-        ctx.ui.status(words.empty);
-        (words.when_empty)();
-        return Ok(());
-    }
-    Ok(ctx.ui.line(&table::deliveries(
-        ctx.ui,
-        &deliveries,
-        words.with_status,
-        ctx.now(),
-    ))?)
-}
-
-fn json_array(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
-    let mut array = json::Array::default();
-    each(journal, query, |delivery, _| {
-        Ok(ctx.ui.line(&array.element(&DeliveryView::new(&delivery)))?)
-    })?;
-    Ok(ctx.ui.line(array.end())?)
 }
 
 /// So many are counted to say how many a limit left out. To count a million takes ten times as long as to list the first of

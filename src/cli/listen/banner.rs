@@ -82,7 +82,7 @@ pub fn show(
     let page_line = format!("  page:    {page}");
     if plan.token.is_some() && ctx.ui.is_quiet() {
         // The token stands nowhere else.
-        ctx.ui.needed(page_line.trim_start());
+        ctx.ui.status_always(page_line.trim_start());
     }
     let lines = [format!("listening on {url}{whom}"), page_line];
     let rest = [

@@ -18,7 +18,7 @@ pub fn read(
     mut take: impl FnMut(Failed) -> Result<(), Failure>,
 ) -> Result<Listing, Failure> {
     ctx.ui
-        .passing("asking the tenant for its failed deliveries");
+        .transient("asking the tenant for its failed deliveries");
     let answered = portal.failures()?;
     let mut listing = Listing {
         made_at: answered.date,
@@ -38,7 +38,7 @@ pub fn read(
             if warn {
                 let words =
                     portal.redact(&format!("not readable, and left on the tenant: {broken}"));
-                ctx.ui.warning(&ctx.ui.outside(&words));
+                ctx.ui.warning(&ctx.ui.untrusted(&words));
             }
             listing.failures.push(Listed {
                 uuid: None,

@@ -61,7 +61,7 @@ pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     } = args;
     let xml = ask(*object_type, *id, *account, (portal, transport), ctx)?;
     ctx.ui
-        .data(|out| out.write_all(&ctx.ui.outside_bytes(&xml)))?;
+        .data(|out| out.write_all(&ctx.ui.untrusted_bytes(&xml)))?;
     if !xml.ends_with(b"\n") {
         ctx.ui.line("")?;
     }

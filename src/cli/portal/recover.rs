@@ -338,8 +338,10 @@ fn dry_run(
         .map_or(0, |found| found.count);
     if args.output.format() == Format::Text {
         for (uuid, event, to) in &lines {
-            ctx.ui
-                .line(&ctx.ui.outside(&format!("would send {uuid} {event} → {to}")))?;
+            ctx.ui.line(
+                &ctx.ui
+                    .untrusted(&format!("would send {uuid} {event} → {to}")),
+            )?;
         }
         let deliveries = count(
             listing.failures.len(),

@@ -10,7 +10,7 @@ use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::event::{self, catalogue};
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, Column};
 use crate::secret::Secret;
 use crate::secret::safe_url;
 use crate::text;
@@ -132,11 +132,17 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         ctx.ui
             .status("the tenant has taken it, and does not say how it stands now");
     } else {
-        let rows = shown
-            .iter()
-            .map(|(name, value)| vec![name.clone(), worded(value)]);
-        ctx.ui
-            .line(&output::table::plain(ctx.ui, &["SETTING", "NOW"], rows))?;
+        let columns = vec![
+            Column::<(String, Value)>::text("SETTING", |(name, _)| name.clone()),
+            Column::<(String, Value)>::text("NOW", |(_, value)| worded(value)),
+        ];
+        output::rows(
+            ctx.ui,
+            Format::Text,
+            columns,
+            <(String, Value)>::clone,
+            shown,
+        )?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)

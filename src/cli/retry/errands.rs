@@ -214,9 +214,9 @@ impl<'a> Errands<'a> {
             return;
         }
         match self.agenda.next_due() {
-            _ if sending > 0 => ui.passing(&format!("sending {sending} (Ctrl-C stops)")),
+            _ if sending > 0 => ui.transient(&format!("sending {sending} (Ctrl-C stops)")),
             Some(due) => ui.countdown(due.since(now)),
-            None => ui.passing("nothing is scheduled (Ctrl-C stops)"),
+            None => ui.transient("nothing is scheduled (Ctrl-C stops)"),
         }
     }
 }

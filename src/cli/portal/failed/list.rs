@@ -9,7 +9,7 @@ use crate::cli::portal::listing;
 use crate::error::Failure;
 use crate::event::failures;
 use crate::exit::Exit;
-use crate::output::{OutputError, json, table};
+use crate::output::{self, Column, OutputError};
 use crate::portal::tenant::Failed;
 use crate::time::{local, rfc3339};
 
@@ -42,41 +42,26 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
         found.push(failed);
         Ok(())
     })?;
-    match args.output.format() {
-        Format::Json => {
-            let mut array = json::Array::default();
-            found
-                .iter()
-                .try_for_each(|failed| ctx.ui.line(&array.element(&view(failed))))?;
-            ctx.ui.line(array.end())?;
-        }
-        Format::Ndjson => found
-            .iter()
-            .try_for_each(|failed| ctx.ui.line(&json::compact(&view(failed))))?,
-        Format::Xml => {
-            let document = document(&found).map_err(OutputError::from)?;
-            ctx.ui
-                .data(|out| out.write_all(&ctx.ui.outside_bytes(&document)))?;
-        }
-        _ if found.is_empty() => ctx.ui.status("the tenant has no failed deliveries"),
-        _ => {
-            let rows = found.iter().map(|failed| {
-                let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
-                vec![
-                    local(failed.at),
-                    event,
-                    failed.target.to_string(),
-                    failed.error.message.clone(),
-                ]
-            });
-            ctx.ui.line(&table::plain(
-                ctx.ui,
-                &["FAILED", "EVENT", "TO", "ERROR"],
-                rows,
-            ))?;
-        }
+    let format = args.output.format();
+    if format == Format::Xml {
+        let document = document(&found).map_err(OutputError::from)?;
+        ctx.ui
+            .data(|out| out.write_all(&ctx.ui.untrusted_bytes(&document)))?;
+        ctx.ui.flush()?;
+        return Ok(Exit::Done);
     }
-    ctx.ui.flush()?;
+    let columns = vec![
+        Column::<Failed>::text("FAILED", |failed| local(failed.at)),
+        Column::<Failed>::text("EVENT", |failed| {
+            format!("{}.{}", failed.event.event_type(), failed.event.action())
+        }),
+        Column::<Failed>::text("TO", |failed| failed.target.to_string()),
+        Column::<Failed>::text("ERROR", |failed| failed.error.message.clone()),
+    ];
+    let count = output::rows(ctx.ui, format, columns, view, found)?;
+    if count == 0 && format == Format::Text {
+        ctx.ui.status("the tenant has no failed deliveries");
+    }
     Ok(Exit::Done)
 }
 
