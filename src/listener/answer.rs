@@ -6,10 +6,9 @@
 //! hyper, which copies what it takes, holds no more than [`PIECE`] of a long one.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
@@ -28,47 +27,77 @@ const PIECE: usize = 64 * 1024;
 pub(super) type Answer = Response<Bytes>;
 
 /// An answer on its way.
-pub(super) type Sent = Response<Told>;
+pub(super) type Sent = Response<ResponseBody>;
 
 /// A body that tells the tape when hyper is done with it.
-pub(super) struct Told {
-    left: Bytes,
+pub(super) struct ResponseBody {
+    body: axum::body::Body,
+    /// Read from `body` and not yet given to hyper.
+    pending: Bytes,
     tape: Rc<RefCell<Tape>>,
+    /// Resolves when the rest of a stream is no longer wanted.
+    ended: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 /// Sends an answer on its way.
 pub(super) fn send(answer: Answer, tape: &Rc<RefCell<Tape>>) -> Sent {
+    send_body(answer.map(axum::body::Body::from), tape, None)
+}
+
+/// Sends an answer whose body may be a stream, which ends early when `ended` resolves.
+pub(super) fn send_body(
+    answer: Response<axum::body::Body>,
+    tape: &Rc<RefCell<Tape>>,
+    ended: Option<Pin<Box<dyn Future<Output = ()>>>>,
+) -> Sent {
     tape.borrow_mut().answer();
-    answer.map(|left| Told {
-        left,
+    answer.map(|body| ResponseBody {
+        body,
+        pending: Bytes::new(),
         tape: Rc::clone(tape),
+        ended,
     })
 }
 
-impl Drop for Told {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         self.tape.borrow_mut().answered();
     }
 }
 
-impl Body for Told {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = PIECE.min(self.left.len());
-        Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.left.split_to(piece)))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(ended) = &mut self.ended
+            && ended.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        if self.pending.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
+                None => return Poll::Ready(None),
+                Some(frame) => self.pending = frame.into_data().unwrap_or_default(),
+            }
+        }
+        let piece = PIECE.min(self.pending.len());
+        Poll::Ready(Some(Ok(Frame::data(self.pending.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty()
+        self.pending.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.len() as u64)
+        let body = self.body.size_hint();
+        match body.exact() {
+            Some(exact) => SizeHint::with_exact(exact + self.pending.len() as u64),
+            None => SizeHint::default(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::live::Live;
+use super::notifier::Notifier;
 use crate::journal::store::{Batch, JournalError};
 
 /// What could not be kept so far, and was therefore answered 503.
@@ -22,13 +23,15 @@ pub struct FailedKeeps {
 #[derive(Debug)]
 pub(super) struct Bell {
     pub live: Live,
+    notifier: Notifier,
     failed: Mutex<FailedKeeps>,
 }
 
 impl Bell {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(notifier: Notifier) -> Self {
         Self {
             live: Live::new(),
+            notifier,
             failed: Mutex::default(),
         }
     }
@@ -38,6 +41,9 @@ impl Bell {
         match result {
             Ok(batch) => {
                 self.live.captured(batch);
+                for kept in batch.iter().filter(|kept| kept.refused.is_none()) {
+                    self.notifier.captured(kept.caught.id, &kept.caught.bin);
+                }
                 batch
                     .iter()
                     .filter_map(|kept| kept.refused.as_ref())
@@ -50,7 +56,10 @@ impl Bell {
     /// The answer of a capture was kept, or not.
     pub(super) fn amended(&self, result: &Result<(), Arc<JournalError>>) {
         match result {
-            Ok(()) => self.live.changed(),
+            Ok(()) => {
+                self.live.changed();
+                self.notifier.changed();
+            }
             Err(error) => self.note_failure(error, 1),
         }
     }

@@ -210,7 +210,7 @@ mod tests {
     fn courier(keeper: &Arc<Held>) -> Rc<Courier> {
         let courier = Rc::new(Courier::new(
             Arc::clone(keeper) as Arc<dyn Keeper>,
-            Arc::new(Bell::new()),
+            Arc::new(Bell::new(super::super::notifier::Notifier::new())),
         ));
         let running = Rc::clone(&courier);
         spawn_local(async move { running.run().await });

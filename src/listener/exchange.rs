@@ -5,16 +5,20 @@
 //! Invariant: whatever is answered is committed before, but for what reserved paths show.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
 
 use super::answer::{self, Dress, Sent};
 use super::bell::Bell;
@@ -28,7 +32,7 @@ use super::route;
 use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
 use super::server::Stop;
-use super::setup::Limits;
+use super::setup::{Bound, Limits, WebUi};
 use super::stream::HttpStream;
 use super::tape::{Arrival, FRAMING, Tape};
 use super::tls::Tls;
@@ -36,6 +40,9 @@ use crate::capture::{self, Body, Capture};
 use crate::journal::store::{Keeper, SharedCapture};
 use crate::text::size;
 use crate::time::compact;
+
+/// Bytes that the body of a request to the web UI may have.
+const WEB_BODY: usize = 1024 * 1024;
 
 /// What all connections of a catcher have in common.
 pub(super) struct Shared {
@@ -54,6 +61,9 @@ pub(super) struct Shared {
     pub courier: Courier,
     pub forwarder: Option<Forwarder>,
     pub front: Option<FrontDoor>,
+    pub web: Option<WebUi>,
+    pub web_calls: Semaphore,
+    pub bound: Bound,
     pub tls: Option<Tls>,
     pub seats: Seats,
 }
@@ -255,6 +265,14 @@ impl Exchange {
             // Boxed, as what is rare would make the future of every request larger.
             return Box::pin(self.show(front, route, request)).await;
         }
+        if let Some(web) = &self.shared.web
+            && !conflicting
+            && !self.misplaced
+            && (web.reserves)(request.method(), request.uri())
+        {
+            self.tape.borrow_mut().waive();
+            return Ok(Box::pin(self.call_web(web, request)).await);
+        }
         let (decoded, fault) = self.read_body(request).await;
         let Some((mut capture, body)) = self.take(decoded, fault, arrival) else {
             return Err(NotAnswered);
@@ -271,6 +289,35 @@ impl Exchange {
             }
             None => self.play(capture, body, arrival).await,
         }
+    }
+
+    /// Has the web UI respond, once the body is complete.
+    async fn call_web(&self, web: &WebUi, request: Request<Incoming>) -> Sent {
+        let (mut parts, mut body) = request.into_parts();
+        let mut bytes = Vec::new();
+        let fault = if body.is_end_stream() {
+            self.seat.work();
+            None
+        } else if body.size_hint().lower() > WEB_BODY as u64 {
+            self.seat.work();
+            Some(Fault::TooLarge)
+        } else {
+            self.in_time(read(&mut body, WEB_BODY, Some(&mut bytes)))
+                .await
+        };
+        if let Some(fault) = fault {
+            self.linger();
+            return self.send(answer::refusing(fault.status(), fault.words(), true));
+        }
+        parts.extensions.insert(self.shared.bound);
+        let request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        let permit = self.shared.web_calls.acquire().await;
+        let Ok(response) = web.router.clone().oneshot(request).await;
+        drop(permit);
+        let streams = response.body().size_hint().exact().is_none();
+        let (stop, wire) = (self.stop.clone(), self.wire.clone());
+        let ended = streams.then(|| Box::pin(stream_ended(stop, wire)) as Pin<Box<_>>);
+        answer::send_body(response, &self.tape, ended.map(|ended| ended as _))
     }
 
     /// The arrival of a request whose head has come, and whether its head gives two lengths; `None` if the recording does
@@ -537,6 +584,15 @@ impl Exchange {
             *ending = Ending::Linger;
         }
     }
+}
+
+/// Resolves when the listener stops or the client has hung up.
+async fn stream_ended(mut stop: Stop, wire: Weak<RefCell<HttpStream>>) {
+    let hung_up = poll_fn(|cx| match wire.upgrade() {
+        Some(wire) => wire.borrow().poll_hung_up(cx),
+        None => Poll::Ready(()),
+    });
+    let _ = stop.race(hung_up).await;
 }
 
 /// Reads a body to its end, or to its first byte beyond `limit`, and tells what was wrong with it. Its bytes up to there go

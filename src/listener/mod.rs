@@ -25,6 +25,7 @@ mod fuzz;
 mod guard;
 mod head_timer;
 mod live;
+mod notifier;
 mod page;
 mod raw_head;
 mod recording;
@@ -70,8 +71,11 @@ use crate::journal::store::Keeper;
 
 pub use answer::HeaderError;
 pub use bell::FailedKeeps;
+#[allow(unused_imports, reason = "for web/")]
+pub use notifier::{Event, Notifier};
 pub use script::Script;
-pub use setup::{Access, Front, Limits, Setup};
+#[allow(unused_imports, reason = "for web/")]
+pub use setup::{Access, Bound, Front, Limits, Setup, WebUi};
 pub use tls::Tls;
 pub use token::{NoRandomness, random_token};
 
@@ -89,6 +93,9 @@ const BLOCKING_DRAIN: Duration = Duration::from_millis(100);
 
 /// How soon an interrupt is noticed while it is finished.
 const INTERRUPT_GRAIN: Duration = Duration::from_millis(20);
+
+/// Calls of the web UI at a time.
+const WEB_CALLS: usize = 32;
 
 /// Why a catcher could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +156,7 @@ impl Catcher {
             })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
-        let bell = Arc::new(Bell::new());
+        let bell = Arc::new(Bell::new(setup.notifier.clone()));
         let parts = Parts::new(setup, addr, Arc::clone(&bell))?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let (ends, ended) = mpsc::channel();
@@ -249,6 +256,7 @@ struct Parts {
     setup: Setup,
     dress: Dress,
     front: Option<FrontDoor>,
+    bound: Bound,
     bell: Arc<Bell>,
 }
 
@@ -282,6 +290,10 @@ impl Parts {
             }
         };
         Ok(Parts {
+            bound: Bound {
+                addr: bound,
+                tls: setup.tls.is_some(),
+            },
             setup,
             dress,
             front,
@@ -308,6 +320,9 @@ impl Parts {
                 .upstream
                 .map(|upstream| Forwarder::new(upstream, &setup.limits)),
             front: self.front,
+            web: setup.web,
+            web_calls: tokio::sync::Semaphore::new(WEB_CALLS),
+            bound: self.bound,
             tls: setup.tls,
             seats: seats::Seats::default(),
         }

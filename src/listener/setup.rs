@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Method, Uri};
+
 use super::Script;
+use super::notifier::Notifier;
 use super::tls::Tls;
 use crate::capture::USUAL_HEADERS;
 use crate::journal::store::Keeper;
@@ -36,6 +39,10 @@ pub struct Setup {
     pub upstream: Option<Arc<dyn Upstream>>,
     /// The page and the data behind it. Without one no path is reserved: everything is caught.
     pub front: Option<Front>,
+    /// What is served instead of captured.
+    pub web: Option<WebUi>,
+    /// Publishes what changes.
+    pub notifier: Notifier,
     /// The certificate, to speak TLS and nothing else.
     pub tls: Option<Tls>,
 }
@@ -55,9 +62,33 @@ impl Setup {
             require_secret: Vec::new(),
             upstream: None,
             front: None,
+            web: None,
+            notifier: Notifier::new(),
             tls: None,
         }
     }
+}
+
+/// Decides whether a request is served by the web UI instead of captured.
+pub type Reserves = Box<dyn Fn(&Method, &Uri) -> bool + Send + Sync>;
+
+/// The requests that are served instead of captured.
+pub struct WebUi {
+    /// Whether a request is for `router`. Must decide on the decoded path.
+    pub reserves: Reserves,
+    /// Serves them. Requests have a complete body and the extension [`Bound`]; handlers run on the listener's thread and
+    /// must not block it.
+    pub router: axum::Router,
+}
+
+#[allow(dead_code, reason = "for web/")]
+/// Where the listener listens: an extension of the requests to the web UI.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The address with its port.
+    pub addr: SocketAddr,
+    /// Whether the connection uses TLS.
+    pub tls: bool,
 }
 
 /// What is shown of the captures, on paths that are never caught: `/_hookfire/…`, `/api/v1/bins…`, and `GET …?inspect`.

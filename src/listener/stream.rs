@@ -39,6 +39,15 @@ impl HttpStream {
         }
     }
 
+    /// Ready when the client has closed its side. After other bytes arrived it has to be polled again, as those do not wake
+    /// the task.
+    pub(super) fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.tcp().poll_read_ready(cx) {
+            Poll::Ready(_) if self.is_hung_up() => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Whether closing it takes a last word, without which the client could not tell the end from a cut.
     pub(super) fn says_goodbye(&self) -> bool {
         matches!(self, Self::Tls(_))

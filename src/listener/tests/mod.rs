@@ -11,6 +11,7 @@ mod reserved;
 mod stopping;
 mod unread;
 mod watching;
+mod web;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
