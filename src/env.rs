@@ -249,6 +249,10 @@ impl HostProcesses {
 }
 
 impl Processes for HostProcesses {
+    fn now(&self) -> UnixMs {
+        SystemClock::default().now()
+    }
+
     fn current(&self) -> ProcessId {
         let (pid, started) =
             HostProcesses::told("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));

@@ -116,7 +116,7 @@ impl Tally {
 /// The report of one run.
 pub struct Bulk<'a> {
     ctx: &'a Context<'a>,
-    journal: Option<&'a Journal>,
+    journal: Option<&'a dyn Journal>,
     format: Format,
     /// The caller says in one document what came of all.
     silent: bool,
@@ -130,7 +130,7 @@ pub struct Bulk<'a> {
 
 impl<'a> Bulk<'a> {
     /// A report in this format that has nothing to say yet. Without a journal nothing ends.
-    pub fn new(ctx: &'a Context<'a>, journal: Option<&'a Journal>, format: Format) -> Bulk<'a> {
+    pub fn new(ctx: &'a Context<'a>, journal: Option<&'a dyn Journal>, format: Format) -> Bulk<'a> {
         Bulk {
             ctx,
             journal,

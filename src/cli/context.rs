@@ -19,7 +19,7 @@ use crate::error::{Failure, Kind};
 use crate::event::BodyFormat;
 use crate::http::transport::{Crew, Transport};
 use crate::http::{KeptAlive, Pool, Sender, TransportOptions};
-use crate::journal::{DeliveryLedger, Journal};
+use crate::journal::{self, DeliveryLedger, Journal, SqliteJournal};
 use crate::output::Ui;
 use crate::secret::safe_url;
 use crate::secret::{MASK, Secret, Variables as _};
@@ -115,20 +115,20 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn journal(&self) -> Result<Journal, Failure> {
+    pub fn journal(&self) -> Result<Box<dyn Journal>, Failure> {
         let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
         self.ui.detail(1, || {
             format!("journal: {} ({})", path.display(), origin.as_str())
         });
-        Ok(Journal::open(&path, Box::new(HostProcesses))?)
+        Ok(journal::open(&path, Box::new(HostProcesses))?)
     }
 
     /// A ledger of its own for `journal`: to write to it for many at once.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn ledger(&self, journal: &Journal) -> Result<DeliveryLedger, Failure> {
-        Ok(DeliveryLedger::start(Journal::open(
+    pub fn ledger(&self, journal: &dyn Journal) -> Result<DeliveryLedger, Failure> {
+        Ok(DeliveryLedger::start(SqliteJournal::open(
             journal.path(),
             Box::new(HostProcesses),
         )?)?)
@@ -140,10 +140,10 @@ impl<'a> Context<'a> {
     /// As [`Context::ledger`].
     pub fn enduring_ledger(
         &self,
-        journal: &Journal,
+        journal: &dyn Journal,
         endurance: Enduring,
     ) -> Result<DeliveryLedger, Failure> {
-        let journal = Journal::open(journal.path(), Box::new(HostProcesses))?;
+        let journal = SqliteJournal::open(journal.path(), Box::new(HostProcesses))?;
         Ok(DeliveryLedger::start_enduring(
             journal,
             Some(Box::new(endurance)),
@@ -155,7 +155,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn existing_journal(&self) -> Result<Option<Journal>, Failure> {
+    pub fn existing_journal(&self) -> Result<Option<Box<dyn Journal>>, Failure> {
         let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
         // Anything but "no such file" is for the opening to tell: a folder that may not be read, a dangling link.
         if path

@@ -27,7 +27,7 @@ struct Place<'a> {
 
 /// Takes failures in, batch by batch; [`Intake::finish`] takes in what is left.
 pub struct Intake<'a> {
-    journal: &'a Journal,
+    journal: &'a dyn Journal,
     config: &'a Config,
     waiting: Vec<Failed>,
     waiting_bytes: usize,
@@ -39,7 +39,7 @@ pub struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     /// An intake that has taken nothing.
-    pub fn new(journal: &'a Journal, config: &'a Config) -> Intake<'a> {
+    pub fn new(journal: &'a dyn Journal, config: &'a Config) -> Intake<'a> {
         Intake {
             journal,
             config,

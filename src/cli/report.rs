@@ -29,7 +29,7 @@ fn kind_of(delivery: &Delivery) -> Option<Kind> {
 /// Prints what became of one delivery and says how it ended.
 pub fn single(
     ctx: &Context<'_>,
-    journal: &Journal,
+    journal: &dyn Journal,
     delivery: &Delivery,
     format: Format,
 ) -> Result<Exit, Failure> {
@@ -55,7 +55,7 @@ pub fn single(
 
 fn print(
     ctx: &Context<'_>,
-    journal: &Journal,
+    journal: &dyn Journal,
     delivery: &Delivery,
     format: Format,
 ) -> Result<(), Failure> {

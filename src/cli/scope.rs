@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
-use crate::journal::store::{Deliveries as _, Seen};
+use crate::journal::store::Seen;
 use crate::journal::{Journal, Query};
 
 /// A scope that was named.
@@ -46,7 +46,7 @@ impl Scope {
     pub fn hint_at_others(
         &self,
         ctx: &Context<'_>,
-        journal: Option<&Journal>,
+        journal: Option<&dyn Journal>,
     ) -> Result<(), Failure> {
         let (Scope::Failed(filter), Some(journal)) = (self, journal) else {
             return Ok(());
@@ -79,7 +79,7 @@ impl Scope {
     /// When the journal cannot be read.
     pub fn total(
         &self,
-        journal: &Journal,
+        journal: &dyn Journal,
         seen: usize,
         most: Option<usize>,
     ) -> Result<usize, Failure> {
@@ -97,7 +97,7 @@ impl Scope {
     /// When a named id does not exist or is not in the failed list.
     pub fn seen(
         &self,
-        journal: Option<&Journal>,
+        journal: Option<&dyn Journal>,
         most: Option<usize>,
     ) -> Result<Vec<Seen>, Failure> {
         match (self, journal) {
@@ -170,7 +170,7 @@ pub fn settle(
 /// # Errors
 /// When it does not exist, or is not in the list.
 pub fn in_failed_list(
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
     id: i64,
 ) -> Result<crate::delivery::Delivery, Failure> {
     let found = journal
@@ -205,7 +205,7 @@ pub fn in_failed_list(
     }
 }
 
-fn is_scheduled(journal: Option<&Journal>, id: i64) -> Result<bool, Failure> {
+fn is_scheduled(journal: Option<&dyn Journal>, id: i64) -> Result<bool, Failure> {
     Ok(journal.map_or(Ok(false), |journal| journal.is_scheduled(id))?)
 }
 

@@ -76,13 +76,13 @@ impl<'a> Troubles<'a> {
 }
 
 /// A journal and the patience of who reads it.
-pub struct Patient<'a, S> {
+pub struct Patient<'a, S: ?Sized> {
     journal: &'a S,
     clock: &'a dyn Clock,
     troubles: &'a Troubles<'a>,
 }
 
-impl<'a, S> Patient<'a, S> {
+impl<'a, S: ?Sized> Patient<'a, S> {
     /// Waits by `clock`.
     pub fn new(journal: &'a S, clock: &'a dyn Clock, troubles: &'a Troubles<'a>) -> Patient<'a, S> {
         Patient {
@@ -115,7 +115,7 @@ impl<'a, S> Patient<'a, S> {
     }
 }
 
-impl<S: Deliveries> Deliveries for Patient<'_, S> {
+impl<S: Deliveries + ?Sized> Deliveries for Patient<'_, S> {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         self.patiently(|journal| journal.delivery(id))
     }
@@ -125,7 +125,7 @@ impl<S: Deliveries> Deliveries for Patient<'_, S> {
     }
 }
 
-impl<S: Schedule> Schedule for Patient<'_, S> {
+impl<S: Schedule + ?Sized> Schedule for Patient<'_, S> {
     fn due(
         &self,
         now: UnixMs,

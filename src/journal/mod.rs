@@ -1,224 +1,155 @@
-//! The journal: one SQLite file that knows every delivery before its request leaves.
+//! The journal: deliveries, their attempts, and captured requests, on durable storage.
 //!
-//! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
-//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk; captures, which
-//! come by the thousands, are only safe from the death of the process (see `keeper`).
+//! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s becomes
+//! one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such transactions.
+//! `sqlite/` implements the trait on one SQLite file; [`open`] opens it.
+//!
+//! A delivery that is being sent is leased to one process. Only the owner of the lease may begin the next attempt; other
+//! processes take over when the owner has died or its lease has expired.
 
-mod captures;
-mod checkpoint;
-mod copy;
-mod create;
-mod error;
-mod flusher;
-mod import;
-mod keeper;
-mod ledger;
-mod open;
-mod pages;
-mod query;
-mod rows;
-mod schedule;
-mod schema;
-mod sending;
-pub mod store;
+mod capture_writer;
 #[cfg(test)]
-mod tests;
-mod upkeep;
-mod writer;
+mod conformance;
+mod group_writer;
+#[allow(dead_code, reason = "the engine moves to it")]
+mod records;
+mod sqlite;
+pub mod store;
 
-use std::cell::Cell;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+pub use capture_writer::CaptureKeeper;
+#[allow(unused_imports, reason = "the engine moves to them")]
+pub use group_writer::{CommitRetry, GroupWriter, Reply};
+#[allow(unused_imports, reason = "the engine moves to them")]
+pub use records::{
+    AttemptResult, CaptureRules, Claim, ClaimCondition, NewAttempt, NewCapture, NewDelivery, Next,
+    ScheduleSlot, StoredCapture, Write, WriteResult,
+};
+pub use sqlite::{Below, DeliveryLedger, Import, List, Outcomes, Query, SqliteJournal};
 
-use checkpoint::Log;
-pub use import::Import;
-pub use keeper::CaptureKeeper;
-pub use ledger::DeliveryLedger;
-pub use open::LOCK_TIMEOUT;
-use open::{Identity, Opened};
-pub use pages::Below;
-pub use query::{List, Query};
+use crate::capture::{Bin, Body, Caught};
+use crate::delivery::{Attempt, Delivery, Status};
+use crate::time::UnixMs;
+use store::{CaptureQuery, Due, JournalError, Processes, Schedule, Seen, Store};
 
-use crate::journal::store::{JournalError, ProcessId, Processes};
-
-/// An open journal, held by this process.
-pub struct Journal {
-    conn: Connection,
-    path: PathBuf,
-    timeout: Duration,
-    processes: Box<dyn Processes>,
-    owner: ProcessId,
-    log: Log,
-    /// Whether the version was looked at as of the last commit, and not only in the file's beginning.
-    version_known: Cell<bool>,
-    identity: Identity,
-    /// Dropped after `conn`, as [`Opened`] asks.
-    _file: File,
+/// Opens the journal at `path`; creates it, mode 0600 in a directory of mode 0700, if it does not exist.
+pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<Box<dyn Journal>, JournalError> {
+    Ok(Box::new(SqliteJournal::open(path, host)?))
 }
 
-impl Journal {
-    /// Opens the journal at `path`, and makes it, 0600 in a 0700 folder, if there is none.
+/// Storage for deliveries, attempts and captures.
+#[allow(dead_code, reason = "the engine moves to it")]
+pub trait Journal: Store + Schedule + Send {
+    /// Applies `writes` in order, in one transaction, durable when this returns. There is one result per write.
     ///
-    /// # Errors
-    /// [`JournalError`] if the file is not a journal, or is newer, damaged, locked for longer than [`LOCK_TIMEOUT`], or
-    /// cannot be written. Nothing is changed then.
-    pub fn open(path: &Path, processes: Box<dyn Processes>) -> Result<Journal, JournalError> {
-        Journal::open_with_timeout(path, processes, LOCK_TIMEOUT)
-    }
+    /// A claim that another process holds is [`WriteResult::Refused`], and a write that cannot be stored by itself is
+    /// [`WriteResult::Rejected`]; neither affects the others. On an error nothing was written.
+    fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError>;
 
-    fn open_with_timeout(
-        path: &Path,
-        processes: Box<dyn Processes>,
-        timeout: Duration,
-    ) -> Result<Journal, JournalError> {
-        let Opened {
-            mut conn,
-            log,
-            found,
-            version_known,
-            identity,
-            file,
-        } = open::open(path, timeout)?;
-        let log =
-            Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
-        let owner = processes.current();
-        let version_known = Cell::new(version_known);
-        Ok(Journal {
-            conn,
-            path: path.to_owned(),
-            timeout,
-            processes,
-            owner,
-            log,
-            version_known,
-            identity,
-            _file: file,
-        })
-    }
+    /// The journal's current time, which decides leases and due times.
+    fn now(&self) -> UnixMs;
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+    /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and its commits survive the
+    /// death of the process, but the last ones perhaps not a power failure.
+    fn tune_for_captures(&mut self) -> Result<(), JournalError>;
 
-    fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), JournalError> {
-        self.configure(|conn| conn.busy_timeout(timeout))?;
-        self.timeout = timeout;
-        Ok(())
-    }
+    /// The journal's file.
+    fn path(&self) -> &Path;
 
-    /// Whoever removes or replaces the file takes all that is written with it.
-    fn refuse_lost_file(&self) -> Result<(), JournalError> {
-        match std::fs::metadata(&self.path) {
-            Ok(named) if Identity::of(&named) == self.identity => Ok(()),
-            _ => Err(JournalError::Lost {
-                path: self.path.clone(),
-                what: "the file was removed or replaced".to_owned(),
-            }),
-        }
-    }
-
-    fn read<T>(
+    /// A delivery's attempts, oldest first.
+    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
+    /// The delivery with this uuid.
+    fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
+    /// When an imported delivery failed, as its list wrote it; `None` if it was not imported or was retried since.
+    fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
+    /// Id and attempt count of each listed delivery.
+    fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError>;
+    /// How many deliveries a query matches; its limit does not count.
+    fn count(&self, query: &Query) -> Result<usize, JournalError>;
+    /// As [`Journal::count`], but stops counting at `most`.
+    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError>;
+    /// A page of the failed list, or of all deliveries, newest first.
+    fn newest(
         &self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.refuse_newer()?;
-        self.configure(run)
-    }
+        failed: bool,
+        below: Option<Below>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, JournalError>;
+    /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
+    fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
+    /// A value that differs after each change by any process.
+    fn version(&self) -> Result<(i64, i64), JournalError>;
 
-    /// For what does not touch the file.
-    fn configure<T>(
+    /// Scheduled deliveries that are due, in order of their due times, after the one with this due time and id; for one URL
+    /// or for all.
+    fn due_page(
         &self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        run(&self.conn).map_err(|e| self.error(e))
-    }
+        after: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, JournalError>;
+    /// When the next scheduled delivery that is not due yet becomes due.
+    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError>;
+    /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that have
+    /// attempts left. Returns how many it moved.
+    fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
+    /// Makes a scheduled delivery due after `delay`, unless it was claimed since it was read; whether it did.
+    fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError>;
+    /// Deliveries that wait for their next attempt without a process, for one endpoint or for all.
+    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError>;
+    /// Whether a delivery waits for its next attempt without a process.
+    fn is_scheduled(&self, id: i64) -> Result<bool, JournalError>;
 
-    fn write<T>(
+    /// Deletes deliveries with their attempts, except those that changed since they were read; returns how many it deleted.
+    fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError>;
+    /// Adds deliveries that failed elsewhere to the failed list, in one transaction; for each, whether it was new.
+    fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
+    /// Checkpoints what imports wrote.
+    fn settle_imports(&self) -> Result<(), JournalError>;
+
+    /// Captures without their bodies.
+    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
+    /// A capture with its body.
+    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
+    /// The id of the newest capture, 0 if there is none.
+    fn newest_capture(&self) -> Result<i64, JournalError>;
+    /// Deletes captures; returns how many existed.
+    fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError>;
+    /// Deletes a bin's captures up to this id; returns how many existed.
+    fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError>;
+    /// All bins, by name.
+    fn bins(&self) -> Result<Vec<Bin>, JournalError>;
+    /// The bin with this name.
+    fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;
+    /// Creates a bin unless it exists; returns it.
+    fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
+
+    /// Verifies the whole file and counts its contents.
+    fn check(&self) -> Result<sqlite::Health, JournalError>;
+    /// Copies a snapshot to a new file, which must not exist yet.
+    fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
+    /// Passes each delivery of a list to `visit` until it returns false.
+    fn each_while(
         &self,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.write_in(self.begin()?, run)
-    }
-
-    fn begin(&self) -> Result<Transaction<'_>, JournalError> {
-        let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
-        begun.map_err(|e| self.error(e))
-    }
-
-    /// As [`Journal::begin`], but waits for nobody.
-    fn begin_at_once(&self) -> Result<Transaction<'_>, JournalError> {
-        self.configure(|conn| conn.busy_timeout(Duration::ZERO))?;
-        let begun = self.begin();
-        self.configure(|conn| conn.busy_timeout(self.timeout))?;
-        begun
-    }
-
-    fn write_in<T>(
-        &self,
-        tx: Transaction<'_>,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.refuse_newer()?;
-        let committed = || {
-            let value = run(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        };
-        committed().map_err(|e| self.error(e))
-    }
-
-    /// As [`Journal::write`], for what nobody is to find who opens the journal after the commit has failed.
-    fn write_or_take_back<T>(
-        &self,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.write(run).inspect_err(|error| {
-            if may_be_found(error) {
-                let _ = self.write_instead(|_| Ok(()));
-            }
-        })
-    }
-
-    /// As [`Journal::write`], in the place of a commit that failed: one that could not be synced is in the log all the same.
-    /// Its place is taken whether this one can be synced or not.
-    fn write_instead<T>(
-        &self,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.write(|tx| {
-            // A page at least has to be written.
-            let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            tx.pragma_update(None, "user_version", version)?;
-            run(tx)
-        })
-    }
-
-    /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
-    /// one of its own before the first reading.
-    fn refuse_newer(&self) -> Result<(), JournalError> {
-        if !self.version_known.get() {
-            let version = self
-                .conn
-                .query_row("PRAGMA user_version", [], |row| row.get(0));
-            open::refuse_newer(&self.path, version.map_err(|e| self.error(e))?)?;
-            self.version_known.set(true);
-        }
-        Ok(())
-    }
-
-    fn error(&self, error: rusqlite::Error) -> JournalError {
-        error::store_error(&self.path, self.timeout, error)
-    }
+        query: &Query,
+        visit: &mut dyn FnMut(Delivery) -> bool,
+    ) -> Result<(), JournalError>;
 }
 
-/// Whether somebody who opens the journal may find what a commit wrote that failed so.
-fn may_be_found(error: &JournalError) -> bool {
-    matches!(
-        error,
-        JournalError::Unusable { .. } | JournalError::Full { .. }
-    )
+impl dyn Journal + '_ {
+    /// Passes each delivery of a list to `visit`; stops at its first error.
+    pub fn each<E>(
+        &self,
+        query: &Query,
+        mut visit: impl FnMut(Delivery) -> Result<(), E>,
+    ) -> Result<Result<(), E>, JournalError> {
+        let mut result = Ok(());
+        self.each_while(query, &mut |delivery| {
+            result = visit(delivery);
+            result.is_ok()
+        })?;
+        Ok(result)
+    }
 }

@@ -65,9 +65,9 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
-    let ids = seen(journal.as_ref(), named.as_deref(), &query)?;
+    let ids = seen(journal.as_deref(), named.as_deref(), &query)?;
     if ids.is_empty() && args.output.format() == Format::Text {
-        args.filter.hint_at_unknown(ctx, journal.as_ref());
+        args.filter.hint_at_unknown(ctx, journal.as_deref());
     }
     let table = || {
         // A listener may have pruned some of them.
@@ -75,7 +75,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         let view = |caught: &Caught| CaptureView::new(caught, &mask);
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, view)?;
         for &id in &ids {
-            if let Some(caught) = head_if_there(journal.as_ref(), id)? {
+            if let Some(caught) = head_if_there(journal.as_deref(), id)? {
                 list.push(&caught)?;
             }
         }
@@ -104,7 +104,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
 
 /// The ids that are there now, as they were named, or else the newest first.
 fn seen(
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
     named: Option<&[i64]>,
     query: &CaptureQuery,
 ) -> Result<Vec<i64>, Failure> {

@@ -15,7 +15,6 @@ use crate::error::Failure;
 use crate::event;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::Deliveries as _;
 use crate::output::Tone;
 use crate::secret::MASK;
 
@@ -116,8 +115,8 @@ struct Side {
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
-    let mut a = Side::read(journal.as_ref(), args.a, &mask)?;
-    let mut b = Side::read(journal.as_ref(), args.b, &mask)?;
+    let mut a = Side::read(journal.as_deref(), args.a, &mask)?;
+    let mut b = Side::read(journal.as_deref(), args.b, &mask)?;
     // A delivery's event is compared with the event that came, whatever carried it.
     if [args.a, args.b]
         .iter()
@@ -146,14 +145,14 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
 }
 
 impl Side {
-    fn read(journal: Option<&Journal>, side: SideId, mask: &Mask) -> Result<Side, Failure> {
+    fn read(journal: Option<&dyn Journal>, side: SideId, mask: &Mask) -> Result<Side, Failure> {
         match side {
             SideId::Capture(id) => Side::capture(journal, id, mask),
             SideId::Delivery(id) => Side::delivery(journal, id),
         }
     }
 
-    fn capture(journal: Option<&Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
+    fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
         let came = Mask {
@@ -185,7 +184,7 @@ impl Side {
         })
     }
 
-    fn delivery(journal: Option<&Journal>, id: i64) -> Result<Side, Failure> {
+    fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<Side, Failure> {
         let found = journal
             .map(|journal| Ok::<_, Failure>((journal.delivery(id)?, journal)))
             .transpose()?;

@@ -66,7 +66,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let view = |caught: &Caught| CaptureView::new(caught, &mask);
     let mut list = RowWriter::new(ctx.ui, format, columns, view)?;
     let mut found = 0;
-    if let Some(journal) = &journal {
+    if let Some(journal) = journal.as_deref() {
         newest_first(journal, &query, |caught| {
             found += 1;
             if limit.is_none_or(|limit| found <= limit) {
@@ -87,7 +87,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             } else {
                 "nothing was captured yet"
             });
-            args.filter.hint_at_unknown(ctx, journal.as_ref());
+            args.filter.hint_at_unknown(ctx, journal.as_deref());
         }
         Some(limit) if found > limit => ctx.ui.status(&format!(
             "the newest {limit} shown; `--limit {}` shows more",

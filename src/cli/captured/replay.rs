@@ -97,7 +97,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     // All are prepared before one is sent: a refusal is no half of a job.
     let mut prepared = Vec::new();
     for CaptureId(id) in &args.ids {
-        let (caught, body) = whole(journal.as_ref(), *id)?;
+        let (caught, body) = whole(journal.as_deref(), *id)?;
         destination.replay_of = Some(*id);
         let mut one =
             prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;

@@ -56,7 +56,7 @@ impl CaptureFilterArgs {
     }
 
     /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
-    pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&Journal>) {
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&dyn Journal>) {
         hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
         let (Some(name), Some(journal)) = (&self.bin, journal) else {
             return;
@@ -72,7 +72,7 @@ impl CaptureFilterArgs {
 /// # Errors
 /// The journal's, or the visitor's.
 pub fn newest_first(
-    journal: &Journal,
+    journal: &dyn Journal,
     query: &CaptureQuery,
     mut visit: impl FnMut(Caught) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ pub fn newest_first(
 ///
 /// # Errors
 /// When there is none.
-pub fn head(journal: Option<&Journal>, id: i64) -> Result<Caught, Failure> {
+pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
     head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
 }
 
@@ -108,7 +108,7 @@ pub fn head(journal: Option<&Journal>, id: i64) -> Result<Caught, Failure> {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn head_if_there(journal: Option<&Journal>, id: i64) -> Result<Option<Caught>, Failure> {
+pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Caught>, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
         before: id.checked_add(1),
@@ -124,7 +124,7 @@ pub fn head_if_there(journal: Option<&Journal>, id: i64) -> Result<Option<Caught
 ///
 /// # Errors
 /// When there is none.
-pub fn whole(journal: Option<&Journal>, id: i64) -> Result<(Caught, Body), Failure> {
+pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<(Caught, Body), Failure> {
     let found = journal.map(|journal| journal.capture(id)).transpose()?;
     found.flatten().ok_or_else(|| Failure::no_capture(id))
 }

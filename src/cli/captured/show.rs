@@ -75,7 +75,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ctx.mask(args.reveal)?
     };
     let journal = ctx.existing_journal()?;
-    let (caught, body) = whole(journal.as_ref(), args.id.0)?;
+    let (caught, body) = whole(journal.as_deref(), args.id.0)?;
     let view = || CaptureView::new(&caught, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {
         ctx.ui

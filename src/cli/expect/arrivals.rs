@@ -191,14 +191,14 @@ impl Drop for Told {
 
 /// A bin of the journal, read as it grows.
 pub struct Growing<'a> {
-    journal: &'a Journal,
+    journal: &'a dyn Journal,
     query: CaptureQuery,
     read: VecDeque<Caught>,
 }
 
 impl<'a> Growing<'a> {
     /// The captures that `query` asks for, oldest first, now and later.
-    pub fn new(journal: &'a Journal, query: CaptureQuery) -> Growing<'a> {
+    pub fn new(journal: &'a dyn Journal, query: CaptureQuery) -> Growing<'a> {
         Growing {
             journal,
             query: CaptureQuery {

@@ -226,7 +226,7 @@ fn in_bin(
         after,
         ..CaptureQuery::default()
     };
-    let waited = wait(watch, &mut Growing::new(&journal, query), child, report)?;
+    let waited = wait(watch, &mut Growing::new(&*journal, query), child, report)?;
     if waited.seen.captures == 0 && journal.bin(bin)?.is_none() {
         let names: Vec<String> = journal.bins()?.into_iter().map(|bin| bin.name).collect();
         report.no_such_bin(bin, &names);

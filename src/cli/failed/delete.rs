@@ -50,13 +50,13 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let scope = Scope::settle(&ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
-    let seen = scope.seen(journal.as_ref(), None)?;
+    let seen = scope.seen(journal.as_deref(), None)?;
     if seen.is_empty() && args.output.format() == Format::Text {
         args.filter.hint_at_unknown(ctx);
     }
     let statuses = &[Status::Failed, Status::Interrupted];
     let doomed = deletion::Deliveries {
-        journal: journal.as_ref(),
+        journal: journal.as_deref(),
         seen: &seen,
         statuses,
     };

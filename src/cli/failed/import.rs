@@ -49,7 +49,7 @@ pub struct FailedImportArgs {
 pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (from, mut input) = open(&args.file)?;
     let journal = ctx.journal()?;
-    let mut intake = Intake::new(&journal, ctx.config()?);
+    let mut intake = Intake::new(&*journal, ctx.config()?);
     let (mut broken, mut named) = (0, Vec::new());
     let read = tenant::each(&mut *input, |failure| match failure {
         Ok(failed) => intake.take(failed),

@@ -55,9 +55,15 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         when_empty: &|| args.filter.hint_at_unknown(ctx),
         with_status: false,
     };
-    list::print(ctx, journal.as_ref(), &query, args.output.format(), &words)?;
+    list::print(
+        ctx,
+        journal.as_deref(),
+        &query,
+        args.output.format(),
+        &words,
+    )?;
     if args.output.format() == Format::Text {
-        list::name_the_limit(ctx, journal.as_ref(), &query)?;
+        list::name_the_limit(ctx, journal.as_deref(), &query)?;
     }
     Ok(Exit::Done)
 }

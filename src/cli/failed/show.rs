@@ -30,9 +30,9 @@ pub struct FailedShowArgs {
 
 pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
-    let delivery = scope::in_failed_list(journal.as_ref(), args.id.0)?;
+    let delivery = scope::in_failed_list(journal.as_deref(), args.id.0)?;
     match journal {
-        Some(journal) => journal::show::page(ctx, &journal, &delivery, args.output.format()),
+        Some(journal) => journal::show::page(ctx, &*journal, &delivery, args.output.format()),
         None => Err(Failure::no_delivery(args.id.0)),
     }
 }

@@ -94,7 +94,7 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
         args,
         file,
         lines,
-        Bulk::new(ctx, Some(&journal), format(args)),
+        Bulk::new(ctx, Some(&*journal), format(args)),
     )?;
     ctx.catch_interrupts()?;
     let pace = Pace {
@@ -104,9 +104,9 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
         far_ahead: true,
     };
     let halted = {
-        let ledger = ctx.ledger(&journal)?;
+        let ledger = ctx.ledger(&*journal)?;
         let engine = Engine {
-            store: &journal,
+            store: &*journal,
             ledger: &ledger,
             clock: &ctx.clock,
             patience: &Blocking,

@@ -28,7 +28,7 @@ use crate::engine::deliver::{Courier, NextBy, Shipment, event_headers};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
-use crate::journal::store::{NewDelivery, Store as _};
+use crate::journal::store::NewDelivery;
 use crate::output::human::Narrator;
 use crate::time::compact;
 
@@ -207,7 +207,7 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ManuallyDrop::new(ctx.journal()?);
     ctx.catch_interrupts()?;
     let courier = Courier {
-        store: &*journal,
+        store: &**journal,
         clock: &ctx.clock,
     };
     let mut narrator = Narrator {
@@ -227,7 +227,7 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if delivery.status == Status::Pending {
         background::tell_what_is_not_kept(ctx);
     }
-    report::single(ctx, &journal, &delivery, args.output.format())
+    report::single(ctx, &**journal, &delivery, args.output.format())
 }
 
 /// The rule in force.
@@ -335,7 +335,7 @@ fn ignore(
 ) -> Result<Exit, Failure> {
     let journal = ctx.journal()?;
     let delivery = journal.ignore(new, switch, ctx.now())?;
-    let exit = report::single(ctx, &journal, &delivery, format)?;
+    let exit = report::single(ctx, &*journal, &delivery, format)?;
     ctx.ui.status(words);
     Ok(exit)
 }

@@ -8,7 +8,7 @@ use crate::cli::scope::{self, Words};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::{Deliveries as _, Schedule as _, Seen};
+use crate::journal::store::Seen;
 use crate::text::count;
 
 const EXAMPLES: &str = "\
@@ -53,7 +53,11 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let named = scope::settle(&ids, args.endpoint.is_some(), args.all, &words)?;
     let journal = ctx.existing_journal()?;
-    let seen = seen(named.as_deref(), args.endpoint.as_deref(), journal.as_ref())?;
+    let seen = seen(
+        named.as_deref(),
+        args.endpoint.as_deref(),
+        journal.as_deref(),
+    )?;
     let cancelled = journal
         .as_ref()
         .map_or(Ok(0), |journal| journal.unschedule(&seen))?;
@@ -77,7 +81,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
 fn seen(
     named: Option<&[i64]>,
     endpoint: Option<&str>,
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
 ) -> Result<Vec<Seen>, Failure> {
     let Some(ids) = named else {
         return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.scheduled(endpoint))?);

@@ -64,9 +64,9 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
         when_empty: &|| args.filter.hint_at_unknown(ctx),
         with_status: true,
     };
-    list::print(ctx, journal.as_ref(), &query, format, &words)?;
+    list::print(ctx, journal.as_deref(), &query, format, &words)?;
     if format == Format::Text {
-        list::name_the_limit(ctx, journal.as_ref(), &query)?;
+        list::name_the_limit(ctx, journal.as_deref(), &query)?;
     }
     Ok(Exit::Done)
 }

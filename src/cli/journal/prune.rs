@@ -61,7 +61,7 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         .transpose()?
         .unwrap_or_default();
     let doomed = deletion::Deliveries {
-        journal: journal.as_ref(),
+        journal: journal.as_deref(),
         seen: &seen,
         statuses: &[status],
     };

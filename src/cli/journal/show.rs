@@ -8,7 +8,6 @@ use crate::delivery::Delivery;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::Deliveries as _;
 use crate::output::human;
 use crate::output::json::DeliveryView;
 
@@ -38,7 +37,7 @@ pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let delivery = journal
         .delivery(id)?
         .ok_or_else(|| Failure::no_delivery(id))?;
-    page(ctx, &journal, &delivery, args.output.format())
+    page(ctx, &*journal, &delivery, args.output.format())
 }
 
 /// Prints all that is known of a delivery.
@@ -47,7 +46,7 @@ pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Fai
 /// When the journal or stdout fails.
 pub fn page(
     ctx: &Context<'_>,
-    journal: &Journal,
+    journal: &dyn Journal,
     delivery: &Delivery,
     format: Format,
 ) -> Result<Exit, Failure> {

@@ -9,7 +9,7 @@ use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::{Deliveries as _, Seen};
+use crate::journal::store::Seen;
 use crate::output::json::DeliveryView;
 use crate::output::{RowWriter, human};
 use crate::text::count;
@@ -84,7 +84,7 @@ fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failu
 /// Deliveries that are to be deleted, only while they have one of these statuses.
 pub struct Deliveries<'a> {
     /// Where they are.
-    pub journal: Option<&'a Journal>,
+    pub journal: Option<&'a dyn Journal>,
     /// As they were seen.
     pub seen: &'a [Seen],
     /// The statuses.

@@ -8,7 +8,6 @@ use super::args::Format;
 use super::context::Context;
 use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
-use crate::journal::store::Deliveries as _;
 use crate::journal::{Journal, Query};
 use crate::output::failures_xml::FailuresXml;
 use crate::output::json::DeliveryView;
@@ -28,7 +27,7 @@ pub struct Words<'a> {
 /// Prints the list; no journal is an empty one.
 pub fn print(
     ctx: &Context<'_>,
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
     query: &Query,
     format: Format,
     words: &Words<'_>,
@@ -47,7 +46,7 @@ pub fn print(
     Ok(())
 }
 
-fn xml(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<(), Failure> {
+fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Result<(), Failure> {
     let mut list = FailuresXml::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
@@ -65,9 +64,9 @@ fn xml(ctx: &Context<'_>, journal: Option<&Journal>, query: &Query) -> Result<()
 }
 
 fn each(
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
     query: &Query,
-    mut visit: impl FnMut(Delivery, &Journal) -> Result<(), Failure>,
+    mut visit: impl FnMut(Delivery, &dyn Journal) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     match journal {
         None => Ok(()),
@@ -82,7 +81,7 @@ const COUNTED: usize = 100_000;
 /// Says on stderr that the limit left some out.
 pub fn name_the_limit(
     ctx: &Context<'_>,
-    journal: Option<&Journal>,
+    journal: Option<&dyn Journal>,
     query: &Query,
 ) -> Result<(), Failure> {
     let (Some(limit), Some(journal)) = (query.limit, journal) else {

@@ -33,7 +33,7 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 /// The lines, and what was said so far.
 pub struct Live<'a> {
     ctx: &'a Context<'a>,
-    journal: Journal,
+    journal: Box<dyn Journal>,
     mask: Mask,
     format: ListenFormat,
     /// The second that was told last, and how: many come within one.
@@ -53,7 +53,7 @@ impl<'a> Live<'a> {
     /// Nothing shown yet, and `wanted` captures at most to be shown.
     pub fn new(
         ctx: &'a Context<'a>,
-        journal: Journal,
+        journal: Box<dyn Journal>,
         mask: Mask,
         format: ListenFormat,
         wanted: Option<u64>,

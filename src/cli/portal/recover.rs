@@ -119,7 +119,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     let journal = ctx.journal()?;
     journal.release_dead(ctx.now())?;
     let mut done = Done::default();
-    let ended = rounds(args, ctx, &portal, &journal, &mut done);
+    let ended = rounds(args, ctx, &portal, &*journal, &mut done);
     let reported = if ended.is_ok() || done.resent.delivered > 0 {
         report(args, ctx, &done)
     } else {
@@ -151,7 +151,7 @@ fn rounds(
     args: &PortalRecoverArgs,
     ctx: &Context<'_>,
     portal: &Portal<'_>,
-    journal: &Journal,
+    journal: &dyn Journal,
     done: &mut Done,
 ) -> Result<(), Failure> {
     loop {
@@ -193,7 +193,7 @@ fn rounds(
 }
 
 /// The listed ones that are in the failed list here, oldest first.
-fn to_send(journal: &Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
+fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
     let (mut seen, mut ids) = (Vec::new(), HashSet::new());
     for uuid in listing
         .failures
@@ -218,7 +218,7 @@ fn to_send(journal: &Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
 fn delete(
     ctx: &Context<'_>,
     portal: &Portal<'_>,
-    journal: &Journal,
+    journal: &dyn Journal,
     done: &mut Done,
 ) -> Result<usize, Failure> {
     if done.left == 0 {
@@ -252,7 +252,7 @@ fn delete(
 
 /// Whether a listed one was delivered, as the journal has it.
 fn delivered<'l>(
-    journal: &Journal,
+    journal: &dyn Journal,
     listing: &'l Listing,
 ) -> Result<impl Fn(&str) -> bool + use<'l>, Failure> {
     let mut delivered = HashSet::new();

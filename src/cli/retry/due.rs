@@ -27,15 +27,15 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
     if args.watch {
         let journal = journal.map_or_else(|| ctx.journal(), Ok)?;
-        return watch(args, ctx, &journal);
+        return watch(args, ctx, &*journal);
     }
     let Some(journal) = journal else {
         return nothing_due(ctx, args, None);
     };
     if args.dry_run {
-        dry_run(args, ctx, &journal)
+        dry_run(args, ctx, &*journal)
     } else {
-        once(args, ctx, &journal)
+        once(args, ctx, &*journal)
     }
 }
 
@@ -66,7 +66,7 @@ fn preparer<'a>(args: &'a RetryArgs, ctx: &'a Context<'_>) -> Result<Preparer<'a
     Ok(Preparer::new(ctx, args, None, secrets))
 }
 
-fn dry_run(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, Failure> {
+fn dry_run(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     let now = ctx.now();
     let most = args.max.map_or(usize::MAX, NonZeroUsize::get);
     let mut agenda = Agenda::once(journal, usize::MAX, now);
@@ -81,7 +81,7 @@ fn dry_run(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exi
 }
 
 /// Makes the attempts that are due now, one of each delivery.
-fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, Failure> {
+fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     ctx.catch_interrupts_and_drain()?;
     let bulk = Bulk::new(ctx, Some(journal), args.output.format());
     let agenda = Agenda::once(journal, args.jobs(), ctx.now());
@@ -108,7 +108,7 @@ fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, 
 }
 
 /// Makes each attempt when it is due, until the user wants it to end or the journal cannot be used any more.
-fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &Journal) -> Result<Exit, Failure> {
+fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     ctx.catch_interrupts_and_drain()?;
     let tell = |trouble: Trouble<'_>| match trouble {
         Trouble::Begun(why) => ctx

@@ -18,7 +18,7 @@ use crate::engine::batch::{Blocking, Engine, Mail, Pace, Task};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::{Deliveries as _, Seen};
+use crate::journal::store::Seen;
 use crate::output::json;
 use crate::secret::SecretSource;
 use crate::text;
@@ -176,7 +176,7 @@ impl RetryArgs {
 pub(super) fn resend(
     ctx: &Context<'_>,
     args: &RetryArgs,
-    journal: &Journal,
+    journal: &dyn Journal,
     seen: &[Seen],
     urls: &[Target],
     stop_after: Option<usize>,
@@ -197,7 +197,7 @@ pub(super) fn resend(
 fn send<'a>(
     ctx: &Context<'_>,
     args: &RetryArgs,
-    journal: &Journal,
+    journal: &dyn Journal,
     seen: &'a [Seen],
     work: &mut Resending<'a>,
 ) -> Result<(), Failure> {
@@ -249,41 +249,41 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let names_secrets = elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag;
     // A secret may be given that only a later portion needs: it is looked for in all of them.
     let most = max.filter(|_| !names_secrets);
-    let seen = scope.seen(journal.as_ref(), most)?;
+    let seen = scope.seen(journal.as_deref(), most)?;
     if seen.is_empty() && narrowed {
         hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
-        scope.hint_at_others(ctx, journal.as_ref())?;
+        scope.hint_at_others(ctx, journal.as_deref())?;
     }
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
         return nothing_to_send(ctx, args.output.format(), "nothing to send again");
     };
     let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
     if names_secrets {
-        refuse_strange_secrets(&secrets, &journal, &seen)?;
+        refuse_strange_secrets(&secrets, &*journal, &seen)?;
     }
     let asked = if args.dry_run {
         0
     } else {
-        scope.total(&journal, seen.len(), most)?
+        scope.total(&*journal, seen.len(), most)?
     };
     let seen = &seen[..max.unwrap_or(seen.len()).min(seen.len())];
     let preparer = Preparer::new(ctx, args, elsewhere, secrets);
-    let bulk = Bulk::new(ctx, Some(&journal), args.output.format());
+    let bulk = Bulk::new(ctx, Some(&*journal), args.output.format());
     let stop_after = args.stop_after.map(NonZeroUsize::get);
     let mut work =
         Resending::new(ctx, args, preparer, bulk, stop_after).of(seen.len(), !scope.is_bulk());
     if args.dry_run {
-        return work.dry_run(&journal, seen);
+        return work.dry_run(&*journal, seen);
     }
     ctx.catch_interrupts()?;
-    send(ctx, args, &journal, seen, &mut work)?;
+    send(ctx, args, &*journal, seen, &mut work)?;
     work.finish(asked)
 }
 
 /// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
 fn refuse_strange_secrets(
     secrets: &[(String, SecretSource)],
-    journal: &Journal,
+    journal: &dyn Journal,
     seen: &[Seen],
 ) -> Result<(), Failure> {
     let mut strange: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();

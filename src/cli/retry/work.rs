@@ -16,7 +16,7 @@ use crate::engine::deliver::{DeliverError, Observer as _};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::{Deliveries as _, Seen};
+use crate::journal::store::Seen;
 use crate::output::human::{Narrator, headline};
 use crate::time::Clock as _;
 
@@ -118,7 +118,7 @@ impl<'a> Resending<'a> {
     ///
     /// # Errors
     /// When the journal cannot be read, or stdout not be written.
-    pub fn dry_run(mut self, journal: &Journal, seen: &[Seen]) -> Result<Exit, Failure> {
+    pub fn dry_run(mut self, journal: &dyn Journal, seen: &[Seen]) -> Result<Exit, Failure> {
         for &Seen { id, .. } in seen {
             let Some(delivery) = journal.delivery(id)? else {
                 continue;

@@ -233,6 +233,8 @@ pub enum Liveness {
 
 /// The processes of this host.
 pub trait Processes: Send {
+    /// The time by the system's clock.
+    fn now(&self) -> UnixMs;
     /// This process.
     fn current(&self) -> ProcessId;
     /// Whether `process` still lives.

@@ -8,7 +8,7 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::event;
-use crate::journal::store::{Deliveries as _, Seen};
+use crate::journal::store::Seen;
 use crate::journal::{Below, Query};
 use crate::listener::desk::{Call, Reply};
 use crate::output::json::DeliveryView;

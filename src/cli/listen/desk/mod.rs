@@ -48,7 +48,7 @@ const LOOKS: usize = 2;
 /// What a desk is made of.
 pub struct Options<'a> {
     /// The journal, on a connection of the desk's own.
-    pub journal: Journal,
+    pub journal: Box<dyn Journal>,
     /// The configuration's file, if one was named.
     pub config: Option<&'a Path>,
     /// The bin of requests that name no other.
@@ -61,7 +61,7 @@ pub struct Options<'a> {
 
 /// A desk that answers from the journal.
 pub struct ListenDesk {
-    journal: Mutex<Journal>,
+    journal: Mutex<Box<dyn Journal>>,
     itself: Itself,
     default_bin: String,
     mask: Mask,
@@ -114,10 +114,13 @@ impl ListenDesk {
     }
 
     /// Does something with the journal. Nobody else has it meanwhile, so that it is not to be held while waiting.
-    fn read<T>(&self, run: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Result<T, Failure> {
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&dyn Journal) -> Result<T, JournalError>,
+    ) -> Result<T, Failure> {
         // Whoever panicked with it left no half-made change: SQLite rolls back what was not committed.
         let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(run(&journal)?)
+        Ok(run(&**journal)?)
     }
 
     fn now(&self) -> UnixMs {
@@ -138,7 +141,7 @@ impl ListenDesk {
     }
 
     fn version(&self) -> Result<Reply, Failure> {
-        let (by_others, by_this) = self.read(Journal::version)?;
+        let (by_others, by_this) = self.read(|journal| journal.version())?;
         Ok(text_reply(format!("{by_others}.{by_this}")))
     }
 }

@@ -106,7 +106,7 @@ fn random_name() -> String {
 }
 
 /// The newest requests of a bin as JSON, the newest first; none if there is no such bin.
-fn requests(journal: &Journal, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
+fn requests(journal: &dyn Journal, name: &str) -> Result<Option<Vec<u8>>, JournalError> {
     let Some(Bin { name, .. }) = journal.bin(name)? else {
         return Ok(None);
     };

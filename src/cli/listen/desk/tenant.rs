@@ -13,7 +13,6 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::journal::Query;
-use crate::journal::store::Deliveries as _;
 use crate::listener::desk::{Call, Reply};
 use crate::output::OutputError;
 use crate::output::failures_xml::FailuresXml;

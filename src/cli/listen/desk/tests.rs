@@ -15,7 +15,7 @@ use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::HostProcesses;
 use crate::event::BodyFormat;
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{Keeper as _, NewAttempt, NewDelivery, Next, Store as _};
+use crate::journal::store::{Keeper as _, NewAttempt, NewDelivery, Next};
 
 const EVENT: &[u8] =
     b"<event><type>application</type><action>created</action><object><application><id>7</id>\
@@ -142,8 +142,8 @@ impl Office {
     }
 }
 
-fn open(folder: &TempDir) -> Journal {
-    Journal::open(&folder.path().join("journal.db"), Box::new(HostProcesses)).unwrap()
+fn open(folder: &TempDir) -> Box<dyn Journal> {
+    crate::journal::open(&folder.path().join("journal.db"), Box::new(HostProcesses)).unwrap()
 }
 
 fn ids(list: &Value) -> Vec<i64> {

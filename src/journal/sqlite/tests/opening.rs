@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::journal::Query;
-use crate::journal::schema::{MIGRATIONS, VERSION};
+use crate::journal::sqlite::schema::{MIGRATIONS, VERSION};
 use crate::journal::store::JournalError;
 
 /// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
@@ -60,7 +60,7 @@ fn a_strange_file_in_wal_mode_is_refused_and_nothing_is_left_beside_it() {
         ))
         .unwrap();
         drop(raw);
-        Journal::open(&bench.path(), bench.host.process(1))
+        SqliteJournal::open(&bench.path(), bench.host.process(1))
             .err()
             .expect("a refusal");
         assert!(!beside(&bench.path(), "-shm").exists(), "{identity}");
@@ -346,8 +346,9 @@ fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
         );
         assert_eq!(error.to_string(), expected);
     };
-    let open =
-        |bench: &Bench| Journal::open_with_timeout(&bench.path(), bench.host.process(1), brief);
+    let open = |bench: &Bench| {
+        SqliteJournal::open_with_timeout(&bench.path(), bench.host.process(1), brief)
+    };
 
     let fresh = Bench::new();
     let holder = fresh.raw();

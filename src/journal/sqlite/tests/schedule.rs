@@ -3,18 +3,18 @@
 use super::*;
 use crate::delivery::Status;
 use crate::journal::Query;
-use crate::journal::schedule::{DUE, NEXT_DUE};
+use crate::journal::sqlite::schedule::{DUE, NEXT_DUE};
+use crate::journal::sqlite::upkeep::LEASED;
 use crate::journal::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
-use crate::journal::upkeep::LEASED;
 
 /// One that was refused once, and is due so many seconds after the beginning.
-fn scheduled(journal: &Journal, seconds: i64) -> i64 {
+fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
     let id = accept(journal, T0).id;
     finish(journal, id, 1, Next::Scheduled { due: at(seconds) });
     id
 }
 
-fn finish(journal: &Journal, id: i64, number: u32, next: Next) {
+fn finish(journal: &SqliteJournal, id: i64, number: u32, next: Next) {
     let outcome = if next == Next::Delivered {
         success()
     } else {
@@ -25,7 +25,7 @@ fn finish(journal: &Journal, id: i64, number: u32, next: Next) {
         .unwrap();
 }
 
-fn begin(journal: &Journal, id: i64, attempts: u32, seconds: i64) -> Begun {
+fn begin(journal: &SqliteJournal, id: i64, attempts: u32, seconds: i64) -> Begun {
     journal
         .begin_attempt(id, Turn::Scheduled { attempts }, &attempt(at(seconds)))
         .unwrap()
@@ -365,7 +365,7 @@ fn the_schedule_is_read_by_its_index_and_who_is_at_work_without_walking_it() {
 }
 
 /// How many pages a journal's log takes for what is done, which begins with an empty one.
-fn pages_written(bench: &Bench, deed: impl FnOnce(&Journal)) -> usize {
+fn pages_written(bench: &Bench, deed: impl FnOnce(&SqliteJournal)) -> usize {
     bench
         .raw()
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -386,7 +386,7 @@ fn pages_written(bench: &Bench, deed: impl FnOnce(&Journal)) -> usize {
 fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
     let bench = Bench::new();
     drop(accept(&bench.open(1), T0));
-    let fire = |journal: &Journal| {
+    let fire = |journal: &SqliteJournal| {
         let id = accept(journal, T0).id;
         finish(
             journal,

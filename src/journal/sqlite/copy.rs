@@ -6,11 +6,11 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 use tempfile::NamedTempFile;
 
-use super::Journal;
+use super::SqliteJournal;
 use super::open::io_error;
 use crate::journal::store::JournalError;
 
-impl Journal {
+impl SqliteJournal {
     /// Copies all that is in it at this moment to a new file at `path`, 0600, which is a journal itself. Others go on
     /// writing meanwhile. The file is there when it is complete and on the disk, or not at all.
     ///

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::journal::Query;
-use crate::journal::create::create_by_another_name;
-use crate::journal::schema::VERSION;
+use crate::journal::sqlite::create::create_by_another_name;
+use crate::journal::sqlite::schema::VERSION;
 use crate::journal::store::Next;
 
 fn log_length(bench: &Bench) -> u64 {

@@ -92,7 +92,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         )
 }
 
-fn write(journal: &Journal, row: &Row) {
+fn write(journal: &SqliteJournal, row: &Row) {
     let target = Target::from_url("https://example.com/hook").unwrap();
     let started = UnixMs(T0.0 + row.started);
     let new = NewDelivery {
@@ -152,7 +152,7 @@ fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
     found.into_iter().map(|delivery| delivery.id).collect()
 }
 
-fn visited(journal: &Journal, query: &Query) -> Vec<Delivery> {
+fn visited(journal: &SqliteJournal, query: &Query) -> Vec<Delivery> {
     let mut found = Vec::new();
     let visit = |delivery| {
         found.push(delivery);

@@ -11,7 +11,7 @@ const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
 /// Takes these in one commit; whether each was new.
-fn import(journal: &Journal, uuids: &[&str]) -> Vec<bool> {
+fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
     let error = LastError {
         kind: ErrorKind::Status,
         http_status: Some(503),

@@ -8,7 +8,7 @@ use crate::journal::Query;
 use crate::journal::store::{Next, Turn};
 
 /// One delivery of each status, in the order of [`Status::ALL`].
-fn one_of_each(journal: &Journal) -> Vec<i64> {
+fn one_of_each(journal: &SqliteJournal) -> Vec<i64> {
     let ends = [
         None,
         Some(Next::Delivered),

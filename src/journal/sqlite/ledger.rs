@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::Transaction;
 
 use super::sending::{self, End};
-use super::{Journal, may_be_found};
+use super::{SqliteJournal, may_be_found};
 use crate::delivery::Delivery;
 use crate::delivery::switches::Switch;
 use crate::journal::store::{
@@ -46,7 +46,7 @@ impl DeliveryLedger {
     ///
     /// # Errors
     /// [`JournalError`] if the system gives no thread.
-    pub fn start(journal: Journal) -> Result<DeliveryLedger, JournalError> {
+    pub fn start(journal: SqliteJournal) -> Result<DeliveryLedger, JournalError> {
         DeliveryLedger::start_enduring(journal, None)
     }
 
@@ -55,7 +55,7 @@ impl DeliveryLedger {
     /// # Errors
     /// As [`DeliveryLedger::start`].
     pub fn start_enduring(
-        journal: Journal,
+        journal: SqliteJournal,
         endurance: Option<Box<dyn Endurance>>,
     ) -> Result<DeliveryLedger, JournalError> {
         let path = journal.path().to_owned();
@@ -258,6 +258,7 @@ impl Entry {
                         id,
                         number,
                         left_at,
+                        sent_after: Duration::ZERO,
                         duration,
                         outcome,
                         next,
@@ -302,7 +303,7 @@ impl Entry {
 
 /// Writes entries down.
 struct Pages {
-    journal: Journal,
+    journal: SqliteJournal,
     owner: ProcessId,
     path: PathBuf,
     /// What is done about a commit that may work another time; none where that is not waited for.

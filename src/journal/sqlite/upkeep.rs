@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Row, Transaction, params};
 
 use super::sending::{LAST_SIGN, interrupt_sql, refresh_last_error};
-use super::{Journal, Query};
+use super::{Query, SqliteJournal};
 use crate::delivery::Status;
 use crate::journal::store::{JournalError, Liveness, ProcessId, Seen};
 use crate::time::UnixMs;
@@ -35,7 +35,7 @@ pub(super) const LEASED: &str =
     "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
      WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
 
-impl Journal {
+impl SqliteJournal {
     /// Moves deliveries whose process is gone, or whose lease ran out, to the failed list; returns how many. Those whose rule
     /// has an attempt left are on the schedule, too, from when that is due.
     ///

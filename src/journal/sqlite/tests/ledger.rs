@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::delivery::switches::Switch;
 use crate::journal::DeliveryLedger;
-use crate::journal::create::PAGE_SIZE;
+use crate::journal::sqlite::create::PAGE_SIZE;
 use crate::journal::store::{
     Begun, Done, Ended, Endurance, JournalError, Ledger, Next, Schedule as _, Slot, Turn,
 };
@@ -167,7 +167,7 @@ fn after_a_commit_that_failed_nothing_is_begun_and_what_was_done_is_still_record
     let bench = Bench::new();
     let patient = Duration::from_millis(50);
     let journal =
-        Journal::open_with_timeout(&bench.path(), bench.host.process(1), patient).unwrap();
+        SqliteJournal::open_with_timeout(&bench.path(), bench.host.process(1), patient).unwrap();
     let ledger = DeliveryLedger::start(journal).unwrap();
     let id = hear(&submit(&ledger)).unwrap().id;
     let lock = bench.raw();
@@ -360,7 +360,8 @@ impl Endurance for Counted {
 fn a_ledger_that_endures_tries_a_commit_again_and_loses_nothing_of_it() {
     let bench = Bench::new();
     let soon = Duration::from_millis(20);
-    let journal = Journal::open_with_timeout(&bench.path(), bench.host.process(1), soon).unwrap();
+    let journal =
+        SqliteJournal::open_with_timeout(&bench.path(), bench.host.process(1), soon).unwrap();
     let lock = bench.raw();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (told, heard) = mpsc::channel();

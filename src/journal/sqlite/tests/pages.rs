@@ -3,11 +3,11 @@
 use super::*;
 use crate::delivery::Status;
 use crate::journal::Below;
-use crate::journal::pages::newest_sql;
+use crate::journal::sqlite::pages::newest_sql;
 use crate::journal::store::Next;
 
 /// Five deliveries, accepted a minute apart; all failed but the middle one, the first of them last.
-fn five(journal: &Journal) -> Vec<i64> {
+fn five(journal: &SqliteJournal) -> Vec<i64> {
     let ids: Vec<i64> = (0..5).map(|n| accept(journal, at(n * 60)).id).collect();
     for (n, took) in [(1, 1), (2, 1), (3, 1), (4, 1), (0, 900)] {
         let (outcome, next) = if n == 2 {
@@ -22,7 +22,7 @@ fn five(journal: &Journal) -> Vec<i64> {
     ids
 }
 
-fn page(journal: &Journal, failed: bool, below: Option<&Delivery>) -> Vec<Delivery> {
+fn page(journal: &SqliteJournal, failed: bool, below: Option<&Delivery>) -> Vec<Delivery> {
     let below = below.map(|last| Below {
         finished_at: last.decided_at(),
         id: last.id,

@@ -165,7 +165,7 @@ fn told<T: Send + 'static, E: Debug + PartialEq + 'static>(
 
 struct World {
     bench: Bench,
-    journals: [Journal; 2],
+    journals: [SqliteJournal; 2],
     /// Each process's batch.
     ledgers: [DeliveryLedger; 2],
     kept: BTreeMap<i64, Kept>,

@@ -28,14 +28,14 @@ fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
     })
 }
 
-fn connect(path: &Path, pid: i64) -> Journal {
-    Journal::open(path, Host::default().process(pid)).unwrap()
+fn connect(path: &Path, pid: i64) -> SqliteJournal {
+    SqliteJournal::open(path, Host::default().process(pid)).unwrap()
 }
 
 #[test]
 fn sixteen_first_openers_all_succeed_and_one_makes_the_tables() {
     // SQLite counts each change of the tables.
-    let changes = |journal: &Journal| {
+    let changes = |journal: &SqliteJournal| {
         journal
             .conn
             .query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0))

@@ -5,7 +5,7 @@
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::Journal;
+use super::SqliteJournal;
 use super::upkeep::give_room_back;
 use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
 use crate::journal::store::{CaptureQuery, JournalError, Order};
@@ -48,7 +48,7 @@ pub(super) fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
     tx.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-impl Journal {
+impl SqliteJournal {
     /// The captures that a query asks for, without their bodies.
     ///
     /// # Errors

@@ -17,12 +17,13 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::Journal;
+use super::SqliteJournal;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
@@ -45,6 +46,7 @@ fn at(seconds: i64) -> UnixMs {
 #[derive(Clone, Default)]
 struct Host {
     fates: Arc<Mutex<HashMap<i64, Liveness>>>,
+    now: Arc<AtomicI64>,
 }
 
 struct HostProcess {
@@ -53,6 +55,10 @@ struct HostProcess {
 }
 
 impl Processes for HostProcess {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.host.now.load(Ordering::Relaxed))
+    }
+
     fn current(&self) -> ProcessId {
         ProcessId {
             host: "test".to_owned(),
@@ -108,12 +114,12 @@ impl Bench {
         self.folder.path().join("journal.db")
     }
 
-    fn open(&self, pid: i64) -> Journal {
-        Journal::open(&self.path(), self.host.process(pid)).unwrap()
+    fn open(&self, pid: i64) -> SqliteJournal {
+        SqliteJournal::open(&self.path(), self.host.process(pid)).unwrap()
     }
 
     /// Without waiting for the disk, where a test makes many commits and is not about their durability.
-    fn open_fast(&self, pid: i64) -> Journal {
+    fn open_fast(&self, pid: i64) -> SqliteJournal {
         let journal = self.open(pid);
         journal
             .conn
@@ -128,8 +134,8 @@ impl Bench {
     }
 }
 
-fn open(path: &Path) -> Result<Journal, crate::journal::store::JournalError> {
-    Journal::open(path, Host::default().process(1))
+fn open(path: &Path) -> Result<SqliteJournal, crate::journal::store::JournalError> {
+    SqliteJournal::open(path, Host::default().process(1))
 }
 
 fn attempt(started_at: UnixMs) -> NewAttempt<'static> {
@@ -166,11 +172,11 @@ fn new_delivery(now: UnixMs) -> Box<Delivery> {
     Box::new(new.accepted(now))
 }
 
-fn accept(journal: &Journal, started_at: UnixMs) -> Delivery {
+fn accept(journal: &SqliteJournal, started_at: UnixMs) -> Delivery {
     accept_event(journal, started_at, b"<event/>")
 }
 
-fn accept_event(journal: &Journal, started_at: UnixMs, event: &[u8]) -> Delivery {
+fn accept_event(journal: &SqliteJournal, started_at: UnixMs, event: &[u8]) -> Delivery {
     let target = Target::from_url("https://example.com/hook").unwrap();
     let new = NewDelivery {
         event_type: "account",
@@ -266,7 +272,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-impl Journal {
+impl SqliteJournal {
     fn ids(&self, query: &super::Query) -> Result<Vec<i64>, crate::journal::store::JournalError> {
         Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
     }

@@ -4,7 +4,7 @@
 
 use rusqlite::params;
 
-use super::Journal;
+use super::SqliteJournal;
 use super::sending::interrupt_sql;
 use crate::journal::store::{Due, JournalError, Schedule, Seen};
 use crate::time::UnixMs;
@@ -30,7 +30,7 @@ pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
 const AS_SEEN: &str =
     "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
 
-impl Schedule for Journal {
+impl Schedule for SqliteJournal {
     fn due(
         &self,
         now: UnixMs,
@@ -68,7 +68,7 @@ impl Schedule for Journal {
     fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
         // Who watches a file that was removed would wait for ever.
         self.refuse_lost_file()?;
-        Journal::release_dead(self, now)
+        SqliteJournal::release_dead(self, now)
     }
 
     fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
@@ -92,7 +92,7 @@ impl Schedule for Journal {
     }
 }
 
-impl Journal {
+impl SqliteJournal {
     /// What is scheduled, of one endpoint or of all; what a dead process left behind is in the failed list already.
     ///
     /// # Errors

@@ -9,19 +9,19 @@ const AGAIN: Next = Next::RetryAt {
     lease_until: UnixMs(T0.0 + 120_000),
 };
 
-fn begin(journal: &Journal, id: i64, turn: Turn, seconds: i64) -> Begun {
+fn begin(journal: &SqliteJournal, id: i64, turn: Turn, seconds: i64) -> Begun {
     journal
         .begin_attempt(id, turn, &attempt(at(seconds)))
         .unwrap()
 }
 
-fn finish(journal: &Journal, id: i64, number: u32, outcome: &Outcome, next: Next) {
+fn finish(journal: &SqliteJournal, id: i64, number: u32, outcome: &Outcome, next: Next) {
     journal
         .finish_attempt(id, number, Duration::from_millis(40), outcome, next)
         .unwrap();
 }
 
-fn read(journal: &Journal, id: i64) -> (Delivery, Vec<Attempt>) {
+fn read(journal: &SqliteJournal, id: i64) -> (Delivery, Vec<Attempt>) {
     (
         journal.delivery(id).unwrap().unwrap(),
         journal.attempts(id).unwrap(),
@@ -339,6 +339,10 @@ fn of_two_successes_the_one_recorded_first_decides_when_it_was_delivered() {
 struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Processes for Meddler {
+    fn now(&self) -> UnixMs {
+        T0
+    }
+
     fn current(&self) -> ProcessId {
         ProcessId {
             host: "test".to_owned(),
@@ -364,7 +368,7 @@ fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
         let came_to = outcome.clone();
         let meddle = Box::new(move || finish(&one, id, 1, &came_to, next));
         let meddler = Meddler(std::cell::RefCell::new(Some(meddle)));
-        let watcher = Journal::open(&bench.path(), Box::new(meddler)).unwrap();
+        let watcher = SqliteJournal::open(&bench.path(), Box::new(meddler)).unwrap();
         assert_eq!(
             watcher.release_dead(at(1)).unwrap(),
             1,

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{Journal, rows};
+use super::{SqliteJournal, rows};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{Delivery, LastError};
@@ -42,7 +42,7 @@ pub struct Import<'a> {
     pub rule: &'a RetryPolicy,
 }
 
-impl Journal {
+impl SqliteJournal {
     /// Takes them into the failed list, in one commit; tells of each whether it was new.
     ///
     /// # Errors

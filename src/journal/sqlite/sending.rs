@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
 
-use super::{Journal, rows};
+use super::{SqliteJournal, rows};
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::BodyFormat;
@@ -18,7 +18,7 @@ use crate::journal::store::{
 };
 use crate::time::{UnixMs, duration_ms};
 
-impl Store for Journal {
+impl Store for SqliteJournal {
     fn accept(
         &self,
         new: &NewDelivery<'_>,
@@ -61,6 +61,7 @@ impl Store for Journal {
             id,
             number,
             left_at: None,
+            sent_after: Duration::ZERO,
             duration,
             outcome,
             next,
@@ -80,7 +81,7 @@ impl Store for Journal {
     }
 }
 
-impl Deliveries for Journal {
+impl Deliveries for SqliteJournal {
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
         self.read(|conn| {
             conn.prepare_cached(&format!(
@@ -106,6 +107,7 @@ pub(super) struct End<'a> {
     pub number: u32,
     /// When its request left, if that was later than it was written down.
     pub left_at: Option<UnixMs>,
+    pub sent_after: Duration,
     pub duration: Duration,
     pub outcome: &'a Outcome,
     pub next: Next,
@@ -198,6 +200,7 @@ pub(super) fn finish(
         id,
         number,
         left_at,
+        sent_after,
         duration,
         outcome,
         next,
@@ -205,7 +208,7 @@ pub(super) fn finish(
     let error = outcome.error.as_ref();
     let mut update = tx.prepare_cached(
         "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
-             maybe_received = ?7, response_body = ?8, note = ?9, started_at = coalesce(?10, started_at)
+             maybe_received = ?7, response_body = ?8, note = ?9, started_at = coalesce(?10, started_at + ?12)
          WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL AND (error_kind IS NOT NULL) = ?11",
     )?;
     let mut end_attempt = |closed: bool| {
@@ -221,6 +224,7 @@ pub(super) fn finish(
             outcome.note,
             left_at.map(|at| at.0),
             closed,
+            duration_ms(sent_after),
         ])?;
         Ok::<_, rusqlite::Error>(rows > 0)
     };

@@ -5,7 +5,7 @@
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use super::{Journal, rows};
+use super::{SqliteJournal, rows};
 use crate::delivery::filter::Filter;
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::journal::store::{JournalError, Seen};
@@ -142,7 +142,7 @@ impl Query {
     }
 }
 
-impl Journal {
+impl SqliteJournal {
     /// Hands each delivery of the list to `visit`, without holding more than one; stops at its first error.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl Journal {
         })
     }
 
-    /// As [`Journal::count`], but counts no further than to `most`: to count a long list takes longer than to show its
+    /// As [`SqliteJournal::count`], but counts no further than to `most`: to count a long list takes longer than to show its
     /// beginning.
     ///
     /// # Errors

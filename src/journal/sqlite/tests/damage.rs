@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::journal::Query;
-use crate::journal::schema::{APPLICATION_ID, VERSION};
+use crate::journal::sqlite::schema::{APPLICATION_ID, VERSION};
 
 const ROWS: i64 = 8;
 
@@ -259,7 +259,7 @@ fn a_first_opening_in_the_middle_of_anothers_sees_no_tables_or_all_of_them() {
         .unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     other
-        .execute_batch(crate::journal::schema::MIGRATIONS[0])
+        .execute_batch(crate::journal::sqlite::schema::MIGRATIONS[0])
         .unwrap();
     assert!(tables(&bench.raw()).is_empty());
     drop(other);

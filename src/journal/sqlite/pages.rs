@@ -5,7 +5,7 @@
 
 use rusqlite::params;
 
-use super::{Journal, rows};
+use super::{SqliteJournal, rows};
 use crate::delivery::{Delivery, Status};
 use crate::journal::store::JournalError;
 use crate::time::UnixMs;
@@ -31,7 +31,7 @@ pub struct Outcomes {
     pub cut: bool,
 }
 
-impl Journal {
+impl SqliteJournal {
     /// A page of the failed list, or of all deliveries, the newest first.
     ///
     /// # Errors

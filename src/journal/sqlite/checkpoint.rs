@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
 
-use super::Journal;
+use super::SqliteJournal;
 use super::open::Found;
 use crate::journal::store::JournalError;
 
@@ -52,8 +52,8 @@ impl Log {
     }
 }
 
-impl Journal {
-    /// As [`Journal::write`], for the commit before a request.
+impl SqliteJournal {
+    /// As [`SqliteJournal::write`], for the commit before a request.
     pub(super) fn write_ahead<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -67,7 +67,7 @@ impl Journal {
         Ok(value)
     }
 
-    /// As [`Journal::write`], for the commit after a request; moves what was in the WAL before it. Durable when it
+    /// As [`SqliteJournal::write`], for the commit after a request; moves what was in the WAL before it. Durable when it
     /// returns, either way.
     pub(super) fn write_outcome<T>(
         &self,
@@ -82,7 +82,7 @@ impl Journal {
         Ok(value)
     }
 
-    /// As [`Journal::write`], for the only commit about a delivery, which no request follows.
+    /// As [`SqliteJournal::write`], for the only commit about a delivery, which no request follows.
     pub(super) fn write_alone<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -106,7 +106,7 @@ impl Journal {
         Ok(value)
     }
 
-    /// As [`Journal::write`], and moves the WAL if it has grown long. Durable when it returns, either way.
+    /// As [`SqliteJournal::write`], and moves the WAL if it has grown long. Durable when it returns, either way.
     pub(super) fn write_and_checkpoint<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -167,11 +167,6 @@ impl Journal {
         }
         // Somebody is at it, or the disk is full: all stays in the WAL, which is not synced yet.
         self.sync(&self.log.path)
-    }
-
-    /// The WAL's file.
-    pub(super) fn log_path(&self) -> &Path {
-        &self.log.path
     }
 
     /// Moves what it can of the WAL into the main file without waiting for anybody, nor keeping anybody waiting.

@@ -1,0 +1,199 @@
+//! Adding captures: choosing the bin, assigning ids, and deleting the oldest captures of full bins.
+//!
+//! Ids, bins and counts are cached between commits as long as no other connection has written.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::captures::{insert_bin, newest_id};
+use super::error::{is_of_the_row, store_error};
+use crate::capture::{CapturedResponse, is_bin_name};
+use crate::journal::{NewCapture, StoredCapture, WriteResult};
+
+/// Bins whose ids are cached; a client that makes up names must not fill the memory.
+const MAX_CACHED_BINS: usize = 1_000;
+
+/// While more captures arrive, a bin may exceed its limit by this part of it, but by no more than `MAX_EXCESS`: deleting
+/// many at once is faster.
+const EXCESS_PART: i64 = 64;
+const MAX_EXCESS: i64 = 512;
+
+/// What the last commit knew about captures.
+#[derive(Default)]
+pub struct CaptureCache {
+    /// SQLite's counter of other connections' commits.
+    data_version: Option<i64>,
+    newest_id: i64,
+    /// Bin ids by name, `None` for names without a bin.
+    bins: HashMap<String, Option<i64>>,
+    /// Captures and limit of each bin, by bin id.
+    counts: HashMap<i64, (i64, i64)>,
+}
+
+impl CaptureCache {
+    /// To be called at the beginning of each transaction that adds captures.
+    pub fn refresh(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        let data_version = tx
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?;
+        if self.data_version != Some(data_version) {
+            *self = CaptureCache {
+                data_version: Some(data_version),
+                newest_id: newest_id(tx)?,
+                ..CaptureCache::default()
+            };
+        }
+        Ok(())
+    }
+
+    pub fn add(
+        &mut self,
+        tx: &Transaction<'_>,
+        new: &Arc<NewCapture>,
+        journal: &Path,
+    ) -> rusqlite::Result<WriteResult> {
+        let (bin_id, bin) = self.bin_for(tx, new)?;
+        let id = self.newest_id + 1;
+        if let Err(error) = insert(tx, id, bin_id, new) {
+            if is_of_the_row(&error) {
+                let rejected = store_error(journal, Duration::ZERO, error);
+                return Ok(WriteResult::Rejected(Arc::new(rejected)));
+            }
+            return Err(error);
+        }
+        self.newest_id = id;
+        let limit = i64::from(new.rules.keep_per_bin.max(1));
+        let count = self.counts.entry(bin_id).or_default();
+        *count = (count.0 + 1, limit);
+        Ok(WriteResult::Captured(StoredCapture {
+            id,
+            bin,
+            new: Arc::clone(new),
+        }))
+    }
+
+    /// Deletes the oldest captures of full bins. To be called once per transaction, with the number of captures it added.
+    pub fn prune(&mut self, tx: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
+        for (bin_id, (count, limit)) in &mut self.counts {
+            let excess = *count - *limit;
+            let allowed = if added > 1 {
+                MAX_EXCESS.min(*limit / EXCESS_PART)
+            } else {
+                0
+            };
+            if *limit > 0 && excess > allowed {
+                tx.prepare_cached(
+                    "DELETE FROM captures WHERE id IN
+                         (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
+                )?
+                .execute([*bin_id, excess])?;
+                *count = *limit;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bin that the path's first segment names, else the default bin.
+    fn bin_for(
+        &mut self,
+        tx: &Transaction<'_>,
+        new: &NewCapture,
+    ) -> rusqlite::Result<(i64, String)> {
+        let segments = new.capture.path().strip_prefix('/');
+        let named = segments
+            .and_then(|path| path.split('/').next())
+            .unwrap_or_default();
+        if is_bin_name(named)
+            && let Some(id) = self.bin(tx, named)?
+        {
+            return Ok((id, named.to_owned()));
+        }
+        let default = &new.rules.default_bin;
+        if let Some(id) = self.bin(tx, default)? {
+            return Ok((id, default.clone()));
+        }
+        insert_bin(tx, default, false, new.capture.received_at)?;
+        self.bins.remove(default);
+        let id = self
+            .bin(tx, default)?
+            .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok((id, default.clone()))
+    }
+
+    fn bin(&mut self, tx: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<i64>> {
+        if let Some(known) = self.bins.get(name) {
+            return Ok(*known);
+        }
+        let found: Option<i64> = tx
+            .prepare_cached("SELECT id FROM bins WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = found
+            && !self.counts.contains_key(&id)
+        {
+            let count = tx
+                .prepare_cached("SELECT count(*) FROM captures WHERE bin_id = ?1")?
+                .query_row([id], |row| row.get(0))?;
+            self.counts.insert(id, (count, 0));
+        }
+        if self.bins.len() >= MAX_CACHED_BINS {
+            self.bins.clear();
+        }
+        self.bins.insert(name.to_owned(), found);
+        Ok(found)
+    }
+}
+
+fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &NewCapture) -> rusqlite::Result<()> {
+    let NewCapture {
+        capture,
+        body,
+        event,
+        ..
+    } = new;
+    tx.prepare_cached(
+        "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
+             answer_status, answer_duration_ms, answer_note, body_size, head, body, wire_body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?
+    .execute(params![
+        id,
+        bin_id,
+        capture.received_at.0,
+        capture.remote_addr.to_string(),
+        capture.method(),
+        event.as_ref().map(|event| &event.event_type),
+        event.as_ref().map(|event| &event.action),
+        capture.malformed,
+        capture.secret_ok,
+        capture.answer.status,
+        milliseconds(capture.answer.duration_ms),
+        capture.answer.note,
+        body.bytes.len() as i64,
+        &*capture.head,
+        body.bytes,
+        body.wire,
+    ])?;
+    Ok(())
+}
+
+pub fn amend(tx: &Transaction<'_>, id: i64, response: &CapturedResponse) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE captures SET answer_status = ?2, answer_duration_ms = ?3, answer_note = ?4 WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        response.status,
+        milliseconds(response.duration_ms),
+        response.note
+    ])?;
+    Ok(())
+}
+
+fn milliseconds(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
