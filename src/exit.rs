@@ -47,47 +47,47 @@ pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Done.code(),
         name: "done",
-        when: "all that was asked happened; also an empty list, an ignored event, a closed pipe",
+        when: "everything succeeded; also for an empty list, an ignored event, a closed pipe",
     },
     ExitCode {
         code: Exit::Error.code(),
         name: "error",
-        when: "anything not below (I/O, broken configuration file, a secret that cannot be found); `captured diff`: the bodies differ",
+        when: "any other error: I/O, configuration, an unresolved secret; `captured diff`: the bodies differ",
     },
     ExitCode {
         code: Exit::Usage.code(),
         name: "usage",
-        when: "the command line: unknown flag, unreadable time, bad XML given as input, missing scope for a bulk command",
+        when: "invalid command line or input: unknown option, unreadable time, malformed XML, a bulk command without a selection",
     },
     ExitCode {
         code: Exit::Refused.code(),
         name: "refused",
-        when: "an endpoint answered, but not with a success, after all attempts",
+        when: "the endpoint responded, but not with a success status, after all attempts",
     },
     ExitCode {
         code: Exit::Unreachable.code(),
         name: "unreachable",
-        when: "no answer: DNS, connect, TLS, timeout, reset",
+        when: "no response: DNS, connection, TLS, timeout, reset",
     },
     ExitCode {
         code: Exit::NotFound.code(),
         name: "not found",
-        when: "an id that the user named does not exist",
+        when: "an ID on the command line does not exist",
     },
     ExitCode {
         code: Exit::Journal.code(),
         name: "journal",
-        when: "the journal is locked beyond the timeout, corrupt, not writable, or written by a newer hookfire",
+        when: "the journal is locked, damaged, not writable, or written by a newer version of hookfire",
     },
     ExitCode {
         code: Exit::Unmet.code(),
         name: "unmet",
-        when: "`expect`: the time ran out, or what came did not match; `listen --for D --exit-after N`: fewer than N came",
+        when: "`expect`: the time ran out, or a request did not match; `listen --for D --exit-after N`: fewer than N requests",
     },
     ExitCode {
         code: Exit::Interrupted.code(),
         name: "interrupted",
-        when: "Ctrl-C; what was in flight is in the failed list",
+        when: "Ctrl-C or SIGTERM; requests in progress are in the failed list",
     },
 ];
 

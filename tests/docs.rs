@@ -1,7 +1,6 @@
-//! The README, the changelog and the examples in the help say what is so.
+//! Checks the documentation against the program: command lines parse, tables are complete, links exist.
 //!
-//! Every command line that they show is parsed, every table that the program has in itself is compared, and every file
-//! that they link to is looked for. Nothing is run.
+//! The documents are the README, the changelog, the help texts and the Markdown chapters in `man/`. No command is run.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
@@ -12,15 +11,26 @@ use std::path::{Path, PathBuf};
 use hookfire::{EXIT_CODES, definition};
 
 #[test]
-fn every_command_line_in_the_readme_parses() {
-    let readme = read("README.md");
-    let lines: Vec<Vec<String>> = code_blocks(&readme).flat_map(command_lines).collect();
-    assert!(lines.len() > 30, "only {} command lines found", lines.len());
-    assert_parse(&lines);
+fn command_lines_in_documents_parse() {
+    for document in documents() {
+        let text = read(&document);
+        let lines: Vec<Vec<String>> = code_blocks(&text).flat_map(command_lines).collect();
+        assert!(
+            !lines.is_empty()
+                || [
+                    "CHANGELOG.md",
+                    "man/hookfire-output.7.md",
+                    "man/hookfire-guarantees.7.md"
+                ]
+                .contains(&document.as_str()),
+            "no command line in {document}"
+        );
+        assert_parse(&document, &lines);
+    }
 }
 
 #[test]
-fn every_example_in_the_help_parses() {
+fn examples_in_help_parse() {
     let mut lines = Vec::new();
     let mut without = Vec::new();
     each_command(&definition(), &mut |command| {
@@ -39,11 +49,11 @@ fn every_example_in_the_help_parses() {
         lines.extend(examples);
     });
     assert!(without.is_empty(), "no example in the help of {without:?}");
-    assert_parse(&lines);
+    assert_parse("the help", &lines);
 }
 
 #[test]
-fn the_table_of_exit_codes_is_the_programs() {
+fn readme_has_the_exit_codes() {
     let expected: Vec<Vec<String>> = EXIT_CODES
         .iter()
         .map(|row| {
@@ -54,34 +64,60 @@ fn the_table_of_exit_codes_is_the_programs() {
             ]
         })
         .collect();
-    assert_eq!(table(&read("README.md"), "### Exit codes"), expected);
+    assert_eq!(table(&read("README.md"), "## Exit codes"), expected);
 }
 
 #[test]
-fn the_table_of_variables_is_the_programs() {
+fn readme_has_every_command() {
+    let mut expected = BTreeSet::new();
+    for command in definition().get_subcommands().filter(|c| !c.is_hide_set()) {
+        expected.insert(format!("`{}`", command.get_name()));
+    }
+    let rows = table(&read("README.md"), "## Commands");
+    let shown: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn hookfire_1_has_every_variable() {
     let mut expected = BTreeMap::new();
     each_command(&definition(), &mut |command| {
         for arg in command.get_arguments() {
             if let (Some(variable), Some(long)) = (arg.get_env(), arg.get_long()) {
-                expected.insert(
-                    format!("`{}`", variable.to_string_lossy()),
-                    format!("`--{long}`"),
-                );
+                expected.insert(variable.to_string_lossy().into_owned(), long.to_owned());
             }
         }
     });
-    let rows = table(&read("README.md"), "### Environment");
-    let shown: BTreeMap<String, String> = rows
-        .iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
-    assert_eq!(shown, expected);
-    assert_eq!(rows.len(), shown.len(), "a variable stands twice");
+    assert!(expected.len() > 30, "only {} variables", expected.len());
+    let page = read("man/hookfire.1");
+    for (variable, option) in expected {
+        let option = option.replace('-', "\\-");
+        let entry = format!(".TP\n\\fB{variable}\\fR\nSets \\fB\\-\\-{option}\\fR.\n");
+        assert!(page.contains(&entry), "no `{entry}` in man/hookfire.1");
+    }
 }
 
 #[test]
-fn every_format_is_in_the_table_of_outputs() {
-    let rows = table(&read("README.md"), "## Output");
+fn hookfire_toml_5_has_every_key() {
+    let chapter = read("man/hookfire.toml.5.md");
+    for line in read("src/config/template.toml").lines() {
+        let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") else {
+            continue;
+        };
+        assert!(
+            key.contains(' ') || chapter.contains(&format!("`{key}`")),
+            "no `{key}` in man/hookfire.toml.5.md"
+        );
+    }
+}
+
+#[test]
+fn hookfire_output_7_has_every_format() {
+    let rows = table(&read("man/hookfire-output.7.md"), "## Formats");
+    let names_command = |format: &str, command: &str| {
+        rows.iter()
+            .any(|row| row[0] == format!("`{format}`") && row[1].contains(&format!("`{command}`")))
+    };
     let shown: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     let mut taken = BTreeSet::new();
     each_command(&definition(), &mut |command| {
@@ -90,76 +126,71 @@ fn every_format_is_in_the_table_of_outputs() {
             .map(|arg| arg.get_possible_values())
             .unwrap_or_default();
         taken.extend(values.iter().map(|value| value.get_name().to_owned()));
-        for format in ["csv", "xml"] {
-            let takes = values.iter().any(|value| value.get_name() == format);
-            let name = command
-                .get_display_name()
-                .unwrap_or_default()
-                .replace('-', " ")
-                .replace("hookfire ", "");
-            let said = rows.iter().any(|row| {
-                row[0] == format!("`{format}`") && row[2].contains(&format!("`{name}`"))
-            });
-            assert_eq!(said, takes, "`{name}` and {format}");
-        }
-        // Of these the table names those that do not take them.
+        let takes = |format| values.iter().any(|value| value.get_name() == format);
         let name = command
             .get_display_name()
             .unwrap_or_default()
             .replace('-', " ")
             .replace("hookfire ", "");
+        for format in ["csv", "xml"] {
+            assert_eq!(
+                names_command(format, &name),
+                takes(format),
+                "`{name}` and {format}"
+            );
+        }
+        // For these formats the table names the commands that do not have them.
         let prints = command.get_subcommands().next().is_none() && !name.starts_with("generate");
-        for format in if prints { &["json", "ndjson"][..] } else { &[] } {
-            let takes = values.iter().any(|value| value.get_name() == *format);
-            let excepted = rows.iter().any(|row| {
-                row[0] == format!("`{format}`") && row[2].contains(&format!("`{name}`"))
-            });
-            assert_eq!(excepted, !takes, "`{name}` and {format}");
+        for format in ["json", "ndjson"].into_iter().filter(|_| prints) {
+            assert_eq!(
+                names_command(format, &name),
+                !takes(format),
+                "`{name}` and {format}"
+            );
         }
     });
     assert_eq!(shown, taken.iter().map(String::as_str).collect());
 }
 
 #[test]
-fn every_linked_file_is_there() {
-    for document in ["README.md", "CHANGELOG.md"] {
-        let text = read(document);
+fn links_lead_to_files_and_headings() {
+    for document in documents() {
+        let text = read(&document);
         let links: Vec<&str> = text
             .split("](")
             .skip(1)
             .filter_map(|rest| Some(rest.split_once(')')?.0))
             .collect();
-        assert!(!links.is_empty(), "{document} links to nothing");
+        assert!(!links.is_empty(), "{document} has no links");
         let missing: Vec<&&str> = links
             .iter()
-            .filter(|link| !leads_somewhere(&text, link))
+            .filter(|link| !link_exists(&document, &text, link))
             .collect();
-        assert!(
-            missing.is_empty(),
-            "{document} links to what is not there: {missing:?}"
-        );
+        assert!(missing.is_empty(), "{document}: no target for {missing:?}");
     }
 }
 
 #[test]
-fn the_changelog_has_this_version() {
-    let heading = format!("\n## [{}] - 20", env!("CARGO_PKG_VERSION"));
-    assert!(
-        read("CHANGELOG.md").contains(&heading),
-        "no line `{}`",
-        heading.trim()
-    );
+fn readme_is_short() {
+    let readme = read("README.md");
+    assert!(readme.lines().count() <= 265 && readme.len() <= 18 * 1024);
 }
 
 #[test]
-fn every_unit_of_systemd_is_one_that_systemd_takes() {
-    let readme = read("README.md");
-    let blocks = readme
+fn changelog_has_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(read("CHANGELOG.md").contains(&format!("\n## [{version}] - ")));
+}
+
+#[test]
+fn systemd_units_in_hookfire_retry_7_are_valid() {
+    let chapter = read("man/hookfire-retry.7.md");
+    let units: Vec<&str> = chapter
         .split("```ini\n")
         .skip(1)
-        .filter_map(|rest| Some(rest.split_once("\n```")?.0));
-    let units: Vec<&str> = blocks.filter(|block| block.starts_with("[Unit]")).collect();
-    assert!(units.len() > 2, "{} units", units.len());
+        .filter_map(|rest| Some(rest.split_once("\n```")?.0))
+        .collect();
+    assert_eq!(units.len(), 3);
     let folder = tempfile::tempdir().unwrap();
     for unit in units {
         let kind = if unit.contains("[Timer]") {
@@ -168,20 +199,17 @@ fn every_unit_of_systemd_is_one_that_systemd_takes() {
             "service"
         };
         let path = folder.path().join(format!("hookfire-due.{kind}"));
-        // The program is where it was built, not where it is installed.
-        fs::write(
-            &path,
-            unit.replace("%h/.cargo/bin/hookfire", env!("CARGO_BIN_EXE_hookfire")),
-        )
-        .unwrap();
+        // systemd checks that the program exists.
+        let unit = unit.replace("%h/.cargo/bin/hookfire", env!("CARGO_BIN_EXE_hookfire"));
+        fs::write(&path, &unit).unwrap();
         let mut verify = std::process::Command::new("systemd-analyze");
-        let Ok(verified) = verify
+        let Ok(output) = verify
             .args(["--user", "verify"])
             .arg(&path)
             .env("XDG_RUNTIME_DIR", folder.path())
             .output()
         else {
-            // Past the test runner's capturing; `tests/run` counts these lines.
+            // Not captured by the test harness; `tests/run` counts these lines.
             use std::io::Write as _;
             let _ = writeln!(
                 std::io::stderr(),
@@ -189,17 +217,16 @@ fn every_unit_of_systemd_is_one_that_systemd_takes() {
             );
             return;
         };
-        let said = String::from_utf8_lossy(&verified.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
-            verified.status.success() && said.is_empty(),
-            "{unit}\n{said}"
+            output.status.success() && stderr.is_empty(),
+            "{unit}\n{stderr}"
         );
     }
 }
 
-/// The checks above stand on this splitter.
 #[test]
-fn a_line_is_split_as_a_shell_would() {
+fn command_lines_are_split_as_by_a_shell() {
     for (line, expected) in [
         (
             "$ hookfire fire a b -e x | jq .",
@@ -236,11 +263,11 @@ fn a_line_is_split_as_a_shell_would() {
     }
 }
 
-/// The words of each hookfire that a line of shell, YAML or crontab would start.
+/// The words of each `hookfire` command in a line of shell, YAML, crontab or a systemd unit.
 fn command_lines(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("cargo run --release --", "hookfire");
     let starts = line.match_indices("hookfire ").filter(|(at, _)| {
-        // Where the program is, if it is said.
+        // Without the directory of the program.
         let before =
             line[..*at].trim_end_matches(|c: char| c.is_alphanumeric() || "~%/._-".contains(c));
         let before = if line[..*at].ends_with('/') {
@@ -272,7 +299,7 @@ fn command_lines(line: &str) -> Vec<Vec<String>> {
     starts.map(|(at, _)| words(&line[at..])).collect()
 }
 
-/// Splits at blanks outside of quotes, up to what ends a command in a shell.
+/// Splits at spaces outside quotes, up to the end of a shell command.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut begun, mut quote) = (Vec::new(), String::new(), false, None);
     for c in text.chars() {
@@ -280,7 +307,7 @@ fn words(text: &str) -> Vec<String> {
             (Some(end), c) if c == end => quote = None,
             (Some(_), c) => word.push(c),
             (None, '\'' | '"') => (quote, begun) = (Some(c), true),
-            // The number of a stream belongs to its redirection.
+            // In `2>file`, the number belongs to the redirection.
             (None, '>') => {
                 begun &= !word.bytes().all(|byte| byte.is_ascii_digit());
                 break;
@@ -304,7 +331,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_parse(lines: &[Vec<String>]) {
+fn assert_parse(document: &str, lines: &[Vec<String>]) {
     let wrong: Vec<String> = lines
         .iter()
         .filter_map(|words| {
@@ -315,7 +342,7 @@ fn assert_parse(lines: &[Vec<String>]) {
             Some(format!("{words:?}\n{error}"))
         })
         .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{document}: {}", wrong.join("\n"));
 }
 
 fn each_command(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
@@ -331,7 +358,7 @@ fn each_command(command: &clap::Command, visit: &mut impl FnMut(&clap::Command))
     go(&command, visit);
 }
 
-/// The lines of code: fenced, or indented by four.
+/// Lines of fenced code blocks, and lines indented by four spaces.
 fn code_blocks(markdown: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
     markdown.lines().filter(move |line| {
@@ -341,7 +368,7 @@ fn code_blocks(markdown: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The cells of the first table below a heading, row by row, its head left out.
+/// The rows of the first table below a heading, without its header.
 fn table(markdown: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, below) = markdown
         .split_once(&format!("\n{heading}\n"))
@@ -360,27 +387,35 @@ fn table(markdown: &str, heading: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn leads_somewhere(document: &str, link: &str) -> bool {
+fn link_exists(document: &str, text: &str, link: &str) -> bool {
     if link.starts_with("https://") {
         return true;
     }
-    match link.split_once('#') {
-        Some(("", anchor)) => {
-            document
-                .lines()
-                .filter(|line| line.starts_with('#'))
-                .any(|heading| {
-                    let heading = heading
-                        .trim_start_matches('#')
-                        .trim()
-                        .to_lowercase()
-                        .replace(' ', "-");
-                    heading == anchor
-                })
-        }
-        // Which test of the file is meant is held by another test.
-        _ => root().join(link.split('#').next().unwrap_or(link)).exists(),
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    if file.is_empty() {
+        return text
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .any(|heading| {
+                let heading = heading.trim_start_matches('#').trim();
+                heading.to_lowercase().replace(' ', "-") == anchor
+            });
     }
+    let folder = root().join(document);
+    folder.parent().unwrap().join(file).exists()
+}
+
+/// The README, the changelog and the chapters in `man/`, relative to the root.
+fn documents() -> Vec<String> {
+    let mut documents = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    for entry in fs::read_dir(root().join("man")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            documents.push(format!("man/{name}"));
+        }
+    }
+    assert!(documents.len() > 10, "{documents:?}");
+    documents
 }
 
 fn root() -> PathBuf {

@@ -1,4 +1,4 @@
-//! `hookfire generate`: completions and man pages, for those who package hookfire.
+//! `hookfire generate`: shell completions and man pages, for packagers.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,9 @@ use super::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 
-mod man;
+mod chapter;
+mod command;
+mod page;
 
 /// Write shell completions and man pages
 #[derive(Debug, Subcommand)]
@@ -19,10 +21,10 @@ pub enum GenerateCommand {
     Man(ManArgs),
 }
 
-/// Print the completions of a shell
+/// Print shell completions
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  For the shell that you are in, until it ends:\n    $ source <(hookfire generate completions bash)"
+    after_help = "Examples:\n  For the current shell session:\n    $ source <(hookfire generate completions bash)"
 )]
 pub struct CompletionsArgs {
     /// The shell
@@ -30,20 +32,16 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Write a man page for each command
+/// Write the man pages of all commands and the manual's chapters
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  Into the folder `man`:\n    $ hookfire generate man man")]
 pub struct ManArgs {
-    /// The folder, which must exist
+    /// An existing folder
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }
 
 impl GenerateCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// When stdout or the folder cannot be written.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             GenerateCommand::Completions(args) => {
@@ -58,7 +56,8 @@ impl GenerateCommand {
                 ctx.ui.flush()?;
             }
             GenerateCommand::Man(args) => {
-                for (name, page) in man::pages((ctx.definition)()) {
+                let commands = command::pages((ctx.definition)());
+                for (name, page) in commands.into_iter().chain(chapter::pages()) {
                     write(&args.folder.join(name), &page)?;
                 }
             }
