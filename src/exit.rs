@@ -1,48 +1,40 @@
-//! The exit codes: what a script may rely on after each run.
+//! Exit codes, part of the public interface.
 //!
-//! [`EXIT_CODES`] is the only table of them. The long help, the man page and a test over the README all read it; nothing
-//! here knows why a run ended, only what that end is called.
+//! The long help and the man pages print [`EXIT_CODES`], and a test compares the README with it.
 
 use std::num::NonZeroU8;
 
-/// How a run ended.
+/// Result of a run, as scripts see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exit {
-    /// All that was asked happened.
     #[default]
     Done,
-    /// Anything that has no code of its own.
+    /// Any error without a code of its own.
     Error,
-    /// The command line, or a document given as input, is wrong.
+    /// Invalid command line or input document.
     Usage,
-    /// An endpoint answered, but not with a success.
+    /// The response was not a success.
     Refused,
-    /// No answer came.
+    /// There was a request, but no response.
     Unreachable,
-    /// An id that the user named does not exist.
     NotFound,
-    /// The journal cannot be used.
     Journal,
-    /// What was expected did not come.
+    /// The conditions of `expect` or `listen --exit-after` were not met.
     Unmet,
-    /// Stopped by Ctrl-C or SIGTERM.
     Interrupted,
-    /// The code with which a command that hookfire ran has ended.
+    /// Exit code of the command that `expect` ran.
     Command(NonZeroU8),
 }
 
-/// One row of the published table.
 #[derive(Debug)]
 pub struct ExitCode {
-    /// The code itself.
     pub code: u8,
-    /// The one-word name, as in JSON errors.
+    /// Name, also the `kind` of JSON errors.
     pub name: &'static str,
-    /// When a run ends so.
     pub when: &'static str,
 }
 
-/// The published table, in order of code.
+/// All exit codes, in ascending order.
 pub const EXIT_CODES: &[ExitCode] = &[
     ExitCode {
         code: Exit::Done.code(),
@@ -92,7 +84,6 @@ pub const EXIT_CODES: &[ExitCode] = &[
 ];
 
 impl Exit {
-    /// The process's exit code.
     pub const fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -108,8 +99,8 @@ impl Exit {
         }
     }
 
-    /// The worse of two ends, for a command that goes on after a failure: 130, 6, 4, 3, 5, 2, 1, 0. The end of a command
-    /// that hookfire ran, and what was expected of it, come before all but Ctrl-C.
+    /// The more severe of two results, for commands that continue after a failure: 130, 6, 4, 3, 5, 2, 1, 0. `Command` and
+    /// `Unmet` come between 130 and 6.
     #[must_use]
     pub fn worst(self, other: Exit) -> Exit {
         if other.severity() > self.severity() {
@@ -140,13 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_order_and_names_each_code_once() {
+    fn exit_codes_are_in_order() {
         let codes: Vec<u8> = EXIT_CODES.iter().map(|row| row.code).collect();
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
     }
 
     #[test]
-    fn the_worst_of_a_bulk_wins_whatever_the_order() {
+    fn the_most_severe_exit_wins() {
         assert_eq!(Exit::Refused.worst(Exit::Unreachable), Exit::Unreachable);
         assert_eq!(Exit::Unreachable.worst(Exit::Refused), Exit::Unreachable);
         assert_eq!(Exit::Done.worst(Exit::Error), Exit::Error);
