@@ -13,7 +13,7 @@ use crate::expect::WatchError;
 use crate::http::ClientError;
 use crate::journal::store::JournalError;
 use crate::output::{OutputError, Report, Ui};
-use crate::portal::{PortalError, Reason};
+use crate::portal::{PortalError, PortalErrorKind};
 use crate::secret::SecretError;
 
 /// The kind of a failure, as JSON errors carry it.
@@ -332,46 +332,44 @@ impl From<MissingSecret> for Failure {
 impl From<PortalError> for Failure {
     fn from(error: PortalError) -> Failure {
         let address = "see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net";
-        let (kind, hints) = match &error.reason {
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Interrupted => {
+        let (kind, hints) = match &error.kind {
+            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Interrupted => {
                 (Kind::Interrupted, vec![])
             }
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Timeout => (
+            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Timeout => (
                 Kind::Unreachable,
                 vec!["wait longer with `--timeout 5m`: a long list takes its time"],
             ),
-            Reason::NoAnswer { error, .. } if error.kind == ErrorKind::Tls => (
+            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Tls => (
                 Kind::Unreachable,
                 vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"],
             ),
-            Reason::NoAnswer { .. } => (Kind::Unreachable, vec![address]),
-            Reason::Token { .. } => (
+            PortalErrorKind::NoResponse { .. } => (Kind::Unreachable, vec![address]),
+            PortalErrorKind::Token { .. } => (
                 Kind::Error,
                 vec![
                     "make one for the Account Management API, with read and write access, in the portal's account settings",
                     "an older tenant takes a provider key: set `parameter = \"provider_key\"` in `[portal]`",
                 ],
             ),
-            Reason::NotFound => (
+            PortalErrorKind::NotFound => (
                 Kind::Error,
                 vec!["there is no such API at this address", address],
             ),
-            Reason::Html { status } | Reason::Status { status, .. }
-                if status.starts_with('5') || status.starts_with("429") =>
-            {
-                (
-                    Kind::Error,
-                    vec!["the tenant cannot answer at the moment: try again later"],
-                )
+            kind if kind.is_temporary() => (
+                Kind::Error,
+                vec!["the portal is overloaded or down: try again later"],
+            ),
+            PortalErrorKind::Html { .. } | PortalErrorKind::Redirect { .. } => {
+                (Kind::Error, vec![address])
             }
-            Reason::Html { .. } | Reason::Redirect { .. } => (Kind::Error, vec![address]),
-            Reason::Status { status, .. } if status.starts_with("422") => (
+            PortalErrorKind::Status { code: 422, .. } => (
                 Kind::Error,
                 vec![
-                    "the tenant refuses a value: what it says names the field; nothing was changed there",
+                    "the portal refuses a value: its message names the field; nothing was changed there",
                 ],
             ),
-            Reason::Status { .. } => (Kind::Error, vec![]),
+            PortalErrorKind::Status { .. } => (Kind::Error, vec![]),
         };
         hints
             .into_iter()

@@ -8,7 +8,7 @@ use crate::delivery::retry_policy::RetryPolicy;
 use crate::error::{Failure, Kind};
 use crate::event::BodyFormat;
 use crate::journal::{Import, Journal};
-use crate::portal::tenant::{Failed, ListError};
+use crate::portal::failures::{ListError, PortalFailure};
 use crate::secret::safe_url::BaseUrl;
 
 use super::args::{RetryPolicyArgs, WireArgs};
@@ -29,7 +29,7 @@ struct Place<'a> {
 pub struct Intake<'a> {
     journal: &'a dyn Journal,
     config: &'a Config,
-    waiting: Vec<Failed>,
+    waiting: Vec<PortalFailure>,
     waiting_bytes: usize,
     /// So many were new.
     pub imported: usize,
@@ -54,7 +54,7 @@ impl<'a> Intake<'a> {
     ///
     /// # Errors
     /// When the journal cannot be written; what an earlier commit took is taken.
-    pub fn take(&mut self, failed: Failed) -> Result<(), Failure> {
+    pub fn take(&mut self, failed: PortalFailure) -> Result<(), Failure> {
         self.waiting_bytes += failed.event.bytes().len();
         self.waiting.push(failed);
         if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES {

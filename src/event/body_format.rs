@@ -1,7 +1,7 @@
 //! The two forms in which 3scale has posted events: the document itself, and a form with it in a field.
 //!
 //! Reading deliberately does not ask for a `Content-Type`: clients that post XML say `application/x-www-form-urlencoded` of
-//! it often enough. Invariant: what [`BodyFormat::body`] makes of a document, [`carried`] gives back byte for byte.
+//! it often enough. Invariant: what [`BodyFormat::body`] makes of a document, [`extract_xml`] gives back byte for byte.
 
 use std::borrow::Cow;
 
@@ -53,7 +53,7 @@ impl BodyFormat {
 }
 
 /// The document that a body carries: of a form with a field `params[xml]` that field, else the body as it is.
-pub fn carried(body: &[u8]) -> Cow<'_, [u8]> {
+pub fn extract_xml(body: &[u8]) -> Cow<'_, [u8]> {
     // A document is no form.
     if body.trim_ascii_start().starts_with(b"<") {
         return Cow::Borrowed(body);
@@ -80,9 +80,9 @@ mod tests {
     fn the_form_and_the_plain_body_carry_the_same_document() {
         let document = "<event><name>a &amp; b+c = é</name></event>";
         let form = "utf8=1&params%5bxml%5D=%3Cevent%3E%3Cname%3Ea+%26amp%3B+b%2Bc+%3D+%C3%A9%3C%2Fname%3E%3C%2Fevent%3E&x=";
-        assert_eq!(carried(form.as_bytes()), document.as_bytes());
-        assert_eq!(carried(document.as_bytes()), document.as_bytes());
-        assert_eq!(&*carried(b"params[xml]=<a/>"), b"<a/>");
+        assert_eq!(extract_xml(form.as_bytes()), document.as_bytes());
+        assert_eq!(extract_xml(document.as_bytes()), document.as_bytes());
+        assert_eq!(&*extract_xml(b"params[xml]=<a/>"), b"<a/>");
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
             b"{\"params[xml]\":\"=\"}",
             b"xparams[xml]=1",
         ] {
-            assert_eq!(&*carried(body), body);
+            assert_eq!(&*extract_xml(body), body);
         }
     }
 
@@ -113,7 +113,7 @@ mod tests {
         #[test]
         fn what_a_form_carries_is_the_document_byte_for_byte(document: Vec<u8>) {
             let body = BodyFormat::Form.body(&document);
-            prop_assert_eq!(&*carried(&body), &document[..]);
+            prop_assert_eq!(&*extract_xml(&body), &document[..]);
         }
     }
 }

@@ -1,18 +1,18 @@
-//! The whole event document: built around an object, or taken as it comes.
+//! The whole event document: built around an object, or taken as it is.
 //!
-//! Deliberately no reformatting and no schema: a built event is the documented envelope around the
-//! object's own text; a given one is kept to the byte, and only its type and action are read out of
-//! it.
-//!
-//! Invariant: `bytes` is what an endpoint gets; decoded, it is a well-formed document whose
-//! `<event>` says `event_type` and `action`.
+//! A built event is the documented envelope around the object's own text. A given document is kept byte for byte; only its
+//! type and action are read, and no schema is checked.
 
-use super::MAX_DOCUMENT_DEPTH;
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::Event as Token;
+use roxmltree::Node;
+
 use super::chars::{is_printable, is_space};
 use super::encoding::decode;
 use super::error::{EventError, shown};
 use super::object::Object;
-use super::scan::{Kind, Scanner, Token};
+use super::{MAX_DOCUMENT_DEPTH, xml};
 
 /// One event, ready to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Event {
     bytes: Vec<u8>,
 }
 
-/// Whose order the envelope's fields stand in. Receivers read by name; some only think they do.
+/// The order of the envelope's elements. Most receivers read by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ElementOrder {
     /// The manual's: type before action.
@@ -33,7 +33,6 @@ pub enum ElementOrder {
 }
 
 impl ElementOrder {
-    /// Both, the default first.
     pub const ALL: [ElementOrder; 2] = [ElementOrder::Documented, ElementOrder::Porta];
 
     /// The word for it on the command line and in the configuration.
@@ -48,19 +47,18 @@ impl ElementOrder {
 impl Event {
     /// Builds the envelope, in UTF-8, around the object as it is.
     ///
-    /// # Errors
-    /// [`EventError::NotAName`] for a type or an action that is not one or more of `A-Z a-z 0-9 _ .
-    /// -`. The pair need not be a [documented](super::catalogue::EVENTS) one.
+    /// Type and action must be plain names ([`EventError::NotAName`]); the pair need not be a
+    /// [documented](super::catalogue::EVENTS) one.
     pub fn build(
         event_type: &str,
         action: &str,
         object: &Object,
-        compat: ElementOrder,
+        order: ElementOrder,
     ) -> Result<Event, EventError> {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
-        let [first, second] = match compat {
+        let [first, second] = match order {
             ElementOrder::Documented => [("type", event_type), ("action", action)],
             ElementOrder::Porta => [("action", action), ("type", event_type)],
         };
@@ -79,25 +77,19 @@ impl Event {
 
     /// Takes a finished document, to be sent byte for byte.
     ///
-    /// Its root element must be `event`. Among that element's children, in any order and beside any
-    /// others, there must be one `type` and one `action` (printable text, white space around it
-    /// ignored) and one `object` with exactly one element in it.
-    ///
-    /// # Errors
-    /// What [`Object::parse`] refuses, a declaration that contradicts the bytes, and
-    /// [`EventError::NotAnEvent`].
+    /// Its root element must be `event`. That element must contain one `type` and one `action` (printable text, surrounding
+    /// white space ignored) and one `object` with exactly one element in it, in any order and beside any others. A
+    /// declaration that contradicts the bytes is refused, as is everything that [`Object::parse`] refuses.
     pub fn from_document(bytes: Vec<u8>) -> Result<Event, EventError> {
         let decoded = decode(&bytes)?;
-        let mut envelope = Envelope::default();
-        for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
-            envelope.read(token?).map_err(EventError::NotAnEvent)?;
-        }
+        let document = xml::parse(&decoded.text, MAX_DOCUMENT_DEPTH)?;
+        let (event_type, action) =
+            read_event(document.root_element()).map_err(EventError::NotAnEvent)?;
         if let Some((declared, actual)) = decoded.contradiction() {
-            let declared = shown(declared);
+            let declared = shown(&declared);
             let problem = format!("its declaration says `{declared}`, but its bytes are {actual}");
             return Err(EventError::NotAnEvent(problem));
         }
-        let (event_type, action) = envelope.finish().map_err(EventError::NotAnEvent)?;
         Ok(Event {
             event_type,
             action,
@@ -105,54 +97,94 @@ impl Event {
         })
     }
 
-    /// Type and action of a document that others sent, whatever its object is: none, empty, or several.
+    /// Type and action of a document from outside, whatever its `object` contains.
     ///
-    /// None if it is not well-formed, its root is not `event`, or one of the two is missing, empty or there twice.
+    /// None if it is not well-formed, its root is not `event`, or one of the two is missing, empty or repeated.
     pub fn names(document: &[u8]) -> Option<(String, String)> {
-        Event::names_until(document, |_| false)
-    }
-
-    /// Type and action of a document that others sent, as soon as both are known: what comes after them is not read, be it
-    /// well-formed or not. Where [`Event::names`] has an answer, this is the same.
-    pub fn title(document: &[u8]) -> Option<(String, String)> {
-        Event::names_until(document, Envelope::is_named)
-    }
-
-    fn names_until(
-        document: &[u8],
-        enough: impl Fn(&Envelope) -> bool,
-    ) -> Option<(String, String)> {
         let decoded = decode(document).ok()?;
-        let mut envelope = Envelope::default();
-        for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH).ok()? {
-            let token = token.ok()?;
-            let ends_field = token.depth == 2 && matches!(token.kind, Kind::Close);
-            match envelope.read(token) {
-                Err(_) if envelope.current != Field::Object => return None,
-                _ if ends_field && enough(&envelope) => break,
+        let document = xml::parse(&decoded.text, MAX_DOCUMENT_DEPTH).ok()?;
+        read_names(document.root_element()).ok()
+    }
+
+    /// Type and action of a document from outside, read only as far as needed: what follows them may be cut off or
+    /// malformed. Where [`Event::names`] finds them, the result is the same.
+    pub fn title(document: &[u8]) -> Option<(String, String)> {
+        let text = decode(document).ok()?.text;
+        if xml::forbidden_char(&text).is_some() {
+            return None;
+        }
+        let mut reader = Reader::from_str(&text);
+        let (mut event_type, mut action) = (None, None);
+        let mut depth = 0;
+        while event_type.is_none() || action.is_none() {
+            match reader.read_event().ok()? {
+                Token::Start(tag) if depth == 0 && tag.name().0 != "event" => return None,
+                Token::Start(tag) if depth == 1 => {
+                    let field = match tag.name().0 {
+                        "type" => &mut event_type,
+                        "action" => &mut action,
+                        _ => {
+                            depth += 1;
+                            continue;
+                        }
+                    };
+                    if field.replace(read_text(&mut reader)?).is_some() {
+                        return None;
+                    }
+                }
+                Token::Start(_) => depth += 1,
+                Token::End(_) => depth -= 1,
+                Token::Empty(tag) if depth == 0 || is_title_field(tag.name().0, depth) => {
+                    return None;
+                }
+                Token::DocType(_) | Token::Eof => return None,
                 _ => {}
             }
         }
-        envelope.names().ok()
+        let event_type = field_value("type", &event_type?).ok()?;
+        let action = field_value("action", &action?).ok()?;
+        Some((event_type, action))
     }
 
-    /// What the event is about: `account`, `user`, `application`, or whatever its author wrote.
+    /// `account`, `user`, `application`, or any other.
     pub fn event_type(&self) -> &str {
         &self.event_type
     }
 
-    /// What happened: `created`, `updated`, …
+    /// `created`, `updated`, …
     pub fn action(&self) -> &str {
         &self.action
     }
 
-    /// The document, in its own encoding, declaration included.
+    /// The document in its own encoding, declaration included.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Plain names only, so that neither escaping nor white space can ever be at issue.
+fn is_title_field(name: &str, depth: usize) -> bool {
+    depth == 1 && matches!(name, "type" | "action")
+}
+
+/// The text up to the end tag of the element that was entered; none if it contains an element.
+fn read_text(reader: &mut Reader<&[u8]>) -> Option<String> {
+    let mut value = String::new();
+    loop {
+        match reader.read_event().ok()? {
+            Token::Text(text) => value.push_str(&text.xml10_content()),
+            Token::CData(text) => value.push_str(&text.xml10_content()),
+            Token::GeneralRef(name) => match name.resolve_char_ref().ok()? {
+                Some(c) => value.push(c),
+                None => value.push_str(resolve_predefined_entity(&name)?),
+            },
+            Token::End(_) => return Some(value),
+            Token::Comment(_) | Token::PI(_) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Plain names need neither escaping nor trimming.
 fn require_name(field: &'static str, value: &str) -> Result<(), EventError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     if !value.is_empty() && value.bytes().all(plain) {
@@ -164,137 +196,50 @@ fn require_name(field: &'static str, value: &str) -> Result<(), EventError> {
     })
 }
 
-/// What has been seen of an event document so far. The problems are in words, to follow "not an
-/// event:".
-#[derive(Default)]
-struct Envelope {
-    event_type: Option<String>,
-    action: Option<String>,
-    /// Elements directly in `<object>`.
-    objects: Option<usize>,
-    /// The child of `<event>` that is being read.
-    current: Field,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Type,
-    Action,
-    Object,
-    #[default]
-    Other,
-}
-
-impl Envelope {
-    fn read(&mut self, token: Token<'_>) -> Result<(), String> {
-        match (token.depth, token.kind) {
-            (1, Kind::Open { name, .. }) if name != "event" => Err(format!(
-                "its root element is `{}`, not `event`",
-                shown(name)
-            )),
-            (2, Kind::Open { name, .. }) => self.enter(name),
-            (2, Kind::Text(text) | Kind::CData(text)) => {
-                self.push(text);
-                Ok(())
-            }
-            (2, Kind::Reference(c)) => {
-                self.push(c.encode_utf8(&mut [0; 4]));
-                Ok(())
-            }
-            (3, Kind::Open { .. }) => self.enter_deeper(),
-            _ => Ok(()),
-        }
-    }
-
-    fn enter(&mut self, name: &str) -> Result<(), String> {
-        let repeated = match name {
-            "type" => {
-                self.current = Field::Type;
-                self.event_type.replace(String::new()).is_some()
-            }
-            "action" => {
-                self.current = Field::Action;
-                self.action.replace(String::new()).is_some()
-            }
-            "object" => {
-                self.current = Field::Object;
-                self.objects.replace(0).is_some()
-            }
-            _ => {
-                self.current = Field::Other;
-                false
-            }
-        };
-        if repeated {
-            Err(format!("it has more than one `{name}`"))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn enter_deeper(&mut self) -> Result<(), String> {
-        match self.current {
-            Field::Type => Err("its `type` holds an element, not just text".to_owned()),
-            Field::Action => Err("its `action` holds an element, not just text".to_owned()),
-            Field::Object => {
-                self.objects = self.objects.map(|count| count + 1);
-                Ok(())
-            }
-            Field::Other => Ok(()),
-        }
-    }
-
-    fn push(&mut self, text: &str) {
-        let field = match self.current {
-            Field::Type => &mut self.event_type,
-            Field::Action => &mut self.action,
-            Field::Object | Field::Other => return,
-        };
-        if let Some(value) = field {
-            value.push_str(text);
-        }
-    }
-
-    /// Whether both the type and the action have come.
-    fn is_named(&self) -> bool {
-        self.event_type.is_some() && self.action.is_some()
-    }
-
-    /// The type and the action.
-    fn names(self) -> Result<(String, String), String> {
-        Ok((
-            field_value("type", self.event_type)?,
-            field_value("action", self.action)?,
-        ))
-    }
-
-    /// The type and the action of an event that is whole.
-    fn finish(self) -> Result<(String, String), String> {
-        let objects = self.objects;
-        let names = self.names()?;
-        match objects {
-            Some(1) => Ok(names),
-            Some(0) => Err("its `object` has no element in it".to_owned()),
-            Some(count) => Err(format!("its `object` has {count} elements in it, not one")),
-            None => Err("it has no `object`".to_owned()),
-        }
+/// The type and action of a whole event. The error follows "not an event:".
+fn read_event(root: Node<'_, '_>) -> Result<(String, String), String> {
+    let names = read_names(root)?;
+    let object = only_child(root, "object")?;
+    match xml::elements(object).count() {
+        1 => Ok(names),
+        0 => Err("its `object` has no element in it".to_owned()),
+        count => Err(format!("its `object` has {count} elements in it, not one")),
     }
 }
 
-fn field_value(name: &str, text: Option<String>) -> Result<String, String> {
-    let text = text.ok_or_else(|| format!("it has no `{name}`"))?;
+fn read_names(root: Node<'_, '_>) -> Result<(String, String), String> {
+    let name = xml::name(root);
+    if name != "event" {
+        return Err(format!(
+            "its root element is `{}`, not `event`",
+            shown(name)
+        ));
+    }
+    let read = |name| {
+        let field = only_child(root, name)?;
+        if xml::elements(field).next().is_some() {
+            return Err(format!("its `{name}` contains an element, not just text"));
+        }
+        field_value(name, &xml::text(field))
+    };
+    Ok((read("type")?, read("action")?))
+}
+
+fn only_child<'d, 'a>(parent: Node<'d, 'a>, name: &str) -> Result<Node<'d, 'a>, String> {
+    let mut named = xml::elements(parent).filter(|(given, _)| *given == name);
+    match (named.next(), named.next()) {
+        (Some((_, child)), None) => Ok(child),
+        (Some(_), Some(_)) => Err(format!("it has more than one `{name}`")),
+        (None, _) => Err(format!("it has no `{name}`")),
+    }
+}
+
+fn field_value(name: &str, text: &str) -> Result<String, String> {
     let value = text.trim_matches(is_space);
     if value.is_empty() {
         return Err(format!("its `{name}` is empty"));
     }
-    let plain = value
-        .bytes()
-        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    match if plain {
-        None
-    } else {
-        value.chars().find(|&c| !is_printable(c))
-    } {
+    match value.chars().find(|&c| !is_printable(c)) {
         Some(c) => Err(format!(
             "its `{name}` has the unprintable character U+{:04X}",
             u32::from(c)
@@ -308,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_event_is_called_does_not_depend_on_its_object() {
+    fn names_do_not_depend_on_the_object() {
         let names = |inside: &str| Event::names(format!("<event>{inside}</event>").as_bytes());
         let called =
             |event_type: &str, action: &str| Some((event_type.to_owned(), action.to_owned()));
@@ -341,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_breaks_off_in_its_object_has_a_title_but_no_names() {
+    fn a_truncated_event_has_a_title_but_no_names() {
         let title = |document: &str| Event::title(document.as_bytes());
         let called = Some(("application".to_owned(), "created".to_owned()));
         let begun = "<event><type>application</type><action>created</action>";
@@ -451,7 +396,7 @@ mod tests {
                 "it has more than one `type`",
             ),
             (
-                "<event><object/><object/></event>",
+                "<event><type>t</type><action>a</action><object/><object/></event>",
                 "it has more than one `object`",
             ),
             (
@@ -468,7 +413,7 @@ mod tests {
             ),
             (
                 "<event><type><b/></type></event>",
-                "its `type` holds an element, not just text",
+                "its `type` contains an element, not just text",
             ),
         ] {
             let error = Event::from_document(text.as_bytes().to_vec()).unwrap_err();

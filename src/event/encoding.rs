@@ -1,21 +1,16 @@
-//! From bytes to text: which encoding a document is in, and its text.
+//! From bytes to text: which encoding a document is in, and its text without a byte order mark.
 //!
-//! The first bytes decide where they prove something: a byte order mark, or `<` in UTF-16. Else the
-//! XML declaration does, else it is UTF-8. Labels mean what they mean on the web (`ISO-8859-1` is
-//! read as windows-1252, which has letters where Latin-1 has control codes).
-//!
-//! Deliberately strict: a malformed sequence is an error, never U+FFFD, for the receiver would see
-//! other text than the sender meant. Deliberately not here: whether the declaration is well-formed,
-//! which is the scanner's to say.
-//!
-//! Invariant: the text has no byte order mark, and every byte of the input is accounted for in it.
+//! A byte order mark, or `<` in UTF-16, decides; else the XML declaration does; else it is UTF-8. Labels mean what they
+//! mean on the web (`ISO-8859-1` is read as windows-1252, which has letters where Latin-1 has control codes). A malformed
+//! sequence is an error, never U+FFFD: the receiver would see other text than the sender meant.
 
 use std::borrow::Cow;
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use quick_xml::events::{BytesDecl, BytesStart};
 
+use super::chars::is_space;
 use super::error::{EventError, shown};
-use super::tag;
 
 /// A document as text, and what its bytes were.
 #[derive(Debug)]
@@ -25,10 +20,8 @@ pub(super) struct Decoded<'a> {
 }
 
 impl Decoded<'_> {
-    /// The label in the declaration and what the bytes are, where the two disagree.
-    ///
-    /// Of no concern to one who drops the declaration, but fatal to a receiver who gets both.
-    pub(super) fn contradiction(&self) -> Option<(&str, &'static str)> {
+    /// The label in the declaration and the actual encoding, if they disagree. Matters only to a receiver of both.
+    pub(super) fn contradiction(&self) -> Option<(String, &'static str)> {
         let label = declared_label(self.text.as_bytes())?;
         // Labels know no byte order unless they name one.
         let either_order = label.eq_ignore_ascii_case("UTF-16") && is_utf16(self.actual);
@@ -38,40 +31,25 @@ impl Decoded<'_> {
 }
 
 /// Decodes a whole document.
-///
-/// # Errors
-/// An unknown label in the declaration, or bytes that are malformed in their encoding.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, EventError> {
     if let Some((actual, mark)) = proven(bytes) {
         let text = decode_as(actual, bytes, mark)?;
         if let Some(label) = declared_label(text.as_bytes()) {
-            known(label)?;
+            known(&label)?;
         }
         return Ok(Decoded { text, actual });
     }
     let actual = match declared_label(bytes) {
         None => UTF_8,
         Some(label) => {
-            refuse_high_bytes_in_ascii(label, bytes)?;
-            let declared = known(label)?;
-            // What we could read byte by byte is not in UTF-16, whatever it says of itself.
+            refuse_high_bytes_in_ascii(&label, bytes)?;
+            let declared = known(&label)?;
+            // Its declaration could be read byte by byte, so it is not in UTF-16.
             if is_utf16(declared) { UTF_8 } else { declared }
         }
     };
     let text = decode_as(actual, bytes, 0)?;
     Ok(Decoded { text, actual })
-}
-
-/// Why a document that begins like this cannot be read piece by piece as UTF-8; none if it can.
-pub(super) fn unreadable_byte_by_byte(start: &[u8]) -> Option<String> {
-    let actual = match proven(start) {
-        Some((actual, _)) => actual,
-        None => Encoding::for_label(declared_label(start)?.as_bytes())?,
-    };
-    let ascii =
-        declared_label(start).is_some_and(|label| label.to_ascii_lowercase().contains("ascii"));
-    (actual != UTF_8 && !ascii)
-        .then(|| format!("it is in {}; lists are read in UTF-8 only", actual.name()))
 }
 
 fn is_utf16(encoding: &'static Encoding) -> bool {
@@ -88,15 +66,15 @@ fn proven(bytes: &[u8]) -> Option<(&'static Encoding, usize)> {
 }
 
 /// The value of `encoding` in the XML declaration, if there is a declaration and it has one.
-fn declared_label(document: &[u8]) -> Option<&str> {
-    let rest = document.strip_prefix(b"<?xml")?;
+fn declared_label(document: &[u8]) -> Option<String> {
+    let rest = document.strip_prefix(b"<?")?;
     let length = rest.windows(2).position(|pair| pair == b"?>")?;
-    let declaration = str::from_utf8(&rest[..length]).ok()?;
-    let attributes = tag::attributes(declaration, 0..length).ok()?;
-    attributes
-        .iter()
-        .find(|attribute| attribute.name == "encoding")
-        .map(|attribute| attribute.value)
+    let content = str::from_utf8(&rest[..length]).ok()?;
+    if !content.strip_prefix("xml")?.starts_with(is_space) {
+        return None;
+    }
+    let declaration = BytesDecl::from_start(BytesStart::from_content(content, "xml".len()));
+    Some(declaration.encoding()?.ok()?.into_owned())
 }
 
 fn known(label: &str) -> Result<&'static Encoding, EventError> {
@@ -133,11 +111,7 @@ fn decode_as<'a>(
     mark: usize,
 ) -> Result<Cow<'a, str>, EventError> {
     let body = &bytes[mark..];
-    // The other decoders first ask which instructions the processor has, and that takes longer than to read a usual event.
-    let text = match encoding == UTF_8 {
-        true => str::from_utf8(body).ok().map(Cow::Borrowed),
-        false => encoding.decode_without_bom_handling_and_without_replacement(body),
-    };
+    let text = encoding.decode_without_bom_handling_and_without_replacement(body);
     text.ok_or_else(|| EventError::Undecodable {
         encoding: encoding.name(),
         offset: mark + first_malformed(encoding, body),
@@ -210,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_says_where() {
+    fn undecodable_bytes_have_a_position() {
         let message = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
         assert_eq!(
             message(b"<a>\xFF</a>"),
@@ -235,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn a_declaration_that_lies_is_noticed() {
+    fn contradicting_declarations_are_noticed() {
         let lying = utf16(
             "\u{FEFF}<?xml version='1.0' encoding='UTF-8'?><a/>",
             u16::to_le_bytes,
         );
         assert_eq!(
             decode(&lying).unwrap().contradiction(),
-            Some(("UTF-8", "UTF-16LE"))
+            Some(("UTF-8".to_owned(), "UTF-16LE"))
         );
         let lying = b"<?xml version='1.0' encoding='UTF-16'?><a/>";
         assert_eq!(
             decode(lying).unwrap().contradiction(),
-            Some(("UTF-16", "UTF-8"))
+            Some(("UTF-16".to_owned(), "UTF-8"))
         );
     }
 }

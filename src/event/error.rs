@@ -29,7 +29,7 @@ pub enum EventError {
         offset: usize,
     },
     /// Text, but no attempt at XML.
-    #[error("not XML: expected `<`, found `{start}`")]
+    #[error("not XML: it starts with `{start}`")]
     NotXml {
         /// The first few characters.
         start: String,

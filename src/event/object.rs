@@ -1,18 +1,14 @@
-//! The object of an event: one XML element, as 3scale's API would return it.
+//! The object of an event: one XML element, as 3scale's API returns it.
 //!
-//! Deliberately kept as text rather than as a tree: it is spliced into the event as it was written,
-//! so that what an endpoint receives is what the user's file says, byte for byte but for the
-//! encoding.
-//!
-//! Invariant: `text` is exactly one well-formed element, valid on its own, nothing before or after
-//! it.
+//! It is kept as text and becomes part of the event as it was written: an endpoint receives what the user's file says,
+//! byte for byte except for the encoding.
 
 use super::MAX_DEPTH;
 #[cfg(test)]
 use super::chars;
 use super::encoding::decode;
 use super::error::EventError;
-use super::scan::root_element;
+use super::xml::root_element;
 
 /// One well-formed XML element, as UTF-8 text without a declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +22,6 @@ impl Object {
     /// The bytes may be UTF-8 or UTF-16 (with a byte order mark or without), or in the encoding
     /// that their XML declaration names. The declaration goes, and so do comments, processing
     /// instructions and white space around the element.
-    ///
-    /// # Errors
-    /// An unknown encoding or bytes malformed in it; anything but one well-formed element; a
-    /// DOCTYPE; more than [`MAX_DEPTH`] levels.
     pub fn parse(bytes: &[u8]) -> Result<Object, EventError> {
         Object::from_text(&decode(bytes)?.text)
     }
@@ -42,8 +34,7 @@ impl Object {
         })
     }
 
-    /// An element that cannot be anything else, as the caller knows who wrote it: it is looked through only where the program
-    /// is tested.
+    /// An element that the caller has written itself: checked in debug builds only.
     pub(super) fn written(text: String) -> Object {
         debug_assert_eq!(root_element(&text, MAX_DEPTH), Ok(0..text.len()));
         Object { text }
@@ -76,10 +67,8 @@ impl Object {
     /// is added at the end of its parent, on a line of its own if its siblings are; `a[3]` is added
     /// only where there are two.
     ///
-    /// # Errors
-    /// [`EventError::Set`]: an unreadable path, a missing step, a child for an element that holds
-    /// text, a character that XML forbids, or a result that would not be well-formed. The object is
-    /// then unchanged.
+    /// Fails with [`EventError::Set`], and changes nothing, for an unreadable path, a missing step, a child for an element
+    /// that contains text, a character that XML forbids, and a result that would not be well-formed.
     pub fn set(&mut self, path: &str, value: &str) -> Result<(), EventError> {
         *self = super::edit::set(self, path, value)?;
         Ok(())
@@ -119,7 +108,7 @@ mod tests {
             ("", "the document is empty"),
             (" \n\t", "the document is empty"),
             ("\u{FEFF}", "the document is empty"),
-            ("{\"id\": 6}", "not XML: expected `<`, found `{\"id\": 6}`"),
+            ("{\"id\": 6}", "not XML: it starts with `{\"id\": 6}`"),
             ("<!-- a -->", "line 1, column 11: no root element"),
             ("<a/><b/>", "line 1, column 5: a second root element"),
             (
@@ -142,7 +131,7 @@ mod tests {
             ("<a/></a>", "line 1, column 5: `</a>` closes nothing"),
             (
                 "\n<?xml version='1.0'?><a/>",
-                "line 2, column 1: an XML declaration may only stand at the very start",
+                "line 2, column 1: an XML declaration is allowed only at the very start",
             ),
         ] {
             assert_eq!(parsed(text), message, "{text}");

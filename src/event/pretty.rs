@@ -1,105 +1,73 @@
-//! Showing a document to a person: decoded and re-indented.
+//! Shows a document to a person: decoded and re-indented.
 //!
-//! Deliberately never on the way to an endpoint, and never a guess: an element that holds any text
-//! of its own is shown to the last blank as it is, and so is all that is in it.
-//!
-//! Invariant: apart from white space between tags, the result is the document.
+//! Only white space between tags changes. An element that contains text of its own is shown as it is, with all that is in
+//! it. The result is never sent to an endpoint.
 
-use super::MAX_DOCUMENT_DEPTH;
+use roxmltree::Node;
+
 use super::chars::is_blank;
 use super::encoding::decode;
 use super::error::EventError;
-use super::scan::{Kind, Scanner, Token};
+use super::tree::space_attribute;
+use super::{MAX_DOCUMENT_DEPTH, xml};
 
 const INDENT: &str = "  ";
 
-/// Levels that are indented; deeper ones stay at this. Else a deep document of 1 MB would take 1 GB
-/// to show.
-const DEEPEST_INDENT: usize = 40;
+/// Deeper levels are indented no further: a deep document of 1 MB would take 1 GB to show.
+const MAX_INDENTED_LEVELS: usize = 40;
 
-/// The document as text, each element on a line of its own, indented by two spaces a level; no
-/// newline at the end.
+/// The document as text, each element on its own line, indented by two spaces a level, without a newline at the end.
 ///
-/// Only white space around elements, comments and processing instructions changes. Elements with
-/// text in them (or `xml:space="preserve"`) are kept as they are. An XML declaration is shown as it
-/// is too, though the text is no longer in the encoding that it names.
-///
-/// # Errors
-/// As for [`Object::parse`](super::Object::parse).
+/// Elements with text in them (or `xml:space="preserve"`) are kept as they are. So is an XML declaration, though the text
+/// is no longer in the encoding that it names. Fails as [`Object::parse`](super::Object::parse) does.
 pub fn pretty(document: &[u8]) -> Result<String, EventError> {
     let decoded = decode(document)?;
-    let tokens: Vec<Token<'_>> =
-        Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)?.collect::<Result<_, _>>()?;
-    let keep = kept_as_they_are(&tokens);
-    let mut pretty = String::with_capacity(decoded.text.len() * 2);
-    let mut kept_depth = None;
-    for (token, keep) in tokens.iter().zip(keep) {
-        let raw = &decoded.text[token.span.clone()];
-        if let Some(depth) = kept_depth {
-            pretty.push_str(raw);
-            if token.depth == depth && matches!(token.kind, Kind::Close) {
-                kept_depth = None;
-            }
-            continue;
-        }
-        // Outside the kept elements all text is white space between tags.
-        if matches!(token.kind, Kind::Text(_)) {
-            continue;
-        }
-        start_line(&mut pretty, token);
-        pretty.push_str(raw);
-        kept_depth = keep.then_some(token.depth);
+    let text = decoded.text.as_ref();
+    let document = xml::parse(text, MAX_DOCUMENT_DEPTH)?;
+    let mut pretty = String::with_capacity(text.len() * 2);
+    if let Some(end) = text.find("?>").filter(|_| text.starts_with("<?xml ")) {
+        pretty.push_str(&text[..end + "?>".len()]);
+    }
+    for node in document.root().children() {
+        write(node, 0, &mut pretty);
     }
     Ok(pretty)
 }
 
-/// For each token: is it the start tag of an element that must not be re-indented?
-fn kept_as_they_are(tokens: &[Token<'_>]) -> Vec<bool> {
-    let mut keep = vec![false; tokens.len()];
-    // For each open element: its start tag's place, and whether any markup is in it.
-    let mut open: Vec<(usize, bool)> = Vec::new();
-    for (n, token) in tokens.iter().enumerate() {
-        let is_text = match &token.kind {
-            Kind::Text(text) => !is_blank(text),
-            Kind::Reference(_) | Kind::CData(_) => true,
-            _ => false,
-        };
-        match (&token.kind, open.last_mut()) {
-            (Kind::Close, Some(&mut (tag, has_markup))) => {
-                // A leaf: what looks blank in it is its value.
-                keep[tag] |= !has_markup;
-                open.pop();
-                continue;
-            }
-            (_, Some((tag, _))) if is_text => keep[*tag] = true,
-            (Kind::Open { .. } | Kind::Aside, Some((_, has_markup))) => *has_markup = true,
-            _ => {}
-        }
-        if let Kind::Open {
-            attributes,
-            empty: false,
-            ..
-        } = &token.kind
-        {
-            keep[n] = attributes
-                .iter()
-                .any(|a| a.name == "xml:space" && a.value == "preserve");
-            open.push((n, false));
-        }
+fn write(node: Node<'_, '_>, level: usize, pretty: &mut String) {
+    let text = node.document().input_text();
+    start_line(pretty, level);
+    let content = match xml::content(node) {
+        Some(content) if node.is_element() && !is_kept_as_is(node, content.end) => content,
+        _ => return pretty.push_str(&text[node.range()]),
+    };
+    pretty.push_str(&text[node.range().start..content.start]);
+    for child in node.children().filter(|child| !child.is_text()) {
+        write(child, level + 1, pretty);
     }
-    keep
+    start_line(pretty, level);
+    pretty.push_str(&text[content.end..node.range().end]);
 }
 
-fn start_line(pretty: &mut String, token: &Token<'_>) {
+/// Whether white space in the element may be part of its value.
+fn is_kept_as_is(element: Node<'_, '_>, content_end: usize) -> bool {
+    let text = element.document().input_text();
+    let has_text = |child: Node<'_, '_>| {
+        // roxmltree joins text and CDATA, and gives the range of the first.
+        let end = child
+            .next_sibling()
+            .map_or(content_end, |next| next.range().start);
+        child.is_text() && !is_blank(&text[child.range().start..end])
+    };
+    let is_leaf = element.children().all(|child| child.is_text());
+    is_leaf || space_attribute(element) == Some("preserve") || element.children().any(has_text)
+}
+
+fn start_line(pretty: &mut String, level: usize) {
     if !pretty.is_empty() {
         pretty.push('\n');
     }
-    let around = match token.kind {
-        // A tag's depth counts its own element.
-        Kind::Open { .. } | Kind::Close => token.depth - 1,
-        _ => token.depth,
-    };
-    for _ in 0..around.min(DEEPEST_INDENT) {
+    for _ in 0..level.min(MAX_INDENTED_LEVELS) {
         pretty.push_str(INDENT);
     }
 }

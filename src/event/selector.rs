@@ -1,20 +1,16 @@
-//! Looking into a document that came: the values at `object/account/org_name`, or at `//email` anywhere.
+//! Looks into a document from outside: the values at `object/account/org_name`, or at `//email` anywhere.
 //!
-//! The paths are those of `--set` ([`Path`]), read more generously: an element without an index is any of that name, the
-//! root's own name may stand in front, and `//` begins anywhere. One pass over the tokens follows every step of every
-//! selector at once, so that no document, however wide, takes longer than it is long. JSON is not this file's business, but a [`Selector`]
-//! shows its steps to whoever follows them there.
-//!
-//! Deliberately no XPath: no wildcards, axes or predicates.
+//! Paths are those of `--set` ([`Path`]) with three additions: a step without an index matches every sibling of that name,
+//! the root's own name may come first, and `//` begins at any depth. There are no wildcards, axes or predicates. Bodies in
+//! JSON are searched by `capture::expect`, which follows a selector's steps through keys and arrays.
 
-use super::MAX_DOCUMENT_DEPTH;
+use roxmltree::Node;
+
 use super::encoding::decode;
 use super::error::EventError;
 use super::path::Path;
-use super::scan::{Kind, Scanner};
-use super::tag::{Attribute, normalized};
+use super::{MAX_DOCUMENT_DEPTH, xml};
 
-/// Which places of a document are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     typed: String,
@@ -28,24 +24,21 @@ pub struct Selector {
 pub struct Step {
     /// The element's name as written, prefix included.
     pub name: String,
-    /// Which of the siblings of that name, counted from 1; any if none is given.
+    /// Which of the siblings of that name, counted from 1; none for all.
     pub index: Option<usize>,
 }
 
-/// What is at a place that was selected.
+/// What a selector found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The text of an attribute, or of an element without elements in it, references and CDATA resolved.
+    /// The value of an attribute, or the text of an element without child elements.
     Text(String),
-    /// An element that holds elements.
+    /// An element that contains elements.
     Elements,
 }
 
 impl Selector {
-    /// Reads `object/account/org_name`, `users/user[2]/email`, `plan/@default`, `//org_name`.
-    ///
-    /// # Errors
-    /// In words, what is wrong with it.
+    /// Reads `object/account/org_name`, `users/user[2]/email`, `plan/@default`, `//org_name`. The error is a message.
     pub fn parse(typed: &str) -> Result<Selector, String> {
         let (anywhere, path) = match typed.strip_prefix("//") {
             Some(rest) => (true, rest),
@@ -69,146 +62,68 @@ impl Selector {
         &self.typed
     }
 
-    /// The way down; empty if an attribute of the root (or, with [`Selector::is_anywhere`], of any element) is meant.
+    /// Empty for an attribute of the root (or, with [`Selector::is_anywhere`], of any element).
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Whether an attribute is meant.
     pub fn is_attribute(&self) -> bool {
         self.attribute.is_some()
     }
 
-    /// Whether the first step may be at any depth.
+    /// Whether the path begins with `//`.
     pub fn is_anywhere(&self) -> bool {
         self.anywhere
     }
 
-    /// For each of the selectors everything in the document that it selects, in the document's order.
-    ///
-    /// # Errors
-    /// When the document is not well-formed XML, as [`EventError`] has it.
+    /// For each selector everything in the document that it selects, in the document's order. Fails if the document is
+    /// not well-formed XML.
     pub fn find(selectors: &[&Selector], document: &[u8]) -> Result<Vec<Vec<Found>>, EventError> {
         let decoded = decode(document)?;
-        let searches = selectors.iter().map(|selector| Search {
-            selector,
-            open: Vec::new(),
-            found: Vec::new(),
-        });
-        let mut searches: Vec<Search<'_>> = searches.collect();
-        for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
-            let kind = token?.kind;
-            searches.iter_mut().for_each(|search| search.look_at(&kind));
-        }
-        Ok(searches.into_iter().map(|search| search.found).collect())
-    }
-}
-
-/// The state of one pass.
-struct Search<'a> {
-    selector: &'a Selector,
-    open: Vec<Level>,
-    found: Vec<Found>,
-}
-
-/// An element that is open.
-#[derive(Default)]
-struct Level {
-    /// How many steps have been taken by each way that leads here, and how many children fitted the next one.
-    ways: Vec<(usize, usize)>,
-    /// The place in [`Search::found`] that its text goes to, if it was selected.
-    collects: Option<usize>,
-}
-
-impl Search<'_> {
-    fn look_at(&mut self, token: &Kind<'_>) {
-        match token {
-            Kind::Open {
-                name,
-                attributes,
-                empty,
-            } => {
-                self.enter(name, attributes);
-                if *empty {
-                    self.leave();
-                }
-            }
-            Kind::Close => self.leave(),
-            Kind::Text(text) if text.contains('\r') => {
-                self.text(&text.replace("\r\n", "\n").replace('\r', "\n"))
-            }
-            Kind::Text(text) | Kind::CData(text) => self.text(text),
-            Kind::Reference(c) => self.text(c.encode_utf8(&mut [0; 4])),
-            Kind::Declaration | Kind::Aside => {}
-        }
-    }
-
-    fn enter(&mut self, name: &str, attributes: &[Attribute<'_>]) {
-        let steps = &self.selector.steps;
-        let depth = self.open.len();
-        let mut taken = Vec::new();
-        if let Some(parent) = self.open.last_mut() {
-            if let Some(outer) = parent.collects {
-                self.found[outer] = Found::Elements;
-            }
-            for (way, fitting) in &mut parent.ways {
-                let Some(step) = steps.get(*way).filter(|step| step.name == name) else {
-                    continue;
-                };
-                *fitting += 1;
-                if step.index.is_none_or(|index| index == *fitting) {
-                    taken.push(*way + 1);
-                }
-            }
-        } else if steps
-            .first()
-            .is_some_and(|step| step.name == name && step.index.is_none_or(|index| index == 1))
-        {
-            // The root's own name in front.
-            taken.push(1);
-        }
-        // From the root the way begins below it; from anywhere, below every element.
-        if depth == 0 || self.selector.anywhere {
-            taken.push(0);
-        }
-        taken.dedup();
-        let here = taken.contains(&steps.len());
-        let mut level = Level {
-            ways: taken.into_iter().map(|way| (way, 0)).collect(),
-            collects: None,
-        };
-        if here {
-            level.collects = self.select(attributes);
-        }
-        self.open.push(level);
-    }
-
-    /// Adds what is selected of an element; the place for its text if that is what is meant.
-    fn select(&mut self, attributes: &[Attribute<'_>]) -> Option<usize> {
-        let Some(wanted) = &self.selector.attribute else {
-            self.found.push(Found::Text(String::new()));
-            return Some(self.found.len() - 1);
-        };
-        let attribute = attributes
+        let document = xml::parse(&decoded.text, MAX_DOCUMENT_DEPTH)?;
+        let found = selectors
             .iter()
-            .find(|attribute| attribute.name == wanted)?;
-        // The scanner has resolved it once already, so that it cannot fail.
-        let value = normalized(attribute.value)
-            .map_or_else(|_| attribute.value.to_owned(), |value| value.into_owned());
-        self.found.push(Found::Text(value));
-        None
+            .map(|selector| selector.find_in(document.root()));
+        Ok(found.collect())
     }
 
-    fn text(&mut self, text: &str) {
-        if let Some(place) = self.open.last().and_then(|level| level.collects)
-            && let Found::Text(collected) = &mut self.found[place]
+    /// `document` is the node around the root element.
+    fn find_in(&self, document: Node<'_, '_>) -> Vec<Found> {
+        let mut matches = Vec::new();
+        // The first step may be the root element or one of its children, or of any element's.
+        for base in document
+            .descendants()
+            .filter(|node| node.is_root() || node.is_element())
         {
-            collected.push_str(text);
+            follow(base, &self.steps, &mut matches);
+            if !self.anywhere && base.is_element() {
+                break;
+            }
         }
+        matches.sort_by_key(|element| element.range().start);
+        let found = matches
+            .into_iter()
+            .filter_map(|element| match &self.attribute {
+                Some(wanted) => xml::attribute(element, wanted).map(Found::Text),
+                None if element.first_element_child().is_some() => Some(Found::Elements),
+                None => Some(Found::Text(xml::text(element))),
+            });
+        found.collect()
     }
+}
 
-    fn leave(&mut self) {
-        self.open.pop();
+fn follow<'d, 'a>(from: Node<'d, 'a>, steps: &[Step], matches: &mut Vec<Node<'d, 'a>>) {
+    let Some((step, rest)) = steps.split_first() else {
+        if from.is_element() {
+            matches.push(from);
+        }
+        return;
+    };
+    let same = xml::elements(from).filter(|(name, _)| *name == step.name);
+    for (n, (_, child)) in same.enumerate() {
+        if step.index.is_none_or(|index| index == n + 1) {
+            follow(child, rest, matches);
+        }
     }
 }
 
@@ -235,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_down_from_the_root_with_or_without_its_name() {
+    fn paths_begin_at_the_root_or_below_it() {
         for path in [
             "type",
             "event/type",
@@ -261,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_index_any_sibling_will_do_and_with_one_only_that() {
+    fn an_index_selects_one_sibling() {
         let users = "object/account/users/user";
         assert_eq!(found(&format!("{users}/email")), ["a@x", "b@x"]);
         assert_eq!(found(&format!("{users}[2]/email")), ["b@x"]);
@@ -284,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_that_overlap_are_all_followed() {
+    fn overlapping_matches_are_all_found() {
         let find = |path: &str, document: &str| find(path, document).unwrap().len();
         assert_eq!(find("//a/a/b", "<a><a><a><b/></a></a><b/></a>"), 1);
         assert_eq!(find("//a/b", "<a><a><b/><b/></a><b/></a>"), 3);
@@ -296,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn several_are_found_in_one_pass_each_its_own() {
+    fn several_selectors_search_one_document() {
         let selectors = ["//email", "type", "//nothing"].map(|path| Selector::parse(path).unwrap());
         let found = Selector::find(&selectors.each_ref(), DOCUMENT.as_bytes()).unwrap();
         let text = |text: &str| Found::Text(text.to_owned());
@@ -311,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_path_or_a_document_is_said() {
+    fn bad_paths_and_documents_are_errors() {
         for path in ["", "//", "a//b", "/", "//*", "a[0]"] {
             assert!(Selector::parse(path).is_err(), "{path}");
         }
@@ -320,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_document_takes_no_longer_than_it_is_long() {
+    fn a_wide_document_takes_linear_time() {
         let document = format!("<a>{}</a>", "<b><c/></b>".repeat(50_000));
         let begun = std::time::Instant::now();
         assert_eq!(find("//b/c", &document).unwrap().len(), 50_000);

@@ -1,4 +1,4 @@
-//! Documents that are wrong on purpose: what quick-xml alone would let through, and attacks.
+//! Malformed documents and attacks.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn refuses_what_quick_xml_lets_through() {
+fn refuses_malformed_documents() {
     for (text, message) in [
         (
             "<a>\0</a>",
@@ -23,37 +23,34 @@ fn refuses_what_quick_xml_lets_through() {
         ),
         (
             "<a>&#0;</a>",
-            "line 1, column 4: `&#0;` is no character that XML 1.0 allows",
+            "line 1, column 4: not a reference that XML allows (write `&amp;` for a plain `&`)",
         ),
         (
             "<a b='&#x1F;'/>",
-            "line 1, column 7: `&#x1F;` is no character that XML 1.0 allows",
+            "line 1, column 7: not a reference that XML allows (write `&amp;` for a plain `&`)",
         ),
         ("<a>&nbsp;</a>", "line 1, column 4: unknown entity `&nbsp;`"),
         (
             "<a>&b</a>",
-            "line 1, column 4: `&` without `;`: write `&amp;`",
+            "line 1, column 4: not a reference that XML allows (write `&amp;` for a plain `&`)",
         ),
         (
             "<a>\n<1/></a>",
-            "line 2, column 1: `1` is not an element name",
+            "line 2, column 2: a name that XML does not allow",
         ),
         (
             "<a b='1' b='2'/>",
-            "line 1, column 10: the attribute `b` stands twice",
+            "line 1, column 10: the attribute `b` appears twice",
         ),
-        ("<a b/>", "line 1, column 4: the attribute `b` has no value"),
-        (
-            "<a b=c/>",
-            "line 1, column 6: the value of `b` is not in quotes",
-        ),
+        ("<a b/>", "line 1, column 5: expected `=`, found `/`"),
+        ("<a b=c/>", "line 1, column 6: expected a quote, found `c`"),
         ("<a b='<'/>", "line 1, column 7: `<` in an attribute value"),
         (
             "<a>]]></a>",
-            "line 1, column 4: `]]>` in text: write `]]&gt;`",
+            "line 1, column 7: `]]>` in text: write `]]&gt;`",
         ),
-        ("<a><!-- -- --></a>", "line 1, column 9: `--` in a comment"),
-        ("<a><!-- ---></a>", "line 1, column 9: `--` in a comment"),
+        ("<a><!-- -- --></a>", "line 1, column 4: `--` in a comment"),
+        ("<a><!-- ---></a>", "line 1, column 4: `--` in a comment"),
         (
             "<a><?XmL b?></a>",
             "line 1, column 4: `<?XmL` is reserved for the XML declaration",
@@ -64,7 +61,7 @@ fn refuses_what_quick_xml_lets_through() {
         ),
         (
             "<a><?xml version='1.0'?></a>",
-            "line 1, column 4: an XML declaration may only stand at the very start",
+            "line 1, column 4: an XML declaration is allowed only at the very start",
         ),
         (
             "<?xml?><a/>",
@@ -76,12 +73,9 @@ fn refuses_what_quick_xml_lets_through() {
         ),
         (
             "<?xml version='1.0' standalone='maybe'?><a/>",
-            "line 1, column 21: `standalone` is wrong here in the XML declaration",
+            "line 1, column 1: `standalone` is wrong here in the XML declaration",
         ),
-        (
-            "<a></a b='1'>",
-            "line 1, column 4: expected `</a>`, found `</a b='1'>`",
-        ),
+        ("<a></a b='1'>", "line 1, column 8: expected `>`, found `b`"),
     ] {
         assert_eq!(refusal(text), message, "{text}");
     }
@@ -96,12 +90,12 @@ fn namespaces_must_be_declared_and_make_sense() {
         "<a xmlns:p='u'><b xmlns:p='v' p:x='1'/><c p:x='1'/></a>",
     ] {
         assert!(Object::parse(valid.as_bytes()).is_ok(), "{valid}");
-        assert!(roxmltree::Document::parse(valid).is_ok(), "{valid}");
+        assert!(second_parser::text(valid).is_ok(), "{valid}");
     }
     for (text, message) in [
         (
             "<p:a/>",
-            "line 1, column 1: the namespace prefix `p` is not declared",
+            "line 1, column 2: the namespace prefix `p` is not declared",
         ),
         (
             "<a p:x='1'/>",
@@ -109,23 +103,23 @@ fn namespaces_must_be_declared_and_make_sense() {
         ),
         (
             "<a><b xmlns:p='u'/><p:c/></a>",
-            "line 1, column 20: the namespace prefix `p` is not declared",
+            "line 1, column 21: the namespace prefix `p` is not declared",
         ),
         (
             "<a><b xmlns:p='u'></b><p:c/></a>",
-            "line 1, column 23: the namespace prefix `p` is not declared",
+            "line 1, column 24: the namespace prefix `p` is not declared",
         ),
         (
             "<a xmlns:p='u' xmlns:q='&#117;' p:x='1' q:x='2'/>",
-            "line 1, column 41: the attribute `x` stands twice in one namespace",
+            "line 1, column 41: the attribute `x` appears twice",
         ),
         (
             "<a xmlns:p=''/>",
-            "line 1, column 4: the prefix `p` is bound to nothing",
+            "line 1, column 1: the prefix `p` is bound to nothing",
         ),
         (
             "<a xmlns:xmlns='u'/>",
-            "line 1, column 4: the prefix `xmlns` cannot be declared",
+            "line 1, column 1: the prefix `xmlns` cannot be declared",
         ),
         (
             "<a xmlns:xml='u'/>",
@@ -133,11 +127,11 @@ fn namespaces_must_be_declared_and_make_sense() {
         ),
         (
             "<xmlns:a/>",
-            "line 1, column 1: the prefix `xmlns` is reserved for declarations",
+            "line 1, column 2: the prefix `xmlns` is reserved for declarations",
         ),
         (
             "<a:b:c xmlns:a='u'/>",
-            "line 1, column 1: `a:b:c` is not an element name",
+            "line 1, column 2: a name that XML does not allow",
         ),
     ] {
         assert_eq!(refusal(text), message, "{text}");

@@ -1,41 +1,35 @@
-//! What a document says, whatever its spelling: elements, attributes and text.
+//! What a document says, independent of how it is written: elements, attributes and text.
 //!
-//! Lost on purpose is what no receiver is to act on: the declaration and encoding, the order of attributes, which of several
-//! spellings a character has (entity, CDATA, line end), comments and processing instructions, and white space between
-//! elements. White space in an element that has no elements in it is its value and stays, as does all of it under
-//! `xml:space="preserve"`. Prefixes are names: two that are bound to one namespace are two.
-//!
-//! Invariant: two documents with equal trees are equal in meaning.
+//! Two documents with equal trees are equivalent. A tree leaves out the declaration and encoding, the order of attributes,
+//! the spelling of characters (entity, CDATA, line end), comments, processing instructions, and white space between
+//! elements. White space in an element without child elements is its value and stays, as does all white space under
+//! `xml:space="preserve"`. Prefixes count as part of a name.
 
-use super::MAX_DOCUMENT_DEPTH;
+use roxmltree::Node as XmlNode;
+
 use super::chars::is_blank;
 use super::encoding::decode;
 use super::error::EventError;
-use super::scan::{Kind, Scanner};
-use super::tag::{Attribute, normalized};
+use super::{MAX_DOCUMENT_DEPTH, xml};
 
-/// An element.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
-    /// Its name, prefix included.
+    /// Prefix included.
     pub name: String,
     /// Names and values, sorted by name.
     pub attributes: Vec<(String, String)>,
-    /// What is in it, in order; no two texts stand beside each other, and none is empty.
+    /// Child elements and texts in order; no empty text, and no two texts in a row.
     pub content: Vec<Node>,
 }
 
-/// What can be in an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
-    /// An element.
     Element(Element),
-    /// Text.
     Text(String),
 }
 
 impl Element {
-    /// The elements directly in it.
+    /// The child elements.
     pub fn elements(&self) -> impl Iterator<Item = &Element> {
         self.content.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),
@@ -43,7 +37,7 @@ impl Element {
         })
     }
 
-    /// The text directly in it.
+    /// The text directly in the element.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|node| match node {
             Node::Text(text) => Some(text.as_str()),
@@ -52,93 +46,57 @@ impl Element {
         texts.collect()
     }
 
-    fn push_text(&mut self, more: &str) {
-        match self.content.last_mut() {
-            _ if more.is_empty() => {}
-            Some(Node::Text(text)) => text.push_str(more),
-            _ => self.content.push(Node::Text(more.to_owned())),
+    fn read(node: XmlNode<'_, '_>, preserve: bool) -> Element {
+        let preserve = space_attribute(node).map_or(preserve, |value| value == "preserve");
+        let mut content = Vec::new();
+        for child in node.children() {
+            if child.is_element() {
+                content.push(Node::Element(Element::read(child, preserve)));
+            } else if let Some(more) = child
+                .text()
+                .filter(|text| child.is_text() && !text.is_empty())
+            {
+                match content.last_mut() {
+                    Some(Node::Text(text)) => text.push_str(more),
+                    _ => content.push(Node::Text(more.to_owned())),
+                }
+            }
         }
-    }
-
-    /// Without the white space between its elements, if it has no other text.
-    fn settled(mut self, preserve: bool) -> Element {
-        let only_blanks = |node: &Node| {
-            matches!(node, Node::Element(_)) || matches!(node, Node::Text(t) if is_blank(t))
-        };
-        if !preserve && self.elements().next().is_some() && self.content.iter().all(only_blanks) {
-            self.content.retain(|node| matches!(node, Node::Element(_)));
+        let is_layout = |node: &Node| matches!(node, Node::Text(text) if is_blank(text));
+        let has_text = content
+            .iter()
+            .any(|node| matches!(node, Node::Text(_)) && !is_layout(node));
+        let has_elements = content.iter().any(|node| matches!(node, Node::Element(_)));
+        if has_elements && !has_text && !preserve {
+            content.retain(|node| !is_layout(node));
         }
-        self
+        Element {
+            name: xml::name(node).to_owned(),
+            attributes: sorted_attributes(node),
+            content,
+        }
     }
 }
 
-/// The root element of a document.
-///
-/// # Errors
-/// As for [`Object::parse`](super::Object::parse).
-pub fn tree(document: &[u8]) -> Result<Element, EventError> {
-    let decoded = decode(document)?;
-    let mut open: Vec<(Element, bool)> = Vec::new();
-    let mut root = Element::default();
-    for token in Scanner::new(&decoded.text, MAX_DOCUMENT_DEPTH)? {
-        let closed = match token?.kind {
-            Kind::Open {
-                name,
-                attributes,
-                empty,
-            } => {
-                let around = open.last().is_some_and(|(_, preserve)| *preserve);
-                let space = attributes
-                    .iter()
-                    .find(|attribute| attribute.name == "xml:space");
-                let preserve = space.map_or(around, |space| space.value == "preserve");
-                let element = Element {
-                    name: name.to_owned(),
-                    attributes: sorted(&attributes),
-                    content: Vec::new(),
-                };
-                open.push((element, preserve));
-                if empty { open.pop() } else { None }
-            }
-            Kind::Close => open.pop(),
-            Kind::Text(text) | Kind::CData(text) => {
-                if let Some((element, _)) = open.last_mut() {
-                    // A parser reports every line end as one LF.
-                    element.push_text(&text.replace("\r\n", "\n").replace('\r', "\n"));
-                }
-                None
-            }
-            Kind::Reference(c) => {
-                if let Some((element, _)) = open.last_mut() {
-                    element.push_text(c.encode_utf8(&mut [0; 4]));
-                }
-                None
-            }
-            Kind::Declaration | Kind::Aside => None,
-        };
-        let Some((element, preserve)) = closed else {
-            continue;
-        };
-        let element = element.settled(preserve);
-        match open.last_mut() {
-            Some((around, _)) => around.content.push(Node::Element(element)),
-            None => root = element,
-        }
-    }
-    Ok(root)
+/// The value of `xml:space`.
+pub(super) fn space_attribute<'d>(node: XmlNode<'d, '_>) -> Option<&'d str> {
+    node.attribute((roxmltree::NS_XML_URI, "space"))
 }
 
-fn sorted(attributes: &[Attribute<'_>]) -> Vec<(String, String)> {
-    // The scanner has read each value already, and refused those that cannot be.
-    let value = |a: &Attribute<'_>| {
-        normalized(a.value).map_or_else(|_| a.value.to_owned(), |value| value.into_owned())
-    };
-    let mut sorted: Vec<_> = attributes
-        .iter()
-        .map(|a| (a.name.to_owned(), value(a)))
+fn sorted_attributes(node: XmlNode<'_, '_>) -> Vec<(String, String)> {
+    let mut sorted: Vec<(String, String)> = xml::attribute_values(node)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     sorted.sort_unstable();
     sorted
+}
+
+/// The root element of a document; fails as [`Object::parse`](super::Object::parse) does.
+pub fn tree(document: &[u8]) -> Result<Element, EventError> {
+    let decoded = decode(document)?;
+    let document = xml::parse(&decoded.text, MAX_DOCUMENT_DEPTH)?;
+    Ok(Element::read(document.root_element(), false))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Expectation {
                 .and_then(|method| wrong_method(method, capture)),
         );
         unmet.extend(self.wrong_event(body));
-        unmet.extend(self.wrong_fields(&event::carried(&body.bytes)));
+        unmet.extend(self.wrong_fields(&event::extract_xml(&body.bytes)));
         unmet.extend(
             self.headers
                 .iter()
@@ -124,7 +124,7 @@ impl Expectation {
         if self.event_type.is_none() && self.action.is_none() {
             return Vec::new();
         }
-        let (event_type, action) = Event::names(&event::carried(&body.bytes)).unzip();
+        let (event_type, action) = Event::names(&event::extract_xml(&body.bytes)).unzip();
         let came = event_type.as_ref();
         let pairs = [
             ("type", &self.event_type, event_type.as_ref()),
@@ -150,7 +150,7 @@ impl Expectation {
 }
 
 fn why_no_event(body: &[u8]) -> String {
-    let reason = match Event::from_document(event::carried(body).into_owned()) {
+    let reason = match Event::from_document(event::extract_xml(body).into_owned()) {
         Err(EventError::Empty) => return "its body is empty".to_owned(),
         Err(error) => plainly(&error),
         // Its names would have been found; whoever changes that is to hear no lie.

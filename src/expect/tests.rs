@@ -21,7 +21,7 @@ fn caught(id: i64, head: &str, body: &str) -> SharedCapture {
         format!("{head}\r\n\r\n").into_bytes(),
     );
     capture.malformed = false;
-    let event = Event::title(&event::carried(body.as_bytes()));
+    let event = Event::title(&event::extract_xml(body.as_bytes()));
     let event = event.map(|(event_type, action)| EventName { event_type, action });
     Kept::new(
         id,
@@ -179,10 +179,10 @@ fn bodies_that_are_something_else_are_said_to_be() {
     .collect();
     insta::assert_snapshot!(words.join("\n"), @r#"
     it has no action: its body is empty; `data/id` cannot be found: the document is empty
-    it has no action: its body is no event: not XML: expected `<`, found `hello`; `data/id` cannot be found: not XML: expected `<`, found `hello`
+    it has no action: its body is no event: not XML: it starts with `hello`; `data/id` cannot be found: not XML: it starts with `hello`
     it has no action: its body is not an event: its root element is `a`, not `event`
-    it has no action: its body is no event: not XML: expected `<`, found `{"data":{"id":6}}`; `data/id` is `6`, not `5`
-    it has no action: its body is no event: not XML: expected `<`, found `{"data":`; `data/id` cannot be found: not JSON: EOF while parsing a value at line 1 column 8
+    it has no action: its body is no event: not XML: it starts with `{"data":{"id":6}}`; `data/id` is `6`, not `5`
+    it has no action: its body is no event: not XML: it starts with `{"data":`; `data/id` cannot be found: not JSON: EOF while parsing a value at line 1 column 8
     "#);
 }
 

@@ -106,6 +106,6 @@ fn record(
 
 /// Type and action of a body that begins like an event.
 fn event_name(body: &[u8]) -> Option<EventName> {
-    let (event_type, action) = Event::title(&event::carried(body))?;
+    let (event_type, action) = Event::title(&event::extract_xml(body))?;
     Some(EventName { event_type, action })
 }

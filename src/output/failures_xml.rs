@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::delivery::Delivery;
-use crate::event::failures::{Failure, FailuresWriter};
+use crate::portal::failures::{FailureEntry, FailuresWriter};
 
 /// Writes failures as they come.
 pub struct FailuresXml<W: Write>(FailuresWriter<W>);
@@ -22,7 +22,7 @@ impl<W: Write> FailuresXml<W> {
     /// # Errors
     /// The writer's, or that the event is damaged.
     pub fn push(&mut self, delivery: &Delivery, time: &str, event: &[u8]) -> io::Result<()> {
-        self.0.push(&Failure {
+        self.0.push(&FailureEntry {
             id: &delivery.uuid,
             time,
             error: delivery

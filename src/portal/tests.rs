@@ -1,24 +1,27 @@
-//! Tests of what is asked of a tenant, and of the words for each kind of answer.
+//! Requests to the portal, and the error for each kind of response.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::*;
+use super::client::Portal;
+use crate::delivery::AttemptError;
 use crate::delivery::ErrorKind;
-use crate::http::transport::{Exchange, NoResponse};
+use crate::http::transport::{Exchange, Exchanged, NoResponse, Relay, Verbatim};
+use crate::secret::Secret;
+use crate::secret::safe_url::BaseUrl;
 
 const TOKEN: &str = "canary-0a1b&2c";
 
-/// Answers each request the same, and keeps what was asked.
-struct Tenant {
-    answer: Result<(u16, &'static str, &'static str), ErrorKind>,
-    asked: Mutex<Vec<Verbatim>>,
+/// Gives each request the same response, and keeps the requests.
+struct FakePortal {
+    response: Result<(u16, &'static str, &'static str), ErrorKind>,
+    requests: Mutex<Vec<Verbatim>>,
 }
 
-impl Relay for Tenant {
+impl Relay for FakePortal {
     fn exchange(&self, request: &Verbatim) -> Exchange {
-        self.asked.lock().unwrap().push(request.clone());
-        let result = match self.answer {
+        self.requests.lock().unwrap().push(request.clone());
+        let result = match self.response {
             Ok((status, header, body)) => Ok(Exchanged {
                 status,
                 headers: header
@@ -32,7 +35,7 @@ impl Relay for Tenant {
             Err(kind) => Err(NoResponse {
                 error: AttemptError {
                     kind,
-                    message: "no answer within 30s".to_owned(),
+                    message: "no response within 30s".to_owned(),
                 },
                 maybe_received: true,
             }),
@@ -44,26 +47,26 @@ impl Relay for Tenant {
     }
 }
 
-fn tenant(answer: Result<(u16, &'static str, &'static str), ErrorKind>) -> Tenant {
-    Tenant {
-        answer,
-        asked: Mutex::default(),
+fn fake(response: Result<(u16, &'static str, &'static str), ErrorKind>) -> FakePortal {
+    FakePortal {
+        response,
+        requests: Mutex::default(),
     }
 }
 
-fn portal(tenant: &Tenant) -> Portal<'_> {
+fn portal(fake: &FakePortal) -> Portal<'_> {
     let (base, _) = BaseUrl::parse("https://acme-admin.example/prefix/").unwrap();
-    Portal::new(tenant, base, "access_token", Secret::new(TOKEN), &[])
+    Portal::new(fake, base, "access_token", Secret::new(TOKEN), &[])
 }
 
 #[test]
-fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
-    let tenant = tenant(Ok((
+fn token_goes_into_the_query_or_the_form() {
+    let fake = fake(Ok((
         200,
         "date: Fri, 20 Nov 2026 10:00:00 GMT",
         "<webhooks-failures/>",
     )));
-    let portal = portal(&tenant);
+    let portal = portal(&fake);
     assert_eq!(
         portal.failures().unwrap().date,
         crate::time::parse_list_time("2026-11-20T10:00:00Z")
@@ -78,15 +81,15 @@ fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
     portal
         .set_webhooks(&[("url".to_owned(), "https://h/?a=b".to_owned())])
         .unwrap();
-    let asked = tenant.asked.lock().unwrap();
-    let told: Vec<String> = asked
+    let requests = fake.requests.lock().unwrap();
+    let urls: Vec<String> = requests
         .iter()
         .map(|r| format!("{} {}", r.method, r.url.expose()))
         .collect();
     let base = "https://acme-admin.example/prefix/admin/api";
     let token = "access_token=canary-0a1b%262c";
     assert_eq!(
-        told,
+        urls,
         [
             format!("GET {base}/webhooks/failures.xml?{token}"),
             format!("DELETE {base}/webhooks/failures.xml?time=2026-11-20+10%3A00%3A00+UTC&{token}"),
@@ -95,24 +98,24 @@ fn the_token_goes_into_the_query_and_with_a_form_into_the_form() {
             format!("PUT {base}/webhooks.json"),
         ]
     );
-    let form = String::from_utf8(asked[4].body.clone().unwrap()).unwrap();
+    let form = String::from_utf8(requests[4].body.clone().unwrap()).unwrap();
     assert_eq!(form, format!("{token}&url=https%3A%2F%2Fh%2F%3Fa%3Db"));
 }
 
 #[test]
-fn whatever_else_comes_is_told_in_words_without_the_token() {
-    for (answer, words) in [
+fn error_messages_never_contain_the_token() {
+    for (response, message) in [
         (
             Ok((403, "", "")),
-            "403 Forbidden: the tenant does not take the token",
+            "403 Forbidden: the portal refuses the token",
         ),
         (
             Ok((403, "", "<html>TOKEN")),
-            "403 Forbidden: the tenant does not take the token",
+            "403 Forbidden: the portal refuses the token",
         ),
         (
             Ok((403, "", "{\"error\":\"TOKEN may only read\"}")),
-            "403 Forbidden: the tenant does not take the token: *** may only read",
+            "403 Forbidden: the portal refuses the token: *** may only read",
         ),
         (Ok((404, "", "")), "404 Not Found"),
         (
@@ -146,30 +149,27 @@ fn whatever_else_comes_is_told_in_words_without_the_token() {
         ),
         (
             Ok((302, "location: https://h/login?back=TOKEN", "")),
-            "302 Found: the tenant points to `https://h/login?back=***`",
+            "302 Found: the portal redirects to `https://h/login?back=***`",
         ),
         (
             Ok((302, "location: ", "")),
-            "302 Found: the tenant points elsewhere and does not say where",
+            "302 Found: the portal redirects without saying where",
         ),
         (
             Ok((302, "", "")),
-            "302 Found: the tenant points elsewhere and does not say where",
+            "302 Found: the portal redirects without saying where",
         ),
         (
             Err(ErrorKind::Timeout),
-            "no answer within 30s (it may have been done all the same)",
+            "no response within 30s (the change may have been made)",
         ),
     ] {
-        let tenant = tenant(answer);
-        let error = portal(&tenant)
-            .delete_failures(None)
-            .unwrap_err()
-            .to_string();
+        let fake = fake(response);
+        let error = portal(&fake).delete_failures(None).unwrap_err().to_string();
         assert_eq!(
             error,
             format!(
-                "DELETE https://acme-admin.example/prefix/admin/api/webhooks/failures.xml: {words}"
+                "DELETE https://acme-admin.example/prefix/admin/api/webhooks/failures.xml: {message}"
             )
         );
     }

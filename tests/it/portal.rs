@@ -12,20 +12,16 @@ fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
         (
             respond(403).body(TOKEN),
             1,
-            "403 Forbidden: the tenant does not take the token",
+            "403 Forbidden: the portal refuses the token",
         ),
         (
             respond(403).body("{\"error\":\"may only read\"}"),
             1,
-            "does not take the token: may only read",
+            "refuses the token: may only read",
         ),
         (respond(404), 1, "no such API at this address"),
         (respond(503).body(page.as_str()), 1, "try again later"),
-        (
-            respond(302),
-            1,
-            "the tenant points elsewhere and does not say where",
-        ),
+        (respond(302), 1, "the portal redirects without saying where"),
         (
             respond(422).body(format!("bad {TOKEN}")),
             1,
@@ -35,7 +31,7 @@ fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
         (
             respond(302).header("Location", &format!("/login?back={TOKEN}")),
             1,
-            "the tenant points to `/login?back=***`",
+            "the portal redirects to `/login?back=***`",
         ),
         (
             respond(200).body("{\"webhooks-failures\":"),

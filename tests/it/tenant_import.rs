@@ -244,10 +244,7 @@ fn what_is_broken_is_named_and_the_good_ones_go_in() {
         .stdin(cut)
         .run()
         .assert_code(2);
-    assert!(
-        outcome.stderr().contains("breaks off before its end"),
-        "{outcome}"
-    );
+    assert!(outcome.stderr().contains("ends too early"), "{outcome}");
     assert_eq!(failed(&env).len(), 3, "what came whole is kept");
     for (text, words) in [
         ("<html></html>", "not a list of failures"),

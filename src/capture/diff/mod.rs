@@ -58,8 +58,8 @@ pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
         return Verdict::SameBytes;
     }
     let (kind, differences) = if let (Ok(a), Ok(b)) = (
-        event::tree(&event::carried(a)),
-        event::tree(&event::carried(b)),
+        event::tree(&event::extract_xml(a)),
+        event::tree(&event::extract_xml(b)),
     ) {
         (Kind::Xml, xml::differences(&a, &b))
     } else if let (Some(a), Some(b)) = (json::Json::read(a), json::Json::read(b)) {
@@ -77,7 +77,7 @@ pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
 /// XML (also that which a form carries) and JSON laid out over several lines, no value of it changed; none for anything
 /// else.
 pub fn laid_out(body: &[u8]) -> Option<String> {
-    event::pretty(&event::carried(body))
+    event::pretty(&event::extract_xml(body))
         .ok()
         .or_else(|| Some(json::Json::read(body)?.laid_out()))
 }

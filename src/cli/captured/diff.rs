@@ -124,7 +124,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     {
         [&mut a, &mut b]
             .into_iter()
-            .for_each(|side| side.body = event::carried(&side.body).into_owned());
+            .for_each(|side| side.body = event::extract_xml(&side.body).into_owned());
     }
     let verdict = compare(&a.body, &b.body);
     let request = request_differences(&a, &b);

@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::intake::{Intake, unreadable};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::portal::tenant;
+use crate::portal::failures;
 use crate::text::count;
 
 /// Broken failures that a JSON report names; stderr names them all.
@@ -51,7 +51,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.journal()?;
     let mut intake = Intake::new(&*journal, ctx.config()?);
     let (mut broken, mut named) = (0, Vec::new());
-    let read = tenant::each(&mut *input, |failure| match failure {
+    let read = failures::each(&mut *input, |failure| match failure {
         Ok(failed) => intake.take(failed),
         Err(problem) => {
             broken += 1;

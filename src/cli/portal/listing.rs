@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::portal::Portal;
-use crate::portal::tenant::{self, Failed, ListError};
+use crate::portal::failures::{self, ListError, PortalFailure};
 use crate::recovery::{Listed, Listing};
 
 /// Asks for the list, hands each failure of it to `take`, and gives what is known of all of them. What cannot be read is
@@ -15,7 +15,7 @@ pub fn read(
     ctx: &Context<'_>,
     portal: &Portal<'_>,
     warn: bool,
-    mut take: impl FnMut(Failed) -> Result<(), Failure>,
+    mut take: impl FnMut(PortalFailure) -> Result<(), Failure>,
 ) -> Result<Listing, Failure> {
     ctx.ui
         .transient("asking the tenant for its failed deliveries");
@@ -24,7 +24,7 @@ pub fn read(
         made_at: answered.date,
         ..Listing::default()
     };
-    let read = tenant::each(&mut &answered.body[..], |failure| match failure {
+    let read = failures::each(&mut &answered.body[..], |failure| match failure {
         Ok(failed) => {
             let (uuid, time) = (Some(failed.uuid.clone()), failed.time.clone());
             listing.failures.push(Listed {

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::event::Object;
 use crate::exit::Exit;
-use crate::portal::Reason;
+use crate::portal::PortalErrorKind;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,8 +115,8 @@ fn ask(
         ),
     };
     let access = Access::of(portal, transport, ctx)?;
-    let answered = access.portal().object(&path, &query).map_err(|e| match e.reason {
-        Reason::NotFound => Failure::from_error(Kind::NotFound, e)
+    let answered = access.portal().object(&path, &query).map_err(|e| match e.kind {
+        PortalErrorKind::NotFound => Failure::from_error(Kind::NotFound, e)
             .hint("the tenant has no such object; its id is in the address of its page in the admin portal"),
         _ => e.into(),
     })?;

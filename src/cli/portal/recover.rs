@@ -158,8 +158,8 @@ fn rounds(
         let mut urls = Vec::new();
         let mut intake = Intake::new(journal, ctx.config()?);
         let listing = listing::read(ctx, portal, true, |failed| {
-            if !urls.contains(&failed.whole) {
-                urls.push(failed.whole.clone());
+            if !urls.contains(&failed.full_target) {
+                urls.push(failed.full_target.clone());
             }
             intake.take(failed)
         })?;

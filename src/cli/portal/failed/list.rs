@@ -7,10 +7,9 @@ use crate::cli::context::Context;
 use crate::cli::portal::access::{Access, PortalArgs};
 use crate::cli::portal::listing;
 use crate::error::Failure;
-use crate::event::failures;
 use crate::exit::Exit;
 use crate::output::{self, Column, OutputError};
-use crate::portal::tenant::Failed;
+use crate::portal::failures::{self, PortalFailure};
 use crate::time::{local, rfc3339};
 
 const EXAMPLES: &str = "\
@@ -51,12 +50,12 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
         return Ok(Exit::Done);
     }
     let columns = vec![
-        Column::<Failed>::text("FAILED", |failed| local(failed.at)),
-        Column::<Failed>::text("EVENT", |failed| {
+        Column::<PortalFailure>::text("FAILED", |failed| local(failed.at)),
+        Column::<PortalFailure>::text("EVENT", |failed| {
             format!("{}.{}", failed.event.event_type(), failed.event.action())
         }),
-        Column::<Failed>::text("TO", |failed| failed.target.to_string()),
-        Column::<Failed>::text("ERROR", |failed| failed.error.message.clone()),
+        Column::<PortalFailure>::text("TO", |failed| failed.target.to_string()),
+        Column::<PortalFailure>::text("ERROR", |failed| failed.error.message.clone()),
     ];
     let count = output::rows(ctx.ui, format, columns, view, found)?;
     if count == 0 && format == Format::Text {
@@ -65,7 +64,7 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
     Ok(Exit::Done)
 }
 
-fn view(failed: &Failed) -> serde_json::Value {
+fn view(failed: &PortalFailure) -> serde_json::Value {
     let error = &failed.error;
     serde_json::json!({
         "uuid": failed.uuid, "time": rfc3339(failed.at), "type": failed.event.event_type(),
@@ -74,10 +73,10 @@ fn view(failed: &Failed) -> serde_json::Value {
     })
 }
 
-fn document(found: &[Failed]) -> std::io::Result<Vec<u8>> {
+fn document(found: &[PortalFailure]) -> std::io::Result<Vec<u8>> {
     let mut writer = failures::FailuresWriter::new(Vec::new())?;
     for failed in found {
-        writer.push(&failures::Failure {
+        writer.push(&failures::FailureEntry {
             id: &failed.uuid,
             time: &failed.time,
             error: &failed.error.message,

@@ -1,4 +1,4 @@
-//! Tests of reading a tenant's list: every form of it, and every way of being broken.
+//! Reading lists of failures: both forms, and every kind of damage.
 
 use std::convert::Infallible;
 use std::io::BufReader;
@@ -22,7 +22,12 @@ fn json_entry(id: &str) -> String {
     )
 }
 
-fn failures(list: &str) -> (Vec<Result<Failed, Broken>>, Result<(), ListError>) {
+fn failures(
+    list: &str,
+) -> (
+    Vec<Result<PortalFailure, UnreadableFailure>>,
+    Result<(), ListError>,
+) {
     let mut found = Vec::new();
     // Three bytes at a time.
     let mut input = BufReader::with_capacity(3, list.as_bytes());
@@ -34,7 +39,7 @@ fn failures(list: &str) -> (Vec<Result<Failed, Broken>>, Result<(), ListError>) 
 }
 
 /// Ids of the good ones, words for the broken ones.
-fn told(list: &str) -> (Vec<String>, Option<String>) {
+fn summary(list: &str) -> (Vec<String>, Option<String>) {
     let (found, ended) = failures(list);
     let words = found
         .into_iter()
@@ -43,7 +48,7 @@ fn told(list: &str) -> (Vec<String>, Option<String>) {
 }
 
 #[test]
-fn a_failure_is_read_without_the_values_of_its_url() {
+fn targets_have_no_secret_values() {
     let url = "https://h/3scale?token=CANARY&amp;debug";
     let list = format!(
         "<webhooks-failures>{}</webhooks-failures>",
@@ -62,7 +67,10 @@ fn a_failure_is_read_without_the_values_of_its_url() {
     );
     assert_eq!(failed.time, "2026-11-20 10:00:00.345 UTC");
     assert_eq!(failed.target.to_string(), "https://h/3scale?token=***&***");
-    assert_eq!(failed.whole.to_string(), "https://h/3scale?token=***&***");
+    assert_eq!(
+        failed.full_target.to_string(),
+        "https://h/3scale?token=***&***"
+    );
     assert!(!format!("{failed:?}").contains("CANARY"));
     assert_eq!(failed.error.message, "getaddrinfo: https://h/3scale?***");
     assert_eq!(
@@ -77,12 +85,12 @@ fn a_failure_is_read_without_the_values_of_its_url() {
 }
 
 #[test]
-fn xml_and_json_say_the_same_whatever_stands_around() {
+fn xml_and_json_lists_read_alike() {
     let xml = format!(
         "\u{feff}\n<?xml version=\"1.0\"?><webhooks-failures>{}</webhooks-failures>",
         entry("a", "2026-11-20T10:00:00Z", "http://h/")
     );
-    assert_eq!(told(&xml), (vec!["a".to_owned()], None));
+    assert_eq!(summary(&xml), (vec!["a".to_owned()], None));
     for list in [
         format!(
             "{{\"webhooks-failures\":[{},{}]}}",
@@ -97,7 +105,7 @@ fn xml_and_json_say_the_same_whatever_stands_around() {
         format!("[{},{}]", json_entry("a"), json_entry("b")),
     ] {
         assert_eq!(
-            told(&list),
+            summary(&list),
             (vec!["a".to_owned(), "b".to_owned()], None),
             "{list}"
         );
@@ -108,12 +116,12 @@ fn xml_and_json_say_the_same_whatever_stands_around() {
         "[]",
         "<webhooks-failures/>",
     ] {
-        assert_eq!(told(empty), (vec![], None), "{empty}");
+        assert_eq!(summary(empty), (vec![], None), "{empty}");
     }
 }
 
 #[test]
-fn what_is_broken_is_named_with_its_place_and_the_rest_goes_on() {
+fn unreadable_failures_have_a_position() {
     let time = "2026-11-20 10:00:00 UTC";
     let list = [
         entry("a", time, "http://h/"),
@@ -125,7 +133,7 @@ fn what_is_broken_is_named_with_its_place_and_the_rest_goes_on() {
         entry("f", time, "http://h/"),
     ]
     .join("\n");
-    let (words, end) = told(&format!(
+    let (words, end) = summary(&format!(
         "<webhooks-failures>\n{list}\n</webhooks-failures>"
     ));
     assert_eq!(end, None);
@@ -156,13 +164,13 @@ fn what_is_broken_is_named_with_its_place_and_the_rest_goes_on() {
         json_entry("a"),
         json_entry("b")
     );
-    let (words, end) = told(&list);
+    let (words, end) = summary(&list);
     assert_eq!(end, None);
     assert_eq!(
         words,
         [
             "a",
-            "failure 2: it is no object",
+            "failure 2: it is not an object",
             "failure 3, id `x`: it has no `time`",
             "b"
         ]
@@ -170,16 +178,16 @@ fn what_is_broken_is_named_with_its_place_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_list_that_breaks_off_gives_what_came_whole() {
+fn a_truncated_list_gives_its_complete_failures() {
     let list = format!("[{},{}", json_entry("a"), &json_entry("b")[..40]);
     assert_eq!(
-        told(&list),
+        summary(&list),
         (
             vec!["a".to_owned()],
-            Some("the list breaks off before its end".to_owned())
+            Some("the list ends too early".to_owned())
         )
     );
-    let (words, end) = told(&format!("[{} x", json_entry("a")));
+    let (words, end) = summary(&format!("[{} x", json_entry("a")));
     assert_eq!(
         (
             words.len(),
@@ -190,7 +198,7 @@ fn a_list_that_breaks_off_gives_what_came_whole() {
 }
 
 #[test]
-fn what_is_no_list_is_refused_in_words() {
+fn other_documents_are_refused() {
     for (text, words) in [
         ("", "it is empty"),
         ("Forbidden", "it is neither XML nor JSON"),
@@ -204,7 +212,7 @@ fn what_is_no_list_is_refused_in_words() {
         ),
         ("\u{0}", "it is neither XML nor JSON"),
     ] {
-        assert_eq!(told(text).1.as_deref(), Some(words), "{text}");
+        assert_eq!(summary(text).1.as_deref(), Some(words), "{text}");
     }
     let utf16: Vec<u8> = std::iter::once(0xFEFF)
         .chain("<a/>".encode_utf16())
@@ -213,12 +221,12 @@ fn what_is_no_list_is_refused_in_words() {
     let refused = each(&mut &utf16[..], |_| Ok::<(), Infallible>(())).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "not a list of failures: it is in UTF-16BE; lists are read in UTF-8 only"
+        "not a list of failures: it is in UTF-16BE; only UTF-8 lists can be read"
     );
 }
 
 #[test]
-fn the_visitor_ends_the_reading() {
+fn an_error_of_the_visitor_stops_the_reading() {
     let list = format!("[{},{}]", json_entry("a"), json_entry("b"));
     let xml = format!(
         "<webhooks-failures>{0}{0}</webhooks-failures>",
@@ -235,7 +243,7 @@ fn the_visitor_ends_the_reading() {
 }
 
 #[test]
-fn words_of_an_error_tell_its_kind() {
+fn error_kinds_are_guessed_from_messages() {
     for (words, kind, status) in [
         ("503 Service Unavailable", ErrorKind::Status, Some(503)),
         ("404", ErrorKind::Status, Some(404)),

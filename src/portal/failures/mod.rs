@@ -1,60 +1,57 @@
-//! What a 3scale tenant says of its failed deliveries, read: XML or JSON, one after the other.
+//! Lists of failed deliveries, in XML or JSON: read one failure at a time, and written.
 //!
-//! Deliberately asks nobody and keeps nothing: bytes come in, deliveries go out. The URLs of such a list are whole, secrets
-//! included; their values are given beside the delivery, for whoever sends it on, and are in none of its texts.
-//!
-//! Invariant: one failure of the list is in memory at a time, and what is wrong with one does not hide the next.
+//! The URLs in such a list are complete, secrets included. [`PortalFailure::target`] has the names of its parameters only;
+//! [`PortalFailure::full_target`] has the values, for sending it again. No message contains them.
 
+#[cfg(test)]
+mod fuzz;
 mod json;
-mod words;
+#[cfg(test)]
+mod tests;
+mod write;
+mod xml;
 
 use std::io::{self, BufRead};
 
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
-use crate::event::failures::{FailuresReader, ListError as XmlError};
-use crate::event::{Event, failures};
+use crate::event::Event;
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{MASK, Redactor, Secret, SecretSource};
 use crate::time::{UnixMs, parse_list_time};
 
-pub use words::words;
+pub use write::{FailureEntry, FailuresWriter};
 
-/// A failed delivery as a tenant tells of it.
+/// A failed delivery as the portal lists it.
 #[derive(Debug)]
-pub struct Failed {
-    /// The delivery's id there, which is its uuid here.
+pub struct PortalFailure {
+    /// Its id at 3scale.
     pub uuid: String,
-    /// When it failed last.
+    /// When it last failed.
     pub at: UnixMs,
-    /// The same as the tenant wrote it.
+    /// The same as the portal wrote it.
     pub time: String,
-    /// Why.
     pub error: LastError,
-    /// Where it was sent, without the values of its query.
+    /// Without the values of its query.
     pub target: Target,
-    /// Where it was sent, with them.
-    pub whole: Target,
-    /// The event.
+    /// With them.
+    pub full_target: Target,
     pub event: Event,
 }
 
-/// A failure of a list that cannot be used.
+/// A failure in the list that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Which of the list, from 1.
+pub struct UnreadableFailure {
+    /// Counted from 1.
     pub number: u64,
-    /// The line on which it begins, where there are lines.
+    /// The line on which it begins, in XML.
     pub line: Option<u64>,
-    /// Its id, if it has one.
     pub uuid: Option<String>,
-    /// Its time, if it has one that can be read.
     pub at: Option<UnixMs>,
-    /// What is wrong.
     pub problem: String,
 }
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for UnreadableFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "failure {}", self.number)?;
         if let Some(line) = self.line {
@@ -67,28 +64,26 @@ impl std::fmt::Display for Broken {
     }
 }
 
-/// A list that cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// What it comes from gives an error.
     #[error("the list cannot be read: {0}")]
     Io(io::Error),
-    /// It is something else.
+    /// It is not such a list, or too large.
     #[error("{0}")]
     Other(String),
-    /// It ends too early.
-    #[error("the list breaks off before its end")]
+    #[error("the list ends too early")]
     Cut,
 }
 
-/// The texts of one failure, whatever the list was written in.
-#[derive(Debug, Default)]
+/// The texts of one failure.
+#[derive(Debug, Default, PartialEq)]
 struct Texts {
     id: Option<String>,
     time: Option<String>,
     error: Option<String>,
     url: Option<String>,
-    event: Option<Vec<u8>>,
+    /// A document of its own.
+    event: Option<String>,
 }
 
 /// Where a failure stands.
@@ -98,35 +93,33 @@ struct Place {
     line: Option<u64>,
 }
 
-/// Hands each failure of a list to `visit`, in its order; stops at its first error.
-///
-/// # Errors
-/// [`ListError`] as the outer result, `visit`'s own as the inner one. What was handed over before is as good as it was.
+/// Called with each failure; an error stops the reading.
+type Visit<'v, E> = &'v mut dyn FnMut(Result<PortalFailure, UnreadableFailure>) -> Result<(), E>;
+
+/// Hands each failure of a list to `visit`, in order; stops at its first error, which is the inner result.
 pub fn each<E>(
     input: &mut dyn BufRead,
-    mut visit: impl FnMut(Result<Failed, Broken>) -> Result<(), E>,
+    mut visit: impl FnMut(Result<PortalFailure, UnreadableFailure>) -> Result<(), E>,
 ) -> Result<Result<(), E>, ListError> {
     match first_byte(input)? {
         Some(b'{' | b'[') => json::each(input, &mut visit),
-        Some(b'<') => xml(input, &mut visit),
-        // Of a UTF-16 list, too.
-        Some(0xFE | 0xFF) => xml(input, &mut visit),
+        Some(b'<') => xml::each(input, &mut visit),
+        Some(0xFE) => Err(xml::unreadable_encoding("UTF-16BE")),
+        Some(0xFF) => Err(xml::unreadable_encoding("UTF-16LE")),
         Some(_) => Err(ListError::Other("it is neither XML nor JSON".to_owned())),
         None => Err(ListError::Other("it is empty".to_owned())),
     }
 }
 
-/// The first byte that says something; what says nothing is passed by, a byte at a time: a pipe gives any piece.
+/// Skips white space and a UTF-8 byte order mark, byte by byte: a pipe may deliver any piece.
 fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
-    // What is still to come of UTF-8's byte order mark.
-    let mut mark: &[u8] = b"\xEF\xBB\xBF";
+    let mut rest_of_mark: &[u8] = b"\xEF\xBB\xBF";
     loop {
         let Some(&byte) = input.fill_buf().map_err(ListError::Io)?.first() else {
             return Ok(None);
         };
-        match mark {
-            [next, rest @ ..] if *next == byte => mark = rest,
-            // Half a mark is none.
+        match rest_of_mark {
+            [next, rest @ ..] if *next == byte => rest_of_mark = rest,
             [_] | [_, _] => return Ok(Some(0xEF)),
             _ if byte.is_ascii_whitespace() => {}
             _ => return Ok(Some(byte)),
@@ -135,58 +128,14 @@ fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
     }
 }
 
-fn xml<E>(
-    input: &mut dyn BufRead,
-    visit: &mut dyn FnMut(Result<Failed, Broken>) -> Result<(), E>,
-) -> Result<Result<(), E>, ListError> {
-    let mut reader = FailuresReader::new(input);
-    let mut number = 0;
-    loop {
-        let piece = match reader.next() {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(Ok(())),
-            Err(XmlError::Io(e)) => return Err(ListError::Io(e)),
-            Err(e @ XmlError::Other(_)) => return Err(ListError::Other(e.to_string())),
-            Err(XmlError::Cut) => return Err(ListError::Cut),
-        };
-        number += 1;
-        let place = Place {
-            number,
-            line: Some(piece.line),
-        };
-        let read = match piece.entry {
-            Ok(failures::Entry {
-                id,
-                time,
-                error,
-                url,
-                event,
-            }) => read(
-                place,
-                Texts {
-                    id,
-                    time,
-                    error,
-                    url,
-                    event,
-                },
-            ),
-            Err(problem) => Err(broken(place, None, None, problem)),
-        };
-        if let Err(e) = visit(read) {
-            return Ok(Err(e));
-        }
-    }
-}
-
-fn broken(
+fn unreadable(
     place: Place,
     uuid: Option<&str>,
     at: Option<UnixMs>,
     problem: impl Into<String>,
-) -> Broken {
+) -> UnreadableFailure {
     let Place { number, line } = place;
-    Broken {
+    UnreadableFailure {
         number,
         line,
         uuid: uuid.map(str::to_owned),
@@ -195,8 +144,7 @@ fn broken(
     }
 }
 
-/// The failure that these texts are.
-fn read(place: Place, texts: Texts) -> Result<Failed, Broken> {
+fn read(place: Place, texts: Texts) -> Result<PortalFailure, UnreadableFailure> {
     let time = texts
         .time
         .as_deref()
@@ -205,7 +153,7 @@ fn read(place: Place, texts: Texts) -> Result<Failed, Broken> {
         .to_owned();
     let at = parse_list_time(&time);
     let uuid = texts.id.as_deref().map(str::trim).filter(|id| is_id(id));
-    let wrong = |problem: String| broken(place, uuid, at, problem);
+    let wrong = |problem: String| unreadable(place, uuid, at, problem);
     let Some(uuid) = uuid else {
         return Err(wrong(
             "it has no `id`, or one that cannot be a header's value".to_owned(),
@@ -225,34 +173,36 @@ fn read(place: Place, texts: Texts) -> Result<Failed, Broken> {
         .map(str::trim)
         .filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| wrong("it has no `url`".to_owned()))?;
-    let (target, whole, secrets) = targets(url).map_err(|e| wrong(format!("its `url`: {e}")))?;
+    let (target, full_target, secrets) =
+        targets(url).map_err(|e| wrong(format!("its `url`: {e}")))?;
     let event = texts
         .event
         .ok_or_else(|| wrong("it has no `event`".to_owned()))?;
-    let event = Event::from_document(event).map_err(|e| wrong(format!("its `event`: {e}")))?;
+    let event =
+        Event::from_document(event.into_bytes()).map_err(|e| wrong(format!("its `event`: {e}")))?;
     let message = Redactor::new(&secrets).redact(&texts.error.unwrap_or_default());
-    Ok(Failed {
+    Ok(PortalFailure {
         uuid: uuid.to_owned(),
         at,
         time,
         error: last_error(message),
         target,
-        whole,
+        full_target,
         event,
     })
 }
 
-/// It goes out as a header, and onto command lines.
+/// Ids are sent as a header and printed in command lines.
 fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     !id.is_empty() && id.len() <= 200 && id.bytes().all(plain)
 }
 
-/// Where it goes, without the values of its query and with them, and these values.
+/// The target without the values of its query, the target with them, and the values.
 fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), crate::secret::safe_url::UrlError> {
-    let mut whole = Target::from_url(url)?;
-    for param in &mut whole.params {
-        // What hookfire itself lists has masks in the place of values; to send them as values would only fail again.
+    let mut full_target = Target::from_url(url)?;
+    for param in &mut full_target.params {
+        // hookfire's own lists have masks instead of values.
         if matches!(&param.value, Value::Secret(SecretSource::Literal(value)) if value.expose() == MASK)
         {
             *param = Param::secret(&param.name, SecretSource::Forgotten);
@@ -273,21 +223,27 @@ fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), crate::secret::sa
             params,
             headers: Vec::new(),
         },
-        whole,
+        full_target,
         secrets,
     ))
 }
 
-/// The kind of an error of which only the words are known.
+/// Guesses the kind of an error from its message.
 fn last_error(message: String) -> LastError {
-    const TELLING: [(ErrorKind, &[&str]); 6] = [
+    const PHRASES: [(ErrorKind, &[&str]); 6] = [
         (
             ErrorKind::Interrupted,
             &["interrupted", "its process ended", "stopped"],
         ),
         (
             ErrorKind::Timeout,
-            &["timed out", "timeout", "no answer within", "expired"],
+            &[
+                "timed out",
+                "timeout",
+                "no answer within",
+                "no response within",
+                "expired",
+            ],
         ),
         (ErrorKind::Tls, &["ssl", "tls", "certificate"]),
         (
@@ -323,17 +279,12 @@ fn last_error(message: String) -> LastError {
         };
     }
     let words = message.to_lowercase();
-    let found = TELLING
+    let found = PHRASES
         .iter()
-        .find(|(_, telltales)| telltales.iter().any(|telltale| words.contains(telltale)));
+        .find(|(_, phrases)| phrases.iter().any(|phrase| words.contains(phrase)));
     LastError {
         kind: found.map_or(ErrorKind::Protocol, |(kind, _)| *kind),
         http_status: None,
         message,
     }
 }
-
-#[cfg(test)]
-mod fuzz;
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! The list of failures as JSON: `{"webhooks-failures":[{"webhooks-failure":{…}}, …]}`, element by element.
+//! Streams `{"webhooks-failures":[{"webhooks-failure":{…}}, …]}`, element by element.
 
 use std::io::BufRead;
 
@@ -8,15 +8,15 @@ use serde::de::{
 use serde_json::Value;
 use serde_json::error::Category;
 
-use super::{Broken, Failed, ListError, Place, Texts, broken, read};
+use super::{ListError, Place, Texts, UnreadableFailure, Visit, read, unreadable};
 
-/// Takes each element; false to end the reading.
+/// Called with each element; false stops the reading.
 type Take<'t> = &'t mut dyn FnMut(Value) -> bool;
 
-/// Reads a list, and stops at `visit`'s first error.
+/// Hands each element to `visit`, and stops at its first error.
 pub(super) fn each<E>(
     input: &mut dyn BufRead,
-    visit: &mut dyn FnMut(Result<Failed, Broken>) -> Result<(), E>,
+    visit: Visit<'_, E>,
 ) -> Result<Result<(), E>, ListError> {
     let mut number = 0;
     let mut stopped = None;
@@ -41,15 +41,15 @@ pub(super) fn each<E>(
     }
 }
 
-/// Where the error is. Its own words may quote what stands there.
+/// serde_json's own message may quote the document.
 fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-/// The texts of one element, with its wrapping or without.
-fn texts(place: Place, element: Value) -> Result<Texts, Broken> {
+/// The element may be wrapped in an object with the key `webhooks-failure`.
+fn texts(place: Place, element: Value) -> Result<Texts, UnreadableFailure> {
     let Value::Object(mut fields) = element else {
-        return Err(broken(place, None, None, "it is no object"));
+        return Err(unreadable(place, None, None, "it is not an object"));
     };
     if let Some(Value::Object(inner)) = fields.remove("webhooks-failure") {
         fields = inner;
@@ -64,11 +64,11 @@ fn texts(place: Place, element: Value) -> Result<Texts, Broken> {
         time,
         error,
         url,
-        event: text("event").map(String::into_bytes),
+        event: text("event"),
     })
 }
 
-/// The whole: an object with the list in it, or the list alone.
+/// An object that contains the list, or the list alone.
 struct Document<'t>(Take<'t>);
 
 impl<'de> DeserializeSeed<'de> for Document<'_> {

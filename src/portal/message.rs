@@ -1,34 +1,32 @@
-//! What a tenant says is wrong, read: the texts of its JSON or XML.
-//!
-//! Deliberately masks nothing: who shows it knows the secrets that it may repeat.
+//! The message in an error response of the portal: the texts of its JSON or XML. Secrets are not masked here.
 
 use serde_json::Value;
 
 use crate::event::{self, Element};
 
-/// A longer answer is no message, and is not read as one.
-const LONGEST_MESSAGE: usize = 64 * 1024;
+/// A longer body is returned as it is.
+const MAX_PARSED_BYTES: usize = 64 * 1024;
 
-/// What is said in JSON or XML, without its markup; anything else as it is.
-pub fn words(body: &[u8]) -> String {
-    let mut said = Vec::new();
-    if body.len() > LONGEST_MESSAGE {
+/// The texts in JSON or XML, joined; any other body as it is.
+pub(super) fn message(body: &[u8]) -> String {
+    let mut texts = Vec::new();
+    if body.len() > MAX_PARSED_BYTES {
         return String::from_utf8_lossy(body).into_owned();
     }
     if let Ok(value) = serde_json::from_slice(body) {
-        texts_of_json("", &value, &mut said);
+        json_texts("", &value, &mut texts);
     } else if let Ok(root) = event::tree(body) {
-        texts_of_xml(&root, &mut said);
+        xml_texts(&root, &mut texts);
     }
-    if said.is_empty() {
+    if texts.is_empty() {
         String::from_utf8_lossy(body).into_owned()
     } else {
-        said.join("; ")
+        texts.join("; ")
     }
 }
 
 /// `url is invalid` of `{"errors":{"url":["is invalid"]}}`.
-fn texts_of_json(field: &str, value: &Value, said: &mut Vec<String>) {
+fn json_texts(field: &str, value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| {
             let name = if matches!(name.as_str(), "errors" | "error" | "base") {
@@ -36,25 +34,25 @@ fn texts_of_json(field: &str, value: &Value, said: &mut Vec<String>) {
             } else {
                 name
             };
-            texts_of_json(name, value, said);
+            json_texts(name, value, texts);
         }),
         Value::Array(values) => values
             .iter()
-            .for_each(|value| texts_of_json(field, value, said)),
-        Value::String(text) => said.push(format!("{field} {text}").trim().to_owned()),
+            .for_each(|value| json_texts(field, value, texts)),
+        Value::String(text) => texts.push(format!("{field} {text}").trim().to_owned()),
         Value::Null => {}
-        other => said.push(format!("{field} {other}").trim().to_owned()),
+        other => texts.push(format!("{field} {other}").trim().to_owned()),
     }
 }
 
-fn texts_of_xml(element: &Element, said: &mut Vec<String>) {
+fn xml_texts(element: &Element, texts: &mut Vec<String>) {
     let mut has_elements = false;
     for inner in element.elements() {
         has_elements = true;
-        texts_of_xml(inner, said);
+        xml_texts(inner, texts);
     }
     if !has_elements && !element.text().trim().is_empty() {
-        said.push(element.text().trim().to_owned());
+        texts.push(element.text().trim().to_owned());
     }
 }
 
@@ -63,8 +61,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_without_its_markup_and_anything_else_as_it_is() {
-        for (said, told) in [
+    fn message_is_without_markup() {
+        for (body, expected) in [
             (
                 r#"{"errors":{"url":["is invalid","is too long"],"base":["no"]}}"#,
                 "url is invalid; url is too long; no",
@@ -81,9 +79,9 @@ mod tests {
             ("not < found", "not < found"),
             ("", ""),
         ] {
-            assert_eq!(words(said.as_bytes()), told, "{said}");
+            assert_eq!(message(body.as_bytes()), expected, "{body}");
         }
-        let long = format!("[\"{}\"]", "x".repeat(LONGEST_MESSAGE));
-        assert_eq!(words(long.as_bytes()), long);
+        let long = format!("[\"{}\"]", "x".repeat(MAX_PARSED_BYTES));
+        assert_eq!(message(long.as_bytes()), long);
     }
 }

@@ -1,26 +1,14 @@
-//! The failed list in 3scale's own form, the `<webhooks-failures>` document that its API returns.
+//! Writes the failed list as 3scale's own `<webhooks-failures>` document, one event in memory at a time.
 //!
-//! Deliberately a stream, in both directions: a list of any length takes the memory of one event. The
-//! caller has masked the URLs; what is written here is written as given.
-//!
-//! Invariant: between two calls the output is well-formed but for the end tag, which
-//! [`FailuresWriter::finish`] writes; an entry with a damaged event leaves no trace.
-
-mod reader;
+//! The caller has masked the URLs.
 
 use std::io::{self, Write};
 
-use super::MAX_DOCUMENT_DEPTH;
-use super::chars::escape_text_lossy;
-use super::encoding::decode;
-use super::error::EventError;
-use super::scan::root_element;
-
-pub use reader::{Entry, FailuresReader, ListError};
+use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text_lossy, xml};
 
 /// One failed delivery.
 #[derive(Debug, Clone, Copy)]
-pub struct Failure<'a> {
+pub struct FailureEntry<'a> {
     /// The delivery's UUID.
     pub id: &'a str,
     /// When it last failed, as it shall be written: `2026-11-20 10:00:00 UTC`.
@@ -45,10 +33,6 @@ pub struct FailuresWriter<W: Write> {
 }
 
 impl<W: Write> FailuresWriter<W> {
-    /// Begins a document.
-    ///
-    /// # Errors
-    /// Those of `out`.
     pub fn new(mut out: W) -> io::Result<Self> {
         out.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")?;
         Ok(FailuresWriter { out, begun: false })
@@ -57,11 +41,10 @@ impl<W: Write> FailuresWriter<W> {
     /// Writes one entry. The texts are escaped, with U+FFFD for what XML forbids; the event's root
     /// element is spliced in as UTF-8, not escaped, without its declaration.
     ///
-    /// # Errors
-    /// Those of `out`; [`io::ErrorKind::InvalidData`], naming the id, for an event that is no
-    /// well-formed document. Such an entry is left out, and the next may be pushed.
-    pub fn push(&mut self, failure: &Failure<'_>) -> io::Result<()> {
-        let event = spliceable(failure.event).map_err(|error| {
+    /// An event that is not a well-formed document is [`io::ErrorKind::InvalidData`]: its entry is left out, and the next
+    /// may be pushed.
+    pub fn push(&mut self, failure: &FailureEntry<'_>) -> io::Result<()> {
+        let event = root_element(failure.event).map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the event of delivery `{}` is damaged: {error}", failure.id),
@@ -87,10 +70,7 @@ impl<W: Write> FailuresWriter<W> {
         writeln!(self.out, "    {event}\n  </webhooks-failure>")
     }
 
-    /// Ends the document, flushes, and gives back what it was written to.
-    ///
-    /// # Errors
-    /// Those of `out`.
+    /// Ends the document, flushes, and returns the writer.
     pub fn finish(mut self) -> io::Result<W> {
         let end: &[u8] = if self.begun {
             b"</webhooks-failures>\n"
@@ -103,11 +83,12 @@ impl<W: Write> FailuresWriter<W> {
     }
 }
 
-/// The root element alone, as text. Events are checked when they are accepted; this is for those
-/// that a damaged journal gives back.
-fn spliceable(event: &[u8]) -> Result<String, EventError> {
-    let text = decode(event)?.text;
-    let root = root_element(&text, MAX_DOCUMENT_DEPTH)?;
+/// The root element as text. Events are checked when they are accepted; a damaged journal may return others.
+fn root_element(event: &[u8]) -> Result<String, EventError> {
+    let text = xml::decode_text(event)?;
+    let root = xml::parse(&text, MAX_DOCUMENT_DEPTH)?
+        .root_element()
+        .range();
     Ok(text[root].to_owned())
 }
 
@@ -115,7 +96,7 @@ fn spliceable(event: &[u8]) -> Result<String, EventError> {
 mod tests {
     use super::*;
 
-    const FAILURE: Failure<'_> = Failure {
+    const FAILURE: FailureEntry<'_> = FailureEntry {
         id: "1fb8ac5c-7ba7-4a1c-9bd3-7a2f3f5a0c11",
         time: "2026-11-20 10:00:00 UTC",
         error: "503 Service Unavailable",
@@ -124,7 +105,7 @@ mod tests {
                  <event><type>t</type>\n<object>\xE9&amp;</object></event>\n",
     };
 
-    fn written(failures: &[Failure<'_>]) -> String {
+    fn written(failures: &[FailureEntry<'_>]) -> String {
         let mut writer = FailuresWriter::new(Vec::new()).unwrap();
         for failure in failures {
             writer.push(failure).unwrap();
@@ -159,7 +140,7 @@ mod tests {
 
     #[test]
     fn texts_cannot_break_out() {
-        let nasty = Failure {
+        let nasty = FailureEntry {
             error: "</error>&\u{1B}[2J\r",
             url: "http://a/?x=1&y=<2>",
             ..FAILURE
@@ -177,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_event_is_named_and_left_out() {
+    fn a_damaged_event_is_left_out() {
         for event in [
             b"" as &[u8],
             b"<event>",
@@ -185,7 +166,7 @@ mod tests {
             b"<!DOCTYPE event><event/>",
         ] {
             let mut writer = FailuresWriter::new(Vec::new()).unwrap();
-            let error = writer.push(&Failure { event, ..FAILURE }).unwrap_err();
+            let error = writer.push(&FailureEntry { event, ..FAILURE }).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().contains(FAILURE.id), "{error}");
             writer.push(&FAILURE).unwrap();

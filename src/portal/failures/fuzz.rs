@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{Failed, each};
+use super::{PortalFailure, each};
 use crate::event::Event;
 use crate::fuzz::fuzz;
 
@@ -90,7 +90,7 @@ fn told(input: &mut dyn BufRead) -> Vec<String> {
 }
 
 /// Holds a failure to what sending it again takes.
-fn sound(failed: &Failed) -> String {
+fn sound(failed: &PortalFailure) -> String {
     let event = Event::from_document(failed.event.bytes().to_vec());
     assert_eq!(
         event.as_ref(),
