@@ -1,15 +1,16 @@
 //! What every command gets: the decided world, and the doors to journal, configuration and the wire.
 
 use std::cell::{OnceCell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 
 use crate::capture::Mask;
 use crate::cli::args::GlobalArgs;
-use crate::cli::settings::{self, Origin};
-use crate::config::Config;
+use crate::config::{Config, SettingSource};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Target, Value};
 use crate::engine::deliver::{NextBy, Shipment};
@@ -88,37 +89,92 @@ impl<'a> Context<'a> {
         self.clock.now()
     }
 
+    /// Where the value of this command's option comes from.
+    pub fn source(&self, option: &str) -> SettingSource {
+        match self.matches.value_source(option) {
+            Some(ValueSource::CommandLine) => SettingSource::Flag,
+            Some(ValueSource::EnvVariable) => SettingSource::Environment,
+            _ => SettingSource::Default,
+        }
+    }
+
+    /// Whether the option is on the command line.
+    pub fn is_flag(&self, option: &str) -> bool {
+        self.source(option) == SettingSource::Flag
+    }
+
+    /// The journal's path, whether or not the file exists.
+    pub fn journal_path(&self) -> Result<(PathBuf, SettingSource), Failure> {
+        let default = self
+            .env
+            .state_folder()
+            .map(|folder| folder.join("journal.db"));
+        let (path, source) = self.path("journal", self.globals.journal.as_ref(), default)?;
+        let name = path.to_string_lossy();
+        if name.contains("://") {
+            let shown = safe_url::shown(&name);
+            return Err(Failure::usage(format!(
+                "the journal `{shown}` is a URL; it must be a file"
+            ))
+            .hint("name a file with `--journal FILE` or `HOOKFIRE_JOURNAL`"));
+        }
+        Ok((path, source))
+    }
+
+    /// The configuration's path, whether or not the file exists.
+    pub fn config_path(&self) -> Result<(PathBuf, SettingSource), Failure> {
+        let default = self
+            .env
+            .config_folder()
+            .map(|folder| folder.join("config.toml"));
+        self.path("config", self.globals.config.as_ref(), default)
+    }
+
+    fn path(
+        &self,
+        option: &str,
+        given: Option<&PathBuf>,
+        default: Option<PathBuf>,
+    ) -> Result<(PathBuf, SettingSource), Failure> {
+        match (given, default) {
+            (Some(path), _) if !path.as_os_str().is_empty() => {
+                Ok((path.clone(), self.source(option)))
+            }
+            (_, Some(path)) => Ok((path, SettingSource::Default)),
+            (_, None) => {
+                let message = format!("the home folder, where the {option} would be, is not known");
+                let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase());
+                Err(Failure::new(Kind::Error, message).hint(format!(
+                    "name the file with `--{option} FILE` or `{variable}`"
+                )))
+            }
+        }
+    }
+
     /// The configuration, read at its first use.
-    ///
-    /// # Errors
-    /// When it is wrong, or was named and cannot be read.
     pub fn config(&self) -> Result<&Config, Failure> {
         if let Some(config) = self.config.get() {
             return Ok(config);
         }
-        let Ok((path, origin)) = settings::config_path(&self.globals, self.matches, &self.env)
-        else {
-            // Nobody named a file, and there is no home that could have one.
+        let Ok((path, source)) = self.config_path() else {
+            // Without a home folder there is no file at the default path.
             return Ok(self.config.get_or_init(Config::default));
         };
         self.ui.detail(1, || {
-            format!("configuration: {} ({})", path.display(), origin.as_str())
+            format!("configuration: {} ({})", path.display(), source.as_str())
         });
-        let config = Config::load(&path, origin != Origin::Default)?;
+        let config = Config::load(&path, source != SettingSource::Default)?;
         for warning in &config.warnings {
             self.ui.warning(warning);
         }
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// The journal, made if there is none.
-    ///
-    /// # Errors
-    /// When it cannot be used.
+    /// Opens the journal, and creates it if it does not exist.
     pub fn journal(&self) -> Result<Box<dyn Journal>, Failure> {
-        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
+        let (path, source) = self.journal_path()?;
         self.ui.detail(1, || {
-            format!("journal: {} ({})", path.display(), origin.as_str())
+            format!("journal: {} ({})", path.display(), source.as_str())
         });
         Ok(journal::open(&path, Box::new(HostProcesses))?)
     }
@@ -156,13 +212,13 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When it cannot be used.
     pub fn existing_journal(&self) -> Result<Option<Box<dyn Journal>>, Failure> {
-        let (path, origin) = settings::journal_path(&self.globals, self.matches, &self.env)?;
-        // Anything but "no such file" is for the opening to tell: a folder that may not be read, a dangling link.
+        let (path, source) = self.journal_path()?;
+        // Opening reports every other error, such as an unreadable folder or a dangling link.
         if path
             .symlink_metadata()
             .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
         {
-            if origin != Origin::Default {
+            if source != SettingSource::Default {
                 self.ui
                     .status(&format!("there is no journal at `{}` yet", path.display()));
             }
@@ -173,7 +229,7 @@ impl<'a> Context<'a> {
         if released > 0 {
             let deliveries = text::count(released, "delivery", "deliveries");
             self.ui.warning(&format!(
-                "{deliveries} left behind by a process that ended; now in the failed list as interrupted"
+                "{deliveries} left behind by a process that ended; moved to the failed list as interrupted"
             ));
         }
         Ok(Some(journal))

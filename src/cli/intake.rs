@@ -3,15 +3,13 @@
 //! A thousand of them share a commit. Secret values are left at the door: what is kept has their names.
 
 use crate::cli::settings;
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::error::{Failure, Kind};
 use crate::event::BodyFormat;
 use crate::journal::{Import, Journal};
 use crate::portal::failures::{ListError, PortalFailure};
 use crate::secret::safe_url::BaseUrl;
-
-use super::args::{RetryPolicyArgs, WireArgs};
 
 /// The most failures that share a commit.
 const BATCH: usize = 1_000;
@@ -121,11 +119,11 @@ impl<'a> Intake<'a> {
     /// What is configured for this URL.
     fn place(&self, base: &BaseUrl) -> Place<'a> {
         let (endpoint, settings) = endpoint_at(self.config, base).unzip();
-        let (wire, _) = settings::form(&WireArgs::default(), settings);
+        let settings = settings::with_endpoint(Settings::default(), settings);
         Place {
             endpoint,
-            rule: settings::rule(&RetryPolicyArgs::default(), settings),
-            wire,
+            rule: settings.retry_policy(),
+            wire: settings.body_format(),
         }
     }
 }

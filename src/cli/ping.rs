@@ -5,9 +5,10 @@ use clap::Args;
 use super::args::{Format, ReportOutput, TargetArgs, TransportArgs};
 use super::context::{Context, request_head};
 use super::report::tls_hint;
-use crate::cli::settings;
+use crate::cli::settings::FireSettings;
+use crate::config::Settings;
 use crate::delivery::ErrorKind;
-use crate::delivery::retry_policy::{RetryPolicy, StatusRanges};
+use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::target::Param;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -49,23 +50,17 @@ pub struct PingArgs {
 /// # Errors
 /// When it could not be sent, or was no success.
 pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let mut chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
-    chosen.target.set_param(Param::public("ping", "3scale"));
-    let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-    let success = args
-        .success
-        .clone()
-        .or(endpoint.and_then(|endpoint| endpoint.success.clone()));
-    let rule = RetryPolicy {
-        success: success.unwrap_or(RetryPolicy::default().success),
-        ..RetryPolicy::default()
+    let options = Settings {
+        success: args.success.clone(),
+        ..args.transport.settings()
     };
-    let options = settings::transport(&args.transport, ctx.matches, endpoint);
-    let shipment = ctx.shipment(&chosen.target, rule, &options, None)?;
-    ctx.warn_of_exposure(&chosen.target, &options);
+    let mut settings = FireSettings::resolve(ctx, &args.target, options)?;
+    settings.target.set_param(Param::public("ping", "3scale"));
+    let (url, options) = (&settings.target, &settings.transport);
+    let shipment = ctx.shipment(url, settings.policy, options, None)?;
+    ctx.warn_of_exposure(url, options);
     ctx.catch_interrupts()?;
-    ctx.ui
-        .detail(1, || request_head("GET", &chosen.target, &[]));
+    ctx.ui.detail(1, || request_head("GET", url, &[]));
 
     let answer = shipment.transport.send(&Request {
         body: None,
@@ -79,7 +74,6 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         .map(|response| status_words(response.status));
     let outcome = judge(&shipment.rule, answer.result);
     let took = measured(answer.duration);
-    let url = &chosen.target;
     let kind = outcome.error.as_ref().map(|error| match error.kind {
         ErrorKind::Status => Kind::Refused,
         ErrorKind::Interrupted => Kind::Interrupted,

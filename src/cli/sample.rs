@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::args::AuthModeArg;
 use super::context::Context;
-use crate::cli::settings::Origin;
 use crate::error::Failure;
 use crate::event::samples::{NoSample, SampleContext, sample};
 use crate::event::{Object, catalogue};
@@ -74,7 +73,7 @@ impl SampleArgs {
     pub fn refuse_beside(&self, ctx: &Context<'_>, instead: &str) -> Result<(), Failure> {
         let typed = ["auth_mode", "seed"]
             .into_iter()
-            .find(|option| Origin::of(ctx.matches, option) == Origin::Flag);
+            .find(|option| ctx.is_flag(option));
         typed.map_or(Ok(()), |option| {
             let option = option.replace('_', "-");
             Err(Failure::usage(format!(

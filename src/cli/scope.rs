@@ -1,11 +1,14 @@
 //! Which deliveries a bulk command is about: named ids, a filter, or all; never all by accident.
 
 use super::context::Context;
+use crate::cli::settings;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
+use crate::event::catalogue;
 use crate::journal::store::Seen;
 use crate::journal::{Journal, Query};
+use crate::text;
 
 /// A scope that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,13 @@ impl Scope {
     /// Whether it may be more than the user has in mind: anything but named ids.
     pub fn is_bulk(&self) -> bool {
         matches!(self, Scope::Failed(_))
+    }
+
+    /// Hints at words of the filter that name nothing known.
+    pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
+        if let Scope::Failed(filter) = self {
+            hint_at_unknown(ctx, filter);
+        }
     }
 
     /// Says how the rest of the failed list gets to an endpoint that nothing in it is meant for: what was imported is meant
@@ -224,4 +234,34 @@ pub fn confirmed(ctx: &Context<'_>, yes: bool, deed: &str) -> Result<bool, Failu
         .hint("look first with `--dry-run`"));
     }
     Ok(ctx.ui.ask(&format!("{deed}?")))
+}
+
+/// Hints at words of a filter that name nothing known, after an empty result.
+pub fn hint_at_unknown(ctx: &Context<'_>, filter: &Filter) {
+    hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
+    let (Some(name), Ok(config)) = (&filter.endpoint, ctx.config()) else {
+        return;
+    };
+    if let Err(failure) = settings::endpoint(name, config) {
+        ctx.ui.hint(&failure.error.to_string());
+        failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+    }
+}
+
+/// Hints at a type or action that is near a documented one.
+pub fn hint_at_unknown_event(ctx: &Context<'_>, event_type: Option<&str>, action: Option<&str>) {
+    let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
+    hint_at_unknown_word(ctx, event_type, catalogue::TYPES, "a type");
+    hint_at_unknown_word(ctx, action, &actions.collect::<Vec<_>>(), "an action");
+}
+
+fn hint_at_unknown_word(ctx: &Context<'_>, word: Option<&str>, known: &[&str], what: &str) {
+    let Some(word) = word.filter(|word| !known.contains(word)) else {
+        return;
+    };
+    if let Some(near) = text::nearest(word, known.iter().copied()) {
+        ctx.ui.hint(&format!(
+            "`{word}` is not {what} that 3scale documents; did you mean `{near}`?"
+        ));
+    }
 }

@@ -1,17 +1,13 @@
-//! What the options mean: flag, environment, configuration file and default brought together, once.
+//! Resolves the settings of a command: flag over environment over configuration file over default.
 //!
-//! Everything after this works with decided values. Messages never quote a value that may be a secret.
+//! [`FireSettings::resolve`] brings everything about sending into one struct, once; the command then works with decided
+//! values. `config::settings` lists the settings. Messages never quote a value that may be a secret.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
-use clap::ArgMatches;
-use clap::parser::ValueSource;
-
-use crate::cli::args::{
-    ExtraArgs, GlobalArgs, RetryPolicyArgs, TargetArgs, TransportArgs, WireArgs,
-};
-use crate::config::{self, Config, Endpoint};
+use crate::cli::args::{ExtraArgs, TargetArgs};
+use crate::cli::context::Context;
+use crate::config::{self, Config, Endpoint, SettingSource, Settings};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::WebhookSwitches;
 use crate::delivery::target::{Param, Target};
@@ -19,149 +15,115 @@ use crate::env::Environment;
 use crate::error::{Failure, Kind};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::http::TransportOptions;
+use crate::secret::SecretSource;
 use crate::secret::safe_url::{self, UrlError};
-use crate::secret::{Secret, SecretSource};
 use crate::text;
 
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
-    Flag,
-    /// An environment variable.
-    Environment,
-    /// The configuration file.
-    File,
-    /// Built in.
-    Default,
+/// Where and how to send, resolved.
+#[derive(Debug)]
+pub struct FireSettings<'a> {
+    /// The configured endpoint; none for `--url`.
+    pub endpoint: Option<(&'a str, &'a Endpoint)>,
+    pub target: Target,
+    pub policy: RetryPolicy,
+    pub transport: TransportOptions,
+    pub body_format: BodyFormat,
+    pub element_order: ElementOrder,
+    pub switches: WebhookSwitches,
 }
 
-impl Origin {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Origin::Flag => "flag",
-            Origin::Environment => "environment",
-            Origin::File => "file",
-            Origin::Default => "default",
+impl<'a> FireSettings<'a> {
+    /// Resolves the target of `args`, or the configuration's default endpoint, with these `options`.
+    pub fn resolve(
+        ctx: &'a Context<'_>,
+        args: &TargetArgs,
+        options: Settings,
+    ) -> Result<Self, Failure> {
+        Ok(Self::new(chosen(ctx, args)?, options))
+    }
+
+    pub fn new(chosen: Chosen<'a>, options: Settings) -> Self {
+        let settings = with_endpoint(options, chosen.endpoint.map(|(_, endpoint)| endpoint));
+        FireSettings {
+            endpoint: chosen.endpoint,
+            target: chosen.target,
+            policy: settings.retry_policy(),
+            transport: transport(&settings),
+            body_format: settings.body_format(),
+            element_order: settings.element_order(),
+            switches: settings.switches(),
         }
     }
+}
 
-    /// Where clap found an option's value.
-    pub fn of(matches: &ArgMatches, option: &str) -> Origin {
-        match matches.value_source(option) {
-            Some(ValueSource::CommandLine) => Origin::Flag,
-            Some(ValueSource::EnvVariable) => Origin::Environment,
-            _ => Origin::Default,
-        }
+/// Options over the settings of an endpoint.
+pub fn with_endpoint(options: Settings, endpoint: Option<&Endpoint>) -> Settings {
+    match endpoint {
+        Some(endpoint) => options.or(&endpoint.settings),
+        None => options,
     }
 }
 
-/// The journal's file and where its name comes from.
-///
-/// # Errors
-/// When none is named and no home folder is known.
-pub fn journal_path(
-    globals: &GlobalArgs,
-    matches: &ArgMatches,
-    env: &Environment,
-) -> Result<(PathBuf, Origin), Failure> {
-    let default = env.state_folder().map(|folder| folder.join("journal.db"));
-    located(globals.journal.as_ref(), "journal", matches, default)
-}
-
-/// The configuration's file and where its name comes from.
-///
-/// # Errors
-/// When none is named and no home folder is known.
-pub fn config_path(
-    globals: &GlobalArgs,
-    matches: &ArgMatches,
-    env: &Environment,
-) -> Result<(PathBuf, Origin), Failure> {
-    let default = env.config_folder().map(|folder| folder.join("config.toml"));
-    located(globals.config.as_ref(), "config", matches, default)
-}
-
-fn located(
-    named: Option<&PathBuf>,
-    option: &str,
-    matches: &ArgMatches,
-    default: Option<PathBuf>,
-) -> Result<(PathBuf, Origin), Failure> {
-    // An empty variable is no wish.
-    if let Some(path) = named.filter(|path| !path.as_os_str().is_empty()) {
-        return Ok((path.clone(), Origin::of(matches, option)));
+/// The transport options that settings amount to.
+pub fn transport(settings: &Settings) -> TransportOptions {
+    let default = TransportOptions::default();
+    TransportOptions {
+        timeout: settings.timeout.unwrap_or(default.timeout),
+        connect_timeout: settings.connect_timeout.unwrap_or(default.connect_timeout),
+        cacert: settings.cacert.clone(),
+        cert: settings.cert.clone(),
+        key: settings.key.clone(),
+        insecure: settings.insecure.unwrap_or(default.insecure),
+        proxy: settings.proxy.clone(),
     }
-    default.map(|path| (path, Origin::Default)).ok_or_else(|| {
-        Failure::new(
-            Kind::Error,
-            format!("no home folder is known to look for the {option} in"),
-        )
-        .hint(format!(
-            "name the file with `--{option} FILE` or `HOOKFIRE_{}`",
-            option.to_ascii_uppercase()
-        ))
-    })
 }
 
-/// A target that was chosen, and the endpoint behind it.
+/// A target, and the configured endpoint it belongs to.
 #[derive(Debug)]
 pub struct Chosen<'a> {
-    /// The configured endpoint; none for a bare URL.
+    /// None for a URL.
     pub endpoint: Option<(&'a str, &'a Endpoint)>,
-    /// URL, parameters and headers, those of the flags included.
     pub target: Target,
 }
 
-/// Where to send: `--endpoint`, `--url`, or the configuration's default.
-///
-/// # Errors
-/// When there is none or two of a kind, the endpoint is unknown, or a parameter or header cannot be read.
-pub fn chosen<'a>(
-    args: &TargetArgs,
-    matches: &ArgMatches,
-    config: &'a Config,
-    env: &Environment,
-) -> Result<Chosen<'a>, Failure> {
+/// The target that `--endpoint`, `--url` or the configuration's default endpoint names, with `--secret`, `--param` and
+/// `--header` added.
+pub fn chosen<'a>(ctx: &'a Context<'_>, args: &TargetArgs) -> Result<Chosen<'a>, Failure> {
+    let config = ctx.config()?;
     let endpoint = args.endpoint.as_deref().filter(|name| !name.is_empty());
     let url = args.url.as_deref().filter(|url| !url.is_empty());
     let mut chosen = match (endpoint, url) {
-        (Some(name), Some(url)) => {
-            match (Origin::of(matches, "endpoint"), Origin::of(matches, "url")) {
-                (Origin::Flag, Origin::Environment) => from_endpoint(name, config)?,
-                (Origin::Environment, Origin::Flag) => from_url(url)?,
-                (Origin::Environment, Origin::Environment) => {
-                    return Err(Failure::usage(
-                    "both an endpoint and a URL are given, by `HOOKFIRE_ENDPOINT` and `HOOKFIRE_URL`",
-                )
-                .hint("unset one of the two, or say which with `--endpoint` or `--url`"));
-                }
-                _ => {
-                    return Err(Failure::usage("both an endpoint and a URL are given")
-                        .hint("leave out `--endpoint` or `--url`"));
-                }
-            }
-        }
         (Some(name), None) => from_endpoint(name, config)?,
         (None, Some(url)) => from_url(url)?,
+        (Some(name), Some(url)) => match (ctx.source("endpoint"), ctx.source("url")) {
+            (SettingSource::Flag, SettingSource::Environment) => from_endpoint(name, config)?,
+            (SettingSource::Environment, SettingSource::Flag) => from_url(url)?,
+            (SettingSource::Environment, SettingSource::Environment) => {
+                return Err(
+                    Failure::usage("`HOOKFIRE_ENDPOINT` and `HOOKFIRE_URL` are both set")
+                        .hint("unset one of them, or choose with `--endpoint` or `--url`"),
+                );
+            }
+            _ => {
+                return Err(Failure::usage(
+                    "`--endpoint` and `--url` cannot be used together",
+                ));
+            }
+        },
         (None, None) => match &config.default_endpoint {
             Some(name) => from_endpoint(name, config)?,
             None => {
-                return Err(Failure::usage("no target: neither an endpoint nor a URL is given")
+                return Err(Failure::usage("no target: give an endpoint or a URL")
                     .hint("name one with `--endpoint NAME` or `--url URL`")
-                    .hint("`hookfire config init` writes a file where endpoints and a default one can be named"));
+                    .hint("`hookfire config init` writes a configuration file for endpoints and a default endpoint"));
             }
         },
     };
-    add_extras(&mut chosen.target, &args.extras, env)?;
+    add_extras(&mut chosen.target, &args.extras, &ctx.env)?;
     Ok(chosen)
 }
 
-/// The endpoint of this name as a target.
-///
-/// # Errors
-/// When the configuration has none.
+/// The target of a configured endpoint.
 pub fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, Failure> {
     let (name, endpoint) = endpoint(name, config)?;
     Ok(Chosen {
@@ -170,57 +132,44 @@ pub fn from_endpoint<'a>(name: &str, config: &'a Config) -> Result<Chosen<'a>, F
     })
 }
 
-/// A bare URL as a target.
-///
-/// # Errors
-/// When it cannot be an endpoint's.
 pub fn from_url(url: &str) -> Result<Chosen<'static>, Failure> {
-    let target = Target::from_url(url).map_err(|e| {
-        let hint = match &e {
-            UrlError::NoScheme(shown) => {
-                Some(format!("write `http://{shown}` or `https://{shown}`"))
-            }
-            _ => None,
-        };
-        hint.into_iter()
-            .fold(Failure::from_error(Kind::Usage, e), Failure::hint)
-    })?;
-    Ok(Chosen {
-        endpoint: None,
-        target,
-    })
+    match Target::from_url(url) {
+        Ok(target) => Ok(Chosen {
+            endpoint: None,
+            target,
+        }),
+        Err(UrlError::NoScheme(shown)) => {
+            let hint = format!("write `http://{shown}` or `https://{shown}`");
+            Err(Failure::from_error(Kind::Usage, UrlError::NoScheme(shown)).hint(hint))
+        }
+        Err(e) => Err(Failure::from_error(Kind::Usage, e)),
+    }
 }
 
-/// The endpoint of this name.
-///
-/// # Errors
-/// When the configuration has none; the nearest one is hinted at.
+/// The configured endpoint of this name, or an error with the nearest name.
 pub fn endpoint<'a>(name: &str, config: &'a Config) -> Result<(&'a str, &'a Endpoint), Failure> {
     if let Some((name, endpoint)) = config.endpoints.get_key_value(name) {
         return Ok((name, endpoint));
     }
     if name.contains("://") {
-        return Err(Failure::usage(format!(
-            "`{}` is a URL, not an endpoint's name",
-            safe_url::shown(name)
-        ))
-        .hint("give a URL with `--url`"));
+        let shown = safe_url::shown(name);
+        return Err(
+            Failure::usage(format!("`{shown}` is a URL, not the name of an endpoint"))
+                .hint("give a URL with `--url`"),
+        );
     }
     let known: Vec<&str> = config.endpoints.keys().map(String::as_str).collect();
     let failure = Failure::usage(format!("the configuration has no endpoint `{name}`"));
     Err(match text::nearest(name, known.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean `--endpoint {near}`?")),
         None if known.is_empty() => failure
-            .hint(format!("add `[endpoints.{name}]` with its `url` to the file that `hookfire config path` names"))
+            .hint(format!("add `[endpoints.{name}]` with its `url` to the file that `hookfire config path` prints"))
             .hint("`hookfire config init` writes that file with every key explained"),
-        None => failure.hint(format!("there are {}", text::listed(known))),
+        None => failure.hint(format!("configured are {}", text::listed(known))),
     })
 }
 
-/// Puts `--secret`, `--param` and `--header` onto a target.
-///
-/// # Errors
-/// When one cannot be read; its value is not quoted.
+/// Adds `--secret`, `--param` and `--header` to a target. Errors do not quote values.
 pub fn add_extras(
     target: &mut Target,
     extras: &ExtraArgs,
@@ -232,10 +181,7 @@ pub fn add_extras(
     add_public(target, extras, env)
 }
 
-/// Puts `--param` and `--header` onto a target.
-///
-/// # Errors
-/// When one cannot be read; its value is not quoted.
+/// Adds `--param` and `--header` to a target. Errors do not quote values.
 pub fn add_public(
     target: &mut Target,
     extras: &ExtraArgs,
@@ -244,9 +190,10 @@ pub fn add_public(
     for text in extras.param.iter().filter(|text| !text.is_empty()) {
         let (name, value) = named_value(text, "--param", '=', "NAME=VALUE")?;
         if is_reference(value) {
-            return Err(Failure::usage(format!("`--param` takes no reference; `{name}` is given one")).hint(format!(
-                "a value that comes from a variable or file is a secret: `--secret {name}=@env:VARIABLE`"
-            )));
+            return Err(Failure::usage(format!(
+                "the value of `--param {name}` is a reference, which only `--secret` accepts"
+            ))
+            .hint(format!("use `--secret {name}=@env:VARIABLE`")));
         }
         target.set_param(Param::public(name, value));
     }
@@ -256,10 +203,7 @@ pub fn add_public(
     Ok(())
 }
 
-/// The values of `option`, `--secret` or one of its kind, read.
-///
-/// # Errors
-/// When one has no name or value; the text is not quoted.
+/// Parses the values of `option`: `--secret` or one like it. Errors do not quote them.
 pub fn secrets(
     option: &str,
     texts: &[String],
@@ -275,7 +219,7 @@ pub fn secrets(
             }
             if value.is_empty() {
                 return Err(Failure::usage(format!("the secret `{name}` is empty")).hint(format!(
-                    "a variable that is not set may be the reason; `{option} {name}=@env:VARIABLE` would say so"
+                    "an unset variable may be the reason; `{option} {name}=@env:VARIABLE` reports that"
                 )));
             }
             Ok((name.to_owned(), SecretSource::parse(value).anchored(&env.folder())))
@@ -283,10 +227,7 @@ pub fn secrets(
         .collect()
 }
 
-/// `--header` options, read.
-///
-/// # Errors
-/// When one cannot be a header; its value is not quoted.
+/// Parses the values of `--header`. Errors do not quote them.
 pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Param>, Failure> {
     let given = extras.header.iter().filter(|text| !text.is_empty());
     given
@@ -295,18 +236,19 @@ pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Param>, Fail
             let source = SecretSource::parse(value.trim()).anchored(&env.folder());
             if source.reference().is_none() && is_reference(value) {
                 let name = name.trim();
-                return Err(Failure::usage(format!("the header `{name}` has a reference inside its value")).hint(
-                    format!(
-                        "a reference is the whole value: `-H '{name}: @env:VARIABLE'`, with all of it in the variable"
-                    ),
-                ));
+                return Err(Failure::usage(format!(
+                    "the value of header `{name}` contains a reference"
+                ))
+                .hint(format!(
+                    "put the whole value into the variable: `-H '{name}: @env:VARIABLE'`"
+                )));
             }
             config::header(name.trim(), source).map_err(Failure::usage)
         })
         .collect()
 }
 
-/// Whether `@env:` or `@file:` is anywhere in it: sent as it is, it would be a mistake.
+/// Whether a reference is anywhere in the value. To send it as it is would be a mistake.
 fn is_reference(value: &str) -> bool {
     value.contains("@env:") || value.contains("@file:")
 }
@@ -320,92 +262,7 @@ fn named_value<'a>(
     match text.split_once(between) {
         Some((name, value)) if !name.trim().is_empty() => Ok((name, value)),
         _ => Err(Failure::usage(format!(
-            "`{option}` takes {form}; what was given has no name or no `{between}`"
+            "a value of `{option}` has no name or no `{between}`; write {form}"
         ))),
-    }
-}
-
-/// The rule in force.
-pub fn rule(args: &RetryPolicyArgs, endpoint: Option<&Endpoint>) -> RetryPolicy {
-    let default = RetryPolicy::default();
-    RetryPolicy {
-        retries: args
-            .retries
-            .or(endpoint.and_then(|e| e.retries))
-            .unwrap_or(default.retries),
-        interval: args
-            .retry_interval
-            .or(endpoint.and_then(|e| e.retry_interval))
-            .unwrap_or(default.interval),
-        success: args
-            .success
-            .clone()
-            .or(endpoint.and_then(|e| e.success.clone()))
-            .unwrap_or(default.success),
-    }
-}
-
-/// How a request carries the event, and in which order the event has its fields.
-pub fn form(args: &WireArgs, endpoint: Option<&Endpoint>) -> (BodyFormat, ElementOrder) {
-    let wire = args
-        .wire
-        .map(|wire| wire.0)
-        .or(endpoint.and_then(|e| e.wire));
-    let compat = args
-        .compat
-        .map(|compat| compat.0)
-        .or(endpoint.and_then(|e| e.compat));
-    (wire.unwrap_or_default(), compat.unwrap_or_default())
-}
-
-/// The switchboard in force.
-pub fn switchboard(endpoint: Option<&Endpoint>) -> WebhookSwitches {
-    let default = WebhookSwitches::default();
-    let Some(endpoint) = endpoint else {
-        return default;
-    };
-    WebhookSwitches {
-        active: endpoint.active.unwrap_or(default.active),
-        provider_actions: endpoint
-            .provider_actions
-            .unwrap_or(default.provider_actions),
-        events: endpoint.events.clone(),
-    }
-}
-
-/// The connection in force.
-pub fn transport(
-    args: &TransportArgs,
-    matches: &ArgMatches,
-    endpoint: Option<&Endpoint>,
-) -> TransportOptions {
-    let default = TransportOptions::default();
-    let proxy = args
-        .proxy
-        .as_deref()
-        .filter(|proxy| !proxy.is_empty())
-        .map(Secret::new);
-    TransportOptions {
-        timeout: args
-            .timeout
-            .or(endpoint.and_then(|e| e.timeout))
-            .unwrap_or(default.timeout),
-        connect_timeout: args
-            .connect_timeout
-            .or(endpoint.and_then(|e| e.connect_timeout))
-            .unwrap_or(default.connect_timeout),
-        cacert: args
-            .cacert
-            .clone()
-            .or(endpoint.and_then(|e| e.cacert.clone())),
-        cert: args.cert.clone().or(endpoint.and_then(|e| e.cert.clone())),
-        key: args.key.clone().or(endpoint.and_then(|e| e.key.clone())),
-        insecure: match Origin::of(matches, "insecure") {
-            Origin::Default => endpoint
-                .and_then(|e| e.insecure)
-                .unwrap_or(default.insecure),
-            _ => args.insecure,
-        },
-        proxy: proxy.or(endpoint.and_then(|e| e.proxy.clone())),
     }
 }

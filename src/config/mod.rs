@@ -1,109 +1,72 @@
-//! The configuration file: TOML in, endpoints out.
+//! The configuration file, and the settings it shares with the command line.
 //!
-//! Errors name the file, the line and the word that was meant, and never quote a value: it might be a secret. A missing
-//! file at the default place is an empty configuration. Nothing here knows flags or environment variables.
+//! [`Config::load`] reads `hookfire.toml` into endpoints, each with a target and a layer of [`Settings`]. Errors name the
+//! file, the line and the nearest known key, and never quote a value, because it might be a secret. A missing file at the
+//! default path is an empty configuration. `settings` says what the settings are; the command line's part is in
+//! `cli::settings`.
+
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::delivery::retry_policy::StatusRanges;
-use crate::delivery::switches::EventPattern;
 use crate::delivery::target::{Param, Target, Value};
 use crate::event::{BodyFormat, ElementOrder};
+use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, header_is_secret};
 use crate::text;
-use crate::time::{parse_duration, parse_timeout};
+use crate::time::{TimeError, parse_duration, parse_timeout};
+pub use settings::{SETTINGS, SettingSource, Settings};
 
 /// The file that `config init` writes: every key, commented.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
-/// A configuration that was read and checked.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// The endpoint that commands use when none is named.
     pub default_endpoint: Option<String>,
-    /// The endpoints, by name.
     pub endpoints: BTreeMap<String, Endpoint>,
-    /// The 3scale tenant whose API is asked.
     pub portal: Option<Portal>,
-    /// What is allowed but unwise.
+    /// Problems that do not prevent its use.
     pub warnings: Vec<String>,
 }
 
-/// A named target with what it sets of the rule and the connection.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// URL, parameters, headers.
+    /// URL, parameters and headers.
     pub target: Target,
-    /// `retry.retries`
-    pub retries: Option<u32>,
-    /// `retry.interval`
-    pub retry_interval: Option<Duration>,
-    /// `success`
-    pub success: Option<StatusRanges>,
-    /// `timeout`
-    pub timeout: Option<Duration>,
-    /// `connect_timeout`
-    pub connect_timeout: Option<Duration>,
-    /// `cacert`
-    pub cacert: Option<PathBuf>,
-    /// `cert`
-    pub cert: Option<PathBuf>,
-    /// `key`
-    pub key: Option<PathBuf>,
-    /// `insecure`
-    pub insecure: Option<bool>,
-    /// `proxy`
-    pub proxy: Option<Secret>,
-    /// `active`
-    pub active: Option<bool>,
-    /// `provider_actions`
-    pub provider_actions: Option<bool>,
-    /// `events`
-    pub events: Option<Vec<EventPattern>>,
-    /// `wire`
-    pub wire: Option<BodyFormat>,
-    /// `compat`
-    pub compat: Option<ElementOrder>,
+    pub settings: Settings,
 }
 
-/// A 3scale tenant.
+/// The 3scale tenant whose API is called.
 #[derive(Debug)]
 pub struct Portal {
-    /// Its URL and the connection to it; nothing else of an endpoint.
-    pub endpoint: Endpoint,
-    /// `token`
+    pub url: BaseUrl,
+    pub settings: Settings,
     pub token: Option<SecretSource>,
-    /// `parameter`
+    /// The name of the query parameter that carries the token.
     pub parameter: Option<String>,
 }
 
-/// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
     #[error("cannot read the configuration `{path}`: {source}")]
     Read {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// Its content is wrong.
     #[error("{path}:{line}: {problem}")]
     Content {
-        /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong there.
         problem: String,
     },
 }
@@ -118,13 +81,16 @@ struct RawConfig {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as `[portal]` with `url` and `token`"
+)]
 struct RawPortal {
     url: Spanned<String>,
-    token: Option<RawSecret>,
+    token: Option<Spanned<RawSecret>>,
     parameter: Option<Spanned<String>>,
-    timeout: Option<Spanned<String>>,
-    connect_timeout: Option<Spanned<String>>,
+    timeout: Option<Parsed<Timeout>>,
+    connect_timeout: Option<Parsed<Timeout>>,
     cacert: Option<PathBuf>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -132,61 +98,24 @@ struct RawPortal {
     proxy: Option<String>,
 }
 
-impl RawPortal {
-    /// What it has in common with an endpoint.
-    fn endpoint(self) -> RawEndpoint {
-        let RawPortal {
-            url,
-            timeout,
-            connect_timeout,
-            cacert,
-            cert,
-            key,
-            insecure,
-            proxy,
-            ..
-        } = self;
-        let (secrets, params, headers) = Default::default();
-        let (retry, success) = Default::default();
-        let (active, provider_actions, events, wire, compat) = Default::default();
-        RawEndpoint {
-            url,
-            secrets,
-            params,
-            headers,
-            retry,
-            success,
-            timeout,
-            connect_timeout,
-            cacert,
-            cert,
-            key,
-            insecure,
-            proxy,
-            active,
-            provider_actions,
-            events,
-            wire,
-            compat,
-        }
-    }
-}
-
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as `[endpoints.staging]` with `url`"
+)]
 struct RawEndpoint {
     url: Spanned<String>,
     #[serde(default)]
-    secrets: BTreeMap<String, RawSecret>,
+    secrets: BTreeMap<Spanned<String>, RawSecret>,
     #[serde(default)]
     params: BTreeMap<String, String>,
     #[serde(default)]
     headers: BTreeMap<Spanned<String>, RawSecret>,
     #[serde(default)]
     retry: RawRetry,
-    success: Option<Spanned<String>>,
-    timeout: Option<Spanned<String>>,
-    connect_timeout: Option<Spanned<String>>,
+    success: Option<Parsed<StatusRanges>>,
+    timeout: Option<Parsed<Timeout>>,
+    connect_timeout: Option<Parsed<Timeout>>,
     cacert: Option<PathBuf>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -200,10 +129,43 @@ struct RawEndpoint {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as `retry = { retries = 5, interval = \"60s\" }`"
+)]
 struct RawRetry {
     retries: Option<u32>,
-    interval: Option<Spanned<String>>,
+    interval: Option<Parsed<Interval>>,
+}
+
+/// Text that is parsed while the file is read, so that errors have its place.
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parsed<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Parsed).map_err(de::Error::custom)
+    }
+}
+
+struct Interval(std::time::Duration);
+
+impl FromStr for Interval {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Interval, Self::Err> {
+        parse_duration(text).map(Interval)
+    }
+}
+
+struct Timeout(std::time::Duration);
+
+impl FromStr for Timeout {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Timeout, Self::Err> {
+        parse_timeout(text).map(Timeout)
+    }
 }
 
 /// `"literal"`, `{ env = "VAR" }` or `{ file = "PATH" }`.
@@ -243,10 +205,7 @@ impl<'de> Deserialize<'de> for RawSecret {
 }
 
 impl Config {
-    /// Reads a file; one that does not exist is an empty configuration unless it was `named` by the user.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
+    /// Reads a file. One that does not exist is an empty configuration unless the user `named` it.
     pub fn load(path: &Path, named: bool) -> Result<Config, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -263,7 +222,7 @@ impl Config {
         let mut config = Config::parse(path, &text)?;
         if config.has_literal_secret() && readable_by_others(path) {
             config.warnings.push(format!(
-                "`{}` holds a secret and others can read it; run `chmod 600 {}`",
+                "`{}` contains a secret and other users can read it; run `chmod 600 {}`",
                 path.display(),
                 text::shell_word(&path.to_string_lossy())
             ));
@@ -271,23 +230,20 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks a file's text. Relative paths in it are taken from the file's folder.
-    ///
-    /// # Errors
-    /// [`ConfigError::Content`].
+    /// Reads a file's text. Relative paths in it start at the file's folder.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-        let at = Place { path, text };
-        let raw: RawConfig = toml::from_str(text).map_err(|e| at.toml_error(&e))?;
+        let file = ConfigFile { path, text };
+        let raw: RawConfig = toml::from_str(text).map_err(|e| file.toml_error(&e))?;
         let mut endpoints = BTreeMap::new();
         for (name, endpoint) in raw.endpoints {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
             if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
-                return Err(at.error(
+                return Err(file.error(
                     name.span(),
-                    "an endpoint's name is made of letters, digits, `-`, `_` and `.`",
+                    "an endpoint's name consists of letters, digits, `-`, `_` and `.`",
                 ));
             }
-            endpoints.insert(name.into_inner(), at.endpoint(endpoint)?);
+            endpoints.insert(name.into_inner(), file.endpoint(endpoint)?);
         }
         if let Some(name) = raw
             .default_endpoint
@@ -296,13 +252,13 @@ impl Config {
         {
             let known = endpoints.keys().map(String::as_str);
             let problem = format!(
-                "`default_endpoint` names no endpoint of this file{}",
-                meant(name.get_ref(), known)
+                "`default_endpoint` is not an endpoint of this file{}",
+                did_you_mean(name.get_ref(), known)
             );
-            return Err(at.error(name.span(), problem));
+            return Err(file.error(name.span(), problem));
         }
         let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
-        let portal = raw.portal.map(|portal| at.portal(portal)).transpose()?;
+        let portal = raw.portal.map(|portal| file.portal(portal)).transpose()?;
         Ok(Config {
             default_endpoint,
             endpoints,
@@ -330,13 +286,12 @@ impl Config {
     }
 }
 
-/// A file's text, to tell lines in it.
-struct Place<'a> {
+struct ConfigFile<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Place<'_> {
+impl ConfigFile<'_> {
     fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -347,134 +302,139 @@ impl Place<'_> {
         }
     }
 
-    /// TOML's own error without its excerpt of the file, and without the value it found.
+    /// A TOML error in hookfire's words, which never quote the value found.
     fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
-        let mut problem = without_value(error.message());
-        if let Some((unknown, expected)) = unknown_field(error.message()) {
-            problem = format!("unknown key `{unknown}`{}", meant(unknown, expected));
-        }
-        let span = error.span().unwrap_or(0..0);
-        if error.message().starts_with("invalid type")
-            && let Some(key) = self.key_before(span.start)
-        {
-            problem = format!("`{key}`: {problem}");
-        }
+        let (message, span) = (error.message(), error.span().unwrap_or(0..0));
+        let problem = if let Some((unknown, known)) = unknown_field(message) {
+            format!("unknown key `{unknown}`{}", did_you_mean(unknown, known))
+        } else if let Some(expected) = expected(message) {
+            match self.key_before(span.start) {
+                Some((key, _)) => format!("`{key}` must be {expected}"),
+                None => format!("expected {expected}"),
+            }
+        } else if let Some(key) = self.unquoted_value(span.start) {
+            format!("the value of `{key}` needs quotes: `{key} = \"…\"`")
+        } else {
+            let line = message.lines().next().unwrap_or_default();
+            line.replace("missing field", "missing key")
+        };
         self.error(span, problem)
     }
 
-    /// The key whose value begins here.
-    fn key_before(&self, start: usize) -> Option<&str> {
-        let before = self
-            .text
-            .get(..start)?
+    /// The key that is assigned a value before this offset of its line, and the offset behind its `=`.
+    fn key_before(&self, offset: usize) -> Option<(&str, usize)> {
+        let before = self.text.get(..offset)?;
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let equals = line_start + before[line_start..].rfind('=')?;
+        let key = self.text[line_start..equals]
             .trim_end()
-            .strip_suffix('=')?
-            .trim_end();
-        let key = before
             .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
             .next()?;
-        (!key.is_empty()).then_some(key)
+        (!key.is_empty()).then_some((key, equals + 1))
+    }
+
+    /// The key of a value that should have been in quotes, such as `timeout = 30s`.
+    fn unquoted_value(&self, offset: usize) -> Option<&str> {
+        let (key, value_start) = self.key_before(offset)?;
+        let value = self.text[value_start..].lines().next()?.trim();
+        let is_unquoted = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{', '#']);
+        is_unquoted.then_some(key)
     }
 
     fn endpoint(&self, raw: RawEndpoint) -> Result<Endpoint, ConfigError> {
-        // Absolute, since the reference is kept with each delivery and looked up by later runs elsewhere.
-        let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let mut target = Target::from_url(raw.url.get_ref())
-            .map_err(|e| self.error(raw.url.span(), e.to_string()))?;
+        let folder = self.folder();
+        let mut target = self.target(&raw.url)?;
         for (name, secret) in raw.secrets {
-            if let Some(problem) = secret_problem(&name, &secret.0) {
-                return Err(self.error(raw.url.span(), problem));
+            if name.get_ref().is_empty() {
+                return Err(self.error(name.span(), "a secret of this endpoint has no name"));
             }
-            target.set_param(Param::secret(name, secret.0.anchored(folder)));
+            if let Some(problem) = secret_problem(&secret.0) {
+                let problem = format!("the secret `{}` {problem}", name.get_ref());
+                return Err(self.error(name.span(), problem));
+            }
+            target.set_param(Param::secret(name.into_inner(), secret.0.anchored(&folder)));
         }
         for (name, value) in raw.params {
             target.set_param(Param::public(name, value));
         }
         for (name, source) in raw.headers {
-            let header = header(name.get_ref(), source.0.anchored(folder))
+            let header = header(name.get_ref(), source.0.anchored(&folder))
                 .map_err(|e| self.error(name.span(), e))?;
             target.set_header(header);
         }
-        Ok(Endpoint {
-            target,
+        let mut events = None;
+        if let Some(names) = raw.events {
+            let patterns = names.iter().map(|name| self.read(name, str::parse));
+            events = Some(patterns.collect::<Result<_, _>>()?);
+        }
+        let settings = Settings {
             retries: raw.retry.retries,
-            retry_interval: self.parsed(raw.retry.interval, parse_duration)?,
-            success: self.parsed(raw.success, str::parse)?,
-            timeout: self.parsed(raw.timeout, parse_timeout)?,
-            connect_timeout: self.parsed(raw.connect_timeout, parse_timeout)?,
+            retry_interval: raw.retry.interval.map(|interval| interval.0.0),
+            success: raw.success.map(|success| success.0),
+            timeout: raw.timeout.map(|timeout| timeout.0.0),
+            connect_timeout: raw.connect_timeout.map(|timeout| timeout.0.0),
             cacert: raw.cacert.map(|path| folder.join(path)),
             cert: raw.cert.map(|path| folder.join(path)),
             key: raw.key.map(|path| folder.join(path)),
             insecure: raw.insecure,
             proxy: raw.proxy.map(Secret::new),
+            wire: self.one_of(raw.wire, BodyFormat::ALL, BodyFormat::as_str)?,
+            compat: self.one_of(raw.compat, ElementOrder::ALL, ElementOrder::as_str)?,
             active: raw.active,
             provider_actions: raw.provider_actions,
-            events: raw
-                .events
-                .map(|names| {
-                    names
-                        .into_iter()
-                        .map(|name| self.read(&name, str::parse))
-                        .collect()
-                })
-                .transpose()?,
-            wire: self.parsed(raw.wire, |word| {
-                one_of(word, BodyFormat::ALL.map(|wire| (wire.as_str(), wire)))
-            })?,
-            compat: self.parsed(raw.compat, |word| {
-                one_of(
-                    word,
-                    ElementOrder::ALL.map(|compat| (compat.as_str(), compat)),
-                )
-            })?,
-        })
+            events,
+        };
+        Ok(Endpoint { target, settings })
     }
 
-    fn portal(&self, mut raw: RawPortal) -> Result<Portal, ConfigError> {
-        let (url, token) = (raw.url.span(), raw.token.take().map(|token| token.0));
-        if let Some(problem) = token
-            .as_ref()
-            .and_then(|token| secret_problem("token", token))
-        {
-            return Err(self.error(
-                url,
-                problem.replace("a secret of this endpoint", "the portal's `token`"),
-            ));
+    fn portal(&self, raw: RawPortal) -> Result<Portal, ConfigError> {
+        let folder = self.folder();
+        let target = self.target(&raw.url)?;
+        if !target.params.is_empty() {
+            let problem = "the portal's `url` must not have a query; the token belongs in `token`";
+            return Err(self.error(raw.url.span(), problem));
+        }
+        let mut token = None;
+        if let Some(raw) = raw.token {
+            if let Some(problem) = secret_problem(&raw.get_ref().0) {
+                return Err(self.error(raw.span(), format!("the portal's `token` {problem}")));
+            }
+            token = Some(raw.into_inner().0.anchored(&folder));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let parameter = raw.parameter.take();
-        if let Some(name) = parameter
-            .as_ref()
-            .filter(|name| !name.get_ref().bytes().all(plain) || name.get_ref().is_empty())
+        if let Some(name) = &raw.parameter
+            && (name.get_ref().is_empty() || !name.get_ref().bytes().all(plain))
         {
-            return Err(self.error(
-                name.span(),
-                "`parameter` is a name such as access_token or provider_key",
-            ));
+            let problem = "`parameter` must be a name such as access_token or provider_key";
+            return Err(self.error(name.span(), problem));
         }
-        let endpoint = self.endpoint(raw.endpoint())?;
-        if !endpoint.target.params.is_empty() {
-            return Err(self.error(
-                url,
-                "the portal's `url` has a query; what it asks for is given as `token`",
-            ));
-        }
-        let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
-        let token = token.map(|token| token.anchored(path.parent().unwrap_or(Path::new(""))));
+        let settings = Settings {
+            timeout: raw.timeout.map(|timeout| timeout.0.0),
+            connect_timeout: raw.connect_timeout.map(|timeout| timeout.0.0),
+            cacert: raw.cacert.map(|path| folder.join(path)),
+            cert: raw.cert.map(|path| folder.join(path)),
+            key: raw.key.map(|path| folder.join(path)),
+            insecure: raw.insecure,
+            proxy: raw.proxy.map(Secret::new),
+            ..Settings::default()
+        };
         Ok(Portal {
-            endpoint,
+            url: target.base,
+            settings,
             token,
-            parameter: parameter.map(Spanned::into_inner),
+            parameter: raw.parameter.map(Spanned::into_inner),
         })
     }
 
-    fn parsed<T, E: fmt::Display>(
-        &self,
-        raw: Option<Spanned<String>>,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, ConfigError> {
-        raw.map(|raw| self.read(&raw, parse)).transpose()
+    /// The folder at which relative paths start. Absolute, because the journal keeps references to secret files for later
+    /// runs in other folders.
+    fn folder(&self) -> PathBuf {
+        let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
+        path.parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    fn target(&self, url: &Spanned<String>) -> Result<Target, ConfigError> {
+        self.read(url, Target::from_url)
     }
 
     fn read<T, E: fmt::Display>(
@@ -484,40 +444,34 @@ impl Place<'_> {
     ) -> Result<T, ConfigError> {
         parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))
     }
+
+    fn one_of<T: Copy, const N: usize>(
+        &self,
+        raw: Option<Spanned<String>>,
+        known: [T; N],
+        name: fn(T) -> &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(raw) = raw else { return Ok(None) };
+        let word = raw.get_ref();
+        if let Some(found) = known.iter().find(|value| name(**value) == word) {
+            return Ok(Some(*found));
+        }
+        let names = text::listed(known.map(name));
+        Err(self.error(raw.span(), format!("`{word}` is not one of {names}")))
+    }
 }
 
-/// What a word of a fixed set stands for.
-fn one_of<T: Copy, const N: usize>(word: &str, known: [(&str, T); N]) -> Result<T, String> {
-    let found = known
-        .iter()
-        .find(|(name, _)| *name == word)
-        .map(|(_, value)| *value);
-    found.ok_or_else(|| {
-        format!(
-            "`{word}` is none of {}",
-            text::listed(known.iter().map(|(name, _)| *name))
-        )
-    })
-}
-
-/// What makes a secret none; the flag `--secret` refuses the same.
-fn secret_problem(name: &str, source: &SecretSource) -> Option<&'static str> {
+/// Why a secret cannot be used, if so. `--secret` refuses the same.
+fn secret_problem(source: &SecretSource) -> Option<&'static str> {
     match source {
-        _ if name.is_empty() => Some("a secret of this endpoint has no name"),
-        SecretSource::Literal(value) if value.expose().is_empty() => {
-            Some("a secret of this endpoint is empty")
-        }
-        SecretSource::Env(variable) if variable.is_empty() => {
-            Some("a secret of this endpoint names no variable")
-        }
+        SecretSource::Literal(value) if value.expose().is_empty() => Some("is empty"),
+        SecretSource::Env(variable) if variable.is_empty() => Some("names no variable"),
         _ => None,
     }
 }
 
-/// A header from its name and value; its value is a secret if it is a reference, or if it looks like a credential.
-///
-/// # Errors
-/// In words, when the name cannot be a header's, or is one that hookfire sets itself.
+/// A request header. Its value is a secret if it is a reference or the name is known for credentials. Refuses names that
+/// are not valid or that hookfire sets itself.
 pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
     const OWN: [&str; 6] = [
         "webhook-id",
@@ -529,7 +483,7 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
     ];
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
-        return Err("a header's name is made of letters, digits and `-`".to_owned());
+        return Err("a header's name consists of letters, digits and `-`".to_owned());
     }
     if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Err(format!("hookfire sets the header `{name}` itself"));
@@ -538,7 +492,7 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
         SecretSource::Literal(value) if !header_is_secret(name, value.expose()) => {
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
                 return Err(format!(
-                    "the header `{name}` has a control character in its value"
+                    "the value of header `{name}` contains a control character"
                 ));
             }
             Ok(Param::public(name, value.expose()))
@@ -553,7 +507,7 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((unknown, words.skip(1).step_by(2).collect()))
 }
 
-fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match text::nearest(word, known.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
@@ -562,23 +516,21 @@ fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// serde quotes the value it could not take: ``invalid type: integer `42`, expected …``.
-fn without_value(message: &str) -> String {
-    for wrong in ["invalid type: ", "invalid value: "] {
-        if let Some((found, expected)) = message
-            .strip_prefix(wrong)
-            .and_then(|rest| rest.rsplit_once(", expected "))
-        {
-            let kind = found
-                .split(['`', '"'])
-                .next()
-                .unwrap_or_default()
-                .trim_end();
-            let kind = if kind == "string" { "text" } else { kind };
-            return format!("{wrong}{kind}, expected {expected}");
-        }
+/// What should be in the place of a value of another type, from serde's
+/// ``invalid type: integer `42`, expected a string``.
+fn expected(message: &str) -> Option<&str> {
+    if !message.starts_with("invalid type: ") && !message.starts_with("invalid value: ") {
+        return None;
     }
-    message.lines().next().unwrap_or_default().to_owned()
+    let (_, expected) = message.rsplit_once(", expected ")?;
+    Some(match expected {
+        "a string" | "path string" => "text in quotes",
+        "a boolean" => "`true` or `false`",
+        "a map" => "a table",
+        "a sequence" => "a list in `[` and `]`",
+        "u32" => "a whole number from 0 to 4294967295",
+        other => other,
+    })
 }
 
 fn readable_by_others(path: &Path) -> bool {

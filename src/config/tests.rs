@@ -1,4 +1,4 @@
-//! The configuration's words: what is read, and what an error says and does not say.
+//! Tests of the configuration file: what is read, and what errors say.
 
 use super::*;
 use crate::time::compact;
@@ -8,7 +8,7 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn every_key_of_an_endpoint_is_read() {
+fn every_endpoint_key_is_read() {
     let config = parse(
         r#"
         default_endpoint = "staging"
@@ -48,35 +48,39 @@ fn every_key_of_an_endpoint_is_read() {
     assert_eq!(staging.target.headers.len(), 2);
     assert_eq!(
         (
-            staging.retries,
-            staging.retry_interval.map(compact).as_deref()
+            staging.settings.retries,
+            staging.settings.retry_interval.map(compact).as_deref()
         ),
         (Some(2), Some("90s"))
     );
     assert_eq!(
-        staging.cacert.as_deref(),
+        staging.settings.cacert.as_deref(),
         Some(Path::new("/etc/hookfire/ca.pem"))
     );
-    assert_eq!(staging.cert.as_deref(), Some(Path::new("/abs/client.pem")));
     assert_eq!(
-        (staging.active, staging.provider_actions),
+        staging.settings.cert.as_deref(),
+        Some(Path::new("/abs/client.pem"))
+    );
+    assert_eq!(
+        (staging.settings.active, staging.settings.provider_actions),
         (Some(false), Some(true))
     );
     let events: Vec<&str> = staging
+        .settings
         .events
         .iter()
         .flatten()
-        .map(EventPattern::as_str)
+        .map(crate::delivery::switches::EventPattern::as_str)
         .collect();
     assert_eq!(events, ["application.created", "account.*"]);
     assert_eq!(
-        (staging.wire, staging.compat),
+        (staging.settings.wire, staging.settings.compat),
         (Some(BodyFormat::Form), Some(ElementOrder::Porta))
     );
 }
 
 #[test]
-fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
+fn errors_name_file_line_and_nearest_key() {
     for (text, expected) in [
         (
             "[endpoints.a]\nurll = 'https://h/'",
@@ -84,7 +88,7 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
         ),
         (
             "default_endpoint = 'stagin'\n[endpoints.staging]\nurl = 'https://h/'",
-            "/etc/hookfire/config.toml:1: `default_endpoint` names no endpoint of this file; did you mean `staging`?",
+            "/etc/hookfire/config.toml:1: `default_endpoint` is not an endpoint of this file; did you mean `staging`?",
         ),
         (
             "[endpoints.a]\nurl = 'ftp://h/'",
@@ -96,7 +100,7 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = 60 }",
-            "/etc/hookfire/config.toml:3: `interval`: invalid type: integer, expected a string",
+            "/etc/hookfire/config.toml:3: `interval` must be text in quotes",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { en = 'X' } }",
@@ -108,19 +112,51 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nwire = 'json'",
-            "/etc/hookfire/config.toml:3: `json` is none of `xml` and `form`",
+            "/etc/hookfire/config.toml:3: `json` is not one of `xml` and `form`",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\ncompat = 'portal'",
-            "/etc/hookfire/config.toml:3: `portal` is none of `documented` and `porta`",
+            "/etc/hookfire/config.toml:3: `portal` is not one of `documented` and `porta`",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nactiv = false",
             "/etc/hookfire/config.toml:3: unknown key `activ`; did you mean `active`?",
         ),
         (
+            "[endpoints.a]\nurl = 'https://h/'\nretry = 5",
+            "/etc/hookfire/config.toml:3: `retry` must be a table such as `retry = { retries = 5, interval = \"60s\" }`",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nretry = { retries = -1 }",
+            "/etc/hookfire/config.toml:3: `retries` must be a whole number from 0 to 4294967295",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\ntimeout = 1.5s",
+            "/etc/hookfire/config.toml:3: the value of `timeout` needs quotes: `timeout = \"…\"`",
+        ),
+        (
+            "[endpoints.a]\nurl = https://h/",
+            "/etc/hookfire/config.toml:2: the value of `url` needs quotes: `url = \"…\"`",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\nsuccess = 200-207",
+            "/etc/hookfire/config.toml:3: the value of `success` needs quotes: `success = \"…\"`",
+        ),
+        (
+            "[endpoints.a]\nurl = 'https://h/'\ninsecure = 'yes'",
+            "/etc/hookfire/config.toml:3: `insecure` must be `true` or `false`",
+        ),
+        (
+            "[endpoints]\na = 'https://h/'",
+            "/etc/hookfire/config.toml:2: `a` must be a table such as `[endpoints.staging]` with `url`",
+        ),
+        (
+            "[endpoints.a]\nactive = true",
+            "/etc/hookfire/config.toml:1: missing key `url`",
+        ),
+        (
             "[endpoints.'a b']\nurl = 'https://h/'",
-            "/etc/hookfire/config.toml:1: an endpoint's name is made of letters, digits, `-`, `_` and `.`",
+            "/etc/hookfire/config.toml:1: an endpoint's name consists of letters, digits, `-`, `_` and `.`",
         ),
     ] {
         assert_eq!(parse(text).unwrap_err(), expected);
@@ -128,16 +164,16 @@ fn an_error_names_the_file_the_line_and_the_word_that_was_meant() {
 }
 
 #[test]
-fn a_secret_that_is_none_and_a_timeout_of_nothing_are_refused() {
+fn empty_secrets_and_zero_timeouts_are_refused() {
     for (setting, problem) in [
-        ("secrets = { t = '' }", "a secret of this endpoint is empty"),
+        ("secrets = { t = '' }", "the secret `t` is empty"),
         (
             "secrets = { '' = 'x' }",
             "a secret of this endpoint has no name",
         ),
         (
             "secrets = { t = { env = '' } }",
-            "a secret of this endpoint names no variable",
+            "the secret `t` names no variable",
         ),
         ("timeout = '0s'", "`0s` is no timeout"),
     ] {
@@ -147,7 +183,7 @@ fn a_secret_that_is_none_and_a_timeout_of_nothing_are_refused() {
 }
 
 #[test]
-fn a_secret_file_is_found_from_everywhere_however_the_configuration_was_named() {
+fn secret_files_are_absolute_paths() {
     let text = "[endpoints.a]\nurl = 'https://h/'\nsecrets = { t = { file = 'token' } }";
     let config = Config::parse(Path::new("relative.toml"), text).unwrap();
     let Value::Secret(SecretSource::File(path)) = &config.endpoints["a"].target.params[0].value
@@ -158,7 +194,7 @@ fn a_secret_file_is_found_from_everywhere_however_the_configuration_was_named() 
 }
 
 #[test]
-fn no_error_quotes_a_value() {
+fn errors_never_quote_values() {
     for text in [
         "[endpoints.a]\nurl = 'https://h/'\nsecrets = 'CANARY-x'",
         "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = 'CANARY-x'",
@@ -167,6 +203,8 @@ fn no_error_quotes_a_value() {
         "[endpoints.a]\nurl = 'https://h/'\nretry = 'CANARY-\", expected x'",
         "[endpoints.a]\nurl = 'https://h:99999/?t=CANARY-x'",
         "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = \"CANARY-\\q\" }",
+        "[endpoints.a]\nurl = 'https://h/'\nsecrets = { token = CANARY-x }",
+        "[endpoints.a]\nurl = https://h/?t=CANARY-x",
     ] {
         let error = parse(text).unwrap_err();
         assert!(!error.contains("CANARY"), "{error}");
@@ -175,7 +213,7 @@ fn no_error_quotes_a_value() {
 }
 
 #[test]
-fn a_missing_file_is_empty_unless_it_was_named() {
+fn a_missing_file_is_an_error_only_if_named() {
     let path = Path::new("/nonexistent/hookfire.toml");
     assert!(Config::load(path, false).unwrap().endpoints.is_empty());
     let error = Config::load(path, true).unwrap_err().to_string();
@@ -186,7 +224,7 @@ fn a_missing_file_is_empty_unless_it_was_named() {
 }
 
 #[test]
-fn a_literal_secret_that_others_can_read_is_warned_about() {
+fn readable_literal_secrets_cause_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
@@ -204,7 +242,7 @@ fn a_literal_secret_that_others_can_read_is_warned_about() {
 }
 
 #[test]
-fn the_template_is_valid_with_every_comment_sign_taken_away() {
+fn the_uncommented_template_is_valid() {
     let config = parse(TEMPLATE).unwrap();
     assert!(config.endpoints.is_empty() && config.default_endpoint.is_none());
     let mut seen = Vec::new();
@@ -230,16 +268,13 @@ fn the_template_is_valid_with_every_comment_sign_taken_away() {
 }
 
 #[test]
-fn a_portal_has_a_url_without_a_query_and_a_token_that_is_a_secret() {
+fn a_portal_has_a_url_without_query_and_a_secret_token() {
     let config =
         parse("[portal]\nurl = \"https://acme-admin.example\"\ntoken = { env = \"T\" }\ntimeout = \"5s\"\n").unwrap();
     let portal = config.portal.unwrap();
+    assert_eq!(portal.url.as_str(), "https://acme-admin.example/");
     assert_eq!(
-        portal.endpoint.target.base.as_str(),
-        "https://acme-admin.example/"
-    );
-    assert_eq!(
-        portal.endpoint.timeout,
+        portal.settings.timeout,
         Some(std::time::Duration::from_secs(5))
     );
     assert_eq!(
@@ -249,15 +284,15 @@ fn a_portal_has_a_url_without_a_query_and_a_token_that_is_a_secret() {
     for (line, problem) in [
         (
             "url = \"https://h/?access_token=CANARY\"",
-            "2: the portal's `url` has a query; what it asks for is given as `token`",
+            "2: the portal's `url` must not have a query; the token belongs in `token`",
         ),
         (
             "url = \"https://h/\"\nparameter = \"a b\"",
-            "3: `parameter` is a name such as access_token or provider_key",
+            "3: `parameter` must be a name such as access_token or provider_key",
         ),
         (
             "url = \"https://h/\"\ntoken = \"\"",
-            "2: the portal's `token` is empty",
+            "3: the portal's `token` is empty",
         ),
         (
             "url = \"https://h/\"\ntokne = \"CANARY\"",

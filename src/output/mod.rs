@@ -44,6 +44,16 @@ pub enum Color {
     Never,
 }
 
+impl Color {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Color::Auto => "auto",
+            Color::Always => "always",
+            Color::Never => "never",
+        }
+    }
+}
+
 /// How much to say, decided once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputOptions {

@@ -19,7 +19,7 @@ fn setting(env: &TestEnv, args: &[&str], key: &str) -> (Value, Value) {
         .iter()
         .find(|setting| setting["key"] == key)
         .unwrap_or_else(|| panic!("{key}"));
-    (setting["value"].clone(), setting["origin"].clone())
+    (setting["value"].clone(), setting["source"].clone())
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_secret_that_others_can_read_in_the_file_is_warned_about() {
     assert!(
         outcome
             .stderr()
-            .contains("holds a secret and others can read it; run `chmod 600 "),
+            .contains("contains a secret and other users can read it; run `chmod 600 "),
         "{outcome}"
     );
 }
@@ -270,4 +270,47 @@ fn no_file_in_the_working_directory_is_read_unasked() {
         setting(&env, &[], "retries"),
         ("5".into(), "default".into())
     );
+}
+
+#[test]
+fn a_journal_that_is_a_url_is_refused_without_its_password() {
+    let env = TestEnv::new();
+    let url = "postgres://user:CANARY@db.example/hookfire?sslkey=CANARY";
+    let by_flag = env.hookfire(["journal", "list", "--journal", url]).run();
+    let by_variable = env
+        .hookfire(["journal", "list"])
+        .env("HOOKFIRE_JOURNAL", url)
+        .run();
+    for outcome in [by_flag, by_variable] {
+        let outcome = outcome.assert_code(2);
+        assert!(outcome.stderr().contains("is a URL; it must be a file"));
+        assert!(outcome.stderr().contains("db.example"), "{outcome}");
+        assert!(!outcome.stderr().contains("CANARY"), "{outcome}");
+    }
+    let leftover = env.root().join("postgres:");
+    assert!(!leftover.exists());
+}
+
+#[test]
+fn insecure_takes_its_value_from_flag_variable_or_file() {
+    let env = TestEnv::new();
+    env.write_config("[endpoints.a]\nurl = 'https://a.example/'\ninsecure = true\n");
+    let show = ["-e", "a"];
+    assert_eq!(setting(&env, &show, "insecure").0, "true");
+    let off = env
+        .hookfire(["config", "show", "-e", "a"])
+        .env("HOOKFIRE_INSECURE", "no")
+        .run()
+        .assert_code(0);
+    let row = off
+        .stdout()
+        .lines()
+        .find(|line| line.starts_with("insecure"))
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        row.contains("false") && row.contains("environment"),
+        "{row}"
+    );
+    assert_eq!(setting(&env, &["--insecure"], "insecure").1, "flag");
 }

@@ -466,7 +466,7 @@ fn the_settings_in_force_have_the_switches_with_where_they_come_from() {
         format!(
             "{} {}",
             found["value"].as_str().unwrap(),
-            found["origin"].as_str().unwrap()
+            found["source"].as_str().unwrap()
         )
     };
     for (key, value) in [

@@ -10,8 +10,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::context::Context;
-use crate::cli::settings;
+use crate::config::Settings;
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::switches::EventSource;
@@ -19,9 +18,10 @@ use crate::delivery::{ErrorKind, Status};
 use crate::engine::batch::rate::Rate;
 use crate::error::{Failure, Kind};
 use crate::event::samples::AuthMode;
-use crate::event::{BodyFormat, ElementOrder, catalogue};
+use crate::event::{BodyFormat, ElementOrder};
 use crate::output::Color;
 pub use crate::output::Format;
+use crate::secret::Secret;
 use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 
 /// Options of every command.
@@ -108,6 +108,17 @@ pub struct RetryPolicyArgs {
     pub success: Option<StatusRanges>,
 }
 
+impl RetryPolicyArgs {
+    pub fn settings(&self) -> Settings {
+        Settings {
+            retries: self.retries,
+            retry_interval: self.retry_interval,
+            success: self.success.clone(),
+            ..Settings::default()
+        }
+    }
+}
+
 /// How many at once, and how fast.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Pace")]
@@ -145,8 +156,8 @@ pub struct TransportArgs {
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// Do not check certificates; noted with each attempt
-    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub insecure: bool,
+    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, num_args = 0, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub insecure: Option<bool>,
     /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(
         long,
@@ -155,6 +166,22 @@ pub struct TransportArgs {
         hide_env_values = true
     )]
     pub proxy: Option<String>,
+}
+
+impl TransportArgs {
+    pub fn settings(&self) -> Settings {
+        let proxy = self.proxy.as_deref().filter(|proxy| !proxy.is_empty());
+        Settings {
+            timeout: self.timeout,
+            connect_timeout: self.connect_timeout,
+            cacert: self.cacert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            insecure: self.insecure,
+            proxy: proxy.map(Secret::new),
+            ..Settings::default()
+        }
+    }
 }
 
 /// How an event is put into a request.
@@ -180,6 +207,16 @@ pub struct WireArgs {
         hide_env_values = true
     )]
     pub compat: Option<CompatArg>,
+}
+
+impl WireArgs {
+    pub fn settings(&self) -> Settings {
+        Settings {
+            wire: self.wire.map(|wire| wire.0),
+            compat: self.compat.map(|compat| compat.0),
+            ..Settings::default()
+        }
+    }
 }
 
 /// Who did what happened.
@@ -254,23 +291,6 @@ impl FilterArgs {
     }
 }
 
-/// Hints at a type or action that nobody documents, with what was probably meant.
-pub fn hint_at_unknown_event(ctx: &Context<'_>, event_type: Option<&str>, action: Option<&str>) {
-    let actions = catalogue::EVENTS.iter().map(|(_, action)| *action);
-    let unknown = |word: Option<&str>, known: Vec<&'static str>, what: &str| {
-        let word = word.filter(|word| !known.contains(word))?;
-        let near = crate::text::nearest(word, known)?;
-        Some(format!(
-            "`{word}` is not {what} that 3scale documents; did you mean `{near}`?"
-        ))
-    };
-    let words = [
-        unknown(event_type, catalogue::TYPES.to_vec(), "a type"),
-        unknown(action, actions.collect(), "an action"),
-    ];
-    words.iter().flatten().for_each(|words| ctx.ui.hint(words));
-}
-
 /// The filter of commands for which an endpoint only narrows.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListFilterArgs {
@@ -291,23 +311,6 @@ impl ListFilterArgs {
             endpoint: self.endpoint.clone(),
             ..self.rest.filter(now)?
         })
-    }
-
-    /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
-    pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
-        hint_at_unknown(ctx, &self.rest, self.endpoint.as_deref());
-    }
-}
-
-/// Hints at words of a filter that name nothing known.
-pub fn hint_at_unknown(ctx: &Context<'_>, filter: &FilterArgs, endpoint: Option<&str>) {
-    hint_at_unknown_event(ctx, filter.event_type.as_deref(), filter.action.as_deref());
-    let (Some(name), Ok(config)) = (endpoint, ctx.config()) else {
-        return;
-    };
-    if let Err(failure) = settings::endpoint(name, config) {
-        ctx.ui.hint(&failure.error.to_string());
-        failure.hints.iter().for_each(|hint| ctx.ui.hint(hint));
     }
 }
 

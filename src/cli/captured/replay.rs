@@ -9,7 +9,7 @@ use crate::capture::{Body, Caught, header_text, is_hidden};
 use crate::cli::args::{CaptureId, Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::report::tls_hint;
-use crate::cli::settings::{self, Origin};
+use crate::cli::settings;
 use crate::delivery::ErrorKind;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -69,7 +69,7 @@ pub struct CapturedReplayArgs {
 
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let chosen = match (&args.to, &args.endpoint) {
-        (Some(_), Some(_)) if Origin::of(ctx.matches, "to") == Origin::Flag => {
+        (Some(_), Some(_)) if ctx.is_flag("to") => {
             return Err(Failure::usage(
                 "`--to` and `--endpoint` both say where to send; give one of them",
             ));
@@ -82,11 +82,11 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
                 .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
         }
     };
-    let options = settings::transport(
-        &args.transport,
-        ctx.matches,
-        chosen.endpoint.map(|(_, endpoint)| endpoint),
-    );
+    let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
+    let options = settings::transport(&settings::with_endpoint(
+        args.transport.settings(),
+        endpoint,
+    ));
     let mut destination = Destination {
         target: chosen.target,
         send_credentials: args.send_credentials,

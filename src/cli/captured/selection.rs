@@ -3,8 +3,8 @@
 use clap::{Args, ValueHint};
 
 use crate::capture::{Body, Caught};
-use crate::cli::args::hint_at_unknown_event;
 use crate::cli::context::Context;
+use crate::cli::scope::hint_at_unknown_event;
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
 use crate::journal::store::{CaptureQuery, Order};

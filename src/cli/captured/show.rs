@@ -6,7 +6,6 @@ use super::selection::whole;
 use crate::capture::Mask;
 use crate::cli::args::{CaptureId, Format, ReportOutput};
 use crate::cli::context::Context;
-use crate::cli::settings::Origin;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::capture_json::CaptureView;
@@ -64,7 +63,7 @@ enum Form {
 
 pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let exact = args.raw || args.body;
-    if (exact || args.form.is_some()) && Origin::of(ctx.matches, "output") == Origin::Flag {
+    if (exact || args.form.is_some()) && ctx.is_flag("output") {
         return Err(Failure::usage(
             "`--raw`, `--body` and `--as` say how to print already; leave out `--output`",
         ));

@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::settings;
 use crate::config::TEMPLATE;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -26,7 +25,7 @@ Examples:
 pub struct ConfigInitArgs {}
 
 pub(super) fn run(_: &ConfigInitArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+    let (path, _) = ctx.config_path()?;
     let failed = |doing: &str, e: std::io::Error| {
         let words = format!("cannot {doing} `{}`", path.display());
         Failure::from_error(Kind::Error, anyhow::Error::new(e).context(words))

@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::settings;
 use crate::error::Failure;
 use crate::exit::Exit;
 
@@ -17,7 +16,7 @@ use crate::exit::Exit;
 pub struct ConfigPathArgs {}
 
 pub(super) fn run(_: &ConfigPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+    let (path, _) = ctx.config_path()?;
     // Its bytes as they are: the name need not be text.
     ctx.ui.data(|out| {
         out.write_all(path.as_os_str().as_bytes())

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cli::args::{Format, ListOutput, OriginArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
+use crate::config::Settings;
 use crate::delivery::switches::{EventSource, Fired, WebhookSwitches};
 use crate::error::Failure;
 use crate::event::catalogue;
@@ -59,7 +60,9 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let endpoint = name
         .map(|name| settings::endpoint(name, config))
         .transpose()?;
-    let board = settings::switchboard(endpoint.map(|(_, endpoint)| endpoint));
+    let board =
+        settings::with_endpoint(Settings::default(), endpoint.map(|(_, endpoint)| endpoint))
+            .switches();
     if let (Format::Text, Some((name, _))) = (args.output.format(), endpoint) {
         ctx.ui.status(&format!("the switches of endpoint `{name}`"));
     }

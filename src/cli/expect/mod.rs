@@ -24,7 +24,6 @@ use self::report::{Report, Waited};
 use super::address::Address;
 use super::args::{Format, ReportOutput};
 use super::context::Context;
-use crate::cli::settings::Origin;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::expect::{Arrivals, Command, Watch};
@@ -128,7 +127,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         clock: &ctx.clock,
     };
     let mut report = Report::new(ctx, args.output.format(), &watch)?;
-    if args.bin.is_some() && Origin::of(ctx.matches, "listen") == Origin::Flag {
+    if args.bin.is_some() && ctx.is_flag("listen") {
         return Err(Failure::usage("`--listen` and `--bin` are both given")
             .hint("`--bin` waits for what another hookfire listens to"));
     }

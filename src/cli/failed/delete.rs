@@ -52,7 +52,7 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_deref(), None)?;
     if seen.is_empty() && args.output.format() == Format::Text {
-        args.filter.hint_at_unknown(ctx);
+        scope.hint_at_unknown(ctx);
     }
     let statuses = &[Status::Failed, Status::Interrupted];
     let doomed = deletion::Deliveries {

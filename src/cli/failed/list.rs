@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::args::{FailedOutput, Format, ListFilterArgs, at_least_one};
 use crate::cli::context::Context;
 use crate::cli::list::{self, Words};
+use crate::cli::scope;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{List, Query};
@@ -52,7 +53,7 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let journal = ctx.existing_journal()?;
     let words = Words {
         empty,
-        when_empty: &|| args.filter.hint_at_unknown(ctx),
+        when_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
         with_status: false,
     };
     list::print(

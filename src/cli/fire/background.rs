@@ -4,7 +4,7 @@
 //! refused before anything is sent (a secret), or told (how to connect).
 
 use crate::cli::context::Context;
-use crate::cli::settings::{Chosen, Origin};
+use crate::cli::settings::FireSettings;
 use crate::config::Endpoint;
 use crate::delivery::target::{MissingSecret, Param, Part, Value};
 use crate::error::Failure;
@@ -24,11 +24,11 @@ const CONNECTION: [&str; 7] = [
 ///
 /// # Errors
 /// That secret, by name, and how to give it.
-pub fn refuse_literal_secrets(chosen: &Chosen<'_>) -> Result<(), Failure> {
-    let configured = chosen.endpoint.map(|(_, endpoint)| endpoint);
+pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure> {
+    let configured = settings.endpoint.map(|(_, endpoint)| endpoint);
     let parts = [
-        (&chosen.target.params, Part::Query),
-        (&chosen.target.headers, Part::Header),
+        (&settings.target.params, Part::Query),
+        (&settings.target.headers, Part::Header),
     ];
     for (list, part) in parts {
         if let Some(literal) = list.iter().find(|named| is_lost(named, part, configured)) {
@@ -83,9 +83,7 @@ fn refusal(literal: &Param, part: Part) -> Failure {
 
 /// Says what `retry --due` will not know of how this delivery was sent.
 pub fn tell_what_is_not_kept(ctx: &Context<'_>) {
-    let given = CONNECTION
-        .iter()
-        .filter(|option| Origin::of(ctx.matches, option) == Origin::Flag);
+    let given = CONNECTION.iter().filter(|option| ctx.is_flag(option));
     let given: Vec<String> = given
         .map(|option| format!("`--{}`", option.replace('_', "-")))
         .collect();

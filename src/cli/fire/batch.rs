@@ -13,7 +13,7 @@ use super::{FireArgs, background};
 use crate::cli::args::Format;
 use crate::cli::bulk::Bulk;
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Chosen};
+use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::delivery::Delivery;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::{Switch, WebhookSwitches};
@@ -170,7 +170,7 @@ impl<'a> Batch<'a> {
         let is_given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let named = is_given(&target.endpoint) || is_given(&target.url);
         if named || ctx.config()?.default_endpoint.is_some() {
-            let chosen = settings::chosen(target, ctx.matches, ctx.config()?, &ctx.env)?;
+            let chosen = settings::chosen(ctx, target)?;
             batch.usual = Some(batch.place(chosen)?);
         }
         Ok(batch)
@@ -182,20 +182,26 @@ impl<'a> Batch<'a> {
         if let Some(known) = self.places.get(&name) {
             return Ok(Rc::clone(known));
         }
-        let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-        let rule = super::rule(self.args, self.ctx, endpoint)?;
-        let options = settings::transport(&self.args.transport, self.ctx.matches, endpoint);
-        let (wire, compat) = settings::form(&self.args.wire, endpoint);
-        let scheduled = self.args.background && rule.retries > 0;
+        let settings = FireSettings::new(chosen, super::options(self.args, self.ctx)?);
+        let scheduled = self.args.background && settings.policy.retries > 0;
         if scheduled {
-            background::refuse_literal_secrets(&chosen)?;
+            background::refuse_literal_secrets(&settings)?;
         }
         let next = if scheduled {
             NextBy::Schedule
         } else {
             NextBy::Waiting
         };
-        let (jobs, target) = (jobs(self.args), chosen.target);
+        let FireSettings {
+            target,
+            policy: rule,
+            transport: options,
+            body_format: wire,
+            element_order: compat,
+            switches: board,
+            ..
+        } = settings;
+        let jobs = jobs(self.args);
         let shipment = self
             .ctx
             .crew_shipment(jobs, &target, rule.clone(), &options, None)?;
@@ -205,7 +211,6 @@ impl<'a> Batch<'a> {
             ..shipment
         });
         self.ctx.warn_of_exposure(&target, &options);
-        let board = settings::switchboard(endpoint);
         let place = Rc::new(Place {
             name: name.clone(),
             target,

@@ -19,10 +19,9 @@ use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report;
 use super::sample::{Purpose, SampleArgs};
-use crate::cli::settings::{self, Chosen, Origin};
-use crate::config::Endpoint;
+use crate::cli::settings::FireSettings;
+use crate::config::Settings;
 use crate::delivery::Status;
-use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::engine::deliver::{Courier, NextBy, Shipment, event_headers};
 use crate::error::{Failure, Kind};
@@ -154,40 +153,36 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     if let Some(option) = ["jobs", "rate", "skip"]
         .into_iter()
-        .find(|option| Origin::of(ctx.matches, option) == Origin::Flag)
+        .find(|option| ctx.is_flag(option))
     {
-        return Err(Failure::usage(format!(
-            "`--{option}` is about many events, and this is one"
-        ))
-        .hint("`--batch FILE` sends many"));
+        return Err(Failure::usage(format!("`--{option}` requires `--batch`"))
+            .hint("`--batch FILE` sends many events"));
     }
-    let chosen = settings::chosen(&args.target, ctx.matches, ctx.config()?, &ctx.env)?;
-    let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-    let rule = rule(args, ctx, endpoint)?;
-    let options = settings::transport(&args.transport, ctx.matches, endpoint);
-    let (wire, compat) = settings::form(&args.wire, endpoint);
-    let event = event(args, ctx, compat)?;
+    let settings = FireSettings::resolve(ctx, &args.target, options(args, ctx)?)?;
+    let event = event(args, ctx, settings.element_order)?;
     let new = NewDelivery {
         event_type: event.event_type(),
         action: event.action(),
         event: event.bytes(),
-        endpoint: chosen.endpoint.map(|(name, _)| name),
-        target: &chosen.target,
-        wire,
-        rule: &rule,
+        endpoint: settings.endpoint.map(|(name, _)| name),
+        target: &settings.target,
+        wire: settings.body_format,
+        rule: &settings.policy,
     };
-    let board = settings::switchboard(endpoint);
-    let decision = board.decide(event.event_type(), event.action(), args.origin.source());
+    let decision =
+        settings
+            .switches
+            .decide(event.event_type(), event.action(), args.origin.source());
     if let Some(switch) = decision.err().filter(|_| !args.force) {
-        let words = ignored_words(ctx, &chosen, &event, switch)?;
+        let words = ignored_words(ctx, &settings, &event, switch)?;
         if args.dry_run {
             return dry_run_of_ignored(ctx, switch, &words, args.output.format());
         }
         return ignore(ctx, &new, switch, &words, args.output.format());
     }
-    let scheduled = args.background && rule.retries > 0;
+    let scheduled = args.background && settings.policy.retries > 0;
     if scheduled {
-        background::refuse_literal_secrets(&chosen)?;
+        background::refuse_literal_secrets(&settings)?;
     }
     let next = if scheduled {
         NextBy::Schedule
@@ -195,14 +190,19 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         NextBy::Waiting
     };
     let shipment = Shipment {
-        wire,
+        wire: settings.body_format,
         next,
-        ..ctx.shipment(&chosen.target, rule.clone(), &options, None)?
+        ..ctx.shipment(
+            &settings.target,
+            settings.policy.clone(),
+            &settings.transport,
+            None,
+        )?
     };
     if args.dry_run {
         return dry_run(ctx, &new, args.output.format());
     }
-    ctx.warn_of_exposure(&chosen.target, &options);
+    ctx.warn_of_exposure(&settings.target, &settings.transport);
     // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
     let journal = ManuallyDrop::new(ctx.journal()?);
     ctx.catch_interrupts()?;
@@ -217,8 +217,8 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.ui.detail(1, || {
         request_head(
             "POST",
-            &chosen.target,
-            &event_headers("(the delivery's uuid)", wire),
+            &settings.target,
+            &event_headers("(the delivery's uuid)", settings.body_format),
         )
     });
     ctx.ui
@@ -230,28 +230,26 @@ pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     report::single(ctx, &**journal, &delivery, args.output.format())
 }
 
-/// The rule in force.
-fn rule(
-    args: &FireArgs,
-    ctx: &Context<'_>,
-    endpoint: Option<&Endpoint>,
-) -> Result<RetryPolicy, Failure> {
-    let mut rule = settings::rule(&args.rule, endpoint);
+/// The settings that are given as options.
+fn options(args: &FireArgs, ctx: &Context<'_>) -> Result<Settings, Failure> {
+    let mut options = [args.transport.settings(), args.wire.settings()]
+        .iter()
+        .fold(args.rule.settings(), Settings::or);
     if args.no_retry {
-        if Origin::of(ctx.matches, "retries") == Origin::Flag {
+        if ctx.is_flag("retries") {
             return Err(Failure::usage(
-                "`--retries` and `--no-retry` are both given",
+                "`--retries` and `--no-retry` cannot be used together",
             ));
         }
-        rule.retries = 0;
+        options.retries = Some(0);
     }
-    Ok(rule)
+    Ok(options)
 }
 
 fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Event, Failure> {
     if let Some(path) = &args.event {
         args.sample.refuse_beside(ctx, "--event")?;
-        if Origin::of(ctx.matches, "compat") == Origin::Flag {
+        if ctx.is_flag("compat") {
             return Err(Failure::usage(
                 "`--compat` cannot order the fields of `--event`, which is sent byte for byte",
             ));
@@ -343,14 +341,14 @@ fn ignore(
 /// Which switch said no, and what to do about it.
 fn ignored_words(
     ctx: &Context<'_>,
-    chosen: &Chosen<'_>,
+    settings: &FireSettings<'_>,
     event: &Event,
     switch: Switch,
 ) -> Result<String, Failure> {
     let (event_type, action) = (event.event_type(), event.action());
-    let (of, change) = match chosen.endpoint {
+    let (of, change) = match settings.endpoint {
         Some((name, _)) => {
-            let (path, _) = settings::config_path(&ctx.globals, ctx.matches, &ctx.env)?;
+            let (path, _) = ctx.config_path()?;
             (
                 format!("of endpoint `{name}`"),
                 format!("change it in `{}`", path.display()),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Origin};
+use crate::config::SettingSource;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::text::count;
@@ -21,8 +21,8 @@ pub struct JournalCheckArgs {
 
 pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let Some(journal) = ctx.existing_journal()? else {
-        let (path, origin) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
-        if origin != Origin::Default {
+        let (path, source) = ctx.journal_path()?;
+        if source != SettingSource::Default {
             return Err(Failure::new(
                 Kind::Journal,
                 format!("there is no journal at `{}`", path.display()),

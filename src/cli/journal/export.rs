@@ -6,7 +6,6 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
-use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::store::JournalError;
@@ -40,7 +39,7 @@ pub struct JournalExportArgs {
 pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let path = args.file.display();
     let Some(journal) = ctx.existing_journal()? else {
-        let (path, _) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
+        let (path, _) = ctx.journal_path()?;
         return Err(Failure::new(
             Kind::Journal,
             format!("there is no journal at `{}` to export", path.display()),

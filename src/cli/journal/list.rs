@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::args::{Format, ListFilterArgs, ListOutput, StatusArg, at_least_one};
 use crate::cli::context::Context;
 use crate::cli::list::{self, Words};
+use crate::cli::scope;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{List, Query};
@@ -61,7 +62,7 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     };
     let words = Words {
         empty,
-        when_empty: &|| args.filter.hint_at_unknown(ctx),
+        when_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
         with_status: true,
     };
     list::print(ctx, journal.as_deref(), &query, format, &words)?;

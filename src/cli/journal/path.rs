@@ -5,7 +5,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::settings;
 use crate::error::Failure;
 use crate::exit::Exit;
 
@@ -19,7 +18,7 @@ use crate::exit::Exit;
 pub struct JournalPathArgs {}
 
 pub(super) fn run(_: &JournalPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let (path, _) = settings::journal_path(&ctx.globals, ctx.matches, &ctx.env)?;
+    let (path, _) = ctx.journal_path()?;
     // Its bytes as they are: the name need not be text.
     ctx.ui.data(|out| {
         out.write_all(path.as_os_str().as_bytes())

@@ -37,7 +37,8 @@ impl Forwarder {
             return Ok(None);
         };
         let target = settings::from_url(url)?.target;
-        let options = settings::transport(&args.transport, ctx.matches, None);
+        let options =
+            settings::transport(&settings::with_endpoint(args.transport.settings(), None));
         ctx.warn_of_exposure(&target, &options);
         let relay = Arc::new(Sender::new(
             &options,

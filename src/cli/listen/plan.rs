@@ -8,7 +8,7 @@ use super::forward::Forwarder;
 use crate::capture::{INBOX, Mask};
 use crate::cli::address::DEFAULT_PORT;
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Origin};
+use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::listener::upstream::Upstream as _;
 use crate::listener::{Limits, Script, Tls, random_token};
@@ -188,10 +188,7 @@ fn only_the_receiver_answers(ctx: &Context<'_>) -> Result<(), Failure> {
         ("response_header", "--response-header"),
         ("status_in_path", "--status-in-path"),
     ];
-    match ANSWERS
-        .iter()
-        .find(|(id, _)| Origin::of(ctx.matches, id) == Origin::Flag)
-    {
+    match ANSWERS.iter().find(|(id, _)| ctx.is_flag(id)) {
         Some((_, flag)) => Err(Failure::usage(format!(
             "`{flag}` and `--forward-to` both say what to answer"
         ))

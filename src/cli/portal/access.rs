@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::TransportArgs;
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Origin};
+use crate::cli::settings;
 use crate::config;
 use crate::delivery::target::{Param, Target};
 use crate::error::{Failure, Kind};
@@ -59,7 +59,7 @@ impl Access {
         let url = args.portal_url.as_deref().filter(|url| !url.is_empty());
         let base = match (url, configured) {
             (Some(url), _) => base(url)?,
-            (None, Some(portal)) => portal.endpoint.target.base.clone(),
+            (None, Some(portal)) => portal.url.clone(),
             (None, None) => {
                 return Err(Failure::usage("no tenant: neither the configuration nor the environment names its URL")
                     .hint(
@@ -68,7 +68,7 @@ impl Access {
                     .hint("or add `[portal]` with `url` and `token` to the file that `hookfire config path` names"));
             }
         };
-        let configured = configured.filter(|portal| portal.endpoint.target.base.same_origin(&base));
+        let configured = configured.filter(|portal| portal.url.same_origin(&base));
         let parameter = configured
             .and_then(|portal| portal.parameter.as_deref())
             .unwrap_or(PARAMETER);
@@ -88,11 +88,10 @@ impl Access {
                 "set `{TOKEN}`, or name a file with `--portal-token-file FILE`"
             ))
         })?;
-        let options = settings::transport(
-            transport,
-            ctx.matches,
-            configured.map(|portal| &portal.endpoint),
-        );
+        let options = match configured {
+            Some(portal) => settings::transport(&transport.settings().or(&portal.settings)),
+            None => settings::transport(&transport.settings()),
+        };
         ctx.warn_of_exposure(&target, &options);
         let others = ctx.proxy_credentials(&options);
         Ok(Access {
@@ -144,7 +143,7 @@ fn token(
     let file = file.map(|path| SecretSource::File(path).anchored(&ctx.env.folder()));
     let variable = ctx.env.var(TOKEN).filter(|value| !value.is_empty());
     let variable = variable.map(|_| SecretSource::Env(TOKEN.to_owned()));
-    let flagged = Origin::of(ctx.matches, "portal_token_file") == Origin::Flag;
+    let flagged = ctx.is_flag("portal_token_file");
     let found = if flagged {
         file.or(variable)
     } else {

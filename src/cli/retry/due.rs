@@ -8,7 +8,7 @@ use super::work::Resending;
 use super::{RetryArgs, nothing_to_send};
 use crate::cli::bulk::Bulk;
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Origin};
+use crate::cli::settings;
 use crate::engine::batch::{Blocking, Engine, Mail, Pace};
 use crate::engine::due::{Agenda, Upcoming};
 use crate::engine::patience::{Patient, Trouble, Troubles};
@@ -42,7 +42,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
 /// What is due was accepted under a rule, and keeps to it.
 fn refuse_another_rule(ctx: &Context<'_>) -> Result<(), Failure> {
     for option in ["retries", "retry_interval", "success"] {
-        if Origin::of(ctx.matches, option) == Origin::Flag {
+        if ctx.is_flag(option) {
             let option = option.replace('_', "-");
             return Err(
                 Failure::usage(format!("`--{option}` and `--due` are both given"))

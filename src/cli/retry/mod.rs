@@ -6,12 +6,12 @@ use clap::{Args, ValueHint};
 
 use super::args::{
     DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs,
-    TransportArgs, at_least_one, hint_at_unknown,
+    TransportArgs, at_least_one,
 };
 use super::bulk::{Bulk, Tally};
 use super::context::Context;
 use super::scope::Scope;
-use crate::cli::settings::{self, Chosen, Origin};
+use crate::cli::settings::{self, Chosen};
 use crate::delivery::filter::Filter;
 use crate::delivery::target::Target;
 use crate::engine::batch::{Blocking, Engine, Mail, Pace, Task};
@@ -164,7 +164,7 @@ impl RetryArgs {
             url: self.url.clone(),
             extras: self.extras.clone(),
         };
-        settings::chosen(&target, ctx.matches, ctx.config()?, &ctx.env).map(Some)
+        settings::chosen(ctx, &target).map(Some)
     }
 }
 
@@ -246,12 +246,12 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let elsewhere = args.elsewhere_of(ctx)?;
     let journal = ctx.existing_journal()?;
     let max = args.max.map(NonZeroUsize::get);
-    let names_secrets = elsewhere.is_none() && Origin::of(ctx.matches, "secret") == Origin::Flag;
+    let names_secrets = elsewhere.is_none() && ctx.is_flag("secret");
     // A secret may be given that only a later portion needs: it is looked for in all of them.
     let most = max.filter(|_| !names_secrets);
     let seen = scope.seen(journal.as_deref(), most)?;
     if seen.is_empty() && narrowed {
-        hint_at_unknown(ctx, &args.filter, args.endpoint.as_deref());
+        scope.hint_at_unknown(ctx);
         scope.hint_at_others(ctx, journal.as_deref())?;
     }
     let Some(journal) = journal.filter(|_| !seen.is_empty()) else {

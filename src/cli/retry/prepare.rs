@@ -142,7 +142,10 @@ impl<'a> Preparer<'a> {
             Some(chosen) => chosen.endpoint.map(|(_, endpoint)| endpoint),
             None => self.configured(delivery),
         };
-        let options = settings::transport(&self.args.transport, self.ctx.matches, endpoint);
+        let options = settings::transport(&settings::with_endpoint(
+            self.args.transport.settings(),
+            endpoint,
+        ));
         self.ctx.warn_of_exposure(&target, &options);
         let sent_to = self.elsewhere.is_some().then(|| target.to_string());
         if sent_to.is_some() {
@@ -152,7 +155,7 @@ impl<'a> Preparer<'a> {
         let there = self
             .elsewhere
             .as_ref()
-            .and_then(|chosen| chosen.endpoint?.1.wire);
+            .and_then(|chosen| chosen.endpoint?.1.settings.wire);
         let wire = there.unwrap_or(delivery.wire);
         let shipment = self.ctx.crew_shipment(
             self.args.jobs(),
