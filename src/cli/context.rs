@@ -18,8 +18,8 @@ use crate::engine::patience::Enduring;
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::event::BodyFormat;
-use crate::http::transport::{Crew, Transport};
-use crate::http::{KeptAlive, Pool, Sender, TransportOptions};
+use crate::http::transport::{Crew, KeptAlive, Transport};
+use crate::http::{Client, Pool, TransportOptions};
 use crate::journal::{self, DeliveryLedger, Journal, SqliteJournal};
 use crate::output::Ui;
 use crate::secret::safe_url;
@@ -56,7 +56,7 @@ pub struct Context<'a> {
     pub definition: fn() -> clap::Command,
     config: OnceCell<Config>,
     /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
-    senders: RefCell<Vec<(SenderKey, Rc<Sender>)>>,
+    senders: RefCell<Vec<(SenderKey, Rc<Client>)>>,
     crews: RefCell<Vec<(SenderKey, Rc<KeptAlive>)>>,
     /// What all crews send on: the number of requests at once is one for all.
     pool: OnceCell<Arc<Pool>>,
@@ -275,7 +275,7 @@ impl<'a> Context<'a> {
         sent_to: Option<String>,
     ) -> Result<Shipment<T>, Failure> {
         let mut resolved = target.resolve(&self.env)?;
-        resolved.redactor.add(&self.proxy_credentials(options));
+        Arc::make_mut(&mut resolved.redactor).add(&self.proxy_credentials(options));
         Ok(Shipment {
             transport: transport()?,
             resolved: Arc::new(resolved),
@@ -335,9 +335,9 @@ impl<'a> Context<'a> {
         &self,
         target: &Target,
         options: &TransportOptions,
-    ) -> Result<Rc<Sender>, Failure> {
+    ) -> Result<Rc<Client>, Failure> {
         known_or(&self.senders, target, options, || {
-            Ok(Sender::new(
+            Ok(Client::new(
                 options,
                 &target.base,
                 0,
@@ -353,21 +353,10 @@ impl<'a> Context<'a> {
         target: &Target,
         options: &TransportOptions,
     ) -> Result<Rc<KeptAlive>, Failure> {
-        let pool = match self.pool.get() {
-            Some(pool) => pool,
-            None => {
-                let pool = Pool::new(jobs, self.clock.interrupt_flag());
-                let no_thread = |e| {
-                    Failure::from_error(Kind::Error, e)
-                        .about("no thread to watch requests".to_owned())
-                };
-                let pool = Arc::new(pool.map_err(no_thread)?);
-                self.pool.get_or_init(|| pool)
-            }
-        };
+        let pool = self.pool.get_or_init(|| Arc::new(Pool::new(jobs)));
         known_or(&self.crews, target, options, || {
-            let sender = Sender::new(options, &target.base, jobs, self.clock.interrupt_flag())?;
-            Ok(KeptAlive::new(sender, Arc::clone(pool)))
+            let client = Client::new(options, &target.base, jobs, self.clock.interrupt_flag())?;
+            Ok(KeptAlive(client, Arc::clone(pool)))
         })
     }
 

@@ -12,7 +12,7 @@ use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::target::Param;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::transport::{Request, judge, status_words};
+use crate::http::{Request, outcome, status_text};
 use crate::time::{duration_ms, measured};
 
 const EXAMPLES: &str = "\
@@ -62,17 +62,14 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     ctx.ui.detail(1, || request_head("GET", url, &[]));
 
-    let answer = shipment.transport.send(&Request {
-        body: None,
-        target: shipment.resolved,
-        headers: Vec::new(),
-    });
+    let client = ctx.sender(url, options)?;
+    let answer = client.send(Request::for_delivery(&shipment.resolved, &[], None));
     let words = answer
         .result
         .as_ref()
         .ok()
-        .map(|response| status_words(response.status));
-    let outcome = judge(&shipment.rule, answer.result);
+        .map(|response| status_text(response.status));
+    let outcome = outcome(&shipment.rule, &shipment.resolved.redactor, answer.result);
     let took = measured(answer.duration);
     let kind = outcome.error.as_ref().map(|error| match error.kind {
         ErrorKind::Status => Kind::Refused,

@@ -4,6 +4,7 @@
 //! that lives as long as one command and is never kept.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::secret::safe_url::{self, BaseUrl, UrlError};
 use crate::secret::{
@@ -114,7 +115,7 @@ pub struct Resolved {
     /// Extra headers, in order.
     pub headers: Vec<(String, Secret)>,
     /// Masks every secret of this target.
-    pub redactor: Redactor,
+    pub redactor: Arc<Redactor>,
 }
 
 impl Target {
@@ -246,7 +247,7 @@ impl Target {
         Ok(Resolved {
             url: Secret::new(self.base.with_query(&query.join("&"))),
             headers,
-            redactor,
+            redactor: Arc::new(redactor),
         })
     }
 }

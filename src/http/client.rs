@@ -1,221 +1,376 @@
-//! Building the HTTP client: TLS trust, proxies, and everything it must not do by itself.
+//! Sending a request with a deadline, abandoned at an interrupt.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use reqwest::blocking::Client;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Identity, NoProxy, Proxy, Url};
-use rustls::RootCertStore;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url, blocking};
 
-use crate::secret::Secret;
+use super::direct::{Direct, DirectRequest};
+use super::errors::Failed;
+use super::options::{ClientError, Connector, TransportOptions};
+use super::pool::Done;
+use super::{Completed, Cut, Request, Response, SendError};
+use crate::delivery::ErrorKind;
 use crate::secret::safe_url::BaseUrl;
+use crate::time::compact;
 
-/// How to connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransportOptions {
-    /// For the whole attempt: resolve, connect, TLS, write, status and body.
-    pub timeout: Duration,
-    /// For resolve, connect and TLS.
-    pub connect_timeout: Duration,
-    /// PEM certificates to trust instead of the system's.
-    pub cacert: Option<PathBuf>,
-    /// The client's own certificate, PEM.
-    pub cert: Option<PathBuf>,
-    /// Its key, PEM; none if it is in the same file.
-    pub key: Option<PathBuf>,
-    /// Certificates go unchecked.
-    pub insecure: bool,
-    /// The proxy, instead of the environment's. It may hold a password.
-    pub proxy: Option<Secret>,
+/// How soon an interrupt is noticed while a request is under way.
+pub const INTERRUPT_POLL: Duration = Duration::from_millis(50);
+/// The deadline comes this much after the connect timeout, so that both being equal is reported as a connect timeout.
+const DEADLINE_GRACE: Duration = Duration::from_millis(60);
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Sends requests with one set of options, over connections of its own. Never dropped: that would join reqwest's thread,
+/// which may wait for a name lookup that hangs.
+#[derive(Clone, Copy)]
+pub struct Client(&'static Inner);
+
+struct Inner {
+    http: blocking::Client,
+    direct: Direct,
+    timeout: Duration,
+    connect_timeout: Duration,
+    /// Whether a proxy is set and may be used for these targets.
+    has_proxy: bool,
+    interrupted: Arc<AtomicBool>,
 }
 
-impl Default for TransportOptions {
-    fn default() -> TransportOptions {
-        TransportOptions {
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(10),
-            cacert: None,
-            cert: None,
-            key: None,
-            insecure: false,
-            proxy: None,
+impl Client {
+    /// A client for targets like `base` (same scheme, loopback or not) that keeps up to `idle_connections` open per host.
+    /// Once `interrupted` is set, its requests end within 50 ms.
+    ///
+    /// # Errors
+    /// A certificate, key or proxy of the options cannot be used.
+    pub fn new(
+        options: &TransportOptions,
+        base: &BaseUrl,
+        idle_connections: usize,
+        interrupted: Arc<AtomicBool>,
+    ) -> Result<Client, ClientError> {
+        let connect_timeout = options.connect_timeout.min(options.timeout);
+        let connector = Connector {
+            options,
+            base,
+            connect_timeout,
+            idle_connections,
+        };
+        let tls = connector.tls()?;
+        Ok(Client(Box::leak(Box::new(Inner {
+            direct: Direct::new(tls.clone(), base.is_loopback(), connect_timeout),
+            http: connector.build(tls)?,
+            timeout: options.timeout,
+            connect_timeout,
+            has_proxy: options.proxy.is_some() && !base.is_loopback(),
+            interrupted,
+        }))))
+    }
+
+    /// Sends one request and waits for its result: until the deadline, or an interrupt.
+    pub fn send(&self, request: Request) -> Completed {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let done = move |completed| {
+            // The receiver is below.
+            let _ = sender.send(completed);
+        };
+        let exchange = Arc::new(Exchange::new(*self, request, Box::new(done)));
+        let running = Arc::clone(&exchange);
+        if let Err(error) = thread::Builder::new().spawn(move || running.run()) {
+            exchange.fail(&error);
+        }
+        loop {
+            match receiver.recv_timeout(INTERRUPT_POLL) {
+                Ok(completed) => return completed,
+                Err(RecvTimeoutError::Timeout) if exchange.is_interrupted() => exchange.abandon(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Completed {
+                        duration: Duration::ZERO,
+                        result: Err(panicked()),
+                    };
+                }
+            }
         }
     }
 }
 
-/// Options that no client can be made of.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// A PEM file cannot be read.
-    #[error("cannot read the {what} `{path}`: {source}")]
-    File {
-        /// Certificate or key.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A PEM file holds something else.
-    #[error("`{path}` holds no {what} in PEM form")]
-    Pem {
-        /// Certificate or key.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key without a certificate.
-    #[error("`--key` needs `--cert`")]
-    KeyAlone,
-    /// The proxy's URL.
-    #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
-    Proxy,
-    /// The system's TLS configuration, or the client's.
-    #[error("cannot set up TLS: {0}")]
-    Setup(String),
+/// A request under way. The thread that runs it and the one that abandons it share it; the first to end it reports.
+pub struct Exchange {
+    client: Client,
+    request: Mutex<Option<Request>>,
+    state: Mutex<State>,
 }
 
-/// A client for targets such as `base`, which keeps so many connections to a host.
-pub fn build(
-    options: &TransportOptions,
-    base: &BaseUrl,
-    (connect_timeout, timeout): (Duration, Duration),
-    connections_kept: usize,
-) -> Result<Client, ClientError> {
-    // Already installed by an earlier client of this process, or now: either is ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let proxy = if base.is_loopback() {
-        None
-    } else {
-        options.proxy.as_ref()
-    };
-    let tls_proxy =
-        proxy.is_some_and(|proxy| proxy.expose().to_ascii_lowercase().starts_with("https:"));
-    let mut builder = Client::builder()
-        .redirect(Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        // Where one of them was closed meanwhile, another is made, but only while nothing of the request was written.
-        .pool_max_idle_per_host(connections_kept)
-        .http1_only()
-        // One exchange within a deadline of our own needs no probes.
-        .tcp_keepalive(None)
-        .tcp_keepalive_interval(None)
-        .tcp_keepalive_retries(None)
-        .tcp_user_timeout(None)
-        .connect_timeout(connect_timeout)
-        .timeout(timeout)
-        // Reading the system's roots costs milliseconds that a plain http request need not pay.
-        .tls_certs_only(if base.is_https() || tls_proxy {
-            trusted(options)?
-        } else {
-            Vec::new()
+struct State {
+    begun: Option<Instant>,
+    received: Option<Response>,
+    /// Taken by the one who reports.
+    done: Option<Done>,
+}
+
+impl Exchange {
+    pub fn new(client: Client, request: Request, done: Done) -> Exchange {
+        Exchange {
+            client,
+            request: Mutex::new(Some(request)),
+            state: Mutex::new(State {
+                begun: None,
+                received: None,
+                done: Some(done),
+            }),
+        }
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.client.0.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the request and reports its result, on this thread.
+    pub fn run(&self) {
+        let request = self
+            .request
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(request) = request else { return };
+        if self.is_interrupted() {
+            return self.abandon();
+        }
+        self.state().begun = Some(Instant::now());
+        // The panic hook has reported where; the other requests go on.
+        let result = catch_unwind(AssertUnwindSafe(|| self.client.0.run(request, self)));
+        let error = match result {
+            Ok(result) => result.err(),
+            Err(_) => Some(panicked()),
+        };
+        let received = self.state().received.take();
+        self.report(match (received, error) {
+            (Some(response), _) => Ok(response),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(panicked()),
         });
-    if options.insecure {
-        builder = builder.tls_danger_accept_invalid_certs(true);
     }
-    if let Some(identity) = identity(options)? {
-        builder = builder.identity(identity);
-    }
-    if base.is_loopback() {
-        builder = builder
-            .no_proxy()
-            .dns_resolver(std::sync::Arc::new(Loopback));
-    } else if let Some(proxy) = proxy {
-        builder = builder.proxy(named_proxy(proxy)?.no_proxy(NoProxy::from_env()));
-    }
-    builder
-        .build()
-        .map_err(|e| ClientError::Setup(super::failure::innermost(&e.without_url())))
-}
 
-/// What `localhost` and the names below it mean, whatever a resolver would say (RFC 6761, 6.3): secrets go there in the
-/// clear and past every proxy. It also spares the thread and the files that asking the system takes.
-struct Loopback;
-
-impl Resolve for Loopback {
-    fn resolve(&self, _: Name) -> Resolving {
-        let hosts = [
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-        ];
-        // Port 0 stands for the URL's.
-        let addresses: Addrs = Box::new(hosts.into_iter().map(|host| SocketAddr::new(host, 0)));
-        Box::pin(std::future::ready(Ok(addresses)))
+    /// Reports what was received so far. The thread that runs the request ends unnoticed.
+    pub fn abandon(&self) {
+        let (has_begun, received) = {
+            let mut state = self.state();
+            (state.begun.is_some(), state.received.take())
+        };
+        self.report(match received {
+            Some(response) => Ok(Response {
+                cut: Some(Cut::Broken(
+                    "was still coming when the program was stopped".to_owned(),
+                )),
+                ..response
+            }),
+            None if has_begun => Err(SendError {
+                kind: ErrorKind::Interrupted,
+                message: "stopped before an answer came".to_owned(),
+                maybe_received: true,
+            }),
+            None => Err(SendError::not_sent(
+                ErrorKind::Interrupted,
+                "stopped before it was sent",
+            )),
+        });
     }
-}
 
-fn named_proxy(proxy: &Secret) -> Result<Proxy, ClientError> {
-    // As curl reads it: without a scheme it is http. With any but these two the client would go around it, silently.
-    let text = match proxy.expose() {
-        text if text.contains("://") => text.to_owned(),
-        text => format!("http://{text}"),
-    };
-    let url = Url::parse(&text).map_err(|_| ClientError::Proxy)?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(ClientError::Proxy);
+    /// Reports that there is no thread for it.
+    pub fn fail(&self, error: &std::io::Error) {
+        let message = format!("no thread to send it on: {error}");
+        self.report(Err(SendError::not_sent(ErrorKind::Connect, message)));
     }
-    Proxy::all(url).map_err(|_| ClientError::Proxy)
-}
 
-fn trusted(options: &TransportOptions) -> Result<Vec<Certificate>, ClientError> {
-    if let Some(path) = &options.cacert {
-        let pem = read("certificate", path)?;
-        let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if found.is_empty() {
-            return Err(ClientError::Pem {
-                what: "certificate",
-                path: path.clone(),
+    fn report(&self, result: Result<Response, SendError>) {
+        let (begun, done) = {
+            let mut state = self.state();
+            (state.begun, state.done.take())
+        };
+        if let Some(done) = done {
+            done(Completed {
+                duration: begun.map(|begun| begun.elapsed()).unwrap_or_default(),
+                result,
             });
         }
-        return Ok(found);
     }
-    // A system's store may hold a certificate that the verifier cannot read; it must not stop the others.
-    let mut scratch = RootCertStore::empty();
-    let usable: Vec<Certificate> = rustls_native_certs::load_native_certs()
-        .certs
-        .into_iter()
-        .filter(|der| scratch.add(der.clone()).is_ok())
-        .filter_map(|der| Certificate::from_der(&der).ok())
-        .collect();
-    if !usable.is_empty() {
-        return Ok(usable);
-    }
-    let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    Ok(bundled
-        .filter_map(|der| Certificate::from_der(der).ok())
-        .collect())
 }
 
-fn identity(options: &TransportOptions) -> Result<Option<Identity>, ClientError> {
-    let Some(cert) = &options.cert else {
-        return if options.key.is_some() {
-            Err(ClientError::KeyAlone)
-        } else {
-            Ok(None)
+/// Stores a response while it arrives.
+pub struct Receiver<'a> {
+    exchange: &'a Exchange,
+    limit: usize,
+    memory: Option<Arc<dyn super::Memory>>,
+}
+
+impl Receiver<'_> {
+    /// Stores the head. Returns whether the body is wanted.
+    pub fn head(&self, status: u16, headers: &HeaderMap, body_length: Option<u64>) -> bool {
+        let length = body_length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let mut response = Response {
+            status,
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect(),
+            body: Vec::new(),
+            cut: None,
         };
-    };
-    let mut pem = read("certificate", cert)?;
-    if let Some(key) = &options.key {
-        pem.push(b'\n');
-        pem.extend(read("key", key)?);
+        if let (Some(memory), Some(length)) = (&self.memory, length) {
+            // A body that is too long is not read at all.
+            response.cut = memory.grow(length).err().map(Cut::Broken);
+        }
+        let is_wanted = response.cut.is_none();
+        if is_wanted {
+            response
+                .body
+                .reserve_exact(length.unwrap_or(0).min(self.limit));
+        }
+        let mut state = self.exchange.state();
+        state.received = state.done.is_some().then_some(response);
+        is_wanted && state.received.is_some()
     }
-    let path = options.key.as_ref().unwrap_or(cert).clone();
-    Identity::from_pem(&pem)
-        .map(Some)
-        .map_err(|_| ClientError::Pem {
-            what: "certificate with its key",
-            path,
-        })
+
+    /// Stores more of the body. Returns whether even more is wanted.
+    pub fn chunk(&self, bytes: &[u8]) -> bool {
+        let length = match &self.exchange.state().received {
+            Some(response) => response.body.len(),
+            None => return false,
+        };
+        let is_too_long = bytes.len() > self.limit - length;
+        let bytes = &bytes[..bytes.len().min(self.limit - length)];
+        if let Some(memory) = &self.memory
+            && let Err(refused) = memory.grow(length + bytes.len())
+        {
+            self.cut(&refused);
+            return false;
+        }
+        match &mut self.exchange.state().received {
+            Some(response) => {
+                response.body.extend_from_slice(bytes);
+                response.cut = is_too_long.then_some(Cut::Limit(self.limit));
+                !is_too_long
+            }
+            None => false,
+        }
+    }
+
+    pub fn cut_at_deadline(&self) {
+        let timeout = compact(self.exchange.client.0.timeout);
+        self.cut(&format!("was still coming after {timeout}"));
+    }
+
+    /// Notes why the body is incomplete.
+    pub fn cut(&self, reason: &str) {
+        if let Some(response) = &mut self.exchange.state().received {
+            response.cut = Some(Cut::Broken(reason.to_owned()));
+        }
+    }
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|source| ClientError::File {
-        what,
-        path: path.to_owned(),
-        source,
-    })
+impl Inner {
+    /// An error only where no response has begun.
+    fn run(&self, request: Request, exchange: &Exchange) -> Result<(), SendError> {
+        let receiver = Receiver {
+            exchange,
+            limit: request.body_limit,
+            memory: request.memory,
+        };
+        let unsendable = |message| SendError::not_sent(ErrorKind::Protocol, message);
+        let text = request.url.expose();
+        let url =
+            Url::parse(text).map_err(|e| unsendable(format!("the URL cannot be sent to: {e}")))?;
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| unsendable(format!("`{}` cannot be sent as a method", request.method)))?;
+        let headers = header_map(&request.headers).map_err(unsendable)?;
+        let deadline = self.timeout + DEADLINE_GRACE;
+        let sent = if url.as_str() == text || url.path() == "/" && url.query().is_none() {
+            let mut outgoing = blocking::Request::new(method, url);
+            *outgoing.headers_mut() = headers;
+            *outgoing.body_mut() = request.body.map(Into::into);
+            // Covers the body too, unlike a timeout of the client, which starts anew with each read.
+            *outgoing.timeout_mut() = Some(deadline);
+            self.http
+                .execute(outgoing)
+                .map_err(Failed::from)
+                .map(|response| read(response, &receiver))
+        } else if self.has_proxy {
+            let message = "its path cannot go through a proxy unchanged";
+            return Err(unsendable(message.to_owned()));
+        } else {
+            let direct = DirectRequest {
+                url: &url,
+                text,
+                method,
+                headers,
+                body: request.body,
+            };
+            self.direct.send(direct, deadline, &receiver)
+        };
+        sent.map_err(|failed| {
+            let mut error = failed.classify(self.timeout, self.connect_timeout);
+            if self.has_proxy && matches!(error.kind, ErrorKind::Dns | ErrorKind::Connect) {
+                error.message.push_str(" (by way of the proxy that is set)");
+            }
+            error.message = request.redactor.redact(&error.message);
+            error
+        })
+    }
+}
+
+fn read(mut response: blocking::Response, receiver: &Receiver<'_>) {
+    let status = response.status().as_u16();
+    if !receiver.head(status, response.headers(), response.content_length()) {
+        return;
+    }
+    let mut buffer = [0; READ_BUFFER_BYTES];
+    loop {
+        match response.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(n) if receiver.chunk(&buffer[..n]) => {}
+            Ok(_) => return,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if is_timeout(&e) => return receiver.cut_at_deadline(),
+            Err(_) => return receiver.cut(CONNECTION_BROKE),
+        }
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref();
+    inner
+        .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_timeout)
+}
+
+pub const CONNECTION_BROKE: &str = "was cut short: the connection broke before its end";
+
+fn header_map(headers: &[(String, Vec<u8>)]) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let header = HeaderName::from_bytes(name.as_bytes());
+        let (Ok(header), Ok(mut value)) = (header, HeaderValue::from_bytes(value)) else {
+            return Err(format!("`{name}` cannot be sent as a header"));
+        };
+        value.set_sensitive(true);
+        map.append(header, value);
+    }
+    Ok(map)
+}
+
+fn panicked() -> SendError {
+    SendError {
+        kind: ErrorKind::Protocol,
+        message: "the HTTP client failed (a bug in hookfire)".to_owned(),
+        maybe_received: true,
+    }
 }

@@ -1,379 +1,193 @@
-//! Sending one HTTP request, and saying truly what came of it.
+//! The HTTP client: sends one request and reports its response, or why there is none.
 //!
-//! The only place that knows reqwest; `verbatim` sends on what was caught, `crew` sends many at once. Exactly one request leaves
-//! per call: no redirect, no retry of the client's own, and no reused connection unless that was asked for. A total deadline holds over resolving, connecting, TLS, writing, status and body, since the client's
-//! own timeout starts anew with each read. No URL reaches an error message.
+//! A [`Client`] is made once per way to connect ([`TransportOptions`]). [`Client::send`] waits for the response, and a
+//! [`Pool`] sends many requests at once. Each call sends exactly one request: no redirects and no retries. The deadline
+//! covers name lookup, connect, TLS, request, status and body; an interrupt ends the wait at once.
+//!
+//! `client` sends, `direct` sends what reqwest would respell, `options` and `tls` set up connections, `errors` classifies
+//! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
-use std::mem::ManuallyDrop;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::blocking::Request as WireRequest;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::{Method, Url};
+use reqwest::StatusCode;
+use reqwest::header::USER_AGENT;
 
+use crate::delivery::ErrorKind;
 use crate::delivery::target::Resolved;
-use crate::delivery::{AttemptError, ErrorKind};
-use crate::http::transport::{
-    Answer, NoResponse, RESPONSE_BODY_KEPT, Request, Response, Room, Transport,
-};
-use crate::secret::Redactor;
-use crate::secret::safe_url;
-use crate::time::compact;
+use crate::secret::{Redactor, Secret};
+use crate::text::size;
 
 mod client;
-mod crew;
-mod failure;
+mod direct;
+mod errors;
+mod options;
+mod outcome;
+mod pool;
 pub mod replay;
+mod tls;
 pub mod transport;
-mod verbatim;
-mod worker;
 
-pub use client::{ClientError, TransportOptions};
-pub use crew::{KeptAlive, Pool};
-use worker::{Ending, Exchange, Read, Received, Workers};
+pub use client::Client;
+pub use options::{ClientError, TransportOptions};
+pub use outcome::{MAX_STORED_BODY, outcome};
+#[expect(unused_imports, reason = "for the engine, which moves to it")]
+pub use pool::Done;
+pub use pool::Pool;
 
-/// The client's own timeout comes this much after the connect timeout, so that a stalled connect is told from a stalled
-/// answer; ours comes as much after the client's, for what it does not cover.
-const DEADLINE_GRACE: Duration = Duration::from_millis(60);
+/// The most of a response's body that is returned when it is not a delivery's.
+pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;
+
 /// The `User-Agent` of deliveries.
-const OWN_NAME: &str = concat!("hookfire/", env!("CARGO_PKG_VERSION"));
-/// The most characters of a `Location` that are told.
-const LOCATION_SHOWN: usize = 500;
-/// How soon an interrupt is noticed while a request is under way.
-const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
+const OWN_USER_AGENT: &str = concat!("hookfire/", env!("CARGO_PKG_VERSION"));
 
-/// Sends requests to one kind of target with one set of options.
-pub struct Sender {
-    // Dropping the client would wait for name lookups that hang; the process's end does not.
-    workers: ManuallyDrop<Workers>,
-    timeout: Duration,
-    connect_timeout: Duration,
-    /// Whether the options name a proxy that targets such as this one may go through.
-    proxied: bool,
-    interrupted: Arc<AtomicBool>,
+/// One request. Any part of it may be secret.
+#[derive(Clone)]
+pub struct Request {
+    pub method: String,
+    /// The whole URL, with its query.
+    pub url: Secret,
+    /// In order, repeats kept, without `Host` and `Content-Length`, which the client adds.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// None sends no `Content-Length`, unlike an empty body.
+    pub body: Option<Vec<u8>>,
+    /// Masks error messages.
+    pub redactor: Arc<Redactor>,
+    /// The most bytes of the response's body that are read.
+    pub body_limit: usize,
+    /// Where the response's body gets its memory, if that is shared.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
-enum BodyEnd {
-    Whole,
-    Kept,
+impl Request {
+    /// A delivery's request: POST with a body, else GET. The target's headers replace `headers` of the same name.
+    pub fn for_delivery(
+        target: &Resolved,
+        headers: &[(&'static str, String)],
+        body: Option<Vec<u8>>,
+    ) -> Request {
+        let is_own = |name: &str| {
+            let mut own = target.headers.iter();
+            own.any(|(own, _)| own.eq_ignore_ascii_case(name))
+        };
+        let user_agent = (USER_AGENT.as_str(), OWN_USER_AGENT);
+        let given = headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut all: Vec<(String, Vec<u8>)> = given
+            .chain([user_agent])
+            .filter(|(name, _)| !is_own(name))
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        for (name, value) in &target.headers {
+            all.push((name.clone(), value.expose().as_bytes().to_vec()));
+        }
+        Request {
+            method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
+            url: target.url.clone(),
+            headers: all,
+            body,
+            redactor: Arc::clone(&target.redactor),
+            // More than is stored, so that a secret across the end is recognised.
+            body_limit: MAX_STORED_BODY + target.redactor.reach().max(1),
+            memory: None,
+        }
+    }
+}
+
+/// Memory for response bodies that is shared with others. What was granted is held until this is dropped.
+pub trait Memory: Send + Sync {
+    /// Grows the grant to `length` bytes; may wait for it.
+    ///
+    /// # Errors
+    /// The reason for a refusal, to follow "the response body": `is longer than 4 MiB`.
+    fn grow(&self, length: usize) -> Result<(), String>;
+}
+
+/// A response as it was received. Any part of it may be secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case, in order except that repeats stand together.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// At most the request's `body_limit` bytes, transfer coding undone.
+    pub body: Vec<u8>,
+    /// Why the body is incomplete.
+    pub cut: Option<Cut>,
+}
+
+impl Response {
+    /// The first header of this lower-case name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(given, _)| given == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+}
+
+/// Why a response's body is incomplete. Its text follows "the response body".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// There is more than the request's `body_limit`, which is this many bytes.
+    Limit(usize),
     Broken(String),
 }
 
-/// An answer as it came.
-struct Collected {
-    received: Received,
-    end: BodyEnd,
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Limit(bytes) => write!(f, "is longer than {}", size(*bytes as u64)),
+            Cut::Broken(reason) => f.write_str(reason),
+        }
+    }
 }
 
-impl Sender {
-    /// A sender for targets such as `base` that keeps so many connections to a host for the next requests: none unless
-    /// many follow each other.
-    ///
-    /// # Errors
-    /// When a certificate, key or proxy of the options cannot be used; nothing has been connected to then.
-    pub fn new(
-        options: &TransportOptions,
-        base: &safe_url::BaseUrl,
-        connections_kept: usize,
-        interrupted: Arc<AtomicBool>,
-    ) -> Result<Sender, ClientError> {
-        let connect_timeout = options.connect_timeout.min(options.timeout);
-        let timeouts = (connect_timeout, options.timeout + DEADLINE_GRACE);
-        let client = client::build(options, base, timeouts, connections_kept)?;
-        let proxied = options.proxy.is_some() && !base.is_loopback();
-        Ok(Sender {
-            workers: ManuallyDrop::new(Workers::new(client)),
-            timeout: options.timeout,
-            connect_timeout,
-            proxied,
-            interrupted,
-        })
-    }
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendError {
+    pub kind: ErrorKind,
+    /// For people, secrets masked.
+    pub message: String,
+    /// Whether the request may have reached the endpoint.
+    pub maybe_received: bool,
+}
 
-    /// Sends the request, and collects its answer with up to `limit` bytes of body.
-    fn exchange(
-        &self,
-        wire: Result<WireRequest, String>,
-        redactor: &Redactor,
-        limit: usize,
-        room: Option<Arc<dyn Room>>,
-    ) -> Result<Collected, NoResponse> {
-        let unsent = |kind, message| NoResponse {
-            error: AttemptError { kind, message },
+impl SendError {
+    fn not_sent(kind: ErrorKind, message: impl Into<String>) -> SendError {
+        SendError {
+            kind,
+            message: message.into(),
             maybe_received: false,
-        };
-        let wire = wire.map_err(|message| unsent(ErrorKind::Protocol, message))?;
-        let deadline = Instant::now() + self.timeout + DEADLINE_GRACE * 2;
-        let begun = self.workers.begin(wire, limit, room);
-        let exchange = begun
-            .map_err(|e| unsent(ErrorKind::Connect, format!("no thread to send it on: {e}")))?;
-        self.collect(exchange, deadline, redactor)
-    }
-
-    /// What cannot be reached may be the proxy.
-    fn with_proxy_in_mind(&self, mut failure: NoResponse) -> NoResponse {
-        if self.proxied && matches!(failure.error.kind, ErrorKind::Dns | ErrorKind::Connect) {
-            failure
-                .error
-                .message
-                .push_str(" (by way of the proxy that is set)");
-        }
-        failure
-    }
-
-    /// Waits for the end, the deadline or an interrupt, whatever the worker is at.
-    fn collect(
-        &self,
-        exchange: Exchange,
-        deadline: Instant,
-        redactor: &Redactor,
-    ) -> Result<Collected, NoResponse> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match exchange.wait(left.min(INTERRUPT_GRAIN)) {
-                Ok(ending) => return self.collected(ending, self.workers.end(exchange), redactor),
-                Err(RecvTimeoutError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
-                    return stopped(exchange.abandon());
-                }
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    return self.overdue(exchange.abandon());
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                // The thread ended without a word, which only a panic in the client does.
-                Err(RecvTimeoutError::Disconnected) => return gave_up(exchange.abandon()),
-            }
-        }
-    }
-
-    /// What there is of an exchange that has lasted too long.
-    fn overdue(&self, received: Option<Received>) -> Result<Collected, NoResponse> {
-        let words = format!("was still coming after {}", compact(self.timeout));
-        cut_short(received, &words, || failure::no_answer_within(self.timeout))
-    }
-
-    fn collected(
-        &self,
-        ending: Ending,
-        received: Option<Received>,
-        redactor: &Redactor,
-    ) -> Result<Collected, NoResponse> {
-        let end = match ending {
-            Ok(Read::Whole) => BodyEnd::Whole,
-            Ok(Read::Limit) => BodyEnd::Kept,
-            Ok(Read::Broken) => {
-                BodyEnd::Broken("was cut short: the connection broke before its end".to_owned())
-            }
-            Ok(Read::NoRoom(words)) => BodyEnd::Broken(words),
-            Err(error) => {
-                let failure =
-                    failure::classify(error, redactor, self.timeout, self.connect_timeout);
-                return Err(self.with_proxy_in_mind(failure));
-            }
-        };
-        let headless = || {
-            no_response(
-                ErrorKind::Protocol,
-                "a body came before its head".to_owned(),
-            )
-        };
-        received
-            .map(|received| Collected { received, end })
-            .ok_or_else(headless)
-    }
-}
-
-/// What there is of an exchange when the user interrupts.
-fn stopped(received: Option<Received>) -> Result<Collected, NoResponse> {
-    let failure = || {
-        no_response(
-            ErrorKind::Interrupted,
-            "stopped before an answer came".to_owned(),
-        )
-    };
-    cut_short(
-        received,
-        "was still coming when the program was stopped",
-        failure,
-    )
-}
-
-/// What there is of an exchange in which the client panicked.
-fn gave_up(received: Option<Received>) -> Result<Collected, NoResponse> {
-    let failure = || {
-        no_response(
-            ErrorKind::Protocol,
-            "the HTTP client gave up without a reason".to_owned(),
-        )
-    };
-    cut_short(received, "could not be read", failure)
-}
-
-/// What there is of an exchange that is not waited for any longer: the beginning of an answer, else `failure`.
-fn cut_short(
-    received: Option<Received>,
-    words: &str,
-    failure: impl FnOnce() -> NoResponse,
-) -> Result<Collected, NoResponse> {
-    let collected = |received| Collected {
-        received,
-        end: BodyEnd::Broken(words.to_owned()),
-    };
-    received.map(collected).ok_or_else(failure)
-}
-
-impl Transport for Sender {
-    fn send(&self, request: &Request) -> Answer {
-        let begun = Instant::now();
-        let redactor = &request.target.redactor;
-        let wire = WireTarget::of(&request.target)
-            .and_then(|target| target.request(&request.headers, request.body.clone()));
-        let answered = Sender::exchange(self, wire, redactor, body_limit(redactor), None);
-        let result = answered.map(|answer| masked(answer, redactor));
-        Answer {
-            duration: begun.elapsed(),
-            result,
         }
     }
 }
 
-/// How much of a body is read, of which [`RESPONSE_BODY_KEPT`] bytes are kept.
-fn body_limit(redactor: &Redactor) -> usize {
-    // One byte more at least, or a body of exactly so many could not be told from a longer one.
-    RESPONSE_BODY_KEPT + redactor.reach().max(1)
+/// One request and what it came to.
+#[derive(Clone)]
+pub struct Completed {
+    /// From before the name lookup until the end of the body.
+    pub duration: Duration,
+    pub result: Result<Response, SendError>,
 }
 
-fn masked(answer: Collected, redactor: &Redactor) -> Response {
-    let Collected {
-        received: answer,
-        end,
-    } = answer;
-    let location = answer
-        .headers
-        .get(LOCATION)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let location =
-        location.map(|location| shortened(redactor.redact(&safe_url::masked(&location))));
-    let (body, note) = kept_body(&answer.body, end, redactor);
-    Response {
-        status: answer.status,
-        location,
-        body,
-        note,
+/// Sends a request and waits for its result: a [`Client`], or a fake in tests.
+pub trait SendRequest {
+    fn send(&self, request: Request) -> Completed;
+}
+
+impl SendRequest for Client {
+    fn send(&self, request: Request) -> Completed {
+        Client::send(self, request)
     }
 }
 
-fn no_response(kind: ErrorKind, message: String) -> NoResponse {
-    NoResponse {
-        error: AttemptError { kind, message },
-        maybe_received: true,
+/// `503 Service Unavailable`: the code with its standard reason, whatever the server sent as one.
+pub fn status_text(status: u16) -> String {
+    let known = StatusCode::from_u16(status).ok();
+    match known.and_then(|status| status.canonical_reason()) {
+        Some(reason) => format!("{status} {reason}"),
+        None => status.to_string(),
     }
 }
 
-/// A target as the client takes it.
-struct WireTarget {
-    /// What it was made of.
-    target: Arc<Resolved>,
-    url: Url,
-    headers: HeaderMap,
-}
-
-impl WireTarget {
-    fn of(target: &Arc<Resolved>) -> Result<WireTarget, String> {
-        let url = Url::parse(target.url.expose())
-            .map_err(|e| format!("the URL cannot be sent to: {e}"))?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &target.headers {
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| format!("`{name}` cannot be a header"))?;
-            value.set_sensitive(true);
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("`{name}` cannot be a header"))?;
-            headers.insert(name, value);
-        }
-        // Here, not in the client, which sends on what others wrote as well.
-        headers
-            .entry(USER_AGENT)
-            .or_insert(HeaderValue::from_static(OWN_NAME));
-        Ok(WireTarget {
-            target: Arc::clone(target),
-            url,
-            headers,
-        })
-    }
-
-    /// The one that is `known`, if it is of this target.
-    fn known_or_of<'a>(
-        known: &'a mut Option<WireTarget>,
-        target: &Arc<Resolved>,
-    ) -> Result<&'a WireTarget, String> {
-        match known.take_if(|known| Arc::ptr_eq(&known.target, target)) {
-            Some(same) => Ok(known.insert(same)),
-            None => Ok(known.insert(WireTarget::of(target)?)),
-        }
-    }
-
-    /// A request to it, with headers of which those of the target's own win.
-    fn request(
-        &self,
-        headers: &[(&'static str, String)],
-        body: Option<Vec<u8>>,
-    ) -> Result<WireRequest, String> {
-        let method = if body.is_some() {
-            Method::POST
-        } else {
-            Method::GET
-        };
-        let mut wire = WireRequest::new(method, self.url.clone());
-        let all = wire.headers_mut();
-        for (name, value) in headers
-            .iter()
-            .filter(|(name, _)| !self.headers.contains_key(*name))
-        {
-            all.insert(
-                *name,
-                HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be a header"))?,
-            );
-        }
-        for (name, value) in &self.headers {
-            all.insert(name.clone(), value.clone());
-        }
-        *wire.body_mut() = body.map(Into::into);
-        Ok(wire)
-    }
-}
-
-/// The masked location, cut to what a message can hold: an endpoint may send one of any length.
-fn shortened(mut location: String) -> String {
-    if let Some((end, _)) = location.char_indices().nth(LOCATION_SHOWN) {
-        location.truncate(end);
-        location.push('…');
-    }
-    location
-}
-
-/// What of the body is kept, and what is to be said about the rest.
-fn kept_body(body: &[u8], end: BodyEnd, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
-    let (mut masked, note) = match end {
-        BodyEnd::Whole => (redactor.redact_bytes(body), None),
-        BodyEnd::Kept => (redactor.redact_cut(body), None),
-        BodyEnd::Broken(words) => (
-            redactor.redact_cut(body),
-            Some(format!("the response body {words}")),
-        ),
-    };
-    if body.len() <= RESPONSE_BODY_KEPT {
-        return (masked, note);
-    }
-    masked.truncate(RESPONSE_BODY_KEPT);
-    let cut = format!(
-        "only the first {} KiB of the response body are kept",
-        RESPONSE_BODY_KEPT / 1024
-    );
-    (
-        masked,
-        Some(note.map_or(cut.clone(), |note| format!("{note}; {cut}"))),
-    )
-}
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,12 @@
 //! Invariant: method, path, query, headers and body go out as they came, but for what is about one connection only
 //! (hop-by-hop headers, framing) and what the destination says of its own. Nothing that came in part is sent at all.
 
+use std::sync::Arc;
+
 use crate::capture::{Body, Capture, Mask, credentials};
 use crate::delivery::target::{MissingSecret, Target};
-use crate::http::transport::{Exchange, Relay, Verbatim};
-use crate::secret::safe_url;
-use crate::secret::{Secret, Variables};
+use crate::http::{MAX_RESPONSE_BODY, Request};
+use crate::secret::{Secret, Variables, safe_url};
 
 /// The header that tells a receiver of a replay which capture it is.
 pub const REPLAY_OF: &str = "hookfire-replay-of";
@@ -72,7 +73,7 @@ pub enum ReplayError {
 #[derive(Clone)]
 pub struct Prepared {
     /// The request.
-    pub request: Verbatim,
+    pub request: Request,
     /// Its URL as it may be shown.
     pub shown_url: String,
 }
@@ -117,27 +118,23 @@ pub fn prepare(
         headers.push((REPLAY_OF.to_owned(), id.to_string().into_bytes()));
     }
     let mut redactor = resolved.redactor;
-    redactor.add(&destination.mask.hidden_values(capture));
+    Arc::make_mut(&mut redactor).add(&destination.mask.hidden_values(capture));
     let has_body = ["content-length", "transfer-encoding"]
         .iter()
         .any(|name| capture.header(name).is_some());
-    let request = Verbatim {
+    let request = Request {
         method: capture.method().to_owned(),
-        url: Secret::new(url.as_str()),
+        url: Secret::new(&url),
         headers,
         body: (has_body || !body.bytes.is_empty()).then(|| body.bytes.clone()),
         redactor,
-        room: None,
+        body_limit: MAX_RESPONSE_BODY,
+        memory: None,
     };
     Ok(Prepared {
         request,
         shown_url: shown(capture, target, &destination.mask, &url),
     })
-}
-
-/// Sends it.
-pub fn replay(relay: &dyn Relay, prepared: &Prepared) -> Exchange {
-    relay.exchange(&prepared.request)
 }
 
 /// The URL.
@@ -156,7 +153,6 @@ fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayEr
     target
         .base
         .with_target(path, query)
-        .map(String::from)
         .ok_or(ReplayError::Unsendable)
 }
 

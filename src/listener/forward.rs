@@ -21,7 +21,7 @@ use super::room::Pool;
 use super::setup::Limits;
 use super::tape::{Arrival, Tape};
 use crate::capture::{self, Body, Capture};
-use crate::http::transport::Room;
+use crate::http::Memory;
 use crate::journal::store::SharedCapture;
 use crate::listener::upstream::{Relayed, Upstream};
 
@@ -86,7 +86,7 @@ async fn relay(
         Arc::clone(&shared.keeper),
         Arc::clone(&shared.bell),
     );
-    let room: Arc<dyn Room> = Arc::new(forwarder.answers.reserve());
+    let room: Arc<dyn Memory> = Arc::new(forwarder.answers.reserve());
     let (note, noted) = oneshot::channel();
     // Recorded from that thread, which finishes what it has begun even if the catcher stops meanwhile.
     let answered = tokio::task::spawn_blocking(move || {
@@ -136,7 +136,7 @@ fn with_a_final_status(relayed: Relayed) -> Result<Relayed, String> {
 /// A body, and the room it takes until the last of it was handed on.
 struct Held {
     body: Vec<u8>,
-    _room: Arc<dyn Room>,
+    _room: Arc<dyn Memory>,
 }
 
 impl AsRef<[u8]> for Held {
@@ -146,7 +146,7 @@ impl AsRef<[u8]> for Held {
 }
 
 /// The receiver's answer to this method, without the headers that concerned the connection to it.
-fn relayed_answer(relayed: Relayed, room: Arc<dyn Room>, method: &str) -> Answer {
+fn relayed_answer(relayed: Relayed, room: Arc<dyn Memory>, method: &str) -> Answer {
     let mut response = Response::new(Bytes::from_owner(Held {
         body: relayed.body,
         _room: room,

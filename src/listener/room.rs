@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::budget::FREE;
-use crate::http::transport::Room;
+use crate::http::Memory;
 use crate::text::size;
 use crate::time::compact;
 
@@ -76,7 +76,7 @@ impl Ledger {
     }
 }
 
-impl Room for Reserved {
+impl Memory for Reserved {
     fn grow(&self, length: usize) -> Result<(), String> {
         let Pool {
             limit,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::capture::{Body, Capture};
-use crate::http::transport::Room;
+use crate::http::Memory;
 
 /// The real receiver's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,6 @@ pub trait Upstream: Send + Sync {
         &self,
         capture: &Capture,
         body: &Body,
-        room: &Arc<dyn Room>,
+        room: &Arc<dyn Memory>,
     ) -> Result<Relayed, String>;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Column, Tone, Ui};
 use crate::capture::diff;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
-use crate::http::transport::status_words;
+use crate::http::status_text;
 use crate::sanitize::visible_line;
 use crate::text::count;
 use crate::time::{UnixMs, ago, local, measured, rfc3339};
@@ -74,7 +74,7 @@ fn answer(ui: &Ui, capture: &Capture) -> String {
             } else {
                 Tone::Bad
             };
-            format!("{} ({took})", ui.toned(tone, &status_words(status)))
+            format!("{} ({took})", ui.toned(tone, &status_text(status)))
         }
         None => ui.toned(Tone::Bad, "not answered"),
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::capture::version;
 use super::capture_json::BodyView;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
-use crate::http::transport::status_words;
+use crate::http::status_text;
 use crate::sanitize::{visible, visible_line};
 use crate::text::shell_word;
 use crate::time::rfc3339;
@@ -143,7 +143,7 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
         }
     }
     let status = capture.answer.status.unwrap_or(0);
-    let words = status_words(status);
+    let words = status_text(status);
     let time = capture.answer.duration_ms;
     json!({ "log": {
         "version": "1.2",

@@ -6,7 +6,7 @@ use super::{Column, Tone, Ui};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::engine::deliver::{Attempted, Observer};
 use crate::event;
-use crate::http::transport::status_words;
+use crate::http::status_text;
 use crate::text::count;
 use crate::time::{UnixMs, ago, compact, local, measured, rfc3339, until};
 
@@ -69,7 +69,7 @@ fn attempt_line(attempt: &Attempted<'_>) -> String {
     let outcome = attempt.outcome;
     let mut line = match (&outcome.error, outcome.http_status) {
         (Some(error), _) => error.message.clone(),
-        (None, Some(status)) => status_words(status),
+        (None, Some(status)) => status_text(status),
         (None, None) => "delivered".to_owned(),
     };
     let _ = write!(line, " ({})", measured(attempt.duration));
@@ -303,7 +303,7 @@ fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {
         None => "under way".to_owned(),
         Some(outcome) => match (&outcome.error, outcome.http_status) {
             (Some(error), _) => ui.toned(Tone::Bad, &ui.untrusted(&error.message)),
-            (None, status) => ui.toned(Tone::Good, &status_words(status.unwrap_or_default())),
+            (None, status) => ui.toned(Tone::Good, &status_text(status.unwrap_or_default())),
         },
     };
     let mut line = format!("{number:>3}  {}  {took:>8}  {words}\n", local(*started_at));

@@ -1,11 +1,14 @@
 //! Client for the part of 3scale's Account Management API that concerns webhooks.
 //!
-//! Requests go through a [`Relay`], and so have the HTTP client's deadlines, trust and proxies. The access token is a
+//! Requests go through a [`SendRequest`], and so have the HTTP client's deadlines, trust and proxies. The access token is a
 //! parameter of each request and is masked in every text that comes out of here.
+
+use std::sync::Arc;
 
 use super::error::{PortalError, PortalErrorKind};
 use super::message::message;
-use crate::http::transport::{Exchanged, Relay, Verbatim, status_words};
+use crate::delivery::AttemptError;
+use crate::http::{MAX_RESPONSE_BODY, Request, Response, SendRequest, status_text};
 use crate::secret::safe_url::{BaseUrl, encode_pair, masked};
 use crate::secret::{Redactor, Secret};
 use crate::time::{UnixMs, parse_http_date};
@@ -16,7 +19,7 @@ const MAX_MESSAGE_CHARS: usize = 200;
 
 /// A tenant's portal, and the access token for it.
 pub struct Portal<'a> {
-    relay: &'a dyn Relay,
+    relay: &'a dyn SendRequest,
     base: BaseUrl,
     parameter: String,
     token: Secret,
@@ -35,7 +38,7 @@ pub struct PortalResponse {
 impl<'a> Portal<'a> {
     /// The token is sent as `parameter`; `others` are further secrets that responses may repeat.
     pub fn new(
-        relay: &'a dyn Relay,
+        relay: &'a dyn SendRequest,
         base: BaseUrl,
         parameter: &str,
         token: Secret,
@@ -108,19 +111,23 @@ impl<'a> Portal<'a> {
         }
         let query = (!pairs.is_empty()).then(|| pairs.join("&"));
         let url = self.base.with_path(&path, query.as_deref());
-        let request = Verbatim {
+        let request = Request {
             method: method.to_owned(),
             url: Secret::new(url.as_str()),
             headers,
             body: form.map(String::into_bytes),
-            redactor: self.redactor.clone(),
-            room: None,
+            redactor: Arc::new(self.redactor.clone()),
+            body_limit: MAX_RESPONSE_BODY,
+            memory: None,
         };
-        let response = match self.relay.exchange(&request).result {
+        let response = match self.relay.send(request).result {
             Ok(exchanged) => self.check(exchanged),
             Err(none) => Err(PortalErrorKind::NoResponse {
                 maybe_received: none.maybe_received && method != "GET",
-                error: none.error,
+                error: AttemptError {
+                    kind: none.kind,
+                    message: none.message,
+                },
             }),
         };
         response.map_err(|kind| PortalError {
@@ -129,20 +136,20 @@ impl<'a> Portal<'a> {
         })
     }
 
-    fn check(&self, response: Exchanged) -> Result<PortalResponse, PortalErrorKind> {
+    fn check(&self, response: Response) -> Result<PortalResponse, PortalErrorKind> {
         let header = |name: &str| {
             let found = response.headers.iter().find(|(given, _)| given == name);
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         };
         let code = response.status;
-        let status = status_words(code);
+        let status = status_text(code);
         let html = is_html(&response.body);
         match code {
             200..=299 if html => Err(PortalErrorKind::Html { code, status }),
             200..=299 => Ok(PortalResponse {
                 date: header("date").and_then(|date| parse_http_date(&date)),
                 body: response.body,
-                cut: response.cut,
+                cut: response.cut.map(|cut| cut.to_string()),
             }),
             300..=399 => {
                 let to = header("location").filter(|to| !to.trim().is_empty());

@@ -4,9 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::client::Portal;
-use crate::delivery::AttemptError;
 use crate::delivery::ErrorKind;
-use crate::http::transport::{Exchange, Exchanged, NoResponse, Relay, Verbatim};
+use crate::http::{Completed, Request, Response, SendError, SendRequest};
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 
@@ -15,14 +14,14 @@ const TOKEN: &str = "canary-0a1b&2c";
 /// Gives each request the same response, and keeps the requests.
 struct FakePortal {
     response: Result<(u16, &'static str, &'static str), ErrorKind>,
-    requests: Mutex<Vec<Verbatim>>,
+    requests: Mutex<Vec<Request>>,
 }
 
-impl Relay for FakePortal {
-    fn exchange(&self, request: &Verbatim) -> Exchange {
-        self.requests.lock().unwrap().push(request.clone());
+impl SendRequest for FakePortal {
+    fn send(&self, request: Request) -> Completed {
+        self.requests.lock().unwrap().push(request);
         let result = match self.response {
-            Ok((status, header, body)) => Ok(Exchanged {
+            Ok((status, header, body)) => Ok(Response {
                 status,
                 headers: header
                     .split_once(": ")
@@ -32,15 +31,13 @@ impl Relay for FakePortal {
                 body: body.replace("TOKEN", TOKEN).into_bytes(),
                 cut: None,
             }),
-            Err(kind) => Err(NoResponse {
-                error: AttemptError {
-                    kind,
-                    message: "no response within 30s".to_owned(),
-                },
+            Err(kind) => Err(SendError {
+                kind,
+                message: "no response within 30s".to_owned(),
                 maybe_received: true,
             }),
         };
-        Exchange {
+        Completed {
             duration: Duration::ZERO,
             result,
         }

@@ -1,6 +1,7 @@
 //! `hookfire captured replay`
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 
@@ -13,9 +14,8 @@ use crate::cli::settings;
 use crate::delivery::ErrorKind;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::Sender;
-use crate::http::replay::{Destination, Prepared, ReplayError, prepare, replay};
-use crate::http::transport::{Exchange, Exchanged, RESPONSE_BODY_KEPT, status_words};
+use crate::http::replay::{Destination, Prepared, ReplayError, prepare};
+use crate::http::{Client, Completed, MAX_STORED_BODY, Response, status_text};
 use crate::output::capture_json::BodyView;
 use crate::output::{Tone, capture, json};
 use crate::secret::MASK;
@@ -101,7 +101,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         destination.replay_of = Some(*id);
         let mut one =
             prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
-        one.request.redactor.add(&ctx.proxy_credentials(&options));
+        Arc::make_mut(&mut one.request.redactor).add(&ctx.proxy_credentials(&options));
         ctx.ui
             .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
         prepared.push((caught, body, one));
@@ -141,7 +141,7 @@ struct Run<'a> {
     ctx: &'a Context<'a>,
     destination: &'a Destination,
     format: Format,
-    relay: Rc<Sender>,
+    relay: Rc<Client>,
 }
 
 impl Run<'_> {
@@ -151,12 +151,12 @@ impl Run<'_> {
         // What could not be printed does not keep the rest from being sent.
         let mut printed = Ok(());
         for (caught, _, one) in prepared {
-            let exchange = replay(&*self.relay, one);
+            let exchange = self.relay.send(one.request.clone());
             let exit = exit_of(&exchange);
             worst = worst.worst(exit);
             refused += usize::from(exit != Exit::Done);
             if let Err(none) = &exchange.result {
-                hint = hint.or_else(|| tls_hint(&none.error.message));
+                hint = hint.or_else(|| tls_hint(&none.message));
             }
             if printed.is_ok() {
                 printed = self.print(caught, one, &exchange, &mut array);
@@ -259,15 +259,15 @@ impl Run<'_> {
         &self,
         caught: &Caught,
         one: &Prepared,
-        exchange: &Exchange,
+        exchange: &Completed,
         array: &mut json::Array,
     ) -> Result<(), Failure> {
         if self.format == Format::Text {
             let what = format!("#{} {} → {}", caught.id, one.request.method, one.shown_url);
             let (tone, words) = match &exchange.result {
-                Ok(answer) if is_success(answer) => (Tone::Good, status_words(answer.status)),
-                Ok(answer) => (Tone::Bad, status_words(answer.status)),
-                Err(none) => (Tone::Bad, none.error.message.clone()),
+                Ok(answer) if is_success(answer) => (Tone::Good, status_text(answer.status)),
+                Ok(answer) => (Tone::Bad, status_text(answer.status)),
+                Err(none) => (Tone::Bad, none.message.clone()),
             };
             let ui = self.ctx.ui;
             let took = measured(exchange.duration);
@@ -291,21 +291,21 @@ impl Run<'_> {
     }
 }
 
-fn is_success(answer: &Exchanged) -> bool {
+fn is_success(answer: &Response) -> bool {
     (200..300).contains(&answer.status)
 }
 
-fn exit_of(exchange: &Exchange) -> Exit {
+fn exit_of(exchange: &Completed) -> Exit {
     match &exchange.result {
         Ok(answer) if is_success(answer) => Exit::Done,
         Ok(_) => Exit::Refused,
-        Err(none) if none.error.kind == ErrorKind::Interrupted => Exit::Interrupted,
+        Err(none) if none.kind == ErrorKind::Interrupted => Exit::Interrupted,
         Err(_) => Exit::Unreachable,
     }
 }
 
 /// The JSON view; what is secret of either side is masked in what came back.
-fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Value {
+fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> serde_json::Value {
     let redactor = &one.request.redactor;
     let answer = exchange.result.as_ref().ok();
     let none = exchange.result.as_ref().err();
@@ -332,7 +332,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
         "id": caught.id, "method": one.request.method, "url": one.shown_url,
         "http_status": answer.map(|answer| answer.status), "duration_ms": duration_ms(exchange.duration),
         "error": none.map(|none| serde_json::json!({
-            "kind": none.error.kind.as_str(), "message": none.error.message,
+            "kind": none.kind.as_str(), "message": none.message,
         })),
         "maybe_received": none.is_some_and(|none| none.maybe_received),
         "response_headers": headers,
@@ -345,7 +345,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Exchange) -> serde_json::Val
 
 /// The beginning of a body, not cut inside a character.
 fn kept_body(body: &[u8]) -> BodyView<'_> {
-    let kept = &body[..body.len().min(RESPONSE_BODY_KEPT)];
+    let kept = &body[..body.len().min(MAX_STORED_BODY)];
     match std::str::from_utf8(kept) {
         Err(e) if e.error_len().is_none() && kept.len() < body.len() => {
             BodyView::new(&kept[..e.valid_up_to()])

@@ -8,9 +8,8 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::env::Environment;
 use crate::error::Failure;
-use crate::http::Sender;
-use crate::http::replay::{Destination, prepare, replay};
-use crate::http::transport::{Relay, Room};
+use crate::http::replay::{Destination, prepare};
+use crate::http::{Client, Memory, Response};
 use crate::listener::upstream::{Relayed, Upstream};
 use crate::secret::safe_url::BaseUrl;
 
@@ -18,7 +17,7 @@ use crate::secret::safe_url::BaseUrl;
 pub struct Forwarder {
     name: String,
     destination: Destination,
-    relay: Arc<dyn Relay>,
+    client: Client,
     env: Environment,
 }
 
@@ -40,12 +39,7 @@ impl Forwarder {
         let options =
             settings::transport(&settings::with_endpoint(args.transport.settings(), None));
         ctx.warn_of_exposure(&target, &options);
-        let relay = Arc::new(Sender::new(
-            &options,
-            &target.base,
-            0,
-            ctx.clock.interrupt_flag(),
-        )?);
+        let client = Client::new(&options, &target.base, 0, ctx.clock.interrupt_flag())?;
         let name = target.to_string();
         // It stands in for the receiver: what came for the one is for the other.
         let destination = Destination {
@@ -57,7 +51,7 @@ impl Forwarder {
         Ok(Some(Forwarder {
             name,
             destination,
-            relay,
+            client,
             env: Environment,
         }))
     }
@@ -79,21 +73,19 @@ impl Upstream for Forwarder {
         &self,
         capture: &Capture,
         body: &Body,
-        room: &Arc<dyn Room>,
+        room: &Arc<dyn Memory>,
     ) -> Result<Relayed, String> {
         let mut prepared =
             prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
-        prepared.request.room = Some(Arc::clone(room));
-        match replay(self.relay.as_ref(), &prepared).result {
-            Ok(answer) if answer.cut.is_some() => {
-                Err(format!("its answer {}", answer.cut.unwrap_or_default()))
-            }
+        prepared.request.memory = Some(Arc::clone(room));
+        match self.client.send(prepared.request).result {
+            Ok(Response { cut: Some(cut), .. }) => Err(format!("its answer {cut}")),
             Ok(answer) => Ok(Relayed {
                 status: answer.status,
                 headers: answer.headers,
                 body: answer.body,
             }),
-            Err(failure) => Err(failure.error.message),
+            Err(failure) => Err(failure.message),
         }
     }
 }

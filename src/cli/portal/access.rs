@@ -13,7 +13,7 @@ use crate::cli::settings;
 use crate::config;
 use crate::delivery::target::{Param, Target};
 use crate::error::{Failure, Kind};
-use crate::http::Sender;
+use crate::http::Client;
 use crate::portal::Portal;
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, Variables as _};
@@ -37,7 +37,7 @@ pub struct PortalArgs {
 
 /// All that asking a tenant takes.
 pub struct Access {
-    sender: Rc<Sender>,
+    sender: Rc<Client>,
     base: BaseUrl,
     parameter: String,
     token: Secret,

@@ -125,7 +125,7 @@ impl World {
         let resolved = Arc::new(Resolved {
             url: Secret::new("https://example.com/?t=1"),
             headers: Vec::new(),
-            redactor: Redactor::default(),
+            redactor: Redactor::default().into(),
         });
         let transport: Rc<dyn Transport> = Rc::new(FakeTransport(Rc::clone(self)));
         Shipment {

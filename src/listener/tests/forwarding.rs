@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::*;
 use crate::capture;
-use crate::http::transport::Room;
+use crate::http::Memory;
 use crate::journal::store::{Batch, Done, JournalError, Keeper};
 use crate::listener::upstream::{Relayed, Upstream};
 use crate::secret::Secret;
@@ -75,7 +75,7 @@ impl Upstream for RealReceiver {
         &self,
         capture: &Capture,
         body: &Body,
-        room: &Arc<dyn Room>,
+        room: &Arc<dyn Memory>,
     ) -> Result<Relayed, String> {
         self.seen.send((capture.clone(), body.clone())).unwrap();
         let answer = self

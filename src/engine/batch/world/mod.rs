@@ -177,7 +177,7 @@ impl World {
         let resolved = Resolved {
             url: Secret::new("https://example.com/"),
             headers: Vec::new(),
-            redactor: Redactor::default(),
+            redactor: Redactor::default().into(),
         };
         let transport: Rc<dyn Crew> = Rc::new(Senders(Rc::clone(self), timeout));
         Rc::new(Shipment {

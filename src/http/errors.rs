@@ -1,0 +1,206 @@
+//! Classifies what went wrong: the kind of error, a message, and whether the request may have arrived.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use super::SendError;
+use crate::delivery::ErrorKind;
+use crate::time::compact;
+
+/// How far a request got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Build,
+    Lookup,
+    Connect,
+    Exchange,
+}
+
+/// An error of the client, with the phase that it ended.
+pub struct Failed {
+    phase: Phase,
+    timed_out: bool,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl From<reqwest::Error> for Failed {
+    fn from(error: reqwest::Error) -> Failed {
+        let phase = if error.is_builder() {
+            Phase::Build
+        } else if error.is_dns() {
+            Phase::Lookup
+        } else if error.is_connect() {
+            Phase::Connect
+        } else {
+            Phase::Exchange
+        };
+        Failed {
+            phase,
+            timed_out: error.is_timeout(),
+            // Its text ends with the URL, secrets included.
+            error: error.without_url().into(),
+        }
+    }
+}
+
+impl Failed {
+    pub fn new(phase: Phase, error: Box<dyn Error + Send + Sync>) -> Failed {
+        Failed {
+            phase,
+            timed_out: false,
+            error,
+        }
+    }
+
+    pub fn timeout(phase: Phase) -> Failed {
+        Failed {
+            phase,
+            timed_out: true,
+            error: io::Error::from(io::ErrorKind::TimedOut).into(),
+        }
+    }
+
+    /// The message may contain secrets.
+    pub fn classify(&self, timeout: Duration, connect_timeout: Duration) -> SendError {
+        let error: &(dyn Error + 'static) = &*self.error;
+        let (kind, message) = match self.phase {
+            Phase::Exchange if self.timed_out => {
+                let message = format!("no answer within {}", compact(timeout));
+                (ErrorKind::Timeout, message)
+            }
+            _ if self.timed_out => {
+                let message = format!("no connection within {}", compact(connect_timeout));
+                (ErrorKind::Timeout, message)
+            }
+            Phase::Build => {
+                let message = format!("the request cannot be sent: {}", innermost(error));
+                (ErrorKind::Protocol, message)
+            }
+            Phase::Lookup => {
+                let reason = innermost(error);
+                let message = format!("the host's name cannot be resolved: {reason}");
+                (ErrorKind::Dns, message)
+            }
+            Phase::Connect => connect_error(error),
+            Phase::Exchange => exchange_error(error),
+        };
+        SendError {
+            maybe_received: self.phase == Phase::Exchange && kind != ErrorKind::Tls,
+            kind,
+            message,
+        }
+    }
+}
+
+fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
+    let message = match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the endpoint does not answer in TLS; is it plain http?".to_owned()
+        }
+        Some(tls) => format!("no TLS connection: {tls}"),
+        None if has_io_error(error, &[io::ErrorKind::UnexpectedEof]) => {
+            "no TLS connection: the endpoint closed it during the handshake".to_owned()
+        }
+        None if has_io_error(error, &[io::ErrorKind::ConnectionRefused]) => {
+            return (ErrorKind::Connect, "connection refused".to_owned());
+        }
+        None => {
+            return (
+                ErrorKind::Connect,
+                format!("no connection: {}", innermost(error)),
+            );
+        }
+    };
+    (ErrorKind::Tls, message)
+}
+
+fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    match tls_error(error) {
+        Some(tls) if rejects_client(tls) => {
+            return (ErrorKind::Tls, format!("no TLS connection: {tls}"));
+        }
+        Some(_) => {
+            let message = "the TLS connection broke before an answer came";
+            return (ErrorKind::Reset, message.to_owned());
+        }
+        None => {}
+    }
+    let closed = [
+        BrokenPipe,
+        ConnectionAborted,
+        ConnectionReset,
+        NotConnected,
+        UnexpectedEof,
+    ];
+    let incomplete = find::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message);
+    if incomplete || has_io_error(error, &closed) {
+        let message = "the connection was closed before an answer came";
+        return (ErrorKind::Reset, message.to_owned());
+    }
+    let message = format!(
+        "the answer is not HTTP that can be read: {}",
+        innermost(error)
+    );
+    (ErrorKind::Protocol, message)
+}
+
+/// The text of the error at the bottom of the chain: those above it only say "error sending request".
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = chain(error).last();
+    last.map(ToString::to_string).unwrap_or_default()
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // An io::Error's source is not the error that it wraps, but that one's source.
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|link| link.downcast_ref::<E>())
+}
+
+fn has_io_error(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool {
+    chain(error)
+        .filter_map(|link| link.downcast_ref::<io::Error>())
+        .any(|error| kinds.contains(&error.kind()))
+}
+
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    find(error)
+}
+
+/// Whether the endpoint rejects this client. In TLS 1.3 it says so after the client's side of the handshake, and still
+/// before it reads a request.
+fn rejects_client(tls: &rustls::Error) -> bool {
+    use rustls::AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, UnknownCA, UnsupportedCertificate,
+    };
+    matches!(
+        tls,
+        rustls::Error::AlertReceived(
+            AccessDenied
+                | BadCertificate
+                | CertificateExpired
+                | CertificateRequired
+                | CertificateRevoked
+                | CertificateUnknown
+                | UnknownCA
+                | UnsupportedCertificate
+        )
+    )
+}

@@ -1,0 +1,129 @@
+//! A delivery's response as it is stored: masked, shortened, and judged by its status.
+
+use super::{Cut, Response, SendError, status_text};
+use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::{AttemptError, ErrorKind, Outcome};
+use crate::secret::{Redactor, safe_url};
+
+/// The most bytes of a delivery's response body that are stored.
+pub const MAX_STORED_BODY: usize = 64 * 1024;
+
+/// The most characters of a `Location` in a message.
+const MAX_LOCATION_CHARS: usize = 500;
+
+/// The outcome of a delivery's request. The status line decides: an incomplete body is only noted.
+pub fn outcome(
+    policy: &RetryPolicy,
+    redactor: &Redactor,
+    result: Result<Response, SendError>,
+) -> Outcome {
+    match result {
+        Ok(response) => {
+            let error = (!policy.success.contains(response.status)).then(|| AttemptError {
+                kind: ErrorKind::Status,
+                message: rejection(
+                    policy,
+                    response.status,
+                    redirect_target(&response, redactor).as_deref(),
+                ),
+            });
+            let (body, note) = stored_body(&response, redactor);
+            Outcome {
+                http_status: Some(response.status),
+                error,
+                maybe_received: false,
+                response_body: Some(body),
+                note,
+            }
+        }
+        Err(SendError {
+            kind,
+            message,
+            maybe_received,
+        }) => Outcome {
+            http_status: None,
+            error: Some(AttemptError { kind, message }),
+            maybe_received,
+            response_body: None,
+            note: None,
+        },
+    }
+}
+
+pub(super) fn rejection(policy: &RetryPolicy, status: u16, location: Option<&str>) -> String {
+    let text = status_text(status);
+    match (status, location) {
+        (200..300, _) => format!("{text} is not {}", policy.success),
+        (300..400, Some(location)) => {
+            format!("{text} to {location}; redirects are never followed")
+        }
+        (300..400, None) => format!("{text}; redirects are never followed"),
+        _ => text,
+    }
+}
+
+/// The masked `Location`.
+pub(super) fn redirect_target(response: &Response, redactor: &Redactor) -> Option<String> {
+    let location = String::from_utf8_lossy(response.header("location")?);
+    Some(shortened(redactor.redact(&safe_url::masked(&location))))
+}
+
+fn shortened(mut location: String) -> String {
+    if let Some((end, _)) = location.char_indices().nth(MAX_LOCATION_CHARS) {
+        location.truncate(end);
+        location.push('…');
+    }
+    location
+}
+
+/// The masked body, and what is missing of it.
+pub(super) fn stored_body(response: &Response, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
+    let body = &response.body;
+    let is_long = body.len() > MAX_STORED_BODY;
+    let mut masked = if is_long || response.cut.is_some() {
+        redactor.redact_cut(body)
+    } else {
+        redactor.redact_bytes(body)
+    };
+    let mut notes = Vec::new();
+    if let Some(Cut::Broken(reason)) = &response.cut {
+        notes.push(format!("the response body {reason}"));
+    }
+    if is_long {
+        masked.truncate(MAX_STORED_BODY);
+        notes.push(format!(
+            "only the first {} KiB of the response body are kept",
+            MAX_STORED_BODY / 1024
+        ));
+    }
+    (masked, (!notes.is_empty()).then(|| notes.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(status: u16, location: Option<&str>) -> Outcome {
+        let location = location.map(|to| ("location".to_owned(), to.as_bytes().to_vec()));
+        let response = Response {
+            status,
+            headers: location.into_iter().collect(),
+            body: Vec::new(),
+            cut: None,
+        };
+        outcome(&RetryPolicy::default(), &Redactor::default(), Ok(response))
+    }
+
+    #[test]
+    fn status_line_decides_and_the_message_says_why() {
+        assert_eq!(received(200, None).error, None);
+        let message = |outcome: Outcome| outcome.error.unwrap().message;
+        assert_eq!(message(received(202, None)), "202 Accepted is not 200");
+        assert_eq!(message(received(503, None)), "503 Service Unavailable");
+        assert_eq!(message(received(599, None)), "599");
+        assert_eq!(
+            message(received(302, Some("https://h/?a=b"))),
+            "302 Found to https://h/?a=***; redirects are never followed"
+        );
+    }
+}
