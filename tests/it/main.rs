@@ -38,7 +38,6 @@ mod secrets;
 mod secrets_again;
 mod secrets_echoed;
 mod support;
-mod support_itself;
 mod system_calls;
 mod tenant_import;
 mod tls;

@@ -1,8 +1,6 @@
-//! What a scripted server does to a connection: answers whole, cut, dripping or without end, silence, and a
-//! broken line.
+//! What a scripted server does with a connection: complete, cut off, slow or endless responses, silence, and resets.
 //!
-//! Does not accept, read or count (that is `server.rs`). Invariant: whatever is endless ends with the server,
-//! with the peer, after [`LONGEST`] or after [`MOST`] bytes, whichever comes first.
+//! Endless actions stop with the server, with the peer, after [`LONGEST`] or after [`MOST`] bytes.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::received::Received;
 
-/// How long a step may keep a connection.
 pub const LONGEST: Duration = Duration::from_secs(60);
-/// How much an endless step may send.
+/// Bytes that an endless step sends at most.
 const MOST: u64 = 256 << 20;
 
 #[derive(Debug, Clone)]
@@ -27,12 +24,12 @@ pub enum Action {
     Reset,
     Hang,
     HangBeforeRead,
-    /// Answers what has not been read, and then closes or stays.
+    /// Responds before the request is read, then closes or stays open.
     Early {
         answer: Vec<u8>,
         close: bool,
     },
-    /// Sends these bytes, and breaks the connection once they must have arrived.
+    /// Sends these bytes, waits until they have arrived, and resets the connection.
     RawThenReset(Vec<u8>),
 }
 
@@ -44,7 +41,7 @@ pub struct Answer {
     pub body: Body,
     pub keep_alive: bool,
     pub held: bool,
-    /// How long is waited before each [`PIECE`](super::server::PIECE) of the request is read.
+    /// Delay before each [`PIECE`](super::server::PIECE) of the request is read.
     pub pace: Duration,
 }
 
@@ -58,23 +55,22 @@ pub enum Body {
     Chunks,
 }
 
-/// What is to become of the connection after a step.
+/// What to do with the connection after a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
     Close,
     Reset,
     KeepAlive,
-    /// Nobody ended a step that waits to be ended.
+    /// The step reached its time limit; the test should have ended it.
     Overstayed,
 }
 
 impl Action {
-    /// Whether it is done without reading the request, which is then in no list.
+    /// Whether the action ignores the request, which is then not recorded.
     pub fn comes_before_reading(&self) -> bool {
         matches!(self, Self::HangBeforeRead | Self::Early { .. })
     }
 
-    /// How slowly the request is read.
     pub fn pace(&self) -> Duration {
         if let Self::Answer(answer) = self {
             answer.pace
@@ -83,8 +79,7 @@ impl Action {
         }
     }
 
-    /// Does the step to a connection whose request has been read, unless it comes before that. An error means that the
-    /// peer or the server went away.
+    /// Performs the action on a connection. An error means that the peer or the server has gone.
     pub fn perform(
         &self,
         stream: &mut &TcpStream,
@@ -137,7 +132,7 @@ impl Answer {
         let mut bytes = self.head(body.len(), &request.target).into_bytes();
         let bodiless = request.method == "HEAD" || matches!(self.status, 100..200 | 204 | 304);
         if !bodiless {
-            // In one write, so that a small answer is one packet and never half of one.
+            // One write, so that a small response is one packet.
             bytes.extend_from_slice(body);
         }
         stream.write_all(&bytes)?;
@@ -213,7 +208,7 @@ fn echoed(request: &Received) -> String {
     format!("{} {}\n{headers}", request.method, request.target)
 }
 
-/// Sends `piece` over and over, `total` bytes in all.
+/// Sends `piece` repeatedly, `total` bytes in all.
 fn pour(stream: &mut &TcpStream, piece: &[u8], total: u64) -> io::Result<After> {
     let limit = Instant::now() + LONGEST;
     let mut left = total;
@@ -225,7 +220,7 @@ fn pour(stream: &mut &TcpStream, piece: &[u8], total: u64) -> io::Result<After> 
     Ok(After::Close)
 }
 
-/// Sends one byte each `interval`, until the server stops, the peer leaves or the time is up.
+/// Sends one byte per `interval` until the server stops, the peer leaves or [`LONGEST`] is over.
 fn drip(
     stream: &mut &TcpStream,
     bytes: impl Iterator<Item = u8>,
@@ -269,12 +264,12 @@ fn usual_reason(status: u16) -> &'static str {
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
-        // HTTP allows an empty one, and a client has to live with it.
+        // HTTP allows an empty reason phrase.
         _ => "",
     }
 }
 
-/// How the server's owner reaches steps that wait: to stop them, or to let held answers go.
+/// Stops waiting steps, or releases held responses.
 #[derive(Default)]
 pub struct Halt {
     state: Mutex<Signals>,
@@ -293,7 +288,7 @@ impl Halt {
         self.changed.notify_all();
     }
 
-    /// Lets `n` held answers go, now or when they are there.
+    /// Releases `n` held responses, now or when they are reached.
     pub fn release(&self, n: usize) {
         self.lock().released += n;
         self.changed.notify_all();
@@ -308,12 +303,12 @@ impl Halt {
         }
     }
 
-    /// Waits so long; `false` if the server stopped meanwhile.
+    /// Returns `false` if the server stopped meanwhile.
     fn pause(&self, time: Duration) -> bool {
         !self.wait_while(time, |signals| !signals.stopped).stopped
     }
 
-    /// Waits for a release; `false` if the time was up.
+    /// Returns `false` on timeout.
     fn wait_for_release(&self) -> bool {
         let mut signals =
             self.wait_while(LONGEST, |signals| !signals.stopped && signals.released == 0);

@@ -1,8 +1,7 @@
-//! A real browser, headless: Chromium, driven through chromedriver by WebDriver's own JSON over plain HTTP.
+//! Headless Chromium, driven through chromedriver by WebDriver's JSON over plain HTTP.
 //!
-//! Knows nothing of hookfire's page. Invariants: every wait has an end and then shows what the page looked like; whatever
-//! the browser's console had to complain about fails the test at the end; no process and no profile outlives the
-//! [`Browser`].
+//! Every wait has a limit and then shows the page. Warnings and errors on the browser's console fail the test. No
+//! process and no profile outlives the [`Browser`].
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -15,13 +14,13 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Keys by WebDriver's private characters.
+/// Keys as WebDriver's private characters.
 pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 pub const UP: &str = "\u{e013}";
 pub const DOWN: &str = "\u{e015}";
 
-/// A browser with one window. When dropped, it has to have been content with every page.
+/// A browser with one window. Checks its console when dropped.
 pub struct Browser {
     driver: Child,
     port: u16,
@@ -31,7 +30,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one of 1280 by 800 points; none, said once, where there is no Chromium.
+    /// Starts a window of 1280 by 800 points, or reports the test as skipped if there is no Chromium.
     pub fn start() -> Option<Browser> {
         if !super::needs("chromedriver", &["--version"])
             || !super::needs("chromium", &["--version"])
@@ -50,7 +49,7 @@ impl Browser {
             lenient: false,
             _profile: profile,
         };
-        // Neither the sandbox nor shared memory is there for root in a container; the pages are our own.
+        // In a container, root has neither the sandbox nor shared memory; the pages are our own.
         let args = [
             "--headless=new",
             "--no-sandbox",
@@ -67,13 +66,13 @@ impl Browser {
         Some(browser)
     }
 
-    /// Lets the console complain: the page is meant to be refused something.
+    /// Ignores console messages: something is refused to the page on purpose.
     pub fn lenient(mut self) -> Browser {
         self.lenient = true;
         self
     }
 
-    /// The size of the page, in points; a narrow one is a phone's.
+    /// Sets the size of the page in points; a narrow one is a phone's.
     pub fn size(&self, width: u32, height: u32) {
         let mobile = width < 600;
         let metrics =
@@ -81,7 +80,7 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
-    /// A command of the browser's own protocol.
+    /// A DevTools command.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.of_session(
             "POST",
@@ -94,7 +93,7 @@ impl Browser {
         self.of_session("POST", "url", &json!({ "url": url }));
     }
 
-    /// Runs the body of a function in the page and gives what it returns.
+    /// Runs a function body in the page and returns its result.
     #[track_caller]
     pub fn script(&self, script: &str) -> Value {
         self.of_session(
@@ -104,7 +103,7 @@ impl Browser {
         )
     }
 
-    /// Waits until an expression is true in the page, and gives its value.
+    /// Waits until an expression is true in the page, and returns its value.
     #[track_caller]
     pub fn wait_for(&self, expression: &str) -> Value {
         let limit = PATIENCE.as_millis();
@@ -130,7 +129,7 @@ impl Browser {
             if status == 200 {
                 break answer["value"].clone();
             }
-            // A page that is left takes along whoever waits in it; the next one is asked again.
+            // Leaving a page cancels its scripts; ask the next page again.
             assert!(begun.elapsed() < PATIENCE, "{expression}: {answer}");
         };
         if found.is_null() {
@@ -142,7 +141,7 @@ impl Browser {
         found
     }
 
-    /// Waits until an element shows this text among its own.
+    /// Waits until the text of an element contains this text.
     #[track_caller]
     pub fn wait_for_text(&self, selector: &str, text: &str) {
         self.wait_for(&format!(
@@ -152,7 +151,7 @@ impl Browser {
         ));
     }
 
-    /// What an element shows.
+    /// The visible text of an element.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
         let found = self.script(&format!(
@@ -162,7 +161,7 @@ impl Browser {
         found.as_str().expect("text").to_owned()
     }
 
-    /// Clicks where a user would, on an element that must be visible and not covered; waits until it is.
+    /// Waits until an element is visible and not covered, and clicks it.
     #[track_caller]
     pub fn click(&self, selector: &str) {
         let limit = Instant::now() + PATIENCE;
@@ -175,7 +174,7 @@ impl Browser {
             if status == 200 {
                 return;
             }
-            // Put in anew between the look and the click, or just being moved.
+            // The element was replaced or moved between the check and the click.
             assert!(
                 Instant::now() < limit,
                 "{selector} cannot be clicked: {answer}"
@@ -183,7 +182,7 @@ impl Browser {
         }
     }
 
-    /// Types into whatever has the focus, key by key.
+    /// Types into the focused element, key by key.
     pub fn keys(&self, keys: &str) {
         let presses: Vec<Value> = keys
             .chars()
@@ -196,7 +195,7 @@ impl Browser {
         self.of_session("POST", "actions", &actions);
     }
 
-    /// The picture of the window, as PNG in base64.
+    /// A screenshot, as PNG in base64.
     pub fn screenshot(&self) -> String {
         self.of_session("GET", "screenshot", &Value::Null)
             .as_str()
@@ -204,7 +203,7 @@ impl Browser {
             .to_owned()
     }
 
-    /// What the console said since it was asked last, warnings and errors only.
+    /// Console warnings and errors since the last call.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.of_session("POST", "se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().expect("a log").iter();
@@ -251,7 +250,7 @@ impl Drop for Browser {
         } else {
             Vec::new()
         };
-        // The browser itself ends with its session only.
+        // The browser ends only with its session.
         let _ = exchange(
             self.port,
             "DELETE",
@@ -267,8 +266,8 @@ impl Drop for Browser {
     }
 }
 
-/// Starts chromedriver and gives the port it has chosen. It wants the same port number for IPv4 and IPv6, chooses by the
-/// one and ends when the other is taken, as happens on a busy machine; then another is started.
+/// Starts chromedriver and returns its port. It needs the same port number for IPv4 and IPv6, and exits if only one is
+/// free; then start it again.
 fn driver(home: &Path) -> (Child, u16) {
     let mut words = String::new();
     for _ in 0..20 {
@@ -289,7 +288,7 @@ fn driver(home: &Path) -> (Child, u16) {
     panic!("chromedriver never listened:\n{words}");
 }
 
-/// Reads from the driver's own words which port it has; none if it ends before it has one. Adds to `words` what it said.
+/// Reads the port from the output of the driver, `None` if it exits first. Appends the output to `words`.
 fn port_of(driver: &mut Child, words: &mut String) -> Option<u16> {
     let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
     loop {
@@ -302,13 +301,13 @@ fn port_of(driver: &mut Child, words: &mut String) -> Option<u16> {
             .strip_suffix('.')
             .and_then(|line| line.rsplit_once("on port "))
         {
-            // What it says from here on nobody needs, and it does not say much.
+            // The rest of the output is short and not needed.
             return Some(port.1.parse().expect("a port"));
         }
     }
 }
 
-/// One request, one answer, one connection.
+/// One request and its response on a new connection.
 fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
     let body = if body.is_null() {
         String::new()
@@ -323,7 +322,7 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> std::io::Resul
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    // Whatever is asked of it, chromedriver does not close the connection.
+    // chromedriver does not close the connection even if asked to.
     let mut answer = BufReader::new(stream);
     let (mut status, mut length, mut line) = (0, 0, String::new());
     loop {

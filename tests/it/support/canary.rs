@@ -1,21 +1,18 @@
-//! Looks for a secret in whatever form it may leak: plain, percent- or form-encoded, base64 at any alignment,
-//! hexadecimal, JSON-escaped.
+//! Searches bytes for a secret: plain, percent- or form-encoded, base64 at any alignment, hexadecimal, JSON-escaped.
 //!
-//! Percent-encoders differ in what they encode, so the haystack is decoded instead of the secret encoded in
-//! every way. Does not look for compressed, encrypted or split forms. Invariant: each form searched for is
-//! long enough that finding it by chance is out of the question, which is why short secrets are refused.
+//! Percent-encoders differ, so the searched bytes are decoded instead of encoding the secret. Compressed, encrypted and
+//! split forms are not found. Short secrets are rejected, because they would be found by chance.
 
 use std::borrow::Cow;
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The shortest canary: at any alignment, at least 9 of its base64 characters are its own.
+/// At this length, at least 9 base64 characters depend on the secret alone at any alignment.
 const SHORTEST: usize = 8;
 
-/// A secret, ready to be looked for.
 pub struct Canary {
-    /// The name of each form, and its bytes; no bytes twice.
+    /// Name and bytes of each form, without duplicates.
     forms: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -51,7 +48,7 @@ impl Canary {
         Self { forms }
     }
 
-    /// In words, where and in which form `haystack` holds the secret.
+    /// Describes where and in which form `haystack` contains the secret.
     pub fn find(&self, haystack: &[u8]) -> Option<String> {
         let views = [
             ("", Cow::Borrowed(haystack)),
@@ -68,7 +65,7 @@ impl Canary {
             .iter()
             .enumerate()
             .find_map(|(index, (encoded, view))| {
-                // What contains nothing encoded need not be searched again.
+                // Skip views that are equal to an earlier one.
                 let searched = views[..index].iter().any(|(_, earlier)| earlier == view);
                 let (form, at) = if searched {
                     None
@@ -81,7 +78,7 @@ impl Canary {
     }
 
     fn find_plain(&self, haystack: &[u8]) -> Option<(&'static str, usize)> {
-        // One walk for all forms, which nearly always goes on at the first byte: what is searched may be megabytes.
+        // One pass for all forms, with a quick check of the first byte: the input may be megabytes.
         let mut begins = [false; 256];
         self.forms
             .iter()
@@ -98,7 +95,7 @@ impl Canary {
     }
 }
 
-/// `bytes` with each `%XX` as the byte it stands for, and each `+` as `plus`; what is not an encoding stays.
+/// Decodes `%XX`, and `+` to `plus`; invalid encodings stay.
 fn percent_decoded(bytes: &[u8], plus: u8) -> Vec<u8> {
     let digit = |at: usize| {
         bytes
@@ -122,8 +119,7 @@ fn percent_decoded(bytes: &[u8], plus: u8) -> Vec<u8> {
     decoded
 }
 
-/// The base64 characters that depend on nothing but `bytes`, when `offset` unknown bytes stand before them in
-/// the encoded text and anything may follow: what the neighbours cannot change is what a search can look for.
+/// The base64 characters that depend only on `bytes` when `offset` unknown bytes precede them and any bytes follow.
 fn base64_core(bytes: &[u8], alphabet: &[u8; 64], offset: usize) -> Vec<u8> {
     let whole = [&vec![0; offset], bytes].concat();
     let known_bits = offset * 8..whole.len() * 8;

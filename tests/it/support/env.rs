@@ -1,9 +1,7 @@
-//! A world of its own for each test: home, state, configuration, temporary and working folder, and no other
-//! environment.
+//! An isolated environment for each test: home, state, configuration, temporary and working directory.
 //!
-//! Does not run anything itself (that is [`Invocation`]) and does not know what is in a journal. Invariant: a
-//! program started here sees only the variables listed in [`TestEnv::new`] and those the test added, so that
-//! neither the developer's configuration nor a proxy, a token or a locale of the machine can decide a test.
+//! Programs started here see only the variables set in [`TestEnv::new`] and by the test, so that the configuration,
+//! proxies and locale of the machine have no influence.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,18 +18,17 @@ use super::outcome::Outcome;
 use super::process::Invocation;
 use super::redact::redact;
 
-/// The folders and the environment of one test; removed when dropped.
+/// Directories and environment of one test; removed when dropped.
 pub struct TestEnv {
-    /// Without symbolic links, so that it is the path that the program itself would print.
+    /// Without symbolic links, so that it equals the path that the program prints.
     root: PathBuf,
     variables: BTreeMap<OsString, OsString>,
     _folder: TempDir,
 }
 
 impl TestEnv {
-    /// A fresh world. `HOME`, `TMPDIR` and the working folder exist and are empty; the XDG folders are named
-    /// but do not exist, as on a new machine, so that who creates them, and with which permissions, is the
-    /// program's own doing.
+    /// `HOME`, `TMPDIR` and the working directory exist and are empty. The XDG directories do not exist, so that tests
+    /// see how the program creates them.
     pub fn new() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("hookfire-test-")
@@ -63,18 +60,18 @@ impl TestEnv {
         env
     }
 
-    /// Sets a variable for every command from here on.
+    /// Sets a variable for all later commands.
     pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         self.variables
             .insert(name.as_ref().to_owned(), value.as_ref().to_owned());
     }
 
-    /// Takes a variable away from every command from here on.
+    /// Removes a variable for all later commands.
     pub fn unset(&mut self, name: impl AsRef<OsStr>) {
         self.variables.remove(name.as_ref());
     }
 
-    /// The program with these arguments, to be run in this world.
+    /// The program with these arguments, in this environment.
     pub fn hookfire<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Invocation {
         Invocation::new(
             env!("CARGO_BIN_EXE_hookfire").as_ref(),
@@ -84,17 +81,17 @@ impl TestEnv {
         .args(args)
     }
 
-    /// Another program in this world, by its name in `PATH`.
+    /// Another program from `PATH`, in this environment.
     pub fn program(&self, name: &str) -> Invocation {
         Invocation::new(name.as_ref(), &self.work_dir(), &self.variables)
     }
 
-    /// A line of shell in this world.
+    /// A shell command in this environment.
     pub fn shell(&self, line: &str) -> Invocation {
         Invocation::new("sh".as_ref(), &self.work_dir(), &self.variables).args(["-c", line])
     }
 
-    /// `script`, which gives the program with these arguments a terminal, and copies to stdout what the terminal gets.
+    /// Runs the program on a terminal, with `script`; stdout gets what the terminal received.
     pub fn hookfire_on_terminal(&self, args: &[&str]) -> Invocation {
         let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(args);
         let line: Vec<String> = words
@@ -103,7 +100,7 @@ impl TestEnv {
         self.on_terminal(&line.join(" "))
     }
 
-    /// As [`TestEnv::hookfire_on_terminal`], for any line of shell.
+    /// Like [`TestEnv::hookfire_on_terminal`], for a shell command.
     pub fn on_terminal(&self, line: &str) -> Invocation {
         let script = Invocation::new("script".as_ref(), &self.work_dir(), &self.variables);
         script
@@ -112,33 +109,30 @@ impl TestEnv {
             .env("SHELL", "/bin/sh")
     }
 
-    /// The folder that holds all the others.
+    /// The parent of all other directories.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where commands run: empty but for what [`TestEnv::write_file`] put there.
+    /// Working directory of commands; contains only files from [`TestEnv::write_file`].
     pub fn work_dir(&self) -> PathBuf {
         self.root.join("work")
     }
 
-    /// Where the journal is, or will be.
     pub fn journal_path(&self) -> PathBuf {
         self.root.join("state/hookfire/journal.db")
     }
 
-    /// Where the configuration is looked for.
     pub fn config_path(&self) -> PathBuf {
         self.root.join("config/hookfire/config.toml")
     }
 
-    /// Writes the configuration as its owner would keep it: folders 0700, file 0600.
+    /// Writes the configuration with directory mode 0700 and file mode 0600.
     pub fn write_config(&self, text: &str) -> PathBuf {
         write_private(&self.config_path(), text.as_bytes())
     }
 
-    /// Writes a file into the working folder and gives its absolute path; its relative name works as an
-    /// argument too.
+    /// Writes a file into the working directory and returns its absolute path.
     pub fn write_file(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let name = name.as_ref();
         let inside = name
@@ -152,8 +146,7 @@ impl TestEnv {
         write_private(&self.work_dir().join(name), bytes.as_ref())
     }
 
-    /// `journal.db`, `journal.db-wal` and `journal.db-shm`, one after the other; those that do not exist are
-    /// left out.
+    /// Contents of `journal.db`, `journal.db-wal` and `journal.db-shm`, as far as they exist.
     pub fn all_journal_bytes(&self) -> Vec<u8> {
         let journal = self.journal_path().into_os_string();
         let part = |suffix| {
@@ -168,9 +161,9 @@ impl TestEnv {
         ["", "-wal", "-shm"].into_iter().flat_map(part).collect()
     }
 
-    /// Fails if `secret`, in any encoding, is in an outcome, or in the name or the content of any file that
-    /// the program left in its state folder (the journal and all beside it), in its home or in `TMPDIR`. The
-    /// configuration and the working folder are the test's own, and not searched.
+    /// Fails if `secret`, in any encoding, is in an outcome, or in the name or content of a file in the state
+    /// directory, the home or `TMPDIR`. The configuration and the working directory belong to the test and are not
+    /// searched.
     #[track_caller]
     pub fn assert_nowhere(&self, secret: &str, outcomes: &[&Outcome]) {
         let canary = Canary::new(secret);
@@ -192,8 +185,7 @@ impl TestEnv {
         }
     }
 
-    /// The text of an outcome (or anything else) with all that differs from run to run replaced by a name:
-    /// `[ENV]`, `[PORT]`, `[UUID]`, `[TIME]`, `[DURATION]`, `[PID]`.
+    /// Replaces values that differ between runs by `[ENV]`, `[PORT]`, `[UUID]`, `[TIME]`, `[DURATION]` and `[PID]`.
     pub fn redacted(&self, shown: &(impl Display + ?Sized)) -> String {
         redact(&shown.to_string(), &self.root.display().to_string())
     }
@@ -218,9 +210,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> PathBuf {
     path.to_owned()
 }
 
-/// All files below `folder` with their contents; none if there is no such folder. Links to files are
-/// followed, links to folders are not. A file that goes away meanwhile (a `-wal` at a checkpoint) is left
-/// out.
+/// All files below `folder` with their contents. Links to directories are not followed. A file that disappears
+/// meanwhile (a `-wal` at a checkpoint) is omitted.
 fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for path in fs::read_dir(folder)

@@ -1,7 +1,5 @@
-//! A running `hookfire listen`, and raw requests to it.
-//!
-//! Does not read what was caught: tests ask the program itself. Invariant: requests go out byte for byte as given, and every
-//! wait is bounded.
+//! A running `hookfire listen`, and raw requests to it. Requests are sent byte for byte as given, and every wait has a
+//! limit.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,35 +14,35 @@ use super::process::Running;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `hookfire listen` on a free port, ready to be sent to.
-#[must_use = "a listener that nobody keeps is killed at once"]
+/// `hookfire listen` on a free port, accepting requests.
+#[must_use = "dropping the listener kills it"]
 pub struct Listener {
     running: Running,
     ready: Value,
 }
 
-/// An answer, read to the end of its connection or its announced length.
+/// A response, read to its announced length or to the end of the connection.
 #[derive(Debug)]
 pub struct RawAnswer {
     pub status: u16,
-    /// Status line and headers, as they came.
+    /// Status line and headers as received.
     pub head: String,
     pub body: Vec<u8>,
 }
 
 impl Listener {
-    /// Starts `hookfire listen --port 0 -o ndjson` with these arguments more.
+    /// Starts `hookfire listen --port 0 -o ndjson` with additional arguments.
     #[track_caller]
     pub fn start(env: &TestEnv, args: &[&str]) -> Listener {
         Listener::start_at(env, "0", args)
     }
 
-    /// As [`Listener::start`], at a port that is still free when another listener is to follow: the system gives it to
-    /// nobody who asks for any.
+    /// Like [`Listener::start`], on a port outside the range of ephemeral ports, so that another listener can use it
+    /// afterwards.
     #[track_caller]
     pub fn start_to_be_followed(env: &TestEnv, args: &[&str]) -> Listener {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        // Other runs of the tests begin elsewhere.
+        // Parallel test runs start elsewhere.
         let first = 20_000 + (std::process::id() % 500) as u16 * 20;
         let port = (0..20)
             .map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 20)
@@ -53,7 +51,7 @@ impl Listener {
         Listener::start_at(env, &port.to_string(), args)
     }
 
-    /// As [`Listener::start`], by a shell that first does this.
+    /// Like [`Listener::start`], from a shell that runs `line` first.
     #[track_caller]
     pub fn start_after(env: &TestEnv, line: &str) -> Listener {
         let listen = format!(
@@ -78,12 +76,12 @@ impl Listener {
         }
     }
 
-    /// Its first line.
+    /// The first line of output.
     pub fn ready(&self) -> &Value {
         &self.ready
     }
 
-    /// `http://127.0.0.1:PORT`, without a final slash.
+    /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> &str {
         self.ready["url"]
             .as_str()
@@ -97,12 +95,10 @@ impl Listener {
             .expect("the ready line has a port")
     }
 
-    /// The process itself.
     pub fn process(&mut self) -> &mut Running {
         &mut self.running
     }
 
-    /// A connection to it.
     #[track_caller]
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port())))
@@ -116,7 +112,7 @@ impl Listener {
         stream
     }
 
-    /// Sends these bytes on a connection of their own and reads one answer.
+    /// Sends these bytes on a new connection and reads one response.
     #[track_caller]
     pub fn send(&self, bytes: impl AsRef<[u8]>) -> RawAnswer {
         let mut stream = self.connect();
@@ -126,7 +122,6 @@ impl Listener {
         read_answer(&mut stream)
     }
 
-    /// A request without a body.
     #[track_caller]
     pub fn get(&self, target: &str) -> RawAnswer {
         self.send(format!(
@@ -135,7 +130,6 @@ impl Listener {
         ))
     }
 
-    /// A POST with a body.
     #[track_caller]
     pub fn post(&self, target: &str, body: &str) -> RawAnswer {
         let length = body.len();
@@ -145,7 +139,7 @@ impl Listener {
         ))
     }
 
-    /// Sends requests one after the other on one connection, and waits until so many were answered.
+    /// Sends requests on one connection and waits for `count` responses.
     #[track_caller]
     pub fn pipeline(&self, requests: Vec<u8>, count: usize) {
         let mut stream = self.connect();
@@ -157,7 +151,7 @@ impl Listener {
             assert!(read > 0, "closed after {seen} of {count} answers");
             kept.extend_from_slice(&buffer[..read]);
             seen += kept.windows(9).filter(|word| word == b"HTTP/1.1 ").count();
-            // What could be the beginning of one.
+            // Keep a possible start of the next match.
             kept.drain(..kept.len().saturating_sub(8));
         }
         writing
@@ -166,7 +160,7 @@ impl Listener {
             .expect("the requests can be sent");
     }
 
-    /// What is in the inbox, as RequestBin's API tells it, the newest first.
+    /// Requests in the inbox from the RequestBin API, newest first.
     #[track_caller]
     pub fn inbox(&self) -> Vec<Value> {
         let answer = self.get("/api/v1/bins/inbox/requests");
@@ -174,14 +168,14 @@ impl Listener {
         answer.json().as_array().expect("an array").clone()
     }
 
-    /// Ends it as a service manager does, and gives what it said; that must have been exit code 0.
+    /// Sends SIGTERM and expects exit code 0.
     #[track_caller]
     pub fn stop(mut self) -> Outcome {
         self.running.terminate();
         self.wait()
     }
 
-    /// Waits until it ends by itself, with exit code 0.
+    /// Waits for the process to exit with code 0.
     #[track_caller]
     pub fn wait(self) -> Outcome {
         self.running.wait().assert_code(0)
@@ -189,7 +183,6 @@ impl Listener {
 }
 
 impl RawAnswer {
-    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (given, value) = line.split_once(':')?;
@@ -207,7 +200,7 @@ impl RawAnswer {
     }
 }
 
-/// Reads one answer: as long as it says, else until the end.
+/// Reads one response, to its `Content-Length` or to the end of the connection.
 #[track_caller]
 pub fn read_answer(stream: &mut TcpStream) -> RawAnswer {
     let mut bytes = Vec::new();

@@ -1,15 +1,11 @@
-//! What every end-to-end story stands on: a hermetic world to run `hookfire` in, and a server that follows a
-//! script.
+//! Support for the integration tests.
 //!
-//! A story owns a [`TestEnv`] (its own home, journal and configuration; nothing of the machine leaks in) and,
-//! where it needs an endpoint, a [`Server`] that answers, refuses, hangs, resets or half-sends as its
-//! [`Step`]s say. Both are strict: a process that does not end, a step that was not used, a request that no
-//! step was left for, all fail the test.
-//!
-//! Nothing here knows hookfire's commands or its journal's tables; stories do.
+//! A test creates a [`TestEnv`] (its own home, journal and configuration, isolated from the machine) and, if it needs
+//! an endpoint, a [`Server`] that follows a script of [`Step`]s. Both are strict: a process that does not end, an
+//! unused step and an unexpected request fail the test.
 #![allow(
     dead_code,
-    reason = "a toolbox: a tool stays whole while no story happens to need one of its parts"
+    reason = "support types stay complete even if no test uses a part"
 )]
 
 mod action;
@@ -25,11 +21,9 @@ mod redact;
 mod script;
 mod server;
 pub mod strace;
+mod tests;
 
-#[allow(
-    unused_imports,
-    reason = "the toolbox's one door, the same reason: a name stays while no story needs it"
-)]
+#[allow(unused_imports, reason = "exported even if no test uses a name")]
 pub use self::{
     env::TestEnv,
     listener::{Listener, RawAnswer, read_answer},
@@ -45,13 +39,13 @@ pub use self::{
     server::{NeverAccepting, Server, closed_port, never_accepting},
 };
 
-/// Says, past the test runner's capturing, that a test is left out and why; `tests/run` counts these lines.
+/// Reports a skipped test on the real stderr, where `tests/run` counts these lines.
 pub fn skipped(reason: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
-/// Whether a program is there to be run; says so if it is not.
+/// Whether a program can be run here; otherwise reports the test as skipped.
 pub fn needs(program: &str, probe: &[&str]) -> bool {
     let there = std::process::Command::new(program)
         .args(probe)

@@ -1,7 +1,5 @@
-//! What came of a run: both streams as bytes, as text and as JSON, and how the process ended.
-//!
-//! Does not mask anything (`redact.rs` does). Invariant: whenever an expectation fails here, the message
-//! holds the command line and all that the process said.
+//! The result of a run: both streams as bytes, text and JSON, and the exit status. Failed assertions show the command
+//! line and all output.
 
 use std::fmt::{self, Display, Formatter};
 use std::os::unix::process::ExitStatusExt;
@@ -10,15 +8,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What a process that has ended said, and how it ended.
+/// Output and exit status of a process.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// `None` if a signal ended it.
+    /// `None` if a signal ended the process.
     pub code: Option<i32>,
     pub signal: Option<i32>,
-    /// From start to end as the test saw it, so up to 20 ms too long.
+    /// Measured by polling, so up to 20 ms too long.
     pub elapsed: Duration,
     command: String,
     stdout_text: String,
@@ -48,22 +46,21 @@ impl Outcome {
         }
     }
 
-    /// stdout as text; what is not UTF-8 became U+FFFD.
+    /// stdout as text; invalid UTF-8 becomes U+FFFD.
     pub fn stdout(&self) -> &str {
         &self.stdout_text
     }
 
-    /// stderr as text; what is not UTF-8 became U+FFFD.
+    /// stderr as text; invalid UTF-8 becomes U+FFFD.
     pub fn stderr(&self) -> &str {
         &self.stderr_text
     }
 
-    /// The command line, for messages.
     pub fn command(&self) -> &str {
         &self.command
     }
 
-    /// stdout as one JSON value, and nothing else.
+    /// stdout as exactly one JSON value.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
@@ -74,7 +71,7 @@ impl Outcome {
         })
     }
 
-    /// stdout as JSON lines: one value per line, no empty line, the last one ended too.
+    /// stdout as one JSON value per line, without empty lines, the last one terminated.
     #[track_caller]
     pub fn ndjson(&self) -> Vec<Value> {
         let whole = self.stdout.is_empty() || self.stdout.ends_with(b"\n");
@@ -99,7 +96,7 @@ impl Outcome {
         lines.map(parse).collect()
     }
 
-    /// Fails, with everything shown, unless the process ended with this exit code.
+    /// Fails and shows all output unless the exit code is `code`.
     #[track_caller]
     pub fn assert_code(self, code: i32) -> Self {
         assert!(
@@ -122,9 +119,9 @@ impl Display for Outcome {
     }
 }
 
-/// Both streams and how it ended, as a reader or a snapshot wants them.
+/// Both streams and the exit status, for messages and snapshots.
 pub(super) fn transcript(stdout: &str, stderr: &str, ending: &str) -> String {
-    // A missing last line end is a fact about the output, so it is shown and not quietly mended.
+    // A missing final newline is part of the output, so it is shown.
     let lines = |text: &str| match text.is_empty() || text.ends_with('\n') {
         true => text.to_owned(),
         false => format!("{text}\n[no line end]\n"),

@@ -1,8 +1,5 @@
-//! One run of the program: how it is called and how it is watched; what came of it is in `outcome.rs`.
-//!
-//! Does not decide the environment (`env.rs` does) and judges nothing unasked. Invariants: no wait is
-//! unbounded; both streams are read all the time, so a full pipe never blocks the program; no process
-//! outlives its [`Running`].
+//! Starts a program and waits for its output and its end. Every wait has a limit, both streams are read continuously,
+//! and no process outlives its [`Running`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +16,7 @@ use super::outcome::{Outcome, transcript};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A command in the making. stdin is empty unless given.
+/// A command to run. stdin is empty unless given.
 #[must_use = "nothing happens until `run` or `spawn`"]
 pub struct Invocation {
     command: Command,
@@ -52,37 +49,35 @@ impl Invocation {
         self
     }
 
-    /// A variable for this command only.
+    /// Sets a variable for this command.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Takes a variable away from this command only.
+    /// Removes a variable for this command.
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// What the program can read from stdin; then comes the end of the file.
+    /// Content of stdin, followed by end of file.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
         self
     }
 
-    /// How long each wait for this process may last (else 30 s), before it is killed and the test fails.
+    /// Limit of each wait for this process, 30 s by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Runs the command to its end.
     #[track_caller]
     pub fn run(self) -> Outcome {
         self.spawn().wait()
     }
 
-    /// Starts the command and goes on.
     #[track_caller]
     pub fn spawn(mut self) -> Running {
         let stdin = if self.stdin.is_some() {
@@ -101,7 +96,7 @@ impl Invocation {
             .spawn()
             .unwrap_or_else(|error| panic!("{line} could not be started: {error}"));
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin) {
-            // A program that does not read all of its input is no failure of the test.
+            // A program may leave input unread.
             thread::spawn(move || pipe.write_all(&bytes).ok());
         }
         let watch = Arc::new(Watch::default());
@@ -124,7 +119,7 @@ impl Invocation {
     }
 }
 
-/// The program's name and arguments, quoted where a reader would stumble.
+/// Program name and arguments, quoted if necessary.
 fn command_line(command: &Command) -> String {
     let args = command.get_args().map(|arg| {
         let arg = arg.to_string_lossy();
@@ -145,8 +140,8 @@ fn command_line(command: &Command) -> String {
     )
 }
 
-/// A started process. Dropped before its end, it is killed; if the test is failing, its output is shown.
-#[must_use = "a process that nobody waits for is killed at once"]
+/// A running process. Dropping it kills the process and, if the test is failing, prints its output.
+#[must_use = "dropping the process kills it"]
 pub struct Running {
     child: Child,
     watch: Arc<Watch>,
@@ -161,7 +156,7 @@ impl Running {
         self.child.id()
     }
 
-    /// What the system says of its memory, such as `VmHWM:`, the most that it has had.
+    /// A field of `/proc/PID/status` in KiB, such as `VmHWM:`, the peak memory.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub fn kilobytes(&self, what: &str) -> u64 {
@@ -177,7 +172,6 @@ impl Running {
             .expect("a number")
     }
 
-    /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         if self.status.is_none() {
             self.status = self.child.try_wait().expect("the state of a child process");
@@ -185,8 +179,8 @@ impl Running {
         self.status.is_none()
     }
 
-    /// SIGKILL: the process gets no chance to tidy up. Like the other signals, without effect on one that has
-    /// ended. Returns when it is dead, which takes a moment on a busy machine; it stays a zombie.
+    /// SIGKILL. Returns when the process is dead (it stays a zombie). Like the other signals, it has no effect after
+    /// the end.
     pub fn kill9(&mut self) {
         self.signal(Signal::KILL);
         if self.status.is_none() {
@@ -196,17 +190,17 @@ impl Running {
         }
     }
 
-    /// SIGINT, as Ctrl-C sends it.
+    /// SIGINT
     pub fn interrupt(&mut self) {
         self.signal(Signal::INT);
     }
 
-    /// SIGTERM, as `kill` and service managers send it.
+    /// SIGTERM
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
     }
 
-    /// SIGSTOP: it does nothing until it is [resumed](Running::resume). Returns when it has stopped.
+    /// SIGSTOP, until [`Running::resume`]. Returns when the process has stopped.
     pub fn suspend(&mut self) {
         self.signal(Signal::STOP);
         if self.status.is_none() {
@@ -216,7 +210,7 @@ impl Running {
         }
     }
 
-    /// SIGCONT.
+    /// SIGCONT
     pub fn resume(&mut self) {
         self.signal(Signal::CONT);
     }
@@ -255,14 +249,13 @@ impl Running {
                     None => self.fail("did not end"),
                 }
             }
-            // The end of the streams wakes this at once; the process's own end, moments later, has to be
-            // asked for.
+            // The end of the streams wakes this thread; the end of the process, moments later, must be polled.
             let nap = Duration::from_millis(if closed { 1 } else { 20 });
             state = self.watch.sleep(state, nap);
         }
     }
 
-    /// Waits until `needle` has been written to stderr, whether its line is complete or not.
+    /// Waits until stderr contains `needle`, even in an incomplete line.
     #[track_caller]
     pub fn wait_for_stderr(&mut self, needle: &str) {
         self.wait_for(Stream::Stderr, needle, |text| {
@@ -270,7 +263,7 @@ impl Running {
         });
     }
 
-    /// Waits until a line with `needle` in it is complete on stdout, and gives the line, without its end.
+    /// Waits for a complete line with `needle` on stdout and returns it without its newline.
     #[track_caller]
     pub fn wait_for_stdout_line(&mut self, needle: &str) -> String {
         self.wait_for(Stream::Stdout, needle, |text| {
@@ -308,7 +301,7 @@ impl Running {
         }
     }
 
-    /// Sends the signal, unless the process has been waited for: only until then is its id surely its own.
+    /// Sends the signal unless the process has been waited for: then its id may belong to another one.
     fn signal(&mut self, signal: Signal) {
         if self.status.is_none() {
             kill_process(Pid::from_child(&self.child), signal)
@@ -316,7 +309,6 @@ impl Running {
         }
     }
 
-    /// Ends the process and the test.
     #[track_caller]
     fn fail(&mut self, what: &str) -> ! {
         let after = self.started.elapsed().as_secs_f32();
@@ -353,7 +345,7 @@ impl Drop for Running {
             let shown = self.transcript();
             #[expect(
                 clippy::print_stderr,
-                reason = "what a background process said is half of a failed test's story"
+                reason = "the output of a background process explains a failed test"
             )]
             {
                 eprintln!(
@@ -371,7 +363,7 @@ enum Stream {
     Stderr,
 }
 
-/// What has come from both streams so far, and who waits for more.
+/// Output collected so far, with a condition variable for waiting threads.
 #[derive(Default)]
 struct Watch {
     state: Mutex<Collected>,
@@ -415,8 +407,7 @@ impl Watch {
             .0
     }
 
-    /// Collects `source` in a thread until it ends; the thread ends with the last process that holds the
-    /// other end.
+    /// Collects `source` in a thread, until the last process that holds the other end closes it.
     fn follow(self: &Arc<Self>, stream: Stream, mut source: impl Read + Send + 'static) {
         let watch = Arc::clone(self);
         thread::spawn(move || {

@@ -1,32 +1,28 @@
-//! Reads one HTTP/1.x request, strictly: what a lenient server would forgive is a fault of the client under
-//! test.
-//!
-//! Does not answer and does not know scripts. Invariants: a head is at most 1 MiB, a body at most 64 MiB;
-//! nothing beyond the request is taken from the connection.
+//! Reads one HTTP/1.x request strictly: anything that a lenient server would accept fails the test. A head is at most 1
+//! MiB, a body at most 64 MiB.
 
 use std::io::{self, BufRead, Read};
 
 const LONGEST_HEAD: usize = 1 << 20;
 const LONGEST_BODY: u64 = 64 << 20;
 
-/// A request as it came.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub method: String,
     pub target: String,
     pub version: String,
-    /// In the order and the spelling of the wire; bytes that are not UTF-8 became U+FFFD.
+    /// In the order and case received; invalid UTF-8 becomes U+FFFD.
     pub headers: Vec<(String, String)>,
-    /// Without the framing, if it came in chunks.
+    /// Without chunk framing.
     pub body: Vec<u8>,
-    /// `false` if the connection ended inside the body, as when the client was killed or its time was up.
+    /// `false` if the connection ended within the body.
     pub complete: bool,
-    /// Which connection it came on, counted from 0 in the order they were accepted.
+    /// Number of the connection, from 0 in the order of acceptance.
     pub connection: usize,
 }
 
 impl Received {
-    /// The value of the first header with this name, in any case.
+    /// The first header with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -35,18 +31,16 @@ impl Received {
     }
 }
 
-/// Why there is no request.
 #[derive(Debug)]
 pub enum Fault {
-    /// The connection ended inside the head.
+    /// The connection ended within the head.
     Left,
-    /// What came is not a request.
+    /// The bytes are not a request.
     Malformed(String),
 }
 
-/// Reads the next request from `source`.
 pub fn read_request(source: &mut impl BufRead, connection: usize) -> Result<Received, Fault> {
-    // Not a letter: TLS, or noise. Told at once, since its line might never end.
+    // Not a letter: TLS or noise. Reported at once, because its line might never end.
     let begin = source.fill_buf().map_err(|_| Fault::Left)?;
     if begin
         .first()
@@ -137,7 +131,7 @@ fn framing(request: &Received) -> Result<Framing, Fault> {
 }
 
 fn read_exactly(source: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> Result<(), Fault> {
-    // What came before the connection broke stays in `body`.
+    // Bytes read before the error stay in `body`.
     match source.take(length).read_to_end(body) {
         Ok(count) if count as u64 == length => Ok(()),
         Ok(_) | Err(_) => Err(Fault::Left),
@@ -153,7 +147,7 @@ fn read_chunks(source: &mut impl BufRead, body: &mut Vec<u8>) -> Result<(), Faul
             return Err(malformed("a body too long, at a chunk of size", &line));
         }
         read_exactly(source, size, body)?;
-        // Ends the chunk, or, after the last one, the body: trailers are not expected from this client.
+        // The end of the chunk, or of the body after the last one; this client sends no trailers.
         let end = read_line(source, &mut 64)?;
         if !end.is_empty() {
             return Err(malformed("not the end of a chunk", &end));
@@ -164,7 +158,7 @@ fn read_chunks(source: &mut impl BufRead, body: &mut Vec<u8>) -> Result<(), Faul
     }
 }
 
-/// One line without its CR LF, at most as long as the budget, which shrinks.
+/// Reads a line without CR LF and subtracts its length from the budget.
 fn read_line(source: &mut impl BufRead, budget: &mut usize) -> Result<String, Fault> {
     let mut line = Vec::new();
     let read: io::Result<usize> = source.take(*budget as u64).read_until(b'\n', &mut line);

@@ -1,7 +1,5 @@
-//! An endpoint for thousands of deliveries: it keeps their `webhook-id`s and answers as it is told.
-//!
-//! Other than the scripted server it keeps no request, and asks no order of them. Plain HTTP/1.1 over connections that are
-//! kept, a thread each. Invariant: a delivery is in [`Receiver::times`] before its answer's first byte is sent.
+//! An endpoint for thousands of deliveries over persistent connections. Unlike [`Server`](super::Server), it stores
+//! only `webhook-id`s and times, before it responds, and accepts requests in any order.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,26 +12,26 @@ use rustix::net::sockopt;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a delivery is answered.
+/// Response to a delivery.
 #[derive(Clone, Copy, Debug)]
 pub enum Reply {
-    /// With this status, over a connection that stays.
+    /// This status; the connection stays open.
     Status(u16),
-    /// With this status, and then the connection is closed without having said so.
+    /// This status; then the connection is closed without `Connection: close`.
     ThenClose(u16),
-    /// As [`Reply::ThenClose`], with the end in one packet with the answer: nobody who has the one has not the other.
+    /// Like [`Reply::ThenClose`], with response and FIN in one packet.
     WithItsEnd(u16),
-    /// With this status, and over the same connection with a success that nobody asked for.
+    /// This status, followed by an unrequested success on the same connection.
     Twice(u16),
-    /// Not at all; the connection is closed.
+    /// No response; the connection is closed.
     Hangup,
-    /// Not at all; the connection is broken.
+    /// No response; the connection is reset.
     Reset,
-    /// With this status, after a while.
+    /// This status after a delay.
     After(Duration, u16),
 }
 
-/// A running receiver; its threads end with the connections.
+/// A running receiver. Its threads end with the connections.
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -47,7 +45,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// When each `webhook-id` came.
+    /// Arrival times by `webhook-id`.
     times: HashMap<String, Vec<Instant>>,
     requests: usize,
     connections: usize,
@@ -56,7 +54,7 @@ struct State {
 }
 
 impl Receiver {
-    /// Answers as `reply` says for the number of the request, counted from 1, and how often this delivery has come by now.
+    /// `reply` gets the number of the request, from 1, and how often its delivery has arrived so far.
     pub fn start(reply: impl Fn(usize, usize) -> Reply + Send + Sync + 'static) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let address = listener.local_addr().expect("the port just bound");
@@ -81,7 +79,7 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
-    /// When each delivery came, by its `webhook-id`.
+    /// Arrival times by `webhook-id`.
     pub fn times(&self) -> HashMap<String, Vec<Instant>> {
         self.shared.lock().times.clone()
     }
@@ -94,12 +92,12 @@ impl Receiver {
         self.shared.lock().connections
     }
 
-    /// The most requests that were there at once.
+    /// Maximum number of concurrent requests.
     pub fn most_at_once(&self) -> usize {
         self.shared.lock().most
     }
 
-    /// Waits until so many requests have come.
+    /// Waits for this number of requests.
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
         let state = self.shared.lock();
@@ -167,7 +165,7 @@ fn serve(stream: &TcpStream, shared: &Shared) {
     }
 }
 
-/// Reads a request to its end, and gives its `webhook-id`; none when no more comes.
+/// Reads a request and returns its `webhook-id`, or `None` at the end of the connection.
 fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
     let (mut id, mut length) = (None, 0);
     loop {

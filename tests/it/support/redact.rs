@@ -1,11 +1,8 @@
-//! Replaces what differs from run to run (paths, ports, ids, times) by a name, so that the rest can be a
-//! snapshot.
+//! Replaces values that differ between runs (paths, ports, IDs, times), so that the rest can be a snapshot.
 //!
-//! A duration counts as measured only with a space before its unit (`12 ms`); `60s` is a rule that somebody
-//! wrote, and stays. Invariant: redacting twice changes nothing.
+//! A duration counts as measured only with a space before its unit (`12 ms`); `60s` is a setting and stays.
 
-/// `text` with `folder` as `[ENV]`, and loopback ports, UUIDs, RFC 3339 times, durations and process ids by
-/// name.
+/// Replaces `folder` by `[ENV]`, and loopback ports, UUIDs, RFC 3339 times, durations and process IDs by names.
 pub fn redact(text: &str, folder: &str) -> String {
     let text = text.replace(folder, "[ENV]");
     let mut redacted = String::with_capacity(text.len());
@@ -24,7 +21,7 @@ pub fn redact(text: &str, folder: &str) -> String {
     redacted
 }
 
-/// How many bytes at the start of `text` differ from run to run, and what to show instead.
+/// Length of a variable value at the start of `text`, and its replacement.
 fn variable(text: &str) -> Option<(usize, &'static str)> {
     let found = numbered(text, "127.0.0.1:")
         .map(|length| (length, "127.0.0.1:[PORT]"))
@@ -60,7 +57,7 @@ fn duration(text: &str) -> Option<usize> {
         .map(|unit| number + unit.len())
 }
 
-/// The length of `prefix` and the digits behind it, at least one.
+/// Length of `prefix` followed by at least one digit.
 fn numbered(text: &str, prefix: &str) -> Option<usize> {
     let digits = text
         .strip_prefix(prefix)?
@@ -70,7 +67,7 @@ fn numbered(text: &str, prefix: &str) -> Option<usize> {
     (digits > 0).then_some(prefix.len() + digits)
 }
 
-/// The length of `shape` if `text` starts like it: `0` stands for any digit, `x` for any hexadecimal one.
+/// Length of `shape` if `text` starts with it: `0` is any digit, `x` any hexadecimal digit.
 fn shape(text: &str, shape: &str) -> Option<usize> {
     let start = text.as_bytes().get(..shape.len())?;
     let fits = |(byte, shape): (&u8, u8)| match shape {

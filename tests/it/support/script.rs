@@ -1,8 +1,5 @@
-//! The words a scripted server's script is written in: each step's name, its modifiers, and for how many
-//! requests it is.
-//!
-//! Does nothing to a connection (`action.rs` does) and counts nothing (`server.rs` does). Invariant: a step
-//! knows the line of the test that wrote it, so that a complaint can point there.
+//! The steps of a [`Server`](super::Server) script. Each step knows the line of the test that created it, for error
+//! messages.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -10,20 +7,19 @@ use std::time::Duration;
 
 use super::action::{Action, Answer, Body};
 
-/// One step of a script: what to do with the next request, or with several.
+/// A step: what to do with the next request, or with several.
 #[must_use = "a step does nothing until it is part of a script"]
 #[derive(Debug, Clone)]
 pub struct Step {
     pub(super) action: Arc<Action>,
-    /// How many requests it is for; `None`: all that come, but at least one.
+    /// Number of requests; `None`: all further ones, at least one.
     pub(super) wanted: Option<usize>,
     pub(super) used: usize,
     pub(super) name: String,
-    /// Where the test wrote it.
     pub(super) place: &'static Location<'static>,
 }
 
-/// Answers with this status and an empty body.
+/// Responds with this status and an empty body.
 #[track_caller]
 pub fn respond(status: u16) -> Step {
     answer(
@@ -33,25 +29,25 @@ pub fn respond(status: u16) -> Step {
     )
 }
 
-/// Answers `n` requests with this status.
+/// Responds to `n` requests with this status.
 #[track_caller]
 pub fn repeat(status: u16, n: usize) -> Step {
     respond(status).times(n)
 }
 
-/// Answers all further requests, at least one, with this status. Only as the last step.
+/// Responds to all further requests with this status. Must be the last step; at least one request must arrive.
 #[track_caller]
 pub fn forever(status: u16) -> Step {
     respond(status).endlessly()
 }
 
-/// Answers 503 with a body, and a header `X-Echo`, that repeat what came: a receiver that tells secrets on.
+/// Responds with 503 and repeats the request in the body and in the header `X-Echo`, to test masking.
 #[track_caller]
 pub fn echo() -> Step {
     answer("echo()".to_owned(), 503, Body::Echo)
 }
 
-/// Answers 200 and promises a body of `declared` bytes, sends `sent` of them, and closes.
+/// Responds with 200, announces `declared` bytes, sends `sent`, and closes.
 #[track_caller]
 pub fn head_then_cut_body(declared: u64, sent: u64) -> Step {
     assert!(
@@ -65,7 +61,7 @@ pub fn head_then_cut_body(declared: u64, sent: u64) -> Step {
     )
 }
 
-/// Answers 200 at once, then sends `byte` again and again, one each `interval`.
+/// Responds with 200, then sends `byte` once per `interval`.
 #[track_caller]
 pub fn drip_body(interval: Duration, byte: u8) -> Step {
     answer(
@@ -75,7 +71,7 @@ pub fn drip_body(interval: Duration, byte: u8) -> Step {
     )
 }
 
-/// Answers 200 with a body of so many zero bytes, as fast as the peer takes them.
+/// Responds with 200 and this number of zero bytes.
 #[track_caller]
 pub fn huge_body(bytes_total: u64) -> Step {
     answer(
@@ -85,13 +81,13 @@ pub fn huge_body(bytes_total: u64) -> Step {
     )
 }
 
-/// Answers 200 with a chunked body that goes on, as fast as the peer takes it, and breaks off after 256 MiB.
+/// Responds with 200 and an endless chunked body, which ends after 256 MiB.
 #[track_caller]
 pub fn chunked_endless() -> Step {
     answer("chunked_endless()".to_owned(), 200, Body::Chunks)
 }
 
-/// Sends these bytes instead of an answer, and closes.
+/// Sends these bytes and closes.
 #[track_caller]
 pub fn raw(bytes: impl Into<Vec<u8>>) -> Step {
     Step::new("raw(…)".to_owned(), Action::Raw(bytes.into()))
@@ -106,7 +102,7 @@ pub fn half_status_line() -> Step {
     )
 }
 
-/// Sends a head, from the status line on, one byte each `interval`; the head has no end.
+/// Sends an endless head, one byte per `interval`.
 #[track_caller]
 pub fn drip_head(interval: Duration) -> Step {
     Step::new(
@@ -115,39 +111,38 @@ pub fn drip_head(interval: Duration) -> Step {
     )
 }
 
-/// Sends a 200 and header after header, as fast as the peer takes them, and breaks off after 256 MiB.
+/// Responds with 200 and endless headers, which end after 256 MiB.
 #[track_caller]
 pub fn endless_headers() -> Step {
     Step::new("endless_headers()".to_owned(), Action::EndlessHeaders)
 }
 
-/// Reads the request and closes properly (FIN) without an answer.
+/// Reads the request and closes (FIN) without a response.
 #[track_caller]
 pub fn close() -> Step {
     Step::new("close()".to_owned(), Action::Close)
 }
 
-/// Reads the request and breaks the connection (RST).
+/// Reads the request and resets the connection (RST).
 #[track_caller]
 pub fn reset() -> Step {
     Step::new("reset()".to_owned(), Action::Reset)
 }
 
-/// Reads the request and never answers.
+/// Reads the request and never responds.
 #[track_caller]
 pub fn hang() -> Step {
     Step::new("hang()".to_owned(), Action::Hang)
 }
 
-/// Reads nothing and never answers: a client that writes more than the sockets' buffers hold gets stuck
-/// writing. Such a request is in no list;
-/// [`Server::wait_for_connections`](super::Server::wait_for_connections) tells when it is there.
+/// Neither reads nor responds, so that a client blocks when the socket buffers are full. Such a request is not
+/// recorded; use [`Server::wait_for_connections`](super::Server::wait_for_connections).
 #[track_caller]
 pub fn hang_before_read() -> Step {
     Step::new("hang_before_read()".to_owned(), Action::HangBeforeRead)
 }
 
-/// Sends these bytes as soon as a request begins, reads nothing of it, and stays.
+/// Sends these bytes as soon as a request starts, reads nothing, and keeps the connection.
 #[track_caller]
 pub fn early(answer: impl Into<Vec<u8>>) -> Step {
     Step::new(
@@ -159,7 +154,7 @@ pub fn early(answer: impl Into<Vec<u8>>) -> Step {
     )
 }
 
-/// As [`early`], and closes at once, which breaks the connection of whoever is still writing.
+/// Like [`early`], and closes at once, which resets a connection that is still being written to.
 #[track_caller]
 pub fn early_then_close(answer: impl Into<Vec<u8>>) -> Step {
     Step::new(
@@ -171,7 +166,7 @@ pub fn early_then_close(answer: impl Into<Vec<u8>>) -> Step {
     )
 }
 
-/// Reads the request, sends these bytes, and breaks the connection (RST).
+/// Reads the request, sends these bytes, and resets the connection (RST).
 #[track_caller]
 pub fn raw_then_reset(bytes: impl Into<Vec<u8>>) -> Step {
     Step::new(
@@ -206,7 +201,6 @@ impl Step {
         }
     }
 
-    /// For `n` requests in a row.
     #[track_caller]
     pub fn times(mut self, n: usize) -> Self {
         assert!(n > 0, "{} for no request at all is not a step", self.name);
@@ -214,26 +208,23 @@ impl Step {
         self
     }
 
-    /// For all further requests, at least one. Only as the last step.
+    /// For all further requests, at least one. Must be the last step.
     pub fn endlessly(mut self) -> Self {
         self.wanted = None;
         self
     }
 
-    /// Another status than the step's own.
     #[track_caller]
     pub fn status(self, status: u16) -> Self {
         self.change("status", |answer| answer.status = status)
     }
 
-    /// Another reason phrase than the usual one.
     #[track_caller]
     pub fn reason(self, reason: &str) -> Self {
         self.change("reason", |answer| answer.reason = Some(reason.to_owned()))
     }
 
-    /// One more header. A framing header (`Content-Length`, `Transfer-Encoding`, `Connection`) replaces the
-    /// step's own.
+    /// Adds a header. `Content-Length`, `Transfer-Encoding` and `Connection` replace the default.
     #[track_caller]
     pub fn header(self, name: &str, value: &str) -> Self {
         self.change("header", |answer| {
@@ -241,25 +232,25 @@ impl Step {
         })
     }
 
-    /// This body, with a fitting `Content-Length`.
+    /// Sets the body and its `Content-Length`.
     #[track_caller]
     pub fn body(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.change("body", |answer| answer.body = Body::Bytes(bytes.into()))
     }
 
-    /// Leaves the connection open for another request; without this, every answer closes it.
+    /// Keeps the connection open; by default every response closes it.
     #[track_caller]
     pub fn keep_alive(self) -> Self {
         self.change("keep_alive", |answer| answer.keep_alive = true)
     }
 
-    /// Keeps the answer back until [`Server::release`](super::Server::release): order without sleeping.
+    /// Holds the response until [`Server::release`](super::Server::release).
     #[track_caller]
     pub fn held(self) -> Self {
         self.change("held", |answer| answer.held = true)
     }
 
-    /// Reads the request in pieces, and waits so long before each.
+    /// Reads the request in pieces, with a delay before each.
     #[track_caller]
     pub fn reading_slowly(self, pace: Duration) -> Self {
         self.change("reading_slowly", |answer| answer.pace = pace)

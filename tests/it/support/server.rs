@@ -1,10 +1,8 @@
-//! A server on loopback that follows a script, request by request, and holds the test to it.
+//! A loopback server that follows a script and fails the test on any deviation.
 //!
-//! Plain HTTP/1.1, one thread per connection; steps are named in `script.rs` and done in `action.rs`, how a
-//! request is read in `received.rs`. Invariants: a request is in [`Server::requests`] before its first
-//! answering byte is sent; a step is taken when the first byte of a request arrives, so a connection on which
-//! nothing is sent takes none; dropping the server ends every thread of it, and fails the test if script and
-//! requests did not match.
+//! Plain HTTP/1.1, one thread per connection. A request is in [`Server::requests`] before the first byte of its
+//! response is sent. A step is used when the first byte of a request arrives. Dropping the server ends its threads and
+//! compares the requests with the script.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,12 +20,12 @@ use super::received::{Fault, Received, read_request};
 use super::script::Step;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most that is read of a request at a time.
+/// Bytes of a request that are read at a time.
 pub const PIECE: usize = 64 << 10;
 const ANY_LOOPBACK_PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
-/// A running server. Strict when dropped; see [`Server::lenient`].
-#[must_use = "a server that is dropped at once serves nobody"]
+/// A running server. Checks the script when dropped, unless [`Server::lenient`].
+#[must_use = "dropping the server stops it"]
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -36,7 +34,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free loopback port. No steps at all: any request fails the test.
+    /// Starts a server on a free loopback port. Without steps, any request fails the test.
     #[track_caller]
     pub fn script(steps: Vec<Step>) -> Self {
         if let Some((last, rest)) = steps.split_last()
@@ -68,13 +66,13 @@ impl Server {
         }
     }
 
-    /// Lets unused steps, unexpected and malformed requests pass.
+    /// Ignores unused steps and unexpected or malformed requests.
     pub fn lenient(mut self) -> Self {
         self.lenient = true;
         self
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -83,17 +81,17 @@ impl Server {
         self.address.port()
     }
 
-    /// The requests so far, in the order in which they had been read.
+    /// Requests so far, in the order of arrival.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.lock().requests.clone()
     }
 
-    /// How many connections have been accepted so far, with or without a request.
+    /// Number of accepted connections, with or without a request.
     pub fn connections(&self) -> usize {
         self.shared.lock().connections
     }
 
-    /// Waits until at least `n` requests have been read, and gives them all; fails after 10 s.
+    /// Waits until at least `n` requests have been read, and returns all; fails after 10 s.
     #[track_caller]
     pub fn wait_for_requests(&self, n: usize) -> Vec<Received> {
         let state = self.shared.wait_until(|state| state.requests.len() >= n);
@@ -116,12 +114,12 @@ impl Server {
             .connections;
         assert!(
             came >= n,
-            "waited {PATIENCE:?} for {n} connections at {}, but {came} came",
+            "waited {PATIENCE:?} for {n} connections at {}, but {came} arrived",
             self.url()
         );
     }
 
-    /// Lets one [`Step::held`] answer go.
+    /// Releases one [`Step::held`] response.
     pub fn release(&self) {
         self.shared.halt.release(1);
     }
@@ -130,9 +128,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let wake = {
-            // Under the lock, so that the acceptor sees the address before it can look at the connection.
-            // Connections that came earlier are accepted before this one: a request that just came in is
-            // still counted.
+            // Under the lock, so that the acceptor knows the address before it sees the connection. Earlier connections
+            // are accepted first, so that a request that has just arrived still counts.
             let mut state = self.shared.lock();
             state.stopping = true;
             state
@@ -145,7 +142,7 @@ impl Drop for Server {
         };
         self.shared.halt.stop();
         let ended_well = match self.acceptor.take() {
-            // Refused: the listener is gone, so the acceptor has panicked, and joining it tells.
+            // Refused: the acceptor has panicked; joining it reports that.
             Some(acceptor) => acceptor.join().is_ok(),
             None => true,
         };
@@ -156,13 +153,13 @@ impl Drop for Server {
         let complaints = self.shared.lock().complaints(ended_well);
         assert!(
             complaints.is_empty(),
-            "the script of {} and what came do not match:\n{complaints}",
+            "the requests to {} do not match its script:\n{complaints}",
             self.url()
         );
     }
 }
 
-/// What the owner and the connections of a server share.
+/// State shared by the owner and the connections.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
@@ -175,16 +172,16 @@ struct State {
     steps: Vec<Step>,
     requests: Vec<Received>,
     connections: usize,
-    /// To be shut down when the server stops, so that no thread stays in a read or a write.
+    /// Shut down when the server stops, so that no thread stays in a read or a write.
     open: HashMap<usize, Arc<TcpStream>>,
     faults: Vec<String>,
     stopping: bool,
-    /// The connection that only tells the acceptor to stop.
+    /// The connection that tells the acceptor to stop.
     wake: Option<SocketAddr>,
 }
 
 impl State {
-    /// The next step's action, which counts as used from now on.
+    /// Uses the next step and returns its action.
     fn take_step(&mut self) -> Option<Arc<Action>> {
         let step = self
             .steps
@@ -219,7 +216,7 @@ impl State {
     }
 
     fn requests_in_words(&self) -> String {
-        let mut words = format!("{} requests came", self.requests.len());
+        let mut words = format!("{} requests arrived", self.requests.len());
         for (index, request) in self.requests.iter().enumerate() {
             let cut = if request.complete { "" } else { ", cut short" };
             let (method, target, body) = (&request.method, &request.target, request.body.len());
@@ -253,13 +250,13 @@ impl Shared {
     }
 }
 
-/// Serves every connection in a thread of its own; returns when the server stops and all of them have ended.
+/// Serves every connection in its own thread; returns when all of them have ended.
 fn accept_all(listener: &TcpListener, shared: &Shared) {
     thread::scope(|scope| {
         loop {
             let (stream, peer) = match listener.accept() {
                 Ok(accepted) => accepted,
-                // The peer was gone before its turn came.
+                // The peer has already gone.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => panic!("accepting on loopback: {error}"),
             };
@@ -272,7 +269,7 @@ fn accept_all(listener: &TcpListener, shared: &Shared) {
                 state.connections += 1;
                 state.open.insert(connection, Arc::clone(&stream));
                 if state.stopping {
-                    // What the peer has sent by now can still be read, and is.
+                    // Bytes that the peer has already sent can still be read.
                     stream.shutdown(Shutdown::Both).ok();
                 }
                 Some(connection)
@@ -285,17 +282,16 @@ fn accept_all(listener: &TcpListener, shared: &Shared) {
     });
 }
 
-/// Serves one connection to its end.
 fn serve(stream: Arc<TcpStream>, connection: usize, shared: &Shared) {
-    // Without Nagle's delay a drip is a drip; with limits no thread stays for ever. Both fail only if the
-    // peer has left.
+    // No Nagle delay, so that slow bytes are sent singly; timeouts, so that no thread stays forever. Both fail only if
+    // the peer has left.
     stream.set_nodelay(true).ok();
     stream.set_read_timeout(Some(LONGEST)).ok();
     stream.set_write_timeout(Some(LONGEST)).ok();
     let after = serve_requests(&stream, connection, shared);
     shared.update(|state| state.open.remove(&connection));
     if after == After::Reset {
-        // Closing with a linger time of zero sends RST. This is the last handle, so dropping it closes.
+        // Closing the last handle with a linger time of zero sends RST.
         sockopt::set_socket_linger(&*stream, Some(Duration::ZERO))
             .expect("SO_LINGER on an open socket");
     }
@@ -329,7 +325,7 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
             Ok(request) => request,
             Err(fault) => {
                 shared.update(|state| match fault {
-                    // The server itself cut this one short.
+                    // The server itself ended this connection.
                     Fault::Left if state.stopping => {}
                     Fault::Left => state.faults.push(format!(
                         "connection {connection} ended inside a request's head"
@@ -355,7 +351,7 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
             if beyond > 0 {
                 state
                     .faults
-                    .push(format!("{beyond} bytes came behind the end of {in_words}"));
+                    .push(format!("{beyond} bytes followed the end of {in_words}"));
             }
             state.requests.push(request.clone());
         });
@@ -365,13 +361,13 @@ fn serve_requests(stream: &TcpStream, connection: usize, shared: &Shared) -> Aft
         match action.perform(&mut &*stream, Some(&request), &shared.halt) {
             Ok(After::KeepAlive) => {}
             Ok(after) => return noted(after, &in_words, shared),
-            // The peer left, or the server stops: both are for the test to judge.
+            // The peer left, or the server stops; the test decides about both.
             Err(_) => return After::Close,
         }
     }
 }
 
-/// A connection that is read as slowly as told.
+/// A connection with a delay before each read.
 struct Paced<'a> {
     stream: &'a TcpStream,
     pace: Duration,
@@ -384,20 +380,20 @@ impl Read for Paced<'_> {
     }
 }
 
-/// `after`, with a fault noted if the step lasted until its limit.
+/// Records a fault if the step reached its time limit.
 fn noted(after: After, in_words: &str, shared: &Shared) -> After {
     if after == After::Overstayed {
         shared.update(|state| {
             state
                 .faults
-                .push(format!("nobody ended {in_words} within {LONGEST:?}"))
+                .push(format!("{in_words} did not end within {LONGEST:?}"))
         });
     }
     after
 }
 
-/// A loopback port on which every connection is refused, for as long as the test binary runs: it stays bound,
-/// without a listener, so that no other test can get it.
+/// A loopback port that refuses connections while the test binary runs: it is bound but not listening, so that no other
+/// test gets it.
 pub fn closed_port() -> u16 {
     static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
     let socket =
@@ -414,7 +410,7 @@ pub fn closed_port() -> u16 {
         .port()
 }
 
-/// A listener that never accepts and whose queue is full: a connection to it is neither made nor refused.
+/// A listener that never accepts and whose queue is full, so that connections neither succeed nor fail.
 pub struct NeverAccepting {
     listener: TcpListener,
     _queue: Vec<TcpStream>,

@@ -1,27 +1,26 @@
-//! The program under `strace`: which system calls it makes, so that a test can choose one to be its last or to fail.
+//! System calls of the program from `strace`, so that a test can kill it at one or let one fail.
 //!
-//! Runs nothing itself ([`TestEnv::program`](super::TestEnv::program) does). `strace` counts the calls of each name and
-//! each thread from one, and so does [`points`]; which thread makes a call may differ from run to run, so that a test must
-//! bear with a point that is not reached.
+//! `strace` counts the calls of each name and thread from 1, and so does [`points`]. Threads differ between runs, so a
+//! test must accept points that are not reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs;
 
-/// A call that can be told to `strace`.
+/// A system call where `strace` can inject a fault.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// `pwrite64`
+    /// Such as `pwrite64`.
     pub name: String,
-    /// The how manieth of its name in its thread, from 1.
+    /// Number among the calls of this name in its thread, from 1.
     pub number: usize,
-    /// Whether it is not the first thread's, so that all have to be followed.
+    /// Whether another thread than the first makes the call, so that `strace` needs `-f`.
     pub followed: bool,
-    /// The call as it was made, for messages.
+    /// The call, for messages.
     pub shown: String,
 }
 
-/// Whether there is an `strace` that may trace and inject here; says so if not.
+/// Whether `strace` can trace and inject here; otherwise reports the test as skipped.
 pub fn can_inject() -> bool {
     needs(
         "strace",
@@ -30,12 +29,12 @@ pub fn can_inject() -> bool {
 }
 
 impl Point {
-    /// The options that have `strace` do this at the point: `signal=KILL`, `error=EIO`.
+    /// Options of `strace` for a fault at this point, such as `signal=KILL` or `error=EIO`.
     pub fn options(&self, what: &str) -> Vec<String> {
         self.options_from(what, "")
     }
 
-    /// As [`Point::options`], from the point on.
+    /// Like [`Point::options`], for this and all later calls.
     pub fn options_onwards(&self, what: &str) -> Vec<String> {
         self.options_from(what, "+")
     }
@@ -51,8 +50,8 @@ impl Point {
     }
 }
 
-/// The calls of a trace (`strace -f -o`), in the order in which they began, from the first one on whose line holds `from`.
-/// Of two threads' calls with the same name and number there is only the first: `strace` would never come to the other.
+/// The calls of a trace (`strace -f -o`) in order, from the first line that contains `from`. Of calls of two threads
+/// with the same name and number, only the first is listed: `strace` never reaches the other.
 pub fn points(trace: &str, from: &str) -> Vec<Point> {
     let (mut counts, mut seen, mut points) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
     let (mut first, mut reached) = (None, false);
@@ -70,7 +69,7 @@ pub fn points(trace: &str, from: &str) -> Vec<Point> {
         *number += 1;
         let followed = thread != first;
         let comes_first = seen.insert((name, *number));
-        // The first thread's calls are met alone where the others are not followed.
+        // Calls of the first thread can be reached without `-f`.
         if reached && (comes_first || !followed) {
             let (name, shown) = (name.to_owned(), call.chars().take(120).collect());
             points.push(Point {

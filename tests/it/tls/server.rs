@@ -1,8 +1,5 @@
-//! A TLS endpoint on loopback with certificates of its own making, which answers every request with 200, and a proxy that
-//! tunnels to it.
-//!
-//! One connection after the other, each with one request. Does not judge: what came of handshakes is for the test to see
-//! in [`TlsServer::requests`]. Invariant: dropping it ends its thread.
+//! A TLS server on loopback with generated certificates, which responds with 200 to one request per connection, and a
+//! proxy that tunnels to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,14 +15,13 @@ use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-/// Who signs certificates.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     pub pem: String,
 }
 
-/// A certificate with its key.
 pub struct Identity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
@@ -50,7 +46,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for these names or addresses.
+    /// Creates a certificate for these names or addresses.
     pub fn sign(&self, names: &[&str]) -> Identity {
         self.sign_with(names, |_| {})
     }
@@ -70,7 +66,7 @@ impl Authority {
     }
 }
 
-/// A certificate that nobody but itself vouches for.
+/// Creates a self-signed certificate.
 pub fn self_signed(names: &[&str]) -> Identity {
     let key = KeyPair::generate().expect("a key");
     identity(
@@ -93,20 +89,20 @@ fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
     }
 }
 
-/// What a server does otherwise than usual.
+/// Options of a server.
 #[derive(Default)]
 pub struct OutputOptions<'a> {
-    /// Asks for a certificate of this authority.
+    /// Require a client certificate of this authority.
     pub clients_of: Option<&'a Authority>,
-    /// Speaks only these versions.
+    /// Support only these versions.
     pub versions: Option<&'static [&'static SupportedProtocolVersion]>,
-    /// Sends plain bytes into the encrypted stream instead of an answer.
+    /// Send plain bytes into the encrypted stream instead of a response.
     pub breaks_off: bool,
-    /// The body of its answers, instead of `ok`.
+    /// Body of the responses, `ok` by default.
     pub body: Option<&'static str>,
 }
 
-/// A proxy that tunnels every connection to one server, whatever name it is asked for, and keeps what it could read.
+/// A proxy that tunnels every connection to one server, regardless of the requested name, and records the traffic.
 pub struct Tunnel {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
@@ -130,7 +126,7 @@ impl Tunnel {
                     if stopping.load(Ordering::SeqCst) {
                         break;
                     }
-                    // An error ends this tunnel, and the client says so.
+                    // An error ends the tunnel; the client reports it.
                     let _ = tunnel(client, server, &seen);
                 }
             }
@@ -147,7 +143,7 @@ impl Tunnel {
         format!("http://{}", self.address)
     }
 
-    /// Every byte that went through it, in either direction, as text.
+    /// All bytes in both directions, as text.
     pub fn seen(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().expect("a lock")).into_owned()
     }
@@ -182,7 +178,7 @@ fn tunnel(mut client: TcpStream, server: SocketAddr, seen: &Mutex<Vec<u8>>) -> s
     Ok(())
 }
 
-/// Passes on until one side ends, and then ends the other.
+/// Copies until one side ends, then ends the other.
 fn pass_on(from: &mut TcpStream, to: &mut TcpStream, seen: &Mutex<Vec<u8>>) {
     let mut piece = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut piece) {
@@ -244,7 +240,7 @@ impl TlsServer {
                     if stopping.load(Ordering::SeqCst) {
                         break;
                     }
-                    // An error is the client's business: it is what these tests are about.
+                    // The tests look at errors in the client.
                     if let Ok(head) = serve(stream, &config, (breaks_off, body), &requests) {
                         *last_head.lock().expect("a lock") = head;
                     }
@@ -268,12 +264,12 @@ impl TlsServer {
         self.address.port()
     }
 
-    /// Requests that came through a finished handshake, whole.
+    /// Number of complete requests after a finished handshake.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// The head of the last request that was answered.
+    /// Head of the last request with a response.
     pub fn last_head(&self) -> String {
         self.last_head.lock().expect("a lock").clone()
     }

@@ -1,5 +1,4 @@
-//! The test support put to the test: a double that is lenient by mistake would make every other story
-//! worthless.
+//! Tests of the test support: a test server that is lenient by mistake would hide errors everywhere.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::support::{
+use super::{
     Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body, drip_head, echo,
     endless_headers, forever, half_status_line, hang, hang_before_read, head_then_cut_body,
     huge_body, never_accepting, raw, repeat, reset, respond,
@@ -31,14 +30,14 @@ fn exchange(server: &Server, request: &str) -> std::io::Result<String> {
     Ok(String::from_utf8(answer).expect("an answer in UTF-8"))
 }
 
-/// What the work panics with.
+/// The panic message of `work`.
 fn panic_of(work: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(work)).expect_err("should have panicked");
     panic.downcast_ref::<String>().cloned().unwrap_or_default()
 }
 
 #[test]
-fn redaction_takes_what_varies_and_leaves_what_was_written() {
+fn redaction_replaces_only_variable_values() {
     let env = TestEnv::new();
     let text = format!(
         "{}/x http://127.0.0.1:40123/ 0192f0c1-2b3c-7d4e-8f50-123456789abc 2026-11-20T10:00:00.123Z \
@@ -51,7 +50,7 @@ fn redaction_takes_what_varies_and_leaves_what_was_written() {
 }
 
 #[test]
-fn files_are_private_and_stay_inside() {
+fn files_are_private_and_stay_in_the_working_directory() {
     let env = TestEnv::new();
     env.write_config("default_endpoint = \"staging\"\n");
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -65,7 +64,7 @@ fn files_are_private_and_stay_inside() {
 }
 
 #[test]
-fn a_script_is_followed_in_order_and_requests_are_kept() {
+fn server_follows_its_script_and_records_requests() {
     let server = Server::script(vec![
         respond(503)
             .reason("Not Now")
@@ -106,7 +105,7 @@ fn a_script_is_followed_in_order_and_requests_are_kept() {
 }
 
 #[test]
-fn connections_are_kept_and_answers_held_when_the_script_says_so() {
+fn server_keeps_connections_and_holds_responses() {
     let server = Server::script(vec![respond(204).keep_alive(), respond(200).held()]);
     let mut stream = connect(&server);
     stream.write_all(GET.as_bytes()).unwrap();
@@ -127,7 +126,7 @@ fn connections_are_kept_and_answers_held_when_the_script_says_so() {
 }
 
 #[test]
-fn broken_answers_are_broken_as_named() {
+fn broken_responses_are_broken_as_named() {
     let server = Server::script(vec![
         reset(),
         close(),
@@ -154,7 +153,7 @@ fn broken_answers_are_broken_as_named() {
 }
 
 #[test]
-fn whatever_is_endless_ends_with_the_server() {
+fn endless_steps_end_with_the_server() {
     let tick = Duration::from_millis(1);
     let endless: [(Step, usize); 7] = [
         (hang(), 0),
@@ -172,7 +171,7 @@ fn whatever_is_endless_ends_with_the_server() {
         stream.write_all(GET.as_bytes()).unwrap();
         stream.read_exact(&mut vec![0; some]).expect(&shown);
         if some == 0 {
-            // Neither answers; the second does not even read.
+            // Neither responds; the second one does not even read.
             stream
                 .set_read_timeout(Some(Duration::from_millis(50)))
                 .unwrap();
@@ -192,7 +191,7 @@ fn whatever_is_endless_ends_with_the_server() {
 fn unused_steps_and_unexpected_requests_fail_the_test() {
     let unused = panic_of(|| drop(Server::script(vec![respond(200), repeat(503, 3)])));
     assert!(
-        unused.contains("step 2, respond(503) at tests/it/support_itself.rs:"),
+        unused.contains("step 2, respond(503) at tests/it/support/tests.rs:"),
         "{unused}"
     );
     assert!(unused.contains("was used 0 of 3 times"), "{unused}");
@@ -200,7 +199,7 @@ fn unused_steps_and_unexpected_requests_fail_the_test() {
     assert!(panic_of(|| drop(Server::script(vec![forever(200), hang()]))).contains("never ends"));
 
     let server = Server::script(vec![]);
-    // Dropped at once: what is on its way is counted all the same.
+    // Dropped at once: requests on their way still count.
     connect(&server).write_all(GET.as_bytes()).unwrap();
     let unexpected = panic_of(|| drop(server));
     assert!(
@@ -213,7 +212,7 @@ fn unused_steps_and_unexpected_requests_fail_the_test() {
     assert!(panic_of(|| drop(server)).contains("no Host header"));
     let server = Server::script(vec![respond(200)]);
     exchange(&server, &GET.repeat(2)).ok();
-    assert!(panic_of(|| drop(server)).contains("bytes came behind the end of GET"));
+    assert!(panic_of(|| drop(server)).contains("bytes followed the end of GET"));
 
     let server = Server::script(vec![respond(200)]).lenient();
     exchange(&server, "\u{16}\u{3}\u{1}\0not http").ok();
@@ -223,7 +222,7 @@ fn unused_steps_and_unexpected_requests_fail_the_test() {
 }
 
 #[test]
-fn a_request_cut_short_is_kept_and_an_unused_connection_takes_no_step() {
+fn partial_requests_are_recorded_and_idle_connections_ignored() {
     let server = Server::script(vec![respond(200)]);
     drop(connect(&server));
     let mut cut = connect(&server);
@@ -239,7 +238,7 @@ fn a_request_cut_short_is_kept_and_an_unused_connection_takes_no_step() {
 }
 
 #[test]
-fn ports_refuse_or_never_answer() {
+fn ports_refuse_or_never_respond() {
     let refused = TcpStream::connect(("127.0.0.1", closed_port())).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     let silent = never_accepting();
