@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`main`] | parses the command line, runs the command, returns the exit code |
 //! | `cli` | one file per command: options, help and `run` |
+//! | `web` | what `listen` serves besides capturing: the page, its API, RequestBin's API, the portal emulator |
 //! | `error` | the error type of commands: kind, message, hints, exit code |
 //! | `output` | the only writer of stdout and stderr: text, tables, JSON, CSV, JUnit |
 //! | `recovery` | a 3scale tenant's failed deliveries: list, import, resend, delete |
@@ -50,6 +51,7 @@ mod sanitize;
 mod secret;
 mod text;
 mod time;
+mod web;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -122,6 +122,29 @@ pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     }
 }
 
+/// Reads a time as the portal does in requests, which is how Ruby's `Time.parse` reads it: like [`parse_list_time`], and also
+/// `2026-11-20`, `20261120T100000Z`, `20 Nov 2026 10:00:00`, `2026/11/20 10:00:00` and RFC 2822. Without a zone it is UTC.
+pub fn parse_portal_time(text: &str) -> Option<UnixMs> {
+    const TIMES: [&str; 3] = ["%Y%m%dT%H%M%S", "%d %b %Y %H:%M:%S", "%Y/%m/%d %H:%M:%S"];
+    let text = text.trim();
+    if let Some(time) = parse_list_time(text).or_else(|| parse_http_date(text)) {
+        return Some(time);
+    }
+    let date = match text.len() {
+        8 => civil::Date::strptime("%Y%m%d", text).ok(),
+        10 => text.parse().ok(),
+        _ => None,
+    };
+    if let Some(date) = date {
+        return Some(from_civil(date.at(0, 0, 0, 0)));
+    }
+    let clock = text.strip_suffix('Z').unwrap_or(text);
+    TIMES
+        .iter()
+        .find_map(|format| civil::DateTime::strptime(format, clock).ok())
+        .map(from_civil)
+}
+
 /// Reads the `Date` of an HTTP answer.
 pub fn parse_http_date(text: &str) -> Option<UnixMs> {
     let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;

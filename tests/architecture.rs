@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("anstyle", &["output/mod.rs"]),
     ("anstyle_query", &["output/mod.rs"]),
-    ("anyhow", &["cli/", "error.rs"]),
-    ("axum", &["listener/"]),
-    ("base64", &["listener/", "output/", "secret/"]),
+    ("anyhow", &["cli/", "error.rs", "web/"]),
+    ("axum", &["listener/", "web/"]),
+    ("base64", &["output/", "secret/", "web/"]),
     ("clap", &["cli/", "lib.rs", "output/mod.rs"]),
     ("clap_complete", &["cli/generate/"]),
     ("clap_mangen", &["cli/generate/"]),
@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("csv", &["output/rows.rs"]),
     ("encoding_rs", &["event/"]),
     ("etcetera", &["env.rs"]),
-    ("form_urlencoded", &["listener/"]),
+    ("form_urlencoded", &["listener/", "web/"]),
+    ("futures_util", &["web/"]),
     ("hdrhistogram", &["engine/"]),
     ("http", &["http/", "listener/", "secret/"]),
     ("http_body_util", &["http/", "listener/"]),
@@ -30,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hyper_util", &["http/", "listener/"]),
     ("indicatif", &["output/progress.rs"]),
     ("jiff", &["time.rs"]),
-    ("percent_encoding", &["listener/"]),
+    ("percent_encoding", &["web/"]),
     ("pulldown_cmark", &["cli/generate/"]),
     ("quick_xml", &["event/", "portal/"]),
     ("reqwest", &["http/"]),
@@ -43,13 +44,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serde",
         &[
-            "cli/", "config/", "journal/", "capture/", "output/", "portal/",
+            "cli/", "config/", "journal/", "capture/", "output/", "portal/", "web/",
         ],
     ),
     (
         "serde_json",
         &[
-            "cli/", "expect/", "journal/", "capture/", "output/", "secret/", "portal/",
+            "cli/", "expect/", "journal/", "capture/", "output/", "secret/", "portal/", "web/",
         ],
     ),
     ("signal_hook", &["env.rs"]),
@@ -58,12 +59,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tempfile", &["cli/", "journal/"]),
     ("terminal_size", &["env.rs"]),
     ("thiserror", &[""]),
-    ("tokio", &["http/", "listener/"]),
+    ("tokio", &["http/", "listener/", "web/"]),
     ("tokio_rustls", &["http/", "listener/"]),
     ("toml", &["config/"]),
-    ("tower", &["listener/"]),
+    ("tower", &["listener/", "web/"]),
     ("url", &["http/", "secret/"]),
-    ("uuid", &["journal/"]),
+    ("uuid", &["journal/", "web/"]),
     ("webpki_root_certs", &["http/"]),
 ];
 

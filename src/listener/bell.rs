@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::live::Live;
 use super::notifier::Notifier;
 use crate::journal::store::{Batch, JournalError};
 
@@ -22,7 +21,6 @@ pub struct FailedKeeps {
 /// Rung after each write, on whatever thread.
 #[derive(Debug)]
 pub(super) struct Bell {
-    pub live: Live,
     notifier: Notifier,
     failed: Mutex<FailedKeeps>,
 }
@@ -30,7 +28,6 @@ pub(super) struct Bell {
 impl Bell {
     pub(super) fn new(notifier: Notifier) -> Self {
         Self {
-            live: Live::new(),
             notifier,
             failed: Mutex::default(),
         }
@@ -40,7 +37,6 @@ impl Bell {
     pub(super) fn kept(&self, result: &Result<Batch, Arc<JournalError>>, count: usize) {
         match result {
             Ok(batch) => {
-                self.live.captured(batch);
                 for kept in batch.iter().filter(|kept| kept.refused.is_none()) {
                     self.notifier.captured(kept.caught.id, &kept.caught.bin);
                 }
@@ -57,7 +53,6 @@ impl Bell {
     pub(super) fn amended(&self, result: &Result<(), Arc<JournalError>>) {
         match result {
             Ok(()) => {
-                self.live.changed();
                 self.notifier.changed();
             }
             Err(error) => self.note_failure(error, 1),

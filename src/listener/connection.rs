@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::exchange::{Ending, Exchange, SILENT, Shared};
-use super::front::LIVE_HEAD;
 use super::head_timer::HeadTimer;
 use super::recording::Recording;
 use super::seats::Seat;
@@ -247,7 +246,6 @@ async fn close(exchange: &Exchange, stream: HttpStream, ended: Ended, stop: &mut
         _ if unheard => closing::reset(stream),
         Ending::Hold => closing::hold(stream, &exchange.seat, stop).await,
         Ending::Reset => closing::reset(stream),
-        Ending::Live(subscription) => subscription.tell(stream, LIVE_HEAD, stop).await,
         Ending::Part => closing::part(stream, &last_words).await,
         Ending::Close if for_others => closing::part(stream, &last_words).await,
         Ending::Close if last_words.is_empty() => closing::close(stream).await,

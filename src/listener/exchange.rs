@@ -26,9 +26,6 @@ use super::budget::Budget;
 use super::courier::Courier;
 use super::demanded::Demanded;
 use super::forward::{self, Forwarder};
-use super::front::FrontDoor;
-use super::live::Subscription;
-use super::route;
 use super::script::{self, Action, Script, Step};
 use super::seats::{Seat, Seats};
 use super::server::Stop;
@@ -60,7 +57,6 @@ pub(super) struct Shared {
     pub bell: Arc<Bell>,
     pub courier: Courier,
     pub forwarder: Option<Forwarder>,
-    pub front: Option<FrontDoor>,
     pub web: Option<WebUi>,
     pub web_calls: Semaphore,
     pub bound: Bound,
@@ -146,8 +142,6 @@ pub(super) enum Ending {
     Part,
     Hold,
     Reset,
-    /// The connection goes on as a live stream.
-    Live(Box<Subscription>),
 }
 
 /// Why somebody who made room for others is refused.
@@ -256,15 +250,6 @@ impl Exchange {
             self.tape.borrow_mut().refuse(400);
             return Err(NotAnswered);
         };
-        if let Some(front) = &self.shared.front
-            && !conflicting
-            && !self.misplaced
-            && let Some(route) = route::reserved(request.method(), request.uri(), front.as_tenant)
-        {
-            self.tape.borrow_mut().waive();
-            // Boxed, as what is rare would make the future of every request larger.
-            return Box::pin(self.show(front, route, request)).await;
-        }
         if let Some(web) = &self.shared.web
             && !conflicting
             && !self.misplaced
@@ -537,7 +522,7 @@ impl Exchange {
 
     /// An answer that others have written, which must not get at the page, if there is one.
     fn beside_the_page(&self, answer: answer::Answer) -> answer::Answer {
-        if self.shared.front.is_some() {
+        if self.shared.web.is_some() {
             answer::kept_apart(answer)
         } else {
             answer

@@ -1,7 +1,7 @@
 //! The catcher: a server on one thread that keeps every request it gets, byte for byte, and answers by a script.
 //!
 //! Deliberately stores nothing and sends nothing on itself: it hands captures to a [`Keeper`] and an
-//! [`crate::listener::upstream::Upstream`], and what asks for captures to a [`crate::listener::desk::Desk`]. All of hyper and tokio stays in
+//! [`crate::listener::upstream::Upstream`]. All of hyper and tokio stays in
 //! here; callers see the standard library only.
 //!
 //! Invariant: a request is answered only after its capture is committed, and what cannot be read as HTTP is kept as well,
@@ -14,23 +14,17 @@ mod closing;
 mod connection;
 mod courier;
 mod demanded;
-pub mod desk;
 mod diagnosis;
 mod exchange;
 mod forward;
 mod framing;
-mod front;
 #[cfg(test)]
 mod fuzz;
-mod guard;
 mod head_timer;
-mod live;
 mod notifier;
-mod page;
 mod raw_head;
 mod recording;
 mod room;
-mod route;
 mod script;
 mod seats;
 mod server;
@@ -40,7 +34,6 @@ mod tape;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod token;
 pub mod upstream;
 
 use std::cell::Cell;
@@ -62,8 +55,6 @@ use bell::Bell;
 use courier::Courier;
 use exchange::Shared;
 use forward::Forwarder;
-use front::FrontDoor;
-use guard::Guard;
 use server::Phase;
 
 #[cfg(doc)]
@@ -71,13 +62,10 @@ use crate::journal::store::Keeper;
 
 pub use answer::HeaderError;
 pub use bell::FailedKeeps;
-#[allow(unused_imports, reason = "for web/")]
 pub use notifier::{Event, Notifier};
 pub use script::Script;
-#[allow(unused_imports, reason = "for web/")]
-pub use setup::{Access, Bound, Front, Limits, Setup, WebUi};
+pub use setup::{Bound, Limits, Setup, WebUi};
 pub use tls::Tls;
-pub use token::{NoRandomness, random_token};
 
 /// Clients that may wait in the system's queue, as far as the system allows. Who finds it full tries again only after a
 /// second.
@@ -111,9 +99,6 @@ pub enum CatcherError {
     /// A header to answer with that cannot be one.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// No token could be made.
-    #[error(transparent)]
-    Random(#[from] NoRandomness),
     /// The system gave no thread, or no means to wait for connections.
     #[error("cannot start the catcher's thread")]
     Start(#[source] io::Error),
@@ -139,8 +124,7 @@ impl Catcher {
     /// # Errors
     ///
     /// [`CatcherError::Bind`] if the address cannot be listened on, [`CatcherError::Header`] if a response header cannot
-    /// be one, [`CatcherError::Start`] or [`CatcherError::Random`] if the system is out of threads, file descriptors or
-    /// random numbers.
+    /// be one, [`CatcherError::Start`] if the system is out of threads or file descriptors.
     pub fn bind(setup: Setup) -> Result<Self, CatcherError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -255,7 +239,6 @@ fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 struct Parts {
     setup: Setup,
     dress: Dress,
-    front: Option<FrontDoor>,
     bound: Bound,
     bell: Arc<Bell>,
 }
@@ -263,32 +246,6 @@ struct Parts {
 impl Parts {
     fn new(mut setup: Setup, bound: SocketAddr, bell: Arc<Bell>) -> Result<Parts, CatcherError> {
         let dress = Dress::new(setup.response_body.take(), &setup.response_headers)?;
-        let front = match setup.front.take() {
-            None => None,
-            Some(Front {
-                desk,
-                page,
-                access,
-                allow_origin,
-                as_tenant,
-            }) => {
-                let (page_token, over_tls) = (random_token()?, setup.tls.is_some());
-                let guard = Guard {
-                    access,
-                    page_token,
-                    bound,
-                    over_tls,
-                    allow_origin,
-                };
-                Some(FrontDoor {
-                    desk,
-                    page,
-                    guard,
-                    as_tenant,
-                    random: token::source(),
-                })
-            }
-        };
         Ok(Parts {
             bound: Bound {
                 addr: bound,
@@ -296,7 +253,6 @@ impl Parts {
             },
             setup,
             dress,
-            front,
             bell,
         })
     }
@@ -319,7 +275,6 @@ impl Parts {
             forwarder: setup
                 .upstream
                 .map(|upstream| Forwarder::new(upstream, &setup.limits)),
-            front: self.front,
             web: setup.web,
             web_calls: tokio::sync::Semaphore::new(WEB_CALLS),
             bound: self.bound,

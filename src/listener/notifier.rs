@@ -47,7 +47,6 @@ impl Notifier {
         self.publish(Event::Changed);
     }
 
-    #[allow(dead_code, reason = "for web/")]
     /// Receives every event from now on; reports how many it missed if it falls behind.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()

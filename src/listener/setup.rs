@@ -13,7 +13,6 @@ use super::notifier::Notifier;
 use super::tls::Tls;
 use crate::capture::USUAL_HEADERS;
 use crate::journal::store::Keeper;
-use crate::listener::desk::Desk;
 use crate::listener::upstream::Upstream;
 use crate::secret::Secret;
 
@@ -37,8 +36,6 @@ pub struct Setup {
     pub require_secret: Vec<(String, Secret)>,
     /// Where to forward to. Its answers are given instead of the script's.
     pub upstream: Option<Arc<dyn Upstream>>,
-    /// The page and the data behind it. Without one no path is reserved: everything is caught.
-    pub front: Option<Front>,
     /// What is served instead of captured.
     pub web: Option<WebUi>,
     /// Publishes what changes.
@@ -61,7 +58,6 @@ impl Setup {
             status_in_path: false,
             require_secret: Vec::new(),
             upstream: None,
-            front: None,
             web: None,
             notifier: Notifier::new(),
             tls: None,
@@ -81,7 +77,6 @@ pub struct WebUi {
     pub router: axum::Router,
 }
 
-#[allow(dead_code, reason = "for web/")]
 /// Where the listener listens: an extension of the requests to the web UI.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
@@ -89,29 +84,6 @@ pub struct Bound {
     pub addr: SocketAddr,
     /// Whether the connection uses TLS.
     pub tls: bool,
-}
-
-/// What is shown of the captures, on paths that are never caught: `/_hookfire/…`, `/api/v1/bins…`, and `GET …?inspect`.
-pub struct Front {
-    /// Answers RequestBin's API and the page's calls.
-    pub desk: Arc<dyn Desk>,
-    /// The page: HTML in which `{{nonce}}` and `{{token}}` stand for what each answer has anew.
-    pub page: &'static str,
-    /// Who may see it.
-    pub access: Access,
-    /// The other origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
-    pub allow_origin: Option<String>,
-    /// Whether the desk stands in for a 3scale tenant: `/admin/…` is then its, and asks for a token of its own.
-    pub as_tenant: bool,
-}
-
-/// Who may use the page and the API.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Whoever calls this machine by a name that only stands for this machine.
-    Loopback,
-    /// Whoever has this token, by whatever name.
-    Token(Secret),
 }
 
 /// How much a client may send and how long it may take.

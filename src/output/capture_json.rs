@@ -28,7 +28,7 @@ pub struct CaptureView<'a> {
     action: Option<String>,
     secret_ok: Option<bool>,
     malformed: bool,
-    answer: AnswerView,
+    response: ResponseView,
 }
 
 /// Bytes as JSON carries them: text where they are, else base64.
@@ -39,7 +39,7 @@ pub struct BodyView<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct AnswerView {
+struct ResponseView {
     status: Option<u16>,
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ impl<'a> CaptureView<'a> {
             action: caught.event.as_ref().map(|event| event.action.clone()),
             secret_ok: capture.secret_ok,
             malformed: capture.malformed,
-            answer: AnswerView {
+            response: ResponseView {
                 status: capture.answer.status,
                 duration_ms: capture.answer.duration_ms,
                 note: capture.answer.note.clone(),
@@ -158,7 +158,7 @@ mod tests {
                 + r#""headers":[["Content-Type","application/xml"],["Cookie","***"]],"#;
         let after = r#""body_size":8,"type":"application","action":"created","secret_ok":null,"malformed":false,"#
             .to_owned()
-            + r#""answer":{"status":200,"duration_ms":1}}"#;
+            + r#""response":{"status":200,"duration_ms":1}}"#;
         let view = CaptureView::new(&caught(), &mask);
         assert_eq!(compact(&view), format!("{before}{after}"));
         let body_keys = r#""body":"<event/>","body_encoding":"utf8","#;

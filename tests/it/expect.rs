@@ -300,7 +300,7 @@ fn as_many_as_were_asked_for_are_waited_for() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|capture| capture["answer"]["status"].clone())
+        .map(|capture| capture["response"]["status"].clone())
         .collect();
     assert_eq!(answers, [503, 200]);
     let options = ["-o", "ndjson", "--within", "500ms", "--count", "2"];

@@ -44,7 +44,7 @@ fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
         (&serde_json::Value::Null, &false.into())
     );
     assert_eq!(
-        (&capture["body_encoding"], &capture["answer"]["status"]),
+        (&capture["body_encoding"], &capture["response"]["status"]),
         (&"utf8".into(), &200.into())
     );
     let body = capture["body"].as_str().unwrap();
@@ -111,7 +111,7 @@ fn what_is_no_http_is_kept_and_marked() {
         .assert_code(0)
         .json();
     assert_eq!(
-        (&shown["malformed"], &shown["answer"]["status"]),
+        (&shown["malformed"], &shown["response"]["status"]),
         (&true.into(), &400.into())
     );
     assert_eq!(
@@ -261,7 +261,7 @@ fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|c| c["answer"]["status"].as_u64().unwrap())
+        .map(|c| c["response"]["status"].as_u64().unwrap())
         .collect();
     answers.sort_unstable();
     assert_eq!(answers, [207, 502]);
@@ -410,7 +410,7 @@ fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
         .assert_code(0)
         .json();
     assert_eq!(
-        shown["answer"]["status"],
+        shown["response"]["status"],
         serde_json::Value::Null,
         "{shown}"
     );

@@ -98,8 +98,8 @@ fn what_is_malformed_says_why_wherever_it_is_shown() {
         .run()
         .json();
     assert_eq!(
-        json["answer"],
-        serde_json::json!({ "status": 400, "duration_ms": json["answer"]["duration_ms"], "note": why })
+        json["response"],
+        serde_json::json!({ "status": 400, "duration_ms": json["response"]["duration_ms"], "note": why })
     );
 }
 

@@ -188,7 +188,7 @@ fn the_list_is_walked_and_filtered_by_keyboard() {
     wait_for_rows(&browser, 3);
     assert_eq!(focused(&browser), "list");
     browser.keys("/nothing-like-that");
-    browser.wait_for_text("#list-foot", "Nothing matches");
+    browser.wait_for_text("#list-foot", "No captures match");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
             .contains("canary")
     );
     browser.click("#copy-curl");
-    browser.wait_for_text("#toast", "Copied as curl, secret values left out");
+    browser.wait_for_text("#toast", "Copied as curl without secret values");
     assert!(!clipboard(&browser).contains("canary"));
 
     browser.click("#reveal");
@@ -398,7 +398,7 @@ fn a_failed_delivery_is_retried_from_the_page() {
     browser.wait_for_text("#delivery h2", "failed");
     browser.click("#delete-delivery");
     browser.click("#confirm");
-    browser.wait_for_text("#delivery", "The failed list is empty");
+    browser.wait_for_text("#delivery", "No failed deliveries");
     assert_eq!(
         env.hookfire(["failed", "list", "-o", "json"])
             .run()
@@ -434,7 +434,7 @@ fn all_that_failed_is_retried_in_one_go_when_confirmed() {
     browser.wait_for_text("#dialog", "Retry 12 failed deliveries?");
     browser.click("#confirm");
     browser.wait_for_text("#toast", "12 deliveries of 12 delivered");
-    browser.wait_for_text("#delivery-foot", "Nothing failed.");
+    browser.wait_for_text("#delivery-foot", "No failed deliveries.");
 }
 
 #[test]
@@ -471,14 +471,14 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
     assert_eq!(kept(), Value::Null, "what was refused is not remembered");
     browser.click("#send-credentials");
     browser.click("#dialog [type=submit]");
-    browser.wait_for_text("#dialog .result", "answered 200");
+    browser.wait_for_text("#dialog .result", "status 200");
     browser.wait_for_text("#dialog .result", "thanks");
     browser.click("#dialog [type=submit]");
-    browser.wait_for_text("#dialog .result", "answered 404");
+    browser.wait_for_text("#dialog .result", "status 404");
     browser.wait_for_text("#dialog .result", "<h1>no</h1>");
     browser.script("document.querySelector('#send-to').value += '/T0/secret?token=x'");
     browser.click("#dialog [type=submit]");
-    browser.wait_for_text("#dialog .result", "answered 204");
+    browser.wait_for_text("#dialog .result", "status 204");
     assert_eq!(kept(), endpoint.url(), "neither path nor query");
     let sent = endpoint.requests();
     assert_eq!(
@@ -504,9 +504,9 @@ fn an_answer_that_comes_later_is_shown_where_one_looks() {
     open(&browser, &listener, "");
     std::thread::scope(|scope| {
         scope.spawn(|| listener.get("/slow"));
-        browser.wait_for_text("#detail .answer", "no answer");
+        browser.wait_for_text("#detail .response", "no response");
         upstream.release();
-        browser.wait_for_text("#detail .answer", "201");
+        browser.wait_for_text("#detail .response", "201");
     });
 }
 
@@ -519,7 +519,7 @@ fn of_a_large_body_the_beginning_is_shown_and_the_rest_is_a_link_away() {
     };
     listener.post("/", &format!("[{}1]", "1,".repeat(300_000)));
     open(&browser, &listener, "");
-    browser.wait_for_text("#detail", "the beginning of a large body");
+    browser.wait_for_text("#detail", "the beginning of this large body");
     let size = browser.wait_for(
         "fetch(document.querySelector('#whole-body').href).then(a => a.text()).then(t => t.length)",
     );

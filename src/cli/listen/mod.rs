@@ -5,7 +5,6 @@
 mod announce;
 mod args;
 mod banner;
-mod desk;
 mod forward;
 mod live;
 mod plan;
@@ -20,12 +19,12 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::CaptureKeeper;
 use crate::listener::upstream::Upstream;
-use crate::listener::{Access, Catcher, CatcherError, Front, Setup};
+use crate::listener::{Catcher, CatcherError, Notifier, Setup};
 use crate::time::{Clock as _, compact};
+use crate::web::{Access, WebOptions, web_ui};
 use announce::{Announcements, Announcer};
 pub use args::ListenArgs;
 use banner::Place;
-use desk::ListenDesk;
 use live::Live;
 use plan::Plan;
 use ready::ReadyFile;
@@ -91,21 +90,18 @@ fn start(
         journal.create_bin(bin, false, ctx.now())?;
     }
     let keeper = CaptureKeeper::start(journal, &plan.bins[0], args.limits.keep)?;
-    let desk = ListenDesk::new(desk::Options {
-        // A connection of its own: whoever looks does not hold up what comes.
+    let notifier = Notifier::new();
+    let web = web_ui(WebOptions {
         journal: ctx.journal()?,
+        notifier: notifier.clone(),
         config: ctx.globals.config.as_deref(),
-        default_bin: plan.bins[0].clone(),
-        mask: plan.page_mask.clone(),
-        portal_token: plan.portal_token.clone(),
-    })?;
-    let front = Front {
-        desk: Arc::new(desk),
-        page: desk::PAGE,
         access: plan.token.clone().map_or(Access::Loopback, Access::Token),
         allow_origin: plan.allow_origin.clone(),
-        as_tenant: args.portal.emulate_portal,
-    };
+        default_bin: plan.bins[0].clone(),
+        mask: plan.page_mask.clone(),
+        emulate_portal: args.portal.emulate_portal,
+        portal_token: plan.portal_token.clone(),
+    })?;
     let keeper = Arc::new(Announcer::new(
         keeper,
         Arc::clone(announcements),
@@ -121,7 +117,8 @@ fn start(
             .forwarder
             .clone()
             .map(|forwarder| forwarder as Arc<dyn Upstream>),
-        front: Some(front),
+        web: Some(web),
+        notifier,
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };

@@ -11,9 +11,10 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
 use crate::listener::upstream::Upstream as _;
-use crate::listener::{Limits, Script, Tls, random_token};
+use crate::listener::{Limits, Script, Tls};
 use crate::secret::{Secret, SecretSource};
 use crate::text;
+use crate::web::random_token;
 
 /// The first segment of the paths that a stand-in for a tenant keeps to itself.
 const TENANT_ONLY: &str = "admin";
@@ -67,10 +68,7 @@ impl Plan {
             only_the_receiver_answers(ctx)?;
             leads_elsewhere(addr, forwarder)?;
         }
-        let token = (!addr.ip().is_loopback())
-            .then(random_token)
-            .transpose()
-            .map_err(|e| Failure::from_error(Kind::Error, e))?;
+        let token = (!addr.ip().is_loopback()).then(random_token);
         let script = args.answers.respond.parse::<Script>();
         let require_secret = required(&args.answers.require_secret, ctx)?;
         let values = require_secret

@@ -250,7 +250,7 @@ fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
 
 #[test]
 fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
-    let stage = Stage::with(|setup| setup.front = Some(super::reserved::front(&Arc::default())));
+    let stage = Stage::with(|setup| setup.web = Some(super::web::empty_web()));
     let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
     stage.answer(relayed(
         200,

@@ -7,10 +7,8 @@ mod crowd;
 mod encrypted;
 mod forwarding;
 mod refused;
-mod reserved;
 mod stopping;
 mod unread;
-mod watching;
 mod web;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -94,3 +94,54 @@ fn a_stream_ends_when_its_client_hangs_up() {
     events.half_close();
     assert_eq!(events.until_closed().unwrap(), b"\r\n0\r\n\r\n");
 }
+
+/// A web UI that reserves nothing.
+pub(super) fn empty_web() -> WebUi {
+    WebUi {
+        reserves: Box::new(|_, _| false),
+        router: Router::new(),
+    }
+}
+
+fn content_security_policy(choose: impl FnOnce(&mut Setup)) -> Option<String> {
+    let listener = catcher_set_up("200", choose);
+    let response = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n").answer();
+    let policy = response
+        .headers
+        .iter()
+        .find_map(|line| line.strip_prefix("content-security-policy: "));
+    policy.map(str::to_owned)
+}
+
+#[test]
+fn chosen_responses_are_sandboxed_beside_the_web_ui() {
+    let sandboxed = Some("sandbox allow-scripts allow-forms".to_owned());
+    let html = || vec![("Content-Type".to_owned(), "text/html".to_owned())];
+    let plain = content_security_policy(|setup| setup.web = Some(empty_web()));
+    assert_eq!(plain, None, "hookfire's own text needs no sandbox");
+    let without_web = content_security_policy(|setup| setup.response_headers = html());
+    assert_eq!(without_web, None);
+    let with_header = content_security_policy(|setup| {
+        setup.response_headers = html();
+        setup.web = Some(empty_web());
+    });
+    assert_eq!(with_header, sandboxed);
+    let with_body = content_security_policy(|setup| {
+        setup.response_body = Some(b"<script>".to_vec());
+        setup.web = Some(empty_web());
+    });
+    assert_eq!(with_body, sandboxed);
+}
+
+#[test]
+fn malformed_requests_for_reserved_paths_are_captured() {
+    let listener = listener_with_web();
+    let head = "POST /ui/echo HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = Client::sending(&listener, format!("{head}0\r\n\r\n"));
+    assert_eq!(client.answer().status, 400);
+    let capture = caught(&listener);
+    assert_eq!(
+        (capture.head.as_slice(), capture.malformed),
+        (head.as_bytes(), true)
+    );
+}

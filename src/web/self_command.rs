@@ -26,7 +26,7 @@ const LONGEST: u64 = 32 * 1024 * 1024;
 
 /// How to run this program on the same journal and configuration.
 #[derive(Clone, Debug)]
-pub struct Itself {
+pub struct SelfCommand {
     program: PathBuf,
     options: Vec<OsString>,
     deadline: Duration,
@@ -34,25 +34,21 @@ pub struct Itself {
 
 /// What a run with `-o json` said.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct Output {
     /// What it wrote to stdout, if that was JSON.
     pub result: Option<Value>,
     /// The error object that it wrote to stderr, if any.
     pub error: Option<Value>,
 }
 
-impl Itself {
-    /// This program on this journal, and on this configuration if one is named.
-    ///
-    /// # Errors
-    /// When the system does not say which file this program is.
-    pub fn on(journal: &Path, config: Option<&Path>) -> io::Result<Itself> {
+impl SelfCommand {
+    pub(super) fn new(journal: &Path, config: Option<&Path>) -> Result<SelfCommand, Failure> {
         let mut options = vec!["--journal".into(), journal.into()];
         if let Some(config) = config {
             options.extend(["--config".into(), config.into()]);
         }
-        Ok(Itself {
-            program: std::env::current_exe()?,
+        Ok(SelfCommand {
+            program: std::env::current_exe().map_err(|e| failed("could not be found", e))?,
             options,
             deadline: DEADLINE,
         })
@@ -62,7 +58,7 @@ impl Itself {
     ///
     /// # Errors
     /// When it cannot be run, does not end, or says neither a result nor an error.
-    pub fn run(&self, args: &[String], variables: &[(&str, &str)]) -> Result<Said, Failure> {
+    pub fn run(&self, args: &[String], variables: &[(&str, &str)]) -> Result<Output, Failure> {
         let mut command = Command::new(&self.program);
         command
             .args(args)
@@ -103,7 +99,7 @@ impl Itself {
         let status = child
             .wait()
             .map_err(|e| failed("could not be waited for", e))?;
-        let said = Said::read(&stdout, &stderr);
+        let said = Output::read(&stdout, &stderr);
         if said.result.is_none() && said.error.is_none() {
             return Err(Failure::new(
                 Kind::Error,
@@ -114,14 +110,14 @@ impl Itself {
     }
 }
 
-impl Said {
-    fn read(stdout: &[u8], stderr: &[u8]) -> Said {
+impl Output {
+    fn read(stdout: &[u8], stderr: &[u8]) -> Output {
         // Warnings, objects too, may stand before it.
         let mut lines = stderr
             .rsplit(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let error = lines.find_map(|mut object| object.get_mut("error").map(Value::take));
-        Said {
+        Output {
             result: serde_json::from_slice(stdout).ok(),
             error,
         }
@@ -152,8 +148,8 @@ mod tests {
     use super::*;
 
     /// A shell in the program's place; what is appended to its arguments does not change what it does.
-    fn shell(script: &str, deadline: Duration) -> Result<Said, Failure> {
-        let itself = Itself {
+    fn shell(script: &str, deadline: Duration) -> Result<Output, Failure> {
+        let itself = SelfCommand {
             program: "/bin/sh".into(),
             options: vec!["--journal".into(), "x".into()],
             deadline,

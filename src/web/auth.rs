@@ -1,0 +1,611 @@
+//! Who may use the reserved paths: programs on this machine, holders of the token, and no script of another site.
+//!
+//! | attack | defence |
+//! |---|---|
+//! | a site whose name resolves to this machine (DNS rebinding) | the Host check |
+//! | a site that sends requests its visitor did not ask for (CSRF) | the Origin check and the page's own token |
+//! | a script that reads the page to get that token | browsers get the page only for display |
+//! | other machines that reach an exposed listener | the token printed at start |
+//!
+//! Tokens are compared in constant time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN};
+use axum::http::{Method, StatusCode, request::Parts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use uuid::Uuid;
+
+use super::paths::{self, is_below};
+use crate::listener::Bound;
+use crate::secret::Secret;
+
+/// Who may use the page and the APIs.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Clients that address this machine by a name that only stands for this machine.
+    Loopback,
+    /// Clients that have this token.
+    Token(Secret),
+}
+
+/// A new random token: 32 hexadecimal digits.
+pub fn random_token() -> Secret {
+    Secret::new(random_hex())
+}
+
+pub(super) fn random_hex() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+/// A group of reserved paths with rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Area {
+    Page,
+    Events,
+    PageApi,
+    RequestBin,
+    /// The portal emulator, which checks a token of its own.
+    Portal,
+}
+
+impl Area {
+    /// The area of a canonical reserved path.
+    pub(super) fn of(path: &str) -> Area {
+        if is_below(path, paths::EVENTS) {
+            Area::Events
+        } else if is_below(path, paths::PAGE_API) {
+            Area::PageApi
+        } else if is_below(path, paths::REQUESTBIN_API) {
+            Area::RequestBin
+        } else if is_below(path, paths::PORTAL) {
+            Area::Portal
+        } else {
+            Area::Page
+        }
+    }
+}
+
+/// An authorized request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Authorized {
+    /// To be served; with the cookie to set, if any.
+    Request { cookie: Option<String> },
+    /// A browser's question whether a script of another origin may send a request.
+    Preflight,
+}
+
+/// A request that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub status: StatusCode,
+    pub message: &'static str,
+}
+
+pub(super) struct Auth {
+    pub access: Access,
+    /// Part of the page; requests that change something must carry it.
+    pub page_token: Secret,
+    /// The origin whose scripts may use RequestBin's API, or `*`.
+    pub allow_origin: Option<String>,
+}
+
+impl Auth {
+    pub(super) fn check(
+        &self,
+        area: Area,
+        request: &Parts,
+        bound: &Bound,
+    ) -> Result<Authorized, Refused> {
+        let headers = &request.headers;
+        if matches!(self.access, Access::Loopback) && !names_this_machine(request, bound.addr) {
+            return refused("only reachable from this machine, as localhost or by its own address");
+        }
+        let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
+        let is_foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
+        let is_allowed = area == Area::RequestBin && self.allows(origin);
+        let is_cross_site = headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site != "same-origin" && site != "none");
+        // A link on another site may lead to the page; its scripts and forms may not send requests.
+        if !is_allowed && (is_foreign || is_cross_site && area != Area::Page) {
+            return refused("requests from other sites are not allowed");
+        }
+        if area == Area::Page && !is_for_display(headers) {
+            return refused("the page is not available to scripts and frames");
+        }
+        if is_allowed
+            && request.method == Method::OPTIONS
+            && headers.contains_key("access-control-request-method")
+        {
+            return Ok(Authorized::Preflight);
+        }
+        let cookie = match &self.access {
+            Access::Token(token) if area != Area::Portal => {
+                check_token(area, request, token, bound)?
+            }
+            _ => None,
+        };
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        if area == Area::PageApi && !is_read && !self.is_from_page(headers) {
+            return refused("only the page may change data");
+        }
+        Ok(Authorized::Request { cookie })
+    }
+
+    fn is_from_page(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get("x-hookfire-token")
+            .is_some_and(|sent| self.page_token.is(sent.as_bytes()))
+    }
+
+    fn allows(&self, origin: Option<&[u8]>) -> bool {
+        let Some(allowed) = &self.allow_origin else {
+            return false;
+        };
+        // A browser sends an origin with every request that a script of another origin makes.
+        allowed == "*"
+            || origin.is_some_and(|origin| origin.eq_ignore_ascii_case(allowed.as_bytes()))
+    }
+}
+
+/// The cookie to set for a request that has the token, `None` if it needs no cookie.
+fn check_token(
+    area: Area,
+    request: &Parts,
+    token: &Secret,
+    bound: &Bound,
+) -> Result<Option<String>, Refused> {
+    // Browsers share cookies between all ports of a host.
+    let name = format!("hookfire_{}", bound.addr.port());
+    if bearer(&request.headers).is_some_and(|sent| token.is(sent))
+        || password(&request.headers).is_some_and(|sent| token.is(&sent))
+        || cookies(&request.headers, &name).any(|sent| token.is(sent))
+    {
+        return Ok(None);
+    }
+    let query = request.uri.query().unwrap_or_default().as_bytes();
+    let in_query = form_urlencoded::parse(query)
+        .any(|(name, value)| name == "token" && token.is(value.as_bytes()));
+    match area {
+        Area::Page if in_query => {
+            let secure = if bound.tls { "; Secure" } else { "" };
+            let value = token.expose();
+            Ok(Some(format!(
+                "{name}={value}; Path=/_hookfire; HttpOnly; SameSite=Strict{secure}"
+            )))
+        }
+        // RequestBin's clients cannot set headers, but can add a parameter to the URL.
+        Area::RequestBin | Area::PageApi if in_query => Ok(None),
+        _ => Err(Refused {
+            status: StatusCode::UNAUTHORIZED,
+            message: "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
+                      `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST",
+        }),
+    }
+}
+
+/// Whether every host in the request is a name or address of this machine.
+fn names_this_machine(request: &Parts, bound: SocketAddr) -> bool {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let in_target = request
+        .uri
+        .authority()
+        .is_none_or(|authority| is_this_machine(authority.as_str(), bound));
+    in_target && host.to_str().is_ok_and(|host| is_this_machine(host, bound))
+}
+
+fn is_this_machine(host: &str, bound: SocketAddr) -> bool {
+    let name = without_port(host.trim());
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = address.parse::<IpAddr>() {
+        let ip = ip.to_canonical();
+        return ip.is_loopback() || ip == bound.ip().to_canonical() && !ip.is_unspecified();
+    }
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn refused<T>(message: &'static str) -> Result<T, Refused> {
+    Err(Refused {
+        status: StatusCode::FORBIDDEN,
+        message,
+    })
+}
+
+/// `name` of `name:8080`, `[::1]` of `[::1]:8080`.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') =>
+        {
+            name
+        }
+        _ => host,
+    }
+}
+
+/// Whether an origin is the requested host, port included. Schemes are not compared: a proxy in front may add TLS.
+fn is_own_origin(origin: &[u8], headers: &HeaderMap) -> bool {
+    let origin = String::from_utf8_lossy(origin);
+    let (Some((_, host)), Some(requested)) = (origin.split_once("://"), headers.get(HOST)) else {
+        return false;
+    };
+    requested.as_bytes().eq_ignore_ascii_case(host.as_bytes())
+}
+
+/// Whether a browser would show the response as a top-level page. Other clients do not send these headers.
+fn is_for_display(headers: &HeaderMap) -> bool {
+    let is = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// The password of HTTP Basic, which clients derive from `http://x:PASSWORD@HOST`.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    basic(headers).map(|(_, password)| password)
+}
+
+/// User and password of HTTP Basic.
+pub(super) fn basic(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, sent) = headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = STANDARD.decode(sent.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
+}
+
+/// The values of all cookies of that name.
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+    pairs.filter_map(move |pair| {
+        pair.trim_ascii()
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"=")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(access: Access, allow_origin: Option<&str>) -> Auth {
+        Auth {
+            access,
+            page_token: Secret::new("page"),
+            allow_origin: allow_origin.map(str::to_owned),
+        }
+    }
+
+    fn bound() -> Bound {
+        Bound {
+            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: false,
+        }
+    }
+
+    /// The status of a refused request, 0 for an authorized one.
+    fn asked(auth: &Auth, area: Area, method: &str, uri: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = axum::http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        match auth.check(area, &parts, &bound()) {
+            Ok(_) => 0,
+            Err(refused) => refused.status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn loopback_accepts_only_names_of_this_machine() {
+        let auth = auth(Access::Loopback, None);
+        let called = |host: &str| {
+            asked(
+                &auth,
+                Area::RequestBin,
+                "GET",
+                "/api/v1/bins",
+                &[("host", host)],
+            )
+        };
+        for own in [
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.:1",
+            "hooks.localhost:8080",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:8080",
+            "[::1]",
+            "[::ffff:127.0.0.1]:8080",
+        ] {
+            assert_eq!(called(own), 0, "{own}");
+        }
+        for foreign in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "evillocalhost",
+            "127.0.0.1.evil.example",
+            "192.168.1.1:8080",
+            "0.0.0.0:8080",
+            "[::]:8080",
+            "",
+            "localhost:8080:1",
+        ] {
+            assert_eq!(called(foreign), 403, "{foreign}");
+        }
+        assert_eq!(
+            asked(&auth, Area::Page, "GET", "/_hookfire/", &[]),
+            403,
+            "no host at all"
+        );
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(asked(&auth, Area::Page, "GET", "/_hookfire/", &twice), 403);
+        let target = "http://evil.example/_hookfire/";
+        assert_eq!(
+            asked(&auth, Area::Page, "GET", target, &[("host", "localhost")]),
+            403,
+            "the target names another host"
+        );
+    }
+
+    #[test]
+    fn changes_require_the_page_token() {
+        let auth = auth(Access::Loopback, None);
+        let delete = |token: Option<&str>| {
+            let mut headers = vec![("host", "localhost")];
+            headers.extend(token.map(|token| ("x-hookfire-token", token)));
+            asked(
+                &auth,
+                Area::PageApi,
+                "DELETE",
+                "/_hookfire/api/captures/1",
+                &headers,
+            )
+        };
+        assert_eq!(
+            [delete(None), delete(Some("wrong")), delete(Some("page"))],
+            [403, 403, 0]
+        );
+        let host = [("host", "localhost")];
+        assert_eq!(
+            asked(
+                &auth,
+                Area::PageApi,
+                "GET",
+                "/_hookfire/api/captures",
+                &host
+            ),
+            0
+        );
+        assert_eq!(
+            asked(&auth, Area::RequestBin, "POST", "/api/v1/bins", &host),
+            0,
+            "RequestBin's clients have no page token"
+        );
+    }
+
+    #[test]
+    fn other_sites_are_refused_unless_allowed() {
+        let closed = auth(Access::Loopback, None);
+        let opened = auth(Access::Loopback, Some("http://app.example"));
+        let to_all = auth(Access::Loopback, Some("*"));
+        let from = |auth: &Auth, area, method: &str, name, value| {
+            let headers = [
+                ("host", "localhost:8080"),
+                (name, value),
+                ("x-hookfire-token", "page"),
+            ];
+            asked(auth, area, method, "/", &headers)
+        };
+        for area in [Area::Page, Area::Events, Area::PageApi, Area::RequestBin] {
+            assert_eq!(
+                from(&closed, area, "GET", "origin", "http://localhost:8080"),
+                0,
+                "{area:?}"
+            );
+            for other in [
+                "http://evil.example",
+                "null",
+                "http://localhost:3000",
+                "http://localhost",
+            ] {
+                assert_eq!(
+                    from(&closed, area, "POST", "origin", other),
+                    403,
+                    "{area:?} {other}"
+                );
+            }
+            for elsewhere in ["cross-site", "same-site"] {
+                let link = from(&closed, area, "GET", "sec-fetch-site", elsewhere);
+                assert_eq!(
+                    link,
+                    if area == Area::Page { 0 } else { 403 },
+                    "{area:?} {elsewhere}"
+                );
+            }
+            for here in ["same-origin", "none"] {
+                assert_eq!(
+                    from(&closed, area, "GET", "sec-fetch-site", here),
+                    0,
+                    "{area:?} {here}"
+                );
+            }
+            let allowed = if area == Area::RequestBin { 0 } else { 403 };
+            assert_eq!(
+                from(&opened, area, "POST", "origin", "http://app.example"),
+                allowed,
+                "{area:?}"
+            );
+            assert_eq!(
+                from(&opened, area, "POST", "origin", "http://evil.example"),
+                403,
+                "{area:?}"
+            );
+            assert_eq!(
+                from(&to_all, area, "POST", "origin", "http://evil.example"),
+                allowed,
+                "{area:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn browsers_get_the_page_only_for_display() {
+        let auth = auth(Access::Loopback, None);
+        let page = |dest: &str, mode: &str| {
+            let headers = [
+                ("host", "localhost"),
+                ("sec-fetch-dest", dest),
+                ("sec-fetch-mode", mode),
+            ];
+            asked(&auth, Area::Page, "GET", "/_hookfire/", &headers)
+        };
+        assert_eq!(page("document", "navigate"), 0);
+        for (dest, mode) in [
+            ("iframe", "navigate"),
+            ("object", "navigate"),
+            ("empty", "cors"),
+            ("empty", "same-origin"),
+        ] {
+            assert_eq!(page(dest, mode), 403, "{dest} {mode}");
+        }
+        for told in [("sec-fetch-dest", "empty"), ("sec-fetch-mode", "no-cors")] {
+            assert_eq!(
+                asked(
+                    &auth,
+                    Area::Page,
+                    "GET",
+                    "/",
+                    &[("host", "localhost"), told]
+                ),
+                403,
+                "{told:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn exposed_listener_requires_its_token() {
+        let auth = auth(
+            Access::Token(Secret::new("let-me-in")),
+            Some("http://app.example"),
+        );
+        let with = |area, uri: &str, name: &'static str, value: &str| {
+            asked(
+                &auth,
+                area,
+                "GET",
+                uri,
+                &[("host", "any.example"), (name, value)],
+            )
+        };
+        for area in [Area::Page, Area::Events, Area::PageApi, Area::RequestBin] {
+            assert_eq!(with(area, "/", "accept", "*/*"), 401, "{area:?}");
+            assert_eq!(
+                with(area, "/", "authorization", "Bearer let-me-in"),
+                0,
+                "{area:?}"
+            );
+            let basic = |pair: &str| {
+                with(
+                    area,
+                    "/",
+                    "authorization",
+                    &format!("Basic {}", STANDARD.encode(pair)),
+                )
+            };
+            assert_eq!(
+                [basic("x:let-me-in"), basic(":let-me-in")],
+                [0, 0],
+                "{area:?}"
+            );
+            assert_eq!(
+                [basic("let-me-in:x"), basic("let-me-in"), basic("x:let")],
+                [401; 3],
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/", "authorization", "Basic let-me-in"),
+                401,
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/", "cookie", "a=b; hookfire_8080=let-me-in"),
+                0,
+                "{area:?}"
+            );
+            assert_eq!(
+                with(
+                    area,
+                    "/",
+                    "cookie",
+                    "hookfire_8081=let-me-in; hookfire_8080=x"
+                ),
+                401,
+                "{area:?}"
+            );
+            let in_query = with(area, "/?token=let-me-in", "accept", "*/*");
+            assert_eq!(
+                in_query,
+                if area == Area::Events { 401 } else { 0 },
+                "{area:?}"
+            );
+            assert_eq!(
+                with(area, "/?token=let-me", "accept", "*/*"),
+                401,
+                "{area:?}"
+            );
+        }
+        let request = axum::http::Request::builder()
+            .uri("/_hookfire/?token=let-me-in")
+            .body(())
+            .unwrap();
+        let cookie =
+            "hookfire_8080=let-me-in; Path=/_hookfire; HttpOnly; SameSite=Strict".to_owned();
+        assert_eq!(
+            auth.check(Area::Page, &request.into_parts().0, &bound()),
+            Ok(Authorized::Request {
+                cookie: Some(cookie)
+            })
+        );
+        // A preflight carries no token.
+        let preflight = axum::http::Request::builder()
+            .method("OPTIONS")
+            .uri("/api/v1/bins")
+            .header("host", "any.example")
+            .header("origin", "http://app.example")
+            .header("access-control-request-method", "POST");
+        assert_eq!(
+            auth.check(
+                Area::RequestBin,
+                &preflight.body(()).unwrap().into_parts().0,
+                &bound()
+            ),
+            Ok(Authorized::Preflight)
+        );
+    }
+}

@@ -1,0 +1,351 @@
+//! The page's API for captures: list, show, export as curl, download, delete and replay.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ApiError, Shared, WebState, blocking, json_response};
+use crate::capture::diff;
+use crate::capture::{Body, Caught, Mask, credentials};
+use crate::error::{Failure, Kind};
+use crate::journal::Journal;
+use crate::journal::store::{CaptureQuery, Order};
+use crate::output::capture::head;
+use crate::output::capture_json::CaptureView;
+use crate::output::{export, json};
+
+const DEFAULT_PAGE_SIZE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 500;
+/// The size of a list's JSON, unless its first entry alone is longer.
+pub(super) const MAX_LIST_BYTES: usize = 1024 * 1024;
+/// Captures read at a time while filtering.
+const FILTER_PAGE_SIZE: u32 = 500;
+/// How much of a body is shown. Longer bodies are not pretty-printed.
+const MAX_SHOWN_BYTES: usize = 256 * 1024;
+const MAX_PRETTY_BYTES: usize = 1024 * 1024;
+
+pub(super) fn routes() -> Router<Arc<WebState>> {
+    Router::new()
+        .route("/bins", get(bins))
+        .route("/bins/{bin}/captures", delete(clear))
+        .route("/captures", get(list))
+        .route("/captures/{id}", get(show).delete(remove))
+        .route("/captures/{id}/curl", get(curl))
+        .route("/captures/{id}/body", get(download))
+        .route("/captures/{id}/replay", post(replay))
+}
+
+/// All bins, the default one included before it exists.
+async fn bins(State(state): Shared) -> Result<Response, ApiError> {
+    state
+        .with_journal(|state, journal| {
+            // The newest id is read first: a capture that arrives in between is counted, but not deleted by `clear`.
+            let (newest, bins) = (journal.newest_capture()?, journal.bins()?);
+            let view = |name: &str, count: u64| {
+                json!({ "name": name, "request_count": count, "default": name == state.default_bin })
+            };
+            let mut views: Vec<Value> = bins
+                .iter()
+                .map(|bin| view(&bin.name, bin.request_count))
+                .collect();
+            if !bins.iter().any(|bin| bin.name == state.default_bin) {
+                views.insert(0, view(&state.default_bin, 0));
+            }
+            Ok(json_response(
+                StatusCode::OK,
+                &json!({ "bins": views, "newest": newest }),
+            ))
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+struct ClearQuery {
+    /// The newest capture to delete: later ones were not shown when the user confirmed.
+    until: i64,
+}
+
+async fn clear(
+    State(state): Shared,
+    Path(bin): Path<String>,
+    Query(query): Query<ClearQuery>,
+) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| Ok(deleted(journal.clear_bin(&bin, query.until)?)))
+        .await
+}
+
+pub(super) fn deleted(count: usize) -> Response {
+    json_response(StatusCode::OK, &json!({ "deleted": count }))
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    bin: Option<String>,
+    /// Lists captures with smaller ids.
+    before: Option<i64>,
+    limit: Option<u32>,
+    /// Words that the shown part of a capture must contain.
+    #[serde(default)]
+    q: String,
+}
+
+/// The newest captures of a bin or of all bins.
+async fn list(State(state): Shared, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |state, journal| {
+            let limit = page_size(query.limit);
+            let found = filtered(journal, &query, limit, &state.mask)?;
+            let views = found
+                .iter()
+                .map(|caught| CaptureView::new(caught, &state.mask));
+            let (views, more) = first_of(views, limit);
+            Ok(json_response(
+                StatusCode::OK,
+                &json!({ "captures": views, "more": more }),
+            ))
+        })
+        .await
+}
+
+pub(super) fn page_size(limit: Option<u32>) -> usize {
+    limit.unwrap_or(DEFAULT_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE) as usize
+}
+
+/// The first `limit` of these, fewer if they are too long together, and whether some were left out.
+pub(super) fn first_of<T: serde::Serialize>(
+    views: impl Iterator<Item = T>,
+    limit: usize,
+) -> (Vec<Value>, bool) {
+    let (mut first, mut bytes) = (Vec::new(), 0);
+    for view in views {
+        bytes += json::compact(&view).len();
+        if first.len() == limit || !first.is_empty() && bytes > MAX_LIST_BYTES {
+            return (first, true);
+        }
+        first.push(json!(view));
+    }
+    (first, false)
+}
+
+/// At least one more than `limit`, if there are so many.
+fn filtered(
+    journal: &dyn Journal,
+    list: &ListQuery,
+    limit: usize,
+    mask: &Mask,
+) -> Result<Vec<Caught>, Failure> {
+    let words = list.q.to_lowercase();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let mut query = CaptureQuery {
+        bin: list.bin.clone().filter(|bin| !bin.is_empty()),
+        before: list.before,
+        order: Order::NewestFirst,
+        limit: Some(match words.is_empty() {
+            true => limit as u32 + 1,
+            false => FILTER_PAGE_SIZE,
+        }),
+        ..CaptureQuery::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = journal.captures(&query)?;
+        query.before = page.last().map(|caught| caught.id);
+        found.extend(
+            page.into_iter()
+                .filter(|caught| matches(caught, &words, mask)),
+        );
+        if found.len() > limit || words.is_empty() || query.before.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Whether what the list shows of a capture contains all words. Masked values cannot be searched for.
+fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let capture = &caught.capture;
+    let event = caught.event.as_ref().map(|event| {
+        let (event_type, action) = (&event.event_type, &event.action);
+        format!("{event_type}.{action} {event_type} {action}")
+    });
+    let status = match capture.answer.status {
+        Some(status) => status.to_string(),
+        None => "no response".to_owned(),
+    };
+    let content_type = capture
+        .header("content-type")
+        .map(|value| String::from_utf8_lossy(value).into_owned());
+    let malformed = if capture.malformed { "malformed" } else { "" };
+    let secret = match capture.secret_ok {
+        Some(false) => "wrong secret",
+        _ => "",
+    };
+    let shown = format!(
+        "#{} {} {} {} {status} {} {} {malformed} {secret}",
+        caught.id,
+        capture.method(),
+        mask.target(capture),
+        event.unwrap_or_default(),
+        caught.bin,
+        content_type.unwrap_or_default(),
+    )
+    .to_lowercase();
+    words.iter().all(|word| shown.contains(word))
+}
+
+fn find(journal: &dyn Journal, id: i64) -> Result<(Caught, Body), Failure> {
+    journal.capture(id)?.ok_or_else(|| {
+        Failure::new(
+            Kind::NotFound,
+            format!("there is no capture #{id} in the journal"),
+        )
+    })
+}
+
+#[derive(Deserialize)]
+struct ShowQuery {
+    /// `1` shows secret values.
+    #[serde(default)]
+    reveal: String,
+}
+
+impl ShowQuery {
+    fn mask(&self, mask: &Mask) -> Mask {
+        Mask {
+            reveal: self.reveal == "1",
+            ..mask.clone()
+        }
+    }
+}
+
+async fn show(
+    State(state): Shared,
+    Path(id): Path<i64>,
+    Query(query): Query<ShowQuery>,
+) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |state, journal| {
+            let (caught, body) = find(journal, id)?;
+            let view = detail(&caught, &body, &query.mask(&state.mask));
+            Ok(json_response(StatusCode::OK, &view))
+        })
+        .await
+}
+
+fn detail(caught: &Caught, body: &Body, mask: &Mask) -> Value {
+    let is_text = std::str::from_utf8(&body.bytes).is_ok();
+    let (shown, sent) = (beginning(&body.bytes), beginning(body.as_sent()));
+    let is_whole = shown.len() == body.bytes.len() && sent.len() == body.as_sent().len();
+    let pretty = match is_text && body.bytes.len() <= MAX_SHOWN_BYTES {
+        true => diff::laid_out(&body.bytes).filter(|pretty| pretty.len() <= MAX_PRETTY_BYTES),
+        false => None,
+    };
+    let language = match pretty.as_deref().map(str::trim_start) {
+        Some(pretty) if pretty.starts_with('<') => "xml",
+        Some(_) => "json",
+        None if is_text => "text",
+        None => "binary",
+    };
+    let capture = &caught.capture;
+    let raw_head = match mask.reveal {
+        true => String::from_utf8_lossy(&capture.head).into_owned(),
+        false => format!("{}\n", head(capture, mask)),
+    };
+    let shown = Body {
+        bytes: shown.to_vec(),
+        wire: None,
+    };
+    json!({
+        "capture": CaptureView::new(caught, mask).with_body(&shown),
+        "hidden": mask.hides(capture),
+        "credentials": credentials(capture.head.headers()),
+        "pretty": pretty,
+        "language": language,
+        "raw": raw_head + &String::from_utf8_lossy(sent),
+        "whole": is_whole,
+    })
+}
+
+/// The shown part of a body, not cut inside a character.
+fn beginning(bytes: &[u8]) -> &[u8] {
+    if bytes.len() <= MAX_SHOWN_BYTES {
+        return bytes;
+    }
+    let cut = &bytes[..MAX_SHOWN_BYTES];
+    match std::str::from_utf8(cut) {
+        Err(e) if e.error_len().is_none() => &cut[..e.valid_up_to()],
+        _ => cut,
+    }
+}
+
+async fn curl(
+    State(state): Shared,
+    Path(id): Path<i64>,
+    Query(query): Query<ShowQuery>,
+) -> Result<String, ApiError> {
+    state
+        .with_journal(move |state, journal| {
+            let (caught, body) = find(journal, id)?;
+            Ok(export::curl(&caught, &body, &query.mask(&state.mask)))
+        })
+        .await
+}
+
+async fn download(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| {
+            let (_, body) = find(journal, id)?;
+            // A type that browsers save instead of showing.
+            let headers = [(CONTENT_TYPE, "application/octet-stream")];
+            Ok((headers, body.bytes).into_response())
+        })
+        .await
+}
+
+async fn remove(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| Ok(deleted(journal.delete_captures(&[id])?)))
+        .await
+}
+
+#[derive(Deserialize)]
+struct Replay {
+    url: String,
+    #[serde(default)]
+    send_credentials: bool,
+}
+
+async fn replay(
+    State(state): Shared,
+    Path(id): Path<i64>,
+    Json(replay): Json<Replay>,
+) -> Result<Response, ApiError> {
+    blocking(move || {
+        let mut args = vec!["captured".to_owned(), "replay".to_owned(), id.to_string()];
+        if replay.send_credentials {
+            args.push("--send-credentials".to_owned());
+        }
+        let said = state
+            .self_command
+            .run(&args, &[("HOOKFIRE_TO", &replay.url)])?;
+        let result = match said.result {
+            Some(Value::Array(results)) => results.into_iter().next(),
+            result => result,
+        };
+        Ok(json_response(
+            StatusCode::OK,
+            &json!({ "result": result, "error": said.error }),
+        ))
+    })
+    .await
+}

@@ -1,0 +1,225 @@
+//! The page's API for deliveries: list, show, retry, delete, and the counts of the chart.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::captures::{deleted, first_of, page_size};
+use super::{ApiError, Shared, WebState, blocking, json_response};
+use crate::delivery::filter::Filter;
+use crate::delivery::{Delivery, Status};
+use crate::error::Failure;
+use crate::event;
+use crate::journal::store::Seen;
+use crate::journal::{Below, Query as DeliveryQuery};
+use crate::output::json::DeliveryView;
+use crate::time::{UnixMs, rfc3339};
+
+const FAILED: [Status; 2] = [Status::Failed, Status::Interrupted];
+
+/// The page waits for all of them.
+const MAX_RETRIES_PER_CALL: usize = 20;
+
+const CHART_BARS: i64 = 48;
+const MAX_CHART_HOURS: i64 = 24 * 366;
+
+pub(super) fn routes() -> Router<Arc<WebState>> {
+    Router::new()
+        .route("/deliveries", get(list))
+        .route("/deliveries/{id}", get(show))
+        .route("/deliveries/retry", post(retry))
+        .route("/deliveries/delete", post(delete))
+        .route("/outcomes", get(outcomes))
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    /// `failed` for failed deliveries only.
+    #[serde(default)]
+    list: String,
+    /// Where the page before this one ended: its `more`.
+    before: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn list(State(state): Shared, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| {
+            let below = query.before.as_deref().map(parse_position).transpose()?;
+            let limit = page_size(query.limit);
+            journal.interrupt_abandoned()?;
+            let found = journal.newest(query.list == "failed", below, limit as u32 + 1)?;
+            let (views, has_more) = first_of(found.iter().map(DeliveryView::new), limit);
+            let last = found.get(views.len().wrapping_sub(1));
+            let more = last.filter(|_| has_more).map(position);
+            let failed = journal.count(&DeliveryQuery::failed(Filter::default()))?;
+            Ok(json_response(
+                StatusCode::OK,
+                &json!({ "deliveries": views, "more": more, "failed": failed }),
+            ))
+        })
+        .await
+}
+
+fn position(delivery: &Delivery) -> String {
+    format!("{}.{}", delivery.decided_at().0, delivery.id)
+}
+
+fn parse_position(text: &str) -> Result<Below, Failure> {
+    let parts = text
+        .split_once('.')
+        .and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?)));
+    let (time, id) =
+        parts.ok_or_else(|| Failure::usage(format!("invalid position `{text}` in `before`")))?;
+    Ok(Below {
+        finished_at: UnixMs(time),
+        id,
+    })
+}
+
+async fn show(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| {
+            let delivery = journal
+                .delivery(id)?
+                .ok_or_else(|| Failure::no_delivery(id))?;
+            let (attempts, document) = (journal.attempts(id)?, journal.event(id)?);
+            let view = DeliveryView::new(&delivery)
+                .with_attempts(&attempts)
+                .with_event(&document);
+            let pretty = event::pretty(&document).ok();
+            Ok(json_response(
+                StatusCode::OK,
+                &json!({ "delivery": view, "pretty": pretty }),
+            ))
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+struct Retry {
+    ids: Vec<i64>,
+}
+
+/// Retries deliveries one after the other, with one attempt each.
+async fn retry(
+    State(state): Shared,
+    Json(Retry { ids }): Json<Retry>,
+) -> Result<Response, ApiError> {
+    if ids.len() > MAX_RETRIES_PER_CALL {
+        return Err(ApiError(Failure::usage(format!(
+            "at most {MAX_RETRIES_PER_CALL} deliveries can be retried by one call"
+        ))));
+    }
+    let failed = Arc::clone(&state).with_journal(move |_, journal| {
+        let mut failed = Vec::new();
+        for id in ids {
+            let delivery = journal.delivery(id)?;
+            if delivery.is_some_and(|delivery| delivery.status.in_failed_list()) {
+                failed.push(id.to_string());
+            }
+        }
+        Ok(failed)
+    });
+    let failed = failed.await?;
+    if failed.is_empty() {
+        let nothing = json!({ "results": [], "error": null });
+        return Ok(json_response(StatusCode::OK, &nothing));
+    }
+    blocking(move || {
+        let mut args = ["retry", "--retries", "0"].map(str::to_owned).to_vec();
+        args.extend(failed);
+        let said = state.self_command.run(&args, &[])?;
+        let results = said
+            .result
+            .filter(Value::is_array)
+            .unwrap_or_else(|| json!([]));
+        Ok(json_response(
+            StatusCode::OK,
+            &json!({ "results": results, "error": said.error }),
+        ))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+struct Delete {
+    /// Deliveries as the page showed them; those that were retried since are kept.
+    seen: Vec<SeenDelivery>,
+}
+
+#[derive(Deserialize)]
+struct SeenDelivery {
+    id: i64,
+    attempts: u32,
+}
+
+async fn delete(
+    State(state): Shared,
+    Json(Delete { seen }): Json<Delete>,
+) -> Result<Response, ApiError> {
+    state
+        .with_journal(move |_, journal| {
+            let seen = seen
+                .into_iter()
+                .map(|SeenDelivery { id, attempts }| Seen { id, attempts })
+                .collect::<Vec<_>>();
+            Ok(deleted(journal.delete(&seen, &FAILED)?))
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+struct OutcomesQuery {
+    hours: Option<i64>,
+}
+
+/// How many deliveries of the last hours have which status, as the bars of the chart.
+async fn outcomes(
+    State(state): Shared,
+    Query(query): Query<OutcomesQuery>,
+) -> Result<Response, ApiError> {
+    let hours = query.hours.unwrap_or(24);
+    if !(1..=MAX_CHART_HOURS).contains(&hours) {
+        return Err(ApiError(Failure::usage(format!(
+            "`hours` must be from 1 to {MAX_CHART_HOURS}"
+        ))));
+    }
+    state
+        .with_journal(move |_, journal| {
+            let now = journal.now();
+            let bar_ms = hours * 3_600_000 / CHART_BARS;
+            let since = UnixMs(now.0 - bar_ms * CHART_BARS);
+            let found = journal.outcomes(since, bar_ms)?;
+            let bars: Vec<Value> = (0..CHART_BARS)
+                .map(|bar| {
+                    let count = |statuses: &[Status]| -> usize {
+                        // A delivery accepted at this very moment belongs to the last bar.
+                        let in_bar = |at: usize| (at as i64).min(CHART_BARS - 1) == bar;
+                        let counts = found.counts.iter();
+                        counts
+                            .filter(|(at, status, _)| in_bar(*at) && statuses.contains(status))
+                            .map(|(_, _, count)| count)
+                            .sum()
+                    };
+                    json!({
+                        "start": rfc3339(UnixMs(since.0 + bar * bar_ms)),
+                        "delivered": count(&[Status::Delivered]),
+                        "failed": count(&FAILED),
+                        "pending": count(&[Status::Pending]),
+                    })
+                })
+                .collect();
+            let view = json!({
+                "from": rfc3339(since), "to": rfc3339(now), "buckets": bars, "cut": found.cut,
+            });
+            Ok(json_response(StatusCode::OK, &view))
+        })
+        .await
+}

@@ -1,0 +1,31 @@
+//! The page: a template whose nonce and token are new in each response.
+//!
+//! The Content-Security-Policy runs only the page's own script and style, loads nothing from elsewhere, and forbids frames.
+
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::response::{Html, IntoResponse, Response};
+
+use super::Shared;
+use super::auth::random_hex;
+
+/// Markup, style and script, with the placeholders `{{nonce}}` and `{{token}}`.
+const TEMPLATE: &str = include_str!("page.html");
+
+pub(super) async fn show(State(state): Shared) -> Response {
+    let nonce = random_hex();
+    let html = TEMPLATE
+        .replace("{{nonce}}", &nonce)
+        .replace("{{token}}", state.auth.page_token.expose());
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let opener = HeaderName::from_static("cross-origin-opener-policy");
+    let headers = [
+        (CONTENT_SECURITY_POLICY, policy),
+        (opener, "same-origin".to_owned()),
+    ];
+    (headers, Html(html)).into_response()
+}

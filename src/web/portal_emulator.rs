@@ -1,0 +1,316 @@
+//! Emulates a 3scale portal for `hookfire portal`: its webhook API, on the journal's failed deliveries.
+//!
+//! Behaves like the portal itself where clients can tell: parameters come from the query and the body alike, times are
+//! inclusive to the second, a wrong token is a 403 and an unreadable time a 400. The webhook settings are kept until the
+//! listener ends, and do not affect anything.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use serde_json::{Map, Value, json};
+
+use super::auth::basic;
+use super::{Shared, WebState, json_response};
+use crate::delivery::Status;
+use crate::delivery::filter::Filter;
+use crate::error::{Failure, Kind};
+use crate::event::catalogue::EVENTS;
+use crate::journal::Query;
+use crate::output::OutputError;
+use crate::output::failures_xml::FailuresXml;
+use crate::secret::safe_url::{BaseUrl, decoded_pairs};
+use crate::time::{UnixMs, parse_portal_time, rfc3339_seconds};
+
+const XML: &str = "application/xml; charset=utf-8";
+const TOKEN_PARAMETERS: [&str; 2] = ["access_token", "provider_key"];
+const MAX_URL_CHARACTERS: usize = 255;
+
+pub(super) fn routes() -> Router<Arc<WebState>> {
+    Router::new()
+        .route("/api/webhooks/failures.xml", get(list_xml).delete(delete))
+        .route("/api/webhooks/failures.json", get(list_json).delete(delete))
+        .route("/api/webhooks.json", put(update).patch(update))
+        .route("/api/webhooks", put(not_acceptable).patch(not_acceptable))
+        .route(
+            "/api/webhooks.xml",
+            put(not_acceptable).patch(not_acceptable),
+        )
+        .fallback(not_found)
+}
+
+/// A request's parameters, from the query and the body. Extracting them checks the token.
+struct Parameters {
+    /// Those of the body after those of the query; the last of a name wins.
+    pairs: Vec<(String, Value)>,
+    format: Format,
+}
+
+/// What errors are written in.
+#[derive(Clone, Copy)]
+enum Format {
+    Xml,
+    Json,
+}
+
+impl Format {
+    fn of(uri: &Uri) -> Format {
+        match uri.path().ends_with(".xml") {
+            true => Format::Xml,
+            false => Format::Json,
+        }
+    }
+
+    fn error(self, status: StatusCode, message: &str) -> Response {
+        match self {
+            Format::Xml => {
+                let document = format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>{message}</error>\n"
+                );
+                (status, [(CONTENT_TYPE, XML)], document).into_response()
+            }
+            Format::Json => json_response(status, &json!({ "error": message })),
+        }
+    }
+
+    fn failure(self, failure: &Failure) -> Response {
+        let status = match failure.kind {
+            Kind::Journal => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        self.error(status, "the emulator cannot read the journal")
+    }
+}
+
+impl FromRequest<Arc<WebState>> for Parameters {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &Arc<WebState>) -> Result<Self, Response> {
+        let format = Format::of(request.uri());
+        let mut pairs = text_pairs(request.uri().query().unwrap_or_default());
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        if !content_type.starts_with("application/json") {
+            pairs.extend(text_pairs(&String::from_utf8_lossy(&body)));
+        } else if !body.trim_ascii().is_empty() {
+            match serde_json::from_slice::<Map<String, Value>>(&body) {
+                Ok(object) => pairs.extend(object),
+                Err(_) => return Err(format.error(StatusCode::BAD_REQUEST, "invalid JSON")),
+            }
+        }
+        let parameters = Parameters {
+            pairs: flattened(pairs),
+            format,
+        };
+        if parameters.has_token(state, &headers) {
+            Ok(parameters)
+        } else {
+            Err(format.error(StatusCode::FORBIDDEN, "Access denied"))
+        }
+    }
+}
+
+impl Parameters {
+    fn get(&self, name: &str) -> Option<&Value> {
+        let mut named = self.pairs.iter().rev().filter(|(given, _)| given == name);
+        named.next().map(|(_, value)| value)
+    }
+
+    /// The token may be a parameter, or the user or password of HTTP Basic.
+    fn has_token(&self, state: &WebState, headers: &HeaderMap) -> bool {
+        let Some(token) = &state.portal_token else {
+            return true;
+        };
+        let is_parameter = TOKEN_PARAMETERS.iter().any(|name| {
+            let value = self.get(name).and_then(Value::as_str);
+            value.is_some_and(|value| token.is(value.as_bytes()))
+        });
+        let in_header =
+            basic(headers).is_some_and(|(user, password)| token.is(&user) || token.is(&password));
+        is_parameter || in_header
+    }
+}
+
+fn text_pairs(form: &str) -> Vec<(String, Value)> {
+    let pairs = decoded_pairs(form).into_iter();
+    pairs
+        .map(|(name, value)| (name, Value::from(value)))
+        .collect()
+}
+
+/// `web_hook[url]` and `{"web_hook": {"url": …}}` mean the same as `url`.
+fn flattened(pairs: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    for (name, value) in pairs {
+        let inner = name
+            .strip_prefix("web_hook[")
+            .and_then(|rest| rest.strip_suffix(']'));
+        match (inner, value) {
+            (None, Value::Object(object)) if name == "web_hook" => flat.extend(object),
+            (Some(inner), value) => flat.push((inner.to_owned(), value)),
+            (None, value) => flat.push((name, value)),
+        }
+    }
+    flat
+}
+
+fn failed_deliveries(before: Option<UnixMs>) -> Query {
+    Query::failed(Filter {
+        before,
+        ..Filter::default()
+    })
+}
+
+async fn list_xml(State(state): Shared, parameters: Parameters) -> Response {
+    let listed = state.with_journal(|_, journal| {
+        let mut document = Vec::new();
+        let mut list = FailuresXml::new(&mut document).map_err(OutputError::from)?;
+        journal.interrupt_abandoned()?;
+        journal.each(&failed_deliveries(None), |delivery| {
+            let event = journal.event(delivery.id)?;
+            let time = rfc3339_seconds(delivery.decided_at());
+            list.push(&delivery, &time, &event)
+                .map_err(|e| Failure::from_error(Kind::Journal, e))
+        })??;
+        list.finish().map_err(OutputError::from)?;
+        Ok(([(CONTENT_TYPE, XML)], document).into_response())
+    });
+    let listed = listed.await;
+    listed.unwrap_or_else(|error| parameters.format.failure(&error.0))
+}
+
+async fn list_json(State(state): Shared, parameters: Parameters) -> Response {
+    let listed = state.with_journal(|_, journal| {
+        let mut failures = Vec::new();
+        journal.interrupt_abandoned()?;
+        journal.each(&failed_deliveries(None), |delivery| {
+            let event = journal.event(delivery.id)?;
+            let error = delivery.last_error.as_ref();
+            failures.push(json!({ "webhooks-failure": {
+                "id": delivery.uuid,
+                "time": rfc3339_seconds(delivery.decided_at()),
+                "error": error.map_or("interrupted", |error| &error.message),
+                "url": delivery.target.to_string(),
+                "event": String::from_utf8_lossy(&event),
+            } }));
+            Ok::<(), Failure>(())
+        })??;
+        Ok(json_response(
+            StatusCode::OK,
+            &json!({ "webhooks-failures": failures }),
+        ))
+    });
+    let listed = listed.await;
+    listed.unwrap_or_else(|error| parameters.format.failure(&error.0))
+}
+
+/// Deletes failures up to `time`, all without it. A `time` that cannot be read deletes nothing.
+async fn delete(State(state): Shared, parameters: Parameters) -> Response {
+    let before = match parameters.get("time") {
+        None => None,
+        Some(time) => {
+            let Some(time) = time.as_str().and_then(parse_portal_time) else {
+                return parameters
+                    .format
+                    .error(StatusCode::BAD_REQUEST, "invalid time");
+            };
+            let end_of_second = time.0.div_euclid(1000) * 1000 + 999;
+            Some(UnixMs(end_of_second))
+        }
+    };
+    let deleted = state.with_journal(move |_, journal| {
+        let seen = journal.seen(&failed_deliveries(before))?;
+        journal.delete(&seen, &[Status::Failed, Status::Interrupted])?;
+        Ok(())
+    });
+    match deleted.await {
+        Ok(()) => ([(CONTENT_TYPE, XML)], "").into_response(),
+        Err(error) => parameters.format.failure(&error.0),
+    }
+}
+
+/// The settings of a new tenant: everything is off.
+pub(super) fn default_settings() -> Map<String, Value> {
+    let names = ["active", "provider_actions"].map(str::to_owned);
+    let switches = EVENTS
+        .iter()
+        .map(|(event_type, action)| format!("{event_type}_{action}_on"));
+    let off = names
+        .into_iter()
+        .chain(switches)
+        .map(|name| (name, Value::Bool(false)));
+    std::iter::once(("url".to_owned(), Value::from("")))
+        .chain(off)
+        .collect()
+}
+
+/// Changes the given settings and responds with all of them. Invalid settings change nothing.
+async fn update(State(state): Shared, parameters: Parameters) -> Response {
+    let mut stored = state
+        .portal_settings
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let mut settings = stored.clone();
+    for (name, value) in &parameters.pairs {
+        if let Some(setting) = settings.get_mut(name) {
+            *setting = match name.as_str() {
+                "url" => Value::from(value.as_str().unwrap_or_default()),
+                _ => Value::Bool(is_true(value)),
+            };
+        }
+    }
+    if settings["active"] == true
+        && let Err(problem) = check_url(settings["url"].as_str().unwrap_or_default())
+    {
+        return json_response(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &json!({ "errors": { "url": [problem] } }),
+        );
+    }
+    let response = json_response(StatusCode::OK, &json!({ "webhook": settings }));
+    *stored = settings;
+    response
+}
+
+/// As Ruby on Rails reads booleans.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => {
+            let text = text.to_ascii_lowercase();
+            !matches!(text.as_str(), "" | "0" | "f" | "false" | "off")
+        }
+        _ => false,
+    }
+}
+
+fn check_url(url: &str) -> Result<(), &'static str> {
+    if url.chars().count() > MAX_URL_CHARACTERS {
+        return Err("is too long (maximum is 255 characters)");
+    }
+    match BaseUrl::parse(url) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("Must be a valid URL such as http://example.com"),
+    }
+}
+
+async fn not_acceptable(_: Parameters) -> StatusCode {
+    StatusCode::NOT_ACCEPTABLE
+}
+
+async fn not_found(method: Method, uri: Uri, parameters: Parameters) -> Response {
+    let message = format!("the portal emulator has no {method} {}", uri.path());
+    parameters.format.error(StatusCode::NOT_FOUND, &message)
+}
