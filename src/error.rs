@@ -1,6 +1,6 @@
-//! What went wrong, as the user is told: a kind for scripts, words, causes, and the command that mends it.
+//! The error of a command: its kind and exit code, a message with causes, and hints that say what to do.
 //!
-//! The only place that chooses hints for errors from below. Rendering is `output`'s business.
+//! The only place that chooses hints for errors of other modules. `output` prints them.
 
 use crate::config::ConfigError;
 use crate::delivery::ErrorKind;
@@ -16,37 +16,32 @@ use crate::output::{OutputError, Report, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
 use crate::secret::SecretError;
 
-/// The kind of a failure, as JSON errors carry it.
+/// The kind of a failure. It decides the exit code, and JSON errors contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Input, output, or anything without a kind of its own.
+    /// Anything without a kind of its own.
     Error,
-    /// The configuration file.
     Config,
-    /// A secret that cannot be had.
+    /// A secret that cannot be resolved.
     Secret,
-    /// The command line or a document given as input.
+    /// The command line, or a document given as input.
     Usage,
-    /// An endpoint answered, but not with a success.
+    /// The response of an endpoint was not a success.
     Refused,
-    /// No answer.
+    /// There was no response.
     Unreachable,
-    /// An id that does not exist.
     NotFound,
-    /// The journal.
     Journal,
-    /// What was expected did not come.
+    /// `expect` or `listen --exit-after` did not get what they waited for.
     Unmet,
-    /// A command that hookfire ran ended badly, or could not be run. [`Failure::exit`] has its code.
+    /// A command that hookfire ran failed or could not be run; [`Failure::exit`] has its exit code.
     Command,
-    /// Ctrl-C.
     Interrupted,
-    /// The reader of our output went away, which is no error.
+    /// The reader of stdout closed it, which is not an error.
     ClosedPipe,
 }
 
 impl Kind {
-    /// The word in JSON errors.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Error | Kind::ClosedPipe => "error",
@@ -63,7 +58,6 @@ impl Kind {
         }
     }
 
-    /// The exit code that goes with it.
     pub fn exit(self) -> Exit {
         match self {
             Kind::ClosedPipe => Exit::Done,
@@ -79,36 +73,27 @@ impl Kind {
     }
 }
 
-/// A failed command.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// What kind it is.
     pub kind: Kind,
-    /// What went wrong; its sources are the causes.
+    /// The message; its sources are the causes.
     pub error: anyhow::Error,
-    /// What to do about it, each with the command to type in backticks.
+    /// What to do about it, with the command to type in backticks.
     pub hints: Vec<String>,
-    /// The exit code, where it is another than the kind's: a bulk ends with the worst of many.
+    /// An exit code other than the kind's: a command for many ends with the most severe one.
     pub exit: Option<Exit>,
 }
 
 impl Failure {
-    /// A failure of this kind with a message of its own.
     pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure {
-            kind,
-            error: anyhow::Error::msg(message.into()),
-            hints: Vec::new(),
-            exit: None,
-        }
+        Failure::from_error(kind, anyhow::Error::msg(message.into()))
     }
 
-    /// The command line is wrong.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, message)
     }
 
-    /// A failure of this kind from an error below.
     pub fn from_error(kind: Kind, error: impl Into<anyhow::Error>) -> Failure {
         Failure {
             kind,
@@ -118,18 +103,24 @@ impl Failure {
         }
     }
 
-    /// The exit code of a command that ends with it.
+    pub fn no_delivery(id: i64) -> Failure {
+        let message = format!("there is no delivery #{id} in the journal");
+        Failure::new(Kind::NotFound, message).hint("`hookfire journal list` lists all deliveries")
+    }
+
+    pub fn no_capture(id: i64) -> Failure {
+        let message = format!("there is no capture #{id} in the journal");
+        Failure::new(Kind::NotFound, message).hint("`hookfire captured list` lists all captures")
+    }
+
     pub fn exit(&self) -> Exit {
         self.exit.unwrap_or(self.kind.exit())
     }
 
-    /// How a command ends whose deed is done and whose report could not be written: a reader that went away changes
-    /// nothing, a full disk is told, and neither hides a worse end.
-    ///
-    /// # Errors
-    /// The failure, with the worse of both codes.
-    pub fn after(reported: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
-        match reported {
+    /// The result of a command whose work ended with `exit` and whose output was `written` or not. A closed pipe changes
+    /// nothing; any other failure to write is reported, with the more severe of both exit codes.
+    pub fn after_output(written: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
+        match written {
             Err(failure) if failure.kind != Kind::ClosedPipe => Err(Failure {
                 exit: Some(failure.exit().worst(exit)),
                 ..failure
@@ -138,58 +129,36 @@ impl Failure {
         }
     }
 
-    /// The same failure with a sentence about it in front; what it said becomes the cause.
+    /// Puts a message in front; the message so far becomes the cause.
     #[must_use]
-    pub fn about(self, context: String) -> Failure {
+    pub fn context(self, message: String) -> Failure {
         Failure {
-            error: self.error.context(context),
+            error: self.error.context(message),
             ..self
         }
     }
 
-    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hints.push(hint.into());
         self
     }
 
-    /// The id does not exist.
-    pub fn no_delivery(id: i64) -> Failure {
-        Failure::new(
-            Kind::NotFound,
-            format!("there is no delivery #{id} in the journal"),
-        )
-        .hint("`hookfire journal list` shows what there is")
-    }
-
-    /// The id does not exist.
-    pub fn no_capture(id: i64) -> Failure {
-        Failure::new(
-            Kind::NotFound,
-            format!("there is no capture #{id} in the journal"),
-        )
-        .hint("`hookfire captured list` shows what there is")
-    }
-
-    /// The causes, outermost first, less those that the message above them says already.
+    /// The causes, outermost first, without those that the message before them already contains.
     pub fn causes(&self) -> Vec<String> {
-        let mut said = self.error.to_string();
+        let mut previous = self.error.to_string();
         let mut causes = Vec::new();
         for cause in self.error.chain().skip(1) {
             let cause = cause.to_string();
-            if !said.contains(&cause) {
-                said.clone_from(&cause);
+            if !previous.contains(&cause) {
+                previous.clone_from(&cause);
                 causes.push(cause);
             }
         }
         causes
     }
-}
 
-impl Failure {
-    /// Tells the user.
-    pub fn tell(&self, ui: &Ui) {
+    pub fn print(&self, ui: &Ui) {
         ui.failure(&Report {
             kind: self.kind.as_str(),
             message: &self.error.to_string(),
@@ -212,55 +181,53 @@ impl From<OutputError> for Failure {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Failure {
-        let hint = way_out(&error);
+        let hint = journal_hint(&error);
         Failure::from_error(Kind::Journal, error).hint(hint)
     }
 }
 
 impl From<Halted> for Failure {
     fn from(halted: Halted) -> Failure {
-        let hint = way_out(&halted.source);
+        let hint = journal_hint(&halted.source);
         let failure = Failure::from_error(Kind::Journal, halted.source);
-        let words = match halted.unrecorded.as_slice() {
+        let message = match halted.unrecorded.as_slice() {
             [] => return failure.hint(hint),
-            [(id, came_of_it)] => {
-                format!("#{id} was sent ({came_of_it}), but the journal could not record it")
+            [(id, outcome)] => {
+                format!("#{id} was sent ({outcome}), but the journal could not record it")
             }
             many => {
                 let ids: Vec<String> = many.iter().map(|(id, _)| format!("#{id}")).collect();
-                let (number, ids) = (many.len(), ids.join(", "));
                 format!(
-                    "{number} deliveries were sent, but the journal could not record what came of them: {ids}"
+                    "{} deliveries were sent, but the journal could not record the outcomes: {}",
+                    many.len(),
+                    ids.join(", ")
                 )
             }
         };
-        failure.about(words).hint(hint).hint(
-            "`hookfire failed list` shows them as interrupted once the journal can be used again: each may have been received",
+        failure.context(message).hint(hint).hint(
+            "once the journal works again, `hookfire failed list` shows them as interrupted; the endpoint may have received each of them",
         )
     }
 }
 
-/// What to do about a journal that cannot be used.
-fn way_out(error: &JournalError) -> &'static str {
+fn journal_hint(error: &JournalError) -> &'static str {
     match error {
         JournalError::Locked { .. } => {
-            "try again when the other process is done, or use another file with `--journal FILE`"
+            "try again when the other process has finished, or use another file with `--journal FILE`"
         }
         JournalError::Foreign { .. } => {
-            "name another file with `--journal FILE`; hookfire makes it if it does not exist"
+            "use another file with `--journal FILE`; hookfire creates it if it does not exist"
         }
         JournalError::Newer { .. } => {
-            "install the newer hookfire, or name another file with `--journal FILE`"
+            "install the newer hookfire, or use another file with `--journal FILE`"
         }
-        JournalError::Io { .. } => {
-            "name a file in a folder that you may write with `--journal FILE`"
-        }
+        JournalError::Io { .. } => "use a file in a writable folder with `--journal FILE`",
         JournalError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
         JournalError::Full { .. } => {
-            "make room on the disk, or use a file on another one with `--journal FILE`"
+            "free some disk space, or use a file on another disk with `--journal FILE`"
         }
         JournalError::Unusable { .. } => {
-            "see that there is room on the disk; copy a damaged file before anything else, `sqlite3 FILE .recover` can save most of it"
+            "check the free disk space; if the file is damaged, copy it first, then try `sqlite3 FILE .recover`"
         }
     }
 }
@@ -275,7 +242,7 @@ impl From<DeliverError> for Failure {
                 ))
             }
             DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
-                .hint(format!("`hookfire journal show {id}` shows what came of it")),
+                .hint(format!("`hookfire journal show {id}` shows the outcome")),
         }
     }
 }
@@ -291,9 +258,8 @@ impl From<WatchError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
-        let failure = Failure::from_error(Kind::Config, error);
-        failure
-            .hint("`hookfire config path` names the file; `hookfire config init` writes one with every key explained")
+        Failure::from_error(Kind::Config, error)
+            .hint("`hookfire config path` prints the file's name; `hookfire config init` writes one with every key explained")
     }
 }
 
@@ -318,7 +284,7 @@ impl From<MissingSecret> for Failure {
             ),
             SecretError::File(path, _) | SecretError::Content(path, _) => {
                 format!(
-                    "put it into `{}`, readable by you, or give it with `{}`",
+                    "write it to `{}`, or give it with `{}`",
                     path.display(),
                     error.flag()
                 )
@@ -331,14 +297,14 @@ impl From<MissingSecret> for Failure {
 
 impl From<PortalError> for Failure {
     fn from(error: PortalError) -> Failure {
-        let address = "see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net";
+        let address = "the portal's URL must be that of the admin portal, such as https://acme-admin.3scale.net";
         let (kind, hints) = match &error.kind {
             PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Interrupted => {
                 (Kind::Interrupted, vec![])
             }
             PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Timeout => (
                 Kind::Unreachable,
-                vec!["wait longer with `--timeout 5m`: a long list takes its time"],
+                vec!["allow more time for a long list with `--timeout 5m`"],
             ),
             PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Tls => (
                 Kind::Unreachable,
@@ -348,8 +314,8 @@ impl From<PortalError> for Failure {
             PortalErrorKind::Token { .. } => (
                 Kind::Error,
                 vec![
-                    "make one for the Account Management API, with read and write access, in the portal's account settings",
-                    "an older tenant takes a provider key: set `parameter = \"provider_key\"` in `[portal]`",
+                    "create a token with read and write access to the Account Management API in the portal's account settings",
+                    "for a provider key, set `parameter = \"provider_key\"` in `[portal]`",
                 ],
             ),
             PortalErrorKind::NotFound => (
@@ -365,9 +331,7 @@ impl From<PortalError> for Failure {
             }
             PortalErrorKind::Status { code: 422, .. } => (
                 Kind::Error,
-                vec![
-                    "the portal refuses a value: its message names the field; nothing was changed there",
-                ],
+                vec!["the portal refused a value and changed nothing; its message names the field"],
             ),
             PortalErrorKind::Status { .. } => (Kind::Error, vec![]),
         };

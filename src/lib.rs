@@ -59,7 +59,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use clap::FromArgMatches as _;
 
-use cli::command_line::{self, Cli};
+use cli::command_line::Cli;
 use cli::context::Context;
 use cli::usage;
 use env::Terminals;
@@ -73,12 +73,12 @@ pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 /// More than a run that sends one event needs.
 const ROOM: usize = 2 * 1024 * 1024;
 
-/// The program: parses the command line, runs the command, and says how it ended.
+/// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
-    tell_panics(OutputOptions::default());
+    report_panics(OutputOptions::default());
     make_room();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    // A panic has been told by the hook, and is an error like any other to who called.
+    // The hook has already reported a panic.
     let exit = std::panic::catch_unwind(|| run(&arguments)).unwrap_or(Exit::Error);
     ExitCode::from(exit.code())
 }
@@ -92,58 +92,53 @@ fn make_room() {
 }
 
 fn run(arguments: &[OsString]) -> Exit {
-    let matches = match parse(arguments) {
-        Ok(matches) => matches,
-        Err(e) => return usage::tell(&e, arguments),
+    let definition = without_empty_variables(definition());
+    let parsed = definition.try_get_matches_from(arguments);
+    let (matches, cli) = match parsed.and_then(|m| Cli::from_arg_matches(&m).map(|cli| (m, cli))) {
+        Ok(parsed) => parsed,
+        Err(e) => return usage::report(&e, arguments),
     };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(e) => return usage::tell(&e, arguments),
-    };
-    let leaf = leaf(&matches);
-    let manner = OutputOptions {
+    let matches = command_matches(&matches);
+    let options = OutputOptions {
         quiet: cli.globals.quiet,
         verbose: cli.globals.verbose,
         color: cli.globals.color,
-        structured: output_option(leaf).is_some_and(|format| usage::is_structured(&format)),
+        structured: output_option(matches).is_some_and(|format| usage::is_structured(&format)),
     };
-    tell_panics(manner);
-    let ui = Ui::new(Terminals::current(), manner);
-    let ctx = Context::new(&ui, cli.globals, leaf, definition);
-    let ended = cli
-        .command
-        .run(&ctx)
-        .and_then(|exit| Failure::after(ui.flush().map_err(Failure::from), exit));
-    ended.unwrap_or_else(|failure| {
-        if failure.kind != error::Kind::ClosedPipe {
-            failure.tell(&ui);
+    report_panics(options);
+    let ui = Ui::new(Terminals::current(), options);
+    let ctx = Context::new(&ui, cli.globals, matches);
+    let result = match cli.command.run(&ctx) {
+        Ok(exit) => Failure::after_output(ui.flush().map_err(Failure::from), exit),
+        Err(failure) => Err(failure),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.kind != error::Kind::ClosedPipe {
+                failure.print(&ui);
+            }
+            failure.exit()
         }
-        failure.exit()
-    })
+    }
 }
 
-fn parse(arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
-    let parse = |definition| without_empty_variables(definition).try_get_matches_from(arguments);
-    let alone =
-        command_line::definition_for(arguments).and_then(|definition| parse(definition).ok());
-    alone.map_or_else(|| parse(definition()), Ok)
-}
-
-/// A variable that is set to nothing is no wish: its option then knows of none.
+/// Treats an empty environment variable as unset.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
-        let empty = arg
-            .get_env()
-            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
-        if empty { arg.env(None::<&str>) } else { arg }
+        let is_empty = match arg.get_env() {
+            Some(name) => std::env::var_os(name).is_some_and(|value| value.is_empty()),
+            None => false,
+        };
+        if is_empty { arg.env(None::<&str>) } else { arg }
     });
     command.mut_subcommands(without_empty_variables)
 }
 
-/// The matches of the command itself, below its groups.
-fn leaf(matches: &ArgMatches) -> &ArgMatches {
+/// The matches of the innermost subcommand.
+fn command_matches(matches: &ArgMatches) -> &ArgMatches {
     match matches.subcommand() {
-        Some((_, sub)) => leaf(sub),
+        Some((_, matches)) => command_matches(matches),
         None => matches,
     }
 }
@@ -153,30 +148,26 @@ fn output_option(matches: &ArgMatches) -> Option<String> {
     raw.next().map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Has each panic told from now on, also where quiet was asked for. Its own message may hold anything, so that only its place
-/// is told.
-fn tell_panics(manner: OutputOptions) {
-    let (main, manner) = (
-        std::thread::current().id(),
-        OutputOptions {
-            quiet: false,
-            ..manner
-        },
-    );
+/// Reports panics from now on, even with `--quiet`. Only their place is printed: the message may contain secrets.
+fn report_panics(options: OutputOptions) {
+    let main_thread = std::thread::current().id();
+    let options = OutputOptions {
+        quiet: false,
+        ..options
+    };
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic
-            .location()
-            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let (words, ui) = (
-            format!("hookfire has a bug: it panicked at {place}"),
-            Ui::new(Terminals::current(), manner),
-        );
-        if manner.structured && std::thread::current().id() != main {
-            // The command goes on, and the one error is what it ends with, if it does.
-            return ui.warning(&words);
+        let place = match panic.location() {
+            Some(location) => location.to_string(),
+            None => "an unknown place".to_owned(),
+        };
+        let message = format!("hookfire has a bug: it panicked at {place}");
+        let ui = Ui::new(Terminals::current(), options);
+        if options.structured && std::thread::current().id() != main_thread {
+            // The command continues and may end with an error of its own, which must be the only one.
+            return ui.warning(&message);
         }
-        Failure::new(error::Kind::Error, words)
-            .hint("what was accepted is in the journal; `hookfire failed list` shows what was not delivered")
-            .tell(&ui);
+        Failure::new(error::Kind::Error, message)
+            .hint("accepted deliveries are in the journal; `hookfire failed list` shows those that were not delivered")
+            .print(&ui);
     }));
 }

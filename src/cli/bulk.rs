@@ -228,7 +228,7 @@ impl<'a> Bulk<'a> {
     pub fn failed(&mut self, failure: Failure) {
         self.tally.exit = self.tally.exit.worst(failure.exit());
         if self.format == Format::Text {
-            failure.tell(self.ctx.ui);
+            failure.print(self.ctx.ui);
         } else {
             self.tally.first_failure.get_or_insert(failure);
         }
@@ -240,7 +240,7 @@ impl<'a> Bulk<'a> {
         let failure = Failure::from(halted);
         self.tally.exit = self.tally.exit.worst(failure.exit());
         if self.format == Format::Text {
-            failure.tell(self.ctx.ui);
+            failure.print(self.ctx.ui);
         } else {
             self.tally.first_failure = Some(failure);
         }
@@ -256,7 +256,7 @@ impl<'a> Bulk<'a> {
     pub fn broken(&mut self, failure: Failure) {
         self.tally.exit = self.tally.exit.worst(failure.exit());
         if self.format == Format::Text {
-            failure.tell(self.ctx.ui);
+            failure.print(self.ctx.ui);
         } else {
             let message = [failure.error.to_string()]
                 .into_iter()
@@ -302,7 +302,7 @@ impl<'a> Bulk<'a> {
             }
             Ok(self.ctx.ui.flush()?)
         };
-        Failure::after(ended(), self.tally.exit)
+        Failure::after_output(ended(), self.tally.exit)
     }
 
     /// As [`Bulk::end_output`], where the command ends with something that matters more: a report that could not be written

@@ -52,8 +52,6 @@ pub struct Context<'a> {
     pub globals: GlobalArgs,
     /// The command's own matches, to tell a flag from a variable.
     pub matches: &'a ArgMatches,
-    /// The whole command line's definition, for generated files.
-    pub definition: fn() -> clap::Command,
     config: OnceCell<Config>,
     /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
     senders: RefCell<Vec<(SenderKey, Rc<Client>)>>,
@@ -64,19 +62,13 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// The context of one run.
-    pub fn new(
-        ui: &'a Ui,
-        globals: GlobalArgs,
-        matches: &'a ArgMatches,
-        definition: fn() -> clap::Command,
-    ) -> Self {
+    pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches) -> Self {
         Context {
             ui,
             env: Environment,
             clock: SystemClock::default(),
             globals,
             matches,
-            definition,
             config: OnceCell::new(),
             senders: RefCell::default(),
             crews: RefCell::default(),

@@ -154,8 +154,8 @@ pub fn unreadable(error: ListError, from: &str) -> Failure {
         Kind::Usage
     };
     let other = matches!(error, ListError::Other(_));
-    let failure =
-        Failure::from_error(kind, error).about(format!("the failures in {from} are not all read"));
+    let failure = Failure::from_error(kind, error)
+        .context(format!("the failures in {from} are not all read"));
     match other {
         true => failure.hint(
             "it takes what 3scale answers to GET /admin/api/webhooks/failures.xml or failures.json",

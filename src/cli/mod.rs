@@ -1,6 +1,7 @@
-//! The commands: a file each, with its options, its help, and a `run` that puts the floors below together.
+//! The commands, one file or folder each: options with their help, and a `run` function.
 //!
-//! A command has no SQL, no HTTP and no drawing of its own.
+//! A command resolves its settings, calls the module that does the work, and prints through `output`. `command_line` is the
+//! root; `args` has option groups that several commands share; `context` is what every command gets.
 
 pub mod address;
 pub mod args;
@@ -28,13 +29,12 @@ mod scope;
 pub mod settings;
 pub mod usage;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::error::Failure;
 use crate::exit::Exit;
 use context::Context;
 
-/// What hookfire can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Fire(fire::FireArgs),
@@ -59,37 +59,7 @@ pub enum Command {
     Generate(generate::GenerateCommand),
 }
 
-/// The definition of one command, without any other; none if there is no command of this name.
-pub fn definition_of(name: &str) -> Option<clap::Command> {
-    fn leaf<T: Args>(name: &'static str) -> clap::Command {
-        T::augment_args(clap::Command::new(name))
-    }
-    fn group<T: Subcommand>(name: &'static str) -> clap::Command {
-        T::augment_subcommands(clap::Command::new(name).subcommand_required(true))
-    }
-    Some(match name {
-        "fire" => leaf::<fire::FireArgs>("fire"),
-        "failed" => group::<failed::FailedCommand>("failed"),
-        "retry" => leaf::<retry::RetryArgs>("retry"),
-        "captured" => group::<captured::CapturedCommand>("captured"),
-        "journal" => group::<journal::JournalCommand>("journal"),
-        "listen" => leaf::<listen::ListenArgs>("listen"),
-        "ping" => leaf::<ping::PingArgs>("ping"),
-        "portal" => group::<portal::PortalCommand>("portal"),
-        "events" => group::<events::EventsCommand>("events"),
-        "config" => group::<config::ConfigCommand>("config"),
-        "expect" => leaf::<expect::ExpectArgs>("expect"),
-        "demo" => leaf::<demo::DemoArgs>("demo"),
-        "generate" => group::<generate::GenerateCommand>("generate"),
-        _ => return None,
-    })
-}
-
 impl Command {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             Command::Fire(args) => fire::run(&args, ctx),

@@ -97,7 +97,7 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
         Ok(ctx.ui.flush()?)
     };
-    let exit = Failure::after(reported(), kind.map_or(Exit::Done, Kind::exit))?;
+    let exit = Failure::after_output(reported(), kind.map_or(Exit::Done, Kind::exit))?;
     let (Some(error), Some(kind)) = (outcome.error, kind) else {
         return Ok(exit);
     };

@@ -34,7 +34,7 @@ pub fn single(
     format: Format,
 ) -> Result<Exit, Failure> {
     let exit = exit_of(delivery);
-    let exit = Failure::after(print(ctx, journal, delivery, format), exit)?;
+    let exit = Failure::after_output(print(ctx, journal, delivery, format), exit)?;
     match kind_of(delivery) {
         Some(kind) if format != Format::Text => {
             let reason = delivery

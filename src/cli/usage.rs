@@ -1,6 +1,6 @@
-//! A command line that cannot be parsed: told without the secrets on it, and with the variable that is to blame.
+//! Reports a command line that cannot be parsed, without the secrets in it.
 //!
-//! clap quotes what it cannot read; whatever of that may be secret is masked here.
+//! clap quotes the value it cannot parse, and does not say that it comes from an environment variable.
 
 use std::ffi::OsString;
 
@@ -11,29 +11,18 @@ use crate::exit::Exit;
 use crate::output::{OutputOptions, Ui};
 use crate::secret::{Redactor, Secret};
 
-/// Whether stdout and stderr are for programs in this format.
+/// Whether errors are JSON in this output format.
 pub fn is_structured(format: &str) -> bool {
     matches!(format, "json" | "ndjson")
 }
 
-/// Help and version on stdout; what is wrong with the command line on stderr, without the secrets on it.
-pub fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
-    let wants_json = arguments.windows(2).any(|pair| {
-        let format = pair[1].to_string_lossy();
-        let format = match pair[0].to_str() {
-            Some("-o" | "--output") => format.as_ref(),
-            _ => format
-                .strip_prefix("--output=")
-                .or_else(|| format.strip_prefix("-o"))
-                .unwrap_or_default(),
-        };
-        is_structured(format)
-    }) || std::env::var("HOOKFIRE_OUTPUT")
-        .is_ok_and(|format| is_structured(&format));
+/// Prints help and version to stdout, and errors to stderr.
+pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    let structured = wants_json(arguments);
     let ui = Ui::new(
         Terminals::current(),
         OutputOptions {
-            structured: wants_json,
+            structured,
             ..OutputOptions::default()
         },
     );
@@ -49,42 +38,94 @@ pub fn tell(error: &clap::Error, arguments: &[OsString]) -> Exit {
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
     let redactor = Redactor::new(&secrets_on_command_line(arguments));
-    let mut text = redactor.redact(&error.render().to_string());
-    if let Some(variable) = culprit(error, arguments) {
+    let mut text = redactor.redact(&plain_english(&error.render().to_string()));
+    if let Some(variable) = variable_at_fault(error, arguments) {
         text.push_str(&format!(
             "\nThe value comes from the environment variable `{variable}`.\n"
         ));
     }
-    if wants_json {
+    if structured {
         let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
         let (message, _) = message.split_once("\n\n").unwrap_or((message, ""));
         Failure::usage(message.replace('\n', " "))
             .hint("`--help` after the command explains its options")
-            .tell(&ui);
+            .print(&ui);
     } else {
         ui.usage(&text);
     }
     Exit::Usage
 }
 
-/// The environment variable whose value could not be read, if it was not the command line's.
-fn culprit(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+fn wants_json(arguments: &[OsString]) -> bool {
+    let by_option = arguments.windows(2).any(|pair| {
+        let value = pair[1].to_string_lossy();
+        let format = match pair[0].to_str() {
+            Some("-o" | "--output") => value.as_ref(),
+            _ => value
+                .strip_prefix("--output=")
+                .or_else(|| value.strip_prefix("-o"))
+                .unwrap_or_default(),
+        };
+        is_structured(format)
+    });
+    by_option || std::env::var("HOOKFIRE_OUTPUT").is_ok_and(|format| is_structured(&format))
+}
+
+/// Replaces the messages of Rust's and clap's number parsers.
+fn plain_english(message: &str) -> String {
+    let mut text = String::new();
+    for line in message.split_inclusive('\n') {
+        text.push_str(&number_error(line).unwrap_or_else(|| line.to_owned()));
+    }
+    text
+}
+
+/// For a line such as `error: invalid value 'abc' for '--retries <N>': invalid digit found in string`.
+fn number_error(line: &str) -> Option<String> {
+    let (before, problem) = line.trim_end().rsplit_once("': ")?;
+    let (_, rest) = before.split_once("invalid value '")?;
+    let (value, option) = rest.rsplit_once("' for '")?;
+    let problem = match problem {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            format!("`{value}` is not a whole number")
+        }
+        "number too large to fit in target type" => format!("`{value}` is too large"),
+        "number would be zero for non-zero type" => "it must be at least 1".to_owned(),
+        _ => {
+            let (_, range) = problem.split_once(" is not in ")?;
+            let (min, max) = range.split_once("..")?;
+            match max.trim_start_matches('=') {
+                "" | "18446744073709551615" | "4294967295" | "65535" => {
+                    format!("it must be at least {min}")
+                }
+                max => format!("it must be from {min} to {max}"),
+            }
+        }
+    };
+    Some(format!(
+        "error: invalid value '{value}' for '{option}': {problem}\n"
+    ))
+}
+
+/// The environment variable that the invalid value comes from, unless it is on the command line.
+fn variable_at_fault(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     use clap::error::{ContextKind, ContextValue};
     let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else {
         return None;
     };
     let option = option.split([' ', '=', '[']).next()?.strip_prefix("--")?;
     let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase().replace('-', "_"));
-    let typed = arguments.iter().any(|argument| {
+    let is_typed = arguments.iter().any(|argument| {
         let argument = argument.to_string_lossy();
-        // `-e`, `-j` and `-o` have a variable and a short form, its first letter; of `-H` no value is ever refused.
+        // The options with a variable and a short form are `-e`, `-j`, `-o` (their first letters) and `-H`, of which clap
+        // accepts every value.
         argument.starts_with(&format!("--{option}"))
             || argument.starts_with(&format!("-{}", &option[..1]))
     });
-    (!typed && std::env::var_os(&variable).is_some()).then_some(variable)
+    (!is_typed && std::env::var_os(&variable).is_some()).then_some(variable)
 }
 
-/// Whether an option takes secrets, or is a mistyped one that does.
+/// Whether the option, or the one it may be a misspelling of, takes secrets.
 fn takes_secrets(option: &str) -> bool {
     fn longs(command: &clap::Command) -> Vec<&str> {
         let own = command.get_arguments().filter_map(clap::Arg::get_long);
@@ -98,8 +139,7 @@ fn takes_secrets(option: &str) -> bool {
     option.starts_with("-H") || matches!(meant, Some("secret" | "header" | "proxy" | "url"))
 }
 
-/// Whatever on a command line that could not be parsed may be secret: values of `--secret`, `--header` and `--proxy`, and
-/// queries and passwords of URLs.
+/// Everything that may be secret: values of `--secret`, `--header` and `--proxy`, and queries and passwords of URLs.
 fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let mut previous = "";
@@ -131,4 +171,33 @@ fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
         previous = argument;
     }
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_errors_say_what_is_accepted() {
+        let of = |problem: &str| {
+            let line = format!("error: invalid value '0x' for '--jobs <N>': {problem}\n");
+            let text = plain_english(&line);
+            let (_, problem) = text.trim_end().rsplit_once("': ").unwrap();
+            problem.to_owned()
+        };
+        assert_eq!(
+            of("invalid digit found in string"),
+            "`0x` is not a whole number"
+        );
+        assert_eq!(
+            of("0 is not in 1..18446744073709551615"),
+            "it must be at least 1"
+        );
+        assert_eq!(of("0 is not in 1..=1000"), "it must be from 1 to 1000");
+        assert_eq!(
+            of("number too large to fit in target type"),
+            "`0x` is too large"
+        );
+        assert_eq!(of("something else"), "something else");
+    }
 }

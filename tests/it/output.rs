@@ -381,7 +381,7 @@ fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
     insta::assert_snapshot!(outcome, @"
     ------- stderr -------
     error: `/dev/null` is not a hookfire journal: it is not a regular file
-    hint: name another file with `--journal FILE`; hookfire makes it if it does not exist
+    hint: use another file with `--journal FILE`; hookfire creates it if it does not exist
     [exit code: 6]
     ");
 }

@@ -141,7 +141,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             ctx.ui.line(&line).map_err(Failure::from)
         }
     };
-    Failure::after(printed.and_then(|()| Ok(ctx.ui.flush()?)), exit)
+    Failure::after_output(printed.and_then(|()| Ok(ctx.ui.flush()?)), exit)
 }
 
 impl Side {

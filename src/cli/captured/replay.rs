@@ -134,7 +134,7 @@ fn refused(error: ReplayError, id: i64) -> Failure {
             "`hookfire captured show {id} --raw` has the bytes that came"
         )),
     };
-    failure.about(format!("nothing is sent, because of capture #{id}"))
+    failure.context(format!("nothing is sent, because of capture #{id}"))
 }
 
 struct Run<'a> {
@@ -168,7 +168,7 @@ impl Run<'_> {
         if self.format == Format::Json && printed.is_ok() {
             printed = self.line(array.end());
         }
-        let exit = Failure::after(printed, worst)?;
+        let exit = Failure::after_output(printed, worst)?;
         let kind = match exit {
             Exit::Refused => Kind::Refused,
             Exit::Unreachable => Kind::Unreachable,

@@ -129,7 +129,7 @@ impl Drop for Child {
 fn cannot_run(program: &Path, error: io::Error) -> Failure {
     let missing = error.kind() == ErrorKind::NotFound;
     let failure = Failure::from_error(Kind::Command, error)
-        .about(format!("cannot run `{}`", program.display()));
+        .context(format!("cannot run `{}`", program.display()));
     let code = NonZeroU8::new(if missing { 127 } else { 126 }).map(Exit::Command);
     Failure {
         exit: code,

@@ -58,7 +58,7 @@ impl JunitFile {
 
     fn cannot(&self, error: io::Error) -> Failure {
         Failure::from_error(Kind::Error, error)
-            .about(format!("cannot write the JUnit report `{}`", self.path.display()))
+            .context(format!("cannot write the JUnit report `{}`", self.path.display()))
             .hint("name a file in a folder that is there, and that you may write, with `--junit FILE`")
     }
 }

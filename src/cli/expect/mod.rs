@@ -141,7 +141,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let Some(junit) = junit else { return ended };
     let written = junit.write(&report.case(&ended, ctx.clock.elapsed().saturating_sub(begun)));
     match (ended, written) {
-        (Ok(exit), written) => Failure::after(written, exit),
+        (Ok(exit), written) => Failure::after_output(written, exit),
         (Err(failure), written) => {
             if let Err(unwritten) = written {
                 ctx.ui.warning(&report::lines(&unwritten).join(": "));

@@ -204,8 +204,8 @@ impl<'a> Report<'a> {
                 Kind::Journal,
                 anyhow::Error::new(std::sync::Arc::clone(reason)),
             )
-            .about("a request could not be kept, and was answered 503".to_owned())
-            .about(format!(
+            .context("a request could not be kept, and was answered 503".to_owned())
+            .context(format!(
                 "{} of {} expected came within {within}: {}",
                 seen.matched, self.count, self.expected
             ));
@@ -261,7 +261,7 @@ impl<'a> Report<'a> {
     /// Those of the wait; if it went well, that stdout could not be written.
     pub fn finish(&mut self, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
         let exit = ended?;
-        Failure::after(self.unreported.take().map_or(Ok(()), Err), exit)
+        Failure::after_output(self.unreported.take().map_or(Ok(()), Err), exit)
     }
 
     /// The wait as a test case.

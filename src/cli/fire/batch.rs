@@ -317,7 +317,7 @@ impl<'a> Batch<'a> {
             self.bulk.tally.not_sent += 1;
         }
         self.bulk
-            .broken(failure.about(format!("line {number}: {said}")));
+            .broken(failure.context(format!("line {number}: {said}")));
     }
 
     /// Says what would be sent where.

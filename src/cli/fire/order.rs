@@ -59,7 +59,7 @@ impl Order {
                 return Err(Failure::usage("`object` and `object_file` are both given"));
             }
             (Some(object), None) => Object::parse(object.as_bytes())
-                .map_err(|e| Failure::from(e).about("its `object` cannot be sent".to_owned()))?,
+                .map_err(|e| Failure::from(e).context("its `object` cannot be sent".to_owned()))?,
             (None, Some(path)) => {
                 Object::parse(&super::read(path)?).map_err(|e| super::in_file(e, "object", path))?
             }

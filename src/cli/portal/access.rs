@@ -117,7 +117,7 @@ impl Access {
 
 fn base(url: &str) -> Result<BaseUrl, Failure> {
     let parsed = BaseUrl::parse(url).map_err(|e| {
-        Failure::from_error(Kind::Usage, e).about("the portal's URL cannot be used".to_owned())
+        Failure::from_error(Kind::Usage, e).context("the portal's URL cannot be used".to_owned())
     });
     let (base, query) = parsed?;
     if !query.is_empty() {

@@ -129,7 +129,7 @@ fn ask(
     // What is no object cannot be sent, and should be told here.
     Object::parse(&answered.body).map_err(|e| {
         Failure::from_error(Kind::Error, e)
-            .about("the tenant's answer is no object in XML".to_owned())
+            .context("the tenant's answer is no object in XML".to_owned())
     })?;
     Ok(answered.body)
 }

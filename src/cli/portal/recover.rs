@@ -125,7 +125,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     } else {
         Ok(())
     };
-    let exit = Failure::after(reported, done.resent.exit)?;
+    let exit = Failure::after_output(reported, done.resent.exit)?;
     ended.map_err(|failure| Failure {
         exit: Some(failure.exit().worst(exit)),
         ..failure

@@ -186,7 +186,10 @@ impl<'a> Errands<'a> {
                     false => (Obstacle::Passing, "could not be sent; it stays scheduled"),
                 };
                 self.broke = put_off(self.schedule, delivery, obstacle, self.ctx.now()).err();
-                Err((obstacle, failure.about(format!("#{} {words}", delivery.id))))
+                Err((
+                    obstacle,
+                    failure.context(format!("#{} {words}", delivery.id)),
+                ))
             }
         }
     }

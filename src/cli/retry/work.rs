@@ -109,7 +109,7 @@ impl<'a> Resending<'a> {
             missing.described()
         );
         self.bulk.failed(match self.lacking.insert(told) {
-            true => failure.about(format!("#{id} is left as it is")),
+            true => failure.context(format!("#{id} is left as it is")),
             false => Failure::new(failure.kind, again),
         });
     }
