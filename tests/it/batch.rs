@@ -1,5 +1,4 @@
-//! Many at once: `fire --batch` and `retry` with several jobs. Every line is sent, told with its number, or unread; nothing
-//! is lost whatever ends it.
+//! `fire --batch`, and `retry` with several jobs: every line is sent, reported with its number, or not started.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -11,10 +10,10 @@ use serde_json::Value;
 
 use crate::support::{Outcome, Receiver, Reply, Server, TestEnv, closed_port, repeat, respond};
 
-/// Long enough for thousands on a machine that is busy with other tests.
+/// Sufficient for thousands of requests on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A batch of so many lines, which tell themselves apart by the account's name.
+/// A batch of `count` lines with different account names.
 fn lines(count: usize) -> String {
     (1..=count).fold(String::new(), |mut text, number| {
         let set = format!("{{\"org_name\":\"line {number}\"}}");
@@ -45,7 +44,7 @@ fn by_status(env: &TestEnv) -> HashMap<String, usize> {
     counts
 }
 
-/// The uuids of what the journal has as delivered.
+/// UUIDs of the delivered deliveries in the journal.
 fn delivered(env: &TestEnv) -> HashSet<String> {
     let all = journal(env)
         .into_iter()
@@ -59,7 +58,7 @@ fn last_line(outcome: &Outcome) -> &str {
 }
 
 #[test]
-fn each_line_is_an_event_and_a_broken_one_is_told_with_its_number() {
+fn batch_sends_each_line_and_reports_broken_ones() {
     let mut env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 4)]);
     env.set("T", "hunter2hunter2");
@@ -226,7 +225,7 @@ fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
 }
 
 #[test]
-fn a_dry_run_reads_all_sends_nothing_and_says_what_would_go_where() {
+fn batch_dry_run_reports_targets_and_sends_nothing() {
     let env = TestEnv::new();
     env.write_config("[endpoints.a]\nurl = 'http://a.example/'\nevents = ['user.*']\n");
     let batch = format!(
@@ -291,7 +290,7 @@ fn a_dry_run_reads_all_sends_nothing_and_says_what_would_go_where() {
 }
 
 #[test]
-fn what_is_about_one_event_is_refused_beside_many_and_the_other_way_round() {
+fn batch_options_and_single_event_options_exclude_each_other() {
     let mut env = TestEnv::new();
     for args in [
         &["fire", "account", "created", "--batch", "-"][..],
@@ -364,7 +363,7 @@ fn what_is_about_one_event_is_refused_beside_many_and_the_other_way_round() {
         "{missing}"
     );
     assert!(!env.journal_path().exists(), "nothing was begun");
-    // Variables are for all commands, so that they are no wish of this one.
+    // Variables apply to all commands, so they are not a request for this one.
     let server = Server::script(vec![respond(200)]);
     env.set("HOOKFIRE_JOBS", "3");
     env.set("HOOKFIRE_RATE", "5/s");
@@ -457,8 +456,8 @@ fn connections_that_close_cost_no_delivery_and_send_none_twice() {
         .deadline(PATIENCE)
         .run()
         .assert_code(0);
-    // A request that was written to a connection which closed at that moment may have been received, and is tried again by
-    // the rule; one that was not written is no attempt.
+    // A request written to a connection that closes at that moment may have been received, and is retried by the
+    // policy. A request that was not written is not an attempt.
     let attempts = env
         .hookfire(["journal", "check", "-o", "json"])
         .run()
@@ -475,7 +474,7 @@ fn connections_that_close_cost_no_delivery_and_send_none_twice() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_tried_again_and_one_that_hangs_up_holds_up_nobody() {
+fn batch_retries_timeouts_without_delaying_others() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, times| match (number, times) {
         (3, 1) => Reply::Hangup,
@@ -564,7 +563,7 @@ fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
         2,
         "those that were on the wire, and no other"
     );
-    // The words lead to the end.
+    // Follow the instructions in the message.
     let (_, skip) = outcome.stderr().split_once("`--skip ").unwrap();
     let skip = skip.split('`').next().unwrap();
     assert_eq!(skip.parse::<usize>().unwrap(), told, "{outcome}");
@@ -585,7 +584,7 @@ fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
 }
 
 #[test]
-fn in_the_background_each_has_one_attempt_and_the_schedule_has_the_rest() {
+fn background_batch_makes_one_attempt_each() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, times| Reply::Status(if times == 1 { 503 } else { 200 }));
     let args = [
@@ -679,7 +678,7 @@ fn a_rate_holds_for_first_attempts_and_others() {
     let mut times: Vec<_> = receiver.times().into_values().flatten().collect();
     times.sort();
     assert_eq!(times.len(), 16);
-    // Some may be received late, but not all of them.
+    // Some may arrive late, but not all of them.
     let took = *times.last().unwrap() - times[0];
     assert!(
         took >= Duration::from_millis(15 * 20 - 20),
@@ -688,7 +687,7 @@ fn a_rate_holds_for_first_attempts_and_others() {
 }
 
 #[test]
-fn a_journal_that_is_taken_away_ends_it_with_6_and_what_was_sent_is_told() {
+fn batch_exits_6_if_the_journal_disappears() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, _| match number {
         1..=5 => Reply::Status(200),
@@ -729,7 +728,7 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
         env!("CARGO_BIN_EXE_hookfire"),
         receiver.url()
     );
-    // No file may grow beyond eight mebibytes; what is written beyond fails, as on a full disk.
+    // Files may grow to 8 MiB; further writes fail as on a full disk.
     let outcome = env
         .shell(&format!("trap '' XFSZ; ulimit -f 16384; exec {fire}"))
         .deadline(PATIENCE)
@@ -759,7 +758,7 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
         told,
         "what was told is what is recorded"
     );
-    // What was sent and not recorded is named, and in the failed list.
+    // Deliveries that could not be recorded are reported and in the failed list.
     let unrecorded = received.len() - told;
     if unrecorded > 0 {
         assert!(outcome.stderr().contains("could not record"), "{outcome}");
@@ -793,7 +792,7 @@ fn its_memory_does_not_grow_with_its_length() {
     const LINES: usize = 8_000;
     let env = TestEnv::new();
     env.write_file("batch.ndjson", lines(LINES));
-    // The last one keeps it from ending.
+    // The last request keeps the batch running.
     let receiver = Receiver::start(|number, _| match number {
         LINES => Reply::After(Duration::from_secs(600), 200),
         _ => Reply::Status(200),
@@ -857,7 +856,7 @@ fn on_a_terminal_a_bar_shows_how_it_stands_and_leaves_no_trace() {
 }
 
 #[test]
-fn samples_differ_from_line_to_line_and_a_seed_gives_the_same_again() {
+fn batch_samples_differ_and_a_seed_repeats_them() {
     let env = TestEnv::new();
     let batch = "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(3);
     let bodies = |seed: &str| {
@@ -888,7 +887,7 @@ fn samples_differ_from_line_to_line_and_a_seed_gives_the_same_again() {
     assert_ne!(bodies("2"), first);
 }
 
-/// So many deliveries that failed.
+/// An environment with `count` failed deliveries.
 fn with_failures(env: &TestEnv, count: usize) {
     let args = [
         "fire",

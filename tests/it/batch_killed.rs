@@ -1,8 +1,8 @@
-//! Batches that are killed at any moment: what was received is known, a retry completes it, whatever kills that, and what was
-//! recorded as delivered is not sent again.
+//! Batches that are killed at random moments: the journal knows every received request, a retry completes the batch,
+//! even if it is killed too, and recorded deliveries are not sent again.
 //!
-//! Each run of the tests has other moments. A failure tells the seed that they come of; `HOOKFIRE_KILL_SEED` gives it again,
-//! and with it nearly the same moments.
+//! Each run uses other moments. A failure prints its seed; `HOOKFIRE_KILL_SEED` repeats it with nearly the same
+//! moments.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -13,11 +13,11 @@ use crate::support::{Invocation, Receiver, Reply, TestEnv};
 const SEED_VARIABLE: &str = "HOOKFIRE_KILL_SEED";
 const ROUNDS: u64 = 10;
 const LINES: usize = 400;
-/// Long enough for hundreds on a machine that is busy with other tests.
+/// Sufficient for hundreds of requests on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn killed_at_random_moments_nothing_is_lost_and_a_retry_completes_it() {
+fn batch_killed_at_random_moments_loses_nothing() {
     let now = || {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -27,13 +27,13 @@ fn killed_at_random_moments_nothing_is_lost_and_a_retry_completes_it() {
         std::env::var(SEED_VARIABLE).map_or_else(|_| now(), |text| text.parse().expect("a number"));
     for round in 1..=ROUNDS {
         tell(&format!("round {round} of {SEED_VARIABLE}={seed}"));
-        // Another one for each round, whatever the one before took of it.
+        // A different sequence for each round, regardless of the one before.
         let mut chance = Chance(seed ^ (round << 48));
         killed_and_completed(&mut chance);
     }
 }
 
-/// One batch, killed, a retry of what is left, killed in every other round, and then all to its end.
+/// Kills a batch, then (in every other round) its retry, then completes it.
 fn killed_and_completed(chance: &mut Chance) {
     let env = TestEnv::new();
     let receiver =
@@ -78,7 +78,7 @@ fn killed_and_completed(chance: &mut Chance) {
         "a retry completes it"
     );
 
-    // What was accepted are the first lines, without a gap, so that the rest can be sent.
+    // The accepted lines are the first ones, without a gap, so that the rest can be sent.
     let skip = known.statuses.len().to_string();
     env.hookfire(fire)
         .args(["--skip", &skip])
@@ -97,7 +97,7 @@ fn killed_and_completed(chance: &mut Chance) {
     );
 }
 
-/// Ends it when so many requests came, and a moment more.
+/// Kills the process shortly after this number of requests.
 fn kill_after(program: Invocation, receiver: &Receiver, requests: usize, chance: &mut Chance) {
     let mut running = program.spawn();
     receiver.wait_for(requests);
@@ -108,16 +108,16 @@ fn kill_after(program: Invocation, receiver: &Receiver, requests: usize, chance:
     running.kill9();
 }
 
-/// What the journal says.
+/// The content of the journal.
 #[derive(Default)]
 struct Known {
     statuses: HashMap<String, String>,
     delivered: HashSet<String>,
-    /// How often each had been received by then.
+    /// Number of requests for each delivery by then.
     received: HashMap<String, usize>,
 }
 
-/// Asks the journal, and holds what was received, and what was known before, to it.
+/// Compares the journal with the received requests and with the earlier state.
 fn held_to_the_promise(env: &TestEnv, receiver: &Receiver, before: &Known) -> Known {
     let received: HashMap<String, usize> = receiver
         .times()
@@ -181,7 +181,7 @@ fn held_to_the_promise(env: &TestEnv, receiver: &Receiver, before: &Known) -> Kn
     }
 }
 
-/// Lines that tell themselves apart by the account's name.
+/// Lines with different account names.
 fn lines() -> String {
     (1..=LINES).fold(String::new(), |mut text, number| {
         let set = format!("{{\"org_name\":\"line {number}\"}}");
@@ -194,7 +194,7 @@ fn lines() -> String {
     })
 }
 
-/// The lines that are deliveries, each of which must be one only.
+/// Lines that are deliveries; each must be one only.
 fn lines_in_journal(env: &TestEnv) -> BTreeSet<usize> {
     let journal = rusqlite::Connection::open(env.journal_path()).expect("a journal");
     let mut events = journal

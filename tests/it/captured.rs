@@ -1,4 +1,4 @@
-//! `hookfire captured`: what was caught is listed, shown, compared, sent again and deleted.
+//! `hookfire captured`: list, show, compare, replay and delete.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ const CANARY: &str = "canary-7f3a9c";
 const EVENT: &str = "<event><type>application</type><action>created</action><object><application><plan>\
                      <name>Basic</name></plan></application></object></event>";
 
-/// Sends these requests to a listener, one after the other, and ends it.
+/// Sends these requests to a listener in order, and stops it.
 fn catch(env: &TestEnv, args: &[&str], requests: &[impl AsRef<[u8]>]) {
     let listener = Listener::start(env, args);
     for request in requests {
@@ -246,7 +246,7 @@ fn where_a_secret_had_to_be_sent_no_query_value_is_shown() {
 }
 
 #[test]
-fn a_terminal_gets_nothing_that_moves_its_cursor_and_a_pipe_gets_every_byte() {
+fn captured_show_escapes_on_terminals_but_not_in_pipes() {
     let env = TestEnv::new();
     let request =
         b"POST /a HTTP/1.1\r\nHost: h\r\nX: \xc2\x9bcaf\xe9\r\nContent-Length: 8\r\n\r\n\x1b[2J\x07a\rb".to_vec();
@@ -289,7 +289,7 @@ fn a_terminal_gets_nothing_that_moves_its_cursor_and_a_pipe_gets_every_byte() {
                 .copied()
                 .collect();
             let shown = env.hookfire_on_terminal(&args).run();
-            // The terminal's own line ends are CR LF.
+            // A terminal's line ends are CR LF.
             let text = String::from_utf8(shown.stdout.clone())
                 .expect("a terminal gets text")
                 .replace("\r\n", "\n");
@@ -500,7 +500,7 @@ fn a_replay_that_cannot_be_is_refused_in_words() {
 }
 
 #[test]
-fn captured_credentials_go_nowhere_else_unasked_and_nothing_is_sent_by_half() {
+fn replay_keeps_credentials_from_other_hosts() {
     let env = TestEnv::new();
     let secret = format!("Authorization: Bearer {CANARY}\r\n");
     catch(
@@ -771,11 +771,11 @@ fn what_was_sent_is_compared_with_what_came() {
 }
 
 #[test]
-fn a_body_that_finds_no_room_is_told_so_whatever_stands_behind_its_last_newline() {
+fn captured_show_reports_a_full_disk() {
     let env = TestEnv::new();
     let body = format!("{}\n{}", "a".repeat(65_535), "z".repeat(100));
     catch(&env, &[], &[post("/", "", &body)]);
-    // What is written beyond 64 KiB fails, as on a full disk.
+    // Writes beyond 64 KiB fail, as on a full disk.
     let line = format!(
         "trap '' XFSZ; ulimit -f 128; exec {} captured show 1 --body > body",
         env!("CARGO_BIN_EXE_hookfire")

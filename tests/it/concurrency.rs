@@ -1,11 +1,11 @@
-//! Many processes at once on one journal: none fails, none is lost, none is sent twice.
+//! Many processes on one journal: none fails, nothing is lost, nothing is sent twice.
 
 use std::collections::BTreeMap;
 
 use crate::support::{Server, TestEnv, repeat, respond};
 
 #[test]
-fn sixteen_processes_fire_at_once_into_a_journal_that_does_not_exist() {
+fn sixteen_processes_fire_into_a_new_journal() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 16)]);
     let args = ["fire", "account", "created", "--url", &server.url()];
@@ -91,7 +91,7 @@ fn two_retries_of_one_delivery_send_it_once() {
 }
 
 #[test]
-fn what_another_retry_tried_in_vain_meanwhile_is_not_tried_again() {
+fn retry_skips_what_another_retry_just_failed() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(503).held(), respond(503)]);
     for _ in 0..2 {
@@ -108,7 +108,7 @@ fn what_another_retry_tried_in_vain_meanwhile_is_not_tried_again() {
     }
     let first = env.hookfire(["retry", "--all"]).spawn();
     server.wait_for_requests(3);
-    // While the first one waits for #1, the second one finds #2 and fails.
+    // While the first one waits for #1, the second one sends #2 and fails.
     let second = env.hookfire(["retry", "--all"]).run().assert_code(3);
     assert!(
         second.stdout().starts_with("#2 failed, 2 attempts"),

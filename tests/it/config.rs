@@ -1,4 +1,4 @@
-//! The configuration file, the environment, and what wins over what.
+//! The configuration file, the environment, and their precedence.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -23,7 +23,7 @@ fn setting(env: &TestEnv, args: &[&str], key: &str) -> (Value, Value) {
 }
 
 #[test]
-fn the_flag_wins_over_the_environment_over_the_file_over_the_default() {
+fn settings_follow_flag_environment_file_default() {
     let mut env = TestEnv::new();
     assert_eq!(
         setting(&env, &[], "retries"),
@@ -41,7 +41,7 @@ fn the_flag_wins_over_the_environment_over_the_file_over_the_default() {
         setting(&env, &["--retries", "2"], "retries"),
         ("2".into(), "flag".into())
     );
-    // An endpoint and a URL: the one given closer by wins.
+    // Between an endpoint and a URL, the source with the higher precedence wins.
     env.set("HOOKFIRE_URL", "https://b.example/?t=1");
     assert_eq!(
         setting(&env, &[], "url"),
@@ -77,7 +77,7 @@ fn an_empty_variable_is_no_wish() {
 }
 
 #[test]
-fn a_flag_wins_over_a_variable_and_a_variable_over_the_file_also_where_they_say_no() {
+fn false_values_override_like_true_ones() {
     let mut env = TestEnv::new();
     env.write_config(
         "default_endpoint = 'a'\n[endpoints.a]\nurl = 'https://a.example/'\ninsecure = true\n",
@@ -189,7 +189,7 @@ fn the_default_endpoint_is_where_an_event_goes() {
 }
 
 #[test]
-fn a_broken_file_is_named_with_line_and_the_word_that_was_meant_and_nothing_is_sent() {
+fn broken_config_is_reported_with_line_and_suggestion() {
     let env = TestEnv::new();
     env.write_config("[endpoints.a]\nurl = 'https://a.example/'\nretires = 3\n");
     let outcome = env

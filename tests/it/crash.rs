@@ -1,4 +1,4 @@
-//! Processes that are killed: whatever an endpoint may have received, the journal knows of.
+//! Processes that are killed: the journal knows every request that an endpoint may have received.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn only_failed(env: &TestEnv) -> Value {
         .json()
 }
 
-/// Sends the interrupted one again and holds it to the uuid that it had.
+/// Retries the interrupted delivery and checks that its uuid is the same.
 fn recovers(env: &TestEnv, interrupted: &Value) {
     let server = Server::script(vec![respond(200)]);
     let id = interrupted["id"].to_string();
@@ -96,7 +96,7 @@ fn killed_before_the_request_leaves() {
             "20s",
         ])
         .spawn();
-    // The headline is told once the delivery is committed; the connection never comes about.
+    // The first line is printed when the delivery is committed; the connection is never made.
     running.wait_for_stderr("#1 account.created");
     running.kill9();
     let interrupted = only_failed(&env);
@@ -106,7 +106,7 @@ fn killed_before_the_request_leaves() {
 }
 
 #[test]
-fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_sent_again() {
+fn delivery_of_a_running_process_cannot_be_retried() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
     let mut running = env
@@ -138,7 +138,7 @@ fn while_its_process_lives_a_delivery_is_not_in_the_failed_list_and_cannot_be_se
     running.wait().assert_code(130);
 }
 
-/// As if so much time had passed that no sign of life of any holder counts any more.
+/// Expires all leases.
 fn leases_run_out(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     let pending = journal
@@ -151,7 +151,7 @@ fn leases_run_out(env: &TestEnv) {
 }
 
 #[test]
-fn a_suspended_process_loses_its_delivery_when_its_lease_runs_out_and_sends_nothing_more() {
+fn suspended_process_stops_sending_when_its_lease_expires() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
     let args = [
@@ -201,7 +201,7 @@ fn a_suspended_process_loses_its_delivery_when_its_lease_runs_out_and_sends_noth
 }
 
 #[test]
-fn what_a_suspended_process_had_sent_is_recorded_when_it_goes_on() {
+fn suspended_process_records_its_response_when_resumed() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200).held(), respond(503)]);
     let mut running = env
@@ -240,7 +240,7 @@ fn what_a_suspended_process_had_sent_is_recorded_when_it_goes_on() {
 }
 
 #[test]
-fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
+fn killed_retry_leaves_its_delivery_in_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), hang()]);
     env.hookfire([
@@ -264,14 +264,14 @@ fn a_retry_that_is_killed_leaves_its_delivery_in_the_failed_list() {
 }
 
 #[test]
-fn what_was_delivered_and_could_not_be_recorded_is_told_with_code_6() {
+fn unrecorded_delivery_exits_6() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200).held()]);
     let running = env
         .hookfire(["fire", "account", "created", "--url", &server.url()])
         .spawn();
     server.wait_for_requests(1);
-    // Another program keeps the journal locked for longer than anybody waits.
+    // Another program locks the journal for longer than the busy timeout.
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     server.release();

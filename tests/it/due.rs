@@ -1,21 +1,21 @@
-//! Many that are due at once: over several connections, by several processes, each sent once, and none held up by an endpoint
-//! that does not answer.
+//! Many due deliveries: sent once each, over several connections and by several processes, without delays by an
+//! endpoint that does not respond.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::places::own_mounts;
+use crate::filesystem::own_mounts;
 use crate::support::{Outcome, Receiver, Reply, Running, Server, TestEnv, hang, repeat, respond};
 
-/// Long enough for hundreds on a machine that is busy with other tests.
+/// Sufficient for hundreds of requests on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Refuses each delivery the first time.
+/// Responds to the first request of each delivery with an error.
 fn refusing_once() -> Receiver {
     Receiver::start(|_, times| Reply::Status(if times == 1 { 503 } else { 200 }))
 }
 
-/// Schedules so many for this URL, which refuses them; they are due since so many milliseconds after 1970.
+/// Schedules `count` deliveries for this URL, which refuses them; the next attempts are due `due` ms after 1970.
 fn schedule(env: &TestEnv, url: &str, count: usize, due: i64) {
     let lines = "{\"type\":\"account\",\"action\":\"created\"}\n".repeat(count);
     let fire = [
@@ -74,7 +74,7 @@ fn told(outcome: &Outcome) -> usize {
 }
 
 #[test]
-fn hundreds_that_are_due_go_out_over_as_many_connections_as_there_are_senders_each_once() {
+fn due_sends_hundreds_once_over_one_connection_per_worker() {
     const DUE: usize = 600;
     let (env, receiver) = (TestEnv::new(), refusing_once());
     schedule(&env, &receiver.url(), DUE, 1);
@@ -89,7 +89,7 @@ fn hundreds_that_are_due_go_out_over_as_many_connections_as_there_are_senders_ea
         (DUE, format!("{DUE} delivered\n").as_str())
     );
     assert!(receiver.times().values().all(|times| times.len() == 2));
-    // One that was closed by nobody may still be passed over for a new one that comes first.
+    // The client may open a new connection although an idle one exists.
     let connections = receiver.connections() - before;
     assert!((2..=9).contains(&connections), "{connections}");
     assert!(
@@ -123,7 +123,7 @@ fn eight_at_once_with_four_senders_each_send_each_delivery_once() {
 }
 
 #[test]
-fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it() {
+fn stalled_endpoint_does_not_delay_other_endpoints() {
     const STALLED: usize = 12;
     const OTHERS: usize = 30;
     for watch in [&[][..], &["--watch"]] {
@@ -131,7 +131,7 @@ fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it()
         let stalled = Server::script(vec![repeat(503, STALLED), hang().endlessly()]);
         schedule(&env, &stalled.url(), STALLED, 1);
         schedule(&env, &good.url(), OTHERS, 2);
-        // Nobody would wait for what that one keeps waiting: the test has no time for a single attempt of it.
+        // The timeout is longer than the test's limit: no attempt may wait for the stalled endpoint.
         let retry = env
             .hookfire(["retry", "--due", "--jobs", "4", "--timeout", "600s"])
             .args(watch);
@@ -145,7 +145,7 @@ fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it()
             "it has half of the senders, and no more"
         );
         if !watch.is_empty() {
-            // One that comes later finds a sender as well.
+            // A delivery that is due later finds a worker too.
             schedule(&env, &good.url(), 1, 3);
             running.wait_for_stdout_line("delivered, 2 attempts");
             let id = STALLED + OTHERS + 1;
@@ -153,7 +153,7 @@ fn a_stalled_endpoint_holds_up_nobody_elses_attempts_by_whatever_is_due_for_it()
         }
         running.kill9();
         drop(running);
-        // What was on its way may have arrived; what was not begun is as it was.
+        // Running attempts may have arrived; the others are unchanged.
         let journal = env
             .hookfire(["journal", "list", "-o", "json"])
             .run()
@@ -188,7 +188,7 @@ fn with_one_sender_each_waits_for_the_one_before_it() {
 }
 
 #[test]
-fn no_more_are_sent_than_was_asked_for_and_none_after_so_many_failures() {
+fn due_respects_max_and_stop_after() {
     let (env, receiver) = (TestEnv::new(), Receiver::start(|_, _| Reply::Status(503)));
     schedule(&env, &receiver.url(), 40, 1);
     let some = env
@@ -219,7 +219,7 @@ fn no_more_are_sent_than_was_asked_for_and_none_after_so_many_failures() {
     );
 }
 
-/// Ends all leases, as if those who hold them had not been running for long.
+/// Expires all leases.
 fn end_leases(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     journal
@@ -231,7 +231,7 @@ fn end_leases(env: &TestEnv) {
 }
 
 #[test]
-fn a_watcher_suspended_beyond_its_leases_sends_nothing_that_another_one_has_sent_meanwhile() {
+fn watcher_suspended_beyond_its_leases_sends_nothing_twice() {
     const LATER: usize = 5;
     let env = TestEnv::new();
     let held = Server::script(vec![
@@ -266,7 +266,7 @@ fn a_watcher_suspended_beyond_its_leases_sends_nothing_that_another_one_has_sent
         2 + LATER,
         "{taken}"
     );
-    // The answers to what it had sent before come late, and it finds nothing more to do.
+    // The responses to its earlier requests arrive late, and there is nothing left to send.
     (0..2).for_each(|_| held.release());
     suspended.resume();
     suspended.wait_for_stdout_line("#1 delivered");
@@ -278,8 +278,8 @@ fn a_watcher_suspended_beyond_its_leases_sends_nothing_that_another_one_has_sent
     assert_eq!(counts(&env), all_delivered(2 + 5));
 }
 
-/// Schedules what does not find room for its attempts, and watches; there is room again once somebody says so. The copy has no
-/// log, whose room could be used again.
+/// Schedules deliveries on a disk without space for their attempts, and watches; space is freed on request. The copied
+/// journal has no log whose space could be reused.
 const ON_A_SMALL_DISK: &str = r#"
 set -e
 mount -t tmpfs -o size=32m none "$DISK"
@@ -295,7 +295,7 @@ exec "$HOOKFIRE" retry --due --watch
 "#;
 
 #[test]
-fn a_watcher_outlives_a_full_disk_and_what_it_could_not_write_down_it_did_not_send() {
+fn watcher_survives_a_full_disk_and_sends_nothing_unrecorded() {
     const DUE: usize = 60;
     let Some(own_mounts) = own_mounts() else {
         return;
@@ -340,8 +340,7 @@ fn a_watcher_outlives_a_full_disk_and_what_it_could_not_write_down_it_did_not_se
 }
 
 #[test]
-fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_ends_has_not_sent_it()
-{
+fn stopped_watcher_leaves_interrupted_deliveries_in_place() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 3), respond(200).held()]);
     let fire = [
@@ -373,7 +372,7 @@ fn what_a_dead_process_left_behind_stays_in_the_failed_list_if_a_watcher_that_en
             [],
         )
         .unwrap();
-    // The first has used up what the rate allows; the others are begun, and wait.
+    // The first one uses the rate limit; the others have started and wait.
     let mut watcher = env
         .hookfire(["retry", "--due", "--watch", "--rate", "1/h"])
         .deadline(PATIENCE)

@@ -1,13 +1,12 @@
-//! A `retry --due` over several deliveries that is killed at each of its system calls: whatever the receiver got, the journal
-//! knows; what was not begun is scheduled as it was; and the next one completes the work without sending again what was
-//! delivered.
+//! `retry --due` killed at each of its system calls: the journal knows every received request, other deliveries stay
+//! scheduled, and the next run completes the work without sending a delivered one again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::judge::in_lanes;
+use crate::audit::in_lanes;
 use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Received, Server, TestEnv, repeat, respond};
 
@@ -21,7 +20,7 @@ const RETRY: [&str; 6] = [
     "-q",
 ];
 
-/// `journal.db` and its log with deliveries that were refused once, and are due; the second one still has all of them in the
+/// `journal.db` and its log with due deliveries that were refused once; in the second one, all of them are still in the
 /// log.
 struct Scheduled([Vec<u8>; 2]);
 
@@ -48,7 +47,7 @@ impl Scheduled {
         ])
     }
 
-    /// A world with them, to be sent to this URL.
+    /// An environment with this journal, for this URL.
     fn world(&self, url: &str) -> TestEnv {
         let env = TestEnv::new();
         let path = env.journal_path();
@@ -64,7 +63,7 @@ impl Scheduled {
     }
 }
 
-/// What the program says of each delivery, by its uuid.
+/// Output of the program for each delivery, by uuid.
 fn known(env: &TestEnv) -> BTreeMap<String, Value> {
     let listed = env
         .hookfire(["journal", "list", "-o", "json"])
@@ -80,7 +79,7 @@ fn known(env: &TestEnv) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The deliveries of whose second attempt the journal says that it may have been received.
+/// Deliveries whose second attempt is recorded as `maybe_received`.
 fn maybe_received(journal: &rusqlite::Connection) -> Vec<String> {
     let sql = "SELECT uuid FROM deliveries JOIN attempts ON delivery_id = id WHERE number = 2 AND maybe_received";
     let mut statement = journal.prepare(sql).expect("a statement");
@@ -88,17 +87,17 @@ fn maybe_received(journal: &rusqlite::Connection) -> Vec<String> {
     uuids.collect::<Result<_, _>>().expect("ids")
 }
 
-/// What came of one death.
+/// The result of one kill.
 struct Death {
     what: String,
     path: String,
     killed: bool,
     sound: bool,
-    /// As it was left, and how many requests had come by then.
+    /// The deliveries after the kill, and the number of requests by then.
     left: BTreeMap<String, Value>,
     maybe_received: Vec<String>,
     came: Vec<String>,
-    /// How the next one ended, and what it left.
+    /// Exit code of the next run, and the deliveries after it.
     next: Option<i32>,
     completed: BTreeMap<String, Value>,
 }
@@ -149,7 +148,7 @@ fn die(scheduled: &Scheduled, server: &Server, (index, point): (usize, &Point)) 
 }
 
 impl Death {
-    /// What is not as promised, in words, if these are all requests that ever came.
+    /// Describes violated guarantees, given all requests that ever arrived.
     fn violations(&self, requests: &[Received]) -> Vec<String> {
         let mut wrong = Vec::new();
         if !self.sound || self.left.len() != DUE {
@@ -212,7 +211,7 @@ impl Death {
 }
 
 #[test]
-fn what_is_due_is_neither_lost_nor_sent_again_whatever_system_call_its_sender_is_killed_at() {
+fn due_killed_at_any_system_call_loses_nothing() {
     if !can_inject() {
         return;
     }
@@ -253,7 +252,7 @@ fn what_is_due_is_neither_lost_nor_sent_again_whatever_system_call_its_sender_is
         violations.join("\n")
     );
 
-    // Which thread makes a call, and how often one waits, differs from run to run; but each stage was died at.
+    // Calls and threads differ between runs, but there was a kill in each stage.
     let killed: Vec<&Death> = deaths.iter().filter(|death| death.killed).collect();
     assert!(
         killed.len() * 2 >= deaths.len(),

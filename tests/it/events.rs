@@ -1,4 +1,4 @@
-//! Every event that 3scale fires, the switchboard that may say no, and the two forms on the wire.
+//! The events of 3scale, the webhook switches, and both body formats.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Listener, Outcome, Server, TestEnv, closed_port, repeat, respond};
 
-/// The documented pairs, written down once more: the program's own list is what is tested.
+/// The documented events, repeated here because the program's list is under test.
 const EVENTS: [(&str, &[&str]); 3] = [
     (
         "account",
@@ -35,7 +35,7 @@ fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
         .flat_map(|(event_type, actions)| actions.iter().map(move |action| (*event_type, *action)))
 }
 
-/// What a receiver makes of an event that reads it by name: `event.object[type].id`.
+/// Reads an event by name, like a receiver: `event.object[type].id`.
 fn received(document: &str) -> (String, String, String) {
     let tree = roxmltree::Document::parse(document).unwrap();
     let event = tree.root_element();
@@ -75,7 +75,7 @@ fn shown(env: &TestEnv, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn all_sixteen_are_listed_shown_and_fired_and_a_receiver_reads_each() {
+fn all_documented_events_are_listed_shown_and_sent() {
     let env = TestEnv::new();
     let listed: Vec<(String, String)> = list(&env, &[])
         .iter()
@@ -117,7 +117,7 @@ fn all_sixteen_are_listed_shown_and_fired_and_a_receiver_reads_each() {
 }
 
 #[test]
-fn a_sample_is_the_same_again_only_for_the_same_seed_and_any_field_can_be_set() {
+fn seed_repeats_a_sample_and_set_changes_any_field() {
     let mut env = TestEnv::new();
     let one = |env: &TestEnv, args: &[&str]| {
         let all = [&["application", "created"], args].concat();
@@ -244,7 +244,7 @@ fn switchboard(url: &str) -> String {
 }
 
 #[test]
-fn the_list_says_of_each_event_whether_an_endpoint_gets_it_and_why() {
+fn events_list_explains_the_switches_of_an_endpoint() {
     let env = TestEnv::new();
     assert!(list(&env, &[]).iter().all(|view| view["fired"] == true));
     env.write_config(&switchboard("http://127.0.0.1:9/"));
@@ -302,7 +302,7 @@ fn the_list_says_of_each_event_whether_an_endpoint_gets_it_and_why() {
 }
 
 #[test]
-fn what_a_switch_says_no_to_is_not_sent_but_written_down_and_no_failure() {
+fn switched_off_event_is_recorded_as_ignored() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
     env.write_config(&switchboard(&server.url()));
@@ -434,7 +434,7 @@ fn an_ignored_event_asks_for_no_secret_and_keeps_none() {
 }
 
 #[test]
-fn a_mistyped_event_in_the_configuration_is_refused_with_what_was_meant() {
+fn mistyped_event_in_config_gets_a_suggestion() {
     let env = TestEnv::new();
     env.write_config(
         "[endpoints.a]\nurl = 'https://a.example/'\nevents = ['aplication.created']\n",
@@ -448,7 +448,7 @@ fn a_mistyped_event_in_the_configuration_is_refused_with_what_was_meant() {
 }
 
 #[test]
-fn the_settings_in_force_have_the_switches_with_where_they_come_from() {
+fn config_show_has_switches_with_their_sources() {
     let mut env = TestEnv::new();
     let setting = |env: &TestEnv, args: &[&str], key: &str| {
         let all = env
@@ -501,7 +501,7 @@ fn the_settings_in_force_have_the_switches_with_where_they_come_from() {
     );
 }
 
-/// A form's one field, decoded by hand.
+/// The only field of a form, decoded without the program's code.
 fn form_field(body: &[u8]) -> Vec<u8> {
     let value = body
         .strip_prefix(b"params[xml]=")
@@ -526,7 +526,7 @@ fn form_field(body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_form_carries_the_document_byte_for_byte_and_a_retry_sends_it_the_same_way() {
+fn form_contains_the_exact_document_also_in_a_retry() {
     let env = TestEnv::new();
     let document =
         b"<?xml version='1.0' encoding='ISO-8859-1'?>\r\n<event><action>b</action><type>a</type>\
@@ -569,7 +569,7 @@ fn a_form_carries_the_document_byte_for_byte_and_a_retry_sends_it_the_same_way()
 }
 
 #[test]
-fn sent_elsewhere_a_delivery_goes_in_the_form_that_is_asked_for_there() {
+fn retry_elsewhere_uses_that_endpoints_body_format() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200), respond(200)]);
     env.write_config(&format!(

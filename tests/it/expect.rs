@@ -1,4 +1,4 @@
-//! `expect`: the webhook that should come is waited for, its absence is explained, and the command keeps its code.
+//! `expect`: waits for a webhook, explains what is missing, and keeps the exit code of the command.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ fn expect_of_shell(env: &TestEnv, options: &[&str], line: &str) -> Invocation {
         .args(["--", "sh", "-c", line])
 }
 
-/// Starts `hookfire expect OPTIONS -o ndjson` without a command, and gives the port that it says.
+/// Starts `hookfire expect OPTIONS -o ndjson` without a command, and returns its port.
 fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
     let mut running = env
         .hookfire(["expect", "-o", "ndjson"])
@@ -42,7 +42,7 @@ fn listening(env: &TestEnv, options: &[&str]) -> (Running, u16) {
     (running, port)
 }
 
-/// Sends a request as it is, and gives the answer's status.
+/// Sends a request and returns the status of the response.
 fn send(port: u16, head: &str, body: &str) -> u16 {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream
@@ -58,7 +58,7 @@ fn send(port: u16, head: &str, body: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Waits until the process whose id is in the file is gone.
+/// Waits until the process with the id in the file has ended.
 fn wait_until_gone(file: &Path) {
     let pid = std::fs::read_to_string(file)
         .unwrap()
@@ -133,7 +133,7 @@ fn a_fire_that_does_what_it_should_is_met_at_once() {
 }
 
 #[test]
-fn the_url_is_in_both_variables_and_an_endpoint_of_the_environment_does_not_get_in_the_way() {
+fn expect_sets_both_url_variables_and_unsets_endpoint() {
     let env = TestEnv::new();
     let line = format!(
         "{HOOKFIRE} fire user created -q && test \"$HOOKFIRE_EXPECT_URL\" = \"$HOOKFIRE_URL\""
@@ -425,7 +425,7 @@ fn stdin_is_the_commands_and_is_left_to_others_otherwise() {
 }
 
 #[test]
-fn a_client_without_a_command_is_told_the_port_and_gets_its_answer() {
+fn expect_without_command_prints_its_port_and_responds() {
     let env = TestEnv::new();
     let options = [
         "--within",
@@ -493,7 +493,7 @@ fn what_a_command_leaves_behind_ends_with_expect() {
         "(trap '' TERM; echo begun > begun; while :; do sleep 0.1; done) & echo $! > below; until test -e begun; do :; done",
     ] {
         let line = format!("{line}; {HOOKFIRE} fire user created -q; exit 0");
-        // Whoever reads its stderr to the end would wait for them.
+        // A reader of stderr to its end would wait for them.
         expect_of_shell(&env, &[], &line)
             .deadline(Duration::from_secs(20))
             .run()
@@ -571,7 +571,7 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
             .env("CANARY", canary)
             .run()
             .assert_code(code);
-        // The journal keeps captures as they came; nothing else may have it.
+        // Only the journal may contain the secret: it stores captures as received.
         let report = std::fs::read_to_string(env.work_dir().join("report.xml")).unwrap();
         for said in [outcome.stdout(), outcome.stderr(), &report] {
             assert!(
@@ -589,7 +589,7 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
             );
         }
     }
-    // Nor is it shown by whoever looks later, who knows nothing of what was expected.
+    // Later commands, which do not know the condition, mask it too.
     let list = env
         .hookfire(["captured", "list", "-o", "ndjson"])
         .run()
@@ -777,7 +777,7 @@ fn a_bin_that_another_fills_can_be_watched_and_looked_back_into() {
 }
 
 #[test]
-fn what_a_running_listen_catches_is_seen_at_once_also_what_a_command_causes() {
+fn expect_bin_sees_captures_of_a_running_listener() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--bin", "hooks"]);
     let url = format!("{}/any", listener.url());
@@ -815,7 +815,7 @@ fn what_a_running_listen_catches_is_seen_at_once_also_what_a_command_causes() {
 }
 
 #[test]
-fn a_request_that_cannot_be_kept_is_answered_503_and_is_no_mere_miss() {
+fn expect_fails_if_a_request_cannot_be_stored() {
     let env = TestEnv::new();
     let (running, port) = listening(&env, &["--within", "5s"]);
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
@@ -892,12 +892,12 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn on_a_terminal_the_command_can_read_and_what_came_cannot_move_the_cursor() {
+fn expect_on_a_terminal_passes_input_and_escapes_output() {
     if !needs("script", &["--version"]) {
         return;
     }
     let env = TestEnv::new();
-    // Stopped for reading from a terminal that is not its own, it would never end with 9.
+    // If it were stopped for reading from a terminal that is not its own, it would never exit with 9.
     let reads = [
         "expect",
         "--within",

@@ -1,4 +1,4 @@
-//! `expect` sent more than it can judge at once.
+//! `expect` under more load than it can match in time.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ fn what_waits_to_be_judged_costs_little_memory() {
     const SENDERS: usize = 4;
     const EACH: usize = 16;
     let env = TestEnv::new();
-    // Long to judge in comparison with being kept, were each of these to read the body anew.
+    // Slow to match if each condition parsed the body again.
     let places = [
         "//a=1", "//b=1", "//c=1", "//d=1", "//e=1", "//f=1", "//g=1", "//h=1",
     ];

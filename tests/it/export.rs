@@ -1,4 +1,4 @@
-//! A copy of the journal is a journal: whole, private, and never in place of something else.
+//! `journal export`: a complete, private copy that overwrites nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -54,7 +54,7 @@ fn a_copy_has_all_that_the_journal_has_and_goes_its_own_way() {
 }
 
 #[test]
-fn an_export_overwrites_nothing_and_leaves_nothing_behind_where_it_fails() {
+fn export_overwrites_nothing_and_cleans_up_on_failure() {
     let env = TestEnv::new();
     let missing = env
         .hookfire(["journal", "export", "backup.db"])

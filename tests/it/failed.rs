@@ -1,4 +1,4 @@
-//! Recovery: the failed list in every format, deleting from it, and sending again.
+//! The failed list in every format, deleting from it, and retrying.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Outcome, Server, TestEnv, closed_port, forever, repeat, respond};
 
-/// Fires so many events that fail, one after the other; returns them as JSON.
+/// Fires events that fail, in order, and returns them as JSON.
 fn failures(env: &TestEnv, events: &[(&str, &str)]) -> Vec<Value> {
     let server = Server::script(vec![forever(503)]);
     let fired = events.iter().map(|(event_type, action)| {
@@ -208,7 +208,7 @@ fn one_shown_tells_its_attempts_with_reasons_and_its_event() {
 }
 
 #[test]
-fn deleting_before_a_time_is_inclusive_and_leaves_what_failed_later() {
+fn delete_before_is_inclusive() {
     let env = TestEnv::new();
     let fired = failures(&env, &THREE);
     let second = fired[1]["finished_at"].as_str().unwrap();
@@ -265,7 +265,7 @@ fn a_deletion_that_is_not_clear_deletes_nothing() {
 }
 
 #[test]
-fn what_is_sent_again_keeps_its_uuid_and_leaves_the_list_when_it_is_delivered() {
+fn retry_keeps_the_uuid_and_empties_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let fired = env
@@ -414,7 +414,7 @@ fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
 }
 
 #[test]
-fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
+fn missing_secret_is_explained_once() {
     let env = TestEnv::new();
     let port = closed_port();
     for name in ["token", "token", "key", "token"] {
@@ -443,7 +443,7 @@ fn a_secret_that_many_lack_is_told_in_full_once_and_then_a_line_for_each() {
 }
 
 #[test]
-fn a_secret_that_is_gone_before_the_next_attempt_is_no_interrupt_of_the_users() {
+fn secret_missing_before_the_next_attempt_exits_1() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(503).held()]);
     let secret = env.write_file("token", "one");
@@ -542,7 +542,7 @@ fn a_mistyped_secret_of_a_retry_sends_nothing() {
             .contains("no delivery to be sent has a secret parameter `tokn`"),
         "{outcome}"
     );
-    // From the environment it is for whom it may concern.
+    // A variable applies to every delivery that needs it.
     let outcome = env
         .hookfire(["retry", "1"])
         .env("HOOKFIRE_SECRET", "tokn=one")
@@ -554,7 +554,7 @@ fn a_mistyped_secret_of_a_retry_sends_nothing() {
 }
 
 #[test]
-fn the_journal_lists_newest_first_and_is_pruned_of_what_was_delivered() {
+fn journal_lists_newest_first_and_prunes_delivered() {
     let env = TestEnv::new();
     failures(&env, &[("account", "created")]);
     let server = Server::script(vec![repeat(200, 2)]);

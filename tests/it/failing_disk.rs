@@ -1,11 +1,11 @@
-//! A disk that fails, or is full, at each write of a fire: nothing is sent that is not safely written down, nothing counts as
-//! delivered that could not be recorded, and the journal goes on afterwards.
+//! A disk that fails or is full at each write of a run: nothing is sent before it is recorded, nothing counts as
+//! delivered that could not be recorded, and the journal works afterwards.
 
-use crate::judge::{Facts, Scene, in_lanes};
+use crate::audit::{Facts, Scene, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Outcome, Received, Server, TestEnv, forever, respond};
 
-/// What changes a file or its folder, or waits for the disk.
+/// System calls that change a file or directory, or sync.
 const WRITES: &[&str] = &[
     "fallocate",
     "fchmod",
@@ -26,12 +26,12 @@ fn a_first_fire_survives_an_error_at_any_of_its_writes() {
 }
 
 #[test]
-fn a_fire_that_moves_the_log_survives_an_error_at_any_of_its_writes() {
+fn fire_with_checkpoint_survives_any_write_error() {
     failing_everywhere(&Scene::second());
 }
 
 #[test]
-fn a_batch_survives_an_error_at_any_of_its_writes_and_its_words_lead_to_the_end() {
+fn batch_survives_any_write_error_and_can_be_continued() {
     if !can_inject() {
         return;
     }
@@ -45,9 +45,9 @@ fn a_batch_survives_an_error_at_any_of_its_writes_and_its_words_lead_to_the_end(
         &server,
         &[FAULTS[0], FAULTS[2]],
         |env, run, facts| {
-            // But for the one that was there before.
+            // Without the earlier delivery.
             let known = facts.statuses().count() - 1;
-            // Where it does not say how to go on, all was taken, or nothing.
+            // Without a hint, either all lines were accepted or none.
             let skip = said_to_skip(run).unwrap_or(known).to_string();
             let retried = env.hookfire(["retry", "--all", "--url", &after]).run();
             let command = scene.command(&after);
@@ -88,7 +88,7 @@ fn a_batch_survives_an_error_at_any_of_its_writes_and_its_words_lead_to_the_end(
     );
 }
 
-/// An error, once or from then on.
+/// An error, once or permanently.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
     errno: &'static str,
@@ -110,7 +110,7 @@ const FAULTS: [Fault; 3] = [
     },
 ];
 
-/// What came of a run with an error, and of what was done after it.
+/// The result of a run with an error, and of the step after it.
 struct Run<T> {
     outcome: Outcome,
     facts: Facts,
@@ -149,7 +149,7 @@ fn failing_everywhere(scene: &Scene) {
     );
 }
 
-/// Each write fails in each way, each time in a world of its own, in which something is done afterwards.
+/// Lets each write fail in each way, each time in a new environment, and runs `afterwards`.
 fn faulty_runs<T: Send>(
     scene: &Scene,
     server: &Server,
@@ -166,7 +166,7 @@ fn faulty_runs<T: Send>(
     let cases = writes
         .iter()
         .flat_map(|write| faults.iter().map(move |fault| (write, *fault)));
-    // From a `write` on, it could not say anything any more.
+    // If `write` fails permanently, the program cannot print anything.
     let cases: Vec<(&Point, Fault)> = cases
         .filter(|(write, fault)| write.name != "write" || !fault.onwards)
         .collect();
@@ -198,8 +198,8 @@ fn faulty_runs<T: Send>(
     })
 }
 
-/// The calls that write, but for what is told, in one undisturbed run. Of the threads beside the first, those that a file can
-/// be meant by: the others only send.
+/// The writing calls of one undisturbed run, without output. Of the other threads, only calls that can concern a file:
+/// the rest is network traffic.
 fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let env = scene.world();
     let command = scene.command(&format!("{}/undisturbed", server.url()));
@@ -223,7 +223,7 @@ fn writes_of(scene: &Scene, server: &Server) -> Vec<Point> {
     points
 }
 
-/// What is not as promised of one run, in words.
+/// Describes violated guarantees of one run.
 fn wrongs(
     Run {
         outcome: run,
@@ -261,7 +261,7 @@ fn wrongs(
     wrongs
 }
 
-/// What is not as promised of one run of a batch and of what its words lead to.
+/// Describes violated guarantees of one batch and its continuation.
 fn wrongs_of_batch(
     scene: &Scene,
     Run {
@@ -281,7 +281,7 @@ fn wrongs_of_batch(
     match run.code {
         Some(0) if delivered == scene.lines + 1 => {}
         Some(6) if run.stderr().contains("journal") => {}
-        // The same error met another file that is opened.
+        // The error hit another file that is opened.
         Some(1) if *known == 0 && run.stderr().contains("cannot read the configuration") => {}
         Some(0) => wrong("it ended well, and not all is recorded as delivered", run),
         Some(6) => wrong("it does not say what is wrong with what", run),

@@ -1,9 +1,9 @@
-//! Every fault of an endpoint that the README's promises are about, in one table: for each, what a `fire`, a `retry` and a
-//! `ping` end with, that the time and the memory are not the endpoint's to decide, and that no secret gets out.
+//! Endpoint faults in one table: for each, the outcome of `fire`, `retry` and `ping`, with bounded time and memory and
+//! without leaking secrets.
 //!
-//! The same of several in one batch are `faults/batch.rs`'s, and of all that are due at once `faults/due.rs`'s. The words that
-//! a user reads of each are `wire.rs`'s and `tls.rs`'s. Every world names a proxy that is not there, which loopback must never be
-//! sent through, and every program has a ceiling to its memory.
+//! `faults/batch.rs` and `faults/due.rs` run the same table in a batch and for due deliveries. `network_errors.rs` and
+//! `tls.rs` test the messages. Every environment names a proxy that does not exist and that loopback must never use,
+//! and every program has a memory limit.
 
 mod batch;
 mod due;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::judge::in_lanes;
+use crate::audit::in_lanes;
 use crate::support::strace::can_inject;
 use crate::support::{
     NeverAccepting, Outcome, Server, Step, TestEnv, chunked_endless, close, closed_port, drip_body,
@@ -24,27 +24,27 @@ use crate::support::{
 };
 use crate::tls::server::{Authority, OutputOptions, TlsServer, self_signed};
 
-/// Each attempt's, where the endpoint would let it wait for ever.
+/// Timeout of attempts that would never end.
 const SHORT: Duration = Duration::from_millis(700);
-/// Where a machine that has other things to do may take its time.
+/// Timeout of attempts that end by themselves, on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
-/// What either may be outlived by: the promise, and what such a machine may add. That the promise alone is kept is measured
-/// in `wire.rs`.
+/// Allowed delay after a timeout: the guarantee, plus time for a busy machine. `network_errors.rs` measures the
+/// guarantee alone.
 const SLACK: Duration = Duration::from_millis(250 + 2000);
-/// For all data of the program, threads' stacks included.
+/// Memory limit for all data, including thread stacks.
 const MEMORY_KIB: u32 = 40 * 1024;
 const CANARY: &str = "Cnry+of/a fault&42";
 
-/// Something that is sent to.
+/// A target.
 struct Endpoint {
     url: String,
     options: Vec<String>,
     timeout: Duration,
-    /// The same for connecting: told from another stall only where it runs out first, and well before.
+    /// Connect timeout: distinguishable only if it runs out first, and well before the other.
     connect_timeout: Duration,
-    /// Where it stands that each attempt is one connection.
+    /// Checks that each attempt is one connection.
     server: Option<Server>,
-    /// Who must never be connected to.
+    /// Must never get a connection.
     bystander: Option<Server>,
     others: Vec<Box<dyn Send>>,
 }
@@ -68,7 +68,7 @@ impl Endpoint {
         self
     }
 
-    /// Where the time runs out.
+    /// An endpoint where the timeout ends the attempt.
     fn endless(self) -> Endpoint {
         self.within(SHORT)
     }
@@ -77,7 +77,7 @@ impl Endpoint {
         Endpoint { timeout, ..self }
     }
 
-    /// What an attempt may take.
+    /// The maximum duration of an attempt.
     fn longest(&self) -> Duration {
         self.timeout.min(self.connect_timeout)
     }
@@ -102,12 +102,12 @@ fn sends(answer: &str) -> Endpoint {
     does(raw(answer.replace("CANARY", CANARY)))
 }
 
-/// A success with this after its status line; it says that the connection ends with it, as it does.
+/// A success with `rest` after its status line, and `Connection: close`.
 fn ok(rest: &str) -> Endpoint {
     sends(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{rest}"))
 }
 
-/// With an event that no socket's buffer holds, and a server that does this with it.
+/// For an event that is larger than the socket buffers.
 fn large(step: Step) -> Endpoint {
     does(step).options(&["--event", "large.xml"])
 }
@@ -143,7 +143,7 @@ fn tls(names: &[&str], years: (i32, i32), trusted: bool) -> Endpoint {
 const HERE: &[&str] = &["127.0.0.1"];
 const NOW: (i32, i32) = (2020, 4000);
 
-/// Whatever connects is told that this is TLS 1.0, as a server would that knows no other.
+/// Responds to every client with TLS 1.0, like a server that supports nothing newer.
 fn tls_1_0() -> Endpoint {
     // A handshake record with a ServerHello: version, random, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
     let hello = [&[3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
@@ -169,7 +169,7 @@ fn tls_1_0() -> Endpoint {
         listener.local_addr().expect("the port just bound")
     );
     std::thread::spawn(move || {
-        // Until the test's process ends.
+        // Until the test process ends.
         for mut stream in listener.incoming().flatten() {
             stream.write_all(&record).ok();
             std::io::copy(&mut stream, &mut std::io::sink()).ok();
@@ -178,14 +178,14 @@ fn tls_1_0() -> Endpoint {
     Endpoint::at(url)
 }
 
-/// What it comes to.
+/// The expected outcome.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Delivered,
     Refused(u16),
-    /// Kind, and whether it may have been received.
+    /// Error kind and `maybe_received`.
     Unanswered(&'static str, bool),
-    /// Which of the two is a matter of microseconds.
+    /// Either of the two, depending on microseconds.
     RefusedOrReset(u16),
 }
 use End::{Delivered, Refused, RefusedOrReset, Unanswered};
@@ -245,7 +245,7 @@ fn rows() -> Vec<Row> {
             Unanswered("protocol", true),
         ),
         ("TLS, trusted", || tls(HERE, NOW, true), Delivered),
-        // No answer.
+        // No response.
         (
             "never answers",
             || does(hang()).endless(),
@@ -313,7 +313,7 @@ fn rows() -> Vec<Row> {
             || sends(&"HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000)),
             Unanswered("reset", true),
         ),
-        // A status line: it decides.
+        // A status line, which decides.
         ("a flood of 100s before it", || flood(), Delivered),
         (
             "103 before it",
@@ -475,7 +475,7 @@ fn flood() -> Endpoint {
     )
 }
 
-/// The secret, each of its bytes in a chunk of its own.
+/// The secret with each byte in its own chunk.
 fn split() -> String {
     CANARY
         .chars()
@@ -485,8 +485,7 @@ fn split() -> String {
 
 /// 100 MB of zeros in 650 KB.
 fn bomb() -> Vec<u8> {
-    // In the order of the bits on the wire: one block, the last, with the fixed codes; a zero; and over and over 258 bytes
-    // of what is one byte back; its end.
+    // In bit order: one final block with fixed codes; a zero; repeatedly 258 bytes at distance one; the end.
     let bits = ["1", "10", "00110000"]
         .into_iter()
         .chain(std::iter::repeat_n("1100010100000", 400_000))
@@ -503,7 +502,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[test]
-fn every_fault_of_an_endpoint_ends_as_it_should_in_time_in_bounds_and_in_silence() {
+fn endpoint_faults_end_as_listed_in_bounded_time_and_memory() {
     let rows = rows();
     let wrong: Vec<String> = in_lanes(&rows, |_, row| wrongs(row))
         .into_iter()
@@ -512,7 +511,7 @@ fn every_fault_of_an_endpoint_ends_as_it_should_in_time_in_bounds_and_in_silence
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Where a fault is met: with a secret, and with a proxy that is not there.
+/// An environment with a secret and a proxy that does not exist.
 fn world() -> TestEnv {
     let mut env = TestEnv::new();
     env.set("ALL_PROXY", format!("http://127.0.0.1:{}", closed_port()));
@@ -521,7 +520,7 @@ fn world() -> TestEnv {
     env
 }
 
-/// What is not as it should be at one row, in words.
+/// Describes deviations in one row.
 fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     let (env, endpoint) = (world(), endpoint());
     env.write_file("large.xml", large_event());
@@ -561,7 +560,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
         ]
         .concat(),
     );
-    // A verbose one, to the same end; and of what is in the failed list, one more attempt.
+    // A verbose fire has the same outcome; then one more attempt for the failed list.
     let verbose = run(
         &env,
         &[&["fire", "--no-retry", "-v"], event, &target, &options].concat(),
@@ -579,7 +578,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     for (outcome, attempt) in [(&fire, 0), (&retry, 1)] {
         let sent_again = !matches!(end, Delivered);
         if outcome.command() == retry.command() && !sent_again {
-            // What was delivered is not sent again.
+            // A delivered one is not sent again.
             if outcome.code != Some(5) {
                 wrong("not code 5", outcome);
             }
@@ -591,7 +590,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     }
     let code = end.codes();
     for outcome in [&verbose, &ping] {
-        // A ping has no event that is large.
+        // A ping has no large event.
         let of_itself = outcome.command() == ping.command() && event.is_empty();
         if !of_itself && !outcome.code.is_some_and(|ended| code.contains(&ended)) {
             wrong("another code", outcome);
@@ -620,7 +619,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     wrongs
 }
 
-/// Under a ceiling for its memory.
+/// Runs with a memory limit.
 fn run(env: &TestEnv, ceiling_kib: u32, args: &[&str]) -> Outcome {
     let line = format!("ulimit -d {ceiling_kib}; exec \"$0\" \"$@\"");
     env.program("sh")
@@ -629,9 +628,9 @@ fn run(env: &TestEnv, ceiling_kib: u32, args: &[&str]) -> Outcome {
         .run()
 }
 
-/// The system's refusal to wait is something that the client's runtime does not expect.
+/// A failing wait system call makes the client's runtime panic.
 #[test]
-fn a_panic_in_the_middle_of_an_attempt_tells_no_secret_and_loses_no_delivery() {
+fn panic_during_an_attempt_leaks_and_loses_nothing() {
     if !can_inject() {
         return;
     }
@@ -738,7 +737,7 @@ impl End {
         }
     }
 
-    /// What an outcome with one delivery, and this attempt of it, has of another end.
+    /// Describes how an outcome with one delivery deviates from this one.
     fn misses(self, outcome: &Outcome, attempt: usize, timeout: Duration) -> Vec<String> {
         if !outcome
             .code
@@ -758,7 +757,7 @@ impl End {
         )
     }
 
-    /// What a delivery has of another end.
+    /// Describes how a delivery deviates from this outcome.
     fn misses_of(self, delivery: &Value, attempt: usize, timeout: Duration) -> Vec<String> {
         let tried = &delivery["attempts"][attempt];
         let said = (

@@ -1,27 +1,27 @@
-//! Text that means harm: to a terminal, to a spreadsheet, to a parser. It is shown, kept or refused, and never obeyed.
+//! Text that attacks a terminal, a spreadsheet or a parser is shown, stored or refused, and has no effect.
 
 use crate::support::{Outcome, Server, Step, TestEnv, needs, respond};
 
-/// What could move a cursor, set a title or the clipboard, link, clear, reset, overwrite, reorder or hide.
+/// Sequences that move the cursor, set the title or the clipboard, link, clear, reset, overwrite, reorder or hide.
 const ATTACKS: &str = "\x1b]0;title\x07 \x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\ \x1b]52;c;cGF5bG9hZA==\x07 \x1b[2J \x1bc \
     \u{9b}31m good\rbad \u{202e}txt.exe\u{2066} nul\0 zero\u{200b}width \u{85} \u{2028} \x7f \x08 \u{feff} end";
-/// Those of them that XML allows.
+/// Those that XML allows.
 const IN_XML: &str = "\u{9b}31m \u{202e}txt.exe\u{2066} zero\u{200b}width \u{85} \u{2028} \x7f end";
 
-/// Whether there is no program here to make a terminal with.
+/// Whether terminals cannot be created here.
 fn no_terminal() -> bool {
     !needs("script", &["--version"])
 }
 
-/// Runs the program on a terminal of its own and fails if anything but plain text got there.
+/// Runs the program on a terminal and fails if it receives anything but plain text.
 #[track_caller]
 fn on_terminal(env: &TestEnv, args: &[&str]) -> Outcome {
     let outcome = env.hookfire_on_terminal(args).env("NO_COLOR", "1").run();
-    // A terminal's own line end.
+    // The line end of a terminal.
     let text = String::from_utf8(outcome.stdout.clone())
         .expect("no byte that is not text")
         .replace("\r\n", "\n");
-    // The program's own line that makes way for the next.
+    // The progress line, which the next line replaces.
     let text = text.replace("\r\u{1b}[K", "");
     let deceptive = |c: &char| {
         (c.is_control() && !['\n', '\t'].contains(c))
@@ -37,8 +37,8 @@ fn on_terminal(env: &TestEnv, args: &[&str]) -> Outcome {
     outcome
 }
 
-/// A world with one delivery of an event full of attacks, refused with a body and a location full of them, and what its
-/// sender saw on a terminal.
+/// An environment with one delivery whose event, response body and location contain attacks, and its output on a
+/// terminal.
 fn attacked() -> (TestEnv, Server, Vec<Outcome>) {
     let answer = || -> Step {
         let location = format!("http://h/{}", IN_XML.replace('\x7f', ""));
@@ -409,7 +409,7 @@ fn what_is_no_event_is_refused_before_anything_happens() {
 }
 
 #[test]
-fn an_object_or_a_change_that_cannot_be_sent_is_refused_before_anything_happens() {
+fn invalid_object_or_change_is_refused_first() {
     let (env, server) = (TestEnv::new(), Server::script(vec![]));
     let objects = [
         "<a/><b/>",

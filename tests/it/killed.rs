@@ -1,8 +1,8 @@
-//! A fire that is killed at each of its system calls: whatever the receiver got, the journal knows, and it is sound.
+//! Commands killed at each of their system calls: the journal is intact and knows every request that the receiver got.
 //!
-//! The same judge is then shown a sender that writes down after it has sent, and must catch it.
+//! To test the check itself, it is applied to a sender that records deliveries after it has sent them.
 
-use crate::judge::{Facts, Scene, in_lanes};
+use crate::audit::{Facts, Scene, in_lanes};
 use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Server, TestEnv, forever, needs, respond};
 
@@ -12,7 +12,7 @@ fn a_first_fire_killed_at_any_system_call_loses_nothing() {
 }
 
 #[test]
-fn a_fire_that_moves_the_log_killed_at_any_system_call_loses_nothing() {
+fn fire_with_checkpoint_killed_at_any_system_call() {
     killed_everywhere(Scene::second);
 }
 
@@ -32,7 +32,7 @@ fn a_batch_killed_at_any_system_call_loses_nothing() {
     );
     let deaths = deaths(&scene, &server);
     let requests = server.requests();
-    // Which thread makes a call, and how often one waits, differs from run to run.
+    // Threads and the number of waits differ between runs.
     let killed: Vec<&Facts> = deaths
         .iter()
         .filter(|(killed, _)| *killed)
@@ -49,7 +49,7 @@ fn a_batch_killed_at_any_system_call_loses_nothing() {
                 .statuses()
                 .filter(|(_, status)| *status == "delivered")
                 .count();
-            // One of them was before.
+            // One of them existed before.
             (facts.received(&requests).count(), delivered - 1)
         });
         ends.filter(|(received, delivered)| stage(*received, *delivered))
@@ -73,8 +73,8 @@ fn a_batch_killed_at_any_system_call_loses_nothing() {
     );
 }
 
-/// Dies at each call from the journal on, each time in a world of its own, and holds what is left to the promise. Gives
-/// whether each point was met, and what is left.
+/// Kills the command at each call from the first journal access on, each time in a new environment, and checks the
+/// result. Returns whether each point was reached.
 fn deaths(scene: &Scene, server: &Server) -> Vec<(bool, Facts)> {
     let points = calls_of(scene, server);
     assert!(
@@ -126,7 +126,7 @@ fn killed_everywhere(scene: fn() -> Scene) {
     let deaths = deaths(&scene, &server);
     let requests = server.requests();
 
-    // Each stage of the way was died at, or nothing would be proven.
+    // There was a kill in each stage; otherwise nothing is proven.
     let killed = deaths.iter().filter(|(killed, _)| *killed);
     assert!(
         killed.clone().count() * 10 >= deaths.len() * 9,
@@ -164,7 +164,7 @@ fn killed_everywhere(scene: fn() -> Scene) {
     );
 }
 
-/// The calls of one undisturbed run, from the first that has to do with the journal on.
+/// The calls of one undisturbed run, from the first journal access on.
 fn calls_of(scene: &Scene, server: &Server) -> Vec<Point> {
     let (env, trace) = (scene.world(), "trace");
     let command = scene.command(&format!("{}/undisturbed", server.url()));
@@ -177,11 +177,11 @@ fn calls_of(scene: &Scene, server: &Server) -> Vec<Point> {
     points(&trace, "journal.db")
 }
 
-/// Sends first and writes down later, as one would with curl and a list of what was sent.
+/// Sends first and records later, like curl with a list of sent requests.
 const SENDS_FIRST: &str = r#"curl -sf -H "webhook-id: $ID" --data-binary @event.xml "$URL" && "$HOOKFIRE" failed import list.xml"#;
 
 #[test]
-fn the_same_judge_catches_a_sender_that_writes_down_after_it_has_sent() {
+fn audit_detects_a_sender_that_records_after_sending() {
     if !can_inject() || !needs("curl", &["--version"]) {
         return;
     }
@@ -236,7 +236,7 @@ fn the_same_judge_catches_a_sender_that_writes_down_after_it_has_sent() {
     );
 }
 
-/// A world with an event and a list that holds it, and the line that sends the one and imports the other.
+/// An environment with an event and a list that contains it, and a command that sends the one and imports the other.
 fn sender_that_sends_first(server: &Server, path: &str) -> (TestEnv, String) {
     const ID: &str = "3d0f2e8a-6c1b-4b5e-9d7a-0123456789ab";
     let (mut env, event) = (

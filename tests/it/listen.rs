@@ -1,4 +1,4 @@
-//! `hookfire listen`: what is caught, what is answered, how it begins and how it ends.
+//! `hookfire listen`: captures, responses, start and end.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -59,7 +59,7 @@ fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
         .filter_map(|h| h[0].as_str())
         .collect();
     assert!(headers.contains(&"webhook-id"), "{headers:?}");
-    // It is kept, too.
+    // It is stored, too.
     let kept = env
         .hookfire(["captured", "show", "1", "--body"])
         .run()
@@ -125,7 +125,7 @@ fn what_is_no_http_is_kept_and_marked() {
 }
 
 #[test]
-fn it_answers_by_the_script_with_the_body_and_headers_it_was_given() {
+fn listen_responds_by_script_with_body_and_headers() {
     let env = TestEnv::new();
     let args = [
         "--respond",
@@ -159,7 +159,7 @@ fn it_answers_by_the_script_with_the_body_and_headers_it_was_given() {
 }
 
 #[test]
-fn a_missing_or_wrong_secret_is_403_and_caught_and_its_value_is_shown_nowhere() {
+fn missing_secret_is_403_and_the_value_is_never_shown() {
     let mut env = TestEnv::new();
     env.set("SECRET_VALUE", "canary-of-the-listener");
     let listener = Listener::start(
@@ -315,7 +315,7 @@ fn a_disk_without_room_is_503_and_then_it_recovers() {
     let env = TestEnv::new();
     let mut listener = Listener::start_after(&env, "trap '' XFSZ");
     let pid = Pid::from_raw(listener.process().pid().try_into().unwrap());
-    // What is written beyond fails, as on a full disk.
+    // Further writes fail, as on a full disk.
     let room = |bytes| {
         prlimit(
             pid,
@@ -349,7 +349,7 @@ fn a_disk_without_room_is_503_and_then_it_recovers() {
 }
 
 #[test]
-fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens() {
+fn request_that_cannot_be_stored_at_the_end_is_reported() {
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &[]);
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
@@ -360,7 +360,7 @@ fn a_request_that_cannot_be_kept_at_the_end_is_told_so_and_so_is_whoever_listens
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
         )
         .unwrap();
-    // The go-ahead says that the request is being served.
+    // `100 Continue` shows that the request is being processed.
     let mut go_ahead = [0; 25];
     client.read_exact(&mut go_ahead).unwrap();
     assert_eq!(&go_ahead, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -437,7 +437,7 @@ fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
         std::fs::read_to_string(&file).unwrap().trim_end(),
         listener.url()
     );
-    // Another one that finds the port taken, or takes another port, and ends before it.
+    // Another listener that finds the port taken, or uses another port, and ends first.
     let port = listener.port().to_string();
     env.hookfire(["listen", "--port", &port, "--ready-file", "url"])
         .run()
@@ -457,7 +457,7 @@ fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
 }
 
 #[test]
-fn it_ends_after_so_many_or_so_long_and_a_half_sent_request_is_no_reason_to_wait() {
+fn exit_after_and_for_do_not_wait_for_partial_requests() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "2"]);
     let mut kept_alive = listener.connect();

@@ -1,4 +1,4 @@
-//! How much `listen` takes, how much it prints, and how it says so.
+//! Limits of `listen`, and its output about them.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -127,7 +127,7 @@ fn others_are_told_where_to_find_an_exposed_listener() {
     assert!(!alone.stderr().contains("others:"), "{alone}");
 }
 
-/// Whether this client is answered: who comes too late finds the connection closed.
+/// Whether this client gets a response; rejected ones find the connection closed.
 fn answers(client: &mut TcpStream) -> bool {
     let mut first = [0; 1];
     client.peek(&mut first).is_ok_and(|read| read > 0) && read_answer(client).status == 200

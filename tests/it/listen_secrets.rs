@@ -1,4 +1,4 @@
-//! What a listener asked for, or was given, stays hidden: from the page of the next one, and from the list of processes.
+//! Secrets of a listener stay hidden from the web UI of the next one and from the process list.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::support::{Listener, TestEnv};
 
 const CANARY: &str = "canary-of-the-first";
 
-/// Everything that the page asks for about these captures, and a filter for what must not be found.
+/// All requests of the web UI for these captures, and a filter for text that must not be found.
 fn on_the_page(listener: &Listener, captures: usize) -> String {
     let ask = |path: &str| {
         let answer = listener.get(&format!("/_hookfire/api/{path}"));
@@ -30,7 +30,7 @@ fn on_the_page(listener: &Listener, captures: usize) -> String {
 }
 
 #[test]
-fn the_secret_of_an_earlier_listener_is_hidden_by_the_next_one_whatever_that_asks_for() {
+fn secret_of_an_earlier_listener_stays_hidden() {
     let env = TestEnv::new();
     let first = Listener::start(&env, &["--require-secret", &format!("token={CANARY}")]);
     assert_eq!(first.get(&format!("/hook?token={CANARY}")).status, 200);
@@ -64,7 +64,7 @@ fn the_secret_of_an_earlier_listener_is_hidden_by_the_next_one_whatever_that_ask
 }
 
 #[test]
-fn what_is_revealed_in_print_is_still_hidden_on_the_page_until_asked_for() {
+fn reveal_in_print_does_not_reveal_in_the_web_ui() {
     let env = TestEnv::new();
     env.write_config("[endpoints.staging]\nurl = \"http://127.0.0.1:1/\"\nsecrets = { key = { env = \"UNSET\" } }\n");
     let listener = Listener::start(
@@ -85,7 +85,7 @@ fn what_is_revealed_in_print_is_still_hidden_on_the_page_until_asked_for() {
 }
 
 #[test]
-fn a_request_that_cannot_be_read_shows_the_secret_no_more_than_a_good_one() {
+fn secret_in_a_malformed_request_is_masked() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--require-secret", &format!("token={CANARY}")]);
     for head in [
@@ -100,7 +100,7 @@ fn a_request_that_cannot_be_read_shows_the_secret_no_more_than_a_good_one() {
     listener.stop();
     for id in ["1", "2"] {
         let shown = env.hookfire(["captured", "show", id]).run().assert_code(0);
-        // As much of either as stands on one line of a hex dump.
+        // The part of either on one line of a hex dump.
         assert!(
             !shown.stdout().contains("canary") && shown.stdout().contains("=***"),
             "{shown}"
@@ -114,7 +114,7 @@ fn a_request_that_cannot_be_read_shows_the_secret_no_more_than_a_good_one() {
     }
 }
 
-/// Puts a program in the place of the desktop's own, which writes down its arguments.
+/// Replaces the desktop's opener by a program that records its arguments.
 fn desktop(env: &mut TestEnv) -> PathBuf {
     let opener = env.write_file(
         "bin/xdg-open",
@@ -140,7 +140,7 @@ fn wait_for(file: &PathBuf) -> String {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_page_is_opened_without_its_token_in_the_list_of_processes() {
+fn open_keeps_the_token_out_of_the_process_list() {
     let mut env = TestEnv::new();
     let opened = desktop(&mut env);
     let listener = Listener::start(&env, &["0.0.0.0", "--expose", "--open"]);

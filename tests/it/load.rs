@@ -1,6 +1,6 @@
-//! `hookfire listen` under load: killed in the middle of it, and sent more than anybody should.
+//! `hookfire listen` under load: killed in between, and with oversized requests.
 //!
-//! That silent crowds delay nobody is held where no process has to be started: see the catcher's own tests.
+//! `src/listener/` tests that silent clients do not delay others.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,13 +11,13 @@ use crate::support::{Listener, TestEnv, read_answer};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Acknowledged requests after which the process is killed, unless [`ACKNOWLEDGED_VARIABLE`] says otherwise.
+/// Number of responses before the process is killed, unless [`ACKNOWLEDGED_VARIABLE`] is set.
 const ACKNOWLEDGED: usize = 20_000;
 const ACKNOWLEDGED_VARIABLE: &str = "HOOKFIRE_ACKNOWLEDGED";
 const CLIENTS: usize = 16;
 
 #[test]
-fn killed_under_load_all_that_was_answered_is_stored() {
+fn killed_under_load_keeps_every_answered_request() {
     let enough = std::env::var(ACKNOWLEDGED_VARIABLE)
         .map_or(ACKNOWLEDGED, |text| text.parse().expect("a number"));
     let patience = PATIENCE * u32::try_from(1 + enough / ACKNOWLEDGED).unwrap();
@@ -58,12 +58,12 @@ fn killed_under_load_all_that_was_answered_is_stored() {
     for line in listed.ndjson() {
         let (client, number) = line["path"].as_str().unwrap()[1..].split_once('/').unwrap();
         let client: usize = client.parse().unwrap();
-        // Newest first: the first one seen of a client is its last.
+        // Newest first: the first one of a client is its last.
         stored[client] = stored[client].max(number.parse::<usize>().unwrap());
     }
     let count: usize = listed.ndjson().len();
     for (client, (acknowledged, stored)) in acknowledged.iter().zip(&stored).enumerate() {
-        // The one that was not answered may be stored as well.
+        // The request without a response may be stored as well.
         assert!(
             (*acknowledged..=acknowledged + 1).contains(stored),
             "{client}: {acknowledged} answered, {stored} stored"
@@ -76,7 +76,7 @@ fn killed_under_load_all_that_was_answered_is_stored() {
     );
 }
 
-/// Sends one numbered request after the other, and gives how many were answered.
+/// Sends numbered requests in order, and returns the number of responses.
 fn send_until_it_dies(client: usize, mut stream: TcpStream, answered: &AtomicUsize) -> usize {
     let mut buffer = [0; 4096];
     for number in 1.. {
@@ -130,7 +130,7 @@ fn a_huge_body_and_a_million_headers_cost_little_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn to_look_at_what_is_hostile_costs_little_memory_however_many_do() {
+fn viewing_hostile_captures_uses_little_memory() {
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &[]);
     let deep = |siblings: usize| {
@@ -141,7 +141,7 @@ fn to_look_at_what_is_hostile_costs_little_memory_however_many_do() {
             "</a>".repeat(900)
         )
     };
-    // Just laid out, too large for it, and six times as large in JSON.
+    // Formatted, too large for that, and six times as large in JSON.
     for body in [
         deep(20_000),
         deep(250_000),
@@ -210,7 +210,7 @@ fn forwarded_answers_that_nobody_reads_cost_little_memory() {
         let (mut stream, _) = receiver.accept().unwrap();
         std::thread::spawn(move || {
             let _ = stream.read(&mut [0; 4096]);
-            // Whoever has no room for it hangs up.
+            // The listener closes the connection if it has no memory for it.
             let _ = stream.write_all(
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes(),
             );
@@ -218,7 +218,7 @@ fn forwarded_answers_that_nobody_reads_cost_little_memory() {
         });
     }
     for client in &clients {
-        // Each has its answer, or was told that there is no room for it, or was given up.
+        // Each got a response, a 503, or a closed connection.
         let _ = client.peek(&mut [0]);
     }
     let peak = listener.process().kilobytes("VmHWM:");
@@ -226,7 +226,7 @@ fn forwarded_answers_that_nobody_reads_cost_little_memory() {
     listener.stop();
 }
 
-/// Sends a beginning and then so many pieces, as far as they are taken; gives the answer's status.
+/// Sends `beginning` and `pieces` pieces, as far as they are accepted; returns the status line.
 fn pour(listener: &Listener, beginning: &str, piece: &[u8], pieces: usize) -> String {
     let mut stream = listener.connect();
     let mut writer = stream.try_clone().unwrap();

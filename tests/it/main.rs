@@ -1,6 +1,24 @@
-//! The end-to-end stories, one file each, in one binary.
+//! Integration tests of the program, in one binary: `cargo test --test it`.
+//!
+//! Every test runs in its own environment (`support/`). `cargo test --test it killed` runs the tests with that word in
+//! their name or module. The guarantees in `man/hookfire-guarantees.7.md` are tested here:
+//!
+//! | guarantee | modules |
+//! |---|---|
+//! | nothing is lost when a process is killed | `killed`, `batch_killed`, `due_killed`, `crash`, `recovery`, `audit` |
+//! | nothing is lost when the disk fails or is full | `failing_disk`, `filesystem` |
+//! | the journal is synced before a request | `system_calls` |
+//! | several processes share a journal | `concurrency`, `due`, `schedule` |
+//! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
+//! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets` |
+//! | hostile text has no effect | `hostile`, `page_security` |
+//! | `listen` stores before it responds | `listen`, `load` |
+//!
+//! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
+//! `killed_under_load` kills the listener) and `HOOKFIRE_KILL_SEED` (the moments in `batch_killed`).
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod audit;
 mod batch;
 mod batch_killed;
 mod captured;
@@ -9,6 +27,7 @@ mod config;
 mod crash;
 mod due;
 mod due_killed;
+mod end_to_end;
 mod events;
 mod expect;
 mod expect_load;
@@ -16,18 +35,18 @@ mod export;
 mod failed;
 mod failing_disk;
 mod faults;
+mod filesystem;
 mod hostile;
-mod judge;
 mod killed;
 mod listen;
 mod listen_limits;
 mod listen_secrets;
 mod load;
-mod main_job;
+mod messages;
+mod network_errors;
 mod output;
 mod page;
-mod page_guards;
-mod places;
+mod page_security;
 mod portal;
 mod proxies;
 mod recovery;
@@ -35,11 +54,9 @@ mod request;
 mod requestbin;
 mod schedule;
 mod secrets;
-mod secrets_again;
 mod secrets_echoed;
+mod secrets_retry;
 mod support;
 mod system_calls;
 mod tenant_import;
 mod tls;
-mod told;
-mod wire;

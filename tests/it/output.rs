@@ -1,4 +1,4 @@
-//! What scripts and terminals get: data on stdout, talk on stderr, true exit codes, no escapes in a pipe.
+//! Output for scripts and terminals: data on stdout, messages on stderr, exit codes, no escapes in pipes.
 
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,7 @@ fn with_failures(env: &TestEnv, number: usize) {
     }
 }
 
-/// Runs a line of shell with the program as `$HOOKFIRE` in the test's environment; returns its exit code and output.
+/// Runs a shell command with the program as `$HOOKFIRE`; returns exit code, stdout and stderr.
 fn shell(env: &TestEnv, line: &str) -> (i32, String, String) {
     let output = Command::new("bash")
         .args(["-c", line])
@@ -90,7 +90,7 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
 }
 
 #[test]
-fn what_became_of_a_delivery_is_the_exit_code_whoever_reads_the_output() {
+fn exit_code_does_not_depend_on_the_reader_of_stdout() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(503)]);
     let fire = format!(
@@ -347,7 +347,7 @@ fn errors_are_one_json_object_where_json_was_asked_for() {
 }
 
 #[test]
-fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
+fn errors_name_cause_and_command_to_fix() {
     let env = TestEnv::new();
     let outcome = env
         .hookfire([
@@ -387,7 +387,7 @@ fn errors_name_the_thing_its_cause_and_the_command_that_mends_it() {
 }
 
 #[test]
-fn help_and_version_go_to_stdout_and_an_empty_command_line_asks_for_one() {
+fn help_and_version_go_to_stdout() {
     let env = TestEnv::new();
     let help = env.hookfire(["--help"]).run().assert_code(0);
     assert!(

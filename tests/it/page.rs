@@ -1,11 +1,11 @@
-//! The page of `listen` in a real browser: what a user sees of captures and deliveries, and what the buttons do.
+//! The web UI in a browser: captures, deliveries, and the effect of the buttons.
 
 use serde_json::Value;
 
 use crate::support::browser::{Browser, DOWN, ENTER, ESCAPE, UP};
 use crate::support::{Listener, Server, TestEnv, needs, respond};
 
-/// Opens the page and waits until it follows what comes.
+/// Opens the page and waits until it receives live updates.
 fn open(browser: &Browser, listener: &Listener, place: &str) {
     browser.open(&format!("{}/_hookfire/{place}", listener.url()));
     browser.wait_for_text("#live", "Live");
@@ -38,7 +38,7 @@ fn focused(browser: &Browser) -> String {
         .to_owned()
 }
 
-/// Lets the page use the clipboard unasked, and gives what is on it.
+/// Allows the page to use the clipboard, and returns its content.
 fn clipboard(browser: &Browser) -> String {
     browser
         .wait_for("navigator.clipboard.readText()")
@@ -192,7 +192,7 @@ fn the_list_is_walked_and_filtered_by_keyboard() {
 }
 
 #[test]
-fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
+fn page_masks_secrets_and_copies_a_working_curl_command() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--require-secret", "token=canary"]);
     let Some(browser) = Browser::start() else {
@@ -241,7 +241,7 @@ fn secret_values_are_hidden_until_asked_for_and_curl_sends_the_same_again() {
 }
 
 #[test]
-fn captures_are_deleted_and_a_bin_is_cleared_only_when_confirmed() {
+fn page_deletes_only_after_confirmation() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else {
@@ -277,7 +277,7 @@ fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    // It asks once for the one that is gone.
+    // The page requests the deleted one once.
     let browser = browser.lenient();
     open(&browser, &listener, "");
     listener.get("/own");
@@ -311,7 +311,7 @@ fn after_a_restart_at_the_same_address_the_page_can_still_act() {
         .hookfire(["listen", "--port", &port, "-o", "ndjson"])
         .spawn();
     again.wait_for_stdout_line("\"ready\"");
-    // Asked again and again from here: what waits in the page ends with it.
+    // Polled from here, because a script that waits in the page ends with it.
     let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while browser.script("return window.ofTheFirst === undefined") != true {
         assert!(
@@ -511,7 +511,7 @@ fn an_answer_that_comes_later_is_shown_where_one_looks() {
 }
 
 #[test]
-fn of_a_large_body_the_beginning_is_shown_and_the_rest_is_a_link_away() {
+fn page_shows_the_start_of_a_large_body_with_a_link() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else {

@@ -1,4 +1,4 @@
-//! A tenant's failed deliveries listed and deleted, its objects, its switchboard, and the stand-in for one.
+//! Commands for a tenant: its failed deliveries, objects and webhook switches; and the emulator.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::recovery::{SECRET, Story, TOKEN, entry, list};
 use crate::support::{Listener, Server, TestEnv, close, forever, hang, raw, respond};
 
 #[test]
-fn what_a_tenant_answers_instead_is_told_in_words_without_the_token() {
+fn portal_errors_are_reported_without_the_token() {
     let page = format!("<!DOCTYPE html><p>{TOKEN}</p>");
     for (step, code, words) in [
         (
@@ -186,7 +186,7 @@ fn the_tenants_list_is_shown_and_deleted_from() {
 }
 
 #[test]
-fn of_a_list_that_is_too_long_more_is_deleted_than_was_read_and_that_is_said() {
+fn deleting_a_truncated_list_reports_and_more() {
     let whole = list([
         entry(1, 1, "http://h/"),
         entry(2, 2, "http://h/"),

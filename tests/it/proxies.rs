@@ -1,4 +1,4 @@
-//! Proxies, from a flag or the environment: used for other machines, never for this one.
+//! Proxies from options and variables: used for other machines, never for loopback.
 
 use crate::support::{Server, TestEnv, closed_port, respond};
 use crate::tls::server::{Authority, OutputOptions, TlsServer, Tunnel};
@@ -28,7 +28,7 @@ fn no_proxy_is_ever_used_for_loopback() {
 }
 
 #[test]
-fn a_proxy_by_flag_variable_or_configuration_is_not_used_for_loopback_either() {
+fn no_configured_proxy_is_used_for_loopback() {
     let (mut env, proxy) = (TestEnv::new(), Server::script(vec![]));
     let server = Server::script(vec![respond(200).times(3)]);
     let fire = |env: &TestEnv, more: &[&str]| {
@@ -255,7 +255,7 @@ const TENANT: &str = "acme-admin.example.com";
 const TOKEN: &str = "canary-token-5c0e71";
 
 #[test]
-fn a_tenant_is_asked_through_a_tunnel_and_its_proxy_sees_no_token() {
+fn portal_proxy_does_not_see_the_token() {
     let authority = Authority::new();
     let body = Some("<webhooks-failures/>");
     let tenant = TlsServer::start(
@@ -323,7 +323,7 @@ fn a_tenant_is_asked_through_a_tunnel_and_its_proxy_sees_no_token() {
 }
 
 #[test]
-fn a_tenant_that_is_asked_over_plain_http_through_a_proxy_is_worth_a_warning() {
+fn portal_over_plain_http_through_a_proxy_warns() {
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_PORTAL_URL", format!("http://{TENANT}"));
     env.set("HOOKFIRE_PORTAL_TOKEN", TOKEN);

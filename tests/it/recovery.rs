@@ -1,5 +1,5 @@
-//! Recovering a tenant's failed deliveries: whatever fails, arrives or is killed in between, nothing is lost, and nothing that
-//! was delivered is sent again.
+//! `portal recover`: nothing is lost, and no delivered event is sent again, even if something fails, arrives or is
+//! killed meanwhile.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -27,7 +27,7 @@ pub fn list(entries: impl IntoIterator<Item = String>) -> String {
     )
 }
 
-/// A tenant with failures for `endpoint`, each in its second, and whoever recovers them.
+/// A tenant with failures for `endpoint`, each in its own second, and the environment for recovering them.
 pub struct Story {
     pub tenant: TestEnv,
     pub listener: Listener,
@@ -66,7 +66,7 @@ impl Story {
         story
     }
 
-    /// Has more fail on the tenant.
+    /// Adds failures to the tenant.
     pub fn fail(&self, failures: impl IntoIterator<Item = (usize, usize)>) {
         let url = format!("{}/hook?token=old", self.endpoint.url());
         let list = list(
@@ -81,7 +81,7 @@ impl Story {
             .assert_code(0);
     }
 
-    /// What the tenant still has.
+    /// The failures left on the tenant.
     pub fn left(&self) -> Vec<String> {
         let listed = self
             .tenant
@@ -97,7 +97,7 @@ impl Story {
             .collect()
     }
 
-    /// How often the endpoint got each.
+    /// Number of requests for each event.
     pub fn received(&self) -> BTreeMap<String, usize> {
         let mut received = BTreeMap::new();
         for request in self.endpoint.requests() {
@@ -114,7 +114,7 @@ fn last_line(outcome: &crate::support::Outcome) -> &str {
 }
 
 #[test]
-fn what_failed_is_delivered_and_deleted_up_to_the_first_that_still_fails() {
+fn recover_deletes_up_to_the_first_failure() {
     let endpoint = Server::script(vec![
         repeat(200, 29),
         respond(503),
@@ -187,7 +187,7 @@ fn what_failed_is_delivered_and_deleted_up_to_the_first_that_still_fails() {
 }
 
 #[test]
-fn what_shares_its_second_with_one_that_still_fails_stays_and_is_not_sent_again() {
+fn recover_keeps_events_in_the_second_of_a_failure() {
     let endpoint = Server::script(vec![
         repeat(200, 2),
         respond(503),
@@ -217,7 +217,7 @@ fn what_shares_its_second_with_one_that_still_fails_stays_and_is_not_sent_again(
 }
 
 #[test]
-fn what_fails_while_others_are_recovered_stays_whatever_its_time() {
+fn recover_keeps_events_that_fail_meanwhile() {
     for (second, left) in [(5, vec!["id-9"]), (1, vec!["id-1", "id-9"])] {
         let endpoint = Server::script(vec![respond(200).held(), forever(200)]);
         let story = Story::new(endpoint, &[1]);
@@ -240,8 +240,7 @@ fn what_fails_while_others_are_recovered_stays_whatever_its_time() {
     }
 }
 
-/// Passes requests on to the listener of `story`, one connection after the other, so many; does `before_deletion` between a
-/// DELETE's arrival and the tenant's doing it.
+/// Forwards `requests` requests to the listener of `story`, and calls `before_deletion` before it forwards a DELETE.
 fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion: impl Fn()) {
     for stream in front.incoming().take(requests) {
         let mut client = BufReader::new(stream.unwrap());
@@ -279,7 +278,7 @@ fn what_fails_between_the_list_and_the_deletion_survives_it() {
         .hookfire(["portal", "recover", "--portal-url", &url])
         .env("HOOKFIRE_PORTAL_TOKEN", TOKEN);
     let running = recover.spawn();
-    // A list, the list again, and the deletion.
+    // Two lists and the deletion.
     pass_on(&front, &story, 3, || story.fail([(9, 3)]));
     let outcome = running.wait().assert_code(0);
     assert_eq!(
@@ -306,7 +305,7 @@ fn a_second_that_is_not_over_on_the_tenant_is_waited_for() {
         let date = format!("Wed, 01 Jan 2020 10:00:{second:02} GMT");
         respond(200).header("Date", &date).body(failures.as_str())
     };
-    // Listed while it failed, listed again after it was sent, and once more when that second is over.
+    // Listed before sending, after sending, and when that second is over.
     let tenant = Server::script(vec![at(7), at(7), at(8), respond(200)]);
     let env = TestEnv::new();
     let recover = env
@@ -331,7 +330,7 @@ fn a_second_that_is_not_over_on_the_tenant_is_waited_for() {
 }
 
 #[test]
-fn killed_in_the_middle_it_goes_on_and_sends_nothing_twice_but_what_hung() {
+fn killed_recover_continues_without_duplicates() {
     let endpoint = Server::script(vec![repeat(200, 3), hang(), repeat(200, 7)]);
     let story = Story::new(endpoint, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     let mut running = story.env.hookfire(["portal", "recover"]).spawn();
@@ -381,7 +380,7 @@ fn killed_in_the_middle_it_goes_on_and_sends_nothing_twice_but_what_hung() {
 }
 
 #[test]
-fn killed_while_the_tenant_deletes_it_sends_nothing_again_whether_that_was_done_or_not() {
+fn recover_killed_during_deletion_sends_nothing_again() {
     for done in [false, true] {
         let endpoint = Server::script(vec![respond(200)]);
         let failures = list([entry(1, 1, &format!("{}/hook", endpoint.url()))]);
@@ -416,7 +415,7 @@ fn killed_while_the_tenant_deletes_it_sends_nothing_again_whether_that_was_done_
 }
 
 #[test]
-fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way() {
+fn recover_reads_a_long_list_in_parts() {
     let endpoint = Server::script(vec![forever(200)]);
     let url = format!("{}/hook", endpoint.url());
     let part = |failures: &[(usize, usize)]| {
@@ -435,7 +434,7 @@ fn a_list_that_is_too_long_is_taken_part_by_part_as_long_as_the_tenant_gives_way
         part(&second),
         part(&second),
         respond(200),
-        // It says that it has deleted, and has not.
+        // The tenant reports a deletion that it has not made.
         part(&second),
         part(&second),
     ]);
@@ -502,7 +501,7 @@ fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
 }
 
 #[test]
-fn a_url_that_is_no_endpoints_is_used_with_its_secret_which_is_kept_nowhere() {
+fn recover_uses_unknown_urls_without_storing_their_secret() {
     let endpoint = Server::script(vec![respond(200)]);
     let url = format!("{}/hook?token={SECRET}", endpoint.url());
     let failures = list([
@@ -518,7 +517,7 @@ fn a_url_that_is_no_endpoints_is_used_with_its_secret_which_is_kept_nowhere() {
         .hookfire(["portal", "recover", "-vv"])
         .run()
         .assert_code(0);
-    // The one without a time may be as old as the one before it.
+    // The entry without a time may be as old as the one before it.
     assert_eq!(
         last_line(&outcome),
         "recovered 1, still failing 0; deleted on the tenant 0, left there 3"
@@ -539,8 +538,8 @@ fn a_url_that_is_no_endpoints_is_used_with_its_secret_which_is_kept_nowhere() {
 }
 
 #[test]
-fn a_masked_value_in_a_list_is_no_value_and_nothing_is_sent_with_it() {
-    // As the stand-in tenant lists what had a secret that the journal does not keep.
+fn recover_does_not_send_masked_values() {
+    // The emulator masks secrets that the journal does not store.
     let story = Story::new(Server::script(vec![respond(200)]), &[1]);
     let mut env = TestEnv::new();
     env.set("HOOKFIRE_PORTAL_URL", story.listener.url());

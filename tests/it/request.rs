@@ -1,8 +1,8 @@
-//! What leaves: the request's line, headers and body as the endpoint sees them, and what is refused before any leaves.
+//! The request line, headers and body that an endpoint receives, and input that is refused first.
 
 use crate::support::{Outcome, Received, Server, TestEnv, respond};
 
-/// The only request of a fire at this server, which delivers.
+/// The only request of a successful fire.
 fn sent(env: &TestEnv, event: &[&str], more: &[&str]) -> (Received, Outcome) {
     let server = Server::script(vec![respond(200)]);
     let outcome = env
@@ -15,7 +15,7 @@ fn sent(env: &TestEnv, event: &[&str], more: &[&str]) -> (Received, Outcome) {
     (server.requests().remove(0), outcome)
 }
 
-/// A fire that is refused as a wrong command line: nothing sent, nothing written down.
+/// A fire with an invalid command line: nothing is sent or recorded.
 fn refused(env: &TestEnv, more: &[&str]) -> Outcome {
     let server = Server::script(vec![]);
     let args = [
@@ -36,7 +36,7 @@ fn refused(env: &TestEnv, more: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_request_is_one_post_of_xml_that_names_its_delivery_and_no_referrer() {
+fn request_is_one_post_with_webhook_id_and_no_referer() {
     let env = TestEnv::new();
     let (request, outcome) = sent(
         &env,
@@ -82,7 +82,7 @@ fn a_urls_own_query_goes_out_as_it_was_written() {
 }
 
 #[test]
-fn a_whole_event_goes_out_byte_for_byte_in_any_encoding_and_with_any_line_ends() {
+fn event_file_is_sent_byte_for_byte_in_any_encoding() {
     let text = "<?xml version=\"1.0\" encoding=\"UTF-16\"?>\r\n<event>\r\n\t<type>account</type>\r\n\
                 <action>created</action><object><account><org_name>Å\u{1f600}</org_name></account></object></event>\r\n\r\n";
     let utf16: Vec<u8> = "\u{feff}"
@@ -154,7 +154,7 @@ fn a_header_of_the_users_own_wins_over_the_usual_one() {
 }
 
 #[test]
-fn headers_that_frame_or_name_the_delivery_are_refused_before_anything_happens() {
+fn reserved_headers_are_refused() {
     let env = TestEnv::new();
     for name in [
         "webhook-id",
@@ -176,7 +176,7 @@ fn headers_that_frame_or_name_the_delivery_are_refused_before_anything_happens()
 }
 
 #[test]
-fn headers_that_would_break_the_line_are_refused_before_anything_happens() {
+fn headers_with_line_breaks_are_refused() {
     let mut env = TestEnv::new();
     env.set("TWO_LINES", "one\r\nEvil: two");
     for header in [
@@ -205,7 +205,7 @@ fn headers_that_would_break_the_line_are_refused_before_anything_happens() {
 }
 
 #[test]
-fn urls_that_cannot_be_an_endpoints_are_refused_before_anything_happens() {
+fn invalid_urls_are_refused() {
     let env = TestEnv::new();
     let urls = [
         "ftp://127.0.0.1/",

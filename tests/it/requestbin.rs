@@ -1,8 +1,8 @@
-//! RequestBin's API over HTTP, as its clients use it: a bin is made, an event sent to it, and found in it.
+//! The RequestBin API as its clients use it: create a bin, send an event, find it.
 
 use crate::support::{Listener, TestEnv};
 
-/// The text of the first element of that name in a document.
+/// The text of the first element with this name.
 fn text(document: &str, name: &str) -> String {
     let document = roxmltree::Document::parse(document).expect("well-formed XML");
     let found = document

@@ -1,4 +1,4 @@
-//! Attempts that outlive the shell: scheduled, made when they are due, by whoever is there, once.
+//! `fire --background` and `retry --due`: scheduled attempts are made when due, once, by any process.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{Received, Server, TestEnv, closed_port, forever, hang, repeat, respond};
 
-/// Fires in the background, and gives the id of what was scheduled.
+/// Fires in the background and returns the id.
 fn schedule(env: &TestEnv, url: &str, interval: &str) -> i64 {
     let args = [
         "fire",
@@ -34,7 +34,7 @@ fn shown(env: &TestEnv, id: i64) -> Value {
         .json()
 }
 
-/// Waits until a delivery is as it should be.
+/// Waits until a delivery meets a condition.
 fn wait_until(env: &TestEnv, id: i64, is_so: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
@@ -47,7 +47,7 @@ fn wait_until(env: &TestEnv, id: i64, is_so: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// How often each delivery was received.
+/// Number of requests for each delivery.
 fn times_received(requests: &[Received]) -> BTreeMap<String, usize> {
     let mut times = BTreeMap::new();
     for request in requests {
@@ -59,7 +59,7 @@ fn times_received(requests: &[Received]) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn what_fails_in_the_background_is_scheduled_and_made_when_it_is_due_under_the_same_id() {
+fn background_failure_is_scheduled_and_sent_when_due() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let args = [
@@ -138,7 +138,7 @@ fn what_fails_in_the_background_is_scheduled_and_made_when_it_is_due_under_the_s
     );
 }
 
-/// Lets the time pass for all that is scheduled.
+/// Makes all scheduled attempts due.
 fn make_due(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     journal
@@ -149,7 +149,7 @@ fn make_due(env: &TestEnv) {
         .unwrap();
 }
 
-/// Lets all leases run out, as if those who hold them had not been running for long.
+/// Expires all leases.
 fn end_leases(env: &TestEnv) {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     journal
@@ -180,7 +180,7 @@ fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
         "#2 failed, 1 attempt: 503 Service Unavailable\n"
     );
 
-    // The last of two attempts, to a server that is not there any more.
+    // The last of two attempts, to a server that has stopped.
     let port = closed_port();
     let id = schedule(&env, &server.url(), "1ms");
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
@@ -234,7 +234,7 @@ fn how_to_connect_is_not_kept_and_that_is_said() {
 }
 
 #[test]
-fn a_secret_that_nobody_could_look_up_later_is_refused_before_anything_is_sent() {
+fn background_refuses_literal_secrets() {
     let mut env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), repeat(200, 2)]);
     let url = server.url();
@@ -266,7 +266,7 @@ fn a_secret_that_nobody_could_look_up_later_is_refused_before_anything_is_sent()
     }
     assert!(!env.journal_path().exists());
 
-    // What the configuration has can be looked up there, whatever it is.
+    // The configuration can be read later, including literals.
     env.set("HOOK_TOKEN", "open-sesame");
     env.write_config(&format!(
         "[endpoints.staging]\nurl = \"{url}\"\nsecrets = {{ key = \"open-sesame\" }}\n"
@@ -309,7 +309,7 @@ fn a_secret_that_nobody_could_look_up_later_is_refused_before_anything_is_sent()
 }
 
 #[test]
-fn one_whose_secret_is_missing_is_told_and_stays_scheduled_and_the_others_are_sent() {
+fn due_skips_a_delivery_with_a_missing_secret() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let fire = [
@@ -354,7 +354,7 @@ fn one_whose_secret_is_missing_is_told_and_stays_scheduled_and_the_others_are_se
 }
 
 #[test]
-fn what_is_scheduled_can_be_cancelled_and_is_then_in_the_failed_list() {
+fn cancel_moves_scheduled_deliveries_to_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2)]);
     for _ in 0..2 {
@@ -422,7 +422,7 @@ fn what_is_scheduled_can_be_cancelled_and_is_then_in_the_failed_list() {
 }
 
 #[test]
-fn what_a_killed_fire_leaves_behind_is_sent_by_due_and_what_ctrl_c_stopped_is_not() {
+fn due_sends_deliveries_of_killed_but_not_of_stopped_fires() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let fire = [
@@ -465,8 +465,7 @@ fn what_a_killed_fire_leaves_behind_is_sent_by_due_and_what_ctrl_c_stopped_is_no
 }
 
 #[test]
-fn what_a_killed_fire_with_a_literal_secret_leaves_behind_is_told_once_and_stays_in_the_failed_list()
- {
+fn due_reports_a_lost_literal_secret_once() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
     let url = format!("{}/?token=open-sesame", server.url());
@@ -490,7 +489,7 @@ fn what_a_killed_fire_with_a_literal_secret_leaves_behind_is_told_once_and_stays
 }
 
 #[test]
-fn a_watcher_makes_each_attempt_when_it_is_due_also_those_scheduled_later_until_sigterm() {
+fn watcher_sends_due_attempts_until_sigterm() {
     let env = TestEnv::new();
     let server = Server::script(vec![
         respond(503),
@@ -525,7 +524,7 @@ fn a_watcher_makes_each_attempt_when_it_is_due_also_those_scheduled_later_until_
     assert_eq!(outcome.stderr(), "");
 }
 
-/// Milliseconds of the day of a time in JSON.
+/// Milliseconds of the day.
 fn time(value: &Value) -> i64 {
     let clock = &value.as_str().unwrap()["2026-11-20T".len()..];
     let number = |range: std::ops::Range<usize>| clock[range].parse::<i64>().unwrap();
@@ -533,7 +532,7 @@ fn time(value: &Value) -> i64 {
 }
 
 #[test]
-fn sigterm_lets_requests_that_are_under_way_come_to_their_end_and_leaves_the_rest_as_it_was() {
+fn sigterm_finishes_running_requests_and_keeps_the_schedule() {
     for (jobs, on_the_wire) in [("1", 1), ("4", 2)] {
         let env = TestEnv::new();
         let server = Server::script(vec![repeat(503, 6), respond(200).held().times(on_the_wire)]);
@@ -613,7 +612,7 @@ fn two_watchers_side_by_side_send_each_scheduled_delivery_once() {
     assert_eq!(check["deliveries"]["delivered"], SCHEDULED);
 }
 
-/// The same delivery once more, under another id and uuid, with its attempt.
+/// Copies a delivery with its attempt, under another id and uuid.
 fn copy(journal: &rusqlite::Connection, id: i64, number: u32) {
     let copied = journal
         .execute(
@@ -632,8 +631,7 @@ fn copy(journal: &rusqlite::Connection, id: i64, number: u32) {
 }
 
 #[test]
-fn what_a_killed_watcher_was_sending_another_one_sends_and_the_attempt_says_that_it_may_have_arrived()
- {
+fn second_watcher_sends_what_a_killed_one_was_sending() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), hang(), respond(200)]);
     let id = schedule(&env, &server.url(), "200ms");
@@ -655,7 +653,7 @@ fn what_a_killed_watcher_was_sending_another_one_sends_and_the_attempt_says_that
 }
 
 #[test]
-fn who_was_suspended_for_longer_than_its_lease_does_not_send_what_another_one_has_sent() {
+fn watcher_suspended_beyond_its_lease_does_not_send() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
     let mut suspended = env
@@ -671,7 +669,7 @@ fn who_was_suspended_for_longer_than_its_lease_does_not_send_what_another_one_ha
         .spawn();
     suspended.wait_for_stderr("next in 2s");
     suspended.suspend();
-    // As long as its lease holds, it is its holder's.
+    // While its lease is valid, it belongs to its owner.
     let held = env.hookfire(["retry", "--due"]).run().assert_code(0);
     assert_eq!(held.stderr(), "nothing is scheduled\n");
     end_leases(&env);
@@ -691,7 +689,7 @@ fn who_was_suspended_for_longer_than_its_lease_does_not_send_what_another_one_ha
 }
 
 #[test]
-fn the_answer_that_a_suspended_one_gets_late_counts_and_what_it_held_is_sent_by_another() {
+fn late_response_of_a_suspended_watcher_counts() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200).held(), respond(503)]);
     let id = schedule(&env, &server.url(), "1ms");
@@ -720,7 +718,7 @@ fn the_answer_that_a_suspended_one_gets_late_counts_and_what_it_held_is_sent_by_
 }
 
 #[test]
-fn a_watcher_outlives_a_journal_that_is_locked_for_longer_than_anybody_waits() {
+fn watcher_survives_a_locked_journal() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200).held()]);
     let id = schedule(&env, &server.url(), "1ms");
@@ -741,7 +739,7 @@ fn a_watcher_outlives_a_journal_that_is_locked_for_longer_than_anybody_waits() {
 }
 
 #[test]
-fn what_was_sent_and_could_not_be_recorded_is_told_with_code_6_even_by_one_that_is_asked_to_end() {
+fn stopped_watcher_exits_6_for_an_unrecorded_delivery() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200).held()]);
     schedule(&env, &server.url(), "1ms");
@@ -762,7 +760,7 @@ fn what_was_sent_and_could_not_be_recorded_is_told_with_code_6_even_by_one_that_
 }
 
 #[test]
-fn a_watcher_ends_with_a_journal_that_is_not_there_any_more_or_is_a_newer_ones() {
+fn watcher_ends_if_the_journal_is_gone_or_newer() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), forever(503)]);
     schedule(&env, &server.url(), "300ms");

@@ -1,7 +1,6 @@
-//! A secret in every way of giving one, through everything that can go wrong: it arrives where it should, and is in no
-//! output and no file.
+//! Every way to give a secret, combined with every failure: it arrives, and is in no output and no file.
 //!
-//! What an endpoint sends back on purpose is `secrets_echoed.rs`; where a retry finds a secret is `secrets_again.rs`.
+//! `secrets_echoed.rs` tests responses that contain the secret, `secrets_retry.rs` how a retry finds it.
 
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::support::{
     half_status_line, head_then_cut_body, raw, reset, respond,
 };
 
-/// Every byte that an encoder treats in its own way, and nothing that a header or TOML could not hold as it is.
+/// Contains all characters that encoders treat differently and that headers and TOML allow.
 const CANARY: &str = "Cnry+7Hq/x%41&Zk=9 mQ:#?v";
 
-/// One way of giving the secret: puts it into the world, and returns the options that name the target.
+/// A way to give the secret: sets it up and returns the options for the target.
 type Way = fn(&mut TestEnv, &str) -> Vec<String>;
 
 const WAYS: [(&str, Way); 17] = [
@@ -106,7 +105,7 @@ fn configured(env: &mut TestEnv, url: &str, line: &str) -> Vec<String> {
     args(&["-e", "staging"])
 }
 
-/// Whether the secret is in the request: what never left could not leak.
+/// Whether the request contains the secret; otherwise the test proves nothing.
 fn carries(request: &Received) -> bool {
     let query = request
         .target
@@ -124,7 +123,7 @@ fn carries(request: &Received) -> bool {
     in_query || in_header
 }
 
-/// Runs commands in one world and keeps what they said.
+/// Runs commands in one environment and stores their output.
 struct Story {
     env: TestEnv,
     outcomes: Vec<Outcome>,
@@ -143,7 +142,7 @@ impl Story {
         outcome
     }
 
-    /// Everything that reads the journal, in every format.
+    /// All commands that read the journal, in every format.
     fn read_everything(&mut self) {
         for format in ["text", "json", "ndjson", "csv", "xml"] {
             self.run(&["failed", "list", "-vv", "-o", format], &[], &[]);
@@ -166,7 +165,7 @@ impl Story {
     }
 }
 
-/// Faults that end at once, and the exit code of each.
+/// Faults that end at once, with their exit codes.
 fn faults() -> Vec<(Step, i32)> {
     vec![
         (respond(200).body("fine"), 0),
@@ -188,7 +187,7 @@ fn faults() -> Vec<(Step, i32)> {
 }
 
 #[test]
-fn a_reference_that_would_be_sent_as_it_is_is_refused_and_a_url_in_the_wrong_place_is_not_told() {
+fn misplaced_references_are_refused_and_urls_not_shown() {
     let env = TestEnv::new();
     let fire = ["fire", "user", "created", "--url", "http://127.0.0.1:9/"];
     for extra in [
@@ -214,7 +213,7 @@ fn a_reference_that_would_be_sent_as_it_is_is_refused_and_a_url_in_the_wrong_pla
 }
 
 #[test]
-fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes_wrong() {
+fn secrets_arrive_and_never_leak() {
     for (way, set_up) in WAYS {
         let mut story = Story {
             env: TestEnv::new(),
@@ -222,7 +221,7 @@ fn a_secret_arrives_and_is_told_by_nothing_however_it_is_given_and_whatever_goes
         };
         let (steps, codes): (Vec<Step>, Vec<i32>) = faults().into_iter().unzip();
         let fires = codes.len();
-        // For every fire, and for a ping.
+        // For each fire and a ping.
         let server = Server::script(steps.into_iter().chain([echo()]).collect());
         let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
         let styles: [&[&str]; 3] = [&["-vv"], &["-o", "json"], &["-vv", "-o", "ndjson"]];
@@ -255,7 +254,7 @@ fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
         let server = Server::script(vec![respond(503), echo(), echo()]);
         let target = set_up(&mut story.env, &format!("{}/hook", server.url()));
         story.fire(&target, &[], 3);
-        // A literal of a URL is given again with the URL; every other one is found again or given by its own option.
+        // A literal in a URL is given again with the URL; others are found again or given with their option.
         let again: Vec<String> = match target.first().map(String::as_str) {
             Some("--url") => target.clone(),
             Some("-e") => Vec::new(),
@@ -300,7 +299,7 @@ fn a_secret_is_told_by_nothing_when_no_endpoint_is_there() {
 }
 
 #[test]
-fn a_secret_is_told_by_nothing_when_the_time_runs_out_or_the_user_has_enough() {
+fn secrets_do_not_leak_on_timeout_or_ctrl_c() {
     let mut story = Story {
         env: TestEnv::new(),
         outcomes: Vec::new(),
@@ -368,7 +367,7 @@ fn a_wrong_command_line_does_not_tell_the_secrets_on_it() {
 }
 
 #[test]
-fn a_url_or_proxy_that_cannot_be_read_does_not_tell_the_password_in_it() {
+fn invalid_url_errors_do_not_show_passwords() {
     let env = TestEnv::new();
     let canary = "canaryInAPassword";
     let mut outcomes = Vec::new();

@@ -1,4 +1,4 @@
-//! An endpoint that sends a secret back, in every spelling and at every border: what is kept and shown is masked.
+//! Responses that contain a secret, in every encoding and at every boundary, are stored and shown masked.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -26,7 +26,7 @@ fn fire(env: &TestEnv, server: &Server, more: &[&str]) -> Outcome {
         .run()
 }
 
-/// Everything that shows or keeps what an endpoint sent, after a fire at this step.
+/// All output about a response, and the environment, after a fire at this step.
 fn told_after(step: Step) -> (TestEnv, Vec<Outcome>) {
     let (env, server) = (TestEnv::new(), Server::script(vec![step.times(2)]));
     let mut outcomes = vec![
@@ -64,7 +64,7 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Every spelling that an endpoint may choose, by name.
+/// Every encoding that an endpoint may choose, by name.
 fn spellings() -> Vec<(&'static str, String)> {
     let form: String = url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect();
     vec![
@@ -184,7 +184,7 @@ fn a_secret_that_is_cut_off_with_the_body_is_masked() {
 #[test]
 fn a_secret_is_masked_at_the_border_that_other_masks_have_moved() {
     for (name, spelling) in spellings() {
-        // Each of these shrinks when it is masked, so that what was read past the border comes into view.
+        // Masking shortens the text, so that bytes beyond the limit move into view.
         let start = format!("{CANARY} ").repeat(20);
         let read = KEPT + CANARY.len() * 6;
         let cut = spelling.len() - 1;
@@ -203,7 +203,7 @@ fn a_secret_is_masked_at_the_border_that_other_masks_have_moved() {
     }
 }
 
-/// No more than a few characters of a spelling may be left of it.
+/// At most a few characters of an encoded secret may remain.
 #[track_caller]
 fn assert_no_beginning(kept: &str, spelling: &str, name: &str) {
     let beginning: String = spelling.chars().take(spelling.len() / 2).collect();

@@ -1,4 +1,4 @@
-//! What one fire costs, and in which order it does things, as `strace` sees it.
+//! The order of system calls in a fire, from `strace`.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::support::{Server, TestEnv, needs, repeat, respond};
 
 const FIRE: &[&str] = &["fire", "account", "created", "--no-retry", "-q", "--url"];
 
-/// The program's own system calls, in order, with all that they write.
+/// The system calls of the program in order, with all written bytes.
 fn trace(env: &TestEnv, args: &[&str], url: &str) -> Option<Vec<String>> {
     if !needs("strace", &["-o", "/dev/null", "true"]) {
         return None;
@@ -30,11 +30,11 @@ fn trace(env: &TestEnv, args: &[&str], url: &str) -> Option<Vec<String>> {
     Some(calls(&std::fs::read_to_string(&file).unwrap()))
 }
 
-/// What something goes out with.
+/// Calls that send something.
 const LEAVES: [&str; 3] = ["connect(", "sendto(", "writev("];
 
-/// The calls of a trace. One that was under way while another thread's came in between is written in two pieces: it is put
-/// together where it ends, but for a connect or a sending, which counts from where it begins.
+/// The calls of a trace. A call that another thread interrupts is written in two parts; it is joined where it ends,
+/// except connects and sends, which count from their start.
 fn calls(trace: &str) -> Vec<String> {
     let (mut calls, mut begun) = (Vec::new(), HashMap::new());
     for line in trace.lines() {
@@ -54,7 +54,7 @@ fn calls(trace: &str) -> Vec<String> {
                     .map(|beginning: String| beginning + end.1),
             );
         } else if !call.starts_with(|c: char| c.is_ascii_lowercase()) || !call.contains('(') {
-            // A signal, or the end of a thread.
+            // A signal or the end of a thread.
         } else if let Some(beginning) = call
             .strip_suffix("<unfinished ...>")
             .filter(|call| !LEAVES.iter().any(|name| call.starts_with(name)))
@@ -79,7 +79,7 @@ fn count(calls: &[String], names: &[&str]) -> usize {
         .count()
 }
 
-/// So many fires in a row on a journal that does not exist yet.
+/// Traces of `number` fires in a row into a new journal.
 fn fires(number: usize) -> Option<Vec<Vec<String>>> {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, number)]);
@@ -92,7 +92,7 @@ fn fires(number: usize) -> Option<Vec<Vec<String>>> {
     traces
 }
 
-/// Which files were synced, in order, with the position of the call.
+/// The synced files in order, with the position of the call.
 fn synced(calls: &[String]) -> Vec<(usize, String)> {
     let mut open = HashMap::new();
     let mut synced = Vec::new();
@@ -118,7 +118,7 @@ fn synced(calls: &[String]) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
+fn fire_syncs_before_connecting_and_after_the_response() {
     let Some(fires) = fires(4) else { return };
     for (number, calls) in (1..).zip(&fires) {
         let connected = calls
@@ -143,7 +143,7 @@ fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
             "one request is one connection"
         );
     }
-    // What a new journal consists of is there after a power failure as well.
+    // All files of a new journal survive a power failure.
     let connected = fires[0]
         .iter()
         .position(|call| call.starts_with("connect("))
@@ -160,7 +160,7 @@ fn a_fire_syncs_its_intent_before_it_connects_and_its_outcome_after() {
 }
 
 #[test]
-fn each_request_of_a_batch_leaves_after_its_own_intent_is_synced() {
+fn batch_syncs_each_delivery_before_its_request() {
     const LINES: usize = 40;
     let (env, server) = (
         TestEnv::new(),
@@ -211,7 +211,7 @@ fn each_request_of_a_batch_leaves_after_its_own_intent_is_synced() {
         sent += 1;
     }
     assert_eq!(sent, LINES);
-    // Otherwise it would be no batch.
+    // Otherwise commits are not grouped.
     assert!(synced.len() < LINES, "{} syncs", synced.len());
 }
 

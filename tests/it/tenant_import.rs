@@ -1,4 +1,4 @@
-//! Lists of a tenant's failures, taken into the journal: round trips, broken ones, long ones, and their secrets.
+//! Importing a tenant's list of failures: round trips, broken entries, long lists, and secrets.
 
 use std::fmt::Write as _;
 
@@ -94,7 +94,7 @@ fn what_failed_in_one_journal_is_delivered_from_another() {
     let mut received = up.requests();
     assert_eq!(received.len(), 20);
     assert_eq!(failed(&there), Vec::<Value>::new());
-    // Of failures of one millisecond any may come first.
+    // Failures of the same millisecond have no order.
     received.sort_by_key(|request| request.header("webhook-id").map(str::to_owned));
     let mut sent = down.requests();
     sent.sort_by_key(|request| request.header("webhook-id").map(str::to_owned));
@@ -118,7 +118,7 @@ fn what_failed_in_one_journal_is_delivered_from_another() {
 }
 
 #[test]
-fn a_list_is_given_back_with_the_ids_times_errors_and_events_that_it_came_with() {
+fn imported_list_is_exported_unchanged() {
     const TIMES: [&str; 8] = [
         "2026-11-20 10:00:00 UTC",
         "2026-11-20T10:00:01Z",
@@ -181,7 +181,7 @@ fn a_list_is_given_back_with_the_ids_times_errors_and_events_that_it_came_with()
         .assert_code(0);
     assert_eq!(again.stdout(), given.stdout());
 
-    // What has failed here since has another time.
+    // Later failures have another time.
     let down = Server::script(vec![respond(503)]);
     env.hookfire(["retry", "3", "--url", &down.url()])
         .run()
@@ -287,7 +287,7 @@ fn json_is_read_as_3scale_writes_it() {
 }
 
 #[test]
-fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_are_kept() {
+fn import_matches_endpoints_and_drops_query_values() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(200)]);
     let list = format!(
@@ -328,7 +328,7 @@ fn an_endpoint_at_the_same_url_is_taken_with_its_secrets_and_none_of_the_lists_a
 }
 
 #[test]
-fn what_was_meant_for_no_endpoint_is_sent_to_one_when_it_is_named_with_all() {
+fn imported_deliveries_go_to_a_named_endpoint() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(200)]);
     env.write_config(&format!(
@@ -374,7 +374,7 @@ fn a_list_longer_than_the_memory_is_taken_and_given() {
     assert!(list.len() > 32_000_000);
     list.push_str("</webhooks-failures>\n");
     env.write_file("failures.xml", &list);
-    // The list itself would not fit.
+    // The list alone exceeds the memory limit.
     let program = env!("CARGO_BIN_EXE_hookfire");
     let limited = |rest: &str| {
         let line = format!("ulimit -v 64000; '{program}' failed {rest}");
@@ -396,7 +396,7 @@ fn a_list_longer_than_the_memory_is_taken_and_given() {
         limited("list -o csv | wc -l").stdout().trim(),
         (FAILURES + 1).to_string()
     );
-    // A reader that has enough is no error, and ends the work.
+    // A reader that stops early is not an error, and ends the command.
     for format in ["xml", "csv", "json", "ndjson"] {
         let line =
             format!("{{ '{program}' failed list -o {format}; echo \"code $?\" >&2; }} | head -n 1");

@@ -1,4 +1,4 @@
-//! TLS: whom hookfire trusts, what it says when it does not, and that it never falls back.
+//! TLS: trusted certificates, error messages, and no fallback.
 
 pub mod server;
 
@@ -13,7 +13,7 @@ use crate::support::{Outcome, Server, TestEnv, hang_before_read, respond};
 static ONLY_1_2: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
 const HERE: &[&str] = &["127.0.0.1", "localhost"];
 
-/// A world, an authority whose certificate is in it as `ca.pem`, and an endpoint that it vouches for.
+/// An environment, an authority with its certificate in `ca.pem`, and an endpoint that it has signed.
 fn usual() -> (TestEnv, Authority, TlsServer) {
     let (env, authority) = (TestEnv::new(), Authority::new());
     env.write_file("ca.pem", &authority.pem);
@@ -37,7 +37,7 @@ fn fire(env: &TestEnv, url: &str, more: &[&str]) -> Outcome {
     env.hookfire(usual).args(more).run()
 }
 
-/// The message of a TLS failure that kept the request from leaving.
+/// The message of a TLS failure before the request.
 fn no_tls(outcome: Outcome, server: &TlsServer) -> String {
     let outcome = outcome.assert_code(4);
     let delivery = outcome.json();
@@ -61,7 +61,7 @@ fn no_tls(outcome: Outcome, server: &TlsServer) -> String {
 }
 
 #[test]
-fn an_endpoint_that_the_named_authority_vouches_for_is_delivered_to() {
+fn cacert_is_trusted() {
     let (env, _, server) = usual();
     for (index, host) in HERE.iter().enumerate() {
         let url = format!("https://{host}:{}/hook?token=x", server.port());
@@ -84,7 +84,7 @@ fn an_endpoint_that_the_named_authority_vouches_for_is_delivered_to() {
 }
 
 #[test]
-fn the_authority_can_be_named_by_variable_configuration_or_the_systems_own_variable() {
+fn cacert_comes_from_variable_config_or_ssl_cert_file() {
     let (mut env, authority, server) = usual();
     env.write_config(&format!(
         "[endpoints.here]\nurl = \"{}\"\ncacert = \"own-ca.pem\"\n",
@@ -118,7 +118,7 @@ fn the_authority_can_be_named_by_variable_configuration_or_the_systems_own_varia
     );
 }
 
-/// A named authority is trusted instead of the system's, not beside it.
+/// A given authority replaces the system's.
 fn no_tls_after(requests: usize, outcome: Outcome, server: &TlsServer) {
     let outcome = outcome.assert_code(4);
     assert_eq!(outcome.json()["last_error"]["kind"], "tls", "{outcome}");
@@ -189,7 +189,7 @@ fn a_certificate_for_another_host_is_not_trusted() {
 }
 
 #[test]
-fn a_certificate_whose_time_is_over_or_has_not_come_is_not_trusted() {
+fn expired_or_future_certificate_is_not_trusted() {
     let (env, authority, _) = usual();
     for (from, to, word) in [(2020, 2021, "expired"), (4000, 4001, "not valid yet")] {
         let identity = authority.sign_with(HERE, |params| {
@@ -261,7 +261,7 @@ fn plain_http_on_an_https_url_is_a_tls_failure_that_says_so() {
         stream
             .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
             .expect("an answer");
-        // Until the peer leaves, so that no reset overtakes the answer.
+        // Until the peer leaves, so that no reset overtakes the response.
         std::io::copy(&mut stream, &mut std::io::sink()).ok();
     });
     let outcome = fire(&env, &url, &[]).assert_code(4);
@@ -311,7 +311,7 @@ fn tls_on_a_plain_http_url_is_no_answer_that_can_be_read() {
 }
 
 #[test]
-fn a_connection_that_breaks_after_the_request_may_have_been_received() {
+fn connection_broken_after_the_request_is_maybe_received() {
     let (env, authority, _) = usual();
     let server = TlsServer::start(
         &authority.sign(HERE),
@@ -371,7 +371,7 @@ fn a_client_certificate_is_shown_to_an_endpoint_that_asks() {
 }
 
 #[test]
-fn certificates_and_keys_that_cannot_be_used_are_refused_before_anything_happens() {
+fn unusable_certificates_and_keys_are_refused() {
     let (env, authority, server) = usual();
     let client = authority.sign(&["hookfire.example"]);
     env.write_file("cert.pem", &client.certificate_pem);

@@ -1,5 +1,5 @@
-//! Each fault again, of an endpoint to which some lines of a batch go while others go to one without fault: it ends as it
-//! does alone, and the others have nothing of it. And what only kept connections can do wrong.
+//! Each fault for an endpoint of some lines of a batch: it has the same outcome as alone, and the other lines are
+//! unaffected. Also faults of persistent connections.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::support::{Receiver, Reply};
 
-/// Which lines go to the faulty endpoint, of how many.
+/// Lines for the faulty endpoint, from 0.
 const FAULTY: [usize; 2] = [1, 4];
 const LINES: usize = 9;
-/// The most at once: both of the faulty ones, and as many others.
+/// Enough for both faulty lines and as many others.
 const JOBS: &str = "4";
-/// For all data of the program, threads' stacks included, of which there are more.
+/// Memory limit for all data, including the stacks of more threads.
 const CEILING_KIB: u32 = MEMORY_KIB + 24 * 1024;
 
 #[test]
-fn a_faulty_endpoint_of_a_batch_ends_as_it_does_alone_and_the_others_have_nothing_of_it() {
+fn batch_isolates_a_faulty_endpoint() {
     let rows = rows();
     let wrong: Vec<String> = in_lanes(&rows, |_, row| wrongs(row))
         .into_iter()
@@ -27,7 +27,7 @@ fn a_faulty_endpoint_of_a_batch_ends_as_it_does_alone_and_the_others_have_nothin
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is not as it should be at one row, in words.
+/// Describes deviations in one row.
 fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     let (env, endpoint) = (world(), endpoint());
     let good = Receiver::start(|_, _| Reply::Status(200));
@@ -106,7 +106,7 @@ fn wrongs((name, endpoint, end): &Row) -> Vec<String> {
     wrongs
 }
 
-/// The faulty endpoint with its limits, and one without fault that has as long as it takes.
+/// Configures the faulty endpoint with its limits, and one without faults or limits.
 fn configure(env: &TestEnv, endpoint: &Endpoint, good: &Receiver) {
     let mut config = format!(
         "[endpoints.good]\nurl = '{}'\ntimeout = '60s'\n[endpoints.faulty]\nurl = '{}/hook'\ntimeout = '{}ms'\n\
@@ -146,7 +146,7 @@ fn write_batch(env: &TestEnv, large: bool) {
     env.write_file("batch.ndjson", (0..LINES).map(line).collect::<String>());
 }
 
-/// So many lines for whatever the command names.
+/// `count` lines for the endpoint of the command.
 fn lines(count: usize) -> String {
     "{\"type\":\"user\",\"action\":\"created\"}\n".repeat(count)
 }
@@ -161,7 +161,7 @@ fn what_one_endpoint_keeps_waiting_does_not_keep_the_others() {
     let mut running = env
         .hookfire(["fire", "--batch", "batch.ndjson", "-j", JOBS])
         .spawn();
-    // Those in front of which the faulty ones stand, and those behind.
+    // Lines before and after the faulty ones.
     for id in (1..=LINES).filter(|id| !FAULTY.contains(&(id - 1))) {
         running.wait_for_stdout_line(&format!("#{id} delivered"));
     }
@@ -175,7 +175,7 @@ fn what_one_endpoint_keeps_waiting_does_not_keep_the_others() {
 }
 
 #[test]
-fn a_connection_that_is_closed_between_two_requests_costs_neither() {
+fn batch_survives_a_connection_closed_between_requests() {
     const LINES: usize = 20;
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::WithItsEnd(200));
@@ -210,13 +210,12 @@ fn a_connection_that_is_closed_between_two_requests_costs_neither() {
 }
 
 #[test]
-fn a_connection_that_breaks_with_a_request_is_told_as_what_may_have_been_received_and_only_that_one_is_sent_again()
- {
+fn batch_repeats_only_the_request_of_a_broken_connection() {
     const LINES: usize = 60;
     for broken in [Reply::Hangup, Reply::Reset] {
         let env = TestEnv::new();
-        // The connection was kept for some requests when it breaks. Counted are first attempts: which requests come between
-        // them is for nobody to say.
+        // The connection has been used for some requests when it breaks. Only first attempts count, because the order
+        // of the others is not defined.
         let firsts = AtomicUsize::new(0);
         let receiver = Receiver::start(move |_, times| {
             let breaks = times == 1 && firsts.fetch_add(1, Ordering::Relaxed) % 7 == 6;
@@ -309,9 +308,9 @@ fn an_answer_that_nobody_asked_for_is_nobodys() {
     assert_eq!(refused.load(Ordering::Relaxed), LINES);
 }
 
-/// The system's refusal to wait is something that the client's runtime does not expect.
+/// A failing wait system call makes the client's runtime panic.
 #[test]
-fn a_panic_in_the_middle_of_a_batch_tells_no_secret_and_loses_no_delivery() {
+fn panic_during_a_batch_leaks_and_loses_nothing() {
     if !can_inject() {
         return;
     }

@@ -1,5 +1,5 @@
-//! All faults at once, of endpoints for which attempts are due: one `retry --due` meets them side by side, and each ends as it
-//! does alone, is scheduled again or has failed for good, and holds up none of the others.
+//! All faults at once in one `retry --due`: each has the same outcome as alone, is scheduled again or fails, and does
+//! not delay the others.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use super::*;
 use crate::support::{Receiver, Reply, repeat};
 
-/// Deliveries for an endpoint without fault, due last of all.
+/// Deliveries for an endpoint without faults, due last.
 const OTHERS: usize = 5;
-/// Threads and their stacks, and a client for each way to connect.
+/// Memory for threads, stacks, and a client per connection setup.
 const CEILING_KIB: u32 = MEMORY_KIB + 120 * 1024;
 const AN_HOUR: &str = "3600s";
 
@@ -21,7 +21,7 @@ struct Faulty {
 }
 
 #[test]
-fn what_is_due_for_endpoints_with_every_fault_ends_as_it_does_alone_and_holds_up_nobody() {
+fn due_isolates_faulty_endpoints() {
     let named = |(index, (what, endpoint, end)): (usize, Row)| Faulty {
         name: format!("row{index}"),
         what,
@@ -34,7 +34,7 @@ fn what_is_due_for_endpoints_with_every_fault_ends_as_it_does_alone_and_holds_up
     let fire = schedule(&env, &rows, &good);
     let due = ["retry", "--due", "-j", "16", "-vv", "-o", "ndjson"];
     let first = run(&env, CEILING_KIB, &due);
-    // As if the time had passed, and the rule had but one attempt left.
+    // Make the attempts due, with one attempt left.
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     let sql = "UPDATE deliveries SET next_attempt_at = 1, retries = attempt_count WHERE next_attempt_at IS NOT NULL";
     let again = journal.execute(sql, []).unwrap();
@@ -108,7 +108,7 @@ fn what_is_due_for_endpoints_with_every_fault_ends_as_it_does_alone_and_holds_up
     env.assert_nowhere(CANARY, &[&fire, &first, &last]);
 }
 
-/// What was told of each delivery, by its endpoint's name; those of the one without fault all have one.
+/// The output for each delivery, by endpoint name; deliveries of the endpoint without faults are identical.
 fn by_endpoint(outcome: &Outcome) -> HashMap<String, Value> {
     let name = |delivery: &Value| delivery["endpoint"].as_str().expect("a name").to_owned();
     outcome
@@ -118,7 +118,7 @@ fn by_endpoint(outcome: &Outcome) -> HashMap<String, Value> {
         .collect()
 }
 
-/// Has a delivery due for each endpoint, which was refused before it had its fault.
+/// Schedules a delivery for each endpoint; it was refused before the endpoint had its fault.
 fn schedule(env: &TestEnv, rows: &[Faulty], good: &Receiver) -> Outcome {
     let before = Server::script(vec![repeat(503, rows.len())]);
     env.write_file("large.xml", large_object());
@@ -185,7 +185,7 @@ fn schedule(env: &TestEnv, rows: &[Faulty], good: &Receiver) -> Outcome {
     fire
 }
 
-/// An endpoint for each row, with its limits, at the place that `url` says.
+/// Configures an endpoint for each row, with its limits, at the address from `url`.
 fn configure(env: &TestEnv, rows: &[Faulty], good: &Receiver, url: impl Fn(&Faulty) -> String) {
     let mut config = format!(
         "[endpoints.good]\nurl = '{}'\ntimeout = '60s'\n",

@@ -1,5 +1,4 @@
-//! Where a retry finds a secret again: a flag's, else the configuration's, else by the reference that was kept; and what
-//! happens when there is none to be had.
+//! How a retry finds a secret: option, configuration, stored reference; and what happens if there is none.
 
 use crate::support::{Outcome, Server, TestEnv, repeat, respond};
 
@@ -61,7 +60,7 @@ fn a_kept_reference_is_looked_up_again_by_each_retry() {
 }
 
 #[test]
-fn a_flag_wins_over_the_configuration_and_the_configuration_over_what_was_kept() {
+fn retry_secret_comes_from_flag_config_or_reference() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 5)]));
     env.set("KEPT", "kept-reference");
     configure(
@@ -132,7 +131,7 @@ fn a_header_is_found_again_by_the_same_rule() {
 }
 
 #[test]
-fn a_forgotten_literal_is_named_with_its_flag_and_nothing_is_sent_without_it() {
+fn retry_names_the_option_for_a_lost_literal() {
     let (env, server) = (
         TestEnv::new(),
         Server::script(vec![respond(503), respond(503), respond(200)]),
@@ -241,7 +240,7 @@ fn a_forgotten_word_of_a_urls_query_asks_for_the_url() {
 }
 
 #[test]
-fn a_variable_that_is_gone_is_named_and_nothing_is_sent_without_it() {
+fn retry_names_a_missing_variable() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(503)]));
     let fire = [
         "fire",
@@ -280,7 +279,7 @@ fn a_variable_that_is_gone_is_named_and_nothing_is_sent_without_it() {
 }
 
 #[test]
-fn the_configurations_secrets_go_to_no_other_place_than_the_one_they_are_for() {
+fn config_secrets_go_only_to_their_own_url() {
     let (env, first) = (TestEnv::new(), Server::script(vec![respond(503)]));
     let second = Server::script(vec![]);
     configure(
@@ -289,7 +288,7 @@ fn the_configurations_secrets_go_to_no_other_place_than_the_one_they_are_for() {
         "secrets = { token = 'for-the-first-only' }",
     );
     fire(&env, &["-e", "staging"]);
-    // The endpoint moves; what was meant for the old place gets nothing of the new one's.
+    // The endpoint moves; deliveries for the old URL get no secrets of the new one.
     let moved = "secrets = { token = 'for-the-second-only' }\nheaders = { Authorization = 'for-the-second-only' }";
     configure(&env, &second.url(), moved);
     let outcome = env.hookfire(["retry", "1"]).run().assert_code(1);
@@ -299,7 +298,7 @@ fn the_configurations_secrets_go_to_no_other_place_than_the_one_they_are_for() {
 }
 
 #[test]
-fn a_retry_to_another_place_takes_no_secret_of_the_old_one_along() {
+fn retry_elsewhere_omits_secrets() {
     let (mut env, first) = (TestEnv::new(), Server::script(vec![respond(503)]));
     let second = Server::script(vec![respond(200)]);
     env.set("OLD", "for-the-first-only");
@@ -358,7 +357,7 @@ fn an_empty_secret_is_refused_before_anything_happens() {
 }
 
 #[test]
-fn a_secret_for_another_machine_over_plain_http_gets_a_warning_and_for_this_one_none() {
+fn secrets_over_plain_http_warn_unless_loopback() {
     let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(200).times(2)]));
     let server = Server::script(vec![respond(200)]);
     let fire = |url: &str, more: &[&str]| {

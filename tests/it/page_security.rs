@@ -1,4 +1,4 @@
-//! The page against what is hostile, large or narrow: text stays text, lists stay bounded, and no other site can use it.
+//! The web UI with hostile, large or many captures, on narrow screens, and against other sites.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Waits for each of the captures in turn, shows it in every way there is, and gives all that was seen.
+/// Opens each capture in every view, and returns all text.
 fn look_at_all(browser: &Browser, count: usize) -> String {
     browser.wait_for(&format!(
         "document.querySelectorAll('#list [role=option]').length === {count}"
@@ -155,7 +155,7 @@ fn ten_thousand_captures_are_a_page_at_a_time() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    // On many connections, which share commits.
+    // On many connections, so that captures share commits.
     let flood = |path: &str, count: usize| {
         std::thread::scope(|scope| {
             for _ in 0..16 {
@@ -196,7 +196,7 @@ fn another_site_cannot_change_anything() {
             .body("<p>another site</p>"),
     ])
     .lenient();
-    // Another port of the same machine is another origin, and `localhost` another site.
+    // Another port is another origin, and `localhost` another site.
     let elsewhere = site.url().replace("127.0.0.1", "localhost");
     browser.open(&elsewhere);
     let api = format!("{}/_hookfire/api", listener.url());
@@ -229,7 +229,7 @@ fn another_site_cannot_change_anything() {
 }
 
 #[test]
-fn a_page_that_is_forwarded_cannot_use_the_page_it_shares_an_address_with() {
+fn forwarded_page_cannot_use_the_web_ui() {
     let steal = "<title>thief</title><body><script>
         const seen = [];
         const said = (what, value) => seen.push(what + ':' + value);
@@ -282,13 +282,13 @@ fn a_page_that_is_forwarded_cannot_use_the_page_it_shares_an_address_with() {
             .any(|capture| capture["path"] == "/app"),
         "nothing was deleted"
     );
-    // To look at it oneself is as ever.
+    // Opening it directly still works.
     browser.open(&format!("{}/_hookfire/", listener.url()));
     browser.wait_for_text("#live", "Live");
 }
 
 #[test]
-fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_address() {
+fn exposed_page_asks_for_the_token_and_hides_it() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["0.0.0.0", "--expose"]);
     let Some(browser) = Browser::start() else {
@@ -314,7 +314,7 @@ fn beyond_this_machine_the_page_asks_for_the_token_and_does_not_keep_it_in_its_a
 }
 
 #[test]
-fn after_a_restart_the_page_of_an_exposed_listener_asks_for_the_new_token() {
+fn exposed_page_asks_for_the_new_token_after_a_restart() {
     let env = TestEnv::new();
     let listener = Listener::start_to_be_followed(&env, &["0.0.0.0", "--expose"]);
     let Some(browser) = Browser::start().map(Browser::lenient) else {

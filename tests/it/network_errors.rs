@@ -1,5 +1,4 @@
-//! What can happen on the wire, one fault after the other: the words and codes a user gets, what the endpoint saw, and
-//! that neither time nor memory is the endpoint's to decide.
+//! Network errors one by one: message, exit code, requests at the endpoint, and bounds on time and memory.
 
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use crate::support::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// What `--timeout` may be outlived by.
+/// Guaranteed maximum delay after `--timeout`.
 const PROMISED: Duration = Duration::from_millis(250);
-/// Starting a debug build, opening a journal with its fsyncs and noticing the end, while other tests want the same cores.
+/// Time for starting a debug build, opening the journal and noticing the end, on busy cores.
 const START_SLACK: Duration = Duration::from_millis(750);
 const KEPT: usize = 64 * 1024;
 
@@ -42,7 +41,7 @@ fn fire(env: &TestEnv, url: &str, more: &[&str]) -> Outcome {
     outcome
 }
 
-/// The delivery and its only attempt, after one fire at a server with this one step.
+/// The delivery and its only attempt after one fire at this step.
 fn fired_at(step: Step, code: i32) -> (Value, Value) {
     fired_with(step, code, &[])
 }
@@ -76,7 +75,7 @@ fn assert_error_object(outcome: &Outcome, code: i32) {
     assert_eq!(error["error"]["kind"], kind, "{outcome}");
 }
 
-/// The message, after a look at everything else that is said of an attempt without an answer.
+/// Checks an attempt without a response, and returns its message.
 fn unanswered(delivery: &Value, kind: &str, maybe_received: bool) -> String {
     let attempt = &delivery["attempts"][0];
     assert_eq!(delivery["status"], "failed", "{delivery:#}");
@@ -151,7 +150,7 @@ fn a_refused_connection_is_unreachable_and_surely_not_received() {
 }
 
 #[test]
-fn a_host_that_does_not_exist_is_a_dns_failure_within_the_timeout() {
+fn unknown_host_is_a_dns_error_within_the_timeout() {
     let env = TestEnv::new();
     let outcome = fire(&env, "http://x.invalid/hook", &[]).assert_code(4);
     assert_error_object(&outcome, 4);
@@ -177,10 +176,10 @@ fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
     );
 }
 
-// A connection, and no answer.
+// A connection, but no response.
 
 #[test]
-fn a_server_that_never_answers_runs_into_the_timeout_and_may_have_received_it() {
+fn silent_server_times_out_as_maybe_received() {
     let (delivery, _) = fired_at(hang(), 4);
     assert_eq!(
         unanswered(&delivery, "timeout", true),
@@ -242,7 +241,7 @@ fn interim_answers_alone_are_no_answer_however_many() {
     assert_delivered(&delivery);
 }
 
-// A status line: it decides, whatever becomes of the body.
+// A status line, which decides regardless of the body.
 
 #[test]
 fn a_body_that_drips_is_noted_and_the_status_line_stands() {
@@ -396,7 +395,7 @@ fn at_most_64_kib_of_a_body_are_kept_and_the_cut_is_noted() {
     }
 }
 
-// Without end.
+// Endless responses.
 
 #[test]
 fn ten_gigabytes_of_body_are_delivered_at_once_and_kept_in_part() {
@@ -440,8 +439,8 @@ fn no_endpoint_decides_how_much_memory_is_used() {
     }
 }
 
-/// The most memory that a fire ever had, in KiB: it is asked while the program waits for its next attempt, so that
-/// nothing of the first one can be missed. Every answer counts as a refusal, so that there is a next attempt.
+/// Peak memory of a fire in KiB, read while the program waits for its next attempt. Every response counts as a failure,
+/// so that there is a next attempt.
 fn peak_kib(step: Step) -> u64 {
     let (env, server) = (TestEnv::new(), Server::script(vec![step]));
     let args = [

@@ -1,7 +1,5 @@
-//! Judges whether anything was lost, after a process died or its disk failed: what a receiver got against what the journal
-//! says, as the program itself tells it to whoever comes next.
-//!
-//! Kills nothing and fails nothing; `killed.rs` and `failing_disk.rs` do. Invariant: it knows only what a user could see.
+//! Checks that nothing was lost after a process died or its disk failed: compares the requests of the receiver with the
+//! output of the program. `killed.rs` and `failing_disk.rs` cause the failures.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,22 +8,22 @@ use serde_json::Value;
 
 use crate::support::{Received, Server, TestEnv};
 
-/// How much is done at a time: most of it is waiting, for the disk or a time limit.
+/// Number of parallel cases; most of the time they wait for the disk or a timeout.
 const LANES: usize = 6;
 
-/// What a journal says after something happened to its last writer.
+/// Content of a journal after a failure of its last writer.
 pub struct Facts {
-    /// What happened, for messages.
+    /// The failure, for messages.
     pub what: String,
-    /// The path of the URL that was sent to, which nobody else sends to.
+    /// Path of the URL, used by this case only.
     pub path: String,
-    /// What `journal check` complains of.
+    /// Problems found by `journal check`.
     unsound: Option<String>,
     known: BTreeMap<String, Value>,
 }
 
 impl Facts {
-    /// Asks the program.
+    /// Reads the journal with the program.
     pub fn gather(env: &TestEnv, what: String, path: String) -> Facts {
         let check = env.hookfire(["journal", "check", "-o", "json"]).run();
         let unsound = (check.code != Some(0)).then(|| check.to_string());
@@ -45,14 +43,14 @@ impl Facts {
         }
     }
 
-    /// The ids that the journal knows, with the state of each.
+    /// Each delivery's uuid and status.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &str)> {
         self.known
             .iter()
             .map(|(uuid, delivery)| (uuid.as_str(), status(delivery)))
     }
 
-    /// What is not as promised, in words, if the receiver got these requests.
+    /// Describes violated guarantees, given the received requests.
     pub fn violations(&self, received: &[Received]) -> Vec<String> {
         let unsound = self
             .unsound
@@ -89,7 +87,7 @@ impl Facts {
             .collect()
     }
 
-    /// The ids of those requests that came for this one.
+    /// `webhook-id`s of the requests for this case.
     pub fn received<'a>(&'a self, requests: &'a [Received]) -> impl Iterator<Item = &'a str> {
         let mine = requests
             .iter()
@@ -102,7 +100,7 @@ fn status(delivery: &Value) -> &str {
     delivery["status"].as_str().expect("a status")
 }
 
-/// With its attempts, where they matter.
+/// The delivery with its attempts, if they matter.
 fn whole(env: &TestEnv, delivery: &Value) -> Value {
     if status(delivery) == "delivered" {
         return delivery.clone();
@@ -113,18 +111,18 @@ fn whole(env: &TestEnv, delivery: &Value) -> Value {
         .json()
 }
 
-/// A world to let something happen in, again and again: how its journal stands before, and what is run.
+/// A repeatable situation: the journal before, and the command.
 pub struct Scene {
     pub name: &'static str,
-    /// `journal.db` and `journal.db-wal`; none if there is no journal yet.
+    /// `journal.db` and `journal.db-wal`; `None` if there is no journal yet.
     journal: Option<[Vec<u8>; 2]>,
     args: &'static [&'static str],
-    /// The lines of its batch.
+    /// Lines of the batch.
     pub lines: usize,
 }
 
 impl Scene {
-    /// A first fire, which makes the journal.
+    /// A first fire, which creates the journal.
     pub fn first() -> Scene {
         Scene {
             name: "the first fire",
@@ -134,7 +132,7 @@ impl Scene {
         }
     }
 
-    /// A fire that finds an earlier one in the log, and moves it.
+    /// A fire that finds an earlier one in the write-ahead log, and checkpoints it.
     pub fn second() -> Scene {
         Scene {
             name: "the second fire",
@@ -144,7 +142,7 @@ impl Scene {
         }
     }
 
-    /// A retry of what was refused.
+    /// A retry of a refused delivery.
     pub fn retry() -> Scene {
         Scene {
             name: "a retry",
@@ -154,8 +152,8 @@ impl Scene {
         }
     }
 
-    /// A batch of a few lines, several at once, in a journal that has one delivery: who opens it writes nothing, so that
-    /// each write is met that the batch's own thread makes.
+    /// A batch of a few lines with several jobs. The journal has one delivery, so that opening it writes nothing and
+    /// only writes of the batch are counted.
     pub fn batch() -> Scene {
         Scene {
             name: "a batch",
@@ -165,7 +163,7 @@ impl Scene {
         }
     }
 
-    /// A fresh world with its journal as it stands before.
+    /// A new environment with this journal.
     pub fn world(&self) -> TestEnv {
         let env = TestEnv::new();
         if let Some([file, log]) = &self.journal {
@@ -183,7 +181,7 @@ impl Scene {
         env
     }
 
-    /// The words of the command that sends to this URL.
+    /// The arguments of the command for this URL.
     pub fn command(&self, url: &str) -> Vec<String> {
         let words = std::iter::once(&env!("CARGO_BIN_EXE_hookfire")).chain(self.args);
         words.copied().chain([url]).map(str::to_owned).collect()
@@ -201,7 +199,7 @@ const BATCH: &[&str] = &[
     "--url",
 ];
 
-/// A journal after one fire that was answered so, nothing of it moved out of the log yet.
+/// A journal after one fire with this response, before any checkpoint.
 fn after_one(answer: u16, code: i32) -> [Vec<u8>; 2] {
     let (env, server) = (
         TestEnv::new(),
@@ -214,7 +212,7 @@ fn after_one(answer: u16, code: i32) -> [Vec<u8>; 2] {
     [std::fs::read(file).expect("a journal"), log]
 }
 
-/// Does something with each item, several at a time; gives what came of it, in their order.
+/// Runs `work` for the items in parallel; returns the results in order.
 pub fn in_lanes<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let lane = || {

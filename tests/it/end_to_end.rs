@@ -1,4 +1,4 @@
-//! The main job: an event goes out once, as it should, by the rule, and what came of it is told truly.
+//! End to end: an event is sent once, retried by the policy, and its outcome is reported.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::support::{
     Server, TestEnv, closed_port, drip_body, echo, forever, hang, repeat, respond,
 };
 
-/// A live message as 3scale sent it, indented by its publisher: action before type.
+/// A message as sent by 3scale, indented: action before type.
 const MESSAGE: &str = include_str!("data/account-created.xml");
 
 #[test]
-fn a_whole_document_arrives_byte_for_byte_once_with_its_secret_and_its_id() {
+fn event_arrives_once_unchanged_with_secret_and_id() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
     let file = env.write_file("message.xml", MESSAGE);
@@ -247,7 +247,7 @@ fn six_refusals_are_a_failure_in_the_failed_list() {
 }
 
 #[test]
-fn no_answer_is_another_exit_code_than_a_refusal_and_202_is_refused_in_words() {
+fn unreachable_exits_4_and_status_202_is_refused() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/", closed_port());
     let outcome = env
@@ -334,7 +334,7 @@ fn ctrl_c_between_attempts_records_and_exits_130() {
 }
 
 #[test]
-fn sigterm_in_the_middle_of_a_request_records_that_it_may_have_arrived() {
+fn sigterm_during_a_request_records_maybe_received() {
     let env = TestEnv::new();
     let server = Server::script(vec![hang()]);
     let mut running = env
@@ -374,7 +374,7 @@ fn ctrl_c_is_noticed_while_a_body_drips() {
         ])
         .spawn();
     server.wait_for_requests(1);
-    // Long enough for the head to have come; the body leaves no pause after it.
+    // Sufficient for the head to arrive; the body has no pause after it.
     std::thread::sleep(Duration::from_millis(300));
     running.interrupt();
     running.wait().assert_code(130);
@@ -406,7 +406,7 @@ fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
         .hookfire(["fire", "account", "created", "--url", &server.url()])
         .spawn();
     server.wait_for_requests(1);
-    // It cannot record what the first one stopped, and would wait ten seconds for the lock.
+    // It cannot record what the first signal stopped, and would wait ten seconds for the lock.
     let lock = rusqlite::Connection::open(env.journal_path()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let begun = Instant::now();

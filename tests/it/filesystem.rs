@@ -1,7 +1,6 @@
-//! Where a journal cannot be, or cannot grow: a full disk, a folder that cannot be written, no home, a file that is something
-//! else. Nothing is sent then, it is said in words with code 6, and what is there is left as it is.
-//!
-//! What is told apart in a file is tested beside the journal itself; here it is held that a fire stops there.
+//! Places where a journal cannot be created or cannot grow: a full disk, a read-only directory, no home, another kind
+//! of file. Nothing is sent, the exit code is 6, and existing files are unchanged. The kinds of files are tested in
+//! `src/journal/`.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -17,7 +16,7 @@ fn fire(env: &TestEnv, journal: &Path, url: &str) -> Outcome {
         .run()
 }
 
-/// Everything of a folder: names, and what the files hold.
+/// Names and contents of a directory.
 fn contents(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
     let entries = fs::read_dir(folder)
         .expect("a folder")
@@ -77,7 +76,7 @@ fn nothing_is_sent_for_a_journal_that_is_something_else() {
 }
 
 #[test]
-fn without_a_home_the_users_own_is_taken_or_the_journal_must_be_named() {
+fn without_home_the_user_database_is_used() {
     let env = TestEnv::new();
     let without = |program: &str, args: &[&str]| {
         let run = env
@@ -95,7 +94,7 @@ fn without_a_home_the_users_own_is_taken_or_the_journal_must_be_named() {
         "{path}"
     );
 
-    // Somebody whom the user database does not know.
+    // A user that is not in the user database.
     const NOBODY: &[&str] = &["--reuid=54321", "--regid=54321", "--clear-groups"];
     if !needs("setpriv", &[NOBODY, &[hookfire, "--version"]].concat()) {
         return;
@@ -125,7 +124,7 @@ fn nothing_is_sent_where_the_journal_cannot_be_written() {
     const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
-    // What root may not write is written all the same.
+    // root can write anyway.
     let root = rustix::process::getuid().is_root();
     if root && !needs("setpriv", &[NOBODY, &[hookfire, "--version"]].concat()) {
         return;
@@ -180,8 +179,8 @@ fn nothing_is_sent_where_the_journal_cannot_be_written() {
     .assert_code(if root { 4 } else { 6 });
 }
 
-/// Fires where so many KiB are left on a disk of its own, in a journal that is new or was used before; then, with room again,
-/// tells what became of it, and fires once more.
+/// Fires on a disk with this number of free KiB, into a new or an existing journal; then frees space, reports the
+/// state, and fires again.
 const ON_A_SMALL_DISK: &str = r#"
 mount -t tmpfs -o size=2048k none "$DISK"
 export HOOKFIRE_JOURNAL="$DISK/state/journal.db"
@@ -199,8 +198,7 @@ for used in 0 1; do for room in $ROOMS; do
 done; done
 "#;
 
-/// The options that have `unshare` give a command mounts that are private to it and gone with it; none where it cannot, or
-/// nothing can be mounted.
+/// Options of `unshare` for private mounts; `None` if that is not possible here.
 pub fn own_mounts() -> Option<&'static [&'static str]> {
     const OWN_MOUNTS: &[&str] = &["--user", "--map-root-user", "--mount"];
     let own_mounts = if rustix::process::getuid().is_root() {

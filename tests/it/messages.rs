@@ -1,13 +1,13 @@
-//! What is told when several things go wrong in one run: that something was sent and not recorded is never hidden by less.
+//! Messages when several things go wrong in one run: a request that was sent but not recorded is always reported.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Receiver, Reply, Running, Server, TestEnv, repeat, respond};
 
-/// Long enough for a machine that is busy with other tests.
+/// Sufficient on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A batch of many lines to this URL, two requests at a time, whose results nobody can read: the disk is full.
+/// A batch of many lines with two jobs whose stdout is a full disk.
 fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
     env.write_file(
         "batch.ndjson",
@@ -20,7 +20,7 @@ fn batch_without_room_for_its_results(env: &TestEnv, url: &str) -> Running {
     env.shell(&fire).deadline(PATIENCE).spawn()
 }
 
-/// Takes the journal away from whoever uses it.
+/// Removes the journal while it is used.
 fn remove_journal(env: &TestEnv) {
     for suffix in ["", "-wal", "-shm"] {
         let mut path = env.journal_path().into_os_string();
@@ -29,7 +29,7 @@ fn remove_journal(env: &TestEnv) {
     }
 }
 
-/// Fires one that is refused, with this secret or without, under this option.
+/// Fires an event that is refused, with or without a secret.
 fn fire(env: &TestEnv, option: &str, url: &str, secret: Option<&str>) {
     let fire = env.hookfire([
         "fire",
@@ -49,7 +49,7 @@ fn fire(env: &TestEnv, option: &str, url: &str, secret: Option<&str>) {
     fired.assert_code(if option == "--background" { 0 } else { 3 });
 }
 
-/// Whether there is a result to be told.
+/// Whether a delivery has finished.
 fn has_delivered(env: &TestEnv) -> bool {
     let journal = rusqlite::Connection::open(env.journal_path()).unwrap();
     journal
@@ -62,7 +62,7 @@ fn has_delivered(env: &TestEnv) -> bool {
 }
 
 #[test]
-fn a_batch_whose_results_cannot_be_written_still_says_what_was_not_recorded_and_how_to_go_on() {
+fn batch_without_stdout_reports_unrecorded_deliveries() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, _| match number {
         1..=5 => Reply::Status(200),
@@ -87,7 +87,7 @@ fn a_batch_whose_results_cannot_be_written_still_says_what_was_not_recorded_and_
 }
 
 #[test]
-fn a_batch_whose_results_cannot_be_written_still_ends_as_interrupted_and_says_how_to_go_on() {
+fn interrupted_batch_without_stdout_says_how_to_continue() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, _| match number {
         1..=5 => Reply::Status(200),
@@ -103,7 +103,7 @@ fn a_batch_whose_results_cannot_be_written_still_ends_as_interrupted_and_says_ho
 }
 
 #[test]
-fn in_json_what_was_not_recorded_is_the_error_whatever_else_was_not_sent() {
+fn json_error_is_the_unrecorded_delivery() {
     let retries = [("--background", "--due"), ("--no-retry", "--all")];
     for ((option, retry), asked_to_end) in retries
         .into_iter()
@@ -142,9 +142,9 @@ fn in_json_what_was_not_recorded_is_the_error_whatever_else_was_not_sent() {
 }
 
 #[test]
-fn in_json_a_watcher_that_loses_the_journal_says_what_it_sent_and_could_not_record() {
+fn json_watcher_reports_what_it_could_not_record() {
     let env = TestEnv::new();
-    // So late that it has found out before.
+    // Late, so that the watcher has noticed before.
     let receiver = Receiver::start(|number, _| match number {
         1 => Reply::Status(503),
         _ => Reply::After(Duration::from_secs(4), 200),
@@ -164,7 +164,7 @@ fn in_json_a_watcher_that_loses_the_journal_says_what_it_sent_and_could_not_reco
 }
 
 #[test]
-fn a_watcher_says_once_that_a_secret_is_missing_and_again_if_it_was_sent_in_between() {
+fn watcher_reports_a_missing_secret_once_per_success() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(503).held(), respond(200)]);
     let secret = env.write_file("token", "open-sesame");
