@@ -1,6 +1,4 @@
-//! The world around the program: its variables, folder, terminals, clock, signals, and the other processes of the host.
-//!
-//! Looked at once, in `lib`; everything below gets what it needs handed in. Decides nothing.
+//! The process's environment: variables, directories, terminals, clock, signals, and other processes of the host.
 
 use std::cell::LazyCell;
 use std::ffi::OsString;
@@ -20,20 +18,20 @@ use crate::journal::store::{Liveness, ProcessId, Processes};
 use crate::secret::Variables;
 use crate::time::{Clock, UnixMs, Woken};
 
-/// The environment's variables and folders.
+/// Environment variables and directories.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment;
 
 impl Environment {
-    /// The working directory; relative secret files are anchored to it.
+    /// The working directory.
     pub fn folder(self) -> PathBuf {
         std::env::current_dir().unwrap_or_default()
     }
 
-    /// A number that nobody foresees, another one each time.
+    /// A random number.
     pub fn seed(self) -> u64 {
         use std::hash::{BuildHasher as _, RandomState};
-        // The standard library's only source of chance, and good enough for ids of samples.
+        // The standard library's only source of randomness, good enough for ids of samples.
         RandomState::new().hash_one(())
     }
 
@@ -44,7 +42,7 @@ impl Environment {
             .state_dir()
             .unwrap_or_else(|| strategy.data_dir())
             .join("hookfire");
-        // A home that is relative would make it a folder of wherever the program runs.
+        // A relative home would depend on the working directory.
         folder.is_absolute().then_some(folder)
     }
 
@@ -60,7 +58,7 @@ impl Environment {
 
 impl Variables for Environment {
     fn var(&self, name: &str) -> Option<OsString> {
-        // A name with `=` or NUL in it can be no variable's, and asking for one would panic.
+        // `var_os` may panic for such names.
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
@@ -68,7 +66,7 @@ impl Variables for Environment {
     }
 }
 
-/// Which of the output streams are terminals. Asked when it first matters: most runs say nothing on stderr.
+/// Which output streams are terminals, found out at first use: most runs write nothing to stderr.
 #[derive(Debug)]
 pub struct Terminals {
     stdout: LazyCell<bool>,
@@ -76,7 +74,6 @@ pub struct Terminals {
 }
 
 impl Terminals {
-    /// As they are.
     pub fn current() -> Terminals {
         Terminals {
             stdout: LazyCell::new(|| std::io::stdout().is_terminal()),
@@ -84,12 +81,10 @@ impl Terminals {
         }
     }
 
-    /// Whether stdout is one.
     pub fn stdout(&self) -> bool {
         *self.stdout
     }
 
-    /// Whether stderr is one.
     pub fn stderr(&self) -> bool {
         *self.stderr
     }
@@ -97,7 +92,6 @@ impl Terminals {
 
 #[cfg(test)]
 impl From<bool> for Terminals {
-    /// Both are, or neither is.
     fn from(are: bool) -> Terminals {
         let known: fn() -> LazyCell<bool> = if are {
             || LazyCell::new(|| true)
@@ -111,7 +105,7 @@ impl From<bool> for Terminals {
     }
 }
 
-/// The columns of the terminal: `COLUMNS`, else what it says itself, else none.
+/// The terminal's columns, from `COLUMNS` or the terminal itself.
 pub fn terminal_width() -> Option<u16> {
     let columns = std::env::var("COLUMNS")
         .ok()
@@ -120,13 +114,13 @@ pub fn terminal_width() -> Option<u16> {
     columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
 }
 
-/// The system's clock, and the user's wish to stop.
+/// The system's clock, with the state of interrupts.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     started: Instant,
     interrupted: Arc<AtomicBool>,
-    /// What is under way is not to be waited for, either.
-    given_up: Arc<AtomicBool>,
+    /// Requests under way are abandoned too.
+    abandons_requests: Arc<AtomicBool>,
 }
 
 impl Default for SystemClock {
@@ -134,36 +128,30 @@ impl Default for SystemClock {
         SystemClock {
             started: Instant::now(),
             interrupted: Arc::default(),
-            given_up: Arc::default(),
+            abandons_requests: Arc::default(),
         }
     }
 }
 
 /// How soon a wait notices Ctrl-C.
-const INTERRUPT_GRAIN: Duration = Duration::from_millis(50);
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 impl SystemClock {
-    /// From here on Ctrl-C and SIGTERM are noted instead of ending the process; a second one ends it at once.
-    ///
-    /// # Errors
-    /// When the system refuses the handlers.
+    /// Makes the first Ctrl-C or SIGTERM set flags instead of ending the process; a second one ends it at once.
     pub fn catch_interrupts(&self) -> std::io::Result<()> {
         self.catch_interrupts_and_drain()?;
         for signal in [SIGINT, SIGTERM] {
-            // The last to be set: who gives up a request then knows why.
-            signal_hook::flag::register(signal, Arc::clone(&self.given_up))?;
+            // Set last: whoever sees it also sees `interrupted`.
+            signal_hook::flag::register(signal, Arc::clone(&self.abandons_requests))?;
         }
         Ok(())
     }
 
-    /// As [`SystemClock::catch_interrupts`], but that requests under way are to come to their end.
-    ///
-    /// # Errors
-    /// When the system refuses the handlers.
+    /// As [`SystemClock::catch_interrupts`], but requests under way are completed.
     pub fn catch_interrupts_and_drain(&self) -> std::io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
             let code = i32::from(Exit::Interrupted.code());
-            // In this order: the first signal finds the flag unset, passes, and sets it.
+            // In this order: the first signal finds the flag unset and sets it.
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 code,
@@ -174,9 +162,9 @@ impl SystemClock {
         Ok(())
     }
 
-    /// Set once the user interrupted and requests under way are to be given up.
+    /// Set by an interrupt that abandons requests under way.
     pub fn interrupt_flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.given_up)
+        Arc::clone(&self.abandons_requests)
     }
 }
 
@@ -202,7 +190,7 @@ impl Clock for SystemClock {
             if left.is_zero() {
                 return Woken::Elapsed;
             }
-            std::thread::sleep(left.min(INTERRUPT_GRAIN));
+            std::thread::sleep(left.min(INTERRUPT_POLL));
         }
     }
 
@@ -211,13 +199,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// The processes of this host, told by `/proc` where there is one.
+/// The processes of this host, from `/proc` where it exists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostProcesses;
 
 impl HostProcesses {
-    /// Pids mean something only in one pid namespace; a container has its own. After a reboot the same pid has another
-    /// start, so that the dead are told at once.
+    /// The pid namespace: pids are only comparable within one.
     fn host() -> String {
         std::fs::read_link("/proc/self/ns/pid")
             .unwrap_or_default()
@@ -225,13 +212,13 @@ impl HostProcesses {
             .into_owned()
     }
 
-    /// When a process started, in kernel ticks since boot; none if it does not run (a zombie does not).
+    /// When a process started, in kernel ticks since boot; none if it does not run or is a zombie.
     fn started(pid: i64) -> Option<i64> {
-        HostProcesses::told(&pid.to_string()).map(|(_, started)| started)
+        HostProcesses::stat(&pid.to_string()).map(|(_, started)| started)
     }
 
-    /// What `/proc` tells of a process: its pid, and when it started.
-    fn told(name: &str) -> Option<(i64, i64)> {
+    /// A process's pid and start time from `/proc`.
+    fn stat(name: &str) -> Option<(i64, i64)> {
         let mut stat = [0; 1024];
         let length = File::open(format!("/proc/{name}/stat"))
             .ok()?
@@ -239,7 +226,7 @@ impl HostProcesses {
             .ok()?;
         let stat = String::from_utf8_lossy(&stat[..length]);
         let (pid, _) = stat.split_once(' ')?;
-        // The command's name stands in parentheses and may hold anything, parentheses too.
+        // The command's name is in parentheses and may contain any character, `)` too.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?;
@@ -255,7 +242,7 @@ impl Processes for HostProcesses {
 
     fn current(&self) -> ProcessId {
         let (pid, started) =
-            HostProcesses::told("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
+            HostProcesses::stat("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
         ProcessId {
             host: HostProcesses::host(),
             pid,
@@ -283,24 +270,22 @@ impl Processes for HostProcesses {
     }
 }
 
-/// The name that this machine has for itself, where others may know it too; none if it has none but `localhost`.
+/// This machine's host name, unless it is `localhost` or cannot be part of a URL.
 pub fn host_name() -> Option<String> {
     let name = rustix::system::uname()
         .nodename()
         .to_string_lossy()
         .into_owned();
-    // What is no name of a host would be no URL either.
     let plain = name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     (plain && !name.is_empty() && !name.eq_ignore_ascii_case("localhost")).then_some(name)
 }
 
-/// The address of this machine by which it goes out to others, of the same kind as `like`; none if it goes nowhere. Nothing is
-/// sent to find it out.
+/// The address from which this machine reaches others, of the same family as `like`. Sends nothing.
 pub fn outward_address(like: IpAddr) -> Option<IpAddr> {
-    // Addresses for documentation, which are nobody's: the way to them is the way to anywhere.
-    let (any, nobody): (IpAddr, IpAddr) = match like {
+    // Addresses reserved for documentation: the route to them is the default route.
+    let (any, remote): (IpAddr, IpAddr) = match like {
         IpAddr::V4(_) => (
             Ipv4Addr::UNSPECIFIED.into(),
             Ipv4Addr::new(192, 0, 2, 1).into(),
@@ -311,24 +296,21 @@ pub fn outward_address(like: IpAddr) -> Option<IpAddr> {
         ),
     };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((nobody, 9)).ok()?;
+    socket.connect((remote, 9)).ok()?;
     let found = socket.local_addr().ok()?.ip();
     (!found.is_loopback() && !found.is_unspecified()).then_some(found)
 }
 
-/// How a process is to end.
+/// The signal that ends a process.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending {
-    /// SIGTERM: it may tidy up.
+    /// SIGTERM.
     Asked,
-    /// SIGKILL: it may not.
+    /// SIGKILL.
     Forced,
 }
 
-/// Ends a child that has not been waited for, with its whole process group if it leads one.
-///
-/// # Errors
-/// The system's, such as that there is no such process any more.
+/// Ends a child that has not been waited for, or its whole process group.
 pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Result<()> {
     use rustix::process::{Signal, kill_process, kill_process_group};
     let signal = match ending {
@@ -344,11 +326,8 @@ pub fn end_process(pid: u32, with_group: bool, ending: Ending) -> std::io::Resul
     Ok(sent?)
 }
 
-/// The exit code of a child that has ended, as a shell tells it: 128 and the signal's number for one that a signal ended.
-/// The child is not waited for: its id, and its group's, stay its own.
-///
-/// # Errors
-/// The system's, such as that there is no such child.
+/// The exit code of a child that has ended, as in a shell: 128 plus the number of a signal that ended it. The child is not
+/// reaped, so that its pid and process group stay reserved.
 pub fn exit_code(pid: u32) -> std::io::Result<Option<i32>> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -361,7 +340,7 @@ pub fn exit_code(pid: u32) -> std::io::Result<Option<i32>> {
     }))
 }
 
-/// Whether anything is left of the process group that this process led.
+/// Whether the process group that `pid` led still has members.
 pub fn group_is_left(pid: u32) -> bool {
     let left = process_id(pid).and_then(|pid| Ok(rustix::process::test_kill_process_group(pid)?));
     left.is_ok()
@@ -380,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_lives_and_a_killed_one_does_not_even_as_a_zombie() {
+    fn killed_processes_are_dead_even_as_zombies() {
         let me = HostProcesses.current();
         assert_eq!(HostProcesses.liveness(&me), Liveness::Alive);
         assert_eq!(

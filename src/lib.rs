@@ -70,25 +70,13 @@ use output::{OutputOptions, Ui};
 pub use cli::command_line::definition;
 pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 
-/// More than a run that sends one event needs.
-const ROOM: usize = 2 * 1024 * 1024;
-
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     report_panics(OutputOptions::default());
-    make_room();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // The hook has already reported a panic.
     let exit = std::panic::catch_unwind(|| run(&arguments)).unwrap_or(Exit::Error);
     ExitCode::from(exit.code())
-}
-
-/// Has the allocator ask the system for memory once. It would do so in small steps, and give back and fetch again what a step
-/// of the work does not need; one large block that was given back makes it keep what it has, and another one is what it has.
-fn make_room() {
-    for block in [ROOM, ROOM / 2] {
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(block)));
-    }
 }
 
 fn run(arguments: &[OsString]) -> Exit {

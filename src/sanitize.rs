@@ -1,24 +1,23 @@
-//! Makes text from outside visible: control, C1, bidirectional and zero-width characters become escapes.
+//! Makes text from outside safe for a terminal: control, bidirectional and zero-width characters become escapes.
 //!
-//! For terminals only: a pipe or a file gets the text untouched, and who decides that is `output`. Clean text is
-//! borrowed, never copied; nothing that comes out can move a cursor, hide text, or reorder it.
+//! `output` decides where this is needed: pipes and files get text unchanged.
 
 use std::borrow::Cow;
 
-/// The text with each character that could deceive a reader or a terminal written as `\u{…}`; newlines and tabs stay.
+/// The text with deceptive characters written as `\u{…}`. Newlines and tabs stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_deceptive(c) && c != '\n' && c != '\t')
 }
 
-/// As [`visible`], for text that must stay on its line: newlines and tabs are escaped too.
+/// As [`visible`], for one line: newlines and tabs are escaped too.
 pub fn visible_line(text: &str) -> Cow<'_, str> {
     escape(text, is_deceptive)
 }
 
-/// As [`visible`], for JSON text: the escapes are JSON's own, so that it still means the same.
+/// As [`visible`], for JSON text, with JSON's own escapes.
 pub fn visible_json(text: String) -> String {
     let hide = |c: char| is_deceptive(c) && c != '\n';
-    // Nearly always, and told much faster by the byte.
+    // The usual case, fast.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
         return text;
     }
@@ -78,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn attacks_on_a_terminal_become_text() {
+    fn terminal_escapes_become_text() {
         for attack in [
             "\x1b]0;title\x07",
             "\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\",
@@ -125,14 +124,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_in_json_is_the_same_text_and_hides_nothing(text in any::<String>()) {
+        fn json_text_is_preserved_and_visible(text in any::<String>()) {
             let json = visible_json(serde_json::to_string(&text).unwrap());
             prop_assert!(json.chars().all(|c| !is_deceptive(c)), "{:?}", json);
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
 
         #[test]
-        fn nothing_deceptive_comes_out(text in any::<String>()) {
+        fn output_has_no_deceptive_characters(text in any::<String>()) {
             let shown = visible_line(&text);
             prop_assert!(shown.chars().all(|c| !is_deceptive(c)));
             prop_assert_eq!(visible_line(&shown).into_owned(), shown.clone().into_owned(), "twice is once");

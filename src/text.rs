@@ -1,29 +1,27 @@
-//! Small words: plurals, lists, and the nearest known word to a mistyped one.
-//!
-//! Nothing here knows what the words are about.
+//! Text helpers: plurals, lists, suggestions for mistyped words, shell quoting, sizes.
 
-/// `1 delivery`, `2 deliveries`: the number with the form that fits it.
+/// `1 delivery`, `2 deliveries`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// The candidate that `word` was most likely meant to be; none when nothing is near.
+/// The candidate most similar to `word`, if one is similar.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (likeness(word, candidate), candidate))
+        .map(|candidate| (similarity(word, candidate), candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
-/// 0 to 1. One slip of the finger in a short word counts as much as a like beginning.
-fn likeness(word: &str, candidate: &str) -> f64 {
-    let slip = word.len() > 2 && strsim::osa_distance(word, candidate) == 1;
-    strsim::jaro_winkler(word, candidate).max(if slip { 0.9 } else { 0.0 })
+/// 0 to 1. One typing error in a short word counts as much as a common beginning.
+fn similarity(word: &str, candidate: &str) -> f64 {
+    let one_error = word.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    strsim::jaro_winkler(word, candidate).max(if one_error { 0.9 } else { 0.0 })
 }
 
-/// `` `a`, `b` and `c` ``: the words in backticks, as a sentence lists them.
+/// `` `a`, `b` and `c` ``.
 pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
@@ -33,7 +31,7 @@ pub fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// A word made safe for a command line that the user may paste: as it is where it is plain, else in single quotes.
+/// A word for a command line that users may paste: in single quotes unless it is plain.
 pub fn shell_word(word: &str) -> String {
     let plain = !word.is_empty()
         && word
@@ -46,7 +44,7 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
-/// The units of sizes, the binary ones first: as [`size`] writes them.
+/// Binary units first: [`size`] uses only these.
 const UNITS: [(&str, u64); 8] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -58,7 +56,7 @@ const UNITS: [(&str, u64); 8] = [
     ("B", 1),
 ];
 
-/// `512 B`, `1.5 KiB`, `3 MiB`: a number of bytes as people read it.
+/// `512 B`, `1.5 KiB`, `3 MiB`.
 pub fn size(bytes: u64) -> String {
     let (unit, worth) = UNITS[..3]
         .iter()
@@ -72,10 +70,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Reads `1MiB`, `64 KiB`, `10MB` or a plain number of bytes.
-///
-/// # Errors
-/// In words, for anything else, and for nothing at all.
+/// Parses `1MiB`, `64 KiB`, `10MB` or a plain number of bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let refused = || format!("`{text}` is not a size such as 1MiB, 64KiB or 1048576");
     let text = text.trim();
@@ -105,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_and_written() {
+    fn sizes_round_trip() {
         for (text, bytes) in [
             ("1MiB", 1 << 20),
             ("64 kib", 65_536),
@@ -136,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+    fn nearest_finds_similar_words_only() {
         assert_eq!(
             nearest("stagin", ["production", "staging"]),
             Some("staging")
@@ -153,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn shell_words_are_quoted_only_where_a_shell_would_read_them_otherwise() {
+    fn shell_words_are_quoted_where_needed() {
         assert_eq!(shell_word("a/b.xml"), "a/b.xml");
         assert_eq!(shell_word("http://h/?a=1&b=2"), "'http://h/?a=1&b=2'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");

@@ -1,7 +1,7 @@
-//! Times and durations: how they are read from people, counted by the program, and shown.
+//! Times and durations: parsing what users write, and formatting.
 //!
-//! The rest of the program counts in [`UnixMs`]; only this file knows a calendar. No clock is read here: `now` is always
-//! handed in, and waiting goes through [`Clock`], so that tests need not sleep.
+//! Only this file uses a calendar; the rest of the program uses [`UnixMs`]. Time is injected through [`Clock`], so that tests
+//! do not sleep.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 pub struct UnixMs(pub i64);
 
 impl UnixMs {
-    /// This point and `duration` more (saturating; milliseconds of grain).
+    /// Saturating.
     #[must_use]
     pub fn plus(self, duration: Duration) -> UnixMs {
         UnixMs(self.0.saturating_add(duration_ms(duration)))
     }
 
-    /// How long ago `earlier` was; zero if it is later.
+    /// The time since `earlier`; zero if that is later.
     pub fn since(self, earlier: UnixMs) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Whole milliseconds of a duration, at most `i64::MAX`.
+/// Whole milliseconds, at most `i64::MAX`.
 pub fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -32,53 +32,45 @@ pub fn duration_ms(duration: Duration) -> i64 {
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The time was up.
     Elapsed,
-    /// Ctrl-C or SIGTERM came.
+    /// By Ctrl-C or SIGTERM.
     Interrupted,
 }
 
-/// The program's clock: the real one, or a test's.
 pub trait Clock {
-    /// The time now, which somebody may set while the program runs.
+    /// Wall-clock time, which may be set while the program runs.
     fn now(&self) -> UnixMs;
-    /// How long this clock has run: for deadlines, which do not move when the time is set.
+    /// Monotonic time since the clock was made, for deadlines.
     fn elapsed(&self) -> Duration;
-    /// Waits for `duration`, or until the user interrupts.
     fn wait(&self, duration: Duration) -> Woken;
-    /// Whether the user has interrupted.
     fn interrupted(&self) -> bool;
 }
 
-/// A time or duration that could not be read.
+/// Why a time or duration cannot be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TimeError {
-    /// Not a time in any accepted form.
     #[error(
         "cannot read `{0}` as a time; write 2026-11-20, 2026-11-20T10:00:00Z, `2026-11-20 10:00:00` (UTC), now, or an age such as 15m, 2h, 7d"
     )]
     Time(String),
-    /// Not a duration.
     #[error("cannot read `{0}` as a duration; write 500ms, 60s or 1m30s")]
     Duration(String),
-    /// A timeout of nothing, or of more than anybody waits.
-    #[error("`{0}` is no timeout; it is longer than zero and at most 365d")]
+    #[error("`{0}` is not a timeout; it must be more than zero and at most 365d")]
     Timeout(String),
-    /// A duration below zero.
-    #[error("`{0}` is negative; a duration is zero or more")]
+    #[error("`{0}` is negative; a duration must be zero or more")]
     Negative(String),
 }
 
-/// Whether a time is the first or the last moment of a range, which decides what a time without fractions means.
+/// Which end of a range a time is. It decides the meaning of a time without fractions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
-    /// `--since`: the first moment that counts.
+    /// `--since`: the first moment included.
     From,
-    /// `--before`: the last moment that counts.
+    /// `--before`: the last moment included.
     UpTo,
 }
 
-/// Reads a time as people give it: RFC 3339, a date, a date and time (UTC unless an offset is given), `now`, or an age.
+/// Parses RFC 3339, a date, a date and time (UTC unless an offset is given), `now`, or an age (`15m`).
 ///
 /// A clock time written without fractions means that whole second: as [`Edge::UpTo`] it reaches to its last millisecond,
 /// as 3scale's own `time` does. A bare date is its midnight in both cases.
@@ -105,8 +97,7 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
     Err(unreadable())
 }
 
-/// Reads a time as 3scale writes it in its lists: `2026-11-20 10:00:00 UTC`, `… -0500`, RFC 3339, all with fractions or without;
-/// none for anything else. Milliseconds of grain.
+/// Parses a time as 3scale's lists have it: `2026-11-20 10:00:00 UTC`, `… -0500`, or RFC 3339, with or without fractions.
 pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     let text = text.trim();
     let offset = text.rsplit_once(' ').filter(|(_, offset)| {
@@ -122,7 +113,7 @@ pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     }
 }
 
-/// Reads a time as the portal does in requests, which is how Ruby's `Time.parse` reads it: like [`parse_list_time`], and also
+/// Parses a time as the portal does in requests, with Ruby's `Time.parse`: like [`parse_list_time`], and also
 /// `2026-11-20`, `20261120T100000Z`, `20 Nov 2026 10:00:00`, `2026/11/20 10:00:00` and RFC 2822. Without a zone it is UTC.
 pub fn parse_portal_time(text: &str) -> Option<UnixMs> {
     const TIMES: [&str; 3] = ["%Y%m%dT%H%M%S", "%d %b %Y %H:%M:%S", "%Y/%m/%d %H:%M:%S"];
@@ -145,7 +136,7 @@ pub fn parse_portal_time(text: &str) -> Option<UnixMs> {
         .map(from_civil)
 }
 
-/// Reads the `Date` of an HTTP answer.
+/// Parses the `Date` header of an HTTP response.
 pub fn parse_http_date(text: &str) -> Option<UnixMs> {
     let zoned = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
     Some(UnixMs(zoned.timestamp().as_millisecond()))
@@ -169,13 +160,13 @@ fn parse_clock_time(text: &str) -> Option<UnixMs> {
 fn from_civil(datetime: civil::DateTime) -> UnixMs {
     match datetime.to_zoned(TimeZone::UTC) {
         Ok(zoned) => UnixMs(zoned.timestamp().as_millisecond()),
-        // Only years at the far ends of the calendar have no timestamp; there, the nearest one serves.
+        // Only the first and last years of the calendar have no timestamp; the nearest one is used.
         Err(_) if datetime.year() > 0 => UnixMs(Timestamp::MAX.as_millisecond()),
         Err(_) => UnixMs(Timestamp::MIN.as_millisecond()),
     }
 }
 
-/// Reads `500ms`, `60s`, `1m30s`, `7d`; a unit is required, a sign is refused.
+/// Parses `500ms`, `60s`, `1m30s`, `7d`. A unit is required; signs are refused.
 pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
     let text = input.trim();
     let unreadable = || TimeError::Duration(input.to_owned());
@@ -212,7 +203,7 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
         .ok_or_else(unreadable)
 }
 
-/// Reads a timeout: a duration above zero, and at most a year, so that adding it to a clock cannot overflow.
+/// Parses a timeout: more than zero and at most a year, so that adding it to a time cannot overflow.
 pub fn parse_timeout(input: &str) -> Result<Duration, TimeError> {
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     let duration = parse_duration(input)?;
@@ -223,30 +214,30 @@ pub fn parse_timeout(input: &str) -> Result<Duration, TimeError> {
     }
 }
 
-/// `2026-11-20T10:00:00.345Z`: RFC 3339 in UTC with milliseconds, as JSON, CSV and the journal's exports carry it.
+/// `2026-11-20T10:00:00.345Z`: RFC 3339 in UTC, for JSON, CSV and exports.
 pub fn rfc3339(point: UnixMs) -> String {
     format!("{:.3}", timestamp(point))
 }
 
-/// `2026-11-20T10:00:00Z`: without fractions, as 3scale's objects carry it.
+/// `2026-11-20T10:00:00Z`: as in 3scale's objects.
 pub fn rfc3339_seconds(point: UnixMs) -> String {
     format!("{:.0}", timestamp(UnixMs(point.0.div_euclid(1000) * 1000)))
 }
 
-/// `2026-11-20 10:00:00 UTC`: as 3scale's failures list carries it.
+/// `2026-11-20 10:00:00 UTC`: as in 3scale's failures list.
 pub fn failures_list_time(point: UnixMs) -> String {
     timestamp(point)
         .strftime("%Y-%m-%d %H:%M:%S UTC")
         .to_string()
 }
 
-/// `2026-11-20 11:00:00+01:00`: the user's own time, in a form that every time option reads back.
+/// `2026-11-20 11:00:00+01:00`: local time, in a form that time options accept.
 pub fn local(point: UnixMs) -> String {
     let zoned = timestamp(point).to_zoned(TimeZone::system());
     zoned.strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
 }
 
-/// `11:00:00`: the user's own time of the day.
+/// `11:00:00`: local time of day.
 pub fn local_clock(point: UnixMs) -> String {
     timestamp(point)
         .to_zoned(TimeZone::system())
@@ -254,7 +245,7 @@ pub fn local_clock(point: UnixMs) -> String {
         .to_string()
 }
 
-/// `2m ago`, `3d ago`, `just now`: how long ago, in its largest unit.
+/// `2m ago`, `3d ago`, `just now`.
 pub fn ago(point: UnixMs, now: UnixMs) -> String {
     let seconds = now.since(point).as_secs();
     match seconds {
@@ -266,7 +257,7 @@ pub fn ago(point: UnixMs, now: UnixMs) -> String {
     }
 }
 
-/// `in 40s`, or `due` where the time has come: when something will happen, as near as matters to who reads it.
+/// `in 40s`, or `due` if the time has come.
 pub fn until(point: UnixMs, now: UnixMs) -> String {
     let left = point.since(now);
     match left.as_millis() {
@@ -279,7 +270,7 @@ pub fn until(point: UnixMs, now: UnixMs) -> String {
     }
 }
 
-/// `0.3 ms`, `12 ms`, `1.2 s`: how long something took that may take very little.
+/// `0.3 ms`, `12 ms`, `1.2 s`.
 pub fn measured_finely(duration: Duration) -> String {
     match duration.as_micros() {
         us @ 0..9_950 => format!("{:.1} ms", us as f64 / 1e3),
@@ -287,7 +278,7 @@ pub fn measured_finely(duration: Duration) -> String {
     }
 }
 
-/// `12 ms`, `1.2 s`, `90.0 s`: how long something took.
+/// `12 ms`, `1.2 s`, `90.0 s`.
 pub fn measured(duration: Duration) -> String {
     match duration.as_millis() {
         ms @ 0..1000 => format!("{ms} ms"),
@@ -295,7 +286,7 @@ pub fn measured(duration: Duration) -> String {
     }
 }
 
-/// `500ms`, `60s`, `2m30s`: how long something will take, in a form that [`parse_duration`] reads back.
+/// `500ms`, `60s`, `2m30s`: in a form that [`parse_duration`] accepts.
 pub fn compact(duration: Duration) -> String {
     let (ms, seconds) = (duration.as_millis(), duration.as_secs());
     if !ms.is_multiple_of(1000) {
@@ -317,7 +308,7 @@ pub fn compact(duration: Duration) -> String {
 }
 
 fn timestamp(point: UnixMs) -> Timestamp {
-    // A journal written by another hand may hold a time beyond the calendar; show its nearest end instead of failing.
+    // A journal may contain a time beyond the calendar: show the nearest one instead of failing.
     Timestamp::from_millisecond(point.0).unwrap_or(if point.0 < 0 {
         Timestamp::MIN
     } else {

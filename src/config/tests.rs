@@ -92,7 +92,7 @@ fn errors_name_file_line_and_nearest_key() {
         ),
         (
             "[endpoints.a]\nurl = 'ftp://h/'",
-            "/etc/hookfire/config.toml:2: `ftp:` is not a scheme that webhooks go by; use http or https",
+            "/etc/hookfire/config.toml:2: the scheme `ftp:` is not supported; use http or https",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nretry = { interval = '60' }",
@@ -108,7 +108,7 @@ fn errors_name_file_line_and_nearest_key() {
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nevents = [\n  'account.*',\n  'user.creatd',\n]",
-            "/etc/hookfire/config.toml:5: `user.creatd` is no event that 3scale documents; did you mean `user.created`?",
+            "/etc/hookfire/config.toml:5: `user.creatd` is not an event that 3scale documents; did you mean `user.created`?",
         ),
         (
             "[endpoints.a]\nurl = 'https://h/'\nwire = 'json'",
@@ -175,7 +175,7 @@ fn empty_secrets_and_zero_timeouts_are_refused() {
             "secrets = { t = { env = '' } }",
             "the secret `t` names no variable",
         ),
-        ("timeout = '0s'", "`0s` is no timeout"),
+        ("timeout = '0s'", "`0s` is not a timeout"),
     ] {
         let error = parse(&format!("[endpoints.a]\nurl = 'https://h/'\n{setting}")).unwrap_err();
         assert!(error.contains(problem), "{error}");

@@ -1,7 +1,6 @@
-//! The one filter grammar: which deliveries a list, a deletion or a retry is about.
+//! Which deliveries a list, a deletion or a retry selects.
 //!
-//! `Filter::matches` is what a filter means. The journal answers the same question in SQL, and a test holds the two
-//! together.
+//! `Filter::matches` defines the meaning. The journal does the same in SQL, and a test compares the two.
 
 #[cfg(test)]
 use crate::delivery::Delivery;
@@ -9,32 +8,27 @@ use crate::delivery::ErrorKind;
 use crate::delivery::retry_policy::StatusRanges;
 use crate::time::UnixMs;
 
-/// Conditions that all must hold; an empty filter matches everything.
+/// Conditions that must all hold; an empty filter matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The event's type.
     pub event_type: Option<String>,
-    /// The event's action.
     pub action: Option<String>,
-    /// The configured endpoint's name.
     pub endpoint: Option<String>,
-    /// Decided at or after this time.
+    /// At or after this time, by [`Delivery::decided_at`](crate::delivery::Delivery::decided_at).
     pub since: Option<UnixMs>,
-    /// Decided at or before this time, as 3scale's `time`.
+    /// At or before this time, as 3scale's `time`.
     pub before: Option<UnixMs>,
-    /// The status of the newest unsuccessful attempt.
+    /// Of the latest failed attempt.
     pub http_status: Option<StatusRanges>,
-    /// The kind of the newest unsuccessful attempt.
+    /// Of the latest failed attempt.
     pub error: Option<ErrorKind>,
 }
 
 impl Filter {
-    /// Whether it narrows nothing.
     pub fn is_empty(&self) -> bool {
         *self == Filter::default()
     }
 
-    /// Whether `delivery` meets every condition. The journal's SQL is held to this.
     #[cfg(test)]
     pub fn matches(&self, delivery: &Delivery) -> bool {
         let equal = |wanted: &Option<String>, is: Option<&str>| {

@@ -1,7 +1,8 @@
-//! Deliveries and their attempts: what the journal keeps and every view shows.
+//! Deliveries and their attempts, as the journal stores them: records without I/O.
 //!
-//! Plain data. Nothing in here is secret: a delivery's target holds the names of its secrets and their references, and an
-//! attempt's texts were masked before they got here.
+//! They contain no secrets: a target has the names and references of its secrets, and an attempt's texts are masked.
+//! `retry_policy` decides what counts as delivered, `target` where a delivery goes, `switches` which events are sent, and
+//! `filter` selects deliveries.
 
 pub mod filter;
 pub mod retry_policy;
@@ -16,23 +17,22 @@ use crate::delivery::target::Target;
 use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
-/// What became of a delivery so far.
+/// A delivery's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Being worked on, or its next attempt is scheduled.
+    /// In progress, or waiting for its next attempt.
     Pending,
     /// The endpoint answered with a success.
     Delivered,
     /// All attempts were made, none succeeded.
     Failed,
-    /// Its process died or was stopped; nobody works on it.
+    /// Its process ended before the delivery did.
     Interrupted,
-    /// The endpoint's switchboard said no: it was never sent.
+    /// Not sent, because of the endpoint's webhook switches.
     Ignored,
 }
 
 impl Status {
-    /// Every status, in the order of a delivery's life.
     pub const ALL: [Status; 5] = [
         Status::Pending,
         Status::Delivered,
@@ -41,7 +41,6 @@ impl Status {
         Status::Ignored,
     ];
 
-    /// The word for it, in the journal and in every output.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Pending => "pending",
@@ -52,44 +51,37 @@ impl Status {
         }
     }
 
-    /// The status of this name.
     pub fn from_name(name: &str) -> Option<Status> {
         Status::ALL
             .into_iter()
             .find(|status| status.as_str() == name)
     }
 
-    /// Whether deliveries of this status make up the failed list.
     pub fn in_failed_list(self) -> bool {
         matches!(self, Status::Failed | Status::Interrupted)
     }
 }
 
-/// Why an attempt was no success.
+/// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The endpoint answered, but not with a success.
+    /// The endpoint responded with another status than a success.
     Status,
-    /// The host's name could not be resolved.
     Dns,
-    /// No connection.
     Connect,
-    /// No trust, or no common protocol.
+    /// The handshake failed: an untrusted certificate, no common protocol.
     Tls,
-    /// The deadline passed.
     Timeout,
-    /// The connection ended before an answer.
+    /// The connection was closed before a response.
     Reset,
-    /// What came back was not HTTP.
+    /// The response was not HTTP.
     Protocol,
-    /// A secret could not be resolved.
     Secret,
-    /// The process died or was stopped before an answer was recorded.
+    /// The process ended before a response was recorded.
     Interrupted,
 }
 
 impl ErrorKind {
-    /// Every kind, in the contract's order.
     pub const ALL: [ErrorKind; 9] = [
         ErrorKind::Status,
         ErrorKind::Dns,
@@ -102,7 +94,6 @@ impl ErrorKind {
         ErrorKind::Interrupted,
     ];
 
-    /// The word for it, in the journal and in every output.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::Status => "status",
@@ -117,7 +108,6 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of this name.
     pub fn from_name(name: &str) -> Option<ErrorKind> {
         ErrorKind::ALL
             .into_iter()
@@ -125,95 +115,82 @@ impl ErrorKind {
     }
 }
 
-/// What went wrong, for a person.
+/// Why an attempt failed, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptError {
-    /// The kind, for scripts.
     pub kind: ErrorKind,
-    /// The words, for people: `503 Service Unavailable`.
+    /// `503 Service Unavailable`.
     pub message: String,
 }
 
-/// What one HTTP try came to.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status line's code; none if no answer came.
+    /// None without a response.
     pub http_status: Option<u16>,
-    /// Why it was no success; none if it was one.
+    /// None for a success.
     pub error: Option<AttemptError>,
-    /// No answer came, but the request may have reached the endpoint.
+    /// There was no response, but the endpoint may have received the request.
     pub maybe_received: bool,
-    /// The beginning of the response's body, at most 64 KiB, secrets masked; none if no answer came.
+    /// The first 64 KiB of the response's body, secrets masked; none without a response.
     pub response_body: Option<Vec<u8>>,
-    /// What else is worth knowing: a body cut short, or kept only in part.
+    /// Why the stored body is incomplete.
     pub note: Option<String>,
 }
 
-/// One HTTP try of a delivery.
+/// One HTTP request of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Counted from 1 within the delivery.
     pub number: u32,
-    /// When it was written down, just before the request left.
+    /// When it was committed, just before the request was sent.
     pub started_at: UnixMs,
-    /// How long it took; none if its end was never recorded.
+    /// None if its end was not recorded.
     pub duration: Option<Duration>,
-    /// Whether certificates went unchecked (`--insecure`).
+    /// Certificates were not verified (`--insecure`).
     pub insecure: bool,
-    /// Where it went, masked, if that was not the delivery's own URL.
+    /// The masked URL, if it was not the delivery's own.
     pub sent_to: Option<String>,
-    /// What it came to; none while it is under way.
+    /// None while it is in progress.
     pub outcome: Option<Outcome>,
 }
 
-/// The newest unsuccessful attempt, in short.
+/// The latest failed attempt, in short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
-    /// Its kind.
     pub kind: ErrorKind,
-    /// The status, if there was an answer.
     pub http_status: Option<u16>,
-    /// Its words.
     pub message: String,
 }
 
-/// One event meant for one endpoint. Its event document and attempts are asked for separately.
+/// One event for one endpoint. The event document and the attempts are read separately.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
-    /// The number that people type.
+    /// The number that users type.
     pub id: i64,
-    /// UUIDv7, the `webhook-id` of every attempt.
+    /// A UUIDv7, sent as `webhook-id` with every attempt.
     pub uuid: String,
-    /// The event's type.
     pub event_type: String,
-    /// The event's action.
     pub action: String,
-    /// The configured endpoint's name; none if it was sent to a bare URL.
+    /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
-    /// Where it goes.
     pub target: Target,
-    /// How its request carries the event.
     pub wire: BodyFormat,
-    /// The rule it was accepted under.
     pub rule: RetryPolicy,
-    /// What became of it so far.
     pub status: Status,
-    /// The switch that said no, if one did.
+    /// The switch that kept it from being sent.
     pub ignored_by: Option<Switch>,
-    /// When it was accepted.
     pub created_at: UnixMs,
-    /// When it was delivered, or failed last.
+    /// When it was delivered or last failed.
     pub finished_at: Option<UnixMs>,
-    /// When its next attempt is due, while it is pending and waits for one.
+    /// While it is pending and waits for an attempt.
     pub next_attempt_at: Option<UnixMs>,
-    /// Attempts begun so far.
     pub attempt_count: u32,
-    /// The newest unsuccessful attempt.
     pub last_error: Option<LastError>,
 }
 
 impl Delivery {
-    /// When it got where it is, for filters by time: delivered or failed last, else accepted.
+    /// The time that filters use: when it was delivered or last failed, else when it was accepted.
     pub fn decided_at(&self) -> UnixMs {
         self.finished_at.unwrap_or(self.created_at)
     }

@@ -1,20 +1,16 @@
-//! The delivery rule: what counts as delivered, how many attempts there are, and how far apart.
-//!
-//! Pure arithmetic; whoever waits or sends asks here.
+//! The retry policy: which statuses count as delivered, how many attempts there are, and the interval between them.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// 3scale's rule unless told otherwise: 200, else five retries, 60 seconds apart.
+/// By default 3scale's: delivered with status 200, else five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts after the first.
     pub retries: u32,
     /// From the end of one attempt to the start of the next.
     pub interval: Duration,
-    /// The statuses that mean delivered.
     pub success: StatusRanges,
 }
 
@@ -29,34 +25,33 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// All attempts there may be, the first included.
+    /// The first attempt included.
     pub fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
     }
 
-    /// The rule as a sentence.
-    pub fn in_words(&self) -> String {
+    /// `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`
+    pub fn describe(&self) -> String {
         let interval = crate::time::compact(self.interval);
         let retries = match self.retries {
             0 => "one attempt, no retries".to_owned(),
-            1 => format!("1 retry after {interval}, 2 attempts in all"),
+            1 => format!("1 retry after {interval}, 2 attempts in total"),
             n => format!(
-                "{n} retries, {interval} apart, {} attempts in all",
+                "{n} retries, {interval} apart, {} attempts in total",
                 self.attempts()
             ),
         };
         format!(
-            "delivered if the endpoint answers {}; otherwise {retries}",
+            "delivered if the endpoint responds with {}; otherwise {retries}",
             self.success
         )
     }
 }
 
-/// HTTP statuses as codes and ranges: `200,202`, `200-207`, `5xx`.
+/// HTTP statuses as codes and ranges: `200,202`, `200-207`, `5xx`. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusRanges(Vec<RangeInclusive<u16>>);
 
-/// Text that names no statuses.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "cannot read `{0}` as HTTP statuses; write codes and ranges such as 200, 200,202, 200-207 or 5xx"
@@ -64,12 +59,11 @@ pub struct StatusRanges(Vec<RangeInclusive<u16>>);
 pub struct ParseStatusError(String);
 
 impl StatusRanges {
-    /// Whether `status` is one of them.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 
-    /// The ranges, in order, no two of which touch.
+    /// In ascending order, without overlaps or neighbours.
     pub fn ranges(&self) -> &[RangeInclusive<u16>] {
         &self.0
     }
@@ -84,7 +78,7 @@ impl FromStr for StatusRanges {
             .map(|part| parse_range(part.trim()).ok_or_else(|| ParseStatusError(text.to_owned())));
         let mut ranges: Vec<_> = parts.collect::<Result<_, _>>()?;
         ranges.sort_by_key(|range| *range.start());
-        // Those that touch become one, so that there are never more than a few hundred.
+        // Merged, so that there are never more than a few hundred.
         let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
         for range in ranges {
             match merged.last_mut() {
@@ -142,19 +136,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_200_is_delivered_by_default_and_there_are_six_attempts() {
+    fn default_is_200_and_six_attempts() {
         let rule = RetryPolicy::default();
         assert!(rule.success.contains(200));
         assert!(!rule.success.contains(202));
         assert_eq!(rule.attempts(), 6);
         assert_eq!(
-            rule.in_words(),
-            "delivered if the endpoint answers 200; otherwise 5 retries, 60s apart, 6 attempts in all"
+            rule.describe(),
+            "delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total"
         );
     }
 
     #[test]
-    fn statuses_are_read_and_written_alike() {
+    fn statuses_round_trip() {
         for (text, shown, yes, no) in [
             ("200", "200", 200, 201),
             ("200,202", "200,202", 202, 201),
@@ -176,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_statuses_meant_are_those_of_each_part(parts in prop::collection::vec((100..600u16, 0..60u16), 1..8)) {
+        fn ranges_contain_the_statuses_of_each_part(parts in prop::collection::vec((100..600u16, 0..60u16), 1..8)) {
             let part = |(from, more): &(u16, u16)| (*from, (from + more).min(599));
             let text: Vec<String> = parts.iter().map(part).map(|(from, to)| match to - from {
                 0 => from.to_string(),
@@ -192,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_as_statuses_of_http_or_refused(text in prop_oneof![any::<String>(), "[0-9x, -]{0,12}"]) {
+        fn any_text_is_valid_statuses_or_an_error(text in prop_oneof![any::<String>(), "[0-9x, -]{0,12}"]) {
             if let Ok(ranges) = text.parse::<StatusRanges>() {
                 let within = |range: &RangeInclusive<u16>| !range.is_empty() && *range.start() >= 100 && *range.end() <= 599;
                 prop_assert!(!ranges.ranges().is_empty() && ranges.ranges().iter().all(within), "{:?}", text);

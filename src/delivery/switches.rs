@@ -1,28 +1,26 @@
-//! The switchboard of an endpoint: which events 3scale would fire at it, and which it would ignore.
+//! An endpoint's webhook switches: which events 3scale would send, and which it would ignore.
 //!
-//! Pure: what is decided here is carried out, or overruled, elsewhere. An event of another type or action than the
-//! documented ones has no switch of its own, and is fired where every event is.
+//! Events of undocumented types have no switch of their own: they are sent where all events are.
 
 use std::str::FromStr;
 
 use crate::event::catalogue::{EVENTS, TYPES};
 use crate::text;
 
-/// Where what happened was done.
+/// Where the change that caused the event was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventSource {
-    /// By a developer, in the developer portal.
+    /// By a developer.
     #[default]
     DeveloperPortal,
-    /// By the provider, in the admin portal.
+    /// By the provider.
     AdminPortal,
 }
 
 impl EventSource {
-    /// Both, the default first.
+    /// The default first.
     pub const ALL: [EventSource; 2] = [EventSource::DeveloperPortal, EventSource::AdminPortal];
 
-    /// The word for it on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             EventSource::DeveloperPortal => "developer-portal",
@@ -31,22 +29,22 @@ impl EventSource {
     }
 }
 
-/// A switch that said no.
+/// A switch that can keep an event from being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// Nothing is fired at all.
+    /// No event is sent.
     Active,
-    /// Nothing is fired of what is done in the admin portal.
+    /// Events caused in the admin portal are not sent.
     ProviderActions,
-    /// This event is not among those that are fired.
+    /// The event is not selected.
     Events,
 }
 
 impl Switch {
-    /// Every switch, in the order in which they are asked.
+    /// In the order in which they are checked.
     pub const ALL: [Switch; 3] = [Switch::Active, Switch::ProviderActions, Switch::Events];
 
-    /// Its key in the configuration, and the word for it in the journal and in every output.
+    /// Its key in the configuration, also used in the journal and in output.
     pub fn as_str(self) -> &'static str {
         match self {
             Switch::Active => "active",
@@ -55,35 +53,42 @@ impl Switch {
         }
     }
 
-    /// The switch of this name.
     pub fn from_name(name: &str) -> Option<Switch> {
         Switch::ALL
             .into_iter()
             .find(|switch| switch.as_str() == name)
     }
 
-    /// How it stands, where it is called `name`: `` `active` is false ``.
-    pub fn in_words(self, name: &str, event_type: &str, action: &str) -> String {
+    /// Why it keeps the event from being sent, where the switch is called `name`: `active is false`.
+    pub fn describe(self, name: &str, event_type: &str, action: &str) -> String {
         match self {
             Switch::Active => format!("{name} is false"),
             Switch::ProviderActions => {
-                format!("{name} is false, and this was done in the admin portal")
+                format!("{name} is false, and the change was made in the admin portal")
             }
-            Switch::Events => format!("{name} does not have `{event_type}.{action}`"),
+            Switch::Events => format!("{name} does not include `{event_type}.{action}`"),
         }
     }
 }
 
-/// Events by name, as `events` of an endpoint lists them: `application.created`, `account.*`.
+/// An event or all events of a type, as listed in an endpoint's `events`: `application.created`, `account.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventPattern(String);
 
-/// A name of no documented event.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{name}` is no event that 3scale documents; {}", .near.as_ref().map_or_else(|| "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them".to_owned(), |near| format!("did you mean `{near}`?")))]
+#[error("`{name}` is not an event that 3scale documents; {}", self.hint())]
 pub struct UnknownEvent {
     name: String,
     near: Option<String>,
+}
+
+impl UnknownEvent {
+    fn hint(&self) -> String {
+        match &self.near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them".to_owned(),
+        }
+    }
 }
 
 impl FromStr for EventPattern {
@@ -111,26 +116,24 @@ impl FromStr for EventPattern {
 }
 
 impl EventPattern {
-    /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    fn takes(&self, event_type: &str, action: &str) -> bool {
+    fn matches(&self, event_type: &str, action: &str) -> bool {
         self.0
             .split_once('.')
             .is_some_and(|(of, which)| of == event_type && (which == "*" || which == action))
     }
 }
 
-/// An endpoint's switches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSwitches {
-    /// Whether anything is fired.
+    /// Whether any event is sent.
     pub active: bool,
-    /// Whether what is done in the admin portal is fired, too.
+    /// Whether events caused in the admin portal are sent too.
     pub provider_actions: bool,
-    /// The events that are fired; none for all.
+    /// None for all.
     pub events: Option<Vec<EventPattern>>,
 }
 
@@ -144,20 +147,17 @@ impl Default for WebhookSwitches {
     }
 }
 
-/// Why an event is fired.
+/// Why an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fired<'a> {
-    /// All are.
+    /// All events are.
     All,
-    /// It is one of those that were picked.
+    /// It matches this pattern.
     Picked(&'a EventPattern),
 }
 
 impl WebhookSwitches {
-    /// Whether an event is fired, and why.
-    ///
-    /// # Errors
-    /// The first switch that says no.
+    /// Why an event is sent, or the first switch that keeps it from being sent.
     pub fn decide(
         &self,
         event_type: &str,
@@ -172,9 +172,9 @@ impl WebhookSwitches {
         }
         match &self.events {
             None => Ok(Fired::All),
-            Some(picks) => picks
+            Some(patterns) => patterns
                 .iter()
-                .find(|pick| pick.takes(event_type, action))
+                .find(|pattern| pattern.matches(event_type, action))
                 .map(Fired::Picked)
                 .ok_or(Switch::Events),
         }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_switches_are_asked_in_order_and_the_first_no_counts() {
+    fn first_switch_that_is_off_counts() {
         use EventSource::{AdminPortal, DeveloperPortal};
         let picked = ["application.created", "account.*"];
         let some = Some(&picked[..]);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fired_is_fired_by_a_name_or_because_all_are() {
+    fn reason_for_sending_is_a_pattern_or_all() {
         let board = board(true, false, Some(&["application.created", "account.*"]));
         let fired = board.decide("account", "updated", EventSource::default());
         assert!(matches!(fired, Ok(Fired::Picked(pick)) if pick.as_str() == "account.*"));
@@ -305,8 +305,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_no_event_is_refused_with_what_was_meant() {
-        for (name, meant) in [
+    fn unknown_events_get_a_suggestion() {
+        for (name, hint) in [
             ("aplication.created", "did you mean `application.created`?"),
             ("account.creatd", "did you mean `account.created`?"),
             ("accounts.*", "did you mean `account.*`?"),
@@ -323,7 +323,7 @@ mod tests {
             let error = name.parse::<EventPattern>().unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("`{name}` is no event that 3scale documents; {meant}")
+                format!("`{name}` is not an event that 3scale documents; {hint}")
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Where a delivery goes: a URL, its query parameters and extra headers, with secrets by reference.
 //!
-//! A [`Target`] can be kept, shown and compared. Only [`Target::resolve`] looks secret values up, into a [`Resolved`]
-//! that lives as long as one command and is never kept.
+//! A [`Target`] can be stored and shown. [`Target::resolve`] looks up the secrets for one command; a [`Resolved`] is never
+//! stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,28 +11,24 @@ use crate::secret::{
     MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header,
 };
 
-/// A parameter's or header's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// May be kept and shown.
+    /// May be stored and shown.
     Public(String),
-    /// May not; its source may.
+    /// Only its source may be stored and shown.
     Secret(SecretSource),
 }
 
-/// A query parameter or a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
-    /// Its name; empty for a word that stands alone in a URL's own query.
+    /// Empty for a part of a URL's own query without `=`.
     pub name: String,
-    /// Its value.
     pub value: Value,
-    /// How a URL's own query spelled the pair, so that it goes out as it was written. Never kept.
+    /// The pair as written in a URL's own query, to be sent unchanged. Never stored.
     pub spelling: Option<Secret>,
 }
 
 impl Param {
-    /// A value that may be shown.
     pub fn public(name: impl Into<String>, value: impl Into<String>) -> Param {
         Param {
             name: name.into(),
@@ -41,7 +37,6 @@ impl Param {
         }
     }
 
-    /// A value that may not.
     pub fn secret(name: impl Into<String>, source: SecretSource) -> Param {
         Param {
             name: name.into(),
@@ -55,35 +50,26 @@ impl Param {
     }
 }
 
-/// A URL with its parameters and headers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Scheme, host, port and path.
     pub base: BaseUrl,
-    /// The query, in order.
     pub params: Vec<Param>,
-    /// Headers beside those that every delivery carries.
     pub headers: Vec<Param>,
 }
 
-/// Which of a target's parts a secret belongs to.
+/// The part of a target that a secret belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The query.
     Query,
-    /// The headers.
     Header,
 }
 
-/// A secret that a target needs and that cannot be had.
+/// A secret that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("no usable value for the secret {}: {source}", self.described())]
 pub struct MissingSecret {
-    /// Its name.
     pub name: String,
-    /// Where it belongs.
     pub part: Part,
-    /// Why there is none.
     pub source: SecretError,
 }
 
@@ -97,7 +83,7 @@ impl MissingSecret {
         }
     }
 
-    /// The flag that would give the value.
+    /// An option that would supply the value.
     pub fn flag(&self) -> String {
         match self.part {
             Part::Query if self.name.is_empty() => "--url URL".to_owned(),
@@ -107,22 +93,17 @@ impl MissingSecret {
     }
 }
 
-/// A target with every secret in place: what goes on the wire.
+/// A target with the values of its secrets, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// The whole URL.
+    /// With the query.
     pub url: Secret,
-    /// Extra headers, in order.
     pub headers: Vec<(String, Secret)>,
-    /// Masks every secret of this target.
     pub redactor: Arc<Redactor>,
 }
 
 impl Target {
-    /// A target from a URL as the user gave it; each value of its own query is a secret.
-    ///
-    /// # Errors
-    /// When the URL cannot be an endpoint's.
+    /// From a URL as the user gave it. Every value in its query is a secret.
     pub fn from_url(text: &str) -> Result<Target, UrlError> {
         let (base, pairs) = BaseUrl::parse(text)?;
         let params = pairs
@@ -140,18 +121,17 @@ impl Target {
         })
     }
 
-    /// Sets a query parameter: in the place of the one of that name, else as the last.
+    /// Replaces the query parameter of that name, or appends it.
     pub fn set_param(&mut self, param: Param) {
         set(&mut self.params, param, is_name);
     }
 
-    /// Sets a header: in the place of the one of that name in any case, else as the last.
+    /// Replaces the header of that name, in any case, or appends it.
     pub fn set_header(&mut self, header: Param) {
         set(&mut self.headers, header, is_header_name);
     }
 
-    /// This target's delivery sent elsewhere: what is public of it goes along where the other place has nothing of that
-    /// name; credentials for one place are none of another's business.
+    /// `elsewhere` with this target's public parameters and headers where it has none of that name. Secrets stay behind.
     pub fn redirected(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
         let public = |named: &&Param| matches!(named.value, Value::Public(_));
@@ -173,7 +153,7 @@ impl Target {
         target
     }
 
-    /// The names of this target's secrets that `other` has nothing for.
+    /// The names of this target's secrets that `other` lacks.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
         let has =
             |list: &[Param], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
@@ -191,13 +171,12 @@ impl Target {
             .collect()
     }
 
-    /// Gives each secret the value that `configured` has under its name now; of several of one name, each its own.
+    /// Gives each secret the source that `configured` has under its name; several of one name are matched in order.
     pub fn refresh_secrets(&mut self, configured: &Target) {
         refresh(&mut self.params, &configured.params, is_name);
         refresh(&mut self.headers, &configured.headers, is_header_name);
     }
 
-    /// Whether any secret goes into its query or headers.
     pub fn has_secrets(&self) -> bool {
         self.params
             .iter()
@@ -205,10 +184,7 @@ impl Target {
             .any(Param::is_secret)
     }
 
-    /// Looks up every secret and puts the URL and headers together.
-    ///
-    /// # Errors
-    /// The first secret that cannot be had.
+    /// Looks up every secret. An error names the first that cannot be resolved.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Resolved, MissingSecret> {
         let mut redactor = Redactor::default();
         let mut look_up = |named: &Param, part: Part| match &named.value {
@@ -282,7 +258,7 @@ fn set(list: &mut Vec<Param>, named: Param, same: impl Fn(&str, &str) -> bool) {
     }
 }
 
-/// The URL with the values of secret parameters masked.
+/// The URL, secret values masked.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.base)?;
@@ -312,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_urls_own_query_goes_out_as_written_and_is_shown_masked() {
+    fn own_query_is_sent_as_written_and_shown_masked() {
         let mut target = Target::from_url("https://h/hook?token=a%2Bb&debug").unwrap();
         target.set_param(Param::public("mode", "x y"));
         assert_eq!(target.to_string(), "https://h/hook?token=***&***&mode=x+y");
@@ -328,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_given_again_takes_the_first_ones_place() {
+    fn later_parameter_replaces_an_earlier_one() {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
         target.set_param(Param::secret("a", SecretSource::parse("new secret")));
         assert_eq!(
@@ -338,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn sent_elsewhere_what_is_public_goes_along_and_what_is_secret_does_not() {
+    fn redirected_keeps_public_values_only() {
         let mut own = Target::from_url("https://h/?token=one").unwrap();
         own.set_param(Param::public("mode", "test"));
         own.set_header(Param::public("X-Source", "ci"));
@@ -358,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_refreshed_by_name_each_with_its_own() {
+    fn secrets_are_refreshed_by_name_in_order() {
         let mut kept = Target::from_url("https://h/?a=old&a=old&A=old&p=old").unwrap();
         kept.refresh_secrets(&Target::from_url("https://h/?a=1&a=2&A=%33").unwrap());
         assert_eq!(
@@ -368,19 +344,19 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_secret_names_itself_and_its_flag() {
+    fn missing_secret_names_its_option() {
         let mut target = Target::from_url("https://h/").unwrap();
         target.set_param(Param::secret("token", SecretSource::Forgotten));
         let missing = target.resolve(&NoVars).unwrap_err();
         assert_eq!(
             missing.to_string(),
-            "no usable value for the secret parameter `token`: its value was given literally, and values are never kept"
+            "no usable value for the secret parameter `token`: its value was given literally, and values are never stored"
         );
         assert_eq!(missing.flag(), "--secret token=@env:VARIABLE");
     }
 
     #[test]
-    fn a_bearer_token_is_masked_without_its_scheme_too() {
+    fn bearer_token_is_masked_without_its_scheme() {
         let mut target = Target::from_url("https://h/").unwrap();
         target.set_header(Param::secret(
             "Authorization",

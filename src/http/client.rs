@@ -169,13 +169,13 @@ impl Exchange {
         self.report(match received {
             Some(response) => Ok(Response {
                 cut: Some(Cut::Broken(
-                    "was still coming when the program was stopped".to_owned(),
+                    "was still arriving at the interrupt".to_owned(),
                 )),
                 ..response
             }),
             None if has_begun => Err(SendError {
                 kind: ErrorKind::Interrupted,
-                message: "stopped before an answer came".to_owned(),
+                message: "stopped before a response".to_owned(),
                 maybe_received: true,
             }),
             None => Err(SendError::not_sent(
@@ -266,7 +266,7 @@ impl Receiver<'_> {
 
     pub fn cut_at_deadline(&self) {
         let timeout = compact(self.exchange.client.0.timeout);
-        self.cut(&format!("was still coming after {timeout}"));
+        self.cut(&format!("was still arriving after {timeout}"));
     }
 
     /// Notes why the body is incomplete.
@@ -319,7 +319,7 @@ impl Inner {
         sent.map_err(|failed| {
             let mut error = failed.classify(self.timeout, self.connect_timeout);
             if self.has_proxy && matches!(error.kind, ErrorKind::Dns | ErrorKind::Connect) {
-                error.message.push_str(" (by way of the proxy that is set)");
+                error.message.push_str(" (through the configured proxy)");
             }
             error.message = request.redactor.redact(&error.message);
             error

@@ -66,7 +66,7 @@ impl Failed {
         let error: &(dyn Error + 'static) = &*self.error;
         let (kind, message) = match self.phase {
             Phase::Exchange if self.timed_out => {
-                let message = format!("no answer within {}", compact(timeout));
+                let message = format!("no response within {}", compact(timeout));
                 (ErrorKind::Timeout, message)
             }
             _ if self.timed_out => {
@@ -96,7 +96,7 @@ impl Failed {
 fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
     let message = match tls_error(error) {
         Some(rustls::Error::InvalidMessage(_)) => {
-            "the endpoint does not answer in TLS; is it plain http?".to_owned()
+            "the endpoint does not speak TLS; is it plain http?".to_owned()
         }
         Some(tls) => format!("no TLS connection: {tls}"),
         None if has_io_error(error, &[io::ErrorKind::UnexpectedEof]) => {
@@ -124,7 +124,7 @@ fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
             return (ErrorKind::Tls, format!("no TLS connection: {tls}"));
         }
         Some(_) => {
-            let message = "the TLS connection broke before an answer came";
+            let message = "the TLS connection broke before a response";
             return (ErrorKind::Reset, message.to_owned());
         }
         None => {}
@@ -138,13 +138,10 @@ fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
     ];
     let incomplete = find::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message);
     if incomplete || has_io_error(error, &closed) {
-        let message = "the connection was closed before an answer came";
+        let message = "the connection was closed before a response";
         return (ErrorKind::Reset, message.to_owned());
     }
-    let message = format!(
-        "the answer is not HTTP that can be read: {}",
-        innermost(error)
-    );
+    let message = format!("the response is not valid HTTP: {}", innermost(error));
     (ErrorKind::Protocol, message)
 }
 

@@ -1,10 +1,7 @@
-//! Sending a capture on, or again: what of it goes where, and what must not.
+//! Turns a captured request into one to send: for `captured replay`, the page's "send again" and `listen --forward-to`.
 //!
-//! The one way for a replay by hand, the page's "send again", and forwarding. It neither reads captures nor prints; who
-//! sends is behind [`Relay`].
-//!
-//! Invariant: method, path, query, headers and body go out as they came, but for what is about one connection only
-//! (hop-by-hop headers, framing) and what the destination says of its own. Nothing that came in part is sent at all.
+//! Method, path, query, headers and body are unchanged, except for headers about one connection and what the destination
+//! sets itself. Incomplete captures are refused.
 
 use std::sync::Arc;
 
@@ -12,14 +9,16 @@ use crate::capture::{Body, Capture, Mask, credentials};
 use crate::delivery::target::{MissingSecret, Target};
 use crate::http::{MAX_RESPONSE_BODY, Request};
 use crate::secret::{Secret, Variables, safe_url};
+use crate::text::listed;
 
 /// The header that tells a receiver of a replay which capture it is.
 pub const REPLAY_OF: &str = "hookfire-replay-of";
 
-/// Headers about one connection (RFC 9110, 7.6.1), and those that the sender makes for its own.
-const OF_ONE_HOP: [&str; 9] = [
+/// Headers about one connection (RFC 9110, 7.6.1), and those that the client sets. Proxies act on `Expect` too.
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "content-length",
+    "expect",
     "host",
     "keep-alive",
     "te",
@@ -29,62 +28,55 @@ const OF_ONE_HOP: [&str; 9] = [
     "proxy-connection",
 ];
 
-/// Where captures are sent, and what is said of them there.
+/// Where captures are sent, and how.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// Its URL, own query parameters and headers.
     pub target: Target,
-    /// Send captured credentials to another host than the one that they came for.
+    /// Send captured credentials to another host than they were sent to.
     pub send_credentials: bool,
-    /// Tell the receiver that it is this capture, sent again.
+    /// The capture's id, sent as `hookfire-replay-of`.
     pub replay_of: Option<i64>,
-    /// What of a capture is not to be shown, nor its echo in an answer.
+    /// What is masked where the request or its response is shown.
     pub mask: Mask,
 }
 
-/// Why a capture is not sent.
+/// Why a capture cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// It was not taken in whole.
-    #[error("it was not taken in whole, and part of a request is none")]
+    #[error("the captured request is incomplete and cannot be replayed")]
     Partial,
-    /// Nothing in it says which path to ask for.
-    #[error("its target `{0}` has no path, and neither has the URL to send it to")]
+    #[error("its target `{0}` has no path, and the URL to send it to has none either")]
     NoPath(String),
-    /// No request can ask for its path and query as they came.
-    #[error("its target cannot be sent as it came: a `#` in it would end it")]
+    #[error("its target contains a `#` and cannot be sent unchanged")]
     Unsendable,
-    /// Credentials for one host are none of another's business.
-    #[error("it carries {} for {}, not for `{there}`", crate::text::listed(.names.iter().map(String::as_str)), .came_for.as_deref().map_or_else(|| "a host that it does not name".to_owned(), |host| format!("`{host}`")))]
+    #[error("it carries {} for {}, not for `{there}`", listed(.names.iter().map(String::as_str)), host_text(.sent_to.as_deref()))]
     Credentials {
-        /// The headers.
         names: Vec<String>,
-        /// The host that they came for.
-        came_for: Option<String>,
-        /// The host of the URL.
+        /// The host of the captured request.
+        sent_to: Option<String>,
+        /// The destination's host.
         there: String,
     },
-    /// A secret of the destination.
     #[error(transparent)]
     Secret(#[from] MissingSecret),
 }
 
-/// A capture ready to be sent.
+fn host_text(host: Option<&str>) -> String {
+    match host {
+        Some(host) => format!("`{host}`"),
+        None => "an unknown host".to_owned(),
+    }
+}
+
+/// A request and its URL as it may be shown.
 #[derive(Clone)]
 pub struct Prepared {
-    /// The request.
     pub request: Request,
-    /// Its URL as it may be shown.
     pub shown_url: String,
 }
 
-/// Makes the request that a capture is to be sent on as.
-///
-/// A destination without a path (or with `/`) gets the capture's path and query; one with a path keeps it, and gets the
-/// capture's query unless it has one of its own.
-///
-/// # Errors
-/// When it may not be sent, or cannot.
+/// Makes the request. A destination without a path (or with `/`) gets the capture's path; one without a query gets the
+/// capture's query.
 pub fn prepare(
     capture: &Capture,
     body: &Body,
@@ -137,7 +129,6 @@ pub fn prepare(
     })
 }
 
-/// The URL.
 fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayError> {
     let own_query = own.split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
@@ -156,7 +147,7 @@ fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayEr
         .ok_or(ReplayError::Unsendable)
 }
 
-/// The URL with the secrets of either side masked.
+/// The URL with the secrets of capture and destination masked.
 fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
     if !target.params.is_empty() {
         return safe_url::masked(url);
@@ -168,7 +159,7 @@ fn shown(capture: &Capture, target: &Target, mask: &Mask, url: &str) -> String {
         .map_or_else(|| path.to_owned(), |(_, query)| format!("{path}?{query}"))
 }
 
-/// The headers that are for the receiver at the end, in order.
+/// The headers that are meant for the final receiver, in order.
 fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
     let headers = capture.head.headers();
     let connection = headers
@@ -179,22 +170,17 @@ fn end_to_end(capture: &Capture) -> Vec<(String, Vec<u8>)> {
             String::from_utf8_lossy(value)
                 .to_ascii_lowercase()
                 .split(',')
-                .map(trimmed)
+                .map(|name| name.trim().to_owned())
                 .collect::<Vec<_>>()
         })
         .collect();
-    let of_one_hop = |name: &str| {
+    let is_hop_by_hop = |name: &str| {
         let name = name.to_ascii_lowercase();
-        OF_ONE_HOP.contains(&name.as_str()) || name.starts_with("proxy-") || named.contains(&name)
+        HOP_BY_HOP.contains(&name.as_str()) || name.starts_with("proxy-") || named.contains(&name)
     };
-    let through = headers.iter().filter(|(name, _)| !of_one_hop(name));
-    through
-        .map(|&(name, value)| (name.to_owned(), value.to_vec()))
+    let kept = headers.iter().filter(|(name, _)| !is_hop_by_hop(name));
+    kept.map(|&(name, value)| (name.to_owned(), value.to_vec()))
         .collect()
-}
-
-fn trimmed(word: &str) -> String {
-    word.trim().to_owned()
 }
 
 fn refuse_credentials(
@@ -206,12 +192,12 @@ fn refuse_credentials(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_slice()));
     let names: Vec<String> = credentials(pairs).into_iter().map(str::to_owned).collect();
-    let came_for = capture
+    let sent_to = capture
         .header("host")
         .map(|host| host_without_port(&String::from_utf8_lossy(host)));
     let there = target.base.host().to_owned();
     if names.is_empty()
-        || came_for
+        || sent_to
             .as_ref()
             .is_some_and(|host| host.eq_ignore_ascii_case(&there))
     {
@@ -219,7 +205,7 @@ fn refuse_credentials(
     }
     Err(ReplayError::Credentials {
         names,
-        came_for,
+        sent_to,
         there,
     })
 }
@@ -380,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn captured_credentials_stay_with_the_host_that_they_came_for() {
+    fn captured_credentials_stay_with_the_host_that_they_sent_to() {
         let head = b"GET / HTTP/1.1\r\nHost: Hooks.example:8080\r\nCookie: a\r\nauthorization: b\r\ncookie: c\r\n\r\n";
         let refused = prepared(head, &to("http://other/"))
             .err()
@@ -414,7 +400,7 @@ mod tests {
         }
         assert!(matches!(
             prepared(b"GET / HTTP/1.0\r\nCookie: a\r\n\r\n", &to("http://other/")),
-            Err(ReplayError::Credentials { came_for: None, .. })
+            Err(ReplayError::Credentials { sent_to: None, .. })
         ));
     }
 

@@ -272,8 +272,8 @@ fn errors_have_a_kind_and_say_if_the_request_may_have_arrived() {
 fn deadline_covers_head_and_body() {
     let dripping = b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n";
     for (head, expected) in [
-        (&b""[..], "no answer within 300ms"),
-        (dripping, "200 was still coming after 300ms"),
+        (&b""[..], "no response within 300ms"),
+        (dripping, "200 was still arriving after 300ms"),
     ] {
         for target in ["/", "/a/../b"] {
             let url = format!("{}{target}", serve_slowly(head));
@@ -310,8 +310,8 @@ fn interrupt_abandons_what_is_running_and_waiting() {
     assert_eq!(
         messages,
         [
-            "stopped before an answer came",
-            "stopped before an answer came",
+            "stopped before a response",
+            "stopped before a response",
             "stopped before it was sent"
         ]
     );

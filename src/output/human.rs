@@ -252,7 +252,7 @@ pub fn page(
     if delivery.wire != event::BodyFormat::Xml {
         field("wire", delivery.wire.as_str().to_owned());
     }
-    field("rule", delivery.rule.in_words());
+    field("rule", delivery.rule.describe());
     field("accepted", when(delivery.created_at));
     if let Some(finished) = delivery.finished_at {
         field(

@@ -1,8 +1,7 @@
-//! Secrets: values that are used and never shown.
+//! Secrets: values that are used but never shown.
 //!
-//! A [`Secret`] cannot be printed by its type. A [`SecretSource`] says where one comes from, and is all that the journal
-//! may keep. A [`Redactor`] masks the values of known secrets in text that comes back from outside. Nothing here decides
-//! which values are secret.
+//! A [`Secret`] cannot be printed. A [`SecretSource`] says where one comes from, and is all that the journal stores. A
+//! [`Redactor`] masks known secrets in text from outside.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,25 +14,24 @@ mod redactor;
 pub mod safe_url;
 pub use redactor::Redactor;
 
-/// What stands where a secret was.
+/// Shown in place of a secret.
 pub const MASK: &str = "***";
 
-/// A secret value: no `Display`, and a `Debug` that says nothing.
+/// A secret value, without `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the value in.
     pub fn new(value: impl Into<String>) -> Secret {
         Secret(value.into())
     }
 
-    /// The value itself: for the wire, and for finding it in text that must not contain it.
+    /// The value, to be sent, or found in text that must not contain it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `given` is this value, in a time that tells nothing but its length.
+    /// Compares in constant time, except for the length.
     pub fn is(&self, given: &[u8]) -> bool {
         given.ct_eq(self.0.as_bytes()).into()
     }
@@ -48,42 +46,35 @@ impl fmt::Debug for Secret {
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// The value itself, given literally; only its existence is ever kept.
+    /// The value itself. Only that there was one is stored.
     Literal(Secret),
     /// An environment variable, by name.
     Env(String),
-    /// A file, by path; its trailing newline is not part of the secret.
+    /// A file, by path. One trailing newline is not part of the secret.
     File(PathBuf),
-    /// A literal given to an earlier run, which was not kept.
+    /// A literal value of an earlier run, which was not stored.
     Forgotten,
 }
 
-/// A secret that cannot be had.
+/// Why a secret cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The variable is not set, or is empty.
     #[error("the environment variable `{0}` is not set, or is empty")]
     Env(String),
-    /// The variable is not text.
     #[error("the environment variable `{0}` is not UTF-8")]
     EnvText(String),
-    /// The file cannot be read.
     #[error("cannot read the file `{0}`: {1}")]
     File(PathBuf, std::io::Error),
-    /// The file holds nothing, or no text.
     #[error("the file `{0}` {1}")]
     Content(PathBuf, &'static str),
-    /// It is to go into a header, where it would break the line.
-    #[error("its value has a control character in it, and a header cannot carry that")]
+    #[error("its value contains a control character, which a header cannot")]
     Control,
-    /// The value was given literally and not kept.
-    #[error("its value was given literally, and values are never kept")]
+    #[error("its value was given literally, and values are never stored")]
     Forgotten,
 }
 
 /// How secrets are looked up: the process's environment, or a test's.
 pub trait Variables {
-    /// The value of an environment variable; none if it is not set.
     fn var(&self, name: &str) -> Option<std::ffi::OsString>;
 }
 
@@ -99,7 +90,7 @@ impl SecretSource {
         }
     }
 
-    /// `@env:VAR` or `@file:PATH`: what may be kept and shown; none for a value given literally.
+    /// `@env:VAR` or `@file:PATH`, which may be stored and shown; none for a literal value.
     pub fn reference(&self) -> Option<String> {
         match self {
             SecretSource::Env(name) => Some(format!("@env:{name}")),
@@ -108,7 +99,7 @@ impl SecretSource {
         }
     }
 
-    /// This source with a relative file made absolute from `folder`, so that a later run in another folder finds it.
+    /// With a relative file made absolute from `folder`, so that a later run in another directory finds it.
     #[must_use]
     pub fn anchored(self, folder: &Path) -> SecretSource {
         match self {
@@ -118,9 +109,6 @@ impl SecretSource {
     }
 
     /// The value.
-    ///
-    /// # Errors
-    /// When the variable is unset or the file unreadable, when either is empty, or when the value was never kept.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Secret, SecretError> {
         match self {
             SecretSource::Literal(secret) => Ok(secret.clone()),
@@ -150,7 +138,7 @@ fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
     Ok(Secret::new(value))
 }
 
-/// Whether a header of this name, or one with this value, carries a credential: its value is then treated as a secret.
+/// Whether the header's name or value looks like a credential, so that its value is treated as a secret.
 pub fn header_is_secret(name: &str, value: &str) -> bool {
     const TELLTALES: [&str; 12] = [
         "auth",
@@ -172,8 +160,7 @@ pub fn header_is_secret(name: &str, value: &str) -> bool {
         || SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
 
-/// What else in a header's value an endpoint may send back by itself: the token behind `Bearer ` or `Basic `, and the
-/// password that a basic token holds.
+/// The secrets within a header's value: the token after `Bearer ` or `Basic `, and the password in a basic token.
 pub fn credentials_in_header(value: &Secret) -> Vec<Secret> {
     let Some((scheme, token)) = value.expose().split_once(' ') else {
         return Vec::new();
@@ -216,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_its_value_and_nothing_like_it() {
+    fn secret_equals_only_its_value() {
         let secret = Secret::new("hunter2");
         assert!(secret.is(b"hunter2"));
         for other in [&b"hunter3"[..], b"hunter", b"hunter22", b"", b"Hunter2"] {
@@ -225,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_kept_and_resolved_each_time() {
+    fn references_are_resolved_each_time() {
         let source = SecretSource::parse("@env:TOKEN");
         assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
         assert_eq!(
@@ -242,12 +229,12 @@ mod tests {
         );
         assert!(
             source.resolve(&Vars(vec![("TOKEN", "")])).is_err(),
-            "an empty secret is no secret"
+            "an empty variable is not a secret"
         );
     }
 
     #[test]
-    fn a_secret_file_loses_one_trailing_newline_and_no_more() {
+    fn secret_file_loses_one_trailing_newline() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         for (content, expected) in [
@@ -265,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_headers_are_told_by_name_or_scheme() {
+    fn credential_headers_are_known_by_name_or_scheme() {
         assert!(header_is_secret("Authorization", "x"));
         assert!(header_is_secret("X-Api-Key", "x"));
         assert!(header_is_secret("X-Custom", "Bearer abc"));

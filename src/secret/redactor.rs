@@ -1,38 +1,36 @@
-//! Masks known secrets in text from outside, in whatever common spelling an endpoint echoes them.
+//! Masks known secrets in text from outside, in the encodings in which endpoints commonly echo them.
 //!
-//! Found are a value as it is, percent- and `+`-encoded (any letters encoded, either hex case), XML- and JSON-escaped, and
-//! base64 (both alphabets, any alignment). Matching walks the text once per value instead of listing spellings, so a
-//! mixture of them is found too. It deliberately does not look for hashes, compressed or encrypted forms.
+//! These are found: a value as it is, percent- and `+`-encoded (any letters, either hex case), XML- and JSON-escaped,
+//! mixtures of these, and base64 (both alphabets, any alignment). Hashes, compressed and encrypted forms are not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::{MASK, Secret};
 
-/// Values shorter than this are masked only where they stand alone: `1` in `v=1`, but not in `2021`.
-const STANDS_ALONE_BELOW: usize = 4;
-/// A cut-off beginning of a secret is masked from this many bytes on.
-const TELLING_PREFIX: usize = 4;
-/// As much of it in base64.
-const TELLING_BASE64: usize = 6;
+/// Shorter values are masked only as whole words: `1` in `v=1`, but not in `2021`.
+const WHOLE_WORD_BELOW_BYTES: usize = 4;
+/// The beginning of a secret at a cut is masked from this length on.
+const MIN_PREFIX_BYTES: usize = 4;
+/// The same in base64.
+const MIN_PREFIX_BASE64: usize = 6;
 
-/// Masks the secrets it was made with; without any it changes nothing.
+/// Masks the secrets it was made with.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    /// Longest first, so that a secret inside another does not leave the rest of the longer one behind.
+    /// Longest first, because one secret may contain another.
     secrets: Vec<Secret>,
     base64: Vec<Secret>,
 }
 
 impl Redactor {
-    /// A redactor for these values; empty ones are dropped, since they would match everywhere.
+    /// Empty values are ignored.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(secrets);
         redactor
     }
 
-    /// Adds more values to mask.
     pub fn add<'a>(&mut self, secrets: impl IntoIterator<Item = &'a Secret>) {
         for secret in secrets {
             if !secret.expose().is_empty() && !self.secrets.contains(secret) {
@@ -46,9 +44,9 @@ impl Redactor {
             .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
-    /// The length in bytes of the longest spelling that is looked for: how far past a cut one must have read to judge it.
+    /// The length in bytes of the longest encoding of a secret: how much text after a cut is needed to recognise it.
     pub fn reach(&self) -> usize {
-        // `&#x00;` is the longest spelling of one byte, and base64 is shorter.
+        // `&#x00;` is the longest encoding of one byte.
         self.secrets
             .iter()
             .map(|secret| secret.expose().len() * 6)
@@ -56,12 +54,10 @@ impl Redactor {
             .unwrap_or(0)
     }
 
-    /// The text with every spelling of every secret masked.
     pub fn redact(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.redact_bytes(text.as_bytes())).into_owned()
     }
 
-    /// As [`Redactor::redact`], for bytes that need not be text.
     pub fn redact_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = bytes.to_vec();
         for secret in &self.secrets {
@@ -82,7 +78,7 @@ impl Redactor {
         text
     }
 
-    /// As [`Redactor::redact_bytes`], for text that was cut off: a beginning of a secret at its very end is masked too.
+    /// For text that was cut off: also masks the beginning of a secret at its end.
     pub fn redact_cut(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = self.redact_bytes(bytes);
         let earliest = text.len().saturating_sub(self.reach());
@@ -91,7 +87,7 @@ impl Redactor {
                 .iter()
                 .any(|secret| is_beginning(tail, secret.expose().as_bytes()))
                 || self.base64.iter().any(|core| {
-                    tail.len() >= TELLING_BASE64 && core.expose().as_bytes().starts_with(tail)
+                    tail.len() >= MIN_PREFIX_BASE64 && core.expose().as_bytes().starts_with(tail)
                 })
         };
         if let Some(start) = (earliest..text.len()).find(|start| begins(&text[*start..])) {
@@ -102,15 +98,15 @@ impl Redactor {
     }
 }
 
-/// Whether `tail` spells a beginning of `value`, and ends where the text was cut off, be it in the middle of an escape.
+/// Whether `tail` is the beginning of `value`, in any encoding; it may end within an escape.
 fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
-    if tail.len() >= TELLING_PREFIX && value.starts_with(tail) {
+    if tail.len() >= MIN_PREFIX_BYTES && value.starts_with(tail) {
         return true;
     }
     let mut at = 0;
     for (spelled, &wanted) in value.iter().enumerate() {
-        // Before it is taken for the character that begins an escape, and is one of the value's own.
-        if spelled >= TELLING_PREFIX && is_cut_escape(&tail[at..]) {
+        // Checked first: the start of an escape may also be a character of the value.
+        if spelled >= MIN_PREFIX_BYTES && is_cut_escape(&tail[at..]) {
             return true;
         }
         match match_byte(&tail[at..], wanted) {
@@ -121,7 +117,7 @@ fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
     false
 }
 
-/// Nothing, or an escape without its end.
+/// Whether `rest` is empty or an incomplete escape.
 fn is_cut_escape(rest: &[u8]) -> bool {
     let open = |longest: usize| {
         rest.len() < longest
@@ -143,7 +139,9 @@ fn replace(text: &[u8], matched: impl Fn(&[u8]) -> Option<usize>, value_len: usi
     let mut at = 0;
     while at < text.len() {
         match matched(&text[at..]) {
-            Some(length) if value_len >= STANDS_ALONE_BELOW || stands_alone(text, at, length) => {
+            Some(length)
+                if value_len >= WHOLE_WORD_BELOW_BYTES || stands_alone(text, at, length) =>
+            {
                 out.extend_from_slice(MASK.as_bytes());
                 at += length;
             }
@@ -165,9 +163,9 @@ fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
         .all(|byte| !byte.is_ascii_alphanumeric())
 }
 
-/// How many bytes at the start of `text` spell `value`; none if they do not.
+/// The number of bytes at the start of `text` that encode `value`.
 fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
-    // As it is, too: a value may itself look escaped. Or an escape of its last byte may begin with that byte.
+    // Compared unencoded too: a value may look escaped itself, or an escape of its last byte begins with that byte.
     let as_it_is = text.starts_with(value).then_some(value.len());
     let spelled = value.iter().try_fold(0, |at, &wanted| {
         Some(at + match_byte(text.get(at..)?, wanted)?)
@@ -175,7 +173,7 @@ fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
     as_it_is.max(spelled)
 }
 
-/// How many bytes at the start of `text` spell the one byte `wanted`.
+/// The number of bytes at the start of `text` that encode the byte `wanted`.
 fn match_byte(text: &[u8], wanted: u8) -> Option<usize> {
     let first = *text.first()?;
     if first == wanted && first != b'&' && first != b'\\' && first != b'%' {
@@ -234,9 +232,9 @@ fn hex(digits: &[u8]) -> Option<u8> {
         .filter(|_| text.len() == 2)
 }
 
-/// The parts of base64 text that a value determines wholly, for each of the three places it can begin at.
+/// The parts of base64 text that a value determines completely, for each of the three alignments.
 fn base64_cores(value: &str) -> Vec<Secret> {
-    if value.len() < STANDS_ALONE_BELOW {
+    if value.len() < WHOLE_WORD_BELOW_BYTES {
         return Vec::new();
     }
     let mut cores = Vec::new();
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_common_spelling_is_masked() {
+    fn common_encodings_are_masked() {
         let redactor = redactor(&["p@ss w/rd&\"<é"]);
         for echoed in [
             "p@ss w/rd&\"<é",
@@ -286,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_escape_that_begins_as_the_value_ends_nothing_is_left() {
+    fn escapes_of_the_last_byte_are_masked_completely() {
         for (value, spelled) in [
             ("  a!A%", "  a!A%25"),
             ("abc&", "abc&amp;"),
@@ -302,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_secret_goes_first_and_an_empty_one_does_nothing() {
+    fn longer_secrets_are_masked_first() {
         assert_eq!(
             redactor(&["abcd", "abcdefgh", ""]).redact("x abcdefgh abcd x"),
             "x *** *** x"
@@ -311,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_value_is_masked_only_where_it_stands_alone() {
+    fn short_values_are_masked_as_whole_words() {
         assert_eq!(
             redactor(&["1"]).redact("v=1&w=21 HTTP/1.1 x1"),
             "v=***&w=21 HTTP/***.*** x1"
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_looks_escaped_itself_is_masked_where_an_escape_of_it_is_cut_off() {
+    fn cut_escapes_of_values_that_look_escaped_are_masked() {
         for (value, cut) in [
             ("0aa0%A", "%30%61%61%30%2"),
             ("0aa0\\A", "0aa0\\u005"),
@@ -373,7 +371,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_spelling_survives(value in "[!-~é]{4,24}", before in "[a-z=]{0,5}", after in "[a-z]{0,5}") {
+        fn no_encoding_survives(value in "[!-~é]{4,24}", before in "[a-z=]{0,5}", after in "[a-z]{0,5}") {
             let redactor = redactor(&[&value]);
             let inner = format!("{before}{value}{after}");
             let spellings = [
@@ -396,7 +394,7 @@ mod tests {
         }
 
         #[test]
-        fn wherever_a_text_is_cut_no_telling_beginning_of_a_secret_is_left(
+        fn no_beginning_of_a_secret_is_left_at_a_cut(
             value in "[!-~ ]{6,20}",
             ways in prop::collection::vec(0..4u8, 20),
             before in "[a-z]{0,5}[=?]",
@@ -419,7 +417,7 @@ mod tests {
                 let most = before.len() + MASK.len() + 1;
                 let shown = String::from_utf8_lossy(&masked);
                 prop_assert!(
-                    spelled < TELLING_PREFIX || masked.len() <= most && shown.contains(MASK),
+                    spelled < MIN_PREFIX_BYTES || masked.len() <= most && shown.contains(MASK),
                     "{} became {}", &whole[..cut], shown
                 );
             }

@@ -1,8 +1,7 @@
-//! URLs without anything secret in them: scheme, host, port and path of an endpoint.
+//! Endpoint URLs without secrets: scheme, host, port and path.
 //!
-//! A [`BaseUrl`] has been checked once, at the door: http or https, a host, no user information, no fragment, no control
-//! characters. Its query is split off as [`QueryPair`]s, because every value in it counts as secret. Messages never show
-//! what came after a `?`.
+//! [`BaseUrl::parse`] checks a URL and splits off its query, because every value in a query counts as secret. Messages never
+//! show what follows a `?`.
 
 use std::fmt;
 
@@ -10,58 +9,51 @@ use url::Url;
 
 use crate::secret::{MASK, Secret};
 
-/// A URL that cannot be an endpoint's.
+/// Why text is not an endpoint's URL.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UrlError {
-    /// Not a URL at all.
     #[error("`{shown}` is not a URL: {reason}")]
     Unreadable {
-        /// The URL up to its query.
+        /// Without its query.
         shown: String,
-        /// What is wrong with it.
         reason: String,
     },
-    /// No scheme, or `host:port` read as one.
+    /// No scheme, or `host:port` parsed as one.
     #[error("`{0}` has no `http://` or `https://` in front")]
     NoScheme(String),
-    /// Another scheme.
-    #[error("`{0}:` is not a scheme that webhooks go by; use http or https")]
+    #[error("the scheme `{0}:` is not supported; use http or https")]
     Scheme(String),
     /// `user:password@`.
     #[error(
-        "a user or password in the URL is refused; send credentials with `--header` or `--secret`"
+        "a user or password in the URL is refused; send credentials with `-H 'Authorization: @env:VARIABLE'` or `--secret`"
     )]
     UserInfo,
     /// `#…`.
     #[error(
-        "a fragment (`#…`) is never sent to a server; leave it out, or write `%23` if it belongs to the query"
+        "a fragment (`#…`) is never sent to a server; remove it, or write `%23` if it belongs to the query"
     )]
     Fragment,
-    /// A tab, newline or other control character.
-    #[error("the URL has a control character in it")]
+    #[error("the URL contains a control character")]
     Control,
 }
 
-/// Scheme, host, port and path: nothing that could be secret.
+/// Scheme, host, port and path of an http or https URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
-/// One `name=value` of a URL's own query, percent-decoded, with its spelling kept for the wire.
+/// One `name=value` of a URL's own query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryPair {
-    /// The decoded name; empty for a word that stands alone (`?debug`), which is all value.
+    /// Decoded. Empty for a part without `=` (`?debug`), which is all value.
     pub name: String,
-    /// The decoded value.
+    /// Decoded.
     pub value: Secret,
-    /// The pair as it was written.
+    /// The pair as written.
     pub spelling: Secret,
 }
 
 impl BaseUrl {
-    /// Checks `text` and splits off its query.
-    ///
-    /// # Errors
-    /// [`UrlError`], whose message holds nothing of the query.
+    /// Checks `text` and splits off its query. Errors show nothing of the query.
     pub fn parse(text: &str) -> Result<(BaseUrl, Vec<QueryPair>), UrlError> {
         if text.chars().any(char::is_control) {
             return Err(UrlError::Control);
@@ -95,22 +87,20 @@ impl BaseUrl {
         Ok((BaseUrl(url), pairs))
     }
 
-    /// The URL text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Whether the request goes out under TLS.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// The host as text, without brackets or port.
+    /// An IPv6 address has brackets.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// The port, also where it is the scheme's own.
+    /// The scheme's default where the URL has none.
     pub fn port(&self) -> Option<u16> {
         self.0.port_or_known_default()
     }
@@ -130,12 +120,12 @@ impl BaseUrl {
         }
     }
 
-    /// Whether both go to the same server: scheme, host and port.
+    /// Whether scheme, host and port are the same.
     pub fn same_origin(&self, other: &BaseUrl) -> bool {
         self.0.origin() == other.0.origin()
     }
 
-    /// The path; `/` where the URL has none.
+    /// `/` where the URL has none.
     pub fn path(&self) -> &str {
         self.0.path()
     }
@@ -151,7 +141,7 @@ impl BaseUrl {
         (parsed.as_str() == target).then(|| format!("{origin}{target}"))
     }
 
-    /// This server's URL with a path and query of our own, spelled as URLs are.
+    /// This server's URL with another path and query, percent-encoded.
     pub fn with_path(&self, path: &str, query: Option<&str>) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);
@@ -159,7 +149,6 @@ impl BaseUrl {
         url
     }
 
-    /// The URL with a query, for the wire.
     pub fn with_query(&self, query: &str) -> Url {
         let mut url = self.0.clone();
         url.set_query((!query.is_empty()).then_some(query));
@@ -173,8 +162,8 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Any URL-like text with the values of its query masked and its user information, and fragment, left out: for showing
-/// URLs that others sent (a `Location` header).
+/// URL-like text from outside (a `Location` header) with the values of its query masked, without user information and
+/// fragment.
 pub fn masked(text: &str) -> String {
     let head = shown_part(text);
     let Some((_, query)) = text.split_once('?') else {
@@ -185,15 +174,15 @@ pub fn masked(text: &str) -> String {
         .split('&')
         .map(|pair| match pair.split_once('=') {
             Some((name, _)) => format!("{name}={MASK}"),
-            // A query without a name is all value.
+            // A part without a name is all value.
             None => MASK.to_owned(),
         })
         .collect();
     format!("{head}?{}", names.join("&"))
 }
 
-/// What of any text that was meant as a URL may be shown: nothing behind a `?` or `#`, no user information, and where it
-/// is unclear how far that goes (a password with a `/` in it), no more than the scheme.
+/// The part of a mistyped URL that may be shown: nothing after `?` or `#`, no user information, and only the scheme where
+/// it is unclear where user information ends (a password with a `/`).
 pub fn shown(text: &str) -> String {
     let authority = text.find("//").map_or(0, |at| at + 2);
     let end = text[authority..]
@@ -206,7 +195,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// The password in what was meant as a URL, as written and decoded; a user that comes without one may be a token.
+/// The password in URL-like text, as written and decoded. A user without a password may be a token.
 pub fn credentials(text: &str) -> Vec<Secret> {
     let (scheme, rest) = text
         .split_once("://")
@@ -226,7 +215,7 @@ pub fn credentials(text: &str) -> Vec<Secret> {
     ]
 }
 
-/// All before a query or fragment, less anything that looks like user information.
+/// Everything before a query or fragment, without user information.
 fn shown_part(text: &str) -> String {
     let head = text.split(['?', '#']).next().unwrap_or_default();
     let authority = head.find("//").map_or(0, |at| at + 2);
@@ -258,13 +247,12 @@ fn decode(text: &str) -> String {
     form_decoded(text.as_bytes())
 }
 
-/// A name or a value of a query or form, decoded: `+` is a space, `%41` an `A`, and what is not UTF-8 U+FFFD, as receivers
-/// do it.
+/// Decodes a name or value of a query or form: `+` is a space, `%41` an `A`, and invalid UTF-8 is replaced by U+FFFD.
 pub fn form_decoded(part: &[u8]) -> String {
     String::from_utf8_lossy(&form_decoded_bytes(part)).into_owned()
 }
 
-/// A part of a form decoded as [`form_decoded`] does it, but for what is not UTF-8, which is kept as it is.
+/// As [`form_decoded`], without the replacement of invalid UTF-8.
 pub fn form_decoded_bytes(part: &[u8]) -> Vec<u8> {
     let hex = |at: usize| part.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(part.len());
@@ -283,19 +271,19 @@ pub fn form_decoded_bytes(part: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Bytes as a part of a form.
+/// Encodes a name or value of a form.
 pub fn form_encoded(bytes: &[u8]) -> String {
     url::form_urlencoded::byte_serialize(bytes).collect()
 }
 
-/// The pairs of a query that others wrote, decoded as a form, in order; a word that stands alone is a name without value.
+/// The decoded pairs of a query, in order. A part without `=` is a name with an empty value.
 pub fn decoded_pairs(query: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect()
 }
 
-/// `name=value` for a query, percent-encoded as a form does it; the value alone where the name is empty.
+/// `name=value` for a query, form-encoded; only the value where the name is empty.
 pub fn encode_pair(name: &str, value: &str) -> String {
     let encode = |text: &str| form_encoded(text.as_bytes());
     if name.is_empty() {
@@ -314,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_split_off_and_its_spelling_kept() {
+    fn query_is_split_off_with_its_spelling() {
         let (base, pairs) =
             BaseUrl::parse("https://h.example:8443/a%20b?token=x%2By+z&debug&e=").unwrap();
         assert_eq!(base.as_str(), "https://h.example:8443/a%20b");
@@ -337,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_form_is_decoded_to_its_end() {
+    fn form_parts_are_decoded() {
         for (part, decoded) in [
             ("a+b%2B%C3%A9", "a b+é"),
             ("abc==", "abc=="),
@@ -350,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_endpoint_is_refused_without_its_query() {
+    fn bad_urls_are_refused_without_their_query() {
         assert_eq!(refused("ftp://h/?t=CANARY"), UrlError::Scheme("ftp".into()));
         assert!(matches!(
             refused("localhost:8080/x?t=CANARY"),

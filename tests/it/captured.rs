@@ -476,9 +476,7 @@ fn a_replay_that_cannot_be_is_refused_in_words() {
     let server = Server::script(vec![]);
     let refused = captured(&env, &["replay", "1", "--to", &server.url()]).assert_code(2);
     assert!(
-        refused
-            .stderr()
-            .contains("its target cannot be sent as it came"),
+        refused.stderr().contains("cannot be sent unchanged"),
         "{refused}"
     );
     assert!(server.requests().is_empty());
@@ -590,7 +588,7 @@ fn what_became_of_a_replay_is_the_exit_code() {
     assert!(
         partial
             .stderr()
-            .contains("caused by: it was not taken in whole"),
+            .contains("caused by: the captured request is incomplete"),
         "{partial}"
     );
     captured(&env, &["replay", "1"]).assert_code(2);

@@ -312,7 +312,10 @@ fn a_dry_run_shows_the_request_and_sends_and_keeps_nothing() {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
         ]
     );
-    assert!(outcome.stderr().contains("6 attempts in all"), "{outcome}");
+    assert!(
+        outcome.stderr().contains("6 attempts in total"),
+        "{outcome}"
+    );
     assert_eq!(server.connections(), 0);
     assert!(!env.journal_path().exists());
 }
@@ -392,10 +395,7 @@ fn ctrl_c_is_noticed_while_a_body_drips() {
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    assert!(
-        note.contains("still coming when the program was stopped"),
-        "{shown}"
-    );
+    assert!(note.contains("still arriving at the interrupt"), "{shown}");
 }
 
 #[test]

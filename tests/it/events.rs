@@ -313,7 +313,7 @@ fn switched_off_event_is_recorded_as_ignored() {
     assert_eq!(
         outcome.stderr(),
         format!(
-            "user.created is ignored: `events` of endpoint `some` does not have `user.created`; change it in `{path}`, \
+            "user.created is ignored: `events` of endpoint `some` does not include `user.created`; change it in `{path}`, \
              or send it with `--force`\n"
         )
     );
@@ -335,7 +335,7 @@ fn switched_off_event_is_recorded_as_ignored() {
     assert!(
         admin
             .stderr()
-            .contains("`provider_actions` of endpoint `plain` is false, and this was done"),
+            .contains("`provider_actions` of endpoint `plain` is false, and the change was made"),
         "{admin}"
     );
     let bare = fire(&[
@@ -443,7 +443,7 @@ fn mistyped_event_in_config_gets_a_suggestion() {
         .hookfire(["fire", "account", "created", "-e", "a"])
         .run()
         .assert_code(1);
-    let expected = "3: `aplication.created` is no event that 3scale documents; did you mean `application.created`?\n";
+    let expected = "3: `aplication.created` is not an event that 3scale documents; did you mean `application.created`?\n";
     assert!(outcome.stderr().contains(expected), "{outcome}");
 }
 

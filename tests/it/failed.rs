@@ -189,7 +189,7 @@ fn one_shown_tells_its_attempts_with_reasons_and_its_event() {
     for expected in [
         "#1 user.created\n",
         "status    failed, 2 attempts\n",
-        "otherwise 1 retry after 1ms, 2 attempts in all",
+        "otherwise 1 retry after 1ms, 2 attempts in total",
         "503 Service Unavailable\n",
         "202 Accepted is not 200\n",
         "response body of attempt 1\ntry\nlater\n",
@@ -426,11 +426,11 @@ fn missing_secret_is_explained_once() {
     let outcome = env.hookfire(["retry", "--all"]).run().assert_code(1);
     insta::assert_snapshot!(outcome.stderr(), @"
     error: #1 is left as it is
-    caused by: no usable value for the secret parameter `token`: its value was given literally, and values are never kept
+    caused by: no usable value for the secret parameter `token`: its value was given literally, and values are never stored
     hint: give it with `--secret token=@env:VARIABLE`
     error: #2 is left as it is: it lacks the secret parameter `token` as well
     error: #3 is left as it is
-    caused by: no usable value for the secret parameter `key`: its value was given literally, and values are never kept
+    caused by: no usable value for the secret parameter `key`: its value was given literally, and values are never stored
     hint: give it with `--secret key=@env:VARIABLE`
     error: #4 is left as it is: it lacks the secret parameter `token` as well
     4 not sent

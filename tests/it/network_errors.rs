@@ -183,7 +183,7 @@ fn silent_server_times_out_as_maybe_received() {
     let (delivery, _) = fired_at(hang(), 4);
     assert_eq!(
         unanswered(&delivery, "timeout", true),
-        "no answer within 1s"
+        "no response within 1s"
     );
 }
 
@@ -192,7 +192,7 @@ fn a_head_that_drips_does_not_outlive_the_timeout() {
     let (delivery, _) = fired_at(drip_head(Duration::from_millis(20)), 4);
     assert_eq!(
         unanswered(&delivery, "timeout", true),
-        "no answer within 1s"
+        "no response within 1s"
     );
 }
 
@@ -207,7 +207,7 @@ fn a_connection_closed_without_an_answer_is_a_reset() {
     let (delivery, _) = fired_at(close(), 4);
     assert_eq!(
         unanswered(&delivery, "reset", true),
-        "the connection was closed before an answer came"
+        "the connection was closed before a response"
     );
 }
 
@@ -249,7 +249,7 @@ fn a_body_that_drips_is_noted_and_the_status_line_stands() {
     assert_delivered(&delivery);
     assert_eq!(
         note(&attempt),
-        "the response body was still coming after 1s"
+        "the response body was still arriving after 1s"
     );
     let body = attempt["response_body"].as_str().expect("what came of it");
     assert!(

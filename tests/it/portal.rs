@@ -38,7 +38,7 @@ fn portal_errors_are_reported_without_the_token() {
             1,
             "breaks off",
         ),
-        (close(), 4, "closed before an answer came"),
+        (close(), 4, "closed before a response"),
         (hang(), 4, "--timeout 5m"),
     ] {
         let tenant = Server::script(vec![step]);

@@ -189,7 +189,7 @@ fn a_proxy_that_is_not_there_is_no_reason_to_go_around_it() {
     );
     assert_eq!(
         attempt["error"]["message"],
-        "connection refused (by way of the proxy that is set)"
+        "connection refused (through the configured proxy)"
     );
 }
 

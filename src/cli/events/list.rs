@@ -97,7 +97,7 @@ fn view(
     let reason = match decision {
         Ok(Fired::All) => "`events` is not set: every event is fired".to_owned(),
         Ok(Fired::Picked(pick)) => format!("`events` has `{}`", pick.as_str()),
-        Err(switch) => switch.in_words(&format!("`{}`", switch.as_str()), event_type, action),
+        Err(switch) => switch.describe(&format!("`{}`", switch.as_str()), event_type, action),
     };
     let ignored_by = decision.err().map(|switch| switch.as_str());
     EventView {

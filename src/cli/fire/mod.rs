@@ -359,7 +359,7 @@ fn ignored_words(
             "name an endpoint where it is on".to_owned(),
         ),
     };
-    let stands = switch.in_words(&format!("`{}` {of}", switch.as_str()), event_type, action);
+    let stands = switch.describe(&format!("`{}` {of}", switch.as_str()), event_type, action);
     Ok(format!(
         "{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"
     ))
@@ -374,7 +374,7 @@ fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<E
     let body = wire.body(new.event);
     if format == Format::Text {
         ctx.ui
-            .status(&format!("nothing is sent; {}", rule.in_words()));
+            .status(&format!("nothing is sent; {}", rule.describe()));
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
         ctx.ui
             .data(|out| out.write_all(ctx.ui.untrusted_bytes(&body).as_ref()))?;

@@ -148,7 +148,7 @@ fn unreadable_failures_have_a_position() {
     );
     assert_eq!(
         words[3],
-        "failure 4 (line 5), id `c`: its `url`: `ftp:` is not a scheme that webhooks go by; use http or https"
+        "failure 4 (line 5), id `c`: its `url`: the scheme `ftp:` is not supported; use http or https"
     );
     assert_eq!(
         words[4],
