@@ -114,7 +114,7 @@ fn whole(env: &TestEnv, delivery: &Value) -> Value {
 /// A repeatable situation: the journal before, and the command.
 pub struct Scene {
     pub name: &'static str,
-    /// `journal.db` and `journal.db-wal`; `None` if there is no journal yet.
+    /// `journal.db` and `journal.db-wal`, if there is a journal.
     journal: Option<[Vec<u8>; 2]>,
     args: &'static [&'static str],
     /// Lines of the batch.

@@ -373,7 +373,7 @@ fn batch_options_and_single_event_options_exclude_each_other() {
 }
 
 #[test]
-fn refused_once_all_are_delivered_in_the_end_and_none_twice() {
+fn batch_delivers_each_line_once_after_a_refusal() {
     const LINES: usize = 2_000;
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, times| {
@@ -438,7 +438,7 @@ fn refused_once_all_are_delivered_in_the_end_and_none_twice() {
 }
 
 #[test]
-fn connections_that_close_cost_no_delivery_and_send_none_twice() {
+fn batch_survives_closing_connections_without_duplicates() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::ThenClose(200));
     let args = [
@@ -515,7 +515,7 @@ fn batch_retries_timeouts_without_delaying_others() {
 }
 
 #[test]
-fn ctrl_c_says_how_to_go_on_and_then_no_line_is_missing() {
+fn interrupted_batch_can_be_continued() {
     const LINES: usize = 300;
     let env = TestEnv::new();
     let receiver = Receiver::start(|number, _| match number {
@@ -636,7 +636,7 @@ fn background_batch_makes_one_attempt_each() {
 }
 
 #[test]
-fn lines_are_sent_as_they_come() {
+fn batch_sends_lines_from_stdin_as_they_arrive() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 2)]);
     let fifo = env.work_dir().join("fifo");
@@ -660,7 +660,7 @@ fn lines_are_sent_as_they_come() {
 }
 
 #[test]
-fn a_rate_holds_for_first_attempts_and_others() {
+fn rate_limits_first_attempts_and_retries() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, times| Reply::Status(if times == 1 { 503 } else { 200 }));
     let args = [
@@ -718,7 +718,7 @@ fn batch_exits_6_if_the_journal_disappears() {
 }
 
 #[test]
-fn a_full_disk_ends_it_with_6_and_loses_nothing() {
+fn batch_on_a_full_disk_exits_6_and_loses_nothing() {
     const LINES: usize = 4_000;
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::Status(200));
@@ -788,7 +788,7 @@ fn a_full_disk_ends_it_with_6_and_loses_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn its_memory_does_not_grow_with_its_length() {
+fn batch_memory_does_not_depend_on_its_length() {
     const LINES: usize = 8_000;
     let env = TestEnv::new();
     env.write_file("batch.ndjson", lines(LINES));
@@ -812,7 +812,7 @@ fn its_memory_does_not_grow_with_its_length() {
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_stop_it() {
+fn batch_continues_after_stdout_is_closed() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::Status(200));
     env.write_file("batch.ndjson", lines(500));
@@ -826,7 +826,7 @@ fn a_reader_that_goes_away_does_not_stop_it() {
 }
 
 #[test]
-fn on_a_terminal_a_bar_shows_how_it_stands_and_leaves_no_trace() {
+fn batch_shows_a_progress_bar_on_a_terminal() {
     let env = TestEnv::new();
     let receiver = Receiver::start(|_, _| Reply::After(Duration::from_millis(150), 200));
     env.write_file("batch.ndjson", lines(30));
@@ -908,7 +908,7 @@ fn with_failures(env: &TestEnv, count: usize) {
 }
 
 #[test]
-fn a_retry_sends_several_at_once_if_it_is_told_to_and_each_once() {
+fn retry_with_jobs_sends_each_delivery_once() {
     let env = TestEnv::new();
     with_failures(&env, 300);
     let receiver = Receiver::start(|_, _| Reply::After(Duration::from_millis(5), 200));
@@ -925,7 +925,7 @@ fn a_retry_sends_several_at_once_if_it_is_told_to_and_each_once() {
 }
 
 #[test]
-fn a_retry_can_be_told_how_many_and_when_it_is_enough() {
+fn retry_respects_max_and_stop_after() {
     let env = TestEnv::new();
     with_failures(&env, 10);
     let server = Server::script(vec![repeat(200, 2), repeat(503, 3)]);

@@ -29,7 +29,7 @@ fn captured(env: &TestEnv, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn the_list_is_newest_first_and_narrowed_by_what_is_asked() {
+fn captured_list_is_newest_first_and_filtered() {
     let env = TestEnv::new();
     assert_eq!(
         captured(&env, &["list"]).assert_code(0).stderr(),
@@ -100,7 +100,7 @@ fn the_list_is_newest_first_and_narrowed_by_what_is_asked() {
 }
 
 #[test]
-fn a_list_has_the_same_objects_as_show_but_for_the_body() {
+fn captured_list_prints_the_objects_of_show_without_body() {
     let env = TestEnv::new();
     catch(
         &env,
@@ -134,7 +134,7 @@ fn a_list_has_the_same_objects_as_show_but_for_the_body() {
 }
 
 #[test]
-fn what_does_not_exist_is_told_with_the_command_that_lists() {
+fn unknown_captures_are_reported_with_a_hint() {
     let env = TestEnv::new();
     for args in [
         &["show", "17"][..],
@@ -157,7 +157,7 @@ fn what_does_not_exist_is_told_with_the_command_that_lists() {
 }
 
 #[test]
-fn secrets_that_are_configured_are_hidden_until_asked_for() {
+fn captured_show_masks_configured_secrets_unless_revealed() {
     let env = TestEnv::new();
     env.write_config(
         "[endpoints.a]\nurl = \"https://h/\"\nsecrets = { token = { env = \"T\" } }\n",
@@ -222,7 +222,7 @@ fn secrets_that_are_configured_are_hidden_until_asked_for() {
 }
 
 #[test]
-fn where_a_secret_had_to_be_sent_no_query_value_is_shown() {
+fn query_values_are_masked_if_a_secret_was_required() {
     let env = TestEnv::new();
     let args = ["--require-secret", &format!("token={CANARY}")];
     catch(
@@ -302,7 +302,7 @@ fn captured_show_escapes_on_terminals_but_not_in_pipes() {
 }
 
 #[test]
-fn the_command_of_curl_sends_the_same_request() {
+fn curl_export_sends_the_same_request() {
     let env = TestEnv::new();
     if !needs("curl", &["--version"]) || !needs("bash", &["--version"]) {
         return;
@@ -356,7 +356,7 @@ fn the_command_of_curl_sends_the_same_request() {
 }
 
 #[test]
-fn deleting_is_guarded_as_everywhere() {
+fn captured_delete_needs_confirmation() {
     let env = TestEnv::new();
     let requests = [
         post("/a", "", "x"),
@@ -414,7 +414,7 @@ fn deleting_is_guarded_as_everywhere() {
 }
 
 #[test]
-fn a_replay_is_the_request_that_came() {
+fn replay_sends_the_captured_request() {
     let env = TestEnv::new();
     let body = "\u{1}\r\n<a/>";
     let request = format!(
@@ -470,7 +470,7 @@ fn a_replay_is_the_request_that_came() {
 }
 
 #[test]
-fn a_replay_that_cannot_be_is_refused_in_words() {
+fn impossible_replays_are_refused() {
     let env = TestEnv::new();
     catch(&env, &[], &[post("/a?b#c", "", "x")]);
     let server = Server::script(vec![]);
@@ -551,7 +551,7 @@ fn replay_keeps_credentials_from_other_hosts() {
 }
 
 #[test]
-fn what_became_of_a_replay_is_the_exit_code() {
+fn replay_exit_code_is_the_outcome() {
     let env = TestEnv::new();
     catch(
         &env,
@@ -597,7 +597,7 @@ fn what_became_of_a_replay_is_the_exit_code() {
 }
 
 #[test]
-fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
+fn replay_to_an_endpoint_uses_its_secrets_and_headers() {
     let mut env = TestEnv::new();
     catch(
         &env,
@@ -627,7 +627,7 @@ fn a_replay_to_an_endpoint_has_its_secrets_and_headers() {
 }
 
 #[test]
-fn where_to_send_may_come_by_a_variable_and_an_option_wins() {
+fn replay_target_comes_from_option_or_variable() {
     let env = TestEnv::new();
     catch(&env, &[], &[post("/", "", "x")]);
     let (by_variable, by_option) = (
@@ -656,7 +656,7 @@ fn where_to_send_may_come_by_a_variable_and_an_option_wins() {
 }
 
 #[test]
-fn a_path_arrives_as_it_came_however_a_url_would_spell_it() {
+fn replay_keeps_the_exact_path() {
     let env = TestEnv::new();
     let targets = [
         "/a%2Fb/../c",
@@ -687,7 +687,7 @@ fn a_path_arrives_as_it_came_however_a_url_would_spell_it() {
 }
 
 #[test]
-fn bodies_are_compared_by_what_they_say() {
+fn diff_compares_bodies_by_content() {
     let env = TestEnv::new();
     let other = EVENT.replace("Basic", "Gold");
     let spaced = EVENT
@@ -740,7 +740,7 @@ fn bodies_are_compared_by_what_they_say() {
 }
 
 #[test]
-fn what_was_sent_is_compared_with_what_came() {
+fn diff_compares_a_delivery_with_a_capture() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let url = format!("{}/hook?token={CANARY}", listener.url());

@@ -33,7 +33,7 @@ fn sixteen_processes_fire_into_a_new_journal() {
 }
 
 #[test]
-fn eight_retries_of_everything_at_once_send_each_delivery_once() {
+fn eight_concurrent_retries_send_each_delivery_once() {
     const FAILED: usize = 200;
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, FAILED)]);

@@ -54,7 +54,7 @@ fn settings_follow_flag_environment_file_default() {
 }
 
 #[test]
-fn an_empty_variable_is_no_wish() {
+fn empty_variables_are_ignored() {
     let mut env = TestEnv::new();
     for variable in [
         "JOURNAL", "CONFIG", "RETRIES", "TIMEOUT", "SUCCESS", "OUTPUT", "COLOR", "INSECURE", "URL",
@@ -119,7 +119,7 @@ fn false_values_override_like_true_ones() {
 }
 
 #[test]
-fn a_bad_variable_is_named() {
+fn invalid_variable_is_named() {
     let env = TestEnv::new();
     let outcome = env
         .hookfire(["config", "show"])
@@ -149,7 +149,7 @@ fn a_bad_variable_is_named() {
 }
 
 #[test]
-fn a_home_that_is_relative_is_no_home() {
+fn relative_home_is_ignored() {
     let env = TestEnv::new();
     env.write_file(
         ".config/hookfire/config.toml",
@@ -165,7 +165,7 @@ fn a_home_that_is_relative_is_no_home() {
 }
 
 #[test]
-fn the_default_endpoint_is_where_an_event_goes() {
+fn fire_uses_the_default_endpoint() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
     env.write_config(&format!(
@@ -215,7 +215,7 @@ fn broken_config_is_reported_with_line_and_suggestion() {
 }
 
 #[test]
-fn init_writes_a_private_file_once_and_it_can_be_read() {
+fn config_init_writes_a_valid_private_file_once() {
     let env = TestEnv::new();
     let path = env
         .hookfire(["config", "path"])
@@ -238,7 +238,7 @@ fn init_writes_a_private_file_once_and_it_can_be_read() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_in_the_file_is_warned_about() {
+fn literal_secret_in_a_readable_file_warns() {
     let env = TestEnv::new();
     let path = env.write_config(
         "[endpoints.a]\nurl = 'https://a.example/'\nsecrets = { token = 'literal-secret' }\n",
@@ -261,7 +261,7 @@ fn a_secret_that_others_can_read_in_the_file_is_warned_about() {
 }
 
 #[test]
-fn no_file_in_the_working_directory_is_read_unasked() {
+fn working_directory_is_not_read() {
     let env = TestEnv::new();
     for name in ["config.toml", ".hookfire.toml", "hookfire.toml", ".env"] {
         env.write_file(name, "not [ toml, HOOKFIRE_RETRIES=9");

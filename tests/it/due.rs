@@ -101,7 +101,7 @@ fn due_sends_hundreds_once_over_one_connection_per_worker() {
 }
 
 #[test]
-fn eight_at_once_with_four_senders_each_send_each_delivery_once() {
+fn eight_due_processes_send_each_delivery_once() {
     const DUE: usize = 200;
     let (env, receiver) = (TestEnv::new(), refusing_once());
     schedule(&env, &receiver.url(), DUE, 1);
@@ -173,7 +173,7 @@ fn stalled_endpoint_does_not_delay_other_endpoints() {
 }
 
 #[test]
-fn with_one_sender_each_waits_for_the_one_before_it() {
+fn due_with_one_job_sends_in_order() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 3), respond(200).held(), repeat(200, 2)]);
     schedule(&env, &server.url(), 3, 1);

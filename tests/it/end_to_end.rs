@@ -55,7 +55,7 @@ fn event_arrives_once_unchanged_with_secret_and_id() {
 }
 
 #[test]
-fn an_event_is_built_as_documented_around_the_object_as_it_is() {
+fn event_contains_the_object_unchanged() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200)]);
     let object = "<?xml version=\"1.0\"?>\n<user><id>7</id><note>a &amp; b</note><empty/></user>\n";
@@ -150,7 +150,7 @@ fn every_documented_event_with_a_full_object_has_a_sample() {
 }
 
 #[test]
-fn five_refusals_and_then_200_are_six_requests_and_a_delivery() {
+fn sixth_attempt_can_deliver() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 5), respond(200)]);
     let outcome = env
@@ -187,7 +187,7 @@ fn five_refusals_and_then_200_are_six_requests_and_a_delivery() {
 }
 
 #[test]
-fn the_interval_lies_between_the_attempts() {
+fn attempts_are_an_interval_apart() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 2), respond(200)]);
     let interval = Duration::from_millis(200);
@@ -207,7 +207,7 @@ fn the_interval_lies_between_the_attempts() {
 }
 
 #[test]
-fn six_refusals_are_a_failure_in_the_failed_list() {
+fn six_refusals_end_in_the_failed_list() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(503, 6)]);
     let outcome = env
@@ -284,7 +284,7 @@ fn unreachable_exits_4_and_status_202_is_refused() {
 }
 
 #[test]
-fn a_dry_run_shows_the_request_and_sends_and_keeps_nothing() {
+fn dry_run_shows_the_request_and_sends_nothing() {
     let env = TestEnv::new();
     let server = Server::script(vec![]);
     let outcome = env
@@ -399,7 +399,7 @@ fn ctrl_c_is_noticed_while_a_body_drips() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
+fn second_ctrl_c_exits_at_once() {
     let env = TestEnv::new();
     let server = Server::script(vec![hang()]);
     let mut running = env
@@ -428,7 +428,7 @@ fn a_second_ctrl_c_ends_it_at_once_whatever_it_waits_for() {
 }
 
 #[test]
-fn a_ping_is_one_get_with_ping_3scale_and_leaves_no_trace() {
+fn ping_sends_one_get_and_records_nothing() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200), respond(404)]);
     let url = format!("{}/hook?token=open-sesame", server.url());
@@ -450,7 +450,7 @@ fn a_ping_is_one_get_with_ping_3scale_and_leaves_no_trace() {
 }
 
 #[test]
-fn the_demo_shows_the_whole_loop_and_leaves_nothing_behind() {
+fn demo_shows_a_retry_and_leaves_no_files() {
     let env = TestEnv::new();
     let outcome = env
         .hookfire(["demo"])
@@ -490,7 +490,7 @@ fn the_demo_shows_the_whole_loop_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_verbose_fire_shows_the_request_and_the_answer() {
+fn verbose_fire_shows_request_and_response() {
     let env = TestEnv::new();
     let server = Server::script(vec![echo()]);
     let outcome = env

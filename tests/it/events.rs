@@ -165,7 +165,7 @@ fn seed_repeats_a_sample_and_set_changes_any_field() {
 }
 
 #[test]
-fn the_mode_of_authentication_decides_what_an_application_shows() {
+fn auth_mode_selects_the_credentials_of_a_sample() {
     let env = TestEnv::new();
     for (mode, has, has_not) in [
         (
@@ -414,7 +414,7 @@ fn switched_off_event_is_recorded_as_ignored() {
 }
 
 #[test]
-fn an_ignored_event_asks_for_no_secret_and_keeps_none() {
+fn ignored_event_needs_and_stores_no_secret() {
     let env = TestEnv::new();
     env.write_config(
         "[endpoints.off]\nurl = 'http://127.0.0.1:9/'\nactive = false\nsecrets = { token = { env = 'NOT_SET' } }\n",
@@ -602,7 +602,7 @@ fn retry_elsewhere_uses_that_endpoints_body_format() {
 }
 
 #[test]
-fn the_order_of_the_running_system_has_the_action_first() {
+fn compat_porta_writes_the_action_first() {
     let env = TestEnv::new();
     let server = Server::script(vec![repeat(200, 2)]);
     let fire = ["fire", "account", "updated", "--url", &server.url()];
@@ -629,7 +629,7 @@ fn the_order_of_the_running_system_has_the_action_first() {
 }
 
 #[test]
-fn a_dry_run_shows_the_form() {
+fn dry_run_shows_the_form() {
     let env = TestEnv::new();
     let fire = [
         "fire",
@@ -666,7 +666,7 @@ fn a_dry_run_shows_the_form() {
 }
 
 #[test]
-fn the_catcher_shows_the_event_of_either_form() {
+fn listener_reads_events_in_both_body_formats() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     for wire in ["xml", "form"] {
@@ -729,7 +729,7 @@ fn the_catcher_shows_the_event_of_either_form() {
 }
 
 #[test]
-fn a_form_is_as_expected_as_the_plain_event() {
+fn expect_matches_events_in_forms() {
     let env = TestEnv::new();
     let expect = [
         "expect",

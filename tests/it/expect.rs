@@ -1,4 +1,4 @@
-//! `expect`: waits for a webhook, explains what is missing, and keeps the exit code of the command.
+//! `expect`: waits for a webhook, explains differences, and keeps the exit code of the command.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -85,7 +85,7 @@ fn stdout_ids(outcome: &Outcome) -> Vec<i64> {
 }
 
 #[test]
-fn a_fire_that_does_what_it_should_is_met_at_once() {
+fn expect_ends_when_the_webhook_arrives() {
     let env = TestEnv::new();
     let options = [
         "--within",
@@ -145,7 +145,7 @@ fn expect_sets_both_url_variables_and_unsets_endpoint() {
 }
 
 #[test]
-fn what_differs_is_said_of_the_nearest_miss() {
+fn expect_explains_the_closest_request() {
     let env = TestEnv::new();
     let line = format!("{HOOKFIRE} fire user created -q; {HOOKFIRE} fire application updated -q");
     let options = [
@@ -188,7 +188,7 @@ fn what_differs_is_said_of_the_nearest_miss() {
 }
 
 #[test]
-fn without_anything_it_takes_its_time_and_no_longer() {
+fn expect_ends_after_within() {
     let env = TestEnv::new();
     let outcome = env
         .hookfire(["expect", "--within", "600ms", "--type", "account"])
@@ -211,7 +211,7 @@ fn without_anything_it_takes_its_time_and_no_longer() {
 }
 
 #[test]
-fn the_commands_own_code_is_kept_whatever_came() {
+fn expect_keeps_the_commands_exit_code() {
     let env = TestEnv::new();
     let line = format!("{HOOKFIRE} fire user created -q; exit 42");
     let outcome = expect_of_shell(&env, &["--within", "20s"], &line)
@@ -257,7 +257,7 @@ fn the_commands_own_code_is_kept_whatever_came() {
 }
 
 #[test]
-fn it_may_come_after_the_command_has_ended() {
+fn webhook_may_arrive_after_the_command() {
     let env = TestEnv::new();
     let line = format!("(sleep 0.3; {HOOKFIRE} fire user created -q) > /dev/null 2>&1 &");
     let outcome = expect_of_shell(&env, &["--within", "20s", "--type", "user"], &line)
@@ -271,7 +271,7 @@ fn it_may_come_after_the_command_has_ended() {
 }
 
 #[test]
-fn as_many_as_were_asked_for_are_waited_for() {
+fn expect_waits_for_count_requests() {
     let env = TestEnv::new();
     let fire = [
         "fire",
@@ -321,7 +321,7 @@ fn as_many_as_were_asked_for_are_waited_for() {
 }
 
 #[test]
-fn where_none_is_expected_none_may_come() {
+fn count_zero_fails_if_a_request_arrives() {
     let env = TestEnv::new();
     let none = ["--count", "0", "--within", "400ms", "--type", "account"];
     let outcome = expect_of(&env, &none, &["fire", "user", "created", "-q"])
@@ -349,7 +349,7 @@ fn where_none_is_expected_none_may_come() {
 }
 
 #[test]
-fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+fn hanging_command_is_ended_with_its_children() {
     let env = TestEnv::new();
     let line =
         format!("echo $$ > pid; {HOOKFIRE} fire user created -q; sleep 60 & echo $! > below; wait");
@@ -400,7 +400,7 @@ fn ctrl_c_ends_it_with_its_command() {
 }
 
 #[test]
-fn stdin_is_the_commands_and_is_left_to_others_otherwise() {
+fn command_reads_the_stdin_of_expect() {
     let env = TestEnv::new();
     let options = ["--within", "20s", "--match", "object/order/id=17"];
     let order = "<order><id>17</id></order>";
@@ -468,7 +468,7 @@ fn expect_without_command_prints_its_port_and_responds() {
 }
 
 #[test]
-fn three_scales_old_form_counts_as_the_event_in_it() {
+fn expect_matches_3scale_forms() {
     let env = TestEnv::new();
     let (running, port) = listening(
         &env,
@@ -486,7 +486,7 @@ fn three_scales_old_form_counts_as_the_event_in_it() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_ends_with_expect() {
+fn background_processes_end_with_expect() {
     let env = TestEnv::new();
     for line in [
         "sleep 47 & echo $! > below",
@@ -509,7 +509,7 @@ fn what_a_command_leaves_behind_ends_with_expect() {
 }
 
 #[test]
-fn a_command_beside_a_watched_bin_has_no_url_to_send_to() {
+fn command_with_bin_gets_no_url() {
     let env = TestEnv::new();
     let line = "test -z \"${HOOKFIRE_EXPECT_URL+set}\"";
     let outcome = env
@@ -521,7 +521,7 @@ fn a_command_beside_a_watched_bin_has_no_url_to_send_to() {
 }
 
 #[test]
-fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
+fn expected_secret_values_are_never_shown() {
     let env = TestEnv::new();
     let canary = "canary-c0ffee+/=x";
     let options = [
@@ -627,7 +627,7 @@ fn no_secrets_value_is_shown_whether_it_is_right_or_wrong() {
 }
 
 #[test]
-fn a_junit_report_says_how_it_went() {
+fn junit_report_has_the_result() {
     let env = TestEnv::new();
     let report = env.work_dir().join("report.xml");
     let read = || std::fs::read_to_string(&report).unwrap();
@@ -692,7 +692,7 @@ fn a_junit_report_says_how_it_went() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_told_before_anything_runs() {
+fn unwritable_report_is_reported_first() {
     let env = TestEnv::new();
     for path in ["nowhere/report.xml", "/dev/null", "."] {
         let outcome = expect_of_shell(&env, &["--junit", path], "touch ran")
@@ -718,7 +718,7 @@ fn a_report_that_cannot_be_written_is_told_before_anything_runs() {
 }
 
 #[test]
-fn a_bin_that_another_fills_can_be_watched_and_looked_back_into() {
+fn expect_bin_with_since_includes_earlier_captures() {
     let env = TestEnv::new();
     let fire = |event_type: &str| {
         expect_of(
@@ -842,7 +842,7 @@ fn expect_fails_if_a_request_cannot_be_stored() {
 }
 
 #[test]
-fn an_answer_that_is_not_due_in_time_is_not_waited_for() {
+fn expect_does_not_wait_for_delayed_responses() {
     let env = TestEnv::new();
     for (script, method, code) in [
         ("timeout", "PUT", 7),
@@ -861,7 +861,7 @@ fn an_answer_that_is_not_due_in_time_is_not_waited_for() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_before_anything_runs() {
+fn invalid_options_are_refused_first() {
     let env = TestEnv::new();
     for (option, value, words) in [
         ("--match", "plan/name", "`--match` takes PATH=VALUE"),

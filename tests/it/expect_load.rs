@@ -7,7 +7,7 @@ use crate::support::{TestEnv, read_answer};
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_waits_to_be_judged_costs_little_memory() {
+fn captures_waiting_for_matching_use_little_memory() {
     const SENDERS: usize = 4;
     const EACH: usize = 16;
     let env = TestEnv::new();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::support::{Server, TestEnv, forever};
 
 #[test]
-fn a_copy_has_all_that_the_journal_has_and_goes_its_own_way() {
+fn export_is_a_complete_independent_journal() {
     let env = TestEnv::new();
     let server = Server::script(vec![forever(503)]);
     for action in ["created", "updated"] {

@@ -48,7 +48,7 @@ const THREE: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn an_empty_list_is_no_error_in_any_format_and_makes_no_journal() {
+fn empty_list_succeeds_and_creates_no_journal() {
     let env = TestEnv::new();
     for (format, expected) in [("json", "[]\n"), ("ndjson", ""), ("text", "")] {
         let outcome = env
@@ -71,7 +71,7 @@ fn an_empty_list_is_no_error_in_any_format_and_makes_no_journal() {
 }
 
 #[test]
-fn the_list_is_oldest_first_and_narrowed_by_every_filter() {
+fn failed_list_is_oldest_first_and_filtered() {
     let env = TestEnv::new();
     let fired = failures(&env, &THREE);
     let url = format!("http://127.0.0.1:{}/", closed_port());
@@ -96,7 +96,7 @@ fn the_list_is_oldest_first_and_narrowed_by_every_filter() {
 }
 
 #[test]
-fn the_table_names_each_failure_and_a_limit_that_cut_it() {
+fn failed_list_reports_omitted_rows() {
     let env = TestEnv::new();
     failures(&env, &THREE);
     let outcome = env
@@ -118,7 +118,7 @@ fn the_table_names_each_failure_and_a_limit_that_cut_it() {
 }
 
 #[test]
-fn xml_is_3scales_own_document_with_the_events_spliced_in() {
+fn xml_list_is_a_3scale_document_with_the_events() {
     let env = TestEnv::new();
     let fired = failures(&env, &[("account", "created")]);
     let xml = env
@@ -168,7 +168,7 @@ fn xml_is_3scales_own_document_with_the_events_spliced_in() {
 }
 
 #[test]
-fn one_shown_tells_its_attempts_with_reasons_and_its_event() {
+fn failed_show_prints_attempts_reasons_and_event() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503).body("try\nlater"), respond(202)]);
     env.hookfire([
@@ -235,7 +235,7 @@ fn delete_before_is_inclusive() {
 }
 
 #[test]
-fn a_deletion_that_is_not_clear_deletes_nothing() {
+fn ambiguous_deletion_deletes_nothing() {
     let env = TestEnv::new();
     failures(&env, &THREE);
     for (args, code) in [
@@ -311,7 +311,7 @@ fn retry_keeps_the_uuid_and_empties_the_failed_list() {
 }
 
 #[test]
-fn a_retry_needs_a_scope_and_takes_filters_and_retries() {
+fn retry_needs_a_selection_and_accepts_filters() {
     let env = TestEnv::new();
     failures(&env, &THREE);
     env.hookfire(["retry"]).run().assert_code(2);
@@ -366,7 +366,7 @@ fn a_retry_needs_a_scope_and_takes_filters_and_retries() {
 }
 
 #[test]
-fn a_bulk_goes_on_after_a_failure_and_ends_with_the_worst() {
+fn retry_continues_after_a_failure_with_the_worst_code() {
     let env = TestEnv::new();
     failures(&env, &[("account", "created")]);
     let url = format!("http://127.0.0.1:{}/", closed_port());
@@ -476,7 +476,7 @@ fn secret_missing_before_the_next_attempt_exits_1() {
 }
 
 #[test]
-fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
+fn retry_elsewhere_omits_secrets_and_says_so() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
     let fire = [
@@ -508,7 +508,7 @@ fn sent_elsewhere_it_goes_without_its_secrets_and_says_so() {
 }
 
 #[test]
-fn secrets_of_one_name_each_keep_their_value_and_spelling() {
+fn secrets_with_the_same_name_keep_their_values() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
     let query = "a=1&a=2&A=3&x&y&t=%FF&p=a/b";
@@ -526,7 +526,7 @@ fn secrets_of_one_name_each_keep_their_value_and_spelling() {
 }
 
 #[test]
-fn a_mistyped_secret_of_a_retry_sends_nothing() {
+fn retry_with_a_mistyped_secret_sends_nothing() {
     let env = TestEnv::new();
     let url = format!("http://127.0.0.1:{}/?token=one", closed_port());
     env.hookfire(["fire", "user", "created", "--no-retry", "--url", &url])

@@ -21,7 +21,7 @@ const WRITES: &[&str] = &[
 ];
 
 #[test]
-fn a_first_fire_survives_an_error_at_any_of_its_writes() {
+fn first_fire_survives_any_write_error() {
     failing_everywhere(&Scene::first());
 }
 

@@ -702,7 +702,7 @@ fn panic_during_an_attempt_leaks_and_loses_nothing() {
 }
 
 #[test]
-fn the_ceiling_is_one() {
+fn memory_limit_works() {
     let (env, line) = (TestEnv::new(), "ulimit -d 1024; exec \"$0\" \"$@\"");
     let ended = env
         .program("sh")

@@ -34,7 +34,7 @@ fn contents(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 #[test]
-fn nothing_is_sent_for_a_journal_that_is_something_else() {
+fn fire_refuses_files_that_are_not_journals() {
     let (env, server) = (TestEnv::new(), Server::script(vec![]));
     let place = |name: &str| env.work_dir().join(name);
     fs::create_dir(place("folder")).unwrap();
@@ -120,7 +120,7 @@ fn without_home_the_user_database_is_used() {
 }
 
 #[test]
-fn nothing_is_sent_where_the_journal_cannot_be_written() {
+fn fire_refuses_an_unwritable_journal() {
     const NOBODY: &[&str] = &["--reuid=65534", "--regid=65534", "--clear-groups"];
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let hookfire = env!("CARGO_BIN_EXE_hookfire");
@@ -214,7 +214,7 @@ pub fn own_mounts() -> Option<&'static [&'static str]> {
 }
 
 #[test]
-fn a_disk_that_is_full_takes_nothing_that_was_sent_with_it() {
+fn full_disk_loses_no_sent_delivery() {
     let rooms: Vec<usize> = (0..=20).map(|step| step * 16).collect();
     let mut env = TestEnv::new();
     let Some(own_mounts) = own_mounts() else {

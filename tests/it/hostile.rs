@@ -63,7 +63,7 @@ fn attacked() -> (TestEnv, Server, Vec<Outcome>) {
 }
 
 #[test]
-fn nothing_from_an_endpoint_or_an_event_commands_a_terminal() {
+fn terminal_output_escapes_endpoint_and_event_text() {
     if no_terminal() {
         return;
     }
@@ -146,7 +146,7 @@ fn nothing_from_an_endpoint_or_an_event_commands_a_terminal() {
 }
 
 #[test]
-fn json_on_a_terminal_is_still_the_same_json() {
+fn json_on_a_terminal_is_the_same_json() {
     if no_terminal() {
         return;
     }
@@ -167,7 +167,7 @@ fn json_on_a_terminal_is_still_the_same_json() {
 }
 
 #[test]
-fn a_pipe_gets_the_bytes_untouched() {
+fn pipes_get_unchanged_bytes() {
     let (env, server) = (
         TestEnv::new(),
         Server::script(vec![respond(503).body(ATTACKS)]),
@@ -201,7 +201,7 @@ fn a_pipe_gets_the_bytes_untouched() {
 }
 
 #[test]
-fn no_cell_of_a_csv_list_is_a_formula() {
+fn csv_cells_are_never_formulas() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(503).times(6)]));
     let formulas = [
         "=1+1",
@@ -252,7 +252,7 @@ fn no_cell_of_a_csv_list_is_a_formula() {
 }
 
 #[test]
-fn what_is_no_event_is_refused_before_anything_happens() {
+fn invalid_events_are_refused_first() {
     let object = "<object><t/></object>";
     let head = "<type>t</type><action>a</action>";
     let deep = format!(
@@ -486,7 +486,7 @@ fn invalid_object_or_change_is_refused_first() {
 }
 
 #[test]
-fn text_that_looks_like_markup_arrives_as_text() {
+fn markup_in_values_arrives_as_text() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let value = "</org_name><evil a=\"1\">&amp;]]>";
     let args = [

@@ -7,7 +7,7 @@ use crate::support::strace::{Point, can_inject, points};
 use crate::support::{Server, TestEnv, forever, needs, respond};
 
 #[test]
-fn a_first_fire_killed_at_any_system_call_loses_nothing() {
+fn first_fire_killed_at_any_system_call() {
     killed_everywhere(Scene::first);
 }
 
@@ -17,12 +17,12 @@ fn fire_with_checkpoint_killed_at_any_system_call() {
 }
 
 #[test]
-fn a_retry_killed_at_any_system_call_loses_nothing() {
+fn retry_killed_at_any_system_call() {
     killed_everywhere(Scene::retry);
 }
 
 #[test]
-fn a_batch_killed_at_any_system_call_loses_nothing() {
+fn batch_killed_at_any_system_call() {
     if !can_inject() {
         return;
     }

@@ -8,7 +8,7 @@ use crate::support::{Listener, Server, TestEnv, read_answer, respond};
 const EVENT: &str = "<event><type>application</type><action>created</action><object><application/></object></event>";
 
 #[test]
-fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
+fn captures_are_printed_as_documented() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "1"]);
     let url = format!("{}/hook?a=b%20c", listener.url());
@@ -68,7 +68,7 @@ fn what_is_fired_is_caught_and_printed_as_the_contract_says() {
 }
 
 #[test]
-fn raw_gives_back_exactly_what_was_sent() {
+fn raw_returns_the_exact_bytes() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00";
@@ -100,7 +100,7 @@ fn raw_gives_back_exactly_what_was_sent() {
 }
 
 #[test]
-fn what_is_no_http_is_kept_and_marked() {
+fn invalid_http_is_stored_as_malformed() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
@@ -194,7 +194,7 @@ fn missing_secret_is_403_and_the_value_is_never_shown() {
 }
 
 #[test]
-fn the_path_names_the_bin_and_each_keeps_its_newest() {
+fn path_selects_the_bin_and_keep_limits_it() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--bin", "first", "--bin", "orders", "--keep", "2"]);
     for target in ["/orders/1", "/x", "/orders/2", "/orders/3"] {
@@ -224,7 +224,7 @@ fn the_path_names_the_bin_and_each_keeps_its_newest() {
 }
 
 #[test]
-fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
+fn forwarded_request_gets_the_response_or_502() {
     let env = TestEnv::new();
     let upstream = Server::script(vec![
         respond(207)
@@ -269,7 +269,7 @@ fn what_is_forwarded_gets_the_upstreams_answer_or_502() {
 }
 
 #[test]
-fn too_much_is_413_and_kept_as_far_as_the_limit() {
+fn large_body_is_413_and_stored_up_to_the_limit() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--max-body", "10"]);
     assert_eq!(listener.post("/", "0123456789").status, 200);
@@ -287,7 +287,7 @@ fn too_much_is_413_and_kept_as_far_as_the_limit() {
 }
 
 #[test]
-fn a_locked_journal_is_503_and_then_it_recovers() {
+fn locked_journal_is_503_until_unlocked() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     assert_eq!(listener.get("/before").status, 200);
@@ -310,7 +310,7 @@ fn a_locked_journal_is_503_and_then_it_recovers() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_disk_without_room_is_503_and_then_it_recovers() {
+fn full_disk_is_503_until_there_is_space() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let env = TestEnv::new();
     let mut listener = Listener::start_after(&env, "trap '' XFSZ");
@@ -373,7 +373,7 @@ fn request_that_cannot_be_stored_at_the_end_is_reported() {
 }
 
 #[test]
-fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
+fn delayed_response_is_sent_after_exit_after() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "1", "--respond", "202@1500ms"]);
     let started = std::time::Instant::now();
@@ -417,7 +417,7 @@ fn an_answer_is_given_when_it_is_due_though_the_end_has_come() {
 }
 
 #[test]
-fn the_token_is_said_though_quiet_was_asked_for() {
+fn quiet_still_prints_the_token() {
     let env = TestEnv::new();
     let args = ["listen", "0.0.0.0:0", "--expose", "-q", "--for", "100ms"];
     let outcome = env.hookfire(args).run().assert_code(0);
@@ -429,7 +429,7 @@ fn the_token_is_said_though_quiet_was_asked_for() {
 }
 
 #[test]
-fn it_says_that_it_is_ready_in_a_file_for_as_long_as_it_is() {
+fn ready_file_exists_while_listening() {
     let env = TestEnv::new();
     let file = env.write_file("url", "stale");
     let listener = Listener::start(&env, &["--ready-file", "url"]);
@@ -480,7 +480,7 @@ fn exit_after_and_for_do_not_wait_for_partial_requests() {
 }
 
 #[test]
-fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
+fn text_output_has_a_banner_and_a_line_per_request() {
     let env = TestEnv::new();
     let mut running = env
         .hookfire(["listen", ":0", "--exit-after", "2", "--ready-file", "url"])
@@ -527,7 +527,7 @@ fn text_has_a_line_each_and_a_banner_that_states_the_limits() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_words() {
+fn invalid_options_of_listen_are_refused() {
     let env = TestEnv::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

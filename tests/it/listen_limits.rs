@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::support::{Listener, TestEnv, read_answer};
 
 #[test]
-fn as_many_lines_as_were_asked_for_though_more_come_at_once() {
+fn exit_after_prints_exactly_n_lines() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--exit-after", "3"]);
     let mut clients: Vec<TcpStream> = (0..40).map(|_| listener.connect()).collect();
@@ -36,7 +36,7 @@ fn as_many_lines_as_were_asked_for_though_more_come_at_once() {
 }
 
 #[test]
-fn each_limit_is_an_option_and_stands_in_the_banner() {
+fn banner_lists_every_limit() {
     let env = TestEnv::new();
     let chosen = [
         ("--max-head", "9KiB", "head 9 KiB"),
@@ -69,7 +69,7 @@ fn each_limit_is_an_option_and_stands_in_the_banner() {
 }
 
 #[test]
-fn what_is_malformed_says_why_wherever_it_is_shown() {
+fn malformed_requests_show_the_reason_everywhere() {
     let env = TestEnv::new();
     let mut running = env
         .hookfire(["listen", ":0", "--exit-after", "1", "--ready-file", "url"])
@@ -104,7 +104,7 @@ fn what_is_malformed_says_why_wherever_it_is_shown() {
 }
 
 #[test]
-fn others_are_told_where_to_find_an_exposed_listener() {
+fn exposed_listener_prints_its_address() {
     let env = TestEnv::new();
     let outcome = env
         .hookfire(["listen", "0.0.0.0:0", "--expose", "--for", "50ms"])

@@ -99,7 +99,7 @@ fn send_until_it_dies(client: usize, mut stream: TcpStream, answered: &AtomicUsi
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_huge_body_and_a_million_headers_cost_little_memory() {
+fn oversized_requests_use_little_memory() {
     const HEADERS: usize = 1_000_000;
     const BODY: usize = 100 * 1024 * 1024;
     let env = TestEnv::new();
@@ -176,7 +176,7 @@ fn viewing_hostile_captures_uses_little_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn made_up_names_of_bins_do_not_fill_the_memory() {
+fn unknown_bin_names_use_no_memory() {
     let env = TestEnv::new();
     let mut listener = Listener::start(&env, &[]);
     assert_eq!(listener.get("/warm").status, 200);
@@ -195,7 +195,7 @@ fn made_up_names_of_bins_do_not_fill_the_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn forwarded_answers_that_nobody_reads_cost_little_memory() {
+fn unread_forwarded_responses_use_little_memory() {
     const LENGTH: usize = 3 << 20;
     let env = TestEnv::new();
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();

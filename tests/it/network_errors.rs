@@ -139,7 +139,7 @@ fn note(attempt: &Value) -> &str {
 // No connection.
 
 #[test]
-fn a_refused_connection_is_unreachable_and_surely_not_received() {
+fn refused_connection_is_not_maybe_received() {
     let env = TestEnv::new();
     let outcome = fire(&env, &format!("http://127.0.0.1:{}/", closed_port()), &[]).assert_code(4);
     assert_error_object(&outcome, 4);
@@ -158,7 +158,7 @@ fn unknown_host_is_a_dns_error_within_the_timeout() {
 }
 
 #[test]
-fn a_server_that_never_accepts_runs_into_the_connect_timeout() {
+fn server_that_never_accepts_hits_the_connect_timeout() {
     let (env, server) = (TestEnv::new(), never_accepting());
     let outcome = fire(&env, &server.url(), &[]).assert_code(4);
     assert_eq!(
@@ -188,7 +188,7 @@ fn silent_server_times_out_as_maybe_received() {
 }
 
 #[test]
-fn a_head_that_drips_does_not_outlive_the_timeout() {
+fn slow_head_ends_with_the_timeout() {
     let (delivery, _) = fired_at(drip_head(Duration::from_millis(20)), 4);
     assert_eq!(
         unanswered(&delivery, "timeout", true),
@@ -197,13 +197,13 @@ fn a_head_that_drips_does_not_outlive_the_timeout() {
 }
 
 #[test]
-fn a_broken_connection_is_a_reset_that_may_have_been_received() {
+fn reset_connection_is_maybe_received() {
     let (delivery, _) = fired_at(reset(), 4);
     unanswered(&delivery, "reset", true);
 }
 
 #[test]
-fn a_connection_closed_without_an_answer_is_a_reset() {
+fn connection_closed_without_response_is_a_reset() {
     let (delivery, _) = fired_at(close(), 4);
     assert_eq!(
         unanswered(&delivery, "reset", true),
@@ -212,13 +212,13 @@ fn a_connection_closed_without_an_answer_is_a_reset() {
 }
 
 #[test]
-fn half_a_status_line_is_no_answer() {
+fn partial_status_line_is_not_a_response() {
     let (delivery, _) = fired_at(half_status_line(), 4);
     unanswered(&delivery, "reset", true);
 }
 
 #[test]
-fn what_is_not_http_is_a_protocol_error() {
+fn invalid_response_is_a_protocol_error() {
     for garbage in [
         &b"SSH-2.0-OpenSSH_9.9\r\n"[..],
         b"\x15\x03\x01\x00\x02\x02\x50",
@@ -230,7 +230,7 @@ fn what_is_not_http_is_a_protocol_error() {
 }
 
 #[test]
-fn interim_answers_alone_are_no_answer_however_many() {
+fn interim_responses_alone_are_not_a_response() {
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000);
     let (delivery, _) = fired_at(raw(flood.clone()), 4);
     unanswered(&delivery, "reset", true);
@@ -244,7 +244,7 @@ fn interim_answers_alone_are_no_answer_however_many() {
 // A status line, which decides regardless of the body.
 
 #[test]
-fn a_body_that_drips_is_noted_and_the_status_line_stands() {
+fn slow_body_is_noted_and_the_status_counts() {
     let (delivery, attempt) = fired_at(drip_body(Duration::from_millis(50), b'x'), 0);
     assert_delivered(&delivery);
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_body_that_drips_is_noted_and_the_status_line_stands() {
 }
 
 #[test]
-fn a_body_cut_short_is_noted_and_the_status_line_stands() {
+fn truncated_body_is_noted_and_the_status_counts() {
     let cut = || head_then_cut_body(1000, 300);
     let (delivery, attempt) = fired_at(cut(), 0);
     assert_delivered(&delivery);
@@ -278,7 +278,7 @@ fn a_body_cut_short_is_noted_and_the_status_line_stands() {
 }
 
 #[test]
-fn a_202_is_a_refusal_unless_it_was_named_a_success() {
+fn status_202_fails_unless_listed_as_success() {
     let (delivery, attempt) = fired_at(respond(202).body("queued"), 3);
     assert_eq!(refused(&delivery, 202), "202 Accepted is not 200");
     assert_eq!(attempt["response_body"], "queued");
@@ -287,7 +287,7 @@ fn a_202_is_a_refusal_unless_it_was_named_a_success() {
 }
 
 #[test]
-fn a_protocol_switch_that_nobody_asked_for_is_a_refusal() {
+fn status_101_is_a_refusal() {
     let (delivery, _) = fired_at(
         respond(101)
             .header("Upgrade", "x")
@@ -298,7 +298,7 @@ fn a_protocol_switch_that_nobody_asked_for_is_a_refusal() {
 }
 
 #[test]
-fn a_204_has_no_body_whatever_follows_it() {
+fn status_204_has_no_body() {
     let answer = "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello";
     let (delivery, attempt) = fired_at(raw(answer), 3);
     assert_eq!(refused(&delivery, 204), "204 No Content is not 200");
@@ -306,7 +306,7 @@ fn a_204_has_no_body_whatever_follows_it() {
 }
 
 #[test]
-fn a_redirect_is_never_followed_and_its_target_is_shown_masked() {
+fn redirect_is_not_followed_and_its_target_masked() {
     for status in [301, 302, 303, 307, 308] {
         let (env, second) = (TestEnv::new(), Server::script(vec![]));
         let location = format!("{}/next?session=tell-nobody-1234&x=1", second.url());
@@ -334,7 +334,7 @@ fn a_redirect_is_never_followed_and_its_target_is_shown_masked() {
 }
 
 #[test]
-fn a_location_of_any_length_is_told_in_a_line() {
+fn long_location_is_shortened() {
     let location = format!("http://127.0.0.1:1/{}", "x".repeat(60_000));
     let (delivery, _) = fired_at(respond(302).header("Location", &location), 3);
     let message = refused(&delivery, 302);
@@ -345,7 +345,7 @@ fn a_location_of_any_length_is_told_in_a_line() {
 }
 
 #[test]
-fn an_encoded_body_is_kept_as_it_came() {
+fn compressed_body_is_stored_unchanged() {
     let packed =
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x04\x00\x43\xbe\xb7\xe8\x01\x00\x00\x00";
     let (env, step) = (
@@ -374,7 +374,7 @@ fn an_encoded_body_is_kept_as_it_came() {
 }
 
 #[test]
-fn at_most_64_kib_of_a_body_are_kept_and_the_cut_is_noted() {
+fn response_body_is_cut_at_64_kib_with_a_note() {
     for (length, kept) in [
         (KEPT - 1, KEPT - 1),
         (KEPT, KEPT),
@@ -398,7 +398,7 @@ fn at_most_64_kib_of_a_body_are_kept_and_the_cut_is_noted() {
 // Endless responses.
 
 #[test]
-fn ten_gigabytes_of_body_are_delivered_at_once_and_kept_in_part() {
+fn huge_body_is_delivered_at_once_and_cut() {
     let (delivery, attempt) = fired_at(huge_body(10 << 30), 0);
     assert_delivered(&delivery);
     assert_eq!(attempt["response_body"].as_str().map(str::len), Some(KEPT));
@@ -406,7 +406,7 @@ fn ten_gigabytes_of_body_are_delivered_at_once_and_kept_in_part() {
 }
 
 #[test]
-fn chunks_without_end_are_delivered_at_once_and_kept_in_part() {
+fn endless_chunks_are_delivered_at_once_and_cut() {
     let (delivery, attempt) = fired_at(chunked_endless(), 0);
     assert_delivered(&delivery);
     assert_eq!(attempt["response_body"].as_str().map(str::len), Some(KEPT));
@@ -414,13 +414,13 @@ fn chunks_without_end_are_delivered_at_once_and_kept_in_part() {
 }
 
 #[test]
-fn headers_without_end_are_a_protocol_error() {
+fn endless_headers_are_a_protocol_error() {
     let (delivery, _) = fired_at(endless_headers(), 4);
     unanswered(&delivery, "protocol", true);
 }
 
 #[test]
-fn no_endpoint_decides_how_much_memory_is_used() {
+fn responses_do_not_determine_memory_use() {
     const ALLOWED_KIB: u64 = 16 * 1024;
     let idle = peak_kib(respond(503));
     let flood = raw("HTTP/1.1 100 Continue\r\n\r\n".repeat(400_000));

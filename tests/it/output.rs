@@ -68,7 +68,7 @@ fn every_format_of_a_list_can_be_parsed() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
+fn closed_pipe_succeeds_and_a_full_disk_fails() {
     let env = TestEnv::new();
     with_failures(&env, 3);
     for format in ["text", "json", "ndjson", "csv", "xml"] {
@@ -112,7 +112,7 @@ fn exit_code_does_not_depend_on_the_reader_of_stdout() {
 }
 
 #[test]
-fn a_retry_goes_on_when_nobody_reads_its_output() {
+fn retry_continues_after_stdout_is_closed() {
     let env = TestEnv::new();
     with_failures(&env, 3);
     let server = Server::script(vec![repeat(503, 3), repeat(200, 3)]);
@@ -133,7 +133,7 @@ fn a_retry_goes_on_when_nobody_reads_its_output() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_looked_at_is_not_called_empty() {
+fn unreadable_journal_is_not_reported_as_empty() {
     let env = TestEnv::new();
     let file = env.write_file("file", "");
     let inside = file.join("journal.db");
@@ -169,7 +169,7 @@ fn a_journal_that_cannot_be_looked_at_is_not_called_empty() {
 }
 
 #[test]
-fn closed_streams_do_not_upset_it() {
+fn closed_standard_streams_are_no_problem() {
     let env = TestEnv::new();
     with_failures(&env, 1);
     for line in [
@@ -189,7 +189,7 @@ fn closed_streams_do_not_upset_it() {
 }
 
 #[test]
-fn no_escapes_go_into_a_pipe_unless_they_are_asked_for() {
+fn pipes_get_no_escapes_unless_color_is_always() {
     let env = TestEnv::new();
     with_failures(&env, 1);
     for args in [
@@ -223,7 +223,7 @@ fn no_escapes_go_into_a_pipe_unless_they_are_asked_for() {
 }
 
 #[test]
-fn the_countdown_makes_way_for_what_is_said_next() {
+fn countdown_is_erased_before_the_next_line() {
     if !needs("script", &["--version"]) || !needs("timeout", &["--version"]) {
         return;
     }
@@ -248,7 +248,7 @@ fn the_countdown_makes_way_for_what_is_said_next() {
 }
 
 #[test]
-fn a_narrow_terminal_drops_columns_instead_of_shredding_them() {
+fn narrow_terminal_drops_columns() {
     let env = TestEnv::new();
     with_failures(&env, 1);
     let outcome = env
@@ -276,7 +276,7 @@ fn a_narrow_terminal_drops_columns_instead_of_shredding_them() {
 }
 
 #[test]
-fn errors_are_one_json_object_where_json_was_asked_for() {
+fn json_errors_are_one_object() {
     let env = TestEnv::new();
     for (args, code, kind) in [
         (vec!["failed", "show", "9", "-o", "json"], 5, "not_found"),

@@ -120,7 +120,7 @@ fn a_capture_appears_without_reload() {
 }
 
 #[test]
-fn the_address_of_a_bin_with_inspect_shows_that_bin() {
+fn inspect_opens_the_bin() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else {
@@ -147,7 +147,7 @@ fn the_address_of_a_bin_with_inspect_shows_that_bin() {
 }
 
 #[test]
-fn the_list_is_walked_and_filtered_by_keyboard() {
+fn keyboard_navigates_and_filters_the_list() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else {
@@ -271,7 +271,7 @@ fn page_deletes_only_after_confirmation() {
 }
 
 #[test]
-fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
+fn page_shows_changes_by_other_processes() {
     let env = TestEnv::new();
     let [listener, other] = [(); 2].map(|()| Listener::start(&env, &[]));
     let Some(browser) = Browser::start() else {
@@ -294,7 +294,7 @@ fn what_others_catch_and_delete_in_the_same_journal_is_shown() {
 }
 
 #[test]
-fn after_a_restart_at_the_same_address_the_page_can_still_act() {
+fn page_works_after_a_restart_of_the_listener() {
     let env = TestEnv::new();
     let listener = Listener::start_to_be_followed(&env, &[]);
     let Some(browser) = Browser::start() else {
@@ -409,7 +409,7 @@ fn a_failed_delivery_is_retried_from_the_page() {
 }
 
 #[test]
-fn all_that_failed_is_retried_in_one_go_when_confirmed() {
+fn page_retries_all_after_confirmation() {
     let env = TestEnv::new();
     let endpoint = Server::script(vec![respond(503).times(12), respond(200).times(12)]);
     for _ in 0..12 {
@@ -438,7 +438,7 @@ fn all_that_failed_is_retried_in_one_go_when_confirmed() {
 }
 
 #[test]
-fn a_capture_is_sent_again_to_where_the_user_says() {
+fn page_replays_a_capture_to_a_given_url() {
     let env = TestEnv::new();
     let endpoint = Server::script(vec![
         respond(200).body("thanks"),
@@ -494,7 +494,7 @@ fn a_capture_is_sent_again_to_where_the_user_says() {
 }
 
 #[test]
-fn an_answer_that_comes_later_is_shown_where_one_looks() {
+fn page_shows_a_later_response() {
     let upstream = Server::script(vec![respond(201).held()]);
     let env = TestEnv::new();
     let listener = Listener::start(&env, &["--forward-to", &upstream.url()]);

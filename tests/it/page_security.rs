@@ -37,7 +37,7 @@ fn look_at_all(browser: &Browser, count: usize) -> String {
 }
 
 #[test]
-fn what_is_hostile_stays_text() {
+fn hostile_captures_stay_text() {
     let env = TestEnv::new();
     let endpoint = Server::script(vec![respond(500).body(SCRIPT).header("X", IMAGE)]);
     let encoded = "&lt;img src=x onerror=window.hacked=1&gt;";
@@ -86,7 +86,7 @@ fn what_is_hostile_stays_text() {
 }
 
 #[test]
-fn nothing_scrolls_sideways_on_a_phone() {
+fn page_fits_a_phone() {
     let env = TestEnv::new();
     let long = "x".repeat(700);
     let endpoint = Server::script(vec![respond(500).body(long.as_str())]);
@@ -149,7 +149,7 @@ fn nothing_scrolls_sideways_on_a_phone() {
 }
 
 #[test]
-fn ten_thousand_captures_are_a_page_at_a_time() {
+fn long_lists_are_paged() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let Some(browser) = Browser::start() else {

@@ -80,7 +80,7 @@ fn portal_errors_are_reported_without_the_token() {
 }
 
 #[test]
-fn a_token_of_the_configuration_goes_to_no_other_tenant() {
+fn configured_token_goes_only_to_its_tenant() {
     let env = TestEnv::new();
     env.write_config(&format!(
         "[portal]\nurl = \"http://127.0.0.1:1\"\ntoken = \"{TOKEN}\"\n"
@@ -105,7 +105,7 @@ fn a_token_of_the_configuration_goes_to_no_other_tenant() {
 }
 
 #[test]
-fn the_tenants_list_is_shown_and_deleted_from() {
+fn portal_list_is_shown_and_deleted() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[1, 2, 3]);
     let listed = story
         .env
@@ -230,7 +230,7 @@ fn deleting_a_truncated_list_reports_and_more() {
 }
 
 #[test]
-fn a_tenant_that_answers_in_json_is_understood() {
+fn portal_lists_in_json_are_read() {
     let event =
         "<event><action>created</action><type>account</type><object><account/></object></event>";
     let failure = json!({ "id": "id-1", "time": "2020-01-01T10:00:01Z", "error": "Timeout", "url": "http://h/", "event": event });
@@ -320,7 +320,7 @@ fn objects_are_shown_and_fired() {
 }
 
 #[test]
-fn the_switchboard_is_set_and_shown_without_its_secret() {
+fn portal_webhooks_are_set_and_shown_without_the_secret() {
     let story = Story::new(Server::script(vec![forever(200)]).lenient(), &[]);
     let set = |args: &[&str]| {
         story
@@ -376,7 +376,7 @@ fn the_switchboard_is_set_and_shown_without_its_secret() {
 }
 
 #[test]
-fn a_switchboard_in_xml_is_read_as_one_in_json_is() {
+fn portal_webhooks_in_xml_are_read_like_json() {
     let xml = format!(
         "<?xml version=\"1.0\"?><webhook><url>https://h/?token={SECRET}</url><active>true</active>\
         <provider_actions>false</provider_actions></webhook>"

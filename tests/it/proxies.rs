@@ -50,7 +50,7 @@ fn no_configured_proxy_is_used_for_loopback() {
 }
 
 #[test]
-fn another_machine_is_reached_through_the_proxy_that_was_named() {
+fn given_proxy_is_used_for_other_machines() {
     let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let url = format!("{OTHER_MACHINE}?token=via-a-proxy");
     let args = [
@@ -98,7 +98,7 @@ fn a_proxy_needs_no_scheme() {
 }
 
 #[test]
-fn another_machine_is_reached_through_the_environments_proxy() {
+fn environment_proxy_is_used_for_other_machines() {
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
         let (mut env, proxy) = (TestEnv::new(), Server::script(vec![respond(200)]));
         env.set(name, proxy.url());
@@ -115,7 +115,7 @@ fn another_machine_is_reached_through_the_environments_proxy() {
 }
 
 #[test]
-fn the_proxy_that_was_named_wins_over_the_environments() {
+fn given_proxy_overrides_the_environment() {
     let (mut env, named) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let other = Server::script(vec![]);
     env.set("HTTP_PROXY", other.url());
@@ -134,7 +134,7 @@ fn the_proxy_that_was_named_wins_over_the_environments() {
 }
 
 #[test]
-fn no_proxy_is_used_for_what_no_proxy_names() {
+fn no_proxy_is_respected() {
     let mut env = TestEnv::new();
     let proxy = Server::script(vec![]);
     env.set("HTTP_PROXY", proxy.url());
@@ -165,7 +165,7 @@ fn no_proxy_is_used_for_what_no_proxy_names() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_no_reason_to_go_around_it() {
+fn unreachable_proxy_is_not_bypassed() {
     let env = TestEnv::new();
     let proxy = format!("http://127.0.0.1:{}", closed_port());
     let args = [
@@ -194,7 +194,7 @@ fn a_proxy_that_is_not_there_is_no_reason_to_go_around_it() {
 }
 
 #[test]
-fn a_proxy_that_refuses_a_tunnel_keeps_the_request_from_leaving() {
+fn refused_tunnel_sends_nothing() {
     let (env, proxy) = (TestEnv::new(), Server::script(vec![respond(407)]));
     let args = [
         "fire",
@@ -226,7 +226,7 @@ fn a_proxy_that_refuses_a_tunnel_keeps_the_request_from_leaving() {
 }
 
 #[test]
-fn what_is_no_proxys_url_is_refused_before_anything_happens() {
+fn invalid_proxy_urls_are_refused_first() {
     let env = TestEnv::new();
     for proxy in [
         "http://",

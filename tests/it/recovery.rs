@@ -269,7 +269,7 @@ fn pass_on(front: &TcpListener, story: &Story, requests: usize, before_deletion:
 }
 
 #[test]
-fn what_fails_between_the_list_and_the_deletion_survives_it() {
+fn recover_keeps_events_that_fail_before_the_deletion() {
     let story = Story::new(Server::script(vec![forever(200)]), &[1, 2]);
     let front = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", front.local_addr().unwrap());
@@ -298,7 +298,7 @@ fn what_fails_between_the_list_and_the_deletion_survives_it() {
 }
 
 #[test]
-fn a_second_that_is_not_over_on_the_tenant_is_waited_for() {
+fn recover_waits_for_the_end_of_the_tenants_second() {
     let endpoint = Server::script(vec![respond(200)]);
     let failures = list([entry(1, 7, &format!("{}/hook", endpoint.url()))]);
     let at = |second: u32| {
@@ -463,7 +463,7 @@ fn recover_reads_a_long_list_in_parts() {
 }
 
 #[test]
-fn it_sends_no_more_than_it_may_and_gives_up_when_told_to() {
+fn recover_respects_max_and_stop_after() {
     let endpoint = Server::script(vec![respond(200), repeat(503, 2), forever(200)]);
     let story = Story::new(endpoint, &[1, 2, 3, 4, 5]);
     let one = story

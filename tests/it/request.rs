@@ -69,7 +69,7 @@ fn request_is_one_post_with_webhook_id_and_no_referer() {
 }
 
 #[test]
-fn a_urls_own_query_goes_out_as_it_was_written() {
+fn url_query_is_sent_unchanged() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let url = format!("{}/a%20b/c?token=x%2By+z&debug&e=", server.url());
     env.hookfire(["fire", "account", "created", "--url", &url])
@@ -122,7 +122,7 @@ fn an_event_can_come_from_stdin() {
 }
 
 #[test]
-fn a_header_of_the_users_own_wins_over_the_usual_one() {
+fn custom_header_replaces_the_default() {
     let mut env = TestEnv::new();
     env.set("HOOK_AUTH", "Bearer from-the-environment");
     env.write_file("key", "from-a-file\n");

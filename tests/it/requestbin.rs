@@ -13,7 +13,7 @@ fn text(document: &str, name: &str) -> String {
 }
 
 #[test]
-fn a_client_makes_a_bin_sends_an_event_to_it_and_finds_it_there() {
+fn requestbin_client_finds_its_event() {
     let env = TestEnv::new();
     let listener = Listener::start(&env, &[]);
     let bin = listener.post("/api/v1/bins", "");
@@ -68,7 +68,7 @@ fn a_client_makes_a_bin_sends_an_event_to_it_and_finds_it_there() {
 }
 
 #[test]
-fn a_page_of_another_origin_may_ask_only_if_that_was_said() {
+fn allow_origin_permits_other_origins() {
     let env = TestEnv::new();
     let origin = "http://app.example:3000";
     let ask = |listener: &Listener| {

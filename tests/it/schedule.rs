@@ -161,7 +161,7 @@ fn end_leases(env: &TestEnv) {
 }
 
 #[test]
-fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
+fn finished_deliveries_are_not_scheduled() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(200), repeat(503, 2)]);
     let fire = [
@@ -212,7 +212,7 @@ fn what_is_delivered_or_has_no_attempt_left_is_not_scheduled() {
 }
 
 #[test]
-fn how_to_connect_is_not_kept_and_that_is_said() {
+fn background_warns_that_connection_options_are_not_stored() {
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), respond(200)]);
     let fire = [
@@ -579,7 +579,7 @@ fn sigterm_finishes_running_requests_and_keeps_the_schedule() {
 }
 
 #[test]
-fn two_watchers_side_by_side_send_each_scheduled_delivery_once() {
+fn two_watchers_send_each_delivery_once() {
     const SCHEDULED: u32 = 200;
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503), repeat(200, SCHEDULED as usize)]);

@@ -245,7 +245,7 @@ fn secrets_arrive_and_never_leak() {
 }
 
 #[test]
-fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
+fn retry_does_not_leak_secrets() {
     for (way, set_up) in WAYS {
         let mut story = Story {
             env: TestEnv::new(),
@@ -276,7 +276,7 @@ fn a_retry_tells_a_secret_no_more_than_the_first_attempt_did() {
 }
 
 #[test]
-fn a_secret_is_told_by_nothing_when_no_endpoint_is_there() {
+fn secrets_do_not_leak_if_the_endpoint_is_down() {
     for (way, set_up) in WAYS {
         let mut story = Story {
             env: TestEnv::new(),
@@ -322,7 +322,7 @@ fn secrets_do_not_leak_on_timeout_or_ctrl_c() {
 }
 
 #[test]
-fn a_wrong_command_line_does_not_tell_the_secrets_on_it() {
+fn usage_errors_do_not_leak_secrets() {
     let env = TestEnv::new();
     let (literal, header) = (
         format!("token={CANARY}"),
@@ -399,7 +399,7 @@ fn invalid_url_errors_do_not_show_passwords() {
 }
 
 #[test]
-fn a_broken_configuration_does_not_tell_the_secrets_in_it() {
+fn config_errors_do_not_leak_secrets() {
     let number = "314159265358979";
     let broken = [
         format!("secrets = {{ token = '{CANARY}' "),

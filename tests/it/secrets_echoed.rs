@@ -99,7 +99,7 @@ fn spellings() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_secret_in_a_body_is_masked_in_every_spelling() {
+fn secret_in_a_body_is_masked_in_every_encoding() {
     for (name, spelling) in spellings() {
         let (env, outcomes) = told_after(respond(503).body(format!("before {spelling} after")));
         assert_eq!(outcomes[0].code, Some(3), "{name}");
@@ -113,7 +113,7 @@ fn a_secret_in_a_body_is_masked_in_every_spelling() {
 }
 
 #[test]
-fn a_secret_in_a_location_is_masked_in_every_spelling() {
+fn secret_in_a_location_is_masked_in_every_encoding() {
     let printable = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     for (name, spelling) in spellings()
         .into_iter()
@@ -132,7 +132,7 @@ fn a_secret_in_a_location_is_masked_in_every_spelling() {
 }
 
 #[test]
-fn a_secret_that_comes_in_pieces_is_masked() {
+fn secret_in_several_packets_is_masked() {
     for (name, spelling) in spellings() {
         let chunks: String = spelling
             .chars()
@@ -148,7 +148,7 @@ fn a_secret_that_comes_in_pieces_is_masked() {
 }
 
 #[test]
-fn a_secret_across_the_64_kib_border_is_masked() {
+fn secret_across_the_64_kib_limit_is_masked() {
     for (name, spelling) in spellings() {
         for inside in [1, spelling.len() / 2, spelling.len() - 1, spelling.len()] {
             let mut body = "b".repeat(KEPT - inside - 1) + " " + &spelling;
@@ -171,7 +171,7 @@ fn a_secret_across_the_64_kib_border_is_masked() {
 }
 
 #[test]
-fn a_secret_that_is_cut_off_with_the_body_is_masked() {
+fn secret_cut_off_with_the_body_is_masked() {
     for (name, spelling) in spellings() {
         let sent = &spelling[..spelling.len() - 1];
         let answer = format!("HTTP/1.1 503 No\r\nContent-Length: 1000\r\n\r\nyou sent {sent}");
@@ -182,7 +182,7 @@ fn a_secret_that_is_cut_off_with_the_body_is_masked() {
 }
 
 #[test]
-fn a_secret_is_masked_at_the_border_that_other_masks_have_moved() {
+fn secret_is_masked_at_a_limit_moved_by_other_masks() {
     for (name, spelling) in spellings() {
         // Masking shortens the text, so that bytes beyond the limit move into view.
         let start = format!("{CANARY} ").repeat(20);
@@ -215,7 +215,7 @@ fn assert_no_beginning(kept: &str, spelling: &str, name: &str) {
 }
 
 #[test]
-fn a_proxys_password_is_in_no_output_whatever_the_proxy_answers() {
+fn proxy_password_is_never_shown() {
     let encoded: String = url::form_urlencoded::byte_serialize(CANARY.as_bytes())
         .collect::<String>()
         .replace('+', "%20");
@@ -270,7 +270,7 @@ fn a_proxys_password_is_in_no_output_whatever_the_proxy_answers() {
 }
 
 #[test]
-fn basic_credentials_are_masked_when_they_come_back_decoded() {
+fn decoded_basic_credentials_are_masked() {
     let (env, server) = (
         TestEnv::new(),
         Server::script(vec![respond(401).body(format!("no user with {CANARY}"))]),
@@ -295,7 +295,7 @@ fn basic_credentials_are_masked_when_they_come_back_decoded() {
 }
 
 #[test]
-fn two_secrets_inside_each_other_leave_nothing_behind() {
+fn nested_secrets_are_masked_completely() {
     let (env, long) = (TestEnv::new(), "inner-canary-and-outer");
     let body = format!(
         "{long} inner-canary {long}inner-canary {}",

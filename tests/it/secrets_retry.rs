@@ -1,4 +1,4 @@
-//! How a retry finds a secret: option, configuration, stored reference; and what happens if there is none.
+//! How a retry finds a secret: option, configuration, stored reference; and errors without any of them.
 
 use crate::support::{Outcome, Server, TestEnv, repeat, respond};
 
@@ -31,7 +31,7 @@ fn configure(env: &TestEnv, url: &str, line: &str) {
 }
 
 #[test]
-fn a_kept_reference_is_looked_up_again_by_each_retry() {
+fn each_retry_resolves_the_stored_reference() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 4)]));
     env.set("HOOK_TOKEN", "first-value-of-it");
     env.write_file("token", "value-in-a-file\n");
@@ -93,7 +93,7 @@ fn retry_secret_comes_from_flag_config_or_reference() {
 }
 
 #[test]
-fn a_header_is_found_again_by_the_same_rule() {
+fn secret_header_is_resolved_like_a_parameter() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![repeat(503, 4)]));
     env.set("KEPT", "kept-reference");
     configure(
@@ -192,7 +192,7 @@ fn retry_names_the_option_for_a_lost_literal() {
 }
 
 #[test]
-fn one_forgotten_secret_does_not_hold_up_the_others() {
+fn retry_sends_the_others_if_one_secret_is_missing() {
     let (env, server) = (
         TestEnv::new(),
         Server::script(vec![repeat(503, 2), respond(200)]),
@@ -219,7 +219,7 @@ fn one_forgotten_secret_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_forgotten_word_of_a_urls_query_asks_for_the_url() {
+fn lost_query_value_asks_for_the_url() {
     let (env, server) = (
         TestEnv::new(),
         Server::script(vec![respond(503), respond(200)]),
@@ -329,7 +329,7 @@ fn retry_elsewhere_omits_secrets() {
 }
 
 #[test]
-fn an_empty_secret_is_refused_before_anything_happens() {
+fn empty_secret_is_refused_first() {
     let (mut env, server) = (TestEnv::new(), Server::script(vec![]));
     env.set("EMPTY", "");
     env.write_file("empty", "\n");

@@ -216,7 +216,7 @@ fn batch_syncs_each_delivery_before_its_request() {
 }
 
 #[test]
-fn a_call_in_two_pieces_is_one() {
+fn interrupted_trace_lines_are_joined() {
     let trace = "7 openat(AT_FDCWD, \"/j\", O_RDWR <unfinished ...>\n8 futex(0x1, FUTEX_WAIT <unfinished ...>\n\
                  7 <... openat resumed>) = 3\n9 connect(4, {sa_family=AF_INET}, 16 <unfinished ...>\n7 fsync(3) = 0\n\
                  9 <... connect resumed>) = 0\n7 +++ exited with 0 +++\n";

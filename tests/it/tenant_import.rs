@@ -33,7 +33,7 @@ fn failed(env: &TestEnv) -> Vec<Value> {
 }
 
 #[test]
-fn what_failed_in_one_journal_is_delivered_from_another() {
+fn exported_list_is_delivered_from_another_journal() {
     let (here, there) = (TestEnv::new(), TestEnv::new());
     let down = Server::script(vec![forever(503)]);
     let kinds = [
@@ -201,7 +201,7 @@ fn imported_list_is_exported_unchanged() {
 }
 
 #[test]
-fn what_is_broken_is_named_and_the_good_ones_go_in() {
+fn import_reports_broken_entries_and_keeps_the_others() {
     let env = TestEnv::new();
     let broken = "<webhooks-failure><id>x</di></webhooks-failure>\n";
     let list = format!(
@@ -264,7 +264,7 @@ fn what_is_broken_is_named_and_the_good_ones_go_in() {
 }
 
 #[test]
-fn json_is_read_as_3scale_writes_it() {
+fn import_reads_3scale_json() {
     let env = TestEnv::new();
     let entry = |n: usize| {
         json!({ "webhooks-failure": { "id": format!("id-{n}"), "time": "2026-11-20 10:00:00 UTC", "error": "Timeout",
@@ -362,7 +362,7 @@ fn imported_deliveries_go_to_a_named_endpoint() {
 }
 
 #[test]
-fn a_list_longer_than_the_memory_is_taken_and_given() {
+fn lists_larger_than_memory_are_imported_and_exported() {
     const FAILURES: usize = 40_000;
     let env = TestEnv::new();
     let mut list = String::from("<webhooks-failures>\n");

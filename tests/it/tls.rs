@@ -126,7 +126,7 @@ fn no_tls_after(requests: usize, outcome: Outcome, server: &TlsServer) {
 }
 
 #[test]
-fn a_self_signed_certificate_can_be_named_itself() {
+fn self_signed_certificate_can_be_trusted_by_itself() {
     let (env, identity) = (TestEnv::new(), self_signed(HERE));
     env.write_file("cert.pem", &identity.certificate_pem);
     let server = TlsServer::start(&identity, &OutputOptions::default());
@@ -135,7 +135,7 @@ fn a_self_signed_certificate_can_be_named_itself() {
 }
 
 #[test]
-fn an_endpoint_that_speaks_only_tls_1_2_is_delivered_to() {
+fn tls_1_2_is_supported() {
     let (env, authority, _) = usual();
     let manner = OutputOptions {
         versions: Some(ONLY_1_2),
@@ -146,7 +146,7 @@ fn an_endpoint_that_speaks_only_tls_1_2_is_delivered_to() {
 }
 
 #[test]
-fn an_authority_that_nobody_named_is_not_trusted() {
+fn unknown_authority_is_not_trusted() {
     let (env, _, server) = usual();
     let message = no_tls(fire(&env, &server.url(), &[]), &server);
     assert!(
@@ -203,7 +203,7 @@ fn expired_or_future_certificate_is_not_trusted() {
 }
 
 #[test]
-fn insecure_delivers_warns_and_is_on_record() {
+fn insecure_warns_and_is_recorded() {
     let (env, authority, _) = usual();
     let server = TlsServer::start(
         &authority.sign(&["other.example"]),
@@ -238,7 +238,7 @@ fn insecure_delivers_warns_and_is_on_record() {
 }
 
 #[test]
-fn insecure_is_not_on_record_where_there_is_nothing_to_check() {
+fn insecure_is_not_recorded_for_plain_http() {
     let (env, server) = (TestEnv::new(), Server::script(vec![respond(200)]));
     let outcome = fire(&env, &server.url(), &["--insecure"]).assert_code(0);
     assert_eq!(
@@ -249,7 +249,7 @@ fn insecure_is_not_on_record_where_there_is_nothing_to_check() {
 }
 
 #[test]
-fn plain_http_on_an_https_url_is_a_tls_failure_that_says_so() {
+fn plain_http_on_an_https_url_is_a_tls_error() {
     let env = TestEnv::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
     let url = format!(
@@ -277,7 +277,7 @@ fn plain_http_on_an_https_url_is_a_tls_failure_that_says_so() {
 }
 
 #[test]
-fn a_connection_closed_during_the_handshake_is_a_tls_failure() {
+fn connection_closed_during_the_handshake_is_a_tls_error() {
     let (env, server) = (TestEnv::new(), Server::script(vec![]).lenient());
     let outcome = fire(&env, &server.url().replace("http", "https"), &[]).assert_code(4);
     let attempt = &outcome.json()["attempts"][0];
@@ -289,7 +289,7 @@ fn a_connection_closed_during_the_handshake_is_a_tls_failure() {
 }
 
 #[test]
-fn a_handshake_that_hangs_runs_into_the_connect_timeout() {
+fn hanging_handshake_hits_the_connect_timeout() {
     let (env, server) = (TestEnv::new(), Server::script(vec![hang_before_read()]));
     let url = server.url().replace("http", "https");
     let outcome = fire(&env, &url, &["--connect-timeout", "200ms"]).assert_code(4);
@@ -302,7 +302,7 @@ fn a_handshake_that_hangs_runs_into_the_connect_timeout() {
 }
 
 #[test]
-fn tls_on_a_plain_http_url_is_no_answer_that_can_be_read() {
+fn tls_on_a_plain_http_url_is_a_protocol_error() {
     let (env, _, server) = usual();
     let outcome = fire(&env, &server.url().replace("https", "http"), &[]).assert_code(4);
     let kind = outcome.json()["last_error"]["kind"].clone();
@@ -331,7 +331,7 @@ fn connection_broken_after_the_request_is_maybe_received() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_to_an_endpoint_that_asks() {
+fn client_certificate_is_sent_on_request() {
     let (env, authority, _) = usual();
     let client = authority.sign(&["hookfire.example"]);
     env.write_file("cert.pem", &client.certificate_pem);

@@ -152,7 +152,7 @@ fn lines(count: usize) -> String {
 }
 
 #[test]
-fn what_one_endpoint_keeps_waiting_does_not_keep_the_others() {
+fn slow_endpoint_does_not_delay_the_batch() {
     let env = world();
     let faulty = does(hang()).within(Duration::from_secs(600));
     let good = Receiver::start(|_, _| Reply::Status(200));
@@ -272,7 +272,7 @@ fn batch_repeats_only_the_request_of_a_broken_connection() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_is_nobodys() {
+fn unrequested_responses_are_ignored() {
     const LINES: usize = 60;
     let env = TestEnv::new();
     let refused = Arc::new(AtomicUsize::new(0));

@@ -30,7 +30,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts a window of 1280 by 800 points, or reports the test as skipped if there is no Chromium.
+    /// Starts a window of 1280 by 800 points; without Chromium, reports the test as skipped.
     pub fn start() -> Option<Browser> {
         if !super::needs("chromedriver", &["--version"])
             || !super::needs("chromium", &["--version"])
