@@ -265,7 +265,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fi
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "replay" -d 'Send captured requests again, as they came'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l bin -d 'Only captures in this bin' -r -f
@@ -365,7 +365,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again, as they came'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
@@ -874,7 +874,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again, as they came'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or what was sent with what came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "list" -d 'List deliveries of any status, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'

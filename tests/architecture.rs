@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serde_json",
         &[
-            "cli/", "expect/", "journal/", "capture/", "output/", "secret/", "portal/", "web/",
+            "cli/", "journal/", "capture/", "output/", "secret/", "portal/", "web/",
         ],
     ),
     ("signal_hook", &["env.rs"]),

@@ -1,22 +1,17 @@
-//! A request's raw head: method, target and headers in their own case, order and number.
+//! The raw head of a request: method, target and headers in their own case, order and number.
 //!
-//! Deliberately refuses nothing: whether the head is good HTTP was for the catcher to say. Of a head that cannot be read
-//! it gives what could be.
-//!
-//! Invariant: every text and byte string it gives stands in the head, in that order.
+//! Nothing is refused here: of an unreadable head it returns what can be read.
 
 use std::fmt;
 use std::ops::{Deref, Range};
 
-/// How many headers the catcher takes of a head unless it is told otherwise. It is hyper's own number, which hyper holds room
-/// for without asking the system: with 256, a request cost a third more.
-pub const USUAL_HEADERS: usize = 100;
+/// The listener's limit unless configured otherwise. It is hyper's own default, for which hyper does not allocate.
+pub const DEFAULT_MAX_HEADERS: usize = 100;
 
-/// The most headers that are read of a head. Each takes more memory than its bytes, and lists hold many heads.
-pub const MOST_HEADERS: usize = 1_000;
+/// Each header takes more memory than its bytes, and lists contain many heads.
+pub const MAX_HEADERS: usize = 1_000;
 
-/// The bytes of a head, and where in them it says what. Headers are looked for when somebody asks for them: most requests
-/// come and go without that.
+/// The bytes of a head, and where method and target are. Headers are parsed on demand.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Head {
     bytes: Vec<u8>,
@@ -25,9 +20,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head that `bytes` begin with.
     pub fn read(bytes: Vec<u8>) -> Head {
-        // Without room for headers nothing is read after the request line.
+        // Without space for headers, only the request line is read.
         let mut request = httparse::Request::new(&mut []);
         let _ = request.parse(&bytes);
         let place = |text: Option<&str>| {
@@ -47,24 +41,23 @@ impl Head {
         }
     }
 
-    /// Such as `POST`. Empty when the bytes cannot be read as HTTP that far.
+    /// Empty if unreadable.
     pub fn method(&self) -> &str {
         self.text(&self.method)
     }
 
-    /// The raw request target, such as `/hook?a=1`. Empty when the bytes cannot be read that far.
+    /// The raw request target, such as `/hook?a=1`; empty if unreadable.
     pub fn target(&self) -> &str {
         self.text(&self.target)
     }
 
-    /// Names in their own case, values' bytes without the white space around them, in order, repeats kept. Empty when
-    /// unreadable.
+    /// In order, repeats kept; values without surrounding white space. Empty if unreadable.
     pub fn headers(&self) -> Vec<(&str, &[u8])> {
-        match self.headers_in(&mut [httparse::EMPTY_HEADER; USUAL_HEADERS]) {
+        match self.headers_in(&mut [httparse::EMPTY_HEADER; DEFAULT_MAX_HEADERS]) {
             Err(httparse::Error::TooManyHeaders) => {
-                // As many as there can be: there is a line for each.
+                // There is a line for each.
                 let lines = self.bytes.iter().filter(|&&byte| byte == b'\n').count();
-                self.headers_in(&mut vec![httparse::EMPTY_HEADER; lines.min(MOST_HEADERS)])
+                self.headers_in(&mut vec![httparse::EMPTY_HEADER; lines.min(MAX_HEADERS)])
                     .unwrap_or_default()
             }
             headers => headers.unwrap_or_default(),
@@ -73,10 +66,10 @@ impl Head {
 
     fn headers_in<'a>(
         &'a self,
-        room: &mut [httparse::Header<'a>],
+        space: &mut [httparse::Header<'a>],
     ) -> Result<Vec<(&'a str, &'a [u8])>, httparse::Error> {
-        let mut request = httparse::Request::new(room);
-        // Of a head that breaks off or is refused, httparse does not say which headers it has filled in.
+        let mut request = httparse::Request::new(space);
+        // For an incomplete or refused head, httparse does not say which headers it has set.
         let whole = request.parse(&self.bytes)?.is_complete();
         Ok(if whole {
             request.headers.iter().map(|h| (h.name, h.value)).collect()
@@ -86,7 +79,6 @@ impl Head {
     }
 
     fn text(&self, place: &Range<usize>) -> &str {
-        // It was read as text.
         self.bytes
             .get(place.clone())
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -94,7 +86,6 @@ impl Head {
     }
 }
 
-/// The bytes.
 impl Deref for Head {
     type Target = [u8];
 
@@ -103,7 +94,7 @@ impl Deref for Head {
     }
 }
 
-/// Sizes only, as of a [`super::Capture`].
+/// The size only, as for a [`super::Capture`].
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Head({} bytes)", self.bytes.len())
@@ -127,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn many_headers_are_read_as_far_as_there_may_be() {
+    fn headers_are_read_up_to_the_limit() {
         for (headers, read) in [
             (100, 100),
             (101, 101),
-            (MOST_HEADERS, MOST_HEADERS),
-            (MOST_HEADERS + 1, 0),
+            (MAX_HEADERS, MAX_HEADERS),
+            (MAX_HEADERS + 1, 0),
         ] {
             let head = format!("GET /x HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
             let head = Head::read(head.into_bytes());
@@ -141,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_empty() {
+    fn unreadable_parts_are_empty() {
         let hello = Head::read(b"\x16\x03\x01\x02".to_vec());
         assert_eq!(
             (hello.method(), hello.target(), hello.headers()),

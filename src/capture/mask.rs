@@ -1,9 +1,7 @@
-//! What of a capture is hidden where it is shown: values of secret parameters, and credentials in headers.
+//! Hides secret parameters and credentials where a capture is shown.
 //!
-//! A capture keeps what came; this is for outputs, unless the user asks to see. Bodies are never touched, nor are bytes
-//! that were asked for as they are.
-//!
-//! Invariant: names, their order and their number stay visible; only values are replaced.
+//! Only values are replaced: names, their order and their number stay visible. Bodies are never masked, nor are bytes that
+//! the user asked for as they are.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,22 +10,21 @@ use super::Capture;
 use crate::secret::safe_url::{self, decoded_pairs, form_decoded};
 use crate::secret::{MASK, Redactor, Secret, credentials_in_header, header_is_secret};
 
-/// Decides what is hidden.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
-    /// Query parameters that are secret wherever they appear, by decoded name in whatever case.
+    /// Secret query parameters, by decoded name in any case.
     pub names: BTreeSet<String>,
-    /// Those that the catcher asks for. None if that is not known: of a capture that was asked for a secret every query
-    /// value is hidden then.
+    /// Parameters that the listener requires. If they are unknown (none), every query value of a capture that needed a
+    /// secret is hidden.
     pub required: Option<BTreeSet<String>>,
-    /// Values that are hidden wherever they stand in a query, whatever the parameter is called.
+    /// Values that are hidden in every query parameter.
     pub values: Vec<Secret>,
     /// Hide nothing.
     pub reveal: bool,
 }
 
 impl Mask {
-    /// The query's pairs, decoded, in order; a word that stands alone is a name without value.
+    /// The decoded pairs of the query, in order; a word without `=` is a name with an empty value.
     pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
         let parts = capture
             .query()
@@ -46,7 +43,7 @@ impl Mask {
             .collect()
     }
 
-    /// The request target as it came, but for the values that are hidden.
+    /// The request target as received, with values masked.
     pub fn target(&self, capture: &Capture) -> String {
         let target = capture.head.target();
         let Some((before, query)) = target.split_once('?') else {
@@ -59,7 +56,7 @@ impl Mask {
         format!("{before}?{}", parts.join("&"))
     }
 
-    /// What stands between two `&` of a query, or what is shown of it.
+    /// One part of a query, between two `&`, masked if necessary.
     fn part<'a>(&self, capture: &Capture, part: &'a str) -> Cow<'a, str> {
         let name = decoded_pairs(part).into_iter().next().unwrap_or_default().0;
         match self.hidden(capture, part, &name) {
@@ -72,8 +69,7 @@ impl Mask {
         }
     }
 
-    /// A head in which nobody knows what is what, since no header could be read, and perhaps no target. It is shown as it
-    /// came, but for the values of what looks like a header that is hidden, or like a query, wherever it stands.
+    /// A head that cannot be parsed: everything that looks like a secret header or a query is masked.
     pub fn unread_head(&self, capture: &Capture) -> Vec<u8> {
         if self.reveal {
             return capture.head.to_vec();
@@ -82,7 +78,7 @@ impl Mask {
             .head
             .split(|byte| *byte == b'\n')
             .map(|line| self.unread_line(capture, line));
-        // A value that is known needs nothing around it to be told by.
+        // Known values are masked anywhere.
         Redactor::new(&self.values).redact_bytes(&lines.collect::<Vec<_>>().join(&b'\n'))
     }
 
@@ -115,7 +111,7 @@ impl Mask {
         words.collect::<Vec<_>>().concat()
     }
 
-    /// A header's value, or what stands for it.
+    /// A header's value, masked if necessary.
     pub fn header<'a>(&self, name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
         if self.reveal {
             return Cow::Borrowed(value);
@@ -123,14 +119,14 @@ impl Mask {
         if is_hidden(name, value) {
             return Cow::Borrowed(MASK.as_bytes());
         }
-        // The address of a page, which may have been opened with a token in it.
+        // The address of a page may contain a token.
         if name.eq_ignore_ascii_case("referer") && value.contains(&b'?') {
             return Cow::Owned(safe_url::masked(&header_text(value)).into_bytes());
         }
         Cow::Borrowed(value)
     }
 
-    /// The headers in order, their values as text: UTF-8, or else Latin-1, which every byte is.
+    /// The headers in order, masked, with values as [`header_text`].
     pub fn headers(&self, capture: &Capture) -> Vec<(String, String)> {
         let headers = capture.head.headers().into_iter();
         headers
@@ -138,7 +134,7 @@ impl Mask {
             .collect()
     }
 
-    /// Whether anything of this capture is hidden.
+    /// Whether anything in this capture is hidden.
     pub fn hides(&self, capture: &Capture) -> bool {
         let headers = capture.head.headers();
         self.target(capture) != capture.head.target()
@@ -148,7 +144,7 @@ impl Mask {
                 .any(|(name, value)| *self.header(name, value) != *value)
     }
 
-    /// The values that are hidden, decoded: what must not be shown where they come back.
+    /// The hidden values, decoded: other texts may repeat them.
     pub fn hidden_values(&self, capture: &Capture) -> Vec<Secret> {
         let open = Mask {
             reveal: true,
@@ -158,7 +154,7 @@ impl Mask {
             .query(capture)
             .into_iter()
             .zip(self.query(capture))
-            .filter(|(came, shown)| came != shown);
+            .filter(|(received, shown)| received != shown);
         let in_query = pairs
             .map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
         let headers = capture
@@ -180,10 +176,10 @@ impl Mask {
     }
 
     fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
-        // Whoever asked for a secret may have been given a wrong one, and that may be right elsewhere.
+        // A wrong secret may be the right one elsewhere.
         let asked = capture.secret_ok.is_some();
         let anything = asked && self.required.is_none();
-        // Whoever writes `TOKEN=` means it all the same.
+        // A sender may spell `TOKEN=`.
         let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
         let named =
             self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
@@ -204,13 +200,12 @@ impl Mask {
 }
 
 enum Hidden {
-    /// It is shown.
     Nothing,
     Value,
     Word,
 }
 
-/// The names of the headers that carry a credential, each once: what is hidden is not sent to another host unasked either.
+/// The names of the headers with credentials, each once. They are not sent to another host unless the user asks for it.
 pub fn credentials<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in headers
@@ -224,12 +219,12 @@ pub fn credentials<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -
     names
 }
 
-/// Whether a header's value is hidden: one that carries a credential, by its name or its look.
+/// Whether a header contains a credential, by its name or its value.
 pub fn is_hidden(name: &str, value: &[u8]) -> bool {
     header_is_secret(name, &header_text(value))
 }
 
-/// A header's value as text: UTF-8, or else Latin-1, which every byte is.
+/// UTF-8, or else Latin-1, in which every byte is a character.
 pub fn header_text(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
@@ -260,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_named_parameters_are_hidden_however_the_name_is_spelled() {
+    fn named_parameters_are_hidden_in_any_spelling() {
         let capture = capture("/h?a=1&to%6ben=s%20s&token&token=&b=x+y");
         let mask = naming("token");
         assert_eq!(
@@ -285,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_names_case_does_not_count_and_a_known_value_is_hidden_under_any_name() {
+    fn known_values_are_hidden_under_any_name() {
         let capture = capture("/h?TOKEN=a&Token=b&t=s%65cret&s=xsecretx&secret&secret=1&secre=t");
         let mask = Mask {
             values: vec![Secret::new("secret"), Secret::new("")],
@@ -300,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_hidden_by_the_rule_of_all_outputs_and_an_address_in_one_keeps_its_query() {
+    fn secret_headers_and_referer_queries_are_hidden() {
         for (name, value, shown) in [
             ("X-Api-Key", "k", "***"),
             ("X-Hub-Signature-256", "sha256=1", "***"),
@@ -331,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_secret_was_asked_for_and_its_name_is_unknown_every_value_is_hidden() {
+    fn unknown_required_names_hide_every_value() {
         let mut capture = capture("/h?a=1&word&&b=");
         assert_eq!(Mask::default().target(&capture), "/h?a=1&word&&b=");
         capture.secret_ok = Some(false);
@@ -348,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_head_that_cannot_be_read_nothing_is_shown_that_a_good_one_would_hide() {
+    fn unreadable_heads_hide_the_same_secrets() {
         let broken = |head: &[u8]| {
             let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head.to_vec());
             capture.secret_ok = Some(false);
@@ -396,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_headers_are_hidden_and_their_number_is_not() {
+    fn masked_headers_keep_their_number() {
         let capture = capture("/");
         let shown: Vec<String> = Mask::default()
             .headers(&capture)
@@ -408,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn revealed_it_is_what_came() {
+    fn revealed_captures_are_as_received() {
         let mut capture = capture("/h?token=%73");
         capture.secret_ok = Some(true);
         let mask = Mask {
@@ -422,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_in_latin_1_is_read_as_such() {
+    fn latin_1_headers_are_readable() {
         assert_eq!(header_text(b"caf\xe9"), "café");
         assert_eq!(header_text("café".as_bytes()), "café");
     }

@@ -1,12 +1,13 @@
-//! Requests as they were caught: the domain's record of what a stranger sent.
+//! Captured requests: the model, masking, matching and diff.
 //!
-//! Deliberately judges nothing: not the body, not the query, not the secret. It knows neither how the bytes were read nor
-//! where they will be stored.
-//!
-//! Invariant: nothing here is prettier than what arrived. Names keep their case, repeats stay repeats, bytes stay bytes.
+//! [`Capture`] records a request exactly as it was received: names keep their case, repeats stay repeats, bytes stay bytes.
+//! [`Mask`] hides secrets where a capture is shown, [`expect`] matches captures against conditions, [`diff`] compares
+//! bodies.
 
 pub mod diff;
+pub mod expect;
 mod head;
+mod json;
 mod mask;
 
 use std::fmt;
@@ -14,13 +15,13 @@ use std::net::SocketAddr;
 
 use crate::time::UnixMs;
 
-pub use head::{Head, MOST_HEADERS, USUAL_HEADERS};
+pub use head::{DEFAULT_MAX_HEADERS, Head, MAX_HEADERS};
 pub use mask::{Mask, credentials, header_text, is_hidden};
 
-/// The bin of requests whose path names no other.
+/// The bin of requests whose path names no other bin.
 pub const INBOX: &str = "inbox";
 
-/// Whether a bin may be called that: it must be a segment of a path as it is written there.
+/// Bin names are path segments that need no escaping.
 pub fn is_bin_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
@@ -28,43 +29,40 @@ pub fn is_bin_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// One request that reached the catcher, whether it was good HTTP or not: everything but its body.
+/// A request that reached the listener, valid HTTP or not, without its body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Capture {
     /// When the first byte of the request was read.
     pub received_at: UnixMs,
-    /// The other end of the connection.
     pub remote_addr: SocketAddr,
-    /// The raw bytes of the head, final blank line included. For a request refused before its head was accepted: all that
-    /// was read of it, its body included.
+    /// The raw bytes of the head, final blank line included. For a request that was refused before its head was accepted:
+    /// all bytes that were read.
     pub head: Head,
-    /// Whether the request was not taken in whole: refused, broken off, too slow, or longer than the limits.
+    /// Whether the request is invalid or incomplete: refused, truncated, too slow, or longer than the limits.
     pub malformed: bool,
-    /// Whether it carried the secret that the catcher asks for; none if it asks for none.
+    /// Whether it had the secret that the listener requires; none if it requires none.
     pub secret_ok: Option<bool>,
-    /// What it was answered.
-    pub answer: CapturedResponse,
+    pub response: CapturedResponse,
 }
 
-/// What a request was answered, or is to be (a client may be gone before it arrives).
+/// The response to a captured request, whether or not the client was still there to receive it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapturedResponse {
-    /// None when deliberately or necessarily nothing was answered.
+    /// None if no response was sent.
     pub status: Option<u16>,
-    /// Milliseconds from the first byte of the request until its answer leaves.
+    /// From the first byte of the request until the response is sent.
     pub duration_ms: u64,
-    /// Where the answer comes from, if not from the catcher itself: the upstream that the request was forwarded to, or why
-    /// that failed. Why there was none. Of a malformed request: what was wrong with it.
+    /// The upstream that a forwarded request's response comes from, or why there is no response, or what is wrong with a
+    /// malformed request.
     pub note: Option<String>,
 }
 
-/// A request's body.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Body {
-    /// The body with its transfer coding undone. For a malformed request: what was read of it; if the transfer coding
-    /// itself was broken, that is the bytes as they came, undecoded.
+    /// The body with its transfer coding decoded. For a malformed request: what was read of it, undecoded if the transfer
+    /// coding itself is malformed.
     pub bytes: Vec<u8>,
-    /// The bytes as they came on the wire, chunk sizes and trailers included, where they differ from `bytes`.
+    /// The bytes as received, chunk sizes and trailers included, if they differ from `bytes`.
     pub wire: Option<Vec<u8>>,
 }
 
@@ -76,36 +74,36 @@ impl Body {
 }
 
 impl Capture {
-    /// A capture of these bytes, so far malformed and unanswered.
+    /// A capture of these bytes, malformed and without a response until told otherwise.
     pub fn new(received_at: UnixMs, remote_addr: SocketAddr, head: Vec<u8>) -> Capture {
-        let (head, answer) = (Head::read(head), CapturedResponse::default());
+        let (head, response) = (Head::read(head), CapturedResponse::default());
         Capture {
             received_at,
             remote_addr,
             head,
             malformed: true,
             secret_ok: None,
-            answer,
+            response,
         }
     }
 
-    /// The method as it came; empty when unreadable.
+    /// As received; empty if unreadable.
     pub fn method(&self) -> &str {
         self.head.method()
     }
 
-    /// The path in the target: `/hook` of `/hook?a=1`, also of `http://host/hook?a=1`. The forms without a path (`*`,
-    /// and `CONNECT`'s `host:port`) are given back as they came.
+    /// `/hook` for `/hook?a=1` and for `http://host/hook?a=1`. Targets without a path (`*`, and `CONNECT`'s `host:port`)
+    /// are returned as received.
     pub fn path(&self) -> &str {
         path_of(self.head.target())
     }
 
-    /// The raw query in the target, without its question mark; none if it has none.
+    /// The raw query, without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.head.target().split_once('?').map(|(_, query)| query)
     }
 
-    /// The value of the last header of that name, in whatever case.
+    /// The value of the last header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let named = self
             .head
@@ -130,44 +128,36 @@ fn path_of(target: &str) -> &str {
         .map_or("/", |slash| &after_scheme[slash..])
 }
 
-/// A capture as it is kept.
+/// A stored capture, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caught {
-    /// What people type: `17`.
     pub id: i64,
-    /// The bin it is in.
     pub bin: String,
-    /// The type and action, if its body begins as an event does.
+    /// If the body begins like an event.
     pub event: Option<EventName>,
-    /// Bytes of its body, transfer coding undone.
+    /// Bytes, transfer coding decoded.
     pub body_size: u64,
-    /// The rest.
     pub capture: Capture,
 }
 
-/// What a body that is an event says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName {
-    /// Such as `application`.
     pub event_type: String,
-    /// Such as `created`.
     pub action: String,
 }
 
-/// A place for captures, named by the first segment of a request's path.
+/// A named group of captures; the first segment of a request's path selects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bin {
     /// Letters, digits, `-` and `_`.
     pub name: String,
-    /// What its maker said; nothing follows from it on a loopback address.
+    /// As requested by its creator; without effect on a loopback address.
     pub private: bool,
-    /// When it was made.
     pub created_at: UnixMs,
-    /// How many captures are in it.
     pub request_count: u64,
 }
 
-/// Shapes and sizes only: query, headers and body may carry secrets, and a debug line is no place for them.
+/// Sizes only: query, headers and body may contain secrets.
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Capture")
@@ -178,7 +168,7 @@ impl fmt::Debug for Capture {
             .field("headers", &self.head.headers().len())
             .field("head_bytes", &self.head.len())
             .field("malformed", &self.malformed)
-            .field("answer", &self.answer)
+            .field("response", &self.response)
             .finish()
     }
 }

@@ -151,7 +151,7 @@ fn hookfire(
 fn summary(capture: &Capture) -> String {
     let id = String::from_utf8_lossy(capture.header("webhook-id").unwrap_or_default());
     let answer = capture
-        .answer
+        .response
         .status
         .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     format!(
@@ -164,7 +164,7 @@ fn summary(capture: &Capture) -> String {
 fn check(received: &[(Capture, Body)]) -> Result<Exit, Failure> {
     let answers: Vec<Option<u16>> = received
         .iter()
-        .map(|(capture, _)| capture.answer.status)
+        .map(|(capture, _)| capture.response.status)
         .collect();
     if answers == [Some(503), Some(503), Some(200)] {
         return Ok(Exit::Done);

@@ -142,10 +142,7 @@ fn fuzzed_paths_into_documents() {
         |input| {
             let typed = String::from_utf8_lossy(input);
             if let Ok(selector) = Selector::parse(&typed) {
-                let again =
-                    Selector::parse(selector.as_str()).expect("what was read can be read again");
-                let found = |selector| Selector::find(&[selector], DOCUMENT).ok();
-                assert_eq!(found(&selector), found(&again));
+                assert!(Selector::find(&[&selector], DOCUMENT).is_ok());
             }
             let mut object = Object::parse(DOCUMENT).expect("an object");
             if object.set(&typed, "v").is_ok() {

@@ -38,7 +38,7 @@ pub use document::{ElementOrder, Event};
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
-pub use selector::{Found, Selector, Step};
+pub use selector::{Found, Selector};
 pub use tree::{Element, Node, tree};
 
 /// How many elements deep an object may be nested, its root element counted as the first. Receivers that parse by

@@ -13,7 +13,6 @@ use super::{MAX_DOCUMENT_DEPTH, xml};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    typed: String,
     steps: Vec<Step>,
     attribute: Option<String>,
     anywhere: bool,
@@ -21,11 +20,11 @@ pub struct Selector {
 
 /// One level down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The element's name as written, prefix included.
-    pub name: String,
+struct Step {
+    /// Prefix included.
+    name: String,
     /// Which of the siblings of that name, counted from 1; none for all.
-    pub index: Option<usize>,
+    index: Option<usize>,
 }
 
 /// What a selector found.
@@ -50,21 +49,10 @@ impl Selector {
             index: step.typed.ends_with(']').then_some(step.index),
         };
         Ok(Selector {
-            typed: typed.to_owned(),
             steps: steps.iter().map(step).collect(),
             attribute: attribute.map(str::to_owned),
             anywhere,
         })
-    }
-
-    /// As it was typed.
-    pub fn as_str(&self) -> &str {
-        &self.typed
-    }
-
-    /// Empty for an attribute of the root (or, with [`Selector::is_anywhere`], of any element).
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
     }
 
     pub fn is_attribute(&self) -> bool {
@@ -72,9 +60,6 @@ impl Selector {
     }
 
     /// Whether the path begins with `//`.
-    pub fn is_anywhere(&self) -> bool {
-        self.anywhere
-    }
 
     /// For each selector everything in the document that it selects, in the document's order. Fails if the document is
     /// not well-formed XML.

@@ -12,7 +12,7 @@ use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::{BytesStart, Event};
 use roxmltree::{Document, Node};
 
-use super::chars::{is_blank, is_ncname, is_space, is_xml_char};
+use super::chars::{is_blank, is_ncname, is_qname, is_space, is_xml_char};
 use super::encoding::decode;
 use super::error::{EventError, Fault, shown};
 
@@ -100,6 +100,11 @@ fn precheck(text: &str, max_depth: usize) -> Result<usize, Fault> {
                     let problem = format!("elements nested more than {max_depth} deep");
                     return Err(Fault::new(at, problem));
                 }
+                let name = tag.name().0;
+                if !is_qname(name) {
+                    let problem = format!("`{}` is not an element name", shown(name));
+                    return Err(Fault::new(at, problem));
+                }
                 let outside = open.last().map_or(0, |around| around.namespaces_in_scope);
                 let namespaces_in_scope = outside + check_attributes(tag, at)?;
                 if namespaces_in_scope > MAX_NAMESPACES_IN_SCOPE {
@@ -165,6 +170,10 @@ fn check_attributes(tag: &BytesStart<'_>, at: usize) -> Result<usize, Fault> {
             return Err(Fault::new(at, problem));
         }
         let name = attribute.key.0;
+        if !is_qname(name) {
+            let problem = format!("`{}` is not an attribute name", shown(name));
+            return Err(Fault::new(at, problem));
+        }
         match name.split_once(':') {
             Some(("xmlns", "xmlns")) => {
                 return Err(Fault::new(at, "the prefix `xmlns` cannot be declared"));

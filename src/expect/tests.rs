@@ -1,4 +1,4 @@
-//! Judging and waiting, without a listener, a process or a pause.
+//! Waiting, without a listener, a process or real time.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::capture::EventName;
+use crate::capture::expect::Expectation;
+use crate::capture::{Body, Capture, Caught};
 use crate::journal::store::{JournalError, Kept, SharedCapture};
 use crate::time::{Clock, UnixMs, Woken, duration_ms};
-
-const EVENT: &str = "<event><action>updated</action><type>application</type><object><application><id>7</id>\
-    <plan><name> Basic </name></plan><keys><key>a</key><key>b</key></keys></application></object></event>";
 
 fn caught(id: i64, head: &str, body: &str) -> SharedCapture {
     let mut capture = Capture::new(
@@ -21,12 +19,10 @@ fn caught(id: i64, head: &str, body: &str) -> SharedCapture {
         format!("{head}\r\n\r\n").into_bytes(),
     );
     capture.malformed = false;
-    let event = Event::title(&event::extract_xml(body.as_bytes()));
-    let event = event.map(|(event_type, action)| EventName { event_type, action });
     Kept::new(
         id,
         "expect",
-        event,
+        None,
         capture,
         Body {
             bytes: body.into(),
@@ -34,216 +30,6 @@ fn caught(id: i64, head: &str, body: &str) -> SharedCapture {
         },
     )
     .into()
-}
-
-fn unmet(expectation: &Expectation, head: &str, body: &str) -> Vec<String> {
-    let kept = caught(1, head, body);
-    expectation.unmet(&kept.caught, &kept.body)
-}
-
-fn fields(fields: &[(&str, &str)]) -> Expectation {
-    let read = |(path, value): &(&str, &str)| (Selector::parse(path).unwrap(), (*value).to_owned());
-    Expectation {
-        matches: fields.iter().map(read).collect(),
-        ..Expectation::default()
-    }
-}
-
-#[test]
-fn an_event_that_breaks_off_is_not_the_one_that_was_expected() {
-    let expectation = Expectation {
-        event_type: Some("application".to_owned()),
-        ..Expectation::default()
-    };
-    let (whole, broken_off) = (EVENT, &EVENT[..EVENT.len() - "</event>".len()]);
-    assert_eq!(unmet(&expectation, HEAD, whole), Vec::<String>::new());
-    assert_eq!(
-        unmet(&expectation, HEAD, broken_off),
-        ["it has no type: its body is no event: line 1, column 1: `<event>` is never closed"]
-    );
-}
-
-const HEAD: &str = "POST /hook?token=canary-sent&a=1 HTTP/1.1\r\nX-Source: ci\r\nx-source: again\r\nAuthorization: canary-sent";
-
-#[test]
-fn everything_that_is_as_expected_is_met() {
-    let expectation = Expectation {
-        event_type: Some("application".into()),
-        action: Some("updated".into()),
-        method: Some("post".into()),
-        headers: vec![
-            ExpectedHeader {
-                name: "x-SOURCE".into(),
-                value: Secret::new("ci"),
-                public: true,
-            },
-            ExpectedHeader {
-                name: "authorization".into(),
-                value: Secret::new("canary-sent"),
-                public: false,
-            },
-        ],
-        secrets: vec![("token".into(), Secret::new("canary-sent"))],
-        ..fields(&[
-            ("object/application/plan/name", "Basic"),
-            ("//key", "b"),
-            ("//key[1]", "a"),
-        ])
-    };
-    assert_eq!(unmet(&expectation, HEAD, EVENT), [] as [&str; 0]);
-    let form = "params%5Bxml%5D=".to_owned() + &crate::secret::safe_url::encode_pair("", EVENT);
-    assert_eq!(
-        unmet(&expectation, HEAD, &form),
-        [] as [&str; 0],
-        "3scale's other wire form"
-    );
-    assert_eq!(
-        unmet(&Expectation::default(), "GET / HTTP/1.1", ""),
-        [] as [&str; 0],
-        "any request will do"
-    );
-}
-
-#[test]
-fn each_difference_is_said_in_words_without_a_secrets_value() {
-    let expectation = Expectation {
-        event_type: Some("application".into()),
-        action: Some("created".into()),
-        method: Some("PUT".into()),
-        headers: vec![
-            ExpectedHeader {
-                name: "X-A".into(),
-                value: Secret::new("1"),
-                public: true,
-            },
-            ExpectedHeader {
-                name: "X-Source".into(),
-                value: Secret::new("cd"),
-                public: true,
-            },
-            ExpectedHeader {
-                name: "Authorization".into(),
-                value: Secret::new("canary-wanted"),
-                public: false,
-            },
-        ],
-        secrets: vec![
-            ("token".into(), Secret::new("canary-wanted")),
-            ("t2".into(), Secret::new("canary-wanted")),
-        ],
-        ..fields(&[
-            ("object/application/plan/name", "Gold"),
-            ("//org_name", "Acme"),
-            ("//key", "c"),
-            ("//plan", "Gold"),
-            ("//plan/@default", "true"),
-        ])
-    };
-    let words = unmet(&expectation, HEAD, EVENT);
-    insta::assert_snapshot!(words.join("\n"), @"
-    method is `POST`, not `PUT`
-    action is `updated`, not `created`
-    `object/application/plan/name` is `Basic`, not `Gold`
-    no element `//org_name`
-    `//key` is `a` and `b`, not `c`
-    `//plan` is a group of elements, not `Gold`
-    no attribute `//plan/@default`
-    header `X-A` is missing
-    header `X-Source` is `again`, not `cd`
-    header `Authorization` has another value
-    secret parameter `token` is wrong
-    secret parameter `t2` is missing
-    ");
-    assert!(
-        !words.concat().contains("canary") && !expectation.to_string().contains("canary"),
-        "{words:?}"
-    );
-    insta::assert_snapshot!(expectation, @"method `PUT`, type `application`, action `created`, `object/application/plan/name` = `Gold`, `//org_name` = `Acme`, `//key` = `c`, `//plan` = `Gold`, `//plan/@default` = `true`, header `X-A` = `1`, header `X-Source` = `cd`, header `Authorization`, secret `token`, secret `t2`");
-}
-
-#[test]
-fn bodies_that_are_something_else_are_said_to_be() {
-    let event = Expectation {
-        action: Some("created".into()),
-        ..fields(&[("data/id", "5")])
-    };
-    let words: Vec<String> = [
-        "",
-        "hello",
-        "<a><data><id>5</id></data></a>",
-        "{\"data\":{\"id\":6}}",
-        "{\"data\":",
-    ]
-    .iter()
-    .map(|body| unmet(&event, "POST / HTTP/1.1", body).join("; "))
-    .collect();
-    insta::assert_snapshot!(words.join("\n"), @r#"
-    it has no action: its body is empty; `data/id` cannot be found: the document is empty
-    it has no action: its body is no event: not XML: it starts with `hello`; `data/id` cannot be found: not XML: it starts with `hello`
-    it has no action: its body is not an event: its root element is `a`, not `event`
-    it has no action: its body is no event: not XML: it starts with `{"data":{"id":6}}`; `data/id` is `6`, not `5`
-    it has no action: its body is no event: not XML: it starts with `{"data":`; `data/id` cannot be found: not JSON: EOF while parsing a value at line 1 column 8
-    "#);
-}
-
-#[test]
-fn of_many_values_the_first_few_are_said_and_each_once() {
-    let words = |body: &str| unmet(&fields(&[("//b", "x")]), "POST / HTTP/1.1", body).concat();
-    assert_eq!(
-        words("<a><b>1</b><b>1</b><b>2</b></a>"),
-        "`//b` is `1` and `2`, not `x`"
-    );
-    assert_eq!(
-        words("[{\"b\":[1,2,2,3,4,5]}]"),
-        "`//b` is `1`, `2`, `3` and others, not `x`"
-    );
-}
-
-#[test]
-fn what_came_cannot_break_out_of_its_line() {
-    let expectation = fields(&[("a", "b")]);
-    let words = unmet(
-        &expectation,
-        "POST / HTTP/1.1",
-        "<x><a>\u{9b}31m&#10;::error::x\u{202e}</a></x>",
-    )
-    .concat();
-    assert!(!words.contains(['\n', '\u{9b}', '\u{202e}']), "{words}");
-    let words = unmet(
-        &expectation,
-        "POST / HTTP/1.1",
-        &format!("<x><a>{}</a></x>", "y".repeat(10_000)),
-    )
-    .concat();
-    assert!(words.len() < 200, "{words}");
-}
-
-#[test]
-fn a_secret_given_twice_must_be_right_twice() {
-    let expectation = Expectation {
-        secrets: vec![("t".into(), Secret::new("a b"))],
-        ..Expectation::default()
-    };
-    let is_met =
-        |target: &str| unmet(&expectation, &format!("GET {target} HTTP/1.1"), "").is_empty();
-    assert!(is_met("/?t=a+b") && is_met("/?x=1&%74=a%20b&t=a+b"));
-    assert!(
-        !is_met("/?t=a+b&t=c")
-            && !is_met("/?t=")
-            && !is_met("/?t")
-            && !is_met("/t=a+b")
-            && !is_met("/?t=a+b+")
-    );
-}
-
-#[test]
-fn a_malformed_request_meets_nothing() {
-    let mut kept = Kept::clone(&caught(1, "GET / HTTP/1.1", ""));
-    kept.caught.capture.malformed = true;
-    assert_eq!(
-        Expectation::default().unmet(&kept.caught, &kept.body).len(),
-        1
-    );
 }
 
 /// Time passes only while something is waited for.
@@ -334,7 +120,7 @@ fn watched(
 ) -> (End, i64, Vec<i64>, Seen) {
     let expectation = Expectation {
         method: Some("YES".into()),
-        ..fields(&[])
+        ..Expectation::default()
     };
     let arrival = |(received, known, method): &(i64, i64, &str)| {
         (

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Expectation;
+use crate::capture::expect::Expectation;
 use crate::capture::{Body, Caught};
 use crate::journal::store::{JournalError, SharedCapture};
 use crate::time::{Clock, UnixMs, duration_ms};

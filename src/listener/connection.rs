@@ -25,7 +25,7 @@ use super::setup::Limits;
 use super::stream::{HttpStream, Tap};
 use super::tape::{Arrival, Tape};
 use super::{answer, closing, diagnosis};
-use crate::capture::{Body, Capture, USUAL_HEADERS};
+use crate::capture::{Body, Capture, DEFAULT_MAX_HEADERS};
 use crate::time::compact;
 
 /// How long a request that is being served when the catcher stops may take, and one that is still being read when it
@@ -91,7 +91,7 @@ pub(super) async fn serve(
         limits.head_deadline,
     );
     let mut http = http1::Builder::new();
-    if limits.headers != USUAL_HEADERS {
+    if limits.headers != DEFAULT_MAX_HEADERS {
         // Only then: it costs an allocation with each request.
         http.max_headers(limits.headers);
     }
@@ -210,8 +210,8 @@ async fn open(
     let bytes = std::mem::take(&mut tap.borrow_mut().bytes);
     if !bytes.is_empty() {
         let mut capture = Capture::new(arrival.received_at, remote_addr, bytes);
-        capture.answer.duration_ms = arrival.took();
-        capture.answer.note = Some(why.to_owned());
+        capture.response.duration_ms = arrival.took();
+        capture.response.note = Some(why.to_owned());
         // There is nobody who could be told that it was not kept.
         let _ = shared.keep(capture, Body::default()).await;
     }
@@ -229,9 +229,9 @@ async fn close(exchange: &Exchange, stream: HttpStream, ended: Ended, stop: &mut
     if let Some((bytes, arrival)) = rest {
         let mut capture = exchange.capture(bytes, arrival);
         let (status, why) = refusal(exchange, ended, &capture.head);
-        capture.answer.status = status;
-        capture.answer.note = Some(why);
-        capture.answer.duration_ms = arrival.took();
+        capture.response.status = status;
+        capture.response.note = Some(why);
+        capture.response.duration_ms = arrival.took();
         let kept = exchange
             .shared
             .keep(capture, Body::default())

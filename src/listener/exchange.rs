@@ -409,9 +409,9 @@ impl Exchange {
         body: Body,
         arrival: Arrival,
     ) -> Result<Sent, NotAnswered> {
-        capture.answer.status = Some(fault.status());
-        capture.answer.duration_ms = arrival.took();
-        capture.answer.note = fault.why(&self.shared.limits);
+        capture.response.status = Some(fault.status());
+        capture.response.duration_ms = arrival.took();
+        capture.response.note = fault.why(&self.shared.limits);
         let ends = fault.is_malformed();
         if ends {
             self.linger();
@@ -433,9 +433,9 @@ impl Exchange {
     ) -> Result<Sent, NotAnswered> {
         let step = self.shared.next_step(capture.path());
         if let Action::Status(status) = step.action {
-            capture.answer.status = Some(status);
+            capture.response.status = Some(status);
         }
-        capture.answer.duration_ms = arrival.took().saturating_add(millis(step.delay));
+        capture.response.duration_ms = arrival.took().saturating_add(millis(step.delay));
         let kept = self.shared.keep(capture, body).await;
         self.tape.borrow_mut().release();
         let Some(id) = kept else {

@@ -153,10 +153,10 @@ impl ChunkWalk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::USUAL_HEADERS;
+    use crate::capture::DEFAULT_MAX_HEADERS;
 
     fn of(head: &str) -> Option<Announced> {
-        let mut headers = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; DEFAULT_MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         assert!(request.parse(head.as_bytes()).unwrap().is_complete());
         announced(&request)

@@ -2,7 +2,7 @@
 //! body ends.
 
 use super::raw_head::{Standing, standing};
-use crate::capture::{Head, USUAL_HEADERS};
+use crate::capture::{DEFAULT_MAX_HEADERS, Head};
 use crate::fuzz::fuzz;
 
 const SEEDS: &[&[u8]] = &[
@@ -50,7 +50,7 @@ fn fuzzed_heads_of_requests() {
     fuzz(SEEDS, WORDS, |input| {
         let mut ended = None;
         for end in 1..=input.len() {
-            match (standing(&input[..end], USUAL_HEADERS), ended) {
+            match (standing(&input[..end], DEFAULT_MAX_HEADERS), ended) {
                 (Standing::Unfinished, None) => {}
                 (Standing::Unfinished, Some(at)) => {
                     panic!("it ended at {at}, and is unfinished at {end}")

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::framing::{self, Announced};
-use crate::capture::USUAL_HEADERS;
+use crate::capture::DEFAULT_MAX_HEADERS;
 
 /// How the head at the start of `bytes` stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Standing {
 
 /// Whether the head that `bytes` ends with is whole, where one may have as many as `most` headers.
 pub(super) fn standing(bytes: &[u8], most: usize) -> Standing {
-    let mut usual = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+    let mut usual = [httparse::EMPTY_HEADER; DEFAULT_MAX_HEADERS];
     match usual.get_mut(..most) {
         Some(room) => standing_in(bytes, room),
         None => standing_in(bytes, &mut vec![httparse::EMPTY_HEADER; most]),
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn standing(bytes: &[u8]) -> Standing {
-        super::standing(bytes, USUAL_HEADERS)
+        super::standing(bytes, DEFAULT_MAX_HEADERS)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::{Method, Uri};
 use super::Script;
 use super::notifier::Notifier;
 use super::tls::Tls;
-use crate::capture::USUAL_HEADERS;
+use crate::capture::DEFAULT_MAX_HEADERS;
 use crate::journal::store::Keeper;
 use crate::listener::upstream::Upstream;
 use crate::secret::Secret;
@@ -91,7 +91,7 @@ pub struct Bound {
 pub struct Limits {
     /// Bytes of a head, its request line and blank line included. More is answered 431.
     pub head_bytes: usize,
-    /// Headers of a head, at most [`crate::capture::MOST_HEADERS`]. More is answered 431, and the capture keeps the head.
+    /// Headers of a head, at most [`crate::capture::MAX_HEADERS`]. More is answered 431, and the capture keeps the head.
     pub headers: usize,
     /// Bytes of a body, decoded. More is answered 413: at once where a length says so, and the capture keeps what has come;
     /// else when so many have come, which are kept.
@@ -117,7 +117,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_bytes: 64 * 1024,
-            headers: USUAL_HEADERS,
+            headers: DEFAULT_MAX_HEADERS,
             body_bytes: 1024 * 1024,
             buffered_bytes: 4 * 1024 * 1024,
             connections: 512,

@@ -23,7 +23,7 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
         "byte",
         "bytes",
     );
-    let answered = if caught.capture.answer.status.is_some() {
+    let answered = if caught.capture.response.status.is_some() {
         "answered "
     } else {
         ""
@@ -36,7 +36,7 @@ pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
     }
-    if let Some(note) = &caught.capture.answer.note
+    if let Some(note) = &caught.capture.response.note
         && caught.capture.malformed
     {
         let _ = write!(line, ": {}", ui.untrusted(note));
@@ -66,8 +66,8 @@ fn event(caught: &Caught) -> Option<String> {
 }
 
 fn answer(ui: &Ui, capture: &Capture) -> String {
-    let took = measured(Duration::from_millis(capture.answer.duration_ms));
-    match capture.answer.status {
+    let took = measured(Duration::from_millis(capture.response.duration_ms));
+    match capture.response.status {
         Some(status) => {
             let tone = if (200..300).contains(&status) {
                 Tone::Good
@@ -114,7 +114,7 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
         }),
         Col::csv("malformed", |c| c.capture.malformed.to_string()),
         Col::text("RESPONSE", |c| {
-            let status = match c.capture.answer.status {
+            let status = match c.capture.response.status {
                 Some(status) => status.to_string(),
                 None => "none".to_owned(),
             };
@@ -122,11 +122,13 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
             words.extend(marks(&c.capture));
             words.join(", ")
         }),
-        Col::csv("status", |c| match c.capture.answer.status {
+        Col::csv("status", |c| match c.capture.response.status {
             Some(status) => status.to_string(),
             None => String::new(),
         }),
-        Col::csv("duration_ms", |c| c.capture.answer.duration_ms.to_string()),
+        Col::csv("duration_ms", |c| {
+            c.capture.response.duration_ms.to_string()
+        }),
         Col::text("WHEN", |c| local(c.capture.received_at)).min_width(130),
         Col::text("AGE", move |c| ago(c.capture.received_at, now)).min_width(60),
     ]
@@ -157,7 +159,12 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
         ),
     );
     field("answer", &answer(ui, capture));
-    if let Some(note) = capture.answer.note.as_ref().filter(|_| !capture.malformed) {
+    if let Some(note) = capture
+        .response
+        .note
+        .as_ref()
+        .filter(|_| !capture.malformed)
+    {
         field("", &ui.untrusted(note));
     }
     match capture.secret_ok {
@@ -167,7 +174,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     }
     if capture.malformed {
         let why = capture
-            .answer
+            .response
             .note
             .as_deref()
             .unwrap_or("not taken in whole: refused, broken off, too slow or too long");
@@ -238,7 +245,7 @@ fn shown_body(caught: &Caught, body: &Body) -> String {
         let size = count(bytes.len(), "byte", "bytes");
         return format!("({size}, compressed: {coding}; {exact})\n{}", hex(bytes));
     }
-    if let Some(laid_out) = diff::laid_out(bytes) {
+    if let Some(laid_out) = diff::pretty(bytes) {
         return format!("{laid_out}\n");
     }
     match std::str::from_utf8(bytes) {
@@ -295,7 +302,7 @@ mod tests {
     fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {
         let mut capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 4242).into(), head.to_vec());
         capture.malformed = false;
-        capture.answer = CapturedResponse {
+        capture.response = CapturedResponse {
             status: Some(200),
             duration_ms: 3,
             note: None,
@@ -342,7 +349,7 @@ mod tests {
             action: "updated".to_owned(),
         });
         caught.capture.secret_ok = Some(false);
-        caught.capture.answer.status = Some(403);
+        caught.capture.response.status = Some(403);
         assert_eq!(
             said(&caught),
             "#17 POST /hook?token=*** user\\n.updated, 5 bytes, answered 403 Forbidden (3 ms), wrong or missing secret"

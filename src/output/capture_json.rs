@@ -67,9 +67,9 @@ impl<'a> CaptureView<'a> {
             secret_ok: capture.secret_ok,
             malformed: capture.malformed,
             response: ResponseView {
-                status: capture.answer.status,
-                duration_ms: capture.answer.duration_ms,
-                note: capture.answer.note.clone(),
+                status: capture.response.status,
+                duration_ms: capture.response.duration_ms,
+                note: capture.response.note.clone(),
             },
         }
     }
@@ -123,7 +123,7 @@ mod tests {
             head,
         );
         capture.malformed = false;
-        capture.answer = CapturedResponse {
+        capture.response = CapturedResponse {
             status: Some(200),
             duration_ms: 1,
             note: None,

@@ -142,9 +142,9 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
             request["postData"]["_encoding"] = json!("base64");
         }
     }
-    let status = capture.answer.status.unwrap_or(0);
+    let status = capture.response.status.unwrap_or(0);
     let words = status_text(status);
-    let time = capture.answer.duration_ms;
+    let time = capture.response.duration_ms;
     json!({ "log": {
         "version": "1.2",
         "creator": { "name": "hookfire", "version": env!("CARGO_PKG_VERSION") },

@@ -178,7 +178,7 @@ fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
         let (event_type, action) = (&event.event_type, &event.action);
         format!("{event_type}.{action} {event_type} {action}")
     });
-    let status = match capture.answer.status {
+    let status = match capture.response.status {
         Some(status) => status.to_string(),
         None => "no response".to_owned(),
     };
@@ -247,7 +247,7 @@ fn detail(caught: &Caught, body: &Body, mask: &Mask) -> Value {
     let (shown, sent) = (beginning(&body.bytes), beginning(body.as_sent()));
     let is_whole = shown.len() == body.bytes.len() && sent.len() == body.as_sent().len();
     let pretty = match is_text && body.bytes.len() <= MAX_SHOWN_BYTES {
-        true => diff::laid_out(&body.bytes).filter(|pretty| pretty.len() <= MAX_PRETTY_BYTES),
+        true => diff::pretty(&body.bytes).filter(|pretty| pretty.len() <= MAX_PRETTY_BYTES),
         false => None,
     };
     let language = match pretty.as_deref().map(str::trim_start) {

@@ -90,7 +90,7 @@ impl TestWeb {
             let mut capture =
                 Capture::new(self.now(), SocketAddr::from(([127, 0, 0, 1], 53122)), head);
             capture.malformed = false;
-            capture.answer = CapturedResponse {
+            capture.response = CapturedResponse {
                 status: Some(200),
                 duration_ms: 1,
                 note: None,

@@ -715,7 +715,7 @@ fn diff_compares_bodies_by_content() {
     assert_eq!(diff("1", "#2", 0), "bodies of #1 and #2: byte-equal\n");
     assert_eq!(
         diff("1", "3", 0),
-        "bodies of #1 and #3: equal in meaning, bytes differ (xml)\n\nbeside the bodies\n  query x: nothing ≠ \"1\"\n  \
+        "bodies of #1 and #3: equivalent, bytes differ (xml)\n\nmethod, path, query and headers\n  query x: nothing ≠ \"1\"\n  \
          header x-try: nothing ≠ \"2\"\n"
     );
     assert_eq!(
@@ -724,7 +724,7 @@ fn diff_compares_bodies_by_content() {
     );
     assert_eq!(
         diff("5", "6", 0),
-        "bodies of #5 and #6: equal in meaning, bytes differ (json)\n"
+        "bodies of #5 and #6: equivalent, bytes differ (json)\n"
     );
     assert!(diff("4", "5", 1).starts_with("bodies of #4 and #5: different (bytes)\n  byte 0: "));
     let view = captured(&env, &["diff", "1", "4", "-o", "json"]).assert_code(1);
@@ -734,7 +734,7 @@ fn diff_compares_bodies_by_content() {
         json!({
             "a": "#1", "b": "#4", "bodies": "different", "compared_as": "xml",
             "differences": [{ "path": "event/object/application/plan/name", "a": "Basic", "b": "Gold" }],
-            "beside_the_bodies": [],
+            "truncated": false, "request_differences": [],
         })
     );
 }
@@ -762,7 +762,7 @@ fn diff_compares_a_delivery_with_a_capture() {
     assert!(
         other
             .stdout()
-            .contains("\nbeside the bodies\n  header webhook-id: "),
+            .contains("\nmethod, path, query and headers\n  header webhook-id: "),
         "{other}"
     );
     assert!(!other.stdout().contains(CANARY), "{other}");

@@ -1,26 +1,27 @@
-//! Bodies as people read them: XML and JSON laid out, and two of them compared by what they say.
+//! Compares two bodies by content: XML and JSON element by element, all else byte by byte.
 //!
-//! Deliberately knows nothing of requests, and repairs nothing: what is neither XML nor JSON is bytes. A document is told by
-//! itself, not by its `Content-Type`, which may lie.
+//! Bodies are equivalent if they differ only in what no receiver should act on. The format is recognized by the body
+//! itself, not by its `Content-Type`. Time is linear and the result is limited, whatever the bodies are.
 
 mod json;
 mod xml;
 
+use super::json::Json;
 use crate::event;
 
-/// What a body is.
+const MAX_DIFFERENCES: usize = 1_000;
+/// Of a path, and of each value.
+const MAX_CHARS: usize = 1_000;
+
+/// How two bodies were compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A well-formed XML document.
     Xml,
-    /// A JSON document.
     Json,
-    /// Anything else.
     Bytes,
 }
 
 impl Kind {
-    /// The word for it, in every output.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Xml => "xml",
@@ -30,62 +31,94 @@ impl Kind {
     }
 }
 
-/// Something that two bodies do not both say.
+/// One place in which two bodies differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where: `event/object/plan/@id`, `.items[2].name`, `byte 17`.
+    /// `event/object/plan/@id`, `.items[2].name`, `byte 17`.
     pub path: String,
-    /// What the first says there; none if it has nothing there.
+    /// What the first has there, if anything.
     pub a: Option<String>,
-    /// What the second says there.
+    /// What the second has there.
     pub b: Option<String>,
 }
 
-/// What a comparison came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The same bytes.
+pub enum Comparison {
     SameBytes,
-    /// Other bytes that say the same.
-    SameMeaning(Kind),
-    /// They say different things, in the order of the first.
-    Different(Kind, Vec<Difference>),
+    /// Other bytes with the same content.
+    Equivalent(Kind),
+    Different(Kind, Differences),
 }
 
-/// Compares two bodies: by meaning if both are XML, plain or in a form, or both are JSON, else byte by byte.
-pub fn compare(a: &[u8], b: &[u8]) -> Verdict {
-    if a == b {
-        return Verdict::SameBytes;
+/// Differences in the order of the first body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    pub found: Vec<Difference>,
+    /// Whether there are more than are listed.
+    pub truncated: bool,
+}
+
+impl Differences {
+    fn push(&mut self, path: String, a: Option<String>, b: Option<String>) {
+        if self.found.len() == MAX_DIFFERENCES {
+            self.truncated = true;
+            return;
+        }
+        self.found.push(Difference {
+            path: shortened(path),
+            a: a.map(shortened),
+            b: b.map(shortened),
+        });
     }
-    let (kind, differences) = if let (Ok(a), Ok(b)) = (
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Compares by content if both bodies are XML, plain or in a form, or both are JSON; else byte by byte.
+pub fn compare(a: &[u8], b: &[u8]) -> Comparison {
+    if a == b {
+        return Comparison::SameBytes;
+    }
+    let trees = (
         event::tree(&event::extract_xml(a)),
         event::tree(&event::extract_xml(b)),
-    ) {
-        (Kind::Xml, xml::differences(&a, &b))
-    } else if let (Some(a), Some(b)) = (json::Json::read(a), json::Json::read(b)) {
-        (Kind::Json, json::differences(&a, &b))
+    );
+    let mut differences = Differences::default();
+    let kind = if let (Ok(a), Ok(b)) = trees {
+        xml::compare_roots(&a, &b, &mut differences);
+        Kind::Xml
+    } else if let (Ok(a), Ok(b)) = (Json::parse(a), Json::parse(b)) {
+        json::compare_roots(&a, &b, &mut differences);
+        Kind::Json
     } else {
-        (Kind::Bytes, vec![first_byte(a, b)])
+        let (path, a, b) = first_difference(a, b);
+        differences.push(path, a, b);
+        Kind::Bytes
     };
-    if differences.is_empty() {
-        Verdict::SameMeaning(kind)
+    if differences.found.is_empty() {
+        Comparison::Equivalent(kind)
     } else {
-        Verdict::Different(kind, differences)
+        Comparison::Different(kind, differences)
     }
 }
 
-/// XML (also that which a form carries) and JSON laid out over several lines, no value of it changed; none for anything
-/// else.
-pub fn laid_out(body: &[u8]) -> Option<String> {
-    event::pretty(&event::extract_xml(body))
-        .ok()
-        .or_else(|| Some(json::Json::read(body)?.laid_out()))
+/// XML (also in a form) and JSON over several lines, with no value changed; none for any other body.
+pub fn pretty(body: &[u8]) -> Option<String> {
+    if let Ok(pretty) = event::pretty(&event::extract_xml(body)) {
+        return Some(pretty);
+    }
+    Some(Json::parse(body).ok()?.pretty())
 }
 
-fn first_byte(a: &[u8], b: &[u8]) -> Difference {
-    /// So much of what follows is shown.
-    const SHOWN: usize = 24;
-    let text = std::str::from_utf8(a).is_ok() && std::str::from_utf8(b).is_ok();
+fn first_difference(a: &[u8], b: &[u8]) -> (String, Option<String>, Option<String>) {
+    const SHOWN_BYTES: usize = 24;
+    let is_text = std::str::from_utf8(a).is_ok() && std::str::from_utf8(b).is_ok();
     let at = a
         .iter()
         .zip(b)
@@ -93,29 +126,17 @@ fn first_byte(a: &[u8], b: &[u8]) -> Difference {
         .unwrap_or(a.len().min(b.len()));
     let from = |bytes: &[u8]| {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        let more = if rest.len() > SHOWN { "…" } else { "" };
-        let shown = &rest[..rest.len().min(SHOWN)];
-        let codes = || {
-            shown
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .join(" ")
+        let more = if rest.len() > SHOWN_BYTES { "…" } else { "" };
+        let shown = &rest[..rest.len().min(SHOWN_BYTES)];
+        let shown = if is_text {
+            String::from_utf8_lossy(shown).into_owned()
+        } else {
+            let codes: Vec<String> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            codes.join(" ")
         };
-        Some(format!(
-            "{}{more}",
-            if text {
-                String::from_utf8_lossy(shown).into_owned()
-            } else {
-                codes()
-            }
-        ))
+        Some(shown + more)
     };
-    Difference {
-        path: format!("byte {at}"),
-        a: from(a),
-        b: from(b),
-    }
+    (format!("byte {at}"), from(a), from(b))
 }
 
 #[cfg(test)]
@@ -123,54 +144,94 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_told_by_what_they_are() {
-        assert_eq!(compare(b"x", b"x"), Verdict::SameBytes);
+    fn bodies_are_compared_by_their_format() {
+        assert_eq!(compare(b"x", b"x"), Comparison::SameBytes);
         assert_eq!(
             compare(b"<a/>", b"<a></a>"),
-            Verdict::SameMeaning(Kind::Xml)
+            Comparison::Equivalent(Kind::Xml)
         );
         assert_eq!(
             compare(b"<a/>", b"params[xml]=%3Ca/%3E"),
-            Verdict::SameMeaning(Kind::Xml)
+            Comparison::Equivalent(Kind::Xml)
         );
-        assert_eq!(
-            laid_out(b"params%5Bxml%5D=%3Ca%3E+%3Cb/%3E%3C/a%3E").as_deref(),
-            Some("<a>\n  <b/>\n</a>")
-        );
-        assert_eq!(laid_out(b"xml=%3Ca/%3E"), None);
         assert_eq!(
             compare(b"[1]", b"[ 1.0 ]"),
-            Verdict::SameMeaning(Kind::Json)
+            Comparison::Equivalent(Kind::Json)
         );
         assert!(matches!(
             compare(b"<a/>", b"[]"),
-            Verdict::Different(Kind::Bytes, _)
+            Comparison::Different(Kind::Bytes, _)
         ));
     }
 
     #[test]
-    fn bytes_differ_from_the_first_on_that_does() {
-        let Verdict::Different(Kind::Bytes, found) = compare(b"ab\xff", b"ab") else {
-            panic!("they differ")
+    fn xml_in_a_form_is_pretty_printed() {
+        assert_eq!(
+            pretty(b"params%5Bxml%5D=%3Ca%3E+%3Cb/%3E%3C/a%3E").as_deref(),
+            Some("<a>\n  <b/>\n</a>")
+        );
+        assert_eq!(pretty(b"xml=%3Ca/%3E"), None);
+    }
+
+    #[test]
+    fn bytes_differ_from_the_first_difference_on() {
+        let found = |a: &[u8], b: &[u8]| match compare(a, b) {
+            Comparison::Different(Kind::Bytes, differences) => differences.found,
+            other => panic!("{other:?}"),
         };
         assert_eq!(
-            found,
+            found(b"ab\xff", b"ab"),
             [Difference {
                 path: "byte 2".into(),
                 a: Some("ff".into()),
                 b: None
             }]
         );
-        let Verdict::Different(_, found) = compare(b"one\ntwo", b"one two") else {
-            panic!("they differ")
-        };
         assert_eq!(
-            found,
+            found(b"one\ntwo", b"one two"),
             [Difference {
                 path: "byte 3".into(),
                 a: Some("\ntwo".into()),
                 b: Some(" two".into())
             }]
         );
+    }
+
+    #[test]
+    fn hostile_documents_cost_little() {
+        let started = std::time::Instant::now();
+        let size = |comparison: &Comparison| match comparison {
+            Comparison::Different(_, Differences { found, truncated }) => {
+                let text = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+                let bytes: usize = found
+                    .iter()
+                    .map(|d| d.path.len() + text(&d.a) + text(&d.b))
+                    .sum();
+                (bytes, *truncated)
+            }
+            other => panic!("{other:?}"),
+        };
+        // Long paths to many differences, many siblings of different names, and one huge text.
+        let name = "n".repeat(1_000);
+        let deep = |leaf: &str| {
+            let open = format!("<{name}>").repeat(500);
+            let close = format!("</{name}>").repeat(500);
+            format!("<a>{open}{}{close}</a>", leaf.repeat(20_000))
+        };
+        let names: String = (0..50_000).map(|n| format!("<n{n}/>")).collect();
+        let text = "x".repeat(1_000_000);
+        for (a, b) in [
+            (deep("<b>1</b>"), deep("<b>2</b>")),
+            (format!("<a>{names}</a>"), "<a><b/></a>".to_owned()),
+            (format!("<a>{text}</a>"), format!("<a>{text}y</a>")),
+            (
+                format!("[{}0]", "1,".repeat(200_000)),
+                format!("[{}0]", "2,".repeat(200_000)),
+            ),
+        ] {
+            let (bytes, _) = size(&compare(a.as_bytes(), b.as_bytes()));
+            assert!(bytes < 4 * MAX_DIFFERENCES * MAX_CHARS, "{bytes}");
+        }
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 }

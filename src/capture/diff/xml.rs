@@ -1,39 +1,34 @@
 //! Where two XML documents differ, by the paths of their elements.
 //!
-//! The n-th element of a name is compared with the n-th of that name under the same parent, so that one that is missing is
-//! one difference and not many.
+//! The n-th element of a name is compared with the n-th of that name under the same parent, so that a missing element is
+//! one difference.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Difference;
+use super::{Differences, MAX_CHARS};
 use crate::event::{Element, Node};
 
-/// The differences, in the order of `a`; what only `b` has comes last of its parent.
-pub fn differences(a: &Element, b: &Element) -> Vec<Difference> {
-    let mut found = Vec::new();
+/// Lists the differences in the order of `a`; what only `b` has comes last of its parent.
+pub(super) fn compare_roots(a: &Element, b: &Element, differences: &mut Differences) {
     if a.name == b.name {
-        compare(a, b, &a.name, &mut found);
+        compare(a, b, &mut vec![a.name.clone()], differences);
     } else {
-        found.push(Difference {
-            path: "root element".to_owned(),
-            a: Some(a.name.clone()),
-            b: Some(b.name.clone()),
-        });
+        let path = "root element".to_owned();
+        differences.push(path, Some(a.name.clone()), Some(b.name.clone()));
     }
-    found
 }
 
-fn compare(a: &Element, b: &Element, path: &str, found: &mut Vec<Difference>) {
-    attributes(a, b, path, found);
+/// `path` has the names from the root to here, and is put together only for a difference: it may be long.
+fn compare(a: &Element, b: &Element, path: &mut Vec<String>, differences: &mut Differences) {
+    if differences.truncated {
+        return;
+    }
+    compare_attributes(a, b, path, differences);
     let (a_text, b_text) = (a.text(), b.text());
     if a_text != b_text {
-        found.push(Difference {
-            path: path.to_owned(),
-            a: Some(a_text),
-            b: Some(b_text),
-        });
+        differences.push(path.join("/"), Some(a_text), Some(b_text));
     }
-    let before = found.len();
+    let before = differences.found.len();
     let (ours, theirs) = (numbered(a), numbered(b));
     let repeated: BTreeSet<&str> = ours
         .iter()
@@ -41,69 +36,61 @@ fn compare(a: &Element, b: &Element, path: &str, found: &mut Vec<Difference>) {
         .filter(|((_, number), _)| *number > 1)
         .map(|((name, _), _)| *name)
         .collect();
-    let path_of = |name: &str, number: usize| {
+    let step = |name: &str, number: usize| {
         if repeated.contains(name) {
-            format!("{path}/{name}[{number}]")
+            format!("{name}[{number}]")
         } else {
-            format!("{path}/{name}")
+            name.to_owned()
         }
     };
     let by_name: HashMap<(&str, usize), &Element> = theirs.iter().copied().collect();
     let known: BTreeSet<(&str, usize)> = ours.iter().map(|(key, _)| *key).collect();
     for &((name, number), element) in &ours {
+        path.push(step(name, number));
         match by_name.get(&(name, number)) {
-            Some(other) => compare(element, other, &path_of(name, number), found),
-            None => found.push(Difference {
-                path: path_of(name, number),
-                a: Some(summary(element)),
-                b: None,
-            }),
+            Some(other) => compare(element, other, path, differences),
+            None => differences.push(path.join("/"), Some(summary(element)), None),
+        }
+        path.pop();
+        if differences.truncated {
+            return;
         }
     }
     for ((name, number), element) in theirs.iter().filter(|(key, _)| !known.contains(key)) {
-        found.push(Difference {
-            path: path_of(name, *number),
-            a: None,
-            b: Some(summary(element)),
-        });
+        path.push(step(name, *number));
+        differences.push(path.join("/"), None, Some(summary(element)));
+        path.pop();
+        if differences.truncated {
+            return;
+        }
     }
-    if found.len() == before && sequence(a) != sequence(b) {
-        let (a, b) = (sequence(a).join(", "), sequence(b).join(", "));
-        found.push(Difference {
-            path: format!("{path} (order)"),
-            a: Some(a),
-            b: Some(b),
-        });
+    if differences.found.len() == before && !sequence(a).eq(sequence(b)) {
+        let path = format!("{} (order)", path.join("/"));
+        let listed = |element| {
+            let names: Vec<&str> = sequence(element).take(MAX_CHARS).collect();
+            Some(names.join(", "))
+        };
+        differences.push(path, listed(a), listed(b));
     }
 }
 
-fn attributes(a: &Element, b: &Element, path: &str, found: &mut Vec<Difference>) {
-    let names: BTreeSet<&String> = a
-        .attributes
-        .iter()
-        .chain(&b.attributes)
-        .map(|(name, _)| name)
-        .collect();
-    for name in names {
-        let value = |element: &Element| {
-            element
-                .attributes
-                .iter()
-                .find(|(given, _)| given == name)
-                .map(|(_, value)| value.clone())
-        };
-        let (a, b) = (value(a), value(b));
+fn compare_attributes(a: &Element, b: &Element, path: &[String], differences: &mut Differences) {
+    let mut values: BTreeMap<&str, (Option<&String>, Option<&String>)> = BTreeMap::new();
+    for (name, value) in &a.attributes {
+        values.entry(name).or_default().0 = Some(value);
+    }
+    for (name, value) in &b.attributes {
+        values.entry(name).or_default().1 = Some(value);
+    }
+    for (name, (a, b)) in values {
         if a != b {
-            found.push(Difference {
-                path: format!("{path}/@{name}"),
-                a,
-                b,
-            });
+            let path = format!("{}/@{name}", path.join("/"));
+            differences.push(path, a.cloned(), b.cloned());
         }
     }
 }
 
-/// The elements directly in one, each with its name and its number among those of that name.
+/// The child elements, each with its name and its number among those of that name.
 fn numbered(element: &Element) -> Vec<((&str, usize), &Element)> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     element
@@ -116,17 +103,14 @@ fn numbered(element: &Element) -> Vec<((&str, usize), &Element)> {
         .collect()
 }
 
-fn sequence(element: &Element) -> Vec<&str> {
-    let nodes = element.content.iter();
-    nodes
-        .map(|node| match node {
-            Node::Element(child) => child.name.as_str(),
-            Node::Text(_) => "text",
-        })
-        .collect()
+fn sequence(element: &Element) -> impl Iterator<Item = &str> {
+    element.content.iter().map(|node| match node {
+        Node::Element(child) => child.name.as_str(),
+        Node::Text(_) => "text",
+    })
 }
 
-/// An element that the other document lacks, in short.
+/// An element that the other document lacks.
 fn summary(element: &Element) -> String {
     if element.elements().next().is_some() {
         format!("<{}>…</{0}>", element.name)
@@ -141,14 +125,17 @@ mod tests {
     use crate::event::tree;
 
     fn found(a: &str, b: &str) -> Vec<String> {
-        let found = differences(&tree(a.as_bytes()).unwrap(), &tree(b.as_bytes()).unwrap());
-        found
+        let mut differences = Differences::default();
+        let (a, b) = (tree(a.as_bytes()).unwrap(), tree(b.as_bytes()).unwrap());
+        compare_roots(&a, &b, &mut differences);
+        differences
+            .found
             .iter()
-            .map(|d| format!("{}: {} / {}", d.path, told(&d.a), told(&d.b)))
+            .map(|d| format!("{}: {} / {}", d.path, shown(&d.a), shown(&d.b)))
             .collect()
     }
 
-    fn told(value: &Option<String>) -> &str {
+    fn shown(value: &Option<String>) -> &str {
         value.as_deref().unwrap_or("-")
     }
 
@@ -169,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_elements_are_told_by_number() {
+    fn repeated_elements_have_a_number() {
         assert_eq!(
             found("<a><b>1</b><b>2</b></a>", "<a><b>1</b><b>3</b></a>"),
             ["a/b[2]: 2 / 3"]
@@ -181,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_is_a_difference_where_nothing_else_is() {
+    fn order_counts_if_nothing_else_differs() {
         assert_eq!(
             found("<a><b/><c/></a>", "<a><c/><b/></a>"),
             ["a (order): b, c / c, b"]

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::selection::whole;
 use crate::capture::Mask;
-use crate::capture::diff::{Difference, Kind, Verdict, compare};
+use crate::capture::diff::{Comparison, Difference, Kind, compare};
 use crate::cli::args::{Format, ReportOutput, id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
@@ -20,18 +20,17 @@ use crate::secret::MASK;
 
 const EXAMPLES: &str = "\
 Examples:
-  What did the sender change from one request to the next?
+  What changed from one request to the next?
     $ hookfire captured diff 17 18
   Did it arrive as it was sent?
     $ hookfire captured diff delivery:42 17
   In a script:
     $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'";
 
-/// Differences shown as text; the other formats show all.
-const SCREENFUL: usize = 50;
+const MAX_TEXT_DIFFERENCES: usize = 50;
 
-/// Headers that differ from request to request and mean nothing, or that only frame the message.
-const NOT_COMPARED: [&str; 10] = [
+/// They differ from request to request without meaning, or only frame the message.
+const IGNORED_HEADERS: [&str; 10] = [
     "host",
     "date",
     "connection",
@@ -44,14 +43,14 @@ const NOT_COMPARED: [&str; 10] = [
     "expect",
 ];
 
-/// Compare two captured requests, or what was sent with what came
+/// Compare two captured requests, or a delivery with a captured request
 ///
-/// Bodies that are both XML, or both JSON, are compared by meaning: the order of attributes or keys, white space between
+/// Bodies that are both XML, or both JSON, are compared by content: the order of attributes or keys, white space between
 /// elements, the spelling of characters and numbers, comments and the XML declaration do not count; the order of elements
-/// and of array items does. Any other bodies are compared byte by byte.
+/// and of array items does. All other bodies are compared byte by byte. At most 1000 differences are listed.
 ///
-/// The exit code is that of `diff`, and about the bodies: 0 they are equal, in bytes or in meaning, 1 they are not. How
-/// method, path, query and headers differ is told as well, and does not count: two deliveries never have one webhook-id.
+/// The exit code is that of `diff`: 0 if the bodies are equal or equivalent, 1 if they are not. Differences in method,
+/// path, query and headers are shown but do not count: two deliveries never have the same webhook-id.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedDiffArgs {
@@ -93,9 +92,11 @@ impl std::fmt::Display for SideId {
     }
 }
 
-/// A value as it may be shown, and as it is compared. What is not known (a secret that was not kept) is equal to anything.
+/// A value of the query or of a header.
 struct Part {
+    /// Masked.
     shown: String,
+    /// None for a secret that is not stored; it equals any value.
     known: Option<String>,
 }
 
@@ -107,7 +108,7 @@ struct Side {
     query: BTreeMap<String, Vec<Part>>,
     /// By name in lower case, in order.
     headers: BTreeMap<String, Vec<Part>>,
-    /// Whether it had no other headers than these. A delivery's client adds some of its own.
+    /// False for a delivery, to which the HTTP client adds headers.
     all_headers: bool,
     body: Vec<u8>,
 }
@@ -117,7 +118,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.existing_journal()?;
     let mut a = Side::read(journal.as_deref(), args.a, &mask)?;
     let mut b = Side::read(journal.as_deref(), args.b, &mask)?;
-    // A delivery's event is compared with the event that came, whatever carried it.
+    // A delivery's event is compared with the event in the request, XML or form.
     if [args.a, args.b]
         .iter()
         .any(|side| matches!(side, SideId::Delivery(_)))
@@ -126,17 +127,17 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             .into_iter()
             .for_each(|side| side.body = event::extract_xml(&side.body).into_owned());
     }
-    let verdict = compare(&a.body, &b.body);
+    let comparison = compare(&a.body, &b.body);
     let request = request_differences(&a, &b);
-    let exit = if matches!(verdict, Verdict::Different(..)) {
+    let exit = if matches!(comparison, Comparison::Different(..)) {
         Exit::Error
     } else {
         Exit::Done
     };
     let printed = match args.output.format() {
-        Format::Text => text(ctx, args, &verdict, &request),
+        Format::Text => print_text(ctx, args, &comparison, &request),
         format => {
-            let view = view(args, &verdict, &request);
+            let view = view(args, &comparison, &request);
             let line = format.document(&view);
             ctx.ui.line(&line).map_err(Failure::from)
         }
@@ -155,12 +156,12 @@ impl Side {
     fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
-        let came = Mask {
+        let revealed = Mask {
             reveal: true,
             ..Mask::default()
         };
-        let parts = |came: Vec<(String, String)>, shown: Vec<(String, String)>| {
-            let pairs = came.into_iter().zip(shown);
+        let parts = |received: Vec<(String, String)>, shown: Vec<(String, String)>| {
+            let pairs = received.into_iter().zip(shown);
             pairs.map(|((name, known), (_, shown))| {
                 (
                     name,
@@ -174,9 +175,9 @@ impl Side {
         Ok(Side {
             method: capture.method().to_owned(),
             path: capture.path().to_owned(),
-            query: grouped(parts(came.query(capture), mask.query(capture))),
+            query: grouped(parts(revealed.query(capture), mask.query(capture))),
             headers: grouped(
-                parts(came.headers(capture), mask.headers(capture))
+                parts(revealed.headers(capture), mask.headers(capture))
                     .map(|(name, part)| (name.to_ascii_lowercase(), part)),
             ),
             all_headers: true,
@@ -251,7 +252,6 @@ fn grouped(pairs: impl Iterator<Item = (String, Part)>) -> BTreeMap<String, Vec<
     groups
 }
 
-/// What differs beside the bodies.
 fn request_differences(a: &Side, b: &Side) -> Vec<Difference> {
     let mut found = Vec::new();
     for (what, a, b) in [("method", &a.method, &b.method), ("path", &a.path, &b.path)] {
@@ -271,10 +271,10 @@ fn request_differences(a: &Side, b: &Side) -> Vec<Difference> {
         |name| {
             let one_sided = a.all_headers && b.all_headers
                 || a.headers.contains_key(name) && b.headers.contains_key(name);
-            // What a delivery sent and did not arrive is worth a word; what its client added is not.
+            // A header of the delivery that did not arrive is shown; one that the client added is not.
             let lost = !a.all_headers && a.headers.contains_key(name)
                 || !b.all_headers && b.headers.contains_key(name);
-            !NOT_COMPARED.contains(&name) && (one_sided || lost)
+            !IGNORED_HEADERS.contains(&name) && (one_sided || lost)
         },
     ));
     found
@@ -319,24 +319,26 @@ fn same(a: Option<&Vec<Part>>, b: Option<&Vec<Part>>) -> bool {
         && pairs().all(|(a, b)| a.known.is_none() || b.known.is_none() || a.known == b.known)
 }
 
-fn verdict_words(verdict: &Verdict) -> (&'static str, Tone) {
-    match verdict {
-        Verdict::SameBytes => ("byte-equal", Tone::Good),
-        Verdict::SameMeaning(_) => ("equal in meaning, bytes differ", Tone::Good),
-        Verdict::Different(..) => ("different", Tone::Bad),
+fn outcome_words(comparison: &Comparison) -> (&'static str, Tone) {
+    match comparison {
+        Comparison::SameBytes => ("byte-equal", Tone::Good),
+        Comparison::Equivalent(_) => ("equivalent, bytes differ", Tone::Good),
+        Comparison::Different(..) => ("different", Tone::Bad),
     }
 }
 
-fn text(
+fn print_text(
     ctx: &Context<'_>,
     args: &CapturedDiffArgs,
-    verdict: &Verdict,
+    comparison: &Comparison,
     request: &[Difference],
 ) -> Result<(), Failure> {
-    let (words, tone) = verdict_words(verdict);
-    let kind = match verdict {
-        Verdict::SameMeaning(kind) | Verdict::Different(kind, _) => format!(" ({})", kind.as_str()),
-        Verdict::SameBytes => String::new(),
+    let (words, tone) = outcome_words(comparison);
+    let kind = match comparison {
+        Comparison::Equivalent(kind) | Comparison::Different(kind, _) => {
+            format!(" ({})", kind.as_str())
+        }
+        Comparison::SameBytes => String::new(),
     };
     ctx.ui.line(&format!(
         "bodies of {} and {}: {}{kind}",
@@ -344,57 +346,68 @@ fn text(
         args.b,
         ctx.ui.toned(tone, words)
     ))?;
-    if let Verdict::Different(kind, differences) = verdict {
-        lines(ctx, differences, *kind == Kind::Json)?;
+    if let Comparison::Different(kind, differences) = comparison {
+        print_differences(ctx, &differences.found, *kind == Kind::Json)?;
+        if differences.truncated {
+            ctx.ui.line("  and others, which are not listed")?;
+        }
     }
     if !request.is_empty() {
-        ctx.ui.line(&format!(
-            "\n{}",
-            ctx.ui.toned(Tone::Strong, "beside the bodies")
-        ))?;
-        lines(ctx, request, false)?;
+        let heading = ctx
+            .ui
+            .toned(Tone::Strong, "method, path, query and headers");
+        ctx.ui.line(&format!("\n{heading}"))?;
+        print_differences(ctx, request, false)?;
     }
     Ok(())
 }
 
-/// `  event/object/plan/name: "Basic" ≠ "Gold"`; JSON has its quotes already.
-fn lines(ctx: &Context<'_>, differences: &[Difference], quoted: bool) -> Result<(), Failure> {
-    let told = |value: &Option<String>| match value {
+/// `  event/object/plan/name: "Basic" ≠ "Gold"`. JSON values are in quotes already.
+fn print_differences(
+    ctx: &Context<'_>,
+    differences: &[Difference],
+    quoted: bool,
+) -> Result<(), Failure> {
+    let shown = |value: &Option<String>| match value {
         None => "nothing".to_owned(),
         Some(value) if quoted => value.clone(),
         Some(value) => format!("{value:?}"),
     };
-    for Difference { path, a, b } in differences.iter().take(SCREENFUL) {
-        ctx.ui.line(
-            &ctx.ui
-                .untrusted(&format!("  {path}: {} ≠ {}", told(a), told(b))),
-        )?;
+    for Difference { path, a, b } in differences.iter().take(MAX_TEXT_DIFFERENCES) {
+        let line = format!("  {path}: {} ≠ {}", shown(a), shown(b));
+        ctx.ui.line(&ctx.ui.untrusted(&line))?;
     }
-    if differences.len() > SCREENFUL {
-        ctx.ui.line(&format!(
-            "  and {} more; `-o json` has all",
-            differences.len() - SCREENFUL
-        ))?;
+    if differences.len() > MAX_TEXT_DIFFERENCES {
+        let more = differences.len() - MAX_TEXT_DIFFERENCES;
+        ctx.ui
+            .line(&format!("  and {more} more; `-o json` lists them"))?;
     }
     Ok(())
 }
 
-fn view(args: &CapturedDiffArgs, verdict: &Verdict, request: &[Difference]) -> serde_json::Value {
+fn view(
+    args: &CapturedDiffArgs,
+    comparison: &Comparison,
+    request: &[Difference],
+) -> serde_json::Value {
     let list = |differences: &[Difference]| {
         let views = differences
             .iter()
             .map(|Difference { path, a, b }| serde_json::json!({ "path": path, "a": a, "b": b }));
         views.collect::<Vec<_>>()
     };
-    let (bodies, kind, differences) = match verdict {
-        Verdict::SameBytes => ("byte_equal", None, Vec::new()),
-        Verdict::SameMeaning(kind) => ("equal_in_meaning", Some(kind.as_str()), Vec::new()),
-        Verdict::Different(kind, differences) => {
-            ("different", Some(kind.as_str()), list(differences))
-        }
+    let (bodies, kind, differences, truncated) = match comparison {
+        Comparison::SameBytes => ("byte_equal", None, Vec::new(), false),
+        Comparison::Equivalent(kind) => ("equivalent", Some(kind.as_str()), Vec::new(), false),
+        Comparison::Different(kind, differences) => (
+            "different",
+            Some(kind.as_str()),
+            list(&differences.found),
+            differences.truncated,
+        ),
     };
     serde_json::json!({
         "a": args.a.to_string(), "b": args.b.to_string(), "bodies": bodies, "compared_as": kind,
-        "differences": differences, "beside_the_bodies": list(request),
+        "differences": differences, "truncated": truncated, "request_differences": list(request),
     })
 }

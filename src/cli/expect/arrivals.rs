@@ -5,8 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
-use crate::expect::{Arrival, Arrivals, Expectation};
+use crate::expect::{Arrival, Arrivals};
 use crate::journal::Journal;
 use crate::journal::store::{Batch, CaptureQuery, Done, JournalError, Keeper, Kept, SharedCapture};
 

@@ -5,12 +5,11 @@
 
 use clap::{Args, ValueHint};
 
+use crate::capture::expect::{Expectation, ExpectedHeader, FieldPath};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::target::{MissingSecret, Part};
 use crate::error::Failure;
-use crate::event::Selector;
-use crate::expect::{Expectation, ExpectedHeader};
 use crate::secret::{SecretSource, header_is_secret};
 
 /// What is expected of a request.
@@ -76,14 +75,13 @@ impl Criteria {
     }
 }
 
-fn field(text: &str) -> Result<(Selector, String), Failure> {
-    let (path, value) = text
-        .split_once('=')
+fn field(text: &str) -> Result<(FieldPath, String), Failure> {
+    let (path, value) = FieldPath::split(text)
         .ok_or_else(|| Failure::usage(format!("`--match` takes PATH=VALUE, not `{text}`")))?;
-    let selector = Selector::parse(path).map_err(|problem| {
+    let path_read = FieldPath::parse(path).map_err(|problem| {
         Failure::usage(format!("`--match` cannot look at `{path}`: {problem}"))
     })?;
-    Ok((selector, value.to_owned()))
+    Ok((path_read, value.to_owned()))
 }
 
 /// `NAME=VALUE` or `NAME: VALUE`: no name has either sign in it.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::capture::expect::Expectation;
 use crate::capture::{Body, Caught, Mask};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::expect::{End, Expectation, Miss, Observer, Seen, Watch};
+use crate::expect::{End, Miss, Observer, Seen, Watch};
 use crate::output::capture_json::CaptureView;
 use crate::output::junit::{Case, Problem};
 use crate::output::{capture, json};

@@ -131,7 +131,7 @@ impl Keeper for Announcer {
         let announced = move |result: Result<Batch, _>| {
             if let Ok(batch) = &result {
                 let unanswered = |capture: &Capture| {
-                    forwards && !capture.malformed && capture.answer.status.is_none()
+                    forwards && !capture.malformed && capture.response.status.is_none()
                 };
                 announcements.add_kept(batch, |kept| !unanswered(&kept.caught.capture));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::capture::{MOST_HEADERS, USUAL_HEADERS, is_bin_name};
+use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
 use crate::cli::address::{Address, parse_port};
 use crate::cli::args::TransportArgs;
 use crate::text::parse_size;
@@ -139,7 +139,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_head_size, env = "HOOKFIRE_MAX_HEAD", hide_env_values = true)]
     pub max_head: u64,
     /// The most headers of a head; more is answered 431
-    #[arg(long, value_name = "N", default_value_t = USUAL_HEADERS as u32, value_parser = clap::value_parser!(u32).range(1..=MOST_HEADERS as i64), env = "HOOKFIRE_MAX_HEADERS", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_HEADERS as u32, value_parser = clap::value_parser!(u32).range(1..=MAX_HEADERS as i64), env = "HOOKFIRE_MAX_HEADERS", hide_env_values = true)]
     pub max_headers: u32,
     /// The most bytes of requests in memory until they are kept, beyond 8 KiB of each connection
     ///

@@ -223,7 +223,7 @@ fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
             head,
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
-            answer: CapturedResponse {
+            response: CapturedResponse {
                 status: row.get(8)?,
                 duration_ms: row.get::<_, i64>(9)?.unsigned_abs(),
                 note: row.get(10)?,

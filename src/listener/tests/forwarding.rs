@@ -41,7 +41,7 @@ impl Keeper for Notebook {
             self.told
                 .send(Told::Keep {
                     target: capture.head.target().to_owned(),
-                    status: capture.answer.status,
+                    status: capture.response.status,
                 })
                 .unwrap();
         }

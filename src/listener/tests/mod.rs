@@ -87,11 +87,11 @@ impl From<(Capture, Body)> for Seen {
             wire: body.wire,
             malformed: capture.malformed,
             secret_ok: capture.secret_ok,
-            answer_status: capture.answer.status,
-            note: capture.answer.note,
+            answer_status: capture.response.status,
+            note: capture.response.note,
             remote_addr: capture.remote_addr,
             received_at_ms: capture.received_at.0,
-            duration_ms: capture.answer.duration_ms,
+            duration_ms: capture.response.duration_ms,
         }
     }
 }

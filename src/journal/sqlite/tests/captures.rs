@@ -21,7 +21,7 @@ fn request(target: &str) -> Capture {
     let head = format!("POST {target} HTTP/1.1\r\nX-A: 1\r\nx-a: caf\u{e9}\r\n\r\n").into_bytes();
     let mut capture = Capture::new(T0, SocketAddr::from(([127, 0, 0, 1], 4242)), head);
     capture.malformed = false;
-    capture.answer = CapturedResponse {
+    capture.response = CapturedResponse {
         status: Some(200),
         duration_ms: 3,
         note: None,
@@ -74,7 +74,7 @@ fn a_capture_comes_back_as_it_was_given() {
     let keeper = keeper(&bench, 10);
     let mut given = request("/hook?a=1");
     given.secret_ok = Some(false);
-    given.answer.note = Some("by way of upstream".to_owned());
+    given.response.note = Some("by way of upstream".to_owned());
     let chunked = Body {
         bytes: EVENT.to_vec(),
         wire: Some(b"as chunks".to_vec()),
@@ -396,7 +396,14 @@ fn an_answer_that_was_not_known_is_amended() {
     );
     done.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(
-        bench.open(2).capture(1).unwrap().unwrap().0.capture.answer,
+        bench
+            .open(2)
+            .capture(1)
+            .unwrap()
+            .unwrap()
+            .0
+            .capture
+            .response,
         answer
     );
 }

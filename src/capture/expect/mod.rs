@@ -1,0 +1,335 @@
+//! Matching: what is expected of a captured request, and how a capture differs from it.
+//!
+//! [`Expectation::unmet`] lists the differences as messages. They may quote what was received (made visible, on one line)
+//! and what was expected, but no secret value, received or expected. A malformed capture never matches.
+
+mod path;
+
+use std::fmt;
+
+use super::json::{Json, canonical_number, looks_like_json};
+use super::{Body, Capture, Caught};
+use crate::event::{self, Event, EventError, Selector};
+use crate::sanitize::visible_line;
+use crate::secret::Secret;
+use crate::secret::safe_url::form_decoded;
+
+pub use path::FieldPath;
+use path::Value;
+
+/// Conditions on a captured request; without any, every request matches.
+#[derive(Clone, Debug, Default)]
+pub struct Expectation {
+    /// The type of the event in the body.
+    pub event_type: Option<String>,
+    /// The action of the event in the body.
+    pub action: Option<String>,
+    /// Values in the body.
+    pub matches: Vec<(FieldPath, String)>,
+    /// In any case.
+    pub method: Option<String>,
+    pub headers: Vec<ExpectedHeader>,
+    /// Query parameters with these values.
+    pub secrets: Vec<(String, Secret)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExpectedHeader {
+    /// In any case.
+    pub name: String,
+    pub value: Secret,
+    /// Whether messages may show the value.
+    pub public: bool,
+}
+
+impl Expectation {
+    /// The conditions that the capture does not meet, as messages.
+    pub fn unmet(&self, caught: &Caught, body: &Body) -> Vec<String> {
+        let capture = &caught.capture;
+        let mut unmet = Vec::new();
+        if capture.malformed {
+            unmet.push("the request is malformed or incomplete".to_owned());
+        }
+        if let Some(method) = &self.method {
+            unmet.extend(wrong_method(method, capture));
+        }
+        unmet.extend(self.wrong_event(body));
+        unmet.extend(self.wrong_fields(&event::extract_xml(&body.bytes)));
+        for header in &self.headers {
+            unmet.extend(header.wrong_in(capture));
+        }
+        for (name, value) in &self.secrets {
+            unmet.extend(wrong_secret(name, value, capture));
+        }
+        unmet
+    }
+
+    fn wrong_fields(&self, document: &[u8]) -> Vec<String> {
+        if self.matches.is_empty() {
+            return Vec::new();
+        }
+        if looks_like_json(document) {
+            return match Json::parse(document) {
+                Ok(root) => {
+                    let wrong = |(path, expected): &(FieldPath, String)| {
+                        wrong_field(path, expected, &path.find_in_json(&root), "value")
+                    };
+                    self.matches.iter().filter_map(wrong).collect()
+                }
+                Err(problem) => self.not_found(&problem),
+            };
+        }
+        let selectors: Vec<&Selector> = self
+            .matches
+            .iter()
+            .filter_map(|(path, _)| path.selector().ok())
+            .collect();
+        let mut found = match Selector::find(&selectors, document) {
+            Ok(found) => found.into_iter(),
+            Err(EventError::Empty) => return self.not_found("the body is empty"),
+            Err(EventError::NotXml { .. }) => {
+                return self.not_found("the body is neither XML nor JSON");
+            }
+            Err(error) => return self.not_found(&plainly(&error)),
+        };
+        let wrong = |(path, expected): &(FieldPath, String)| match path.selector() {
+            Ok(selector) => {
+                let what = if selector.is_attribute() {
+                    "attribute"
+                } else {
+                    "element"
+                };
+                let values = found.next().unwrap_or_default();
+                let values: Vec<Value> = values.into_iter().map(Value::from).collect();
+                wrong_field(path, expected, &values, what)
+            }
+            Err(problem) => Some(not_found(path, &format!("the body is XML, and {problem}"))),
+        };
+        self.matches.iter().filter_map(wrong).collect()
+    }
+
+    fn not_found(&self, reason: &str) -> Vec<String> {
+        let paths = self.matches.iter().map(|(path, _)| path);
+        paths.map(|path| not_found(path, reason)).collect()
+    }
+
+    /// Whether the query has the expected secrets; none if none are expected.
+    pub fn secrets_are_right(&self, capture: &Capture) -> Option<bool> {
+        let right = |(name, value): &(String, Secret)| wrong_secret(name, value, capture).is_none();
+        (!self.secrets.is_empty()).then(|| self.secrets.iter().all(right))
+    }
+
+    /// The values that no output may show.
+    pub fn secret_values(&self) -> impl Iterator<Item = &Secret> {
+        let headers = self
+            .headers
+            .iter()
+            .filter(|header| !header.public)
+            .map(|header| &header.value);
+        headers.chain(self.secrets.iter().map(|(_, value)| value))
+    }
+
+    /// Reads the body to its end: the stored name says only how it begins. A body that is not an event differs in type and
+    /// action, so that it is never the nearest miss.
+    fn wrong_event(&self, body: &Body) -> Vec<String> {
+        if self.event_type.is_none() && self.action.is_none() {
+            return Vec::new();
+        }
+        let (event_type, action) = Event::names(&event::extract_xml(&body.bytes)).unzip();
+        let mut reason = event_type
+            .is_none()
+            .then(|| format!(": {}", why_not_an_event(&body.bytes)));
+        let mut wrong = Vec::new();
+        for (what, expected, received) in [
+            ("type", &self.event_type, event_type),
+            ("action", &self.action, action),
+        ] {
+            match (expected, received) {
+                (Some(expected), Some(received)) if *expected != received => wrong.push(format!(
+                    "{what} is {}, not {}",
+                    quoted(&received),
+                    quoted(expected)
+                )),
+                (Some(_), None) => {
+                    wrong.push(format!(
+                        "it has no {what}{}",
+                        reason.take().unwrap_or_default()
+                    ));
+                }
+                _ => {}
+            }
+        }
+        wrong
+    }
+}
+
+fn not_found(path: &FieldPath, reason: &str) -> String {
+    let reason = visible_line(reason);
+    format!("{} cannot be found: {reason}", quoted(path.as_str()))
+}
+
+fn why_not_an_event(body: &[u8]) -> String {
+    match Event::from_document(event::extract_xml(body).into_owned()) {
+        Err(EventError::Empty) => "its body is empty".to_owned(),
+        Err(EventError::NotXml { .. }) if looks_like_json(body) => {
+            "its body is JSON, not an event".to_owned()
+        }
+        Err(error @ EventError::NotAnEvent(_)) => format!("its body is {}", plainly(&error)),
+        Err(error) => format!("its body is not an event: {}", plainly(&error)),
+        Ok(_) => "its body was not read as an event".to_owned(),
+    }
+}
+
+/// ``type `account`, action `created`, `//org_name` = `Acme` ``
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            ("method", &self.method),
+            ("type", &self.event_type),
+            ("action", &self.action),
+        ];
+        let mut words: Vec<String> = named
+            .iter()
+            .filter_map(|(what, word)| Some(format!("{what} {}", quoted(word.as_ref()?))))
+            .collect();
+        words.extend(
+            self.matches
+                .iter()
+                .map(|(path, value)| format!("{} = {}", quoted(path.as_str()), quoted(value))),
+        );
+        words.extend(self.headers.iter().map(|header| match header.public {
+            true => format!(
+                "header {} = {}",
+                quoted(&header.name),
+                quoted(header.value.expose())
+            ),
+            false => format!("header {}", quoted(&header.name)),
+        }));
+        words.extend(
+            self.secrets
+                .iter()
+                .map(|(name, _)| format!("secret {}", quoted(name))),
+        );
+        if words.is_empty() {
+            f.write_str("any request")
+        } else {
+            f.write_str(&words.join(", "))
+        }
+    }
+}
+
+impl ExpectedHeader {
+    fn wrong_in(&self, capture: &Capture) -> Option<String> {
+        let name = quoted(&self.name);
+        let headers = capture.head.headers().into_iter();
+        let named = headers.filter(|(given, _)| given.eq_ignore_ascii_case(&self.name));
+        let values: Vec<&[u8]> = named.map(|(_, value)| value).collect();
+        if values.iter().any(|value| self.value.is(value)) {
+            return None;
+        }
+        Some(match values.last() {
+            None => format!("header {name} is missing"),
+            Some(_) if !self.public => format!("header {name} has another value"),
+            Some(value) => {
+                let received = String::from_utf8_lossy(value);
+                format!(
+                    "header {name} is {}, not {}",
+                    quoted(&received),
+                    quoted(self.value.expose())
+                )
+            }
+        })
+    }
+}
+
+fn wrong_method(expected: &str, capture: &Capture) -> Option<String> {
+    let received = capture.method();
+    (!received.eq_ignore_ascii_case(expected))
+        .then(|| format!("method is {}, not {}", quoted(received), quoted(expected)))
+}
+
+fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<String> {
+    let pairs = capture
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let values: Vec<String> = pairs
+        .filter(|(given, _)| form_decoded(given.as_bytes()) == name)
+        .map(|(_, value)| form_decoded(value.as_bytes()))
+        .collect();
+    let name = quoted(name);
+    if values.is_empty() {
+        return Some(format!("secret parameter {name} is missing"));
+    }
+    // If it is repeated, a receiver may read either.
+    let right = values.iter().all(|value| expected.is(value.as_bytes()));
+    (!right).then(|| format!("secret parameter {name} is wrong"))
+}
+
+fn wrong_field(path: &FieldPath, expected: &str, found: &[Value], what: &str) -> Option<String> {
+    let quoted_path = quoted(path.as_str());
+    if found.iter().any(|value| is_expected(value, expected)) {
+        return None;
+    }
+    Some(match found {
+        [] => format!("no {what} {quoted_path}"),
+        found => format!(
+            "{quoted_path} is {}, not {}",
+            listed(found),
+            quoted(expected)
+        ),
+    })
+}
+
+/// White space around a text does not count; numbers are compared by value.
+fn is_expected(value: &Value, expected: &str) -> bool {
+    match value {
+        Value::Text(text) => text == expected || text.trim() == expected.trim(),
+        Value::Number(written) => {
+            let number = canonical_number(written);
+            written == expected.trim()
+                || number.is_some() && number == canonical_number(expected.trim())
+        }
+        Value::Group => false,
+    }
+}
+
+/// The values as a sentence lists them, each once, and of many the first few.
+fn listed(found: &[Value]) -> String {
+    const MAX_VALUES: usize = 3;
+    let mut words: Vec<String> = Vec::new();
+    for value in found {
+        let word = match value {
+            Value::Text(text) | Value::Number(text) => quoted(text.trim()),
+            Value::Group => "a group of elements".to_owned(),
+        };
+        if words.contains(&word) {
+            continue;
+        }
+        if words.len() == MAX_VALUES {
+            words.push("others".to_owned());
+            break;
+        }
+        words.push(word);
+    }
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+fn plainly(error: &EventError) -> String {
+    visible_line(&error.to_string()).into_owned()
+}
+
+/// In backticks, on one line, and cut to what fits a message.
+fn quoted(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    let short: String = text.chars().take(MAX_CHARS).collect();
+    let rest = if short.len() < text.len() { "…" } else { "" };
+    format!("`{}{rest}`", visible_line(&short))
+}
+
+#[cfg(test)]
+mod tests;
