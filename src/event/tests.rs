@@ -23,11 +23,15 @@ fn refuses_malformed_documents() {
         ),
         (
             "<a>&#0;</a>",
-            "line 1, column 4: not a reference that XML allows (write `&amp;` for a plain `&`)",
+            "line 1, column 4: `&#0;` is not a character that XML 1.0 allows",
+        ),
+        (
+            "<a>&#xD800;</a>",
+            "line 1, column 4: `&#xD800;` is not a character that XML 1.0 allows",
         ),
         (
             "<a b='&#x1F;'/>",
-            "line 1, column 7: not a reference that XML allows (write `&amp;` for a plain `&`)",
+            "line 1, column 1: `&#x1F;` is not a character that XML 1.0 allows",
         ),
         ("<a>&nbsp;</a>", "line 1, column 4: unknown entity `&nbsp;`"),
         (

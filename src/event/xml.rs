@@ -133,6 +133,9 @@ fn precheck(text: &str, max_depth: usize) -> Result<usize, Fault> {
             Event::CData(_) | Event::GeneralRef(_) if open.is_empty() => {
                 return Err(Fault::new(at, "text outside the root element"));
             }
+            Event::GeneralRef(reference) => {
+                check_character_references(&format!("&{};", &**reference), at)?;
+            }
             Event::Decl(declaration) => check_declaration(declaration, at)?,
             Event::PI(instruction) => check_instruction(instruction, at)?,
             Event::DocType(_) => {
@@ -153,7 +156,7 @@ fn precheck(text: &str, max_depth: usize) -> Result<usize, Fault> {
                     None => Ok(text.len()),
                 };
             }
-            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) | Event::Comment(_) => {}
+            Event::Text(_) | Event::CData(_) | Event::Comment(_) => {}
         }
     }
 }
@@ -174,6 +177,7 @@ fn check_attributes(tag: &BytesStart<'_>, at: usize) -> Result<usize, Fault> {
             let problem = format!("`{}` is not an attribute name", shown(name));
             return Err(Fault::new(at, problem));
         }
+        check_character_references(&attribute.value, at)?;
         match name.split_once(':') {
             Some(("xmlns", "xmlns")) => {
                 return Err(Fault::new(at, "the prefix `xmlns` cannot be declared"));
@@ -198,6 +202,25 @@ fn check_attributes(tag: &BytesStart<'_>, at: usize) -> Result<usize, Fault> {
         }
     }
     Ok(declared)
+}
+
+/// roxmltree reads a surrogate as U+FFFD.
+fn check_character_references(text: &str, at: usize) -> Result<(), Fault> {
+    for reference in text.split("&#").skip(1) {
+        let number = reference.split(';').next().unwrap_or_default();
+        let code = match number.strip_prefix('x') {
+            Some(hex) => u32::from_str_radix(hex, 16),
+            None => number.parse(),
+        };
+        if !code.is_ok_and(|code| char::from_u32(code).is_some_and(is_xml_char)) {
+            let problem = format!(
+                "`&#{};` is not a character that XML 1.0 allows",
+                shown(number)
+            );
+            return Err(Fault::new(at, problem));
+        }
+    }
+    Ok(())
 }
 
 /// `content` is all between `<?` and `?>`.

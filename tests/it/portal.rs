@@ -36,7 +36,7 @@ fn portal_errors_are_reported_without_the_token() {
         (
             respond(200).body("{\"webhooks-failures\":"),
             1,
-            "breaks off",
+            "ends too early",
         ),
         (close(), 4, "closed before a response"),
         (hang(), 4, "--timeout 5m"),

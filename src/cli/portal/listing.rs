@@ -61,7 +61,7 @@ pub fn read(
         }
         (Err(e), _) => {
             return Err(Failure::from_error(Kind::Error, e)
-                .context("the tenant's answer is no list of failed deliveries".to_owned())
+                .context("the portal's response is not a list of failed deliveries".to_owned())
                 .hint("see that the portal's URL is the admin portal's, such as https://acme-admin.3scale.net"));
         }
     }
