@@ -59,8 +59,6 @@ impl Selector {
         self.attribute.is_some()
     }
 
-    /// Whether the path begins with `//`.
-
     /// For each selector everything in the document that it selects, in the document's order. Fails if the document is
     /// not well-formed XML.
     pub fn find(selectors: &[&Selector], document: &[u8]) -> Result<Vec<Vec<Found>>, EventError> {
