@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::args::{Format, ReportOutput, TargetArgs, TransportArgs};
 use super::context::{Context, request_head};
-use super::report::tls_hint;
 use crate::cli::settings::FireSettings;
 use crate::config::Settings;
 use crate::delivery::ErrorKind;
@@ -12,6 +11,7 @@ use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::target::Param;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::http::tls_hint;
 use crate::http::{Request, outcome, status_text};
 use crate::time::{duration_ms, measured};
 

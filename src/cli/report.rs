@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::delivery::{Delivery, ErrorKind, Status};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::http::tls_hint;
 use crate::journal::Journal;
 use crate::output::human::result_line;
 use crate::output::json::DeliveryView;
@@ -90,10 +91,4 @@ fn hints(delivery: &Delivery) -> Vec<String> {
         "`hookfire failed show {id}` shows what happened, `hookfire retry {id}` sends it again"
     ));
     hints
-}
-
-/// What to do about a failed TLS connection, where there is something to do here.
-pub fn tls_hint(message: &str) -> Option<String> {
-    let trust = message.contains("certificate") && !message.contains("alert");
-    trust.then(|| "trust the endpoint's own certificate with `--cacert FILE`".to_owned())
 }

@@ -15,6 +15,7 @@ use super::direct::{Direct, DirectRequest};
 use super::errors::Failed;
 use super::options::{ClientError, Connector, TransportOptions};
 use super::pool::Done;
+use super::proxy::Proxies;
 use super::{Completed, Cut, Request, Response, SendError};
 use crate::delivery::ErrorKind;
 use crate::secret::safe_url::BaseUrl;
@@ -36,8 +37,7 @@ struct Inner {
     direct: Direct,
     timeout: Duration,
     connect_timeout: Duration,
-    /// Whether a proxy is set and may be used for these targets.
-    has_proxy: bool,
+    proxies: Proxies,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -54,9 +54,15 @@ impl Client {
         interrupted: Arc<AtomicBool>,
     ) -> Result<Client, ClientError> {
         let connect_timeout = options.connect_timeout.min(options.timeout);
+        let proxies = if base.is_loopback() {
+            Proxies::default()
+        } else {
+            Proxies::new(options.proxy.as_ref())?
+        };
         let connector = Connector {
             options,
             base,
+            proxies: &proxies,
             connect_timeout,
             idle_connections,
         };
@@ -66,7 +72,7 @@ impl Client {
             http: connector.build(tls)?,
             timeout: options.timeout,
             connect_timeout,
-            has_proxy: options.proxy.is_some() && !base.is_loopback(),
+            proxies,
             interrupted,
         }))))
     }
@@ -292,6 +298,7 @@ impl Inner {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| unsendable(format!("`{}` cannot be sent as a method", request.method)))?;
         let headers = header_map(&request.headers).map_err(unsendable)?;
+        let has_proxy = self.proxies.for_url(&url).is_some();
         let deadline = self.timeout + DEADLINE_GRACE;
         let sent = if url.as_str() == text || url.path() == "/" && url.query().is_none() {
             let mut outgoing = blocking::Request::new(method, url);
@@ -303,7 +310,7 @@ impl Inner {
                 .execute(outgoing)
                 .map_err(Failed::from)
                 .map(|response| read(response, &receiver))
-        } else if self.has_proxy {
+        } else if has_proxy {
             let message = "its path cannot go through a proxy unchanged";
             return Err(unsendable(message.to_owned()));
         } else {
@@ -318,7 +325,7 @@ impl Inner {
         };
         sent.map_err(|failed| {
             let mut error = failed.classify(self.timeout, self.connect_timeout);
-            if self.has_proxy && matches!(error.kind, ErrorKind::Dns | ErrorKind::Connect) {
+            if has_proxy && matches!(error.kind, ErrorKind::Dns | ErrorKind::Connect) {
                 error.message.push_str(" (through the configured proxy)");
             }
             error.message = request.redactor.redact(&error.message);

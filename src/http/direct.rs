@@ -22,6 +22,7 @@ use url::{Host, Position};
 
 use super::client::{CONNECTION_BROKE, Receiver};
 use super::errors::{Failed, Phase};
+use super::options::MAX_HEADERS;
 
 pub struct Direct {
     tls: Arc<ClientConfig>,
@@ -169,7 +170,10 @@ async fn handshake<S>(stream: S) -> Result<http1::SendRequest<Full<Bytes>>, Fail
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connected = http1::handshake(TokioIo::new(stream)).await;
+    let connected = http1::Builder::new()
+        .max_headers(MAX_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await;
     let (sender, connection) = connected.map_err(|e| Failed::new(Phase::Connect, e.into()))?;
     // Errors of the connection are reported by the sender and the body too.
     tokio::spawn(connection);

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use rustls::CertificateError;
+
 use super::SendError;
 use crate::delivery::ErrorKind;
 use crate::time::compact;
@@ -98,6 +100,9 @@ fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
         Some(rustls::Error::InvalidMessage(_)) => {
             "the endpoint does not speak TLS; is it plain http?".to_owned()
         }
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            format!("no TLS connection: {}", certificate_error(reason))
+        }
         Some(tls) => format!("no TLS connection: {tls}"),
         None if has_io_error(error, &[io::ErrorKind::UnexpectedEof]) => {
             "no TLS connection: the endpoint closed it during the handshake".to_owned()
@@ -113,6 +118,55 @@ fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
         }
     };
     (ErrorKind::Tls, message)
+}
+
+const UNKNOWN_ISSUER: &str = "the certificate's issuer is not trusted";
+const WRONG_HOST: &str = "the certificate is for another host";
+const NOT_YET_VALID: &str = "the certificate is not valid yet";
+
+fn certificate_error(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        CertificateError::NotValidForName => WRONG_HOST.to_owned(),
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            format!("{WRONG_HOST}: it has no names")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            // `DnsName("hooks.example.com")`
+            let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
+            format!("{WRONG_HOST}: {}", names.join(", "))
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            NOT_YET_VALID.to_owned()
+        }
+        // Only by an authority's certificate: one that is given with `--cacert` is accepted.
+        CertificateError::Other(_) => {
+            format!("{UNKNOWN_ISSUER}: it is not a certificate for a server")
+        }
+        other => format!("the certificate is not valid: {other}"),
+    }
+}
+
+fn plain_name(name: &str) -> &str {
+    let name = name.split_once('(').map_or(name, |(_, name)| name);
+    name.trim_matches([')', '"'])
+}
+
+/// What users can do about a TLS error with this message.
+pub fn tls_hint(message: &str) -> Option<String> {
+    let hint = if message.contains(UNKNOWN_ISSUER) {
+        "trust the endpoint's own certificate with `--cacert FILE`"
+    } else if message.contains(WRONG_HOST) {
+        "use a host in the URL that the certificate names"
+    } else if message.contains(NOT_YET_VALID) {
+        "check this machine's clock"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }
 
 fn exchange_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {

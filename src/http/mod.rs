@@ -4,7 +4,7 @@
 //! [`Pool`] sends many requests at once. Each call sends exactly one request: no redirects and no retries. The deadline
 //! covers name lookup, connect, TLS, request, status and body; an interrupt ends the wait at once.
 //!
-//! `client` sends, `direct` sends what reqwest would respell, `options` and `tls` set up connections, `errors` classifies
+//! `client` sends, `direct` sends what reqwest would respell, `options`, `proxy` and `tls` set up connections, `errors` classifies
 //! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
 use std::fmt;
@@ -25,11 +25,13 @@ mod errors;
 mod options;
 mod outcome;
 mod pool;
+mod proxy;
 pub mod replay;
 mod tls;
 pub mod transport;
 
 pub use client::Client;
+pub use errors::tls_hint;
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome};
 #[expect(unused_imports, reason = "for the engine, which moves to it")]

@@ -5,31 +5,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Proxy;
 use reqwest::blocking::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{NoProxy, Proxy, Url};
 use rustls::ClientConfig;
 
+use super::proxy::Proxies;
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 
-/// How to connect.
+/// The most headers of a response; hyper limits their size to about 400 KiB.
+pub const MAX_HEADERS: usize = 10_000;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportOptions {
-    /// For the whole attempt: resolve, connect, TLS, write, status and body.
+    /// For the whole request: name lookup, connect, TLS, request, status and body.
     pub timeout: Duration,
-    /// For resolve, connect and TLS.
+    /// For name lookup, connect and TLS.
     pub connect_timeout: Duration,
     /// PEM certificates to trust instead of the system's.
     pub cacert: Option<PathBuf>,
-    /// The client's own certificate, PEM.
+    /// The client's certificate, PEM.
     pub cert: Option<PathBuf>,
-    /// Its key, PEM; none if it is in the same file.
+    /// Its key, PEM; none if it is in the certificate's file.
     pub key: Option<PathBuf>,
-    /// Certificates go unchecked.
+    /// Certificates are not verified.
     pub insecure: bool,
-    /// The proxy, instead of the environment's. It may hold a password.
+    /// Used instead of the environment's proxies. It may contain a password.
     pub proxy: Option<Secret>,
 }
 
@@ -47,34 +50,21 @@ impl Default for TransportOptions {
     }
 }
 
-/// Options that no client can be made of.
+/// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A PEM file cannot be read.
     #[error("cannot read the {what} `{path}`: {source}")]
     File {
-        /// Certificate or key.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// A PEM file holds something else.
-    #[error("`{path}` holds no {what} in PEM form")]
-    Pem {
-        /// Certificate or key.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A key without a certificate.
-    #[error("`--key` needs `--cert`")]
+    #[error("`{path}` does not contain a {what} in PEM form")]
+    Pem { what: &'static str, path: PathBuf },
+    #[error("`--key` requires `--cert`")]
     KeyAlone,
-    /// The proxy's URL.
     #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
     Proxy,
-    /// The system's TLS configuration, or the client's.
     #[error("cannot set up TLS: {0}")]
     Setup(String),
 }
@@ -83,23 +73,19 @@ pub enum ClientError {
 pub struct Connector<'a> {
     pub options: &'a TransportOptions,
     pub base: &'a BaseUrl,
+    pub proxies: &'a Proxies,
     pub connect_timeout: Duration,
     pub idle_connections: usize,
 }
 
 impl Connector<'_> {
-    fn proxy(&self) -> Option<&Secret> {
-        let proxy = self.options.proxy.as_ref();
-        proxy.filter(|_| !self.base.is_loopback())
-    }
-
     pub fn tls(&self) -> Result<ClientConfig, ClientError> {
-        let is_https = |proxy: &Secret| proxy.expose().to_ascii_lowercase().starts_with("https:");
-        let with_roots = self.base.is_https() || self.proxy().is_some_and(is_https);
+        let with_roots = self.base.is_https() || self.proxies.need_tls();
         super::tls::client_config(self.options, with_roots)
     }
 
     pub fn build(&self, tls: ClientConfig) -> Result<Client, ClientError> {
+        let proxies = self.proxies.clone();
         let mut builder = Client::builder()
             .redirect(Policy::none())
             .referer(false)
@@ -107,14 +93,14 @@ impl Connector<'_> {
             // A kept connection that the endpoint closed is replaced as long as nothing of the request was written to it.
             .pool_max_idle_per_host(self.idle_connections)
             .http1_only()
+            .http1_max_headers(MAX_HEADERS)
             .connect_timeout(self.connect_timeout)
-            // Each request has its own, see `Client::send`.
+            // Each request has its own.
             .timeout(None)
+            .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()))
             .tls_backend_preconfigured(tls);
         if self.base.is_loopback() {
-            builder = builder.no_proxy().dns_resolver(Arc::new(Loopback));
-        } else if let Some(proxy) = self.proxy() {
-            builder = builder.proxy(named_proxy(proxy)?.no_proxy(NoProxy::from_env()));
+            builder = builder.dns_resolver(Arc::new(Loopback));
         }
         builder
             .build()
@@ -122,8 +108,8 @@ impl Connector<'_> {
     }
 }
 
-/// What `localhost` and the names below it mean, whatever a resolver would say (RFC 6761, 6.3): secrets go there in the
-/// clear and past every proxy. It also spares the thread and the files that asking the system takes.
+/// Resolves `localhost` and its subdomains without asking the system (RFC 6761, 6.3), because secrets are sent there
+/// unencrypted and without a proxy.
 struct Loopback;
 
 impl Resolve for Loopback {
@@ -136,17 +122,4 @@ impl Resolve for Loopback {
         let addresses: Addrs = Box::new(hosts.into_iter().map(|host| SocketAddr::new(host, 0)));
         Box::pin(std::future::ready(Ok(addresses)))
     }
-}
-
-fn named_proxy(proxy: &Secret) -> Result<Proxy, ClientError> {
-    // As curl reads it: without a scheme it is http. With any but these two the client would go around it, silently.
-    let text = match proxy.expose() {
-        text if text.contains("://") => text.to_owned(),
-        text => format!("http://{text}"),
-    };
-    let url = Url::parse(&text).map_err(|_| ClientError::Proxy)?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(ClientError::Proxy);
-    }
-    Proxy::all(url).map_err(|_| ClientError::Proxy)
 }

@@ -43,7 +43,8 @@ fn client(url: &str, timeout: Duration, interrupted: &Arc<AtomicBool>) -> Client
         timeout,
         ..TransportOptions::default()
     };
-    let (base, _) = BaseUrl::parse(url).unwrap();
+    let origin: Vec<&str> = url.splitn(4, '/').take(3).collect();
+    let (base, _) = BaseUrl::parse(&origin.join("/")).unwrap();
     Client::new(&options, &base, 0, Arc::clone(interrupted)).unwrap()
 }
 
@@ -266,6 +267,27 @@ fn errors_have_a_kind_and_say_if_the_request_may_have_arrived() {
         (error.message.as_str(), error.maybe_received),
         ("`A B` cannot be sent as a method", false)
     );
+}
+
+#[test]
+fn request_that_cannot_be_built_is_not_maybe_received() {
+    for target in ["/?", "/a/../b?"] {
+        let (url, _served) = serve(NO_CONTENT);
+        let long = "x".repeat(70_000);
+        let error = send(request(&format!("{url}{target}{long}"))).result.err();
+        assert!(!error.unwrap().maybe_received, "{target}");
+    }
+}
+
+#[test]
+fn response_may_have_many_headers() {
+    for target in ["/", "/a/../b"] {
+        let headers: String = (0..1000).map(|n| format!("x-{n}: {n}\r\n")).collect();
+        let (url, _served) = serve(format!("HTTP/1.1 204 No Content\r\n{headers}\r\n").as_bytes());
+        let completed = send(request(&format!("{url}{target}")));
+        let response = completed.result.map_err(|error| error.message).unwrap();
+        assert_eq!((response.status, response.headers.len()), (204, 1000));
+    }
 }
 
 #[test]

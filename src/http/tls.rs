@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use super::{ClientError, TransportOptions};
 
@@ -21,18 +25,20 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| setup(&e))?;
-    let roots = if with_roots {
-        trusted(options)?
-    } else {
-        RootCertStore::empty()
-    };
     let builder = if options.insecure {
         let verifier = Arc::new(Unchecked(provider));
         builder
             .dangerous()
             .with_custom_certificate_verifier(verifier)
+    } else if with_roots {
+        let (roots, given) = trusted(options)?;
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let webpki = webpki.build().map_err(|e| setup(&e))?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier { webpki, given }))
     } else {
-        builder.with_root_certificates(roots)
+        builder.with_root_certificates(RootCertStore::empty())
     };
     match identity(options)? {
         Some((chain, key)) => builder
@@ -42,18 +48,21 @@ pub fn client_config(
     }
 }
 
-fn trusted(options: &TransportOptions) -> Result<RootCertStore, ClientError> {
+/// The trusted authorities, and the certificates that were given instead of the system's.
+fn trusted(
+    options: &TransportOptions,
+) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), ClientError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &options.cacert {
-        let certificates = certificates(path)?;
-        let (added, _) = roots.add_parsable_certificates(certificates);
+        let given = certificates(path)?;
+        let (added, _) = roots.add_parsable_certificates(given.iter().cloned());
         if added == 0 {
             return Err(ClientError::Pem {
                 what: "certificate",
                 path: path.clone(),
             });
         }
-        return Ok(roots);
+        return Ok((roots, given));
     }
     // A certificate that cannot be parsed does not stop the others.
     let (added, _) =
@@ -62,7 +71,7 @@ fn trusted(options: &TransportOptions) -> Result<RootCertStore, ClientError> {
         let bundled = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
         roots.add_parsable_certificates(bundled);
     }
-    Ok(roots)
+    Ok((roots, Vec::new()))
 }
 
 type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -98,6 +107,64 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The usual verification, which also accepts a given certificate that is used by a server although it is marked as an
+/// authority's: `openssl req -x509` makes such certificates.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.webpki
+                .verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        match verified {
+            // The dates were verified before this.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.given.iter().any(|given| given == end_entity) =>
+            {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&certificate, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
 }
 
 /// Accepts every certificate (`--insecure`).

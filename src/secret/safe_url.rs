@@ -76,6 +76,12 @@ impl BaseUrl {
                 },
             );
         }
+        if !is_as_written(text) {
+            return Err(UrlError::Unreadable {
+                shown,
+                reason: "write it as `http://HOST/PATH`".to_owned(),
+            });
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlError::UserInfo);
         }
@@ -228,6 +234,13 @@ fn shown_part(text: &str) -> String {
     }
 }
 
+/// Whether the parser respects the text, instead of ignoring missing or extra slashes and taking backslashes for slashes.
+fn is_as_written(text: &str) -> bool {
+    let path = text.split('?').next().unwrap_or_default();
+    let authority = path.split_once("://").map(|(_, rest)| rest);
+    authority.is_some_and(|rest| !rest.starts_with('/')) && !path.contains('\\')
+}
+
 fn split_query(query: &str) -> Vec<QueryPair> {
     query
         .split('&')
@@ -355,6 +368,19 @@ mod tests {
             refused("http://h:65536/?t=CANARY"),
             UrlError::Unreadable { .. }
         ));
+        for text in [
+            "http:///h/x",
+            "http:/h",
+            "http:h",
+            "http:\\\\h",
+            "http://h\\x",
+        ] {
+            assert!(
+                matches!(refused(text), UrlError::Unreadable { .. }),
+                "{text}"
+            );
+        }
+        assert!(BaseUrl::parse("http://h/?a=\\").is_ok());
         for text in [
             "http://h:65536/?t=CANARY",
             "x?CANARY",

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use self::server::{Authority, OutputOptions, TlsServer, self_signed};
+use self::server::{Authority, OutputOptions, TlsServer, self_signed, self_signed_authority};
 use crate::support::{Outcome, Server, TestEnv, hang_before_read, respond};
 
 static ONLY_1_2: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -38,7 +38,7 @@ fn fire(env: &TestEnv, url: &str, more: &[&str]) -> Outcome {
 }
 
 /// The message of a TLS failure before the request.
-fn no_tls(outcome: Outcome, server: &TlsServer) -> String {
+fn no_tls(outcome: Outcome, server: &TlsServer, hint: &str) -> String {
     let outcome = outcome.assert_code(4);
     let delivery = outcome.json();
     let attempt = &delivery["attempts"][0];
@@ -49,10 +49,8 @@ fn no_tls(outcome: Outcome, server: &TlsServer) -> String {
     let error: Value = serde_json::from_slice(&outcome.stderr).expect("one JSON object");
     assert_eq!(error["error"]["kind"], "unreachable", "{outcome}");
     assert!(
-        error["error"]["hints"]
-            .to_string()
-            .contains("--cacert FILE"),
-        "the hint names the option\n{outcome}"
+        error["error"]["hints"].to_string().contains(hint),
+        "{hint}\n{outcome}"
     );
     attempt["error"]["message"]
         .as_str()
@@ -130,7 +128,7 @@ fn self_signed_certificate_can_be_trusted_by_itself() {
     let (env, identity) = (TestEnv::new(), self_signed(HERE));
     env.write_file("cert.pem", &identity.certificate_pem);
     let server = TlsServer::start(&identity, &OutputOptions::default());
-    no_tls(fire(&env, &server.url(), &[]), &server);
+    no_tls(fire(&env, &server.url(), &[]), &server, "--cacert FILE");
     fire(&env, &server.url(), &["--cacert", "cert.pem"]).assert_code(0);
 }
 
@@ -148,9 +146,9 @@ fn tls_1_2_is_supported() {
 #[test]
 fn unknown_authority_is_not_trusted() {
     let (env, _, server) = usual();
-    let message = no_tls(fire(&env, &server.url(), &[]), &server);
+    let message = no_tls(fire(&env, &server.url(), &[]), &server, "--cacert FILE");
     assert!(
-        message.contains("no TLS connection: ") && message.contains("UnknownIssuer"),
+        message == "no TLS connection: the certificate's issuer is not trusted",
         "{message}"
     );
     let text = env
@@ -184,8 +182,16 @@ fn a_certificate_for_another_host_is_not_trusted() {
         &authority.sign(&["other.example"]),
         &OutputOptions::default(),
     );
-    let message = no_tls(fire(&env, &server.url(), &["--cacert", "ca.pem"]), &server);
-    assert!(message.contains("other.example"), "{message}");
+    let outcome = fire(&env, &server.url(), &["--cacert", "ca.pem"]);
+    let message = no_tls(
+        outcome,
+        &server,
+        "use a host in the URL that the certificate names",
+    );
+    assert!(
+        message.ends_with("the certificate is for another host: other.example"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -197,8 +203,37 @@ fn expired_or_future_certificate_is_not_trusted() {
             params.not_after = rcgen::date_time_ymd(to, 1, 1);
         });
         let server = TlsServer::start(&identity, &OutputOptions::default());
-        let message = no_tls(fire(&env, &server.url(), &["--cacert", "ca.pem"]), &server);
+        let outcome = fire(&env, &server.url(), &["--cacert", "ca.pem"]);
+        let message = no_tls(outcome, &server, if from > 3000 { "clock" } else { "" });
         assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn certificate_of_openssl_req_x509_can_be_trusted() {
+    let (env, _, _) = usual();
+    for (names, year, expected) in [
+        (HERE, 4000, None),
+        (HERE, 2021, Some("the certificate has expired")),
+        (
+            &["other.example"],
+            4000,
+            Some("for another host: other.example"),
+        ),
+    ] {
+        let identity = self_signed_authority(names, year);
+        env.write_file("own.pem", &identity.certificate_pem);
+        let server = TlsServer::start(&identity, &OutputOptions::default());
+        let outcome = fire(&env, &server.url(), &["--cacert", "own.pem"]);
+        match expected {
+            None => drop(outcome.assert_code(0)),
+            Some(reason) => {
+                let message = no_tls(outcome, &server, "");
+                assert!(message.ends_with(reason), "{message}");
+            }
+        }
+        let untrusted = fire(&env, &server.url(), &["--cacert", "ca.pem"]).assert_code(4);
+        assert!(!untrusted.to_string().contains("Other"), "{untrusted}");
     }
 }
 

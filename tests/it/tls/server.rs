@@ -75,6 +75,15 @@ pub fn self_signed(names: &[&str]) -> Identity {
     )
 }
 
+/// Creates a self-signed certificate that is marked as an authority's, valid until the end of this year.
+pub fn self_signed_authority(names: &[&str], until: i32) -> Identity {
+    let mut params = params_for(names);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(until, 12, 31);
+    let key = KeyPair::generate().expect("a key");
+    identity(&params.self_signed(&key).expect("a certificate"), &key)
+}
+
 fn params_for(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     CertificateParams::new(names).expect("names that a certificate can hold")
