@@ -5,22 +5,14 @@ use std::io::{self, Write};
 use crate::delivery::Delivery;
 use crate::portal::failures::{FailureEntry, FailuresWriter};
 
-/// Writes failures as they come.
 pub struct FailuresXml<W: Write>(FailuresWriter<W>);
 
 impl<W: Write> FailuresXml<W> {
-    /// Begins the document.
-    ///
-    /// # Errors
-    /// The writer's.
     pub fn new(out: W) -> io::Result<FailuresXml<W>> {
         FailuresWriter::new(out).map(FailuresXml)
     }
 
-    /// Adds a delivery with the time of its last failure, as it shall be written, and its event.
-    ///
-    /// # Errors
-    /// The writer's, or that the event is damaged.
+    /// Adds a delivery with the time of its last failure as text, and its event. Fails if the event is damaged.
     pub fn push(&mut self, delivery: &Delivery, time: &str, event: &[u8]) -> io::Result<()> {
         self.0.push(&FailureEntry {
             id: &delivery.uuid,
@@ -34,10 +26,6 @@ impl<W: Write> FailuresXml<W> {
         })
     }
 
-    /// Ends the document.
-    ///
-    /// # Errors
-    /// The writer's.
     pub fn finish(self) -> io::Result<()> {
         self.0.finish()?.flush()
     }

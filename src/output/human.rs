@@ -1,4 +1,4 @@
-//! Lines and pages for people: what is happening to a delivery, and all that is known of one.
+//! Deliveries as text: the lines that `fire` and `retry` print, the columns of lists, and the page of `show`.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
     )
 }
 
-/// `#42 scheduled: next attempt in 60s (hookfire retry --due)`, and of a later attempt why there is to be another.
+/// `#42 scheduled: next attempt in 60s (hookfire retry --due)`; after a later attempt, with its error.
 fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
     let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
     let next = format!("next attempt in {}", compact(delivery.rule.interval));

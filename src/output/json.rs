@@ -1,6 +1,6 @@
-//! JSON views of the contract: own structs with a fixed order of keys, never the model itself.
+//! The JSON forms of deliveries and errors: structs of their own, because the order and names of keys are a contract.
 //!
-//! Characters that could deceive a terminal are escaped as JSON escapes them, everywhere: it means the same.
+//! Characters that could deceive a terminal are written as JSON escapes, which mean the same.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::sanitize::visible_json;
 use crate::secret::Redactor;
 use crate::time::{duration_ms, rfc3339};
 
-/// A delivery as every command prints it; lists leave `attempts` out.
+/// A delivery. Lists leave out `attempts` and `event`.
 #[derive(Debug, Serialize)]
 pub struct DeliveryView {
     id: i64,
@@ -62,7 +62,6 @@ struct ErrorView {
 }
 
 impl DeliveryView {
-    /// The view for lists.
     pub fn new(delivery: &Delivery) -> DeliveryView {
         DeliveryView {
             id: delivery.id,
@@ -88,14 +87,12 @@ impl DeliveryView {
         }
     }
 
-    /// With its attempts.
     #[must_use]
     pub fn with_attempts(mut self, attempts: &[Attempt]) -> DeliveryView {
         self.attempts = Some(attempts.iter().map(AttemptView::new).collect());
         self
     }
 
-    /// With its event document as text.
     #[must_use]
     pub fn with_event(mut self, event: &[u8]) -> DeliveryView {
         self.event = Some(String::from_utf8_lossy(event).into_owned());
@@ -128,7 +125,7 @@ impl AttemptView {
     }
 }
 
-/// A value over several lines, for `-o json`.
+/// An indented value, for `-o json`.
 pub fn pretty(value: &impl Serialize) -> String {
     visible_json(
         serde_json::to_string_pretty(value).expect("views hold only strings, numbers and booleans"),
@@ -142,7 +139,7 @@ pub fn compact(value: &impl Serialize) -> String {
     )
 }
 
-/// A value with secrets masked in all its texts; its keys, numbers and form stay as they are.
+/// A value with secrets masked in all its strings.
 pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> serde_json::Value {
     fn redact(value: &mut serde_json::Value, redactor: &Redactor) {
         match value {
@@ -162,16 +159,16 @@ pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> serde_json::Valu
     value
 }
 
-/// A JSON array whose elements are written as they come, a line each.
+/// A JSON array that is written element by element, one per line.
 #[derive(Debug, Default)]
 pub struct Array {
-    begun: bool,
+    has_elements: bool,
 }
 
 impl Array {
-    /// The text of the next element, brackets and commas included.
+    /// The text of the next element, with the bracket or comma before it.
     pub fn element(&mut self, value: &impl Serialize) -> String {
-        let before = if std::mem::replace(&mut self.begun, true) {
+        let before = if std::mem::replace(&mut self.has_elements, true) {
             ","
         } else {
             "["
@@ -179,13 +176,12 @@ impl Array {
         format!("{before}{}", compact(value))
     }
 
-    /// The text that ends it.
     pub fn end(&self) -> &'static str {
-        if self.begun { "]" } else { "[]" }
+        if self.has_elements { "]" } else { "[]" }
     }
 }
 
-/// `{"error":{"kind":…,"message":…,"hints":[…]}}` on one line, the causes as part of the message.
+/// `{"error":{"kind":…,"message":…,"hints":[…]}}` on one line, with the causes in the message.
 pub fn error(report: &Report<'_>) -> String {
     let message = report
         .causes

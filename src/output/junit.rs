@@ -1,43 +1,31 @@
-//! One test case as a JUnit report: what CI systems read.
-//!
-//! A suite with a single case, in the form that all of them know. Whatever the texts hold, the document is well-formed:
-//! what XML cannot carry, and what could deceive a terminal, is written in words.
+//! A JUnit report of `expect`: one suite with one test case. Characters that XML cannot contain are escaped.
 
 use std::time::Duration;
 
 use crate::event::{escape_attribute_lossy, escape_text_lossy};
 use crate::sanitize::visible;
 
-/// What a case is called.
 const CLASS: &str = "hookfire.expect";
 
-/// A test case.
 #[derive(Debug)]
 pub struct Case {
-    /// What was tested.
     pub name: String,
-    /// How long it took.
     pub took: Duration,
-    /// What went wrong, if anything did.
+    /// None if the test passed.
     pub problem: Option<Problem>,
-    /// What it printed.
+    /// For `system-out`.
     pub output: String,
 }
 
-/// Why a case has not passed.
 #[derive(Debug)]
 pub struct Problem {
-    /// Whether what was tested is at fault, and not the test itself.
+    /// A failure of what was tested, rather than an error of the test itself.
     pub is_failure: bool,
-    /// In a word.
     pub kind: &'static str,
-    /// In a sentence.
     pub message: String,
-    /// In all its lines.
     pub details: String,
 }
 
-/// The whole document.
 pub fn document(case: &Case) -> String {
     let attribute = |words: &str| escape_attribute_lossy(&visible(words)).into_owned();
     let text = |words: &str| escape_text_lossy(&visible(words)).into_owned();
@@ -84,7 +72,7 @@ mod tests {
     const NASTY: &str = "a<b>&\"'\u{1b}[2J\u{0}\u{ffff}\n\u{9b}]]>";
 
     #[test]
-    fn whatever_it_says_it_is_well_formed() {
+    fn hostile_text_yields_well_formed_xml() {
         let problem = Problem {
             is_failure: true,
             kind: "unmet",
@@ -121,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_that_passed_has_no_problem() {
+    fn a_passed_case_has_no_failure_element() {
         let xml = document(&Case {
             name: "x".into(),
             took: Duration::from_millis(7),

@@ -1,7 +1,8 @@
-//! Everything the program says: the one owner of stdout and stderr.
+//! The only writer of stdout and stderr.
 //!
-//! Data goes to stdout, talk to stderr. With a structured format talk is silent but for one error object, and text from
-//! outside is made visible on a terminal and left as it is in a pipe. No other file prints.
+//! Data goes to stdout, status messages to stderr. With a structured format (JSON, NDJSON) stderr gets nothing but errors as
+//! JSON objects, and what `-v` asks for. Untrusted text, such as response bodies, is escaped on a terminal and unchanged in
+//! a pipe. Read [`Ui`] first; `rows` writes lists, `human` and `capture` write text for people, `json` and `capture_json` JSON.
 
 pub mod capture;
 pub mod capture_json;
@@ -29,18 +30,15 @@ use crate::env::{self, Terminals};
 use crate::sanitize;
 use crate::time::compact;
 
-/// What stdout is written in.
-const BUFFER: usize = 64 * 1024;
+const STDOUT_BUFFER_BYTES: usize = 64 * 1024;
 
-/// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// Always, also into a pipe.
+    /// Also in a pipe.
     Always,
-    /// Never.
     Never,
 }
 
@@ -54,56 +52,52 @@ impl Color {
     }
 }
 
-/// How much to say, decided once.
+/// What to print and how, decided once per run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputOptions {
-    /// Only errors.
+    /// Print only errors to stderr.
     pub quiet: bool,
-    /// How often `-v` was given.
+    /// The number of `-v` flags.
     pub verbose: u8,
-    /// Colour or not.
     pub color: Color,
-    /// JSON on stdout: then talk is silent and errors are JSON.
+    /// stdout is JSON: print no status messages, and errors as JSON.
     pub structured: bool,
 }
 
-/// stdout could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("could not write to stdout")]
 pub struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Whether the reader went away, which is no error.
+    /// Whether the reader of stdout closed it, which is not an error.
     pub fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-/// What went wrong, ready to be told.
+/// An error, ready to print.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// The kind, for scripts.
+    /// For scripts.
     pub kind: &'static str,
-    /// What went wrong.
     pub message: &'a str,
-    /// Why, outermost first.
+    /// Outermost first.
     pub causes: &'a [String],
-    /// What to do about it.
     pub hints: &'a [String],
 }
 
-/// stdout and stderr.
 pub struct Ui {
     out: RefCell<BufWriter<Stdout>>,
     terminals: Terminals,
-    manner: OutputOptions,
-    colors_welcome: bool,
-    passing_shown: Cell<bool>,
+    options: OutputOptions,
+    colors_by_default: bool,
+    /// Whether stderr ends with a line that the next output replaces.
+    transient_shown: Cell<bool>,
     bar: RefCell<Option<Bar>>,
 }
 
-/// Writes bytes from outside to stdout: untouched, or on a terminal line by line and made visible, since a piece may end
-/// within a character. What stands behind the last line break comes with [`Write::flush`].
+/// Writes untrusted bytes to stdout: unchanged, or escaped on a terminal. There it writes whole lines, because a piece may
+/// end within a character; [`Write::flush`] writes the rest.
 pub struct UntrustedWriter<'a> {
     ui: &'a Ui,
     line: Vec<u8>,
@@ -139,20 +133,17 @@ impl Write for UntrustedWriter<'_> {
     }
 }
 
-/// What a word is, for its colour.
+/// The meaning of a word, which decides its colour.
 #[derive(Clone, Copy, Debug)]
 pub enum Tone {
-    /// It worked.
     Good,
-    /// It did not.
     Bad,
-    /// It needs a look.
     Warning,
     /// A command to type.
     Hint,
     /// A heading.
     Strong,
-    /// Beside the point.
+    /// Secondary text.
     Faint,
 }
 
@@ -170,83 +161,72 @@ impl Tone {
 }
 
 impl Ui {
-    /// Takes over both streams.
-    pub fn new(terminals: Terminals, manner: OutputOptions) -> Ui {
-        // Asked of the environment only: whether the streams are terminals is known already.
-        let colors_welcome = !anstyle_query::no_color() && anstyle_query::term_supports_color();
+    pub fn new(terminals: Terminals, options: OutputOptions) -> Ui {
+        // These look only at environment variables; `terminals` knows whether the streams are terminals.
+        let colors_by_default = !anstyle_query::no_color() && anstyle_query::term_supports_color();
         Ui {
-            colors_welcome,
-            out: RefCell::new(BufWriter::with_capacity(BUFFER, io::stdout())),
+            colors_by_default,
+            out: RefCell::new(BufWriter::with_capacity(STDOUT_BUFFER_BYTES, io::stdout())),
             terminals,
-            manner,
-            passing_shown: Cell::new(false),
+            options,
+            transient_shown: Cell::new(false),
             bar: RefCell::default(),
         }
     }
 
-    /// Columns for tables; none when stdout is no terminal and no width was asked for.
+    /// Characters per line for tables. None if stdout is not a terminal and `COLUMNS` is not set.
     pub fn width(&self) -> Option<u16> {
         env::terminal_width()
     }
 
-    /// Whether a question can be put: stdin and stderr are terminals.
+    /// Whether stdin and stderr are terminals, so that a question can be asked.
     pub fn can_ask(&self) -> bool {
-        self.terminals.stderr() && !self.manner.structured && io::stdin().is_terminal()
+        self.terminals.stderr() && !self.options.structured && io::stdin().is_terminal()
     }
 
-    /// Whether stdout has colours.
     pub fn has_colors(&self) -> bool {
         self.colors(Terminals::stdout)
     }
 
     fn colors(&self, is_terminal: impl FnOnce(&Terminals) -> bool) -> bool {
-        match self.manner.color {
+        match self.options.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => self.colors_welcome && is_terminal(&self.terminals),
+            Color::Auto => self.colors_by_default && is_terminal(&self.terminals),
         }
     }
 
-    /// A line of data.
-    ///
-    /// # Errors
-    /// When stdout cannot be written.
+    /// Writes a line to stdout.
     pub fn line(&self, text: &str) -> Result<(), OutputError> {
         self.data(|out| writeln!(out, "{text}"))
     }
 
-    /// Data of any kind.
-    ///
-    /// # Errors
-    /// When stdout cannot be written.
+    /// Writes to stdout, which is buffered until [`Ui::flush`].
     pub fn data(
         &self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), OutputError> {
-        self.clear_passing();
-        // With a bar on the terminal, what is written goes out in large pieces, for each of which it steps aside.
-        if self.bar.borrow().is_some() && self.out.borrow().buffer().len() > BUFFER / 2 {
+        self.clear_transient();
+        // While a progress bar is shown, output is written in large pieces, because each one hides and redraws the bar.
+        if self.bar.borrow().is_some() && self.out.borrow().buffer().len() > STDOUT_BUFFER_BYTES / 2
+        {
             self.flush()?;
         }
         Ok(write(&mut *self.out.borrow_mut())?)
     }
 
-    /// Sends on what was written so far.
-    ///
-    /// # Errors
-    /// When stdout cannot be written.
     pub fn flush(&self) -> Result<(), OutputError> {
         let flush = || self.out.borrow_mut().flush();
-        // The bar has nothing to step aside for if nothing is there; stdout itself may still hold the rest of a line.
+        // Without buffered data the bar need not be hidden. stdout itself may still hold a part of a line.
         let is_empty = self.out.borrow().buffer().is_empty();
         Ok(if is_empty {
             flush()
         } else {
-            self.beside_bar(flush)
+            self.without_bar(flush)
         }?)
     }
 
-    /// Shows how much is done, on a terminal.
+    /// Shows a progress bar, on a terminal.
     pub fn progress(&self, progress: &Progress) {
         if self.can_overwrite() {
             self.bar
@@ -256,26 +236,26 @@ impl Ui {
         }
     }
 
-    /// Takes the progress off the terminal.
+    /// Removes the progress bar.
     pub fn end_progress(&self) {
         self.bar.borrow_mut().take().into_iter().for_each(Bar::end);
     }
 
-    /// Writes something that the bar must not stand in the middle of.
-    fn beside_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Hides the progress bar while something else is written.
+    fn without_bar<T>(&self, write: impl FnOnce() -> T) -> T {
         match &*self.bar.borrow() {
-            Some(bar) => bar.aside(write),
+            Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 
-    /// Whether stderr is a terminal on which a line can be written over, and talk is welcome.
+    /// Whether stderr is a terminal that can overwrite a line, and status messages are wanted.
     fn can_overwrite(&self) -> bool {
         let terminal = self.terminals.stderr() && anstyle_query::term_supports_color();
-        terminal && !self.manner.quiet && !self.manner.structured
+        terminal && !self.options.quiet && !self.options.structured
     }
 
-    /// Text from outside, as stdout may have it: visible on a terminal, untouched elsewhere.
+    /// Untrusted text for stdout: escaped on a terminal, unchanged elsewhere.
     pub fn untrusted<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.terminals.stdout() {
             sanitize::visible(text)
@@ -284,7 +264,7 @@ impl Ui {
         }
     }
 
-    /// As [`Ui::untrusted`], for bytes: on a terminal they become text.
+    /// As [`Ui::untrusted`], for bytes, which become text on a terminal.
     pub fn untrusted_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.terminals.stdout() {
             return Cow::Borrowed(bytes);
@@ -293,7 +273,7 @@ impl Ui {
         Cow::Owned(sanitize::visible(&text).into_owned().into_bytes())
     }
 
-    /// Where documents from outside are written piece by piece, as stdout may have them.
+    /// A writer of untrusted documents to stdout.
     pub fn untrusted_writer(&self) -> UntrustedWriter<'_> {
         UntrustedWriter {
             ui: self,
@@ -301,74 +281,71 @@ impl Ui {
         }
     }
 
-    /// A word in its tone, if stdout has colours.
+    /// Colours a word, if stdout has colours.
     pub fn toned(&self, tone: Tone, text: &str) -> String {
         paint(self.has_colors(), tone, text)
     }
 
-    /// Whether quiet was asked for.
     pub fn is_quiet(&self) -> bool {
-        self.manner.quiet
+        self.options.quiet
     }
 
-    /// Talk: what is happening.
+    /// Prints what is happening to stderr.
     pub fn status(&self, text: &str) {
-        if !self.manner.quiet && !self.manner.structured {
-            self.talk("", Tone::Strong, text);
+        if !self.options.quiet && !self.options.structured {
+            self.stderr("", Tone::Strong, text);
         }
     }
 
-    /// Talk without which what was started could not be used: said even where quiet was asked for.
+    /// As [`Ui::status`], also with `--quiet` and structured output: for what users need, such as the listener's address.
     pub fn status_always(&self, text: &str) {
-        self.talk("", Tone::Strong, text);
+        self.stderr("", Tone::Strong, text);
     }
 
-    /// Talk for `-v` (level 1) and `-vv` (level 2); shown with structured output too, since it was asked for.
+    /// Prints details for `-v` (level 1) or `-vv` (level 2), also with structured output.
     pub fn detail(&self, level: u8, text: impl FnOnce() -> String) {
-        if self.manner.verbose >= level && !self.manner.quiet {
-            self.talk("", Tone::Faint, &text());
+        if self.options.verbose >= level && !self.options.quiet {
+            self.stderr("", Tone::Faint, &text());
         }
     }
 
-    /// Something unwise.
     pub fn warning(&self, text: &str) {
-        if self.manner.quiet {
+        if self.options.quiet {
             return;
         }
-        if self.manner.structured {
-            self.talk(
+        if self.options.structured {
+            self.stderr(
                 "",
                 Tone::Warning,
                 &json::compact(&serde_json::json!({ "warning": text })),
             );
         } else {
-            self.talk("warning: ", Tone::Warning, text);
+            self.stderr("warning: ", Tone::Warning, text);
         }
     }
 
-    /// What to do next.
     pub fn hint(&self, text: &str) {
-        if !self.manner.quiet && !self.manner.structured {
-            self.talk("hint: ", Tone::Hint, text);
+        if !self.options.quiet && !self.options.structured {
+            self.stderr("hint: ", Tone::Hint, text);
         }
     }
 
-    /// A failure: words, causes and hints, or one JSON object.
+    /// Prints an error as text with causes and hints, or as a JSON object.
     pub fn failure(&self, report: &Report<'_>) {
-        if self.manner.structured {
-            self.talk("", Tone::Strong, &json::error(report));
+        if self.options.structured {
+            self.stderr("", Tone::Strong, &json::error(report));
             return;
         }
-        self.talk("error: ", Tone::Bad, report.message);
+        self.stderr("error: ", Tone::Bad, report.message);
         for cause in report.causes {
-            self.talk("caused by: ", Tone::Bad, cause);
+            self.stderr("caused by: ", Tone::Bad, cause);
         }
         for hint in report.hints {
-            self.talk("hint: ", Tone::Hint, hint);
+            self.stderr("hint: ", Tone::Hint, hint);
         }
     }
 
-    /// Text for stderr as it is laid out: help and usage errors of clap, which quote the command line.
+    /// Prints a usage error as clap laid it out. It quotes the command line.
     pub fn usage(&self, text: &str) {
         let text = if self.terminals.stderr() {
             sanitize::visible(text)
@@ -378,7 +355,6 @@ impl Ui {
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
-    /// The time until the next attempt.
     pub fn countdown(&self, left: Duration) {
         self.transient(&format!(
             "next attempt in {} (Ctrl-C stops)",
@@ -386,33 +362,33 @@ impl Ui {
         ));
     }
 
-    /// What is happening just now, on one line of a terminal that the next word overwrites.
+    /// Shows what is happening on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
         if self.can_overwrite() {
             let mut err = io::stderr().lock();
             let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
             let _ = err.flush();
-            self.passing_shown.set(true);
+            self.transient_shown.set(true);
         }
     }
 
-    /// Puts a yes-or-no question; no is the default.
+    /// Asks a yes-or-no question; the default is no.
     pub fn ask(&self, question: &str) -> bool {
         let _ = write!(io::stderr(), "{} [y/N] ", sanitize::visible_line(question));
         let _ = io::stderr().flush();
-        let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        if answer.is_empty() {
-            // Ctrl-D leaves the cursor behind the question.
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        if line.is_empty() {
+            // Ctrl-D leaves the cursor on the question's line.
             let _ = writeln!(io::stderr());
         }
-        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
-    fn talk(&self, label: &str, tone: Tone, text: &str) {
-        // Nothing can be said about a stderr that cannot be written, and nobody to say it to.
+    fn stderr(&self, label: &str, tone: Tone, text: &str) {
+        // An error of stderr cannot be reported anywhere.
         let _ = self.flush();
-        self.clear_passing();
+        self.clear_transient();
         let text = if self.terminals.stderr() {
             sanitize::visible(text)
         } else {
@@ -422,12 +398,11 @@ impl Ui {
             "{}{text}\n",
             paint(self.colors(Terminals::stderr), tone, label)
         );
-        let _ = self.beside_bar(|| io::stderr().write_all(line.as_bytes()));
+        let _ = self.without_bar(|| io::stderr().write_all(line.as_bytes()));
     }
 
-    /// The line of what was happening is for what is said next.
-    fn clear_passing(&self) {
-        if self.passing_shown.take() {
+    fn clear_transient(&self) {
+        if self.transient_shown.take() {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

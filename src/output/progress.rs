@@ -1,38 +1,33 @@
-//! A bar on the terminal while much is being done.
-//!
-//! Deliberately knows nothing of what is done. It draws on stderr, and only when it is told how things stand; `Ui` has it
-//! step aside for everything else that is written.
+//! The progress bar on stderr. `Ui` hides it while it writes anything else.
 
 use std::cell::Cell;
 use std::fmt::Write;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// How often it is drawn at most, in a second.
-const DRAWN_A_SECOND: u8 = 10;
+const MAX_REDRAWS_PER_SECOND: u8 = 10;
 
-/// How things stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done.
     pub done: u64,
-    /// What there is to do, if that is known.
+    /// The total, if it is known.
     pub of: Option<u64>,
-    /// What else is worth knowing.
+    /// Further text, such as the number of failures.
     pub words: String,
 }
 
-/// The bar.
 pub struct Bar {
     bar: ProgressBar,
     of: Cell<Option<u64>>,
 }
 
 impl Bar {
-    /// A bar that is not drawn yet.
+    /// A bar that is drawn with the first [`Bar::show`].
     pub fn new() -> Bar {
-        let bar =
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWN_A_SECOND));
+        let bar = ProgressBar::with_draw_target(
+            None,
+            ProgressDrawTarget::stderr_with_hz(MAX_REDRAWS_PER_SECOND),
+        );
         bar.set_style(style(WITHOUT_LENGTH));
         Bar {
             bar,
@@ -40,7 +35,7 @@ impl Bar {
         }
     }
 
-    /// Draws it, unless that was done a moment ago.
+    /// Draws the bar, at most ten times per second.
     pub fn show(&self, progress: &Progress) {
         let before = self.of.replace(progress.of);
         if before.is_some() != progress.of.is_some() {
@@ -57,12 +52,12 @@ impl Bar {
         self.bar.set_position(progress.done);
     }
 
-    /// Steps aside while something else is written.
-    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Hides the bar during `write`.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)
     }
 
-    /// Leaves no trace.
+    /// Removes the bar.
     pub fn end(self) {
         self.bar.finish_and_clear();
     }
@@ -72,9 +67,9 @@ const WITH_LENGTH: &str = "{bar:25} {pos} of {len}, {rate}, {eta} left; {msg}";
 const WITHOUT_LENGTH: &str = "{pos}, {rate}; {msg}";
 
 fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).expect("a test reads both templates");
+    let style = ProgressStyle::with_template(template).expect("a test parses both templates");
     style.with_key("rate", |state: &ProgressState, words: &mut dyn Write| {
-        // A string takes everything.
+        // Writing to a string does not fail.
         let _ = write!(words, "{:.0}/s", state.per_sec());
     })
 }
@@ -84,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_templates_can_be_read() {
+    fn both_templates_are_valid() {
         for template in [WITH_LENGTH, WITHOUT_LENGTH] {
             let _ = style(template);
         }

@@ -1,7 +1,7 @@
-//! RequestBin's own JSON, for clients that were written for it.
+//! RequestBin's JSON, for its existing clients.
 //!
-//! Nothing is masked here: reading what a receiver was sent is what these clients are for. Where RequestBin's form has no
-//! room for what came (a repeated name, the case of a header's name), the form wins; hookfire's own formats keep it all.
+//! Nothing is masked: these clients read what a receiver was sent. RequestBin's format has no place for repeated names or the
+//! case of header names; hookfire's own formats keep both.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,7 +12,6 @@ use crate::secret::safe_url::decoded_pairs;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A bin.
 #[derive(Debug, Serialize)]
 pub struct BinView<'a> {
     name: &'a str,
@@ -22,7 +21,6 @@ pub struct BinView<'a> {
 }
 
 impl<'a> BinView<'a> {
-    /// The view of a bin.
     pub fn new(bin: &'a Bin) -> BinView<'a> {
         BinView {
             name: &bin.name,
@@ -33,7 +31,7 @@ impl<'a> BinView<'a> {
     }
 }
 
-/// A colour that a bin keeps: RequestBin drew one at random, and had a place to remember it.
+/// A colour derived from the name. RequestBin chose one at random and stored it.
 fn color(name: &str) -> [u8; 3] {
     let mixed = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -42,7 +40,6 @@ fn color(name: &str) -> [u8; 3] {
     [red, green, blue]
 }
 
-/// A request.
 #[derive(Debug, Serialize)]
 pub struct RequestView {
     id: String,
@@ -61,7 +58,6 @@ pub struct RequestView {
 }
 
 impl RequestView {
-    /// The view of a capture.
     pub fn new(caught: &Caught, body: &Body) -> RequestView {
         let capture = &caught.capture;
         let content_type = capture
@@ -106,7 +102,7 @@ fn last_of_each(pairs: impl IntoIterator<Item = (String, String)>) -> Map<String
         .collect()
 }
 
-/// `Content-Type`, however it was written: the form that RequestBin gave names in, and that its clients ask for.
+/// A header name as in `Content-Type`, whatever its case was: RequestBin's clients expect that.
 fn title_case(name: &str) -> String {
     let mut starts_word = true;
     let change = |c: char| {
@@ -166,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_given_as_pairs_and_as_it_came() {
+    fn a_form_is_parsed_and_kept_as_body() {
         let head =
             "POST / HTTP/1.1\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\n\n";
         let form = request(head, b"a=1&params%5Bxml%5D=%3Cx%3E+y&a=2");
@@ -178,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_is_base64_and_says_so() {
+    fn a_body_that_is_not_utf_8_is_base64() {
         let gzip = request("POST / HTTP/1.1\nX: caf\u{e9}\n\n", b"\x1f\x8b\x08\x00");
         assert_eq!(
             (&gzip["body"], &gzip["body_encoding"]),
@@ -187,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bin_keeps_its_colour() {
+    fn the_colour_of_a_bin_is_stable() {
         let bin = |name: &str| Bin {
             name: name.into(),
             private: true,
