@@ -27,8 +27,8 @@ end
 complete -c hookfire -n "__fish_hookfire_needs_command" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_needs_command" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -37,12 +37,12 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'Look into the journal, check it, copy it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Write shell completions and man pages'
@@ -88,8 +88,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send it even if a switch of the endpoint says no'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'One attempt only, as --retries 0'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l background -d 'One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on'
@@ -102,18 +102,18 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s V -l version 
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "list" -d 'List failed deliveries, oldest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "show" -d 'Show a failed delivery: attempts, errors, response and event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "delete" -d 'Delete failed deliveries from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
@@ -137,8 +137,8 @@ xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -150,8 +150,8 @@ xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -177,11 +177,11 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l all -d 'Everything in the failed list'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
+always\t'Also in a pipe'
+never\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l all -d 'All failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask for confirmation'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -192,16 +192,16 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "list" -d 'List failed deliveries, oldest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a failed delivery: attempts, errors, response and event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete failed deliveries from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l url -d 'Send to this URL instead' -r -f
@@ -241,8 +241,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'Everything in the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'What is scheduled and due, and what a process that died left behind, by the rule\'s remaining attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l watch -d 'With --due: go on until Ctrl-C, and make each attempt when it is due'
@@ -255,8 +255,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -280,8 +280,8 @@ csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values as they came'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
@@ -297,8 +297,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the bytes exactly as they were sent, head and body'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the body\'s bytes exactly, transfer coding undone'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l reveal -d 'Show secret values as they came'
@@ -317,8 +317,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'Everything that was captured'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
@@ -340,8 +340,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host than they came for'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent; send nothing'
@@ -355,8 +355,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -370,26 +370,26 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "list" -d 'List deliveries of any status, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "path" -d 'Print the journal\'s file name'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "path" -d 'Print the path of the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "check" -d 'Check the journal for damage, and count its contents'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "prune" -d 'Delete old deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "cancel" -d 'Cancel scheduled attempts'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "export" -d 'Copy the whole journal to a new file'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l status -d 'Only deliveries of this status' -r -f -a "pending\t''
 delivered\t''
 failed\t''
 interrupted\t''
 ignored\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
@@ -412,8 +412,8 @@ csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -425,8 +425,8 @@ xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -434,8 +434,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -446,14 +446,14 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete what was delivered (or failed) at or before this time: an age such as 30d, or a time' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Deliveries of this status' -r -f -a "delivered\t'Delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete deliveries that were delivered or failed at or before this time: an age such as 30d, or a time' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Delete deliveries of this status' -r -f -a "delivered\t'Delivered'
 failed\t'Failed after all attempts'
 interrupted\t'Left behind by a process'
 ignored\t'Never sent: the switchboard said no'"
@@ -463,24 +463,24 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l dry-run -d 'Show what would be deleted; delete nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Do not ask'
+always\t'Also in a pipe'
+never\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Do not ask for confirmation'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s e -l endpoint -d 'All that are meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s e -l endpoint -d 'All scheduled deliveries for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s o -l output -d 'How to print' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l all -d 'Everything that is scheduled'
+always\t'Also in a pipe'
+never\t''"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l all -d 'All scheduled deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -491,19 +491,19 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "list" -d 'List deliveries of any status, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the journal\'s file name'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the path of the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check the journal for damage, and count its contents'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Delete old deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Cancel scheduled attempts'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "export" -d 'Copy the whole journal to a new file'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l port -d 'The port, if ADDR names none' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l bin -d 'Make these bins; what names none goes to the first (repeatable) [default: inbox]' -r -f
@@ -537,8 +537,8 @@ ndjson\t'A JSON object each, after one that says where it listens'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks; nothing below /admin is caught'
@@ -567,8 +567,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
@@ -577,8 +577,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version 
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -591,8 +591,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -624,8 +624,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted; change nothing, here or there'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Say nothing on stderr but errors'
@@ -644,8 +644,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
@@ -654,8 +654,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -670,8 +670,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -689,8 +689,8 @@ csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -708,8 +708,8 @@ xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -720,21 +720,21 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "init" -d 'Write a configuration file with every key explained'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "show" -d 'Print every setting in force with where it comes from'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "path" -d 'Print the configuration\'s file name'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "show" -d 'Show the value of every setting, and where it comes from'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "path" -d 'Print the path of the configuration file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -765,8 +765,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l insecure -d 'Do not check certificates; noted with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
@@ -775,15 +775,15 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write a configuration file with every key explained'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print every setting in force with where it comes from'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the configuration\'s file name'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the value of every setting, and where it comes from'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the path of the configuration file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l type -d 'The event is of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l action -d 'The event has this action' -r -f
@@ -804,8 +804,8 @@ ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -813,8 +813,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s V -l versio
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -822,8 +822,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s V -l version 
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -834,8 +834,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fi
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -843,8 +843,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always, also into a pipe'
-never\t'Never'"
+always\t'Also in a pipe'
+never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -856,32 +856,32 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'Look into the journal, check it, copy it, and keep it small'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "config" -d 'Write the configuration file, and show what is in force'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: its attempts with reasons, the response, the event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "show" -d 'Show a failed delivery: attempts, errors, response and event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "import" -d 'Take 3scale\'s list of failed deliveries into the failed list'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "list" -d 'List captured requests, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again, as they came'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "list" -d 'List deliveries of any status, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: its attempts with reasons, the response, the event'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the journal\'s file name'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "check" -d 'Check the journal\'s integrity and count what is in it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "path" -d 'Print the path of the journal'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "check" -d 'Check the journal for damage, and count its contents'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "prune" -d 'Delete old deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "cancel" -d 'Cancel scheduled attempts'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "export" -d 'Copy the whole journal to a new file'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
@@ -889,7 +889,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a configuration file with every key explained'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print every setting in force with where it comes from'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the configuration\'s file name'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show the value of every setting, and where it comes from'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print the path of the configuration file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "completions" -d 'Print shell completions'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from generate" -f -a "man" -d 'Write the man pages of all commands and the manual\'s chapters'

@@ -134,7 +134,9 @@ impl<'a> Context<'a> {
             }
             (_, Some(path)) => Ok((path, SettingSource::Default)),
             (_, None) => {
-                let message = format!("the home folder, where the {option} would be, is not known");
+                let message = format!(
+                    "the home directory is not known, which by default contains the {option}"
+                );
                 let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase());
                 Err(Failure::new(Kind::Error, message).hint(format!(
                     "name the file with `--{option} FILE` or `{variable}`"

@@ -30,10 +30,6 @@ const SECRET: &str = "a-secret-that-no-output-shows";
 #[command(after_help = "Examples:\n  $ hookfire demo")]
 pub struct DemoArgs {}
 
-/// Runs `hookfire demo`.
-///
-/// # Errors
-/// When the catcher or a step does not do what it should.
 pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let folder = tempfile::Builder::new()
         .prefix("hookfire-demo-")

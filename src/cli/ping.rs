@@ -45,10 +45,6 @@ pub struct PingArgs {
     output: ReportOutput,
 }
 
-/// Runs `hookfire ping`.
-///
-/// # Errors
-/// When it could not be sent, or was no success.
 pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let options = Settings {
         success: args.success.clone(),

@@ -1,4 +1,6 @@
-//! Which deliveries a bulk command is about: named ids, a filter, or all; never all by accident.
+//! Which rows a command acts on: ids, a filter, or `--all`. Nothing given never means all.
+
+use std::collections::HashSet;
 
 use super::context::Context;
 use crate::cli::settings;
@@ -10,33 +12,35 @@ use crate::journal::store::Seen;
 use crate::journal::{Journal, Query};
 use crate::text;
 
-/// A scope that was named.
+/// Deliveries of the failed list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// These, each of which must exist and be in the failed list.
+    /// Each must exist and be in the failed list.
     Ids(Vec<i64>),
-    /// Those of the failed list that match; all of it if the filter is empty.
+    /// All that match. An empty filter matches all.
     Failed(Filter),
 }
 
 impl Scope {
-    /// Settles what was typed; `command` is what the hints show.
-    ///
-    /// # Errors
-    /// When nothing or two kinds of scope are named.
-    pub fn settle(ids: &[i64], filter: Filter, all: bool, command: &str) -> Result<Scope, Failure> {
-        let (example, list) = ("42", "hookfire failed list");
-        let words = Words {
+    /// `command` is shown in hints.
+    pub fn resolve(
+        ids: &[i64],
+        filter: Filter,
+        all: bool,
+        command: &str,
+    ) -> Result<Scope, Failure> {
+        let wording = Wording {
             command,
             things: "deliveries",
-            example,
-            filter: "--type account",
-            list,
+            example_id: "42",
+            example_filter: "--type account",
+            list: "hookfire failed list",
         };
-        Ok(settle(ids, !filter.is_empty(), all, &words)?.map_or(Scope::Failed(filter), Scope::Ids))
+        let ids = resolve(ids, !filter.is_empty(), all, &wording)?;
+        Ok(ids.map_or(Scope::Failed(filter), Scope::Ids))
     }
 
-    /// Whether it may be more than the user has in mind: anything but named ids.
+    /// Whether it may be more than the user thinks of: anything but ids.
     pub fn is_bulk(&self) -> bool {
         matches!(self, Scope::Failed(_))
     }
@@ -48,11 +52,8 @@ impl Scope {
         }
     }
 
-    /// Says how the rest of the failed list gets to an endpoint that nothing in it is meant for: what was imported is meant
-    /// for none.
-    ///
-    /// # Errors
-    /// When the journal or the configuration cannot be read.
+    /// After an empty result for an endpoint, hints at how to send the other failed deliveries there: imported ones belong
+    /// to no endpoint.
     pub fn hint_at_others(
         &self,
         ctx: &Context<'_>,
@@ -71,22 +72,18 @@ impl Scope {
             };
         let others = journal.count(&Query::failed(Filter::default()))?;
         if only_endpoint && others > 0 && ctx.config()?.endpoints.contains_key(name) {
-            let (are, them) = if others == 1 {
-                ("is", "it")
-            } else {
-                ("are", "them")
+            let (belong, them) = match others {
+                1 => ("belongs", "it"),
+                _ => ("belong", "them"),
             };
             ctx.ui.hint(&format!(
-                "{others} in the failed list {are} not meant for `{name}`; `hookfire retry --all --endpoint {name}` sends {them} there"
+                "{others} in the failed list {belong} to other endpoints or none; `hookfire retry --all --endpoint {name}` sends {them} to `{name}`"
             ));
         }
         Ok(())
     }
 
-    /// How many deliveries there are, of which so many were seen, and no more than `most` were looked at.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
+    /// The number of deliveries, of which the first `seen` were read, with at most `most` to be read.
     pub fn total(
         &self,
         journal: &dyn Journal,
@@ -101,10 +98,7 @@ impl Scope {
         }
     }
 
-    /// The deliveries, oldest failure first for a filter, as they were typed otherwise; of a filter no more than `most`.
-    ///
-    /// # Errors
-    /// When a named id does not exist or is not in the failed list.
+    /// The deliveries: ids in the given order, others oldest failure first and at most `most`.
     pub fn seen(
         &self,
         journal: Option<&dyn Journal>,
@@ -131,54 +125,47 @@ impl Scope {
     }
 }
 
-/// What a command about several things calls them.
-pub struct Words<'a> {
-    /// The command, for hints.
+/// What messages of a command call the things it acts on.
+pub struct Wording<'a> {
     pub command: &'a str,
-    /// The things.
     pub things: &'a str,
-    /// An id.
-    pub example: &'a str,
-    /// What narrows.
-    pub filter: &'a str,
+    pub example_id: &'a str,
+    pub example_filter: &'a str,
     /// The command that lists them.
     pub list: &'a str,
 }
 
-/// The named ids, each once, as they were typed; none for a filter or all.
-///
-/// # Errors
-/// When nothing or two kinds of scope are named.
-pub fn settle(
+/// The ids, without duplicates, in the given order; none for a filter or `--all`.
+pub fn resolve(
     ids: &[i64],
-    filtered: bool,
+    is_filtered: bool,
     all: bool,
-    words: &Words<'_>,
+    wording: &Wording<'_>,
 ) -> Result<Option<Vec<i64>>, Failure> {
-    let Words {
+    let Wording {
         command,
         things,
-        example,
-        filter,
+        example_id,
+        example_filter,
         list,
-    } = words;
-    match (ids, filtered, all) {
+    } = wording;
+    match (ids, is_filtered, all) {
         ([], true, false) | ([], false, true) => Ok(None),
         ([_, ..], false, false) => {
-            let mut seen = std::collections::HashSet::new();
-            Ok(Some(ids.iter().copied().filter(|id| seen.insert(*id)).collect()))
+            let mut seen = HashSet::new();
+            let ids = ids.iter().copied().filter(|id| seen.insert(*id));
+            Ok(Some(ids.collect()))
         }
-        ([], false, false) => Err(Failure::usage(format!("`{command}` needs to know which {things}"))
-            .hint(format!("name ids (`{command} {example}`), a filter (`{command} {filter}`), or `{command} --all`"))
-            .hint(format!("`{list}` shows what there is"))),
-        _ => Err(Failure::usage("name ids, a filter or `--all`, not two of them")),
+        ([], false, false) => Err(Failure::usage(format!("`{command}` needs a selection of {things}"))
+            .hint(format!("give ids (`{command} {example_id}`), a filter (`{command} {example_filter}`), or `{command} --all`"))
+            .hint(format!("`{list}` lists them"))),
+        _ => Err(Failure::usage(
+            "ids, filters and `--all` cannot be used together",
+        )),
     }
 }
 
-/// A delivery that must be in the failed list.
-///
-/// # Errors
-/// When it does not exist, or is not in the list.
+/// The delivery, which must be in the failed list.
 pub fn in_failed_list(
     journal: Option<&dyn Journal>,
     id: i64,
@@ -195,15 +182,15 @@ pub fn in_failed_list(
             format!("#{id} is scheduled for another attempt; it is not in the failed list"),
         )
         .hint(format!(
-            "`hookfire journal show {id}` shows when; `hookfire retry --due` makes it then"
+            "`hookfire journal show {id}` shows when; `hookfire retry --due` sends it then"
         ))
         .hint(format!(
             "`hookfire journal cancel {id}` moves it to the failed list"
         ))),
         Some(delivery) => {
             let state = match delivery.status {
-                Status::Pending => "is being sent right now",
-                Status::Ignored => "was ignored, as the switchboard said",
+                Status::Pending => "is being sent",
+                Status::Ignored => "was ignored because of a webhook switch",
                 _ => "was delivered",
             };
             Err(Failure::new(
@@ -219,21 +206,18 @@ fn is_scheduled(journal: Option<&dyn Journal>, id: i64) -> Result<bool, Failure>
     Ok(journal.map_or(Ok(false), |journal| journal.is_scheduled(id))?)
 }
 
-/// Whether a bulk may go on: `--yes`, or a yes on a terminal.
-///
-/// # Errors
-/// When neither can be had.
-pub fn confirmed(ctx: &Context<'_>, yes: bool, deed: &str) -> Result<bool, Failure> {
+/// Whether the user agrees, by `--yes` or on a terminal; `action` is a verb phrase such as `delete 3 deliveries`.
+pub fn confirmed(ctx: &Context<'_>, yes: bool, action: &str) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
     if !ctx.ui.can_ask() {
         return Err(Failure::usage(format!(
-            "`--yes` is needed to {deed} where nobody can be asked; nothing was changed"
+            "refusing to {action} without confirmation (stdin is not a terminal); pass `--yes`"
         ))
-        .hint("look first with `--dry-run`"));
+        .hint("`--dry-run` shows what would change"));
     }
-    Ok(ctx.ui.ask(&format!("{deed}?")))
+    Ok(ctx.ui.ask(&format!("{action}?")))
 }
 
 /// Hints at words of a filter that name nothing known, after an empty result.

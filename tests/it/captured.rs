@@ -145,7 +145,7 @@ fn unknown_captures_are_reported_with_a_hint() {
         let outcome = captured(&env, args).assert_code(5);
         assert_eq!(
             outcome.stderr(),
-            "error: there is no capture #17 in the journal\nhint: `hookfire captured list` shows what there is\n"
+            "error: there is no capture #17 in the journal\nhint: `hookfire captured list` lists all captures\n"
         );
     }
     captured(&env, &["diff", "delivery:4", "18"]).assert_code(5);

@@ -111,7 +111,7 @@ fn without_home_the_user_database_is_used() {
     let outcome = without("setpriv", &[NOBODY, &fire].concat());
     assert!(outcome.code.is_some_and(|code| code != 0), "{outcome}");
     for words in [
-        "no home folder is known",
+        "the home directory is not known",
         "`--journal FILE` or `HOOKFIRE_JOURNAL`",
     ] {
         assert!(outcome.stderr().contains(words), "{outcome}");
@@ -277,7 +277,7 @@ fn full_disk_loses_no_sent_delivery() {
             {
                 unrecorded += 1;
             }
-            (None, 6) if said.contains("room on the disk") => unsent += 1,
+            (None, 6) if said.contains("disk space") => unsent += 1,
             (status, _) => panic!("it is {status:?}; {told}"),
         }
     }

@@ -229,7 +229,7 @@ fn countdown_is_erased_before_the_next_line() {
     }
     let env = TestEnv::new();
     let server = Server::script(vec![respond(503)]);
-    let line = "timeout -s INT 0.5 \"$HOOKFIRE\" fire user created --url \"$ENDPOINT\"";
+    let line = "timeout -s INT 1.5 \"$HOOKFIRE\" fire user created --url \"$ENDPOINT\"";
     let outcome = env
         .on_terminal(line)
         .env("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"))

@@ -385,7 +385,7 @@ fn cancel_moves_scheduled_deliveries_to_the_failed_list() {
     assert!(
         refused
             .stderr()
-            .contains("#1 is not scheduled: it is interrupted"),
+            .contains("#1 is not scheduled: it was interrupted"),
         "{refused}"
     );
     let listed = env.hookfire(["failed", "list", "-o", "json"]).run().json();
@@ -409,7 +409,7 @@ fn cancel_moves_scheduled_deliveries_to_the_failed_list() {
     env.hookfire(["journal", "cancel", "9"])
         .run()
         .assert_code(5);
-    let scopes = "name ids (`hookfire journal cancel 42`), a filter (`hookfire journal cancel -e staging`), or \
+    let scopes = "give ids (`hookfire journal cancel 42`), a filter (`hookfire journal cancel -e staging`), or \
                   `hookfire journal cancel --all`";
     let unscoped = env.hookfire(["journal", "cancel"]).run().assert_code(2);
     assert!(unscoped.stderr().contains(scopes), "{unscoped}");

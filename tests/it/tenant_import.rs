@@ -219,7 +219,7 @@ fn import_reports_broken_entries_and_keeps_the_others() {
     for words in [
         "failure 2 (line 3): ",
         "failure 3 (line 4), id `id-2`: its `time` cannot be read",
-        "2 failures of the list are broken",
+        "2 entries of the list cannot be read",
     ] {
         assert!(outcome.stderr().contains(words), "{outcome}");
     }
@@ -347,7 +347,7 @@ fn imported_deliveries_go_to_a_named_endpoint() {
         .hookfire(["retry", "--endpoint", "staging"])
         .run()
         .assert_code(0);
-    let hint = "1 in the failed list is not meant for `staging`; `hookfire retry --all --endpoint staging` sends it there";
+    let hint = "1 in the failed list belongs to other endpoints or none; `hookfire retry --all --endpoint staging` sends it to `staging`";
     assert!(narrowed.stderr().contains(hint), "{narrowed}");
     assert_eq!(server.requests().len(), 0);
     env.hookfire(["retry", "--all", "--endpoint", "staging"])

@@ -7,7 +7,7 @@ use crate::capture::Caught;
 use crate::cli::args::{CaptureId, Format, ReportOutput};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
-use crate::cli::scope::{self, Words};
+use crate::cli::scope::{self, Wording};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
@@ -53,16 +53,15 @@ pub struct CapturedDeleteArgs {
 pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let query = args.filter.query(ctx.now())?;
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let command = "hookfire captured delete";
-    let (example, filter, list) = ("17", "--type account", "hookfire captured list");
-    let words = Words {
-        command,
+    let wording = Wording {
+        command: "hookfire captured delete",
         things: "captures",
-        example,
-        filter,
-        list,
+        example_id: "17",
+        example_filter: "--type account",
+        list: "hookfire captured list",
     };
-    let named = scope::settle(&ids, query != CaptureQuery::default(), args.all, &words)?;
+    let is_filtered = query != CaptureQuery::default();
+    let named = scope::resolve(&ids, is_filtered, args.all, &wording)?;
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
     let ids = seen(journal.as_deref(), named.as_deref(), &query)?;
@@ -84,7 +83,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     };
     deletion::run(
         ctx,
-        &deletion::Plan {
+        &deletion::Deletion {
             ids: &ids,
             one: "capture",
             many: "captures",

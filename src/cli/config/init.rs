@@ -19,7 +19,7 @@ Examples:
 
 /// Write a configuration file with every key explained
 ///
-/// It never overwrites a file. Everything in it is commented out, so that it changes nothing until you edit it.
+/// Does not overwrite an existing file. All settings are commented out, so the file changes nothing until you edit it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ConfigInitArgs {}
@@ -48,9 +48,9 @@ pub(super) fn run(_: &ConfigInitArgs, ctx: &Context<'_>) -> Result<Exit, Failure
     {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let words = format!("`{}` exists already and is left as it is", path.display());
+            let words = format!("`{}` already exists", path.display());
             return Err(Failure::new(Kind::Error, words)
-                .hint("`hookfire config show` prints what is in force"));
+                .hint("`hookfire config show` prints the settings in effect"));
         }
         Err(e) => return Err(failed("create", e)),
     };
@@ -60,6 +60,6 @@ pub(super) fn run(_: &ConfigInitArgs, ctx: &Context<'_>) -> Result<Exit, Failure
     ctx.ui.line(&path.to_string_lossy())?;
     ctx.ui.flush()?;
     ctx.ui
-        .status("written; every setting in it is commented out until you edit it");
+        .status("configuration written; all settings are commented out");
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `hookfire config`: the configuration file and what is in force.
+//! `hookfire config`: the configuration file and the resolved settings.
 
 mod init;
 mod path;
@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// Write the configuration file, and show what is in force
+/// Write a configuration file, and show the resolved settings
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:\n  $ hookfire config init\n  $ hookfire config show")]
 pub enum ConfigCommand {
@@ -20,10 +20,6 @@ pub enum ConfigCommand {
 }
 
 impl ConfigCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             ConfigCommand::Init(args) => init::run(&args, ctx),

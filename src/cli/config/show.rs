@@ -17,15 +17,15 @@ use crate::secret::{MASK, SecretSource};
 
 const EXAMPLES: &str = "\
 Examples:
-  What is in force, and why:
+  Show all settings:
     $ hookfire config show
-  What would be in force for one endpoint and these options:
+  Show the settings of `fire` for an endpoint and options:
     $ hookfire config show -e staging --retries 2";
 
-/// Print every setting in force with where it comes from
+/// Show the value of every setting, and where it comes from
 ///
-/// Flags win over the environment, the environment over the configuration file, the file over what is built in. Takes the
-/// options of `fire`, to show what they would do. Secrets are masked; their references are shown.
+/// Options override environment variables, which override the configuration file, which overrides the defaults. Accepts the
+/// options of `fire`, to show their effect. Secrets are masked; their references are shown.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ConfigShowArgs {

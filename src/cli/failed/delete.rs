@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   Delete one:
     $ hookfire failed delete 42
-  See what would go, then let it go:
+  Show what a filter would delete, then delete it:
     $ hookfire failed delete --before 2026-11-20T10:00:00Z --dry-run
     $ hookfire failed delete --before 2026-11-20T10:00:00Z --yes
   Delete everything that failed:
@@ -22,23 +22,23 @@ Examples:
 
 /// Delete failed deliveries from the journal
 ///
-/// A filter or --all is a bulk: it asks on a terminal and needs --yes elsewhere. `--before` is inclusive, as 3scale's own
-/// `time` is. An unreadable time, or no scope at all, deletes nothing.
+/// With a filter or --all, asks for confirmation on a terminal, and requires --yes elsewhere. `--before` is inclusive, like
+/// `time` in 3scale's API. An invalid time, or no selection at all, deletes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedDeleteArgs {
-    /// Deliveries of the failed list, such as 42 or '#42'
+    /// Failed deliveries, such as 42 or '#42'
     #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
-    /// Everything in the failed list
+    /// All failed deliveries
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: ListFilterArgs,
-    /// Show what would be deleted; delete nothing
+    /// Show what would be deleted, and delete nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long, help_heading = None)]
     yes: bool,
     #[command(flatten)]
@@ -48,30 +48,30 @@ pub struct FailedDeleteArgs {
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let scope = Scope::settle(&ids, filter, args.all, "hookfire failed delete")?;
+    let scope = Scope::resolve(&ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_deref(), None)?;
     if seen.is_empty() && args.output.format() == Format::Text {
         scope.hint_at_unknown(ctx);
     }
     let statuses = &[Status::Failed, Status::Interrupted];
-    let doomed = deletion::Deliveries {
+    let deliveries = deletion::Deliveries {
         journal: journal.as_deref(),
         seen: &seen,
         statuses,
     };
     deletion::run(
         ctx,
-        &deletion::Plan {
-            ids: &doomed.ids(),
+        &deletion::Deletion {
+            ids: &deliveries.ids(),
             one: "failed delivery",
             many: "failed deliveries",
             ask: scope.is_bulk(),
             yes: args.yes,
             dry_run: args.dry_run,
             format: args.output.format(),
-            table: &|| doomed.table(ctx),
-            delete: &|| doomed.delete(),
+            table: &|| deliveries.table(ctx),
+            delete: &|| deliveries.delete(),
         },
     )
 }

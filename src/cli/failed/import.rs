@@ -14,28 +14,28 @@ use crate::exit::Exit;
 use crate::portal::failures;
 use crate::text::count;
 
-/// Broken failures that a JSON report names; stderr names them all.
-const NAMED: usize = 100;
+/// Unreadable entries that JSON output describes; stderr describes all.
+const MAX_REPORTED_PROBLEMS: usize = 100;
 
 const EXAMPLES: &str = "\
 Examples:
-  Take in what 3scale's API listed:
+  Import a list of 3scale's API:
     $ hookfire failed import failures.xml
-  The same from a pipe, in JSON:
+  Import it from a pipe, as JSON:
     $ curl -s https://acme-admin.3scale.net/admin/api/webhooks/failures.json -G --data-urlencode access_token@token | hookfire failed import -
-  Then send it to where you say:
+  Then send the imported events to an endpoint:
     $ hookfire retry --all --endpoint staging";
 
-/// Take 3scale's list of failed deliveries into the failed list
+/// Import 3scale's list of failed deliveries into the failed list
 ///
-/// Reads the document that 3scale answers to GET /admin/api/webhooks/failures.xml or failures.json, of any length. Each
-/// failure becomes a failed delivery with its id as its uuid, its time, its error and its event; one that is in the journal
-/// already, delivered or not, is left as it is, so that a list can be taken in twice. A failure that cannot be read is named
-/// with its place, the others go in, and the exit code is 2.
+/// Reads a response of GET /admin/api/webhooks/failures.xml or failures.json of any length. Each entry becomes a failed
+/// delivery with its id as uuid, its time, error and event. Entries that are already in the journal are skipped, so you can
+/// import a list twice. Entries that cannot be read are reported with their place; the others are imported, and the exit
+/// code is 2.
 ///
-/// The values in their URLs' queries are secrets, and not kept; their names are. A delivery to the URL of a configured
-/// endpoint, the query left aside, is taken for that endpoint's, and `hookfire retry` sends it with the endpoint's secrets.
-/// Everything else is sent with `retry --endpoint`, `--url` or `--secret`.
+/// Query values of the URLs are secrets and are not stored; their names are. If a URL, without its query, is that of a
+/// configured endpoint, `hookfire retry` sends the event with the endpoint's secrets. Send the others with
+/// `retry --endpoint`, `--url` or `--secret`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedImportArgs {
@@ -56,7 +56,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         Err(problem) => {
             broken += 1;
             ctx.ui.warning(&ctx.ui.untrusted(&problem.to_string()));
-            if named.len() < NAMED {
+            if named.len() < MAX_REPORTED_PROBLEMS {
                 named.push(serde_json::json!({
                     "number": problem.number, "line": problem.line, "uuid": problem.uuid, "problem": problem.problem,
                 }));
@@ -90,12 +90,12 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     if broken > 0 {
         let words = count(
             broken,
-            "failure of the list is broken",
-            "failures of the list are broken",
+            "entry of the list cannot be read",
+            "entries of the list cannot be read",
         );
         return Err(
-            Failure::usage(format!("{words}; the others are in the failed list"))
-                .hint("mend the list and take it in again: what is known is left as it is"),
+            Failure::usage(format!("{words}; the others were imported"))
+                .hint("correct the list and import it again; entries that are already imported are skipped"),
         );
     }
     Ok(Exit::Done)

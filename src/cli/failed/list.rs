@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::args::{FailedOutput, Format, ListFilterArgs, at_least_one};
 use crate::cli::context::Context;
-use crate::cli::list::{self, Words};
+use crate::cli::list::{self, Wording};
 use crate::cli::scope;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -14,22 +14,22 @@ use crate::journal::{List, Query};
 
 const EXAMPLES: &str = "\
 Examples:
-  What failed, oldest first:
+  List all failed deliveries, oldest first:
     $ hookfire failed list
-  What failed with a 5xx since yesterday's deployment:
+  List those that failed with a 5xx status since a deployment:
     $ hookfire failed list --http-status 5xx --since '2026-11-20 18:00:00'
-  The ids of what could not be reached, for a script:
+  Get the ids of deliveries to unreachable endpoints, for a script:
     $ hookfire failed list --error connect -o ndjson | jq .id
-  As 3scale itself lists failures:
+  Write the list in 3scale's own format:
     $ hookfire failed list -o xml > failures.xml";
 
 /// List failed deliveries, oldest first
 ///
-/// An empty list is no error. `xml` is 3scale's own `<webhooks-failures>` document.
+/// An empty list is not an error. `xml` is the `<webhooks-failures>` document of 3scale's API.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedListArgs {
-    /// At most so many
+    /// List at most N
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -51,9 +51,9 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         limit: args.limit.map(NonZeroUsize::get),
     };
     let journal = ctx.existing_journal()?;
-    let words = Words {
+    let wording = Wording {
         empty,
-        when_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
+        hint_if_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
         with_status: false,
     };
     list::print(
@@ -61,10 +61,10 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         journal.as_deref(),
         &query,
         args.output.format(),
-        &words,
+        &wording,
     )?;
     if args.output.format() == Format::Text {
-        list::name_the_limit(ctx, journal.as_deref(), &query)?;
+        list::report_limit(ctx, journal.as_deref(), &query)?;
     }
     Ok(Exit::Done)
 }

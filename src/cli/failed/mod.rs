@@ -1,4 +1,4 @@
-//! `hookfire failed`: the deliveries that nobody got.
+//! `hookfire failed`: deliveries that were not delivered after all their attempts.
 
 mod delete;
 mod import;
@@ -13,8 +13,8 @@ use crate::exit::Exit;
 
 /// List, show, delete and import failed deliveries
 ///
-/// The failed list holds every delivery that was not delivered after all its attempts, and every one whose process died
-/// or was stopped (interrupted).
+/// The failed list contains deliveries whose attempts all failed, and deliveries whose process was stopped or died
+/// (interrupted).
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire failed list\n  $ hookfire failed show 42\n  $ hookfire failed delete 42\n  $ hookfire failed import failures.xml"
@@ -27,10 +27,6 @@ pub enum FailedCommand {
 }
 
 impl FailedCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             FailedCommand::List(args) => list::run(&args, ctx),

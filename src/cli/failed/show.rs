@@ -10,14 +10,14 @@ use crate::exit::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  All that is known of one:
+  Show everything about a delivery:
     $ hookfire failed show 42
-  The endpoint's last answer, for a script:
+  Print the body of the endpoint's last response, for a script:
     $ hookfire failed show 42 -o json | jq -r '.attempts[-1].response_body'
-  The event's document, byte for byte:
+  Write the event's document, byte for byte:
     $ hookfire failed show 42 -o xml > event.xml";
 
-/// Show a failed delivery: its attempts with reasons, the response, the event
+/// Show a failed delivery: attempts, errors, response and event
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FailedShowArgs {

@@ -4,7 +4,8 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{DeliveryId, Format, ReportOutput};
 use crate::cli::context::Context;
-use crate::cli::scope::{self, Words};
+use crate::cli::scope::{self, Wording};
+use crate::delivery::Status;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
@@ -13,27 +14,27 @@ use crate::text::count;
 
 const EXAMPLES: &str = "\
 Examples:
-  Take one off the schedule, and delete it:
+  Cancel a scheduled delivery and delete it:
     $ hookfire journal cancel 42 && hookfire failed delete 42
-  Send it at once instead of when it is due:
+  Send it now instead of when it is due:
     $ hookfire journal cancel 42 && hookfire retry 42
-  Everything that is scheduled for an endpoint that is gone:
+  Cancel everything scheduled for an endpoint that no longer exists:
     $ hookfire journal cancel -e staging";
 
 /// Cancel scheduled attempts
 ///
-/// A delivery that `fire --background` or `retry --due` has scheduled for another attempt is moved to the failed list, as
-/// interrupted, from where it can be sent again or deleted. Nothing is deleted by this.
+/// Moves deliveries that `fire --background` or `retry --due` scheduled for another attempt to the failed list, as
+/// interrupted. There you can send them again or delete them.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct JournalCancelArgs {
     /// Scheduled deliveries, such as 42 or '#42'
     #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
-    /// All that are meant for this endpoint
+    /// All scheduled deliveries for this endpoint
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
     endpoint: Option<String>,
-    /// Everything that is scheduled
+    /// All scheduled deliveries
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -41,17 +42,15 @@ pub struct JournalCancelArgs {
 }
 
 pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let command = "hookfire journal cancel";
-    let (example, filter, list) = ("42", "-e staging", "hookfire journal list --status pending");
-    let words = Words {
-        command,
+    let wording = Wording {
+        command: "hookfire journal cancel",
         things: "deliveries",
-        example,
-        filter,
-        list,
+        example_id: "42",
+        example_filter: "-e staging",
+        list: "hookfire journal list --status pending",
     };
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let named = scope::settle(&ids, args.endpoint.is_some(), args.all, &words)?;
+    let named = scope::resolve(&ids, args.endpoint.is_some(), args.all, &wording)?;
     let journal = ctx.existing_journal()?;
     let seen = seen(
         named.as_deref(),
@@ -72,8 +71,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     }
     ctx.ui.flush()?;
     if cancelled > 0 {
-        ctx.ui
-            .hint("`hookfire failed list` shows what is in the failed list now");
+        ctx.ui.hint("`hookfire failed list` shows them");
     }
     Ok(Exit::Done)
 }
@@ -94,12 +92,17 @@ fn seen(
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;
         if !journal.is_scheduled(id)? {
-            let status = delivery.status.as_str();
-            return Err(Failure::new(
-                Kind::NotFound,
-                format!("#{id} is not scheduled: it is {status}"),
-            )
-            .hint(format!("`hookfire journal show {id}` shows it")));
+            let state = match delivery.status {
+                Status::Pending => "it is being sent",
+                Status::Delivered => "it has been delivered",
+                Status::Failed => "it has already failed",
+                Status::Interrupted => "it was interrupted and is in the failed list",
+                Status::Ignored => "it was ignored because of a webhook switch",
+            };
+            return Err(
+                Failure::new(Kind::NotFound, format!("#{id} is not scheduled: {state}"))
+                    .hint(format!("`hookfire journal show {id}` shows it")),
+            );
         }
         Ok(Seen {
             id,

@@ -9,11 +9,13 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::text::count;
 
-/// Check the journal's integrity and count what is in it
+/// Check the journal for damage, and count its contents
 ///
-/// Reads the whole file. Damage ends with exit code 6.
+/// Reads the whole file. Exits with 6 if the journal is damaged.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  In a nightly job:\n    $ hookfire journal check -o json")]
+#[command(
+    after_help = "Examples:\n  Check the journal in a nightly job:\n    $ hookfire journal check -o json"
+)]
 pub struct JournalCheckArgs {
     #[command(flatten)]
     output: ReportOutput,
@@ -29,7 +31,7 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             ));
         }
         ctx.ui.status(&format!(
-            "there is no journal at `{}` yet; the first delivery makes it",
+            "there is no journal at `{}` yet; the first delivery creates it",
             path.display()
         ));
         if args.output.format() != Format::Text {
@@ -80,6 +82,5 @@ pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             health.problems.join("; ")
         ),
     );
-    Err(failure
-        .hint("copy the file before anything else; `sqlite3 FILE .recover` can save most of it"))
+    Err(failure.hint("copy the file first, then try `sqlite3 FILE .recover`"))
 }

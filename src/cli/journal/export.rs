@@ -12,24 +12,25 @@ use crate::journal::store::JournalError;
 
 const EXAMPLES: &str = "\
 Examples:
-  Back the journal up, also while others write to it:
+  Back up the journal, even while other processes write to it:
     $ hookfire journal export backup.db
-  Look into the copy:
+  List failed deliveries of the copy:
     $ hookfire failed list --journal backup.db
-  Keep what a CI job did as an artifact, whatever became of it:
+  Keep the deliveries of a CI job as an artifact:
     $ hookfire journal export \"hookfire-$CI_JOB_ID.db\"";
 
-/// Copy the whole journal to a new file
+/// Copy the journal to a new file
 ///
-/// The copy is a journal itself: every command reads it with --journal FILE. It holds deliveries, attempts and captures as they
-/// are at one moment; other processes go on meanwhile. Nothing is overwritten, and the file is readable by you alone.
+/// The copy is a journal of its own: every command reads it with --journal FILE. It contains all deliveries, attempts and
+/// captures as of one moment, while other processes continue. An existing file is not overwritten, and only you can read
+/// the new one.
 ///
-/// A copy knows nothing of what happens to the original afterwards: what is sent again from the copy is failed in the
-/// original still, and would be sent again from there, too.
+/// The copy does not follow the original. A failed delivery that you send again from the copy is still failed in the
+/// original, and could be sent again from there.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct JournalExportArgs {
-    /// The file to make
+    /// The file to create
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     #[command(flatten)]
@@ -48,12 +49,12 @@ pub(super) fn run(args: &JournalExportArgs, ctx: &Context<'_>) -> Result<Exit, F
     if args.file.symlink_metadata().is_ok() {
         return Err(Failure::new(
             Kind::Error,
-            format!("`{path}` is there already, and an export overwrites nothing"),
+            format!("`{path}` already exists; an export does not overwrite files"),
         ));
     }
     journal.copy_to(&args.file).map_err(|e| match e {
         JournalError::Io { .. } => Failure::from_error(Kind::Error, e),
-        of_the_journal => of_the_journal.into(),
+        other => other.into(),
     })?;
     let bytes = args.file.metadata().map_or(0, |metadata| metadata.len());
     match args.output.format() {

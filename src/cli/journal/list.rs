@@ -6,34 +6,34 @@ use clap::Args;
 
 use crate::cli::args::{Format, ListFilterArgs, ListOutput, StatusArg, at_least_one};
 use crate::cli::context::Context;
-use crate::cli::list::{self, Words};
+use crate::cli::list::{self, Wording};
 use crate::cli::scope;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{List, Query};
 
-/// Newest deliveries shown as text unless told otherwise; the other formats are for scripts and show all.
-const SCREENFUL: usize = 50;
+/// Deliveries listed as text without `--limit`. The other formats, for scripts, list all.
+const DEFAULT_TEXT_LIMIT: usize = 50;
 
 const EXAMPLES: &str = "\
 Examples:
-  The newest deliveries, whatever became of them:
+  List the newest deliveries of any status:
     $ hookfire journal list
-  What was delivered to staging today:
+  List what was delivered to staging since a day:
     $ hookfire journal list --status delivered -e staging --since 2026-11-20
-  Everything, for a spreadsheet:
+  Write all deliveries to a file for a spreadsheet:
     $ hookfire journal list -o csv > deliveries.csv";
 
 /// List deliveries of any status, newest first
 ///
-/// As text the newest 50, in the other formats all, unless --limit says otherwise.
+/// Without --limit, text output lists the newest 50 and the other formats list all.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct JournalListArgs {
     /// Only deliveries of this status
     #[arg(long, value_name = "STATUS", value_enum)]
     status: Option<StatusArg>,
-    /// At most so many
+    /// List at most N
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -45,29 +45,29 @@ pub struct JournalListArgs {
 pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
     let format = args.output.format();
-    let nothing_asked = filter.is_empty() && args.status.is_none();
+    let is_unfiltered = filter.is_empty() && args.status.is_none();
     let query = Query {
         list: List::All(args.status.map(|status| status.0)),
         filter,
         limit: args
             .limit
             .map(NonZeroUsize::get)
-            .or((format == Format::Text).then_some(SCREENFUL)),
+            .or((format == Format::Text).then_some(DEFAULT_TEXT_LIMIT)),
     };
     let journal = ctx.existing_journal()?;
-    let empty = if nothing_asked {
+    let empty = if is_unfiltered {
         "the journal is empty"
     } else {
         "nothing in the journal matches"
     };
-    let words = Words {
+    let wording = Wording {
         empty,
-        when_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
+        hint_if_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
         with_status: true,
     };
-    list::print(ctx, journal.as_deref(), &query, format, &words)?;
+    list::print(ctx, journal.as_deref(), &query, format, &wording)?;
     if format == Format::Text {
-        list::name_the_limit(ctx, journal.as_deref(), &query)?;
+        list::report_limit(ctx, journal.as_deref(), &query)?;
     }
     Ok(Exit::Done)
 }

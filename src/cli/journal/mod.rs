@@ -1,4 +1,4 @@
-//! `hookfire journal`: everything that was ever sent, and the file it is in.
+//! `hookfire journal`: all deliveries, and the file that stores them.
 
 mod cancel;
 mod check;
@@ -14,7 +14,7 @@ use super::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// Look into the journal, check it, copy it, and keep it small
+/// List all deliveries; check, copy and prune the journal
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire journal list\n  $ hookfire journal show 42\n  $ hookfire journal prune --older-than 30d"
@@ -30,10 +30,6 @@ pub enum JournalCommand {
 }
 
 impl JournalCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             JournalCommand::List(args) => list::run(&args, ctx),

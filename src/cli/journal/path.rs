@@ -8,18 +8,16 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// Print the journal's file name
+/// Print the path of the journal
 ///
-/// The file need not exist yet; the first delivery makes it.
+/// The file may not exist yet; the first delivery creates it.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  See how large it is:\n    $ du -h \"$(hookfire journal path)\""
-)]
+#[command(after_help = "Examples:\n  Print its size:\n    $ du -h \"$(hookfire journal path)\"")]
 pub struct JournalPathArgs {}
 
 pub(super) fn run(_: &JournalPathArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (path, _) = ctx.journal_path()?;
-    // Its bytes as they are: the name need not be text.
+    // As bytes: a path need not be valid UTF-8.
     ctx.ui.data(|out| {
         out.write_all(path.as_os_str().as_bytes())
             .and_then(|()| out.write_all(b"\n"))

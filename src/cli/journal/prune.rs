@@ -13,28 +13,28 @@ use crate::time::{Edge, parse_time};
 
 const EXAMPLES: &str = "\
 Examples:
-  Forget what was delivered more than a month ago, nightly:
+  Delete what was delivered more than a month ago, in a nightly job:
     $ hookfire journal prune --older-than 30d --yes
-  See first what would go:
+  Show what would be deleted:
     $ hookfire journal prune --older-than 30d --dry-run";
 
 /// Delete old deliveries from the journal
 ///
-/// Only what was delivered, unless --status says otherwise: what failed is kept until it is delivered or deleted. It asks
-/// on a terminal and needs --yes elsewhere.
+/// Deletes delivered events only, unless --status names another status. Asks for confirmation on a terminal, and requires
+/// --yes elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct JournalPruneArgs {
-    /// Delete what was delivered (or failed) at or before this time: an age such as 30d, or a time
+    /// Delete deliveries that were delivered or failed at or before this time: an age such as 30d, or a time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     older_than: String,
-    /// Deliveries of this status
+    /// Delete deliveries of this status
     #[arg(long, value_name = "STATUS", value_enum, default_value = "delivered")]
     status: FinishedStatusArg,
-    /// Show what would be deleted; delete nothing
+    /// Show what would be deleted, and delete nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -60,21 +60,21 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         .map(|journal| journal.seen(&query))
         .transpose()?
         .unwrap_or_default();
-    let doomed = deletion::Deliveries {
+    let deliveries = deletion::Deliveries {
         journal: journal.as_deref(),
         seen: &seen,
         statuses: &[status],
     };
-    let plan = deletion::Plan {
-        ids: &doomed.ids(),
+    let deletion = deletion::Deletion {
+        ids: &deliveries.ids(),
         one: "delivery",
         many: "deliveries",
         ask: true,
         yes: args.yes,
         dry_run: args.dry_run,
         format: args.output.format(),
-        table: &|| doomed.table(ctx),
-        delete: &|| doomed.delete(),
+        table: &|| deliveries.table(ctx),
+        delete: &|| deliveries.delete(),
     };
-    deletion::run(ctx, &plan)
+    deletion::run(ctx, &deletion)
 }

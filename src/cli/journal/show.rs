@@ -13,12 +13,12 @@ use crate::output::json::DeliveryView;
 
 const EXAMPLES: &str = "\
 Examples:
-  All that is known of one delivery, delivered or not:
+  Show everything about a delivery of any status:
     $ hookfire journal show 42
-  Its document, byte for byte:
+  Write the event's document, byte for byte:
     $ hookfire journal show 42 -o xml > event.xml";
 
-/// Show a delivery of any status: its attempts with reasons, the response, the event
+/// Show a delivery of any status: attempts, errors, response and event
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct JournalShowArgs {
@@ -40,10 +40,7 @@ pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     page(ctx, &*journal, &delivery, args.output.format())
 }
 
-/// Prints all that is known of a delivery.
-///
-/// # Errors
-/// When the journal or stdout fails.
+/// Prints everything about a delivery.
 pub fn page(
     ctx: &Context<'_>,
     journal: &dyn Journal,

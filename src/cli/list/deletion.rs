@@ -1,6 +1,4 @@
-//! Deleting from the journal: shown first, asked about, counted.
-//!
-//! What is deleted is what was seen: the caller names it before anybody is asked.
+//! Deletes rows after confirmation, or shows them with `--dry-run`. The rows are fixed before the user is asked.
 
 use crate::cli::args::Format;
 use crate::cli::context::Context;
@@ -14,50 +12,45 @@ use crate::output::json::DeliveryView;
 use crate::output::{RowWriter, human};
 use crate::text::count;
 
-/// What is to be deleted, and how sure the user is.
-pub struct Plan<'a> {
-    /// What was seen.
+/// What to delete and how to report it.
+pub struct Deletion<'a> {
     pub ids: &'a [i64],
-    /// What one is called.
+    /// Singular and plural of what is deleted.
     pub one: &'static str,
-    /// What many are called.
     pub many: &'static str,
-    /// Whether to ask.
+    /// Whether confirmation is required without `--yes`.
     pub ask: bool,
-    /// The user said yes already.
     pub yes: bool,
-    /// Only show.
     pub dry_run: bool,
-    /// How to print.
     pub format: Format,
     /// Prints a table of what would be deleted.
     pub table: &'a dyn Fn() -> Result<(), Failure>,
-    /// Deletes it, and says how many there still were.
+    /// Deletes, and returns how many rows still existed.
     pub delete: &'a dyn Fn() -> Result<usize, Failure>,
 }
 
-/// Deletes what is planned, or shows it.
-///
-/// # Errors
-/// When the user did not agree, or the journal cannot be written; then nothing is deleted.
-pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
-    let what = count(plan.ids.len(), plan.one, plan.many);
-    if plan.dry_run {
-        return dry_run(ctx, plan, &what);
+pub fn run(ctx: &Context<'_>, deletion: &Deletion<'_>) -> Result<Exit, Failure> {
+    let what = count(deletion.ids.len(), deletion.one, deletion.many);
+    if deletion.dry_run {
+        return dry_run(ctx, deletion, &what);
     }
-    if !plan.ids.is_empty() && plan.ask && !confirmed(ctx, plan.yes, &format!("delete {what}"))? {
+    if !deletion.ids.is_empty()
+        && deletion.ask
+        && !confirmed(ctx, deletion.yes, &format!("delete {what}"))?
+    {
         ctx.ui.status("nothing was deleted");
         return Ok(Exit::Done);
     }
-    let deleted = if plan.ids.is_empty() {
+    let deleted = if deletion.ids.is_empty() {
         0
     } else {
-        (plan.delete)()?
+        (deletion.delete)()?
     };
-    match plan.format {
-        Format::Text => ctx
-            .ui
-            .line(&format!("deleted {}", count(deleted, plan.one, plan.many)))?,
+    match deletion.format {
+        Format::Text => ctx.ui.line(&format!(
+            "deleted {}",
+            count(deleted, deletion.one, deletion.many)
+        ))?,
         format => ctx
             .ui
             .line(&format.document(&serde_json::json!({ "deleted": deleted })))?,
@@ -66,28 +59,25 @@ pub fn run(ctx: &Context<'_>, plan: &Plan<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn dry_run(ctx: &Context<'_>, plan: &Plan<'_>, what: &str) -> Result<Exit, Failure> {
-    if plan.format == Format::Text {
-        if !plan.ids.is_empty() {
-            (plan.table)()?;
+fn dry_run(ctx: &Context<'_>, deletion: &Deletion<'_>, what: &str) -> Result<Exit, Failure> {
+    if deletion.format == Format::Text {
+        if !deletion.ids.is_empty() {
+            (deletion.table)()?;
         }
         ctx.ui
             .status(&format!("{what} would be deleted (--dry-run)"));
     } else {
-        let view = serde_json::json!({ "would_delete": plan.ids.len(), "ids": plan.ids });
-        ctx.ui.line(&plan.format.document(&view))?;
+        let view = serde_json::json!({ "would_delete": deletion.ids.len(), "ids": deletion.ids });
+        ctx.ui.line(&deletion.format.document(&view))?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
 }
 
-/// Deliveries that are to be deleted, only while they have one of these statuses.
+/// Deliveries to delete, if they still have one of these statuses.
 pub struct Deliveries<'a> {
-    /// Where they are.
     pub journal: Option<&'a dyn Journal>,
-    /// As they were seen.
     pub seen: &'a [Seen],
-    /// The statuses.
     pub statuses: &'a [Status],
 }
 
@@ -109,17 +99,13 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    /// Deletes them, and says how many there still were.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
+    /// Deletes those that still exist, and returns their number.
     pub fn delete(&self) -> Result<usize, Failure> {
         Ok(self
             .journal
             .map_or(Ok(0), |journal| journal.delete(self.seen, self.statuses))?)
     }
 
-    /// Their ids.
     pub fn ids(&self) -> Vec<i64> {
         self.seen.iter().map(|seen| seen.id).collect()
     }

@@ -1,4 +1,4 @@
-//! Printing a list of deliveries in any format, row by row where the format allows.
+//! Prints lists of deliveries, and deletes what a list shows ([`deletion`]).
 
 pub mod deletion;
 
@@ -14,34 +14,34 @@ use crate::output::json::DeliveryView;
 use crate::output::{OutputError, RowWriter, human};
 use crate::time::failures_list_time;
 
-/// What a list is called.
-pub struct Words<'a> {
-    /// Said when it is empty.
+/// What a list says about itself.
+pub struct Wording<'a> {
+    /// The message for an empty list.
     pub empty: &'static str,
-    /// Done then, too: hints at why.
-    pub when_empty: &'a dyn Fn(),
-    /// Whether deliveries of several statuses are in it.
+    /// Prints hints at why the list is empty.
+    pub hint_if_empty: &'a dyn Fn(),
+    /// Whether the list may contain several statuses.
     pub with_status: bool,
 }
 
-/// Prints the list; no journal is an empty one.
+/// Prints the deliveries that match. Without a journal the list is empty.
 pub fn print(
     ctx: &Context<'_>,
     journal: Option<&dyn Journal>,
     query: &Query,
     format: Format,
-    words: &Words<'_>,
+    wording: &Wording<'_>,
 ) -> Result<(), Failure> {
     if format == Format::Xml {
         xml(ctx, journal, query)?;
         return Ok(ctx.ui.flush()?);
     }
-    let columns = human::columns(words.with_status, ctx.now());
+    let columns = human::columns(wording.with_status, ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, DeliveryView::new)?;
     each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;
     if list.finish()? == 0 && format == Format::Text {
-        ctx.ui.status(words.empty);
-        (words.when_empty)();
+        ctx.ui.status(wording.empty);
+        (wording.hint_if_empty)();
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Resul
     let mut list = FailuresXml::new(ctx.ui.untrusted_writer()).map_err(OutputError::from)?;
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
-        // Whoever compares it with the list that it came from finds the same.
+        // An imported failure keeps the time as 3scale wrote it.
         let time = journal
             .told_time(&delivery)?
             .unwrap_or_else(|| failures_list_time(delivery.decided_at()));
@@ -74,12 +74,11 @@ fn each(
     }
 }
 
-/// So many are counted to say how many a limit left out. To count a million takes ten times as long as to list the first of
-/// them.
-const COUNTED: usize = 100_000;
+/// How far to count what a limit leaves out. Counting a million rows takes ten times as long as listing the first ones.
+const MAX_COUNTED: usize = 100_000;
 
-/// Says on stderr that the limit left some out.
-pub fn name_the_limit(
+/// Says on stderr how many rows the limit leaves out.
+pub fn report_limit(
     ctx: &Context<'_>,
     journal: Option<&dyn Journal>,
     query: &Query,
@@ -87,21 +86,20 @@ pub fn name_the_limit(
     let (Some(limit), Some(journal)) = (query.limit, journal) else {
         return Ok(());
     };
-    let total = journal.count_up_to(query, COUNTED.max(limit) + 1)?;
-    if let Some(words) = left_out(limit, total) {
-        ctx.ui.status(&words);
+    let total = journal.count_up_to(query, MAX_COUNTED.max(limit) + 1)?;
+    if let Some(message) = left_out(limit, total) {
+        ctx.ui.status(&message);
     }
     Ok(())
 }
 
-/// What to say of a limit, where so many were counted.
 fn left_out(limit: usize, total: usize) -> Option<String> {
     if total <= limit {
         None
-    } else if total > COUNTED {
+    } else if total > MAX_COUNTED {
         Some(format!(
             "{limit} of more than {} shown; without `--limit` all are",
-            COUNTED.max(limit)
+            MAX_COUNTED.max(limit)
         ))
     } else {
         Some(format!(
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_that_was_not_counted_to_its_end_is_said_to_be_longer() {
+    fn a_limit_reports_how_much_it_leaves_out() {
         assert_eq!(left_out(50, 50), None);
         assert_eq!(
             left_out(50, 100_000).unwrap(),

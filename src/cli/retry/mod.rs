@@ -242,7 +242,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let narrowed = filter != Filter::default();
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let scope = Scope::settle(&ids, filter, args.all, "hookfire retry")?;
+    let scope = Scope::resolve(&ids, filter, args.all, "hookfire retry")?;
     let elsewhere = args.elsewhere_of(ctx)?;
     let journal = ctx.existing_journal()?;
     let max = args.max.map(NonZeroUsize::get);
