@@ -5,8 +5,8 @@
 use crate::config::ConfigError;
 use crate::delivery::ErrorKind;
 use crate::delivery::target::MissingSecret;
-use crate::engine::batch::Halted;
-use crate::engine::deliver::DeliverError;
+use crate::engine::Halted;
+use crate::engine::plan::PlanError;
 use crate::event::EventError;
 use crate::exit::Exit;
 use crate::expect::WatchError;
@@ -232,17 +232,11 @@ fn journal_hint(error: &JournalError) -> &'static str {
     }
 }
 
-impl From<DeliverError> for Failure {
-    fn from(error: DeliverError) -> Failure {
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Failure {
         match error {
-            DeliverError::NotSent(source) => source.into(),
-            DeliverError::NotRecorded { id, .. } | DeliverError::Stuck { id, .. } => {
-                Failure::from_error(Kind::Journal, error).hint(format!(
-                    "`hookfire failed show {id}` shows it as interrupted once the journal can be used again"
-                ))
-            }
-            DeliverError::TakenOver(id) => Failure::from_error(Kind::Error, error)
-                .hint(format!("`hookfire journal show {id}` shows the outcome")),
+            PlanError::Secret(error) => error.into(),
+            PlanError::Client(error) => error.into(),
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What every command gets: the decided world, and the doors to journal, configuration and the wire.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -11,34 +9,17 @@ use clap::parser::ValueSource;
 use crate::capture::Mask;
 use crate::cli::args::GlobalArgs;
 use crate::config::{Config, SettingSource};
-use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Target, Value};
-use crate::engine::deliver::{NextBy, Shipment};
-use crate::engine::patience::Enduring;
+use crate::engine::plan::Clients;
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
-use crate::event::BodyFormat;
-use crate::http::transport::{Crew, KeptAlive, Transport};
-use crate::http::{Client, Pool, TransportOptions};
-use crate::journal::{self, DeliveryLedger, Journal, SqliteJournal};
+use crate::http::TransportOptions;
+use crate::journal::{self, Journal};
 use crate::output::Ui;
+use crate::secret::MASK;
 use crate::secret::safe_url;
-use crate::secret::{MASK, Secret, Variables as _};
 use crate::text;
 use crate::time::{Clock as _, UnixMs};
-
-/// What makes a client different from another: options, TLS, and whether proxies are passed by.
-type SenderKey = (TransportOptions, bool, bool);
-
-/// Where the client may find a proxy, whose password a proxy may send back.
-const PROXY_VARIABLES: [&str; 6] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
 
 /// The decided world of one run.
 pub struct Context<'a> {
@@ -53,26 +34,22 @@ pub struct Context<'a> {
     /// The command's own matches, to tell a flag from a variable.
     pub matches: &'a ArgMatches,
     config: OnceCell<Config>,
-    /// One client per way of connecting: a bulk must not read the system's certificates for each delivery.
-    senders: RefCell<Vec<(SenderKey, Rc<Client>)>>,
-    crews: RefCell<Vec<(SenderKey, Rc<KeptAlive>)>>,
-    /// What all crews send on: the number of requests at once is one for all.
-    pool: OnceCell<Arc<Pool>>,
+    /// The HTTP clients.
+    pub clients: Clients,
 }
 
 impl<'a> Context<'a> {
     /// The context of one run.
     pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches) -> Self {
+        let clock = SystemClock::default();
         Context {
             ui,
             env: Environment,
-            clock: SystemClock::default(),
+            clients: Clients::new(clock.interrupt_flag()),
+            clock,
             globals,
             matches,
             config: OnceCell::new(),
-            senders: RefCell::default(),
-            crews: RefCell::default(),
-            pool: OnceCell::new(),
         }
     }
 
@@ -173,33 +150,6 @@ impl<'a> Context<'a> {
         Ok(journal::open(&path, Box::new(HostProcesses))?)
     }
 
-    /// A ledger of its own for `journal`: to write to it for many at once.
-    ///
-    /// # Errors
-    /// When it cannot be used.
-    pub fn ledger(&self, journal: &dyn Journal) -> Result<DeliveryLedger, Failure> {
-        Ok(DeliveryLedger::start(SqliteJournal::open(
-            journal.path(),
-            Box::new(HostProcesses),
-        )?)?)
-    }
-
-    /// As [`Context::ledger`], for one that has to wait for the journal at times.
-    ///
-    /// # Errors
-    /// As [`Context::ledger`].
-    pub fn enduring_ledger(
-        &self,
-        journal: &dyn Journal,
-        endurance: Enduring,
-    ) -> Result<DeliveryLedger, Failure> {
-        let journal = SqliteJournal::open(journal.path(), Box::new(HostProcesses))?;
-        Ok(DeliveryLedger::start_enduring(
-            journal,
-            Some(Box::new(endurance)),
-        )?)
-    }
-
     /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
     /// its failed list.
     ///
@@ -229,74 +179,6 @@ impl<'a> Context<'a> {
         Ok(Some(journal))
     }
 
-    /// Secrets looked up and a client built: all that can go wrong before anything is written down or sent.
-    ///
-    /// # Errors
-    /// When a secret cannot be had, or a certificate, key or proxy cannot be used.
-    pub fn shipment(
-        &self,
-        target: &Target,
-        rule: RetryPolicy,
-        options: &TransportOptions,
-        sent_to: Option<String>,
-    ) -> Result<Shipment, Failure> {
-        let transport = || Ok(self.sender(target, options)? as Rc<dyn Transport>);
-        self.shipment_by(transport, target, rule, options, sent_to)
-    }
-
-    /// As [`Context::shipment`], for one of many: by a crew of `jobs` that keeps its connections.
-    ///
-    /// # Errors
-    /// As [`Context::shipment`].
-    pub fn crew_shipment(
-        &self,
-        jobs: usize,
-        target: &Target,
-        rule: RetryPolicy,
-        options: &TransportOptions,
-        sent_to: Option<String>,
-    ) -> Result<Shipment<dyn Crew>, Failure> {
-        let crew = || Ok(self.crew(jobs, target, options)? as Rc<dyn Crew>);
-        self.shipment_by(crew, target, rule, options, sent_to)
-    }
-
-    fn shipment_by<T: ?Sized>(
-        &self,
-        transport: impl FnOnce() -> Result<Rc<T>, Failure>,
-        target: &Target,
-        rule: RetryPolicy,
-        options: &TransportOptions,
-        sent_to: Option<String>,
-    ) -> Result<Shipment<T>, Failure> {
-        let mut resolved = target.resolve(&self.env)?;
-        Arc::make_mut(&mut resolved.redactor).add(&self.proxy_credentials(options));
-        Ok(Shipment {
-            transport: transport()?,
-            resolved: Arc::new(resolved),
-            wire: BodyFormat::default(),
-            rule,
-            insecure: options.insecure && target.base.is_https(),
-            sent_to,
-            timeout: options.timeout,
-            next: NextBy::Waiting,
-        })
-    }
-
-    /// The passwords of proxies, which a proxy may send back.
-    pub fn proxy_credentials(&self, options: &TransportOptions) -> Vec<Secret> {
-        let in_environment = PROXY_VARIABLES
-            .iter()
-            .filter_map(|name| self.env.var(name)?.into_string().ok());
-        let proxies = options
-            .proxy
-            .iter()
-            .map(|proxy| proxy.expose().to_owned())
-            .chain(in_environment);
-        proxies
-            .flat_map(|proxy| safe_url::credentials(&proxy))
-            .collect()
-    }
-
     /// What is hidden where captures are shown: the secret parameters of every endpoint, whatever their values.
     ///
     /// # Errors
@@ -318,39 +200,6 @@ impl<'a> Context<'a> {
         Ok(Mask {
             names: secret.map(|param| param.name.clone()).collect(),
             ..Mask::default()
-        })
-    }
-
-    /// The client for a target and these options.
-    ///
-    /// # Errors
-    /// When a certificate, key or proxy cannot be used.
-    pub fn sender(
-        &self,
-        target: &Target,
-        options: &TransportOptions,
-    ) -> Result<Rc<Client>, Failure> {
-        known_or(&self.senders, target, options, || {
-            Ok(Client::new(
-                options,
-                &target.base,
-                0,
-                self.clock.interrupt_flag(),
-            )?)
-        })
-    }
-
-    /// As [`Context::sender`], for `jobs` requests at once, wherever they go.
-    fn crew(
-        &self,
-        jobs: usize,
-        target: &Target,
-        options: &TransportOptions,
-    ) -> Result<Rc<KeptAlive>, Failure> {
-        let pool = self.pool.get_or_init(|| Arc::new(Pool::new(jobs)));
-        known_or(&self.crews, target, options, || {
-            let client = Client::new(options, &target.base, jobs, self.clock.interrupt_flag())?;
-            Ok(KeptAlive(client, Arc::clone(pool)))
         })
     }
 
@@ -388,26 +237,6 @@ impl<'a> Context<'a> {
             .catch_interrupts_and_drain()
             .map_err(|e| Failure::from_error(crate::error::Kind::Error, e))
     }
-}
-
-/// What is there for connecting in this way, made if it is not.
-fn known_or<T>(
-    known: &RefCell<Vec<(SenderKey, Rc<T>)>>,
-    target: &Target,
-    options: &TransportOptions,
-    make: impl FnOnce() -> Result<T, Failure>,
-) -> Result<Rc<T>, Failure> {
-    let key = (
-        options.clone(),
-        target.base.is_https(),
-        target.base.is_loopback(),
-    );
-    if let Some((_, found)) = known.borrow().iter().find(|(known, _)| *known == key) {
-        return Ok(Rc::clone(found));
-    }
-    let made = Rc::new(make()?);
-    known.borrow_mut().push((key, Rc::clone(&made)));
-    Ok(made)
 }
 
 /// A request's head as it would be sent, secrets masked.

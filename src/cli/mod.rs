@@ -5,7 +5,6 @@
 
 pub mod address;
 pub mod args;
-mod bulk;
 pub mod captured;
 pub mod command_line;
 pub mod config;

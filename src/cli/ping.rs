@@ -53,19 +53,22 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mut settings = FireSettings::resolve(ctx, &args.target, options)?;
     settings.target.set_param(Param::public("ping", "3scale"));
     let (url, options) = (&settings.target, &settings.transport);
-    let shipment = ctx.shipment(url, settings.policy, options, None)?;
+    let plan = ctx
+        .clients
+        .plan(&ctx.env, url, settings.policy, options, 1)?;
     ctx.warn_of_exposure(url, options);
     ctx.catch_interrupts()?;
     ctx.ui.detail(1, || request_head("GET", url, &[]));
 
-    let client = ctx.sender(url, options)?;
-    let answer = client.send(Request::for_delivery(&shipment.resolved, &[], None));
+    let answer = plan
+        .client
+        .send(Request::for_delivery(&plan.target, &[], None));
     let words = answer
         .result
         .as_ref()
         .ok()
         .map(|response| status_text(response.status));
-    let outcome = outcome(&shipment.rule, &shipment.resolved.redactor, answer.result);
+    let outcome = outcome(&plan.policy, &plan.target.redactor, answer.result);
     let took = measured(answer.duration);
     let kind = outcome.error.as_ref().map(|error| match error.kind {
         ErrorKind::Status => Kind::Refused,

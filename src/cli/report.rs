@@ -1,33 +1,436 @@
-//! What became of a delivery, as `fire` and `retry` end: exit code, words, and what to do next.
+//! Reports runs of the delivery engine: attempts, results, progress and totals, in every output format.
+//!
+//! A [`Report`] is the engine's observer in `fire`, `fire --batch`, `retry` and `portal recover`. If the reader of stdout
+//! goes away, sending goes on.
 
-use super::args::Format;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
 use super::context::Context;
-use crate::delivery::{Delivery, ErrorKind, Status};
+use crate::delivery::{Delivery, ErrorKind};
+use crate::engine::{FinishedAttempt, Halted, Idle, Observer, Summary, Update, exit_of};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::tls_hint;
 use crate::journal::Journal;
-use crate::output::human::result_line;
-use crate::output::json::DeliveryView;
+use crate::output::human::{attempt_line, headline, result_line};
+use crate::output::json::{self, DeliveryView};
+use crate::output::{Format, Progress};
+use crate::time::{UnixMs, measured, measured_finely};
 
-/// The exit code that a delivery's state stands for.
-pub fn exit_of(delivery: &Delivery) -> Exit {
-    kind_of(delivery).map_or(Exit::Done, Kind::exit)
+/// How often a countdown is updated.
+const COUNTDOWN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a report shows what is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One new delivery: all of its attempts, and a countdown. The caller prints the result.
+    Single,
+    /// One delivery after the other, with a countdown.
+    OneByOne {
+        /// Whether more than one attempt of each is possible.
+        retries: bool,
+    },
+    /// Many at once: results, and a progress bar.
+    Many,
+    /// What is due, without end: results, and what is going on.
+    Watch,
 }
 
-fn kind_of(delivery: &Delivery) -> Option<Kind> {
-    match (
-        delivery.status,
-        delivery.last_error.as_ref().map(|error| error.kind),
-    ) {
-        (Status::Delivered | Status::Ignored | Status::Pending, _) => None,
-        (Status::Interrupted, _) => Some(Kind::Interrupted),
-        (Status::Failed, Some(ErrorKind::Status)) => Some(Kind::Refused),
-        (Status::Failed, _) => Some(Kind::Unreachable),
+/// Who waits for a journal that is locked or full.
+#[derive(Clone, Copy, Debug)]
+pub enum Blocked {
+    Writer,
+    Reader,
+}
+
+#[derive(Default)]
+struct State {
+    array: json::Array,
+    exit: Exit,
+    /// Reported at the end where stderr takes one JSON object only.
+    first_failure: Option<Failure>,
+    /// The first result that could not be written to stdout.
+    unreported: Option<Failure>,
+    /// Whether the writer and the reader wait for the journal.
+    blocked: [bool; 2],
+    last: Option<Delivery>,
+    seconds_shown: Option<u64>,
+    not_accepted: Option<u64>,
+}
+
+/// The report of one run.
+pub struct Report<'a> {
+    ctx: &'a Context<'a>,
+    journal: Option<&'a dyn Journal>,
+    format: Format,
+    style: Style,
+    /// Prints no result lines: the caller prints one document for all.
+    silent: bool,
+    /// Reports each delivery that another process sent, because the user named it.
+    named: bool,
+    started: UnixMs,
+    /// How many there are to process, if known.
+    pub expected: Cell<Option<u64>>,
+    /// When the next delivery of the schedule is due.
+    pub next_due: Cell<Option<UnixMs>>,
+    state: RefCell<State>,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(
+        ctx: &'a Context<'a>,
+        journal: Option<&'a dyn Journal>,
+        format: Format,
+        style: Style,
+    ) -> Report<'a> {
+        Report {
+            ctx,
+            journal,
+            format,
+            style,
+            silent: false,
+            named: false,
+            started: ctx.now(),
+            expected: Cell::new(None),
+            next_due: Cell::new(None),
+            state: RefCell::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn silent(self, silent: bool) -> Report<'a> {
+        Report { silent, ..self }
+    }
+
+    #[must_use]
+    pub fn named(self, named: bool) -> Report<'a> {
+        Report { named, ..self }
+    }
+
+    /// The last delivery that ended.
+    pub fn last(&self) -> Option<Delivery> {
+        self.state.borrow().last.clone()
+    }
+
+    /// The first line that the journal did not accept.
+    pub fn not_accepted(&self) -> Option<u64> {
+        self.state.borrow().not_accepted
+    }
+
+    /// The worst exit code of what was reported and of the run.
+    pub fn exit(&self, summary: &Summary) -> Exit {
+        self.state.borrow().exit.worst(summary.exit)
+    }
+
+    /// Reports a failure of one delivery; in structured formats only the first one, at the end.
+    pub fn failed(&self, failure: Failure) {
+        self.note_exit(failure.exit());
+        if self.format == Format::Text {
+            failure.print(self.ctx.ui);
+        } else {
+            self.state.borrow_mut().first_failure.get_or_insert(failure);
+        }
+    }
+
+    /// Reports a failure of one of many at once, in every format.
+    pub fn failed_now(&self, failure: &Failure) {
+        self.note_exit(failure.exit());
+        if self.format == Format::Text {
+            failure.print(self.ctx.ui);
+        } else {
+            let mut message = vec![failure.error.to_string()];
+            message.extend(failure.causes());
+            self.ctx.ui.warning(&message.join(": "));
+        }
+    }
+
+    /// Counts a failure that was reported before.
+    pub fn note_exit(&self, exit: Exit) {
+        let mut state = self.state.borrow_mut();
+        state.exit = state.exit.worst(exit);
+    }
+
+    /// Reports that the journal could not be used any more. Where stderr takes one JSON object only, it is this one: it names
+    /// what was sent and not recorded.
+    pub fn halted(&self, halted: Halted) {
+        let failure = Failure::from(halted);
+        self.note_exit(failure.exit());
+        if self.format == Format::Text {
+            failure.print(self.ctx.ui);
+        } else {
+            self.state.borrow_mut().first_failure = Some(failure);
+        }
+    }
+
+    /// Reports once that the journal is locked or full, and once that it can be used again.
+    pub fn journal_blocked(&self, who: Blocked, why: Option<&str>) {
+        let mut state = self.state.borrow_mut();
+        let before = state.blocked.contains(&true);
+        state.blocked[who as usize] = why.is_some();
+        let after = state.blocked.contains(&true);
+        match why {
+            Some(why) if !before => self
+                .ctx
+                .ui
+                .warning(&format!("{why}; waiting until it can be used")),
+            None if before && !after => self.ctx.ui.status("the journal can be used again"),
+            _ => {}
+        }
+    }
+
+    fn ended(&self, delivery: &Delivery) {
+        let printed = if self.style == Style::Single || self.silent {
+            Ok(())
+        } else {
+            self.print_result(delivery)
+        };
+        let mut state = self.state.borrow_mut();
+        state.last = Some(delivery.clone());
+        if state.unreported.is_none() {
+            state.unreported = printed.err();
+        }
+    }
+
+    fn print_result(&self, delivery: &Delivery) -> Result<(), Failure> {
+        if self.state.borrow().unreported.is_some() {
+            return Ok(());
+        }
+        match self.journal {
+            Some(journal) if self.format != Format::Text => {
+                self.print_json(&delivery_view(journal, delivery)?)
+            }
+            _ => Ok(self.ctx.ui.line(&result_line(self.ctx.ui, delivery))?),
+        }
+    }
+
+    /// Prints an element of the JSON array, or a line of NDJSON.
+    pub fn print_json(&self, view: &impl serde::Serialize) -> Result<(), Failure> {
+        let line = if self.format == Format::Json {
+            self.state.borrow_mut().array.element(view)
+        } else {
+            json::compact(view)
+        };
+        Ok(self.ctx.ui.line(&line)?)
+    }
+
+    fn flush(&self) {
+        let flushed = self.ctx.ui.flush();
+        let mut state = self.state.borrow_mut();
+        if state.unreported.is_none() {
+            state.unreported = flushed.err().map(Failure::from);
+        }
+    }
+
+    fn sending(&self, delivery: &Delivery, made: u32) {
+        let ui = self.ctx.ui;
+        match self.style {
+            Style::Single if made == 0 => {
+                ui.status(&headline(delivery));
+                ui.detail(1, || format!("webhook-id: {}", delivery.uuid));
+            }
+            Style::OneByOne { retries: true } if made == 0 => ui.status(&headline(delivery)),
+            Style::Watch => ui.detail(1, || headline(delivery)),
+            _ => {}
+        }
+        if matches!(self.style, Style::Single | Style::OneByOne { .. }) {
+            ui.transient(&format!("sending #{} (Ctrl-C stops)", delivery.id));
+        }
+    }
+
+    fn attempted(&self, delivery: &Delivery, attempt: &FinishedAttempt<'_>) {
+        let ui = self.ctx.ui;
+        let line = attempt_line(attempt);
+        match self.style {
+            Style::Many | Style::Watch => {
+                ui.detail(1, || format!("#{} {line}", delivery.id));
+                return;
+            }
+            // The result line says it all.
+            Style::OneByOne { .. } if attempt.allowed == 1 => ui.detail(1, || line),
+            _ => ui.status(&line),
+        }
+        ui.detail(2, || {
+            let body = attempt.outcome.response_body.as_deref().unwrap_or_default();
+            let text = String::from_utf8_lossy(body);
+            format!("response body ({} bytes): {text}", body.len())
+        });
+    }
+
+    fn show_progress(&self, idle: &Idle<'_>) {
+        let summary = idle.summary;
+        let mut words = format!("{} delivered, {} failed", summary.delivered, summary.failed);
+        for (number, word) in [
+            (summary.rescheduled, "scheduled again"),
+            (summary.ignored, "ignored"),
+            (idle.waiting, "waiting"),
+        ] {
+            if number > 0 {
+                words.push_str(&format!(", {number} {word}"));
+            }
+        }
+        self.ctx.ui.progress(&Progress {
+            done: summary.total() as u64,
+            of: self.expected.get(),
+            words,
+        });
+    }
+
+    fn show_countdown(&self, left: Duration) -> Duration {
+        if self.is_new_second(left.as_secs_f64().ceil() as u64) {
+            self.ctx.ui.countdown(left);
+        }
+        COUNTDOWN_INTERVAL
+    }
+
+    fn show_watching(&self, idle: &Idle<'_>) {
+        let now = self.ctx.now();
+        if !self.is_new_second(now.0.unsigned_abs() / 1000) {
+            return;
+        }
+        let ui = self.ctx.ui;
+        match self.next_due.get() {
+            _ if idle.in_flight > 0 => {
+                ui.transient(&format!("sending {} (Ctrl-C stops)", idle.in_flight));
+            }
+            Some(due) => ui.countdown(due.since(now)),
+            None => ui.transient("nothing is scheduled (Ctrl-C stops)"),
+        }
+    }
+
+    fn is_new_second(&self, second: u64) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.seconds_shown.replace(second) != Some(second)
+    }
+
+    /// `, in 0.9 s (11100/s); answers took 0.3 ms (p50), 1.2 ms (p99), 9.0 ms (max)`
+    pub fn speed_in_words(&self, summary: &Summary) -> String {
+        let took = self.ctx.now().since(self.started);
+        let took = took.max(Duration::from_millis(1));
+        let mut words = format!(" in {}", measured(took));
+        if summary.sent() > 0 {
+            let per_second = summary.sent() as f64 / took.as_secs_f64();
+            words.push_str(&format!(" ({per_second:.0}/s)"));
+        }
+        if let Some(percentiles) = summary.latencies.percentiles() {
+            let [half, most, all] = percentiles.map(measured_finely);
+            words.push_str(&format!(
+                "; answers took {half} (p50), {most} (p99), {all} (max)"
+            ));
+        }
+        words
+    }
+
+    /// Ends the output; what could not be written is a failure with the worse of both exit codes.
+    pub fn end_output(&self, summary: &Summary) -> Result<Exit, Failure> {
+        self.ctx.ui.end_progress();
+        Failure::after_output(self.write_end(), self.exit(summary))
+    }
+
+    fn write_end(&self) -> Result<(), Failure> {
+        if let Some(failure) = self.state.borrow_mut().unreported.take() {
+            return Err(failure);
+        }
+        if self.format == Format::Json && !self.silent {
+            self.ctx.ui.line(self.state.borrow().array.end())?;
+        }
+        Ok(self.ctx.ui.flush()?)
+    }
+
+    /// Ends the output of a command that ends with a more important failure: output that could not be written is only
+    /// mentioned.
+    pub fn end_output_before_failure(&self, summary: &Summary) {
+        if let Err(failure) = self.end_output(summary) {
+            self.failed_now(&failure);
+        }
+    }
+
+    /// How the command ends. Structured formats get one failure that stands for all: the first one reported, else `words`.
+    pub fn finish(
+        &self,
+        summary: &Summary,
+        words: &str,
+        hint: Option<&str>,
+    ) -> Result<Exit, Failure> {
+        let exit = self.exit(summary);
+        if self.format == Format::Text || exit == Exit::Done {
+            return Ok(exit);
+        }
+        let kind = match exit {
+            Exit::Refused => Kind::Refused,
+            Exit::Unreachable => Kind::Unreachable,
+            Exit::Usage => Kind::Usage,
+            _ => Kind::Error,
+        };
+        let mut failure = Failure::new(kind, words);
+        if let Some(hint) = hint {
+            failure = failure.hint(hint);
+        }
+        let first = self.state.borrow_mut().first_failure.take();
+        Err(Failure {
+            exit: Some(exit),
+            ..first.unwrap_or(failure)
+        })
+    }
+
+    /// The first failure, for a command that prints its own document.
+    pub fn take_first_failure(&self) -> Option<Failure> {
+        self.state.borrow_mut().first_failure.take()
     }
 }
 
-/// Prints what became of one delivery and says how it ended.
+impl Observer for Report<'_> {
+    fn observe(&self, update: Update<'_>) {
+        match update {
+            Update::Sending { delivery, made } => self.sending(delivery, made),
+            Update::Attempted(delivery, attempt) => self.attempted(delivery, &attempt),
+            Update::Ended(delivery) => self.ended(delivery),
+            Update::Skipped(id) => {
+                if self.named {
+                    self.note_exit(Exit::Error);
+                    self.ctx.ui.warning(&format!(
+                        "#{id} was sent, or is being sent, by another process; skipped"
+                    ));
+                }
+            }
+            Update::TakenOver(id) => self.failed(taken_over(id)),
+            Update::NotAccepted(line) => {
+                let mut state = self.state.borrow_mut();
+                state.not_accepted = Some(state.not_accepted.map_or(line, |first| first.min(line)));
+            }
+            Update::JournalBlocked(why) => self.journal_blocked(Blocked::Writer, why),
+        }
+    }
+
+    fn idle(&self, idle: Idle<'_>) -> Option<Duration> {
+        self.flush();
+        match self.style {
+            Style::Many => self.show_progress(&idle),
+            Style::Watch => self.show_watching(&idle),
+            Style::Single | Style::OneByOne { .. } => {
+                return idle.next_in.map(|left| self.show_countdown(left));
+            }
+        }
+        None
+    }
+}
+
+fn taken_over(id: i64) -> Failure {
+    Failure::new(
+        Kind::Error,
+        format!("#{id} was taken over by another process"),
+    )
+    .hint(format!("`hookfire journal show {id}` shows its attempts"))
+}
+
+/// A delivery as it is stored, with its attempts.
+fn delivery_view(journal: &dyn Journal, delivery: &Delivery) -> Result<DeliveryView, Failure> {
+    let stored = journal.delivery(delivery.id)?;
+    let delivery = stored.as_ref().unwrap_or(delivery);
+    Ok(DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?))
+}
+
+/// Prints the result of one delivery; the exit code says how it ended.
 pub fn single(
     ctx: &Context<'_>,
     journal: &dyn Journal,
@@ -35,26 +438,27 @@ pub fn single(
     format: Format,
 ) -> Result<Exit, Failure> {
     let exit = exit_of(delivery);
-    let exit = Failure::after_output(print(ctx, journal, delivery, format), exit)?;
-    match kind_of(delivery) {
-        Some(kind) if format != Format::Text => {
-            let reason = delivery
-                .last_error
-                .as_ref()
-                .map_or(String::new(), |error| format!(": {}", error.message));
-            let message = format!("#{} {}{reason}", delivery.id, delivery.status.as_str());
-            Err(hints(delivery)
-                .into_iter()
-                .fold(Failure::new(kind, message), Failure::hint))
-        }
-        _ => {
-            hints(delivery).iter().for_each(|hint| ctx.ui.hint(hint));
-            Ok(exit)
-        }
+    let exit = Failure::after_output(print_single(ctx, journal, delivery, format), exit)?;
+    let kind = match exit {
+        Exit::Refused => Kind::Refused,
+        Exit::Unreachable => Kind::Unreachable,
+        Exit::Interrupted => Kind::Interrupted,
+        _ => return Ok(exit),
+    };
+    let hints = hints(delivery);
+    if format == Format::Text {
+        hints.iter().for_each(|hint| ctx.ui.hint(hint));
+        return Ok(exit);
     }
+    let mut message = format!("#{} {}", delivery.id, delivery.status.as_str());
+    if let Some(error) = &delivery.last_error {
+        message.push_str(&format!(": {}", error.message));
+    }
+    let failure = Failure::new(kind, message);
+    Err(hints.into_iter().fold(failure, Failure::hint))
 }
 
-fn print(
+fn print_single(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     delivery: &Delivery,
@@ -63,8 +467,7 @@ fn print(
     let line = if format == Format::Text {
         result_line(ctx.ui, delivery)
     } else {
-        let view = DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?);
-        format.document(&view)
+        format.document(&delivery_view(journal, delivery)?)
     };
     ctx.ui.line(&line)?;
     Ok(ctx.ui.flush()?)
@@ -72,13 +475,12 @@ fn print(
 
 fn hints(delivery: &Delivery) -> Vec<String> {
     let id = delivery.id;
-    let Some(error) = delivery
-        .last_error
-        .as_ref()
-        .filter(|_| delivery.status.in_failed_list())
-    else {
+    let Some(error) = &delivery.last_error else {
         return Vec::new();
     };
+    if !delivery.status.in_failed_list() {
+        return Vec::new();
+    }
     let mut hints = Vec::new();
     match (error.kind, error.http_status) {
         (ErrorKind::Status, Some(200..300)) => {

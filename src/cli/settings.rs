@@ -19,6 +19,8 @@ use crate::secret::SecretSource;
 use crate::secret::safe_url::{self, UrlError};
 use crate::text;
 
+pub use crate::engine::plan::transport_options as transport;
+
 /// Where and how to send, resolved.
 #[derive(Debug)]
 pub struct FireSettings<'a> {
@@ -61,20 +63,6 @@ pub fn with_endpoint(options: Settings, endpoint: Option<&Endpoint>) -> Settings
     match endpoint {
         Some(endpoint) => options.or(&endpoint.settings),
         None => options,
-    }
-}
-
-/// The transport options that settings amount to.
-pub fn transport(settings: &Settings) -> TransportOptions {
-    let default = TransportOptions::default();
-    TransportOptions {
-        timeout: settings.timeout.unwrap_or(default.timeout),
-        connect_timeout: settings.connect_timeout.unwrap_or(default.connect_timeout),
-        cacert: settings.cacert.clone(),
-        cert: settings.cert.clone(),
-        key: settings.key.clone(),
-        insecure: settings.insecure.unwrap_or(default.insecure),
-        proxy: settings.proxy.clone(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Outcome;
+
 /// By default 3scale's: delivered with status 200, else five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -12,6 +14,15 @@ pub struct RetryPolicy {
     /// From the end of one attempt to the start of the next.
     pub interval: Duration,
     pub success: StatusRanges,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Delivered,
+    RetryAfter(Duration),
+    /// No attempts are left.
+    Failed,
 }
 
 impl Default for RetryPolicy {
@@ -28,6 +39,17 @@ impl RetryPolicy {
     /// The first attempt included.
     pub fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
+    }
+
+    /// What follows an attempt, after `attempts_made` attempts with this one.
+    pub fn next(&self, outcome: &Outcome, attempts_made: u32) -> Decision {
+        if outcome.error.is_none() {
+            Decision::Delivered
+        } else if attempts_made >= self.attempts() {
+            Decision::Failed
+        } else {
+            Decision::RetryAfter(self.interval)
+        }
     }
 
     /// `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`

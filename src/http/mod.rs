@@ -28,7 +28,6 @@ mod pool;
 mod proxy;
 pub mod replay;
 mod tls;
-pub mod transport;
 
 pub use client::Client;
 pub use errors::tls_hint;

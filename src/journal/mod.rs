@@ -13,7 +13,17 @@ mod conformance;
 mod group_writer;
 #[allow(dead_code, reason = "the engine moves to it")]
 mod records;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what the engine used before goes next"
+)]
 mod sqlite;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what the engine used before goes next"
+)]
 pub mod store;
 
 use std::path::Path;
@@ -27,6 +37,7 @@ pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, NewAttempt, NewCapture, NewDelivery, Next,
     ScheduleSlot, StoredCapture, Write, WriteResult,
 };
+#[allow(unused_imports, reason = "goes next")]
 pub use sqlite::{Below, DeliveryLedger, Import, List, Outcomes, Query, SqliteJournal};
 
 use crate::capture::{Bin, Body, Caught};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Column, Tone, Ui};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
-use crate::engine::deliver::{Attempted, Observer};
+use crate::engine::FinishedAttempt;
 use crate::event;
 use crate::http::status_text;
 use crate::text::count;
@@ -64,14 +64,15 @@ fn tone(status: Status) -> Tone {
     }
 }
 
-/// `503 Service Unavailable (12 ms), next in 60s`
-fn attempt_line(attempt: &Attempted<'_>) -> String {
+/// `attempt 2 of 6: 503 Service Unavailable (12 ms), next in 60s`
+pub fn attempt_line(attempt: &FinishedAttempt<'_>) -> String {
     let outcome = attempt.outcome;
-    let mut line = match (&outcome.error, outcome.http_status) {
-        (Some(error), _) => error.message.clone(),
-        (None, Some(status)) => status_text(status),
-        (None, None) => "delivered".to_owned(),
-    };
+    let mut line = format!("attempt {} of {}: ", attempt.made, attempt.allowed);
+    match (&outcome.error, outcome.http_status) {
+        (Some(error), _) => line.push_str(&error.message),
+        (None, Some(status)) => line.push_str(&status_text(status)),
+        (None, None) => line.push_str("delivered"),
+    }
     let _ = write!(line, " ({})", measured(attempt.duration));
     if outcome.maybe_received {
         line.push_str(", the endpoint may have received it");
@@ -83,64 +84,6 @@ fn attempt_line(attempt: &Attempted<'_>) -> String {
         let _ = write!(line, ", next in {}", compact(next_in));
     }
     line
-}
-
-/// `#42 attempt 2 of 6: 503 Service Unavailable (12 ms), next in 60s`
-pub fn attempt_of(delivery: &Delivery, attempt: &Attempted<'_>) -> String {
-    format!(
-        "#{} attempt {} of {}: {}",
-        delivery.id,
-        attempt.made,
-        attempt.allowed,
-        attempt_line(attempt)
-    )
-}
-
-/// Tells the user of each attempt as it ends, and counts down to the next one.
-pub struct Narrator<'a> {
-    /// Where to.
-    pub ui: &'a Ui,
-    /// Says nothing of a first and only attempt: the result line says it all.
-    pub terse: bool,
-}
-
-impl Observer for Narrator<'_> {
-    fn accepted(&mut self, delivery: &Delivery) {
-        self.ui.status(&headline(delivery));
-        self.ui
-            .detail(1, || format!("webhook-id: {}", delivery.uuid));
-    }
-
-    fn attempting(&mut self, delivery: &Delivery) {
-        self.ui
-            .transient(&format!("sending #{} (Ctrl-C stops)", delivery.id));
-    }
-
-    fn attempted(&mut self, attempt: &Attempted<'_>) {
-        let line = format!(
-            "attempt {} of {}: {}",
-            attempt.made,
-            attempt.allowed,
-            attempt_line(attempt)
-        );
-        if self.terse && attempt.allowed == 1 {
-            self.ui.detail(1, || line);
-        } else {
-            self.ui.status(&line);
-        }
-        self.ui.detail(2, || {
-            let body = attempt.outcome.response_body.as_deref().unwrap_or_default();
-            format!(
-                "response body ({} bytes): {}",
-                body.len(),
-                String::from_utf8_lossy(body)
-            )
-        });
-    }
-
-    fn waiting(&mut self, left: std::time::Duration) {
-        self.ui.countdown(left);
-    }
 }
 
 /// The columns of lists of deliveries; `with_status` unless all have the same status.

@@ -115,7 +115,7 @@ fn batch_sends_each_line_and_reports_broken_ones() {
         "error: line 7: its `object` cannot be sent",
         "error: line 8: `object` and `object_file` are both given",
         "error: line 9: the configuration has no endpoint `stagin`",
-        "error: line 10: `set` gives `id` no text, number, true or false",
+        "error: line 10: the value of `id` in `set` is not a text, number, true or false",
         "error: line 11: cannot read `missing.xml`",
         "error: line 13: no usable value for the secret parameter `token`: the environment variable `NOT_SET` is not set, or is empty",
     ];
@@ -700,9 +700,7 @@ fn batch_exits_6_if_the_journal_disappears() {
     let outcome = running.wait().assert_code(6);
     let told = outcome.stderr();
     assert!(
-        told.contains(
-            "deliveries were sent, but the journal could not record what came of them: #"
-        ),
+        told.contains("deliveries were sent, but the journal could not record the outcomes: #"),
         "{outcome}"
     );
     assert!(

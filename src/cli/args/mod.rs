@@ -15,7 +15,7 @@ use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::switches::EventSource;
 use crate::delivery::{ErrorKind, Status};
-use crate::engine::batch::rate::Rate;
+use crate::engine::Rate;
 use crate::error::{Failure, Kind};
 use crate::event::samples::AuthMode;
 use crate::event::{BodyFormat, ElementOrder};

@@ -10,7 +10,7 @@ use crate::capture::diff::{Comparison, Difference, Kind, compare};
 use crate::cli::args::{Format, ReportOutput, id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
-use crate::engine::deliver::event_headers;
+use crate::engine::plan::event_headers;
 use crate::error::Failure;
 use crate::event;
 use crate::exit::Exit;

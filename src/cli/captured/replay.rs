@@ -1,6 +1,5 @@
 //! `hookfire captured replay`
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::{Args, ValueHint};
@@ -11,6 +10,7 @@ use crate::cli::args::{CaptureId, Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::ErrorKind;
+use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Destination, Prepared, ReplayError, prepare};
@@ -101,12 +101,12 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         destination.replay_of = Some(*id);
         let mut one =
             prepare(&caught.capture, &body, &destination, &ctx.env).map_err(|e| refused(e, *id))?;
-        Arc::make_mut(&mut one.request.redactor).add(&ctx.proxy_credentials(&options));
+        Arc::make_mut(&mut one.request.redactor).add(&proxy_credentials(&ctx.env, &options));
         ctx.ui
             .detail(1, || capture::line(ctx.ui, &caught, &destination.mask));
         prepared.push((caught, body, one));
     }
-    let relay = ctx.sender(&destination.target, &options)?;
+    let relay = ctx.clients.client(&destination.target, &options, 0)?;
     let run = Run {
         ctx,
         destination: &destination,
@@ -141,7 +141,7 @@ struct Run<'a> {
     ctx: &'a Context<'a>,
     destination: &'a Destination,
     format: Format,
-    relay: Rc<Client>,
+    relay: Client,
 }
 
 impl Run<'_> {

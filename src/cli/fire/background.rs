@@ -1,16 +1,17 @@
-//! `fire --background`: what the journal must know before a delivery can be left to the schedule.
+//! `fire --background`: what `retry --due` must know to send a delivery later.
 //!
-//! Whoever makes the next attempt has only the journal and the configuration to go by. What that process could not know is
-//! refused before anything is sent (a secret), or told (how to connect).
+//! The later process has only the journal and the configuration. A secret that it could not look up is refused before
+//! anything is sent; connection options that it will not know are mentioned.
 
 use crate::cli::context::Context;
 use crate::cli::settings::FireSettings;
 use crate::config::Endpoint;
 use crate::delivery::target::{MissingSecret, Param, Part, Value};
 use crate::error::Failure;
+use crate::secret::SecretError;
 
-/// Options about the connection that are no part of a delivery.
-const CONNECTION: [&str; 7] = [
+/// Options that are not stored with a delivery.
+const CONNECTION_OPTIONS: [&str; 7] = [
     "timeout",
     "connect_timeout",
     "cacert",
@@ -20,71 +21,70 @@ const CONNECTION: [&str; 7] = [
     "proxy",
 ];
 
-/// Refuses a secret whose value nobody could look up later.
-///
-/// # Errors
-/// That secret, by name, and how to give it.
+/// Refuses a secret whose value is neither stored as a reference nor configured.
 pub fn refuse_literal_secrets(settings: &FireSettings<'_>) -> Result<(), Failure> {
     let configured = settings.endpoint.map(|(_, endpoint)| endpoint);
-    let parts = [
-        (&settings.target.params, Part::Query),
-        (&settings.target.headers, Part::Header),
-    ];
-    for (list, part) in parts {
-        if let Some(literal) = list.iter().find(|named| is_lost(named, part, configured)) {
-            return Err(refusal(literal, part));
+    let target = &settings.target;
+    for (list, part) in [
+        (&target.params, Part::Query),
+        (&target.headers, Part::Header),
+    ] {
+        for param in list {
+            if is_forgotten(param, part, configured) {
+                return Err(refusal(param, part));
+            }
         }
     }
     Ok(())
 }
 
-/// Whether it is neither kept with the delivery nor in the configuration, where it is looked up again.
-fn is_lost(named: &Param, part: Part, configured: Option<&Endpoint>) -> bool {
-    let Value::Secret(source) = &named.value else {
+fn is_forgotten(param: &Param, part: Part, configured: Option<&Endpoint>) -> bool {
+    let Value::Secret(source) = &param.value else {
         return false;
     };
-    let in_configuration = configured.is_some_and(|endpoint| match part {
-        Part::Query => endpoint.target.params.contains(named),
-        Part::Header => endpoint.target.headers.contains(named),
+    let is_configured = configured.is_some_and(|endpoint| match part {
+        Part::Query => endpoint.target.params.contains(param),
+        Part::Header => endpoint.target.headers.contains(param),
     });
-    source.reference().is_none() && !in_configuration
+    source.reference().is_none() && !is_configured
 }
 
-fn refusal(literal: &Param, part: Part) -> Failure {
+fn refusal(param: &Param, part: Part) -> Failure {
     let missing = MissingSecret {
-        name: literal.name.clone(),
+        name: param.name.clone(),
         part,
-        source: crate::secret::SecretError::Forgotten,
+        source: SecretError::Forgotten,
     };
     let failure = Failure::usage(format!(
         "`--background` cannot send the secret {} again later: a value that is given literally is not kept",
         missing.described()
     ));
-    match (part, literal.spelling.is_some()) {
-        // Of a URL's own query; it may be none.
-        (Part::Query, true) if !literal.name.is_empty() => failure
+    let in_url = part == Part::Query && param.spelling.is_some();
+    if in_url && param.name.is_empty() {
+        failure.hint("leave it out of the URL, or name a configured endpoint with that URL")
+    } else if in_url {
+        failure
             .hint(format!(
                 "leave it out of the URL and give it as `{}`",
                 missing.flag()
             ))
             .hint(format!(
-                "if it is no secret, give it as `--param {}=VALUE`",
-                literal.name
-            )),
-        (Part::Query, true) => {
-            failure.hint("leave it out of the URL, or name a configured endpoint with that URL")
-        }
-        _ => failure.hint(format!(
+                "if it is not a secret, give it as `--param {}=VALUE`",
+                param.name
+            ))
+    } else {
+        failure.hint(format!(
             "give it as `{}` or from a file with `@file:PATH`",
             missing.flag()
-        )),
+        ))
     }
 }
 
-/// Says what `retry --due` will not know of how this delivery was sent.
-pub fn tell_what_is_not_kept(ctx: &Context<'_>) {
-    let given = CONNECTION.iter().filter(|option| ctx.is_flag(option));
-    let given: Vec<String> = given
+/// Mentions connection options that `retry --due` will not know.
+pub fn hint_at_connection_options(ctx: &Context<'_>) {
+    let given: Vec<String> = CONNECTION_OPTIONS
+        .iter()
+        .filter(|option| ctx.is_flag(option))
         .map(|option| format!("`--{}`", option.replace('_', "-")))
         .collect();
     if !given.is_empty() {

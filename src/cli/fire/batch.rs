@@ -1,148 +1,110 @@
-//! `hookfire fire --batch`: many events, a line each, sent as fast as journal and endpoint let them.
+//! `hookfire fire --batch`: sends many events, one JSON object per line.
 //!
-//! Each line stands for itself: what is wrong with one is told with its number, and the others are sent.
+//! Lines are independent: an invalid line is reported with its number, and the others are sent.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::lines::{LONGEST, Lines, Next};
-use super::order::Order;
-use super::{FireArgs, background};
-use crate::cli::args::Format;
-use crate::cli::bulk::Bulk;
+use super::batch_line::BatchLine;
+use super::lines::{Line, Lines, MAX_LINE_BYTES};
+use super::{Destination, FireArgs, background};
 use crate::cli::context::Context;
-use crate::cli::settings::{self, Chosen, FireSettings};
+use crate::cli::report::{Report, Style};
+use crate::cli::settings;
 use crate::delivery::Delivery;
-use crate::delivery::retry_policy::RetryPolicy;
-use crate::delivery::switches::{Switch, WebhookSwitches};
-use crate::delivery::target::Target;
-use crate::engine::batch::{Blocking, CrewShipment, Engine, Gauge, Mail, News, Pace, Task, Work};
-use crate::engine::deliver::{DeliverError, NextBy, Shipment};
+use crate::delivery::switches::Switch;
+use crate::engine::{
+    Claims, Engine, Inbox, Limits, RealTime, SendPlan, Source, SourceItem, Summary,
+};
 use crate::error::{Failure, Kind};
-use crate::event::{BodyFormat, ElementOrder};
 use crate::exit::Exit;
-use crate::journal::store::NewDelivery;
-use crate::output::human::attempt_of;
+use crate::http::Pool;
+use crate::journal::{GroupWriter, NewDelivery};
+use crate::output::Format;
 use crate::text::{self, count};
 use crate::time::Clock as _;
 
-/// Requests at once.
-const JOBS: u16 = 8;
+const DEFAULT_JOBS: u16 = 8;
 
-/// Where lines go: all that is decided once for as many as go the same way.
-struct Place {
-    name: Option<String>,
-    target: Target,
-    wire: BodyFormat,
-    compat: ElementOrder,
-    board: WebhookSwitches,
-    rule: RetryPolicy,
-    shipment: CrewShipment,
+/// The destination of some lines, with how to send there.
+struct Route<'a> {
+    destination: Destination<'a>,
+    plan: Rc<SendPlan>,
 }
 
 /// What becomes of a line.
-struct Ordered {
-    delivery: Box<Delivery>,
-    event: std::sync::Arc<[u8]>,
-    place: Rc<Place>,
-    /// The switch that says no.
-    ignored_by: Option<Switch>,
+struct Prepared<'a> {
+    delivery: NewDelivery,
+    route: Rc<Route<'a>>,
+    stopped_by: Option<Switch>,
 }
 
-/// One run of `fire --batch`.
+/// What the next line is.
+enum NextLine<'a> {
+    Event(u64, Box<Prepared<'a>>),
+    Invalid,
+    NotSendable,
+    Pending,
+    End,
+}
+
 struct Batch<'a> {
     ctx: &'a Context<'a>,
     args: &'a FireArgs,
     file: &'a Path,
+    report: &'a Report<'a>,
     lines: Lines,
     /// By the endpoint's name; none for a bare URL.
-    places: HashMap<Option<String>, Rc<Place>>,
-    /// Where lines go that name no endpoint, if the command says so.
-    usual: Option<Rc<Place>>,
-    bulk: Bulk<'a>,
-    /// The first line that the journal did not take.
-    not_taken: Option<u64>,
-    /// Whether all lines were taken.
-    ended: bool,
-    /// Why not all could be read.
-    broke: Option<Failure>,
+    routes: HashMap<Option<String>, Rc<Route<'a>>>,
+    /// For lines that do not name an endpoint.
+    default_route: Option<Rc<Route<'a>>>,
+    reached_end: bool,
+    read_error: Option<Failure>,
 }
 
-/// Runs `hookfire fire --batch FILE`.
-///
-/// # Errors
-/// What kept it from sending at all, and what it ends with.
 pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let mail = Mail::default();
-    let jobs = jobs(args);
+    let format = args.output.format();
     if args.dry_run {
-        return Batch::new(
-            ctx,
-            args,
-            file,
-            open(args, file, None)?,
-            Bulk::new(ctx, None, format(args)),
-        )?
-        .dry_run();
+        let report = Report::new(ctx, None, format, Style::Many);
+        return Batch::new(ctx, args, file, &report, open(args, file, None)?)?.dry_run();
     }
-    let lines = open(args, file, Some(mail.bell()))?;
+    let inbox = Inbox::default();
+    let lines = open(args, file, Some(&inbox))?;
     let journal = ctx.journal()?;
-    let mut batch = Batch::new(
-        ctx,
-        args,
-        file,
-        lines,
-        Bulk::new(ctx, Some(&*journal), format(args)),
-    )?;
+    let report = Report::new(ctx, Some(&*journal), format, Style::Many);
+    let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
-    let pace = Pace {
-        jobs,
-        rate: args.pace.rate,
-        in_turn: false,
-        far_ahead: true,
+    let writer = GroupWriter::start(ctx.journal()?, None)?;
+    let jobs = jobs(args);
+    let engine = Engine {
+        journal: &*journal,
+        writer: &writer,
+        sender: &Pool::new(jobs),
+        clock: &ctx.clock,
+        wait: &RealTime,
+        limits: Limits {
+            rate: args.pace.rate,
+            ..Limits::new(jobs, Claims::Many)
+        },
     };
-    let halted = {
-        let ledger = ctx.ledger(&*journal)?;
-        let engine = Engine {
-            store: &*journal,
-            ledger: &ledger,
-            clock: &ctx.clock,
-            patience: &Blocking,
-            pace,
-        };
-        engine.run(mail, &mut batch).err()
-    };
-    batch.finish(halted.map(Failure::from))
+    let summary = engine.run(inbox, &mut batch, &report);
+    drop(writer);
+    batch.finish(summary)
 }
 
 fn jobs(args: &FireArgs) -> usize {
-    usize::from(args.pace.jobs.unwrap_or(JOBS))
+    usize::from(args.pace.jobs.unwrap_or(DEFAULT_JOBS))
 }
 
-fn format(args: &FireArgs) -> Format {
-    args.output.format()
-}
-
-fn open(
-    args: &FireArgs,
-    file: &Path,
-    bell: Option<crate::engine::batch::Bell>,
-) -> Result<Lines, Failure> {
-    Lines::open(file, args.skip.unwrap_or(0), bell).map_err(|e| cannot_read(file, e))
+fn open(args: &FireArgs, file: &Path, inbox: Option<&Inbox>) -> Result<Lines, Failure> {
+    let waker = inbox.map(Inbox::waker);
+    Lines::open(file, args.skip.unwrap_or(0), waker).map_err(|e| cannot_read(file, e))
 }
 
 fn cannot_read(file: &Path, error: std::io::Error) -> Failure {
-    let name = if file == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        format!("`{}`", file.display())
-    };
-    Failure::from_error(
-        Kind::Error,
-        anyhow::Error::new(error).context(format!("cannot read {name}")),
-    )
+    let name = super::file_name(file);
+    Failure::from_error(Kind::Error, error).context(format!("cannot read {name}"))
 }
 
 impl<'a> Batch<'a> {
@@ -150,357 +112,297 @@ impl<'a> Batch<'a> {
         ctx: &'a Context<'a>,
         args: &'a FireArgs,
         file: &'a Path,
+        report: &'a Report<'a>,
         lines: Lines,
-        bulk: Bulk<'a>,
     ) -> Result<Batch<'a>, Failure> {
-        let places = HashMap::new();
         let mut batch = Batch {
             ctx,
             args,
             file,
+            report,
             lines,
-            places,
-            usual: None,
-            bulk,
-            not_taken: None,
-            ended: false,
-            broke: None,
+            routes: HashMap::new(),
+            default_route: None,
+            reached_end: false,
+            read_error: None,
         };
-        let target = &args.target;
         let is_given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-        let named = is_given(&target.endpoint) || is_given(&target.url);
+        let named = is_given(&args.target.endpoint) || is_given(&args.target.url);
         if named || ctx.config()?.default_endpoint.is_some() {
-            let chosen = settings::chosen(ctx, target)?;
-            batch.usual = Some(batch.place(chosen)?);
+            let chosen = settings::chosen(ctx, &args.target)?;
+            batch.default_route = Some(batch.route(chosen)?);
         }
         Ok(batch)
     }
 
-    /// The place of a target, looked up once.
-    fn place(&mut self, chosen: Chosen<'_>) -> Result<Rc<Place>, Failure> {
+    /// The route to a target, resolved once.
+    fn route(&mut self, chosen: settings::Chosen<'a>) -> Result<Rc<Route<'a>>, Failure> {
         let name = chosen.endpoint.map(|(name, _)| name.to_owned());
-        if let Some(known) = self.places.get(&name) {
+        if let Some(known) = self.routes.get(&name) {
             return Ok(Rc::clone(known));
         }
-        let settings = FireSettings::new(chosen, super::options(self.args, self.ctx)?);
-        let scheduled = self.args.background && settings.policy.retries > 0;
-        if scheduled {
-            background::refuse_literal_secrets(&settings)?;
-        }
-        let next = if scheduled {
-            NextBy::Schedule
-        } else {
-            NextBy::Waiting
-        };
-        let FireSettings {
-            target,
-            policy: rule,
-            transport: options,
-            body_format: wire,
-            element_order: compat,
-            switches: board,
-            ..
-        } = settings;
-        let jobs = jobs(self.args);
-        let shipment = self
-            .ctx
-            .crew_shipment(jobs, &target, rule.clone(), &options, None)?;
-        let shipment = Rc::new(Shipment {
-            wire,
-            next,
-            ..shipment
-        });
-        self.ctx.warn_of_exposure(&target, &options);
-        let place = Rc::new(Place {
-            name: name.clone(),
-            target,
-            wire,
-            compat,
-            board,
-            rule,
-            shipment,
-        });
-        self.places.insert(name, Rc::clone(&place));
-        Ok(place)
+        let destination = Destination::resolve(self.args, self.ctx, chosen)?;
+        let plan = Rc::new(destination.plan(self.ctx, jobs(self.args))?);
+        let settings = &destination.settings;
+        self.ctx
+            .warn_of_exposure(&settings.target, &settings.transport);
+        let route = Rc::new(Route { destination, plan });
+        self.routes.insert(name, Rc::clone(&route));
+        Ok(route)
     }
 
-    fn place_of(&mut self, order: &Order) -> Result<Rc<Place>, Failure> {
-        let Some(name) = order.endpoint.as_deref() else {
-            return self.usual.clone().ok_or_else(|| {
+    fn route_of(&mut self, line: &BatchLine) -> Result<Rc<Route<'a>>, Failure> {
+        let Some(name) = line.endpoint.as_deref() else {
+            return self.default_route.clone().ok_or_else(|| {
                 Failure::usage("it names no endpoint, and neither does the command")
                     .hint("name one in the line (`\"endpoint\": \"NAME\"`), or one for all with `--endpoint NAME` or `--url URL`")
             });
         };
-        if let Some(known) = self.places.get(&Some(name.to_owned())) {
+        if let Some(known) = self.routes.get(&Some(name.to_owned())) {
             return Ok(Rc::clone(known));
         }
         let mut chosen = settings::from_endpoint(name, self.ctx.config()?)?;
         settings::add_extras(&mut chosen.target, &self.args.target.extras, &self.ctx.env)?;
-        self.place(chosen)
+        self.route(chosen)
     }
 
-    fn ordered(&mut self, number: u64, line: &[u8]) -> Result<Ordered, Failure> {
-        let order = Order::read(line)?;
-        let place = self.place_of(&order)?;
-        let event = order.event(self.ctx, &self.args.sample, place.compat, number)?;
-        let decision = place.board.decide(
-            event.event_type(),
-            event.action(),
-            self.args.origin.source(),
-        );
-        let new = NewDelivery {
-            event_type: event.event_type(),
-            action: event.action(),
-            event: event.bytes(),
-            endpoint: place.name.as_deref(),
-            target: &place.target,
-            wire: place.wire,
-            rule: &place.rule,
-        };
-        let delivery = Box::new(new.accepted(self.ctx.now()));
-        let ignored_by = decision.err().filter(|_| !self.args.force);
-        Ok(Ordered {
-            delivery,
-            event: event.bytes().into(),
-            place,
-            ignored_by,
+    fn prepare(&mut self, number: u64, line: &[u8]) -> Result<Prepared<'a>, Failure> {
+        let line = BatchLine::parse(line)?;
+        let route = self.route_of(&line)?;
+        let destination = &route.destination;
+        let order = destination.settings.element_order;
+        let event = line.event(self.ctx, &self.args.sample, order, number)?;
+        Ok(Prepared {
+            delivery: destination.delivery(&event),
+            stopped_by: destination.stopped_by(&event, self.args),
+            route,
         })
     }
 
-    /// What the next line that can be sent asks for. Whatever is wrong with those before it is told.
-    fn next_ordered(
-        &mut self,
-        take: fn(&mut Lines) -> Next,
-    ) -> Option<Result<(u64, Ordered), Next>> {
+    /// Prepares the next line; reports what is wrong with it.
+    fn next_line(&mut self, take: fn(&mut Lines) -> Line) -> NextLine<'a> {
         loop {
-            let (number, read) = match take(&mut self.lines) {
-                Next::Line(number, line) => {
-                    // A byte order mark is no part of the first one.
-                    let line = line
-                        .strip_prefix(b"\xef\xbb\xbf")
-                        .filter(|_| number == 1)
-                        .unwrap_or(&line);
+            let (number, prepared) = match take(&mut self.lines) {
+                Line::Text(number, line) => {
+                    // A byte order mark may precede the first line.
+                    let mark = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1);
+                    let line = mark.unwrap_or(&line);
                     if line.trim_ascii().is_empty() {
                         continue;
                     }
-                    (number, self.ordered(number, line))
+                    (number, self.prepare(number, line))
                 }
-                Next::TooLong(number) => {
-                    let longest = text::size(LONGEST as u64);
-                    (
-                        number,
-                        Err(Failure::usage(format!("it is longer than {longest}"))),
-                    )
+                Line::TooLong(number) => {
+                    let max = text::size(MAX_LINE_BYTES as u64);
+                    let failure = Failure::usage(format!("it is longer than {max}"));
+                    (number, Err(failure))
                 }
-                Next::End => {
-                    self.ended = true;
-                    return None;
+                Line::End => {
+                    self.reached_end = true;
+                    return NextLine::End;
                 }
-                Next::Broken(e) => {
-                    self.broke = Some(cannot_read(self.file, e));
-                    return None;
+                Line::Broken(e) => {
+                    self.read_error = Some(cannot_read(self.file, e));
+                    return NextLine::End;
                 }
-                Next::Nothing => return Some(Err(Next::Nothing)),
+                Line::Pending => return NextLine::Pending,
             };
-            match read {
-                Ok(ordered) => return Some(Ok((number, ordered))),
-                Err(failure) => self.is_broken(number, failure),
-            }
-        }
-    }
-
-    fn is_broken(&mut self, number: u64, failure: Failure) {
-        let said = failure.error.to_string();
-        if failure.kind == Kind::Usage {
-            self.bulk.tally.broken += 1;
-        } else {
-            self.bulk.tally.not_sent += 1;
-        }
-        self.bulk
-            .broken(failure.context(format!("line {number}: {said}")));
-    }
-
-    /// Says what would be sent where.
-    fn dry_run(mut self) -> Result<Exit, Failure> {
-        let mut places: Vec<(Rc<Place>, usize, usize)> = Vec::new();
-        while let Some(Ok((
-            _,
-            Ordered {
-                place, ignored_by, ..
-            },
-        ))) = self.next_ordered(Lines::wait)
-        {
-            let at = places
-                .iter()
-                .position(|(known, ..)| Rc::ptr_eq(known, &place));
-            let at = at.unwrap_or_else(|| {
-                places.push((place, 0, 0));
-                places.len() - 1
-            });
-            let (_, sent, ignored) = &mut places[at];
-            *(if ignored_by.is_some() { ignored } else { sent }) += 1;
-        }
-        for (place, sent, ignored) in &places {
-            let Place { name, target, .. } = &**place;
-            if format(self.args) == Format::Text {
-                let to = name
-                    .as_ref()
-                    .map_or_else(|| target.to_string(), |name| format!("{name} ({target})"));
-                let ignored = if *ignored > 0 {
-                    format!(", ignore {ignored}")
-                } else {
-                    String::new()
-                };
-                self.ctx
-                    .ui
-                    .line(&format!("would send {sent} to {to}{ignored}"))?;
+            let failure = match prepared {
+                Ok(prepared) => return NextLine::Event(number, Box::new(prepared)),
+                Err(failure) => failure,
+            };
+            let is_invalid = failure.kind == Kind::Usage;
+            let words = format!("line {number}: {}", failure.error);
+            self.report.failed_now(&failure.context(words));
+            return if is_invalid {
+                NextLine::Invalid
             } else {
-                let view = serde_json::json!({
-                    "dry_run": true, "endpoint": name, "url": target.to_string(), "would_send": sent, "would_ignore": ignored,
-                });
-                self.bulk.print(&view)?;
+                NextLine::NotSendable
+            };
+        }
+    }
+
+    /// Prints how many events would be sent where.
+    fn dry_run(mut self) -> Result<Exit, Failure> {
+        let mut routes: Vec<(Rc<Route<'a>>, usize, usize)> = Vec::new();
+        let mut summary = Summary::default();
+        loop {
+            let prepared = match self.next_line(Lines::wait) {
+                NextLine::Event(_, prepared) => prepared,
+                NextLine::Invalid => {
+                    summary.invalid += 1;
+                    continue;
+                }
+                NextLine::NotSendable => {
+                    summary.not_sent += 1;
+                    continue;
+                }
+                NextLine::Pending => continue,
+                NextLine::End => break,
+            };
+            let known = routes
+                .iter()
+                .position(|(known, ..)| Rc::ptr_eq(known, &prepared.route));
+            let index = known.unwrap_or(routes.len());
+            if known.is_none() {
+                routes.push((prepared.route, 0, 0));
+            }
+            let (_, sent, ignored) = &mut routes[index];
+            match prepared.stopped_by {
+                Some(_) => *ignored += 1,
+                None => *sent += 1,
             }
         }
-        self.bulk.end_output()?;
-        let words = self.bulk.tally.in_words(None);
-        let all_well = self.bulk.tally.exit == Exit::Done;
-        let found = if all_well {
-            String::new()
-        } else {
-            format!("; {words}")
+        for (route, sent, ignored) in &routes {
+            self.print_route(&route.destination, *sent, *ignored)?;
+        }
+        let exit = self.report.end_output(&summary)?;
+        let words = summary.in_words(None);
+        let found = match exit {
+            Exit::Done => String::new(),
+            _ => format!("; {words}"),
         };
         self.ctx
             .ui
             .status(&format!("nothing is sent (--dry-run){found}"));
-        match self.broke {
-            Some(failure) => Err(failure),
-            None => self
-                .bulk
-                .exit(&format!("not all can be sent: {words}"), None),
+        if let Some(failure) = self.read_error {
+            return Err(failure);
         }
+        self.report
+            .finish(&summary, &format!("not all can be sent: {words}"), None)
     }
 
-    /// Says what came of all.
-    fn finish(mut self, halted: Option<Failure>) -> Result<Exit, Failure> {
-        let interrupted = self.ctx.clock.interrupted();
-        let ends_otherwise = halted.is_some() || interrupted || self.broke.is_some();
-        let reported = if ends_otherwise {
-            Ok(self.bulk.end_output_besides())
-        } else {
-            self.bulk.end_output()
+    fn print_route(
+        &self,
+        destination: &Destination<'_>,
+        sent: usize,
+        ignored: usize,
+    ) -> Result<(), Failure> {
+        let (name, target) = (destination.endpoint(), &destination.settings.target);
+        if self.args.output.format() != Format::Text {
+            return self.report.print_json(&serde_json::json!({
+                "dry_run": true, "endpoint": name, "url": target.to_string(),
+                "would_send": sent, "would_ignore": ignored,
+            }));
+        }
+        let to = match name {
+            Some(name) => format!("{name} ({target})"),
+            None => target.to_string(),
         };
-        let words = format!(
+        let mut line = format!("would send {sent} to {to}");
+        if ignored > 0 {
+            line.push_str(&format!(", ignore {ignored}"));
+        }
+        Ok(self.ctx.ui.line(&line)?)
+    }
+
+    fn finish(self, mut summary: Summary) -> Result<Exit, Failure> {
+        let (ctx, report) = (self.ctx, self.report);
+        let halted = summary.halted.take().map(Failure::from);
+        let interrupted = ctx.clock.interrupted();
+        let totals = format!(
             "{}{}",
-            self.bulk.tally.in_words(None),
-            self.bulk.speed_in_words()
+            summary.in_words(None),
+            report.speed_in_words(&summary)
         );
-        self.ctx.ui.status(&words);
-        let exit = reported?;
-        let skip = self.not_taken.map_or(self.lines.last(), |first| first - 1);
-        let left = self.bulk.tally.failed + self.bulk.tally.interrupted > 0;
-        let again = left
-            .then(|| "`hookfire retry --all` sends again what is in the failed list".to_owned());
-        let is_more = !self.ended || self.not_taken.is_some();
-        let rest = format!(
-            "the same command with `--skip {skip}` goes on with line {}",
-            skip + 1
-        );
-        let go_on = again.into_iter().chain(is_more.then_some(rest));
-        let worse = |failure: Failure| Failure {
-            exit: Some(failure.exit().worst(exit)),
-            ..failure
+        let reported = if halted.is_some() || interrupted || self.read_error.is_some() {
+            report.end_output_before_failure(&summary);
+            Ok(())
+        } else {
+            report.end_output(&summary).map(drop)
+        };
+        ctx.ui.status(&totals);
+        reported?;
+        let skip = match report.not_accepted() {
+            Some(first) => first - 1,
+            None => self.lines.last(),
         };
         if let Some(failure) = halted {
-            return Err(go_on.fold(worse(failure), Failure::hint));
+            return Err(self.with_next_steps(failure, &summary, skip));
         }
         if interrupted {
             let lines = count(usize::try_from(skip).unwrap_or(usize::MAX), "line", "lines");
-            return Err(go_on.fold(
-                Failure::new(Kind::Interrupted, format!("stopped after {lines}")),
-                Failure::hint,
-            ));
+            let failure = Failure::new(Kind::Interrupted, format!("stopped after {lines}"));
+            return Err(self.with_next_steps(failure, &summary, skip));
         }
-        if let Some(failure) = self.broke {
-            return Err(worse(failure).hint(format!("all lines up to {skip} were seen to")));
+        if let Some(failure) = self.read_error {
+            return Err(Failure {
+                exit: Some(failure.exit().worst(report.exit(&summary))),
+                ..failure
+            }
+            .hint(format!("all lines up to {skip} were processed")));
         }
-        if self.bulk.tally.scheduled > 0 {
-            self.ctx
-                .ui
+        if summary.scheduled > 0 {
+            ctx.ui
                 .hint("`hookfire retry --due` makes the attempts that are scheduled");
-            background::tell_what_is_not_kept(self.ctx);
+            background::hint_at_connection_options(ctx);
         }
-        if format(self.args) == Format::Text && self.bulk.tally.failed > 0 {
-            self.ctx.ui.hint(
+        if self.args.output.format() == Format::Text && summary.failed > 0 {
+            ctx.ui.hint(
                 "`hookfire failed list` shows what is left, `hookfire retry --all` sends it again",
             );
         }
-        let hint = "`hookfire failed list` shows what is left";
-        self.bulk
-            .exit(&format!("not all were delivered: {words}"), Some(hint))
+        report.finish(
+            &summary,
+            &format!("not all were delivered: {totals}"),
+            Some("`hookfire failed list` shows what is left"),
+        )
+    }
+
+    /// Adds how to go on after a batch that ended early, and the worse exit code.
+    fn with_next_steps(&self, failure: Failure, summary: &Summary, skip: u64) -> Failure {
+        let exit = failure.exit();
+        let mut failure = Failure {
+            exit: Some(exit.worst(self.report.exit(summary))),
+            ..failure
+        };
+        if exit == Exit::Interrupted {
+            failure.exit = None;
+        }
+        if summary.failed + summary.interrupted > 0 {
+            failure = failure.hint("`hookfire retry --all` sends again what is in the failed list");
+        }
+        if !self.reached_end || self.report.not_accepted().is_some() {
+            failure = failure.hint(format!(
+                "the same command with `--skip {skip}` goes on with line {}",
+                skip + 1
+            ));
+        }
+        failure
     }
 }
 
-impl Work for Batch<'_> {
-    fn next(&mut self) -> Task {
-        match self.next_ordered(Lines::next) {
-            None => Task::End,
-            Some(Err(_)) => Task::Later,
-            Some(Ok((
-                mark,
-                Ordered {
-                    delivery,
-                    event,
-                    place,
-                    ignored_by,
-                },
-            ))) => match ignored_by {
-                Some(by) => Task::Ignore {
-                    delivery,
-                    event,
+impl Source for Batch<'_> {
+    fn next(&mut self) -> SourceItem {
+        let next = self.next_line(Lines::next);
+        let skipped = self.args.skip.unwrap_or(0);
+        let expected = self.lines.expected();
+        self.report
+            .expected
+            .set(expected.map(|all| all.saturating_sub(skipped)));
+        match next {
+            NextLine::Event(line, prepared) => match prepared.stopped_by {
+                Some(by) => SourceItem::Ignore {
+                    delivery: prepared.delivery,
                     by,
-                    mark,
+                    line,
                 },
-                None => Task::Fire {
-                    delivery,
-                    event,
-                    shipment: Rc::clone(&place.shipment),
-                    mark,
+                None => SourceItem::New {
+                    delivery: prepared.delivery,
+                    plan: Rc::clone(&prepared.route.plan),
+                    line,
                 },
             },
+            NextLine::Invalid => SourceItem::Invalid,
+            NextLine::NotSendable => SourceItem::NotSendable,
+            NextLine::Pending => SourceItem::Later(None),
+            NextLine::End => SourceItem::End,
         }
     }
 
-    fn shipment(&mut self, delivery: &Delivery) -> Option<CrewShipment> {
-        // It was accepted by this run, and so has its place here.
-        self.places
-            .get(&delivery.endpoint)
-            .map(|place| Rc::clone(&place.shipment))
-    }
-
-    fn told(&mut self, news: News<'_>) {
-        match news {
-            News::Sending { .. } => {}
-            News::Attempted(delivery, attempt) => {
-                self.bulk.attempted(&attempt);
-                self.ctx.ui.detail(1, || attempt_of(delivery, &attempt));
-            }
-            News::Ended(delivery) | News::Ignored(delivery) => self.bulk.ended(delivery),
-            News::Skipped(id) | News::TakenOver(id) => {
-                self.bulk.tally.skipped += 1;
-                self.bulk.failed(DeliverError::TakenOver(id).into());
-            }
-            News::NotTaken(line) => {
-                self.not_taken = Some(self.not_taken.map_or(line, |first| first.min(line)))
-            }
-        }
-    }
-
-    fn pause(&mut self, gauge: &Gauge) -> Option<Duration> {
-        let of = self
-            .lines
-            .expected()
-            .map(|all| all.saturating_sub(self.args.skip.unwrap_or(0)));
-        self.bulk.pause(gauge, of);
-        None
+    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+        // This run accepted the delivery, so its route is known.
+        let route = self.routes.get(&delivery.endpoint)?;
+        Some(Rc::clone(&route.plan))
     }
 }

@@ -1,175 +1,160 @@
-//! The lines of a batch, read on a thread of their own: who sends must not wait for who writes them.
+//! Reads the lines of a batch on their own thread, so that a slow writer does not stop the sending.
 //!
-//! Memory is bounded whatever is in the file: a line that is too long is passed over, and the reader waits for those who
-//! take its lines.
+//! Memory is bounded for any input: a line that is too long is skipped, and the thread waits until its lines are taken.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
-use crate::engine::batch::Bell;
+use crate::engine::Waker;
 
-/// The longest line that is taken.
-pub const LONGEST: usize = 16 * 1024 * 1024;
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Pieces that are read ahead.
-const AHEAD: usize = 4;
+/// Chunks to read ahead.
+const CHUNKS_AHEAD: usize = 4;
 
-/// What is read at once.
-const PIECE: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What comes next.
-pub enum Next {
-    /// A line, without its end, and its number, counted from 1.
-    Line(u64, Vec<u8>),
-    /// A line that is longer than [`LONGEST`].
+pub enum Line {
+    /// Counted from 1, without the line end.
+    Text(u64, Vec<u8>),
+    /// Longer than [`MAX_LINE_BYTES`].
     TooLong(u64),
-    /// Nothing yet; the bell is rung when there is.
-    Nothing,
-    /// There are no more.
+    /// None yet; the waker is called when there is one.
+    Pending,
     End,
     /// The rest cannot be read.
     Broken(std::io::Error),
 }
 
-/// Some lines, or why there are no more.
-struct Piece {
-    lines: Vec<Next>,
-    /// The bytes up to here.
+struct Chunk {
+    lines: Vec<Line>,
+    /// Bytes of the input up to the end of this chunk.
     offset: u64,
 }
 
-/// The lines as they come.
 pub struct Lines {
-    pieces: Receiver<Piece>,
-    at_hand: std::vec::IntoIter<Next>,
+    chunks: Receiver<Chunk>,
+    current: std::vec::IntoIter<Line>,
     offset: u64,
-    /// Of a file, its size.
+    /// Of a regular file.
     size: Option<u64>,
     last: u64,
 }
 
 impl Lines {
     /// The lines of a file, `-` for stdin, without the first `skip`.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn open(path: &Path, skip: u64, bell: Option<Bell>) -> std::io::Result<Lines> {
+    pub fn open(path: &Path, skip: u64, waker: Option<Waker>) -> std::io::Result<Lines> {
         if path == Path::new("-") {
-            return Lines::start(std::io::stdin(), None, skip, bell);
+            return Lines::start(std::io::stdin(), None, skip, waker);
         }
         let file = File::open(path)?;
-        let size = file
-            .metadata()
-            .ok()
-            .filter(std::fs::Metadata::is_file)
-            .map(|metadata| metadata.len());
-        Lines::start(file, size, skip, bell)
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file);
+        let size = metadata.map(|metadata| metadata.len());
+        Lines::start(file, size, skip, waker)
     }
 
     fn start(
-        source: impl Read + Send + 'static,
+        input: impl Read + Send + 'static,
         size: Option<u64>,
         skip: u64,
-        bell: Option<Bell>,
+        waker: Option<Waker>,
     ) -> std::io::Result<Lines> {
-        let (sender, pieces) = sync_channel(AHEAD);
+        let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
         let splitter = Splitter {
             skip,
             ..Splitter::default()
         };
-        let read = move || read(source, splitter, &sender, bell.as_ref());
-        // Never waited for: it may be in the middle of reading from somebody who writes no more.
+        // Not joined: it may be reading from a writer that never writes again.
         std::thread::Builder::new()
             .name("batch".to_owned())
-            .spawn(read)?;
+            .spawn(move || read(input, splitter, &sender, waker.as_ref()))?;
         Ok(Lines {
-            pieces,
-            at_hand: Vec::new().into_iter(),
+            chunks,
+            current: Vec::new().into_iter(),
             offset: 0,
             size,
             last: skip,
         })
     }
 
-    /// What is at hand.
-    pub fn next(&mut self) -> Next {
-        self.take(|pieces| match pieces.try_recv() {
-            Ok(piece) => Some(piece),
+    /// The next line, if it has been read.
+    pub fn next(&mut self) -> Line {
+        self.take(|chunks| match chunks.try_recv() {
+            Ok(chunk) => Some(chunk),
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(gave_up()),
+            Err(TryRecvError::Disconnected) => Some(reader_panicked()),
         })
     }
 
-    /// As [`Lines::next`], but waits for it.
-    pub fn wait(&mut self) -> Next {
-        self.take(|pieces| Some(pieces.recv().unwrap_or_else(|_| gave_up())))
+    /// Waits for the next line.
+    pub fn wait(&mut self) -> Line {
+        self.take(|chunks| Some(chunks.recv().unwrap_or_else(|_| reader_panicked())))
     }
 
-    fn take(&mut self, more: impl Fn(&Receiver<Piece>) -> Option<Piece>) -> Next {
+    fn take(&mut self, receive: impl Fn(&Receiver<Chunk>) -> Option<Chunk>) -> Line {
         loop {
-            if let Some(next) = self.at_hand.next() {
-                if let Next::Line(number, _) | Next::TooLong(number) = next {
+            if let Some(line) = self.current.next() {
+                if let Line::Text(number, _) | Line::TooLong(number) = line {
                     self.last = number;
                 }
-                return next;
+                return line;
             }
-            let Some(piece) = more(&self.pieces) else {
-                return Next::Nothing;
+            let Some(chunk) = receive(&self.chunks) else {
+                return Line::Pending;
             };
-            self.offset = self.offset.max(piece.offset);
-            self.at_hand = piece.lines.into_iter();
+            self.offset = self.offset.max(chunk.offset);
+            self.current = chunk.lines.into_iter();
         }
     }
 
-    /// The number of the last line that was given, the skipped ones included.
+    /// The number of the last line taken, skipped lines included.
     pub fn last(&self) -> u64 {
         self.last
     }
 
-    /// How many lines there are, as far as the part of a file that was read lets one guess.
+    /// The number of lines of a regular file, estimated from what was read.
     pub fn expected(&self) -> Option<u64> {
-        let read = self.last + self.at_hand.len() as u64;
+        let read = self.last + self.current.len() as u64;
         let expected = u128::from(read) * u128::from(self.size?) / u128::from(self.offset.max(1));
-        u64::try_from(expected)
-            .ok()
-            .map(|expected| expected.max(read))
+        let expected = u64::try_from(expected).ok()?;
+        Some(expected.max(read))
     }
 }
 
-/// Who reads says when there is no more. Without a word it ends only by a panic, which was told.
-fn gave_up() -> Piece {
-    let reason = std::io::Error::other("the reader gave up without a reason");
-    Piece {
-        lines: vec![Next::Broken(reason)],
+/// The reader ends with [`Line::End`] or [`Line::Broken`] unless it panics, which the panic hook reports.
+fn reader_panicked() -> Chunk {
+    let reason = std::io::Error::other("internal error in the reader");
+    Chunk {
+        lines: vec![Line::Broken(reason)],
         offset: 0,
     }
 }
 
 fn read(
-    mut source: impl Read,
+    mut input: impl Read,
     mut splitter: Splitter,
-    sender: &SyncSender<Piece>,
-    bell: Option<&Bell>,
+    sender: &SyncSender<Chunk>,
+    waker: Option<&Waker>,
 ) {
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     loop {
-        let (lines, more) = match source.read(&mut buffer) {
+        let (lines, more) = match input.read(&mut buffer) {
             Ok(0) => (splitter.end(), false),
-            Ok(read) => {
-                offset += read as u64;
-                (splitter.split(&buffer[..read]), true)
+            Ok(length) => {
+                offset += length as u64;
+                (splitter.split(&buffer[..length]), true)
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => (vec![Next::Broken(e)], false),
+            Err(e) => (vec![Line::Broken(e)], false),
         };
-        if !lines.is_empty() && sender.send(Piece { lines, offset }).is_err() {
+        if !lines.is_empty() && sender.send(Chunk { lines, offset }).is_err() {
             return;
         }
-        if let Some(bell) = bell {
-            bell.ring();
+        if let Some(waker) = waker {
+            waker.wake();
         }
         if !more {
             return;
@@ -177,7 +162,7 @@ fn read(
     }
 }
 
-/// Cuts what is read into lines.
+/// Splits chunks into lines.
 #[derive(Default)]
 struct Splitter {
     skip: u64,
@@ -187,7 +172,7 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn split(&mut self, mut bytes: &[u8]) -> Vec<Next> {
+    fn split(&mut self, mut bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.add(&bytes[..end]);
@@ -198,39 +183,39 @@ impl Splitter {
         lines
     }
 
-    fn end(&mut self) -> Vec<Next> {
+    fn end(&mut self) -> Vec<Line> {
         let mut lines = Vec::new();
         if self.too_long || !self.begun.is_empty() {
             self.finish(&mut lines);
         }
-        lines.push(Next::End);
+        lines.push(Line::End);
         lines
     }
 
     fn add(&mut self, bytes: &[u8]) {
         if self.number < self.skip {
-            // Only whether there is one at all matters.
+            // Only notes that there is a line.
             self.too_long |= !bytes.is_empty();
-        } else if self.too_long || self.begun.len() + bytes.len() > LONGEST {
-            (self.too_long, self.begun) = (true, Vec::new());
+        } else if self.too_long || self.begun.len() + bytes.len() > MAX_LINE_BYTES {
+            self.too_long = true;
+            self.begun = Vec::new();
         } else {
             self.begun.extend_from_slice(bytes);
         }
     }
 
-    fn finish(&mut self, lines: &mut Vec<Next>) {
+    fn finish(&mut self, lines: &mut Vec<Line>) {
         self.number += 1;
-        let (line, too_long) = (
-            std::mem::take(&mut self.begun),
-            std::mem::take(&mut self.too_long),
-        );
-        if self.number > self.skip {
-            lines.push(if too_long {
-                Next::TooLong(self.number)
-            } else {
-                Next::Line(self.number, line)
-            });
+        let line = std::mem::take(&mut self.begun);
+        let too_long = std::mem::take(&mut self.too_long);
+        if self.number <= self.skip {
+            return;
         }
+        lines.push(if too_long {
+            Line::TooLong(self.number)
+        } else {
+            Line::Text(self.number, line)
+        });
     }
 }
 
@@ -245,11 +230,11 @@ mod tests {
         let mut words = Vec::new();
         loop {
             words.push(match lines.wait() {
-                Next::Line(number, line) => format!("{number} {}", String::from_utf8_lossy(&line)),
-                Next::TooLong(number) => format!("{number} too long"),
-                Next::Nothing => unreachable!("it waits"),
-                Next::End => return words,
-                Next::Broken(e) => {
+                Line::Text(number, line) => format!("{number} {}", String::from_utf8_lossy(&line)),
+                Line::TooLong(number) => format!("{number} too long"),
+                Line::Pending => unreachable!("it waits"),
+                Line::End => return words,
+                Line::Broken(e) => {
                     words.push(e.to_string());
                     return words;
                 }
@@ -258,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_their_numbers_wherever_a_piece_ends() {
+    fn lines_are_numbered_across_chunks() {
         assert_eq!(
             words(Cursor::new("a\n\nb\r\nc"), 0),
             ["1 a", "2 ", "3 b\r", "4 c"]
         );
         assert_eq!(words(Cursor::new(""), 0), [""; 0]);
         assert_eq!(words(Cursor::new("\n"), 0), ["1 "]);
-        let long = "x".repeat(PIECE + 7);
+        let long = "x".repeat(CHUNK_BYTES + 7);
         let text = format!("{long}\n{long}\nend");
         assert_eq!(
             words(Cursor::new(text), 0),
@@ -281,23 +266,23 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_takes_no_memory_and_the_next_one_is_read() {
+    fn endless_line_is_skipped_without_memory() {
         let endless = io::repeat(b'x')
-            .take(LONGEST as u64 + 1)
+            .take(MAX_LINE_BYTES as u64 + 1)
             .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(endless, 0), ["1 too long", "2 next"]);
         let longest = io::repeat(b'x')
-            .take(LONGEST as u64)
+            .take(MAX_LINE_BYTES as u64)
             .chain(Cursor::new("\nnext"));
         assert_eq!(words(longest, 0).len(), 2);
         let skipped = io::repeat(b'x')
-            .take(LONGEST as u64 + 1)
+            .take(MAX_LINE_BYTES as u64 + 1)
             .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(skipped, 1), ["2 next"]);
     }
 
     #[test]
-    fn what_was_read_before_it_broke_is_given() {
+    fn lines_before_a_read_error_are_returned() {
         struct Breaks;
         impl Read for Breaks {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -311,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_part_that_was_read_tells_how_many_there_will_be() {
+    fn expected_lines_are_estimated_from_the_size() {
         let text = "0123456\n".repeat(20_000);
         let size = text.len() as u64;
         let mut lines = Lines::start(Cursor::new(text), Some(size), 0, None).unwrap();

@@ -1,13 +1,13 @@
-//! `hookfire fire`: build the event, write it down, send it, judge the answer, retry by the rule, report. Many: see `batch`.
+//! `hookfire fire`: builds an event and sends it; with `--batch`, sends many.
 
 mod background;
 mod batch;
+mod batch_line;
 mod lines;
-mod order;
 
 use std::io::Read as _;
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use clap::{Args, ValueHint};
 
@@ -17,18 +17,21 @@ use super::args::{
 };
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
-use super::report;
+use super::report::{self, Report, Style};
 use super::sample::{Purpose, SampleArgs};
-use crate::cli::settings::FireSettings;
+use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
-use crate::delivery::Status;
 use crate::delivery::switches::Switch;
-use crate::engine::deliver::{Courier, NextBy, Shipment, event_headers};
+use crate::delivery::{Delivery, Status};
+use crate::engine::plan::event_headers;
+use crate::engine::{
+    Claims, Engine, Inbox, InlineWriter, Limits, RealTime, RetryMode, SendPlan, Source, SourceItem,
+};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
-use crate::journal::store::NewDelivery;
-use crate::output::human::Narrator;
+use crate::http::Pool;
+use crate::journal::{NewDelivery, Write, WriteResult};
 use crate::time::compact;
 
 const EXAMPLES: &str = "\
@@ -143,107 +146,177 @@ pub struct FireArgs {
     output: ReportOutput,
 }
 
-/// Runs `hookfire fire`.
-///
-/// # Errors
-/// What kept it from sending, or from recording.
-pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    if let Some(file) = &args.batch {
-        return batch::run(args, file, ctx);
-    }
-    if let Some(option) = ["jobs", "rate", "skip"]
-        .into_iter()
-        .find(|option| ctx.is_flag(option))
-    {
-        return Err(Failure::usage(format!("`--{option}` requires `--batch`"))
-            .hint("`--batch FILE` sends many events"));
-    }
-    let settings = FireSettings::resolve(ctx, &args.target, options(args, ctx)?)?;
-    let event = event(args, ctx, settings.element_order)?;
-    let new = NewDelivery {
-        event_type: event.event_type(),
-        action: event.action(),
-        event: event.bytes(),
-        endpoint: settings.endpoint.map(|(name, _)| name),
-        target: &settings.target,
-        wire: settings.body_format,
-        rule: &settings.policy,
-    };
-    let decision =
-        settings
-            .switches
-            .decide(event.event_type(), event.action(), args.origin.source());
-    if let Some(switch) = decision.err().filter(|_| !args.force) {
-        let words = ignored_words(ctx, &settings, &event, switch)?;
-        if args.dry_run {
-            return dry_run_of_ignored(ctx, switch, &words, args.output.format());
+/// Where events are sent and how; resolved once.
+struct Destination<'a> {
+    settings: FireSettings<'a>,
+    mode: RetryMode,
+}
+
+impl<'a> Destination<'a> {
+    fn resolve(
+        args: &FireArgs,
+        ctx: &Context<'_>,
+        chosen: Chosen<'a>,
+    ) -> Result<Destination<'a>, Failure> {
+        let mut options = [args.transport.settings(), args.wire.settings()]
+            .iter()
+            .fold(args.rule.settings(), Settings::or);
+        if args.no_retry {
+            if ctx.is_flag("retries") {
+                return Err(Failure::usage(
+                    "`--retries` and `--no-retry` cannot be used together",
+                ));
+            }
+            options.retries = Some(0);
         }
-        return ignore(ctx, &new, switch, &words, args.output.format());
+        let settings = FireSettings::new(chosen, options);
+        let mode = if args.background && settings.policy.retries > 0 {
+            RetryMode::Schedule
+        } else {
+            RetryMode::Wait
+        };
+        Ok(Destination { settings, mode })
     }
-    let scheduled = args.background && settings.policy.retries > 0;
-    if scheduled {
-        background::refuse_literal_secrets(&settings)?;
+
+    /// The name of the configured endpoint; none for a bare URL.
+    fn endpoint(&self) -> Option<&str> {
+        self.settings.endpoint.map(|(name, _)| name)
     }
-    let next = if scheduled {
-        NextBy::Schedule
-    } else {
-        NextBy::Waiting
-    };
-    let shipment = Shipment {
-        wire: settings.body_format,
-        next,
-        ..ctx.shipment(
+
+    /// Looks up secrets and sets up the connection.
+    fn plan(&self, ctx: &Context<'_>, jobs: usize) -> Result<SendPlan, Failure> {
+        let settings = &self.settings;
+        if self.mode == RetryMode::Schedule {
+            background::refuse_literal_secrets(settings)?;
+        }
+        let plan = ctx.clients.plan(
+            &ctx.env,
             &settings.target,
             settings.policy.clone(),
             &settings.transport,
-            None,
-        )?
-    };
+            jobs,
+        )?;
+        Ok(SendPlan {
+            body_format: settings.body_format,
+            mode: self.mode,
+            ..plan
+        })
+    }
+
+    fn delivery(&self, event: &Event) -> NewDelivery {
+        NewDelivery {
+            event_type: event.event_type().to_owned(),
+            action: event.action().to_owned(),
+            event: event.bytes().into(),
+            endpoint: self.endpoint().map(str::to_owned),
+            target: self.settings.target.clone(),
+            wire: self.settings.body_format,
+            rule: self.settings.policy.clone(),
+        }
+    }
+
+    /// The switch that stops the event, unless `--force` is given.
+    fn stopped_by(&self, event: &Event, args: &FireArgs) -> Option<Switch> {
+        let (event_type, action) = (event.event_type(), event.action());
+        let switches = &self.settings.switches;
+        let decision = switches.decide(event_type, action, args.origin.source());
+        decision.err().filter(|_| !args.force)
+    }
+}
+
+pub fn run(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    match &args.batch {
+        Some(file) => batch::run(args, file, ctx),
+        None => fire(args, ctx),
+    }
+}
+
+/// Fires one event; waits for its retries, or leaves them to the schedule (`--background`).
+fn fire(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
+    for option in ["jobs", "rate", "skip"] {
+        if ctx.is_flag(option) {
+            return Err(Failure::usage(format!("`--{option}` requires `--batch`"))
+                .hint("`--batch FILE` sends many events"));
+        }
+    }
+    let chosen = settings::chosen(ctx, &args.target)?;
+    let destination = Destination::resolve(args, ctx, chosen)?;
+    let settings = &destination.settings;
+    let event = event(args, ctx, settings.element_order)?;
+    let delivery = destination.delivery(&event);
+    if let Some(switch) = destination.stopped_by(&event, args) {
+        return ignore(args, ctx, &destination, delivery, switch);
+    }
+    let plan = destination.plan(ctx, 1)?;
     if args.dry_run {
-        return dry_run(ctx, &new, args.output.format());
+        return dry_run(ctx, &delivery, args.output.format());
     }
     ctx.warn_of_exposure(&settings.target, &settings.transport);
-    // Never closed: SQLite's closing writes nothing, costs ten system calls, and the process ends anyway.
-    let journal = ManuallyDrop::new(ctx.journal()?);
-    ctx.catch_interrupts()?;
-    let courier = Courier {
-        store: &**journal,
-        clock: &ctx.clock,
-    };
-    let mut narrator = Narrator {
-        ui: ctx.ui,
-        terse: false,
-    };
     ctx.ui.detail(1, || {
-        request_head(
-            "POST",
-            &settings.target,
-            &event_headers("(the delivery's uuid)", settings.body_format),
-        )
+        let headers = event_headers("(the delivery's uuid)", settings.body_format);
+        request_head("POST", &settings.target, &headers)
     });
     ctx.ui
         .detail(2, || String::from_utf8_lossy(event.bytes()).into_owned());
-    let delivery = courier.fire(&new, &shipment, &mut narrator)?;
-    if delivery.status == Status::Pending {
-        background::tell_what_is_not_kept(ctx);
-    }
-    report::single(ctx, &**journal, &delivery, args.output.format())
+    send(args, ctx, delivery, plan)
 }
 
-/// The settings that are given as options.
-fn options(args: &FireArgs, ctx: &Context<'_>) -> Result<Settings, Failure> {
-    let mut options = [args.transport.settings(), args.wire.settings()]
-        .iter()
-        .fold(args.rule.settings(), Settings::or);
-    if args.no_retry {
-        if ctx.is_flag("retries") {
-            return Err(Failure::usage(
-                "`--retries` and `--no-retry` cannot be used together",
-            ));
-        }
-        options.retries = Some(0);
+fn send(
+    args: &FireArgs,
+    ctx: &Context<'_>,
+    delivery: NewDelivery,
+    plan: SendPlan,
+) -> Result<Exit, Failure> {
+    let format = args.output.format();
+    let journal = ctx.journal()?;
+    ctx.catch_interrupts()?;
+    let report = Report::new(ctx, Some(&*journal), format, Style::Single);
+    let engine = Engine {
+        journal: &*journal,
+        writer: &InlineWriter(&*journal),
+        sender: &Pool::new(1),
+        clock: &ctx.clock,
+        wait: &RealTime,
+        limits: Limits::new(1, Claims::OneByOne),
+    };
+    let mut source = OneEvent {
+        delivery: Some(delivery),
+        plan: Rc::new(plan),
+    };
+    let mut summary = engine.run(Inbox::default(), &mut source, &report);
+    if let Some(halted) = summary.halted.take() {
+        return Err(halted.into());
     }
-    Ok(options)
+    let Some(delivery) = report.last() else {
+        return report.finish(&summary, "the delivery was not sent to its end", None);
+    };
+    if delivery.status == Status::Pending {
+        background::hint_at_connection_options(ctx);
+    }
+    report::single(ctx, &*journal, &delivery, format)
+}
+
+/// The engine's source for a single event.
+struct OneEvent {
+    delivery: Option<NewDelivery>,
+    plan: Rc<SendPlan>,
+}
+
+impl Source for OneEvent {
+    fn next(&mut self) -> SourceItem {
+        match self.delivery.take() {
+            Some(delivery) => SourceItem::New {
+                delivery,
+                plan: Rc::clone(&self.plan),
+                line: 1,
+            },
+            None => SourceItem::End,
+        }
+    }
+
+    fn plan(&mut self, _: &Delivery) -> Option<Rc<SendPlan>> {
+        Some(Rc::clone(&self.plan))
+    }
 }
 
 fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Event, Failure> {
@@ -289,65 +362,73 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let (name, read) = if path == Path::new("-") {
+    let read = if path == Path::new("-") {
         let mut bytes = Vec::new();
-        (
-            "stdin".to_owned(),
-            std::io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .map(|_| bytes),
-        )
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map(|_| bytes)
     } else {
-        (format!("`{}`", path.display()), std::fs::read(path))
+        std::fs::read(path)
     };
     read.map_err(|e| {
-        Failure::from_error(
-            Kind::Error,
-            anyhow::Error::new(e).context(format!("cannot read {name}")),
-        )
+        Failure::from_error(Kind::Error, e).context(format!("cannot read {}", file_name(path)))
     })
 }
 
-fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure {
-    let name = if path == Path::new("-") {
+fn file_name(path: &Path) -> String {
+    if path == Path::new("-") {
         "stdin".to_owned()
     } else {
         format!("`{}`", path.display())
-    };
-    Failure::from_error(
-        Kind::Usage,
-        error
-            .into()
-            .context(format!("the {what} in {name} cannot be sent")),
-    )
+    }
 }
 
-/// Writes down that a switch said no, and says which.
+fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure {
+    let name = file_name(path);
+    Failure::from_error(Kind::Usage, error).context(format!("the {what} in {name} cannot be sent"))
+}
+
+/// Records an event that a webhook switch stops, and says which.
 fn ignore(
+    args: &FireArgs,
     ctx: &Context<'_>,
-    new: &NewDelivery<'_>,
+    destination: &Destination<'_>,
+    delivery: NewDelivery,
     switch: Switch,
-    words: &str,
-    format: Format,
 ) -> Result<Exit, Failure> {
+    let format = args.output.format();
+    let reason = ignore_reason(ctx, destination, &delivery, switch)?;
+    if args.dry_run {
+        if format == Format::Text {
+            ctx.ui.status(&format!("nothing would be sent; {reason}"));
+        } else {
+            let view = serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
+            ctx.ui.line(&format.document(&view))?;
+        }
+        ctx.ui.flush()?;
+        return Ok(Exit::Done);
+    }
     let journal = ctx.journal()?;
-    let delivery = journal.ignore(new, switch, ctx.now())?;
-    let exit = report::single(ctx, &*journal, &delivery, format)?;
-    ctx.ui.status(words);
+    let results = journal.commit(&[Write::Ignore(delivery, switch)])?;
+    let exit = match results.into_iter().next() {
+        Some(WriteResult::Delivery(delivery)) => report::single(ctx, &*journal, &delivery, format)?,
+        Some(WriteResult::Rejected(error)) => {
+            return Err(Failure::from_error(Kind::Journal, error));
+        }
+        _ => Exit::Done,
+    };
+    ctx.ui.status(&reason);
     Ok(exit)
 }
 
-/// Which switch said no, and what to do about it.
-fn ignored_words(
+fn ignore_reason(
     ctx: &Context<'_>,
-    settings: &FireSettings<'_>,
-    event: &Event,
+    destination: &Destination<'_>,
+    delivery: &NewDelivery,
     switch: Switch,
 ) -> Result<String, Failure> {
-    let (event_type, action) = (event.event_type(), event.action());
-    let (of, change) = match settings.endpoint {
-        Some((name, _)) => {
+    let (event_type, action) = (&delivery.event_type, &delivery.action);
+    let (of, change) = match destination.endpoint() {
+        Some(name) => {
             let (path, _) = ctx.config_path()?;
             (
                 format!("of endpoint `{name}`"),
@@ -359,22 +440,20 @@ fn ignored_words(
             "name an endpoint where it is on".to_owned(),
         ),
     };
-    let stands = switch.describe(&format!("`{}` {of}", switch.as_str()), event_type, action);
+    let state = switch.describe(&format!("`{}` {of}", switch.as_str()), event_type, action);
     Ok(format!(
-        "{event_type}.{action} is ignored: {stands}; {change}, or send it with `--force`"
+        "{event_type}.{action} is ignored: {state}; {change}, or send it with `--force`"
     ))
 }
 
-fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<Exit, Failure> {
-    let NewDelivery {
-        target, rule, wire, ..
-    } = *new;
-    let headers = event_headers("(made when it is sent)", wire);
-    let head = request_head("POST", target, &headers);
-    let body = wire.body(new.event);
+fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Result<Exit, Failure> {
+    let policy = &delivery.rule;
+    let headers = event_headers("(made when it is sent)", delivery.wire);
+    let head = request_head("POST", &delivery.target, &headers);
+    let body = delivery.wire.body(&delivery.event);
     if format == Format::Text {
         ctx.ui
-            .status(&format!("nothing is sent; {}", rule.describe()));
+            .status(&format!("nothing is sent; {}", policy.describe()));
         ctx.ui.data(|out| writeln!(out, "{head}"))?;
         ctx.ui
             .data(|out| out.write_all(ctx.ui.untrusted_bytes(&body).as_ref()))?;
@@ -387,35 +466,19 @@ fn dry_run(ctx: &Context<'_>, new: &NewDelivery<'_>, format: Format) -> Result<E
             .skip(1)
             .filter_map(|line| line.split_once(": "))
             .collect();
-        let body = std::str::from_utf8(&body)
-            .map(str::to_owned)
-            .or_else(|_| pretty(new.event))?;
+        let body = match std::str::from_utf8(&body) {
+            Ok(body) => body.to_owned(),
+            Err(_) => pretty(&delivery.event)?,
+        };
         let view = serde_json::json!({
             "dry_run": true,
             "ignored_by": null,
-            "request": { "method": "POST", "url": target.to_string(), "headers": headers, "body": body },
+            "request": { "method": "POST", "url": delivery.target.to_string(), "headers": headers, "body": body },
             "rule": {
-                "success": rule.success.to_string(), "retries": rule.retries,
-                "retry_interval": compact(rule.interval),
+                "success": policy.success.to_string(), "retries": policy.retries,
+                "retry_interval": compact(policy.interval),
             },
         });
-        ctx.ui.line(&format.document(&view))?;
-    }
-    ctx.ui.flush()?;
-    Ok(Exit::Done)
-}
-
-fn dry_run_of_ignored(
-    ctx: &Context<'_>,
-    switch: Switch,
-    words: &str,
-    format: Format,
-) -> Result<Exit, Failure> {
-    if format == Format::Text {
-        ctx.ui.status(&format!("nothing would be sent; {words}"));
-    } else {
-        let view =
-            serde_json::json!({ "dry_run": true, "ignored_by": switch.as_str(), "request": null });
         ctx.ui.line(&format.document(&view))?;
     }
     ctx.ui.flush()?;

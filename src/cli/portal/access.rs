@@ -3,7 +3,6 @@
 //! A token of the configuration is for the tenant of the configuration, and goes to no other.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use clap::{Args, ValueHint};
 
@@ -12,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::config;
 use crate::delivery::target::{Param, Target};
+use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::http::Client;
 use crate::portal::Portal;
@@ -37,7 +37,7 @@ pub struct PortalArgs {
 
 /// All that asking a tenant takes.
 pub struct Access {
-    sender: Rc<Client>,
+    sender: Client,
     base: BaseUrl,
     parameter: String,
     token: Secret,
@@ -93,9 +93,9 @@ impl Access {
             None => settings::transport(&transport.settings()),
         };
         ctx.warn_of_exposure(&target, &options);
-        let others = ctx.proxy_credentials(&options);
+        let others = proxy_credentials(&ctx.env, &options);
         Ok(Access {
-            sender: ctx.sender(&target, &options)?,
+            sender: ctx.clients.client(&target, &options, 0)?,
             base,
             parameter: parameter.to_owned(),
             token,
@@ -106,7 +106,7 @@ impl Access {
     /// The tenant.
     pub fn portal(&self) -> Portal<'_> {
         Portal::new(
-            &*self.sender,
+            &self.sender,
             self.base.clone(),
             &self.parameter,
             self.token.clone(),

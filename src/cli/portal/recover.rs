@@ -1,7 +1,7 @@
-//! `hookfire portal recover`: a tenant's failed deliveries, delivered, and then deleted there.
+//! `hookfire portal recover`: delivers a portal's failed deliveries, then deletes them there.
 //!
-//! The order is the promise: listed, written down, sent, listed again, and only then deleted, up to where all was
-//! delivered. Whatever ends it in between, the journal knows what was delivered, and the next run goes on from there.
+//! The order makes it safe to stop at any point: list, import into the journal, send, list again, and delete up to what was
+//! delivered. The journal knows what was delivered, so the next run continues from there.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -12,25 +12,25 @@ use serde_json::json;
 
 use super::access::{Access, PortalArgs};
 use super::listing;
-use crate::cli::args::{
-    ExtraArgs, Format, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one,
-};
-use crate::cli::bulk::Tally;
+use crate::cli::args::{ExtraArgs, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one};
 use crate::cli::context::Context;
 use crate::cli::intake::Intake;
-use crate::cli::retry::{self, RetryArgs};
+use crate::cli::report::{Report, Style};
+use crate::cli::retry::{self, ResendOptions};
 use crate::delivery::Status;
-use crate::delivery::target::Target;
+use crate::engine::resend::Planner;
+use crate::engine::{Claims, Limits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::store::Seen;
+use crate::output::Format;
 use crate::portal::Portal;
 use crate::recovery::Listing;
 use crate::text::count;
 use crate::time::Clock as _;
 
-/// How long a second lasts in which others may still fail, and some more.
+/// Until a second in which others may still fail is over on the portal.
 const NEXT_SECOND: Duration = Duration::from_millis(1_100);
 
 const EXAMPLES: &str = "\
@@ -85,27 +85,36 @@ pub struct PortalRecoverArgs {
 }
 
 impl PortalRecoverArgs {
-    /// As `hookfire retry` takes them.
-    fn retry(&self) -> RetryArgs {
-        RetryArgs::elsewhere(
-            (self.endpoint.clone(), self.url.clone(), self.extras.clone()),
-            self.rule.clone(),
-            self.transport.clone(),
-            self.output,
+    fn planner<'a>(&'a self, ctx: &'a Context<'_>) -> Result<Planner<'a>, Failure> {
+        let destination = if self.endpoint.is_some() || self.url.is_some() {
+            let (endpoint, url) = (self.endpoint.as_deref(), self.url.as_deref());
+            Some(retry::destination(ctx, endpoint, url, &self.extras)?)
+        } else {
+            None
+        };
+        retry::planner(
+            ctx,
+            ResendOptions {
+                destination,
+                extras: &self.extras,
+                policy: &self.rule,
+                transport: &self.transport,
+                scheduled: false,
+                jobs: 1,
+            },
         )
     }
 }
 
 /// What has been done so far.
 #[derive(Default)]
-struct Done {
-    resent: Tally,
+struct Recovered {
+    sent: Summary,
     deleted: usize,
-    /// Up to this time, as the tenant wrote it.
-    deleted_to: Option<String>,
-    /// Of what was read of the list.
+    /// Deleted up to this time, as the portal wrote it.
+    deleted_up_to: Option<String>,
+    /// Failures left on the portal's list, as far as it was read, and whether it goes on.
     left: usize,
-    /// The list goes on beyond that.
     and_more: bool,
 }
 
@@ -113,20 +122,35 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     let access = Access::of(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
     let portal = access.portal();
+    let format = args.output.format();
+    let planner = args.planner(ctx)?;
     if args.dry_run {
-        return dry_run(args, ctx, &portal);
+        return dry_run(args, ctx, &portal, &planner);
     }
     let journal = ctx.journal()?;
-    journal.release_dead(ctx.now())?;
-    let mut done = Done::default();
-    let ended = rounds(args, ctx, &portal, &*journal, &mut done);
-    let reported = if ended.is_ok() || done.resent.delivered > 0 {
-        report(args, ctx, &done)
+    journal.interrupt_abandoned()?;
+    let retries = args.rule.retries.is_some();
+    let report = Report::new(ctx, Some(&*journal), format, Style::OneByOne { retries })
+        .silent(format == Format::Json);
+    let run = Run {
+        args,
+        ctx,
+        portal: &portal,
+        journal: &*journal,
+        report: &report,
+    };
+    let mut recovered = Recovered::default();
+    let result = run.recover(planner, &mut recovered);
+    if let Some(halted) = recovered.sent.halted.take() {
+        report.halted(halted);
+    }
+    let printed = if result.is_ok() || recovered.sent.delivered > 0 {
+        print_totals(args, ctx, &recovered)
     } else {
         Ok(())
     };
-    let exit = Failure::after_output(reported, done.resent.exit)?;
-    ended.map_err(|failure| Failure {
+    let exit = Failure::after_output(printed, report.exit(&recovered.sent))?;
+    result.map_err(|failure| Failure {
         exit: Some(failure.exit().worst(exit)),
         ..failure
     })?;
@@ -137,8 +161,8 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
         )
         .hint("`hookfire portal recover` goes on: what was delivered is not sent again"));
     }
-    match done.resent.first_failure.take() {
-        Some(failure) if args.output.format() != Format::Text => Err(Failure {
+    match report.take_first_failure() {
+        Some(failure) if format != Format::Text => Err(Failure {
             exit: Some(exit),
             ..failure
         }),
@@ -146,141 +170,124 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     }
 }
 
-/// Goes on while the tenant has more than one answer can hold, and gives way.
-fn rounds(
+struct Run<'a> {
+    args: &'a PortalRecoverArgs,
+    ctx: &'a Context<'a>,
+    portal: &'a Portal<'a>,
+    journal: &'a dyn Journal,
+    report: &'a Report<'a>,
+}
+
+impl Run<'_> {
+    /// Repeats while the portal's list is longer than one response, and gets shorter.
+    fn recover(&self, mut planner: Planner<'_>, done: &mut Recovered) -> Result<(), Failure> {
+        let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
+        let stop_after = max(self.args.stop_after);
+        loop {
+            let mut urls = Vec::new();
+            let mut intake = Intake::new(self.journal, self.ctx.config()?);
+            let listing = listing::read(self.ctx, self.portal, true, |failed| {
+                if !urls.contains(&failed.full_target) {
+                    urls.push(failed.full_target.clone());
+                }
+                intake.take(failed)
+            })?;
+            intake.finish()?;
+            (done.left, done.and_more) = (listing.failures.len(), listing.cut);
+            let room = max(self.args.max).saturating_sub(done.sent.total());
+            let mut rows = to_send(self.journal, &listing)?;
+            rows.truncate(room);
+            let is_last = rows.len() == room;
+            planner.overrides.urls = urls;
+            let limits = Limits {
+                stop_after: stop_after.saturating_sub(done.sent.failures_in_a_row),
+                ..Limits::new(1, Claims::OneByOne)
+            };
+            let sent = retry::resend(self.ctx, self.journal, &planner, rows, limits, self.report)?;
+            done.sent.add_run(sent);
+            if self.ctx.clock.interrupted() || done.sent.halted.is_some() {
+                return Ok(());
+            }
+            let deleted = self.delete(done)?;
+            if !listing.cut || deleted == 0 || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes on the portal what was delivered, as far as its times allow. Lists again first: that shows what failed since.
+    fn delete(&self, done: &mut Recovered) -> Result<usize, Failure> {
+        if done.left == 0 {
+            return Ok(0);
+        }
+        let mut listing = listing::read(self.ctx, self.portal, false, |_| Ok(()))?;
+        if listing.is_too_fresh() {
+            self.ctx.clock.wait(NEXT_SECOND);
+            listing = listing::read(self.ctx, self.portal, false, |_| Ok(()))?;
+        }
+        (done.left, done.and_more) = (listing.failures.len(), listing.cut);
+        let delivered = delivered(self.journal, &listing)?;
+        let Some(deletable) = listing.deletable(|uuid| delivered.contains(uuid)) else {
+            return Ok(0);
+        };
+        if done.deleted_up_to.as_ref() == Some(&deletable.time) {
+            self.ctx
+                .ui
+                .warning("the tenant said that it had deleted, and lists the same failures still");
+            return Ok(0);
+        }
+        if self.ctx.clock.interrupted() {
+            return Ok(0);
+        }
+        self.portal.delete_failures(Some(&deletable.time)).map_err(|e| {
+            Failure::from(e).hint("what was delivered is not sent again: `hookfire portal recover` tries the deletion anew")
+        })?;
+        done.deleted += deletable.count;
+        done.left -= deletable.count;
+        done.deleted_up_to = Some(deletable.time);
+        Ok(deletable.count)
+    }
+}
+
+/// Listed failures that are in the failed list here, oldest first, each once.
+fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
+    let (mut rows, mut ids) = (Vec::new(), HashSet::new());
+    for listed in &listing.failures {
+        let Some(uuid) = &listed.uuid else { continue };
+        let Some(delivery) = journal.of_uuid(uuid)? else {
+            continue;
+        };
+        if delivery.status.in_failed_list() && ids.insert(delivery.id) {
+            rows.push(Seen {
+                id: delivery.id,
+                attempts: delivery.attempt_count,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// The uuids of listed failures that were delivered, according to the journal.
+fn delivered(journal: &dyn Journal, listing: &Listing) -> Result<HashSet<String>, Failure> {
+    let mut delivered = HashSet::new();
+    for listed in &listing.failures {
+        let Some(uuid) = &listed.uuid else { continue };
+        let found = journal.of_uuid(uuid)?;
+        if found.is_some_and(|delivery| delivery.status == Status::Delivered) {
+            delivered.insert(uuid.clone());
+        }
+    }
+    Ok(delivered)
+}
+
+fn print_totals(
     args: &PortalRecoverArgs,
     ctx: &Context<'_>,
-    portal: &Portal<'_>,
-    journal: &dyn Journal,
-    done: &mut Done,
+    done: &Recovered,
 ) -> Result<(), Failure> {
-    loop {
-        let mut urls = Vec::new();
-        let mut intake = Intake::new(journal, ctx.config()?);
-        let listing = listing::read(ctx, portal, true, |failed| {
-            if !urls.contains(&failed.full_target) {
-                urls.push(failed.full_target.clone());
-            }
-            intake.take(failed)
-        })?;
-        intake.finish()?;
-        (done.left, done.and_more) = (listing.failures.len(), listing.cut);
-        let mut seen = to_send(journal, &listing)?;
-        let sent_before = done.resent.total();
-        let room = args
-            .max
-            .map_or(usize::MAX, NonZeroUsize::get)
-            .saturating_sub(sent_before);
-        seen.truncate(room);
-        let stop_after = args.stop_after.map(NonZeroUsize::get);
-        retry::resend(
-            ctx,
-            &args.retry(),
-            journal,
-            &seen,
-            &urls,
-            stop_after,
-            &mut done.resent,
-        )?;
-        if ctx.clock.interrupted() {
-            return Ok(());
-        }
-        let deleted = delete(ctx, portal, journal, done)?;
-        if !listing.cut || deleted == 0 || seen.len() == room {
-            return Ok(());
-        }
-    }
-}
-
-/// The listed ones that are in the failed list here, oldest first.
-fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
-    let (mut seen, mut ids) = (Vec::new(), HashSet::new());
-    for uuid in listing
-        .failures
-        .iter()
-        .filter_map(|listed| listed.uuid.as_deref())
-    {
-        let failed = journal
-            .of_uuid(uuid)?
-            .filter(|delivery| delivery.status.in_failed_list());
-        // A list may name one twice.
-        let new = failed.filter(|delivery| ids.insert(delivery.id));
-        seen.extend(new.map(|delivery| Seen {
-            id: delivery.id,
-            attempts: delivery.attempt_count,
-        }));
-    }
-    Ok(seen)
-}
-
-/// Deletes on the tenant what was delivered, as far as its times let it. The list is asked for anew: what failed since the
-/// last time is in it.
-fn delete(
-    ctx: &Context<'_>,
-    portal: &Portal<'_>,
-    journal: &dyn Journal,
-    done: &mut Done,
-) -> Result<usize, Failure> {
-    if done.left == 0 {
-        return Ok(0);
-    }
-    let mut listing = listing::read(ctx, portal, false, |_| Ok(()))?;
-    if listing.is_too_fresh() {
-        ctx.clock.wait(NEXT_SECOND);
-        listing = listing::read(ctx, portal, false, |_| Ok(()))?;
-    }
-    (done.left, done.and_more) = (listing.failures.len(), listing.cut);
-    let Some(deletable) = listing.deletable(&delivered(journal, &listing)?) else {
-        return Ok(0);
-    };
-    if done.deleted_to.as_ref() == Some(&deletable.time) {
-        ctx.ui
-            .warning("the tenant said that it had deleted, and lists the same failures still");
-        return Ok(0);
-    }
-    if ctx.clock.interrupted() {
-        return Ok(0);
-    }
-    portal.delete_failures(Some(&deletable.time)).map_err(|e| {
-        Failure::from(e).hint("what was delivered is not sent again: `hookfire portal recover` tries the deletion anew")
-    })?;
-    done.deleted += deletable.count;
-    done.left -= deletable.count;
-    done.deleted_to = Some(deletable.time);
-    Ok(deletable.count)
-}
-
-/// Whether a listed one was delivered, as the journal has it.
-fn delivered<'l>(
-    journal: &dyn Journal,
-    listing: &'l Listing,
-) -> Result<impl Fn(&str) -> bool + use<'l>, Failure> {
-    let mut delivered = HashSet::new();
-    for uuid in listing
-        .failures
-        .iter()
-        .filter_map(|listed| listed.uuid.as_deref())
-    {
-        if journal
-            .of_uuid(uuid)?
-            .is_some_and(|delivery| delivery.status == Status::Delivered)
-        {
-            delivered.insert(uuid);
-        }
-    }
-    Ok(move |uuid: &str| delivered.contains(uuid))
-}
-
-fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<(), Failure> {
-    let Tally {
-        delivered,
-        failed,
-        interrupted,
-        not_sent,
-        skipped,
-        ..
-    } = done.resent;
-    let failed = failed + interrupted;
+    let sent = &done.sent;
+    let (delivered, skipped, not_sent) = (sent.delivered, sent.skipped, sent.not_sent);
+    let failed = sent.failed + sent.interrupted;
     if args.output.format() == Format::Text {
         if delivered + failed + not_sent + skipped + done.deleted + done.left == 0 {
             ctx.ui.status("the tenant has no failed deliveries");
@@ -305,14 +312,15 @@ fn report(args: &PortalRecoverArgs, ctx: &Context<'_>, done: &Done) -> Result<()
     Ok(ctx.ui.flush()?)
 }
 
-/// Says what would be done, without a journal of its own.
+/// Prints what would be done; creates no journal.
 fn dry_run(
     args: &PortalRecoverArgs,
     ctx: &Context<'_>,
     portal: &Portal<'_>,
+    planner: &Planner<'_>,
 ) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
-    let plan = args.retry().elsewhere_of(ctx)?;
+    let destination = planner.overrides.destination.as_ref();
     let (mut known, mut lines) = (HashSet::new(), Vec::new());
     let most = args.max.map_or(usize::MAX, NonZeroUsize::get);
     let listing = listing::read(ctx, portal, true, |failed| {
@@ -324,9 +332,7 @@ fn dry_run(
         if here.is_some_and(|delivery| delivery.status == Status::Delivered) {
             known.insert(failed.uuid);
         } else if lines.len() < most {
-            let to: &Target = plan
-                .as_ref()
-                .map_or(&failed.target, |chosen| &chosen.target);
+            let to = destination.map_or(&failed.target, |(_, target)| target);
             let event = format!("{}.{}", failed.event.event_type(), failed.event.action());
             lines.push((failed.uuid.clone(), event, to.to_string()));
             known.insert(failed.uuid);

@@ -1,38 +1,41 @@
-//! `hookfire retry`: send failed deliveries again, or those that are due.
+//! `hookfire retry`: sends failed deliveries again, or those that are due.
 
+mod due;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 
 use clap::{Args, ValueHint};
 
 use super::args::{
-    DeliveryId, ExtraArgs, FilterArgs, Format, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs,
+    DeliveryId, ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs,
     TransportArgs, at_least_one,
 };
-use super::bulk::{Bulk, Tally};
 use super::context::Context;
+use super::report::{Report, Style};
 use super::scope::Scope;
 use crate::cli::settings::{self, Chosen};
+use crate::delivery::Delivery;
 use crate::delivery::filter::Filter;
-use crate::delivery::target::Target;
-use crate::engine::batch::{Blocking, Engine, Mail, Pace, Task};
-use crate::error::Failure;
+use crate::delivery::target::{MissingSecret, Target};
+use crate::engine::plan::PlanError;
+use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
+use crate::engine::{
+    Claims, Engine, Inbox, InlineWriter, Limits, RealTime, Source, Summary, Writer,
+};
+use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::Journal;
+use crate::http::Pool;
 use crate::journal::store::Seen;
-use crate::output::json;
+use crate::journal::{GroupWriter, Journal};
+use crate::output::{Format, json};
 use crate::secret::SecretSource;
 use crate::text;
+use crate::time::Clock as _;
 
-mod due;
-mod errands;
-mod prepare;
-mod work;
-
-use prepare::Preparer;
-use work::Resending;
-
-/// Requests at once with `--due`, where nobody waits for one after the other.
-const DUE_AT_ONCE: u16 = 8;
+/// Default number of requests at the same time with `--due`; without it, 1.
+const DEFAULT_DUE_JOBS: u16 = 8;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,194 +118,380 @@ pub struct RetryArgs {
 }
 
 impl RetryArgs {
-    /// What another command than `hookfire retry` sends by: where, by which rule, and how.
-    pub(super) fn elsewhere(
-        (endpoint, url, extras): (Option<String>, Option<String>, ExtraArgs),
-        rule: RetryPolicyArgs,
-        transport: TransportArgs,
-        output: ReportOutput,
-    ) -> RetryArgs {
-        let (ids, filter, pace) = Default::default();
-        let (max, stop_after) = (None, None);
-        RetryArgs {
-            ids,
-            all: true,
-            due: false,
-            watch: false,
-            endpoint,
-            url,
-            extras,
-            filter,
-            rule,
-            pace,
-            max,
-            stop_after,
-            transport,
-            dry_run: false,
-            output,
-        }
-    }
-
     fn jobs(&self) -> usize {
-        usize::from(
-            self.pace
-                .jobs
-                .unwrap_or(if self.due { DUE_AT_ONCE } else { 1 }),
-        )
+        let default = if self.due { DEFAULT_DUE_JOBS } else { 1 };
+        usize::from(self.pace.jobs.unwrap_or(default))
     }
 
-    /// Where everything goes, if not to where it was meant for.
-    pub(super) fn elsewhere_of<'a>(
-        &self,
-        ctx: &'a Context<'_>,
-    ) -> Result<Option<Chosen<'a>>, Failure> {
-        if self.url.is_none() && (self.endpoint.is_none() || !self.all && self.ids.is_empty()) {
-            return Ok(None);
+    fn limits(&self, claims: Claims) -> Limits {
+        let jobs = self.jobs();
+        let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
+        Limits {
+            jobs,
+            rate: self.pace.rate,
+            max: max(self.max),
+            stop_after: max(self.stop_after),
+            claims: if jobs == 1 { Claims::OneByOne } else { claims },
         }
-        let target = TargetArgs {
-            endpoint: self.endpoint.clone(),
-            url: self.url.clone(),
-            extras: self.extras.clone(),
-        };
-        settings::chosen(ctx, &target).map(Some)
+    }
+
+    /// Whether `--endpoint` or `--url` names another destination; with a filter, `--endpoint` is one.
+    fn has_destination(&self) -> bool {
+        self.url.is_some() || self.endpoint.is_some() && (self.all || !self.ids.is_empty())
+    }
+
+    fn resend_options<'a>(&'a self, destination: Option<Chosen<'a>>) -> ResendOptions<'a> {
+        ResendOptions {
+            destination,
+            extras: &self.extras,
+            policy: &self.rule,
+            transport: &self.transport,
+            scheduled: self.due,
+            jobs: self.jobs(),
+        }
     }
 }
 
-/// Sends these again, one after the other, and adds to `tally` what came of them. One that no configured endpoint is for goes
-/// to the one of `urls` that is its own, query included. Ends early when `stop_after` in a row have failed.
-///
-/// # Errors
-/// What kept it from sending at all.
+/// How the options of a command change deliveries that are sent again.
+pub(super) struct ResendOptions<'a> {
+    pub destination: Option<Chosen<'a>>,
+    pub extras: &'a ExtraArgs,
+    pub policy: &'a RetryPolicyArgs,
+    pub transport: &'a TransportArgs,
+    pub scheduled: bool,
+    pub jobs: usize,
+}
+
+/// The target that `--endpoint` or `--url` names instead of the deliveries' own.
+pub(super) fn destination<'a>(
+    ctx: &'a Context<'_>,
+    endpoint: Option<&str>,
+    url: Option<&str>,
+    extras: &ExtraArgs,
+) -> Result<Chosen<'a>, Failure> {
+    let target = TargetArgs {
+        endpoint: endpoint.map(str::to_owned),
+        url: url.map(str::to_owned),
+        extras: extras.clone(),
+    };
+    settings::chosen(ctx, &target)
+}
+
+pub(super) fn planner<'a>(
+    ctx: &'a Context<'_>,
+    options: ResendOptions<'a>,
+) -> Result<Planner<'a>, Failure> {
+    let ResendOptions {
+        destination,
+        extras,
+        policy,
+        transport,
+        scheduled,
+        jobs,
+    } = options;
+    let mut public = settings::from_url("http://localhost/")?.target;
+    settings::add_public(&mut public, extras, &ctx.env)?;
+    Ok(Planner {
+        config: ctx.config()?,
+        env: &ctx.env,
+        clients: &ctx.clients,
+        overrides: Overrides {
+            destination: destination.map(|chosen| {
+                let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
+                (endpoint, chosen.target)
+            }),
+            secrets: settings::secrets("--secret", &extras.secret, &ctx.env)?,
+            params: public.params,
+            headers: public.headers,
+            settings: policy.settings().or(&transport.settings()),
+            urls: Vec::new(),
+        },
+        scheduled,
+        jobs,
+    })
+}
+
+/// Reports plans: warnings about a destination, and why deliveries cannot be sent.
+pub(super) struct PlanReport<'a> {
+    pub ctx: &'a Context<'a>,
+    pub planner: &'a Planner<'a>,
+    /// Warnings that were given: in a bulk, once is enough.
+    warned: RefCell<HashSet<String>>,
+    /// Missing secrets that were explained, with the delivery's endpoint.
+    explained: RefCell<HashSet<(String, Option<String>)>>,
+}
+
+impl<'a> PlanReport<'a> {
+    pub fn new(ctx: &'a Context<'a>, planner: &'a Planner<'a>) -> PlanReport<'a> {
+        PlanReport {
+            ctx,
+            planner,
+            warned: RefCell::default(),
+            explained: RefCell::default(),
+        }
+    }
+
+    pub fn warn(&self, planned: &Planned) {
+        self.ctx.warn_of_exposure(&planned.target, &planned.options);
+        if planned.withheld_secrets.is_empty() {
+            return;
+        }
+        let warning = format!(
+            "sent elsewhere without the secret {}; `--secret` and `--header` give one",
+            text::listed(planned.withheld_secrets.iter().map(String::as_str))
+        );
+        if self.warned.borrow_mut().insert(warning.clone()) {
+            self.ctx.ui.warning(&warning);
+        }
+    }
+
+    /// The failure of a delivery that cannot be sent. A missing secret is explained once; each other delivery that lacks it
+    /// gets one line.
+    pub fn failure(&self, delivery: &Delivery, error: PlanError) -> Failure {
+        let id = delivery.id;
+        let failure = self.hinted(delivery, error.into());
+        let Some(missing) = failure.error.downcast_ref::<MissingSecret>() else {
+            return failure;
+        };
+        let known = (missing.to_string(), delivery.endpoint.clone());
+        if self.explained.borrow_mut().insert(known) {
+            return failure.context(format!("#{id} is left as it is"));
+        }
+        let words = format!(
+            "#{id} is left as it is: it lacks the secret {} as well",
+            missing.described()
+        );
+        Failure::new(failure.kind, words)
+    }
+
+    pub fn hinted(&self, delivery: &Delivery, failure: Failure) -> Failure {
+        match self.planner.moved_endpoint(delivery) {
+            Some(name) if failure.kind == Kind::Secret => failure.hint(format!(
+                "endpoint `{name}` is at another place now, and its secrets are for there: `hookfire retry {} -e {name}`",
+                delivery.id
+            )),
+            _ => failure,
+        }
+    }
+}
+
+/// Sends rows of the failed list again, in order.
 pub(super) fn resend(
     ctx: &Context<'_>,
-    args: &RetryArgs,
     journal: &dyn Journal,
-    seen: &[Seen],
-    urls: &[Target],
-    stop_after: Option<usize>,
-    tally: &mut Tally,
-) -> Result<(), Failure> {
-    let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
-    let preparer = Preparer::new(ctx, args, args.elsewhere_of(ctx)?, secrets).with_urls(urls);
-    let format = args.output.format();
-    let mut bulk = Bulk::new(ctx, Some(journal), format).silent(format == Format::Json);
-    std::mem::swap(&mut bulk.tally, tally);
-    let mut work = Resending::new(ctx, args, preparer, bulk, stop_after);
-    let sent = send(ctx, args, journal, seen, &mut work);
-    std::mem::swap(&mut work.bulk.tally, tally);
-    sent
-}
-
-/// Has the engine do the work.
-fn send<'a>(
-    ctx: &Context<'_>,
-    args: &RetryArgs,
-    journal: &dyn Journal,
-    seen: &'a [Seen],
-    work: &mut Resending<'a>,
-) -> Result<(), Failure> {
-    let ledger = ctx.ledger(journal)?;
-    let jobs = args.jobs();
-    let pace = Pace {
-        jobs,
-        rate: args.pace.rate,
-        in_turn: jobs == 1,
-        far_ahead: true,
+    planner: &Planner<'_>,
+    rows: Vec<Seen>,
+    limits: Limits,
+    report: &Report<'_>,
+) -> Result<Summary, Failure> {
+    let plan_report = PlanReport::new(ctx, planner);
+    let mut source = FailedRows {
+        rows: rows.into_iter(),
+        planner,
+        report: &|delivery, result| match result {
+            Ok(planned) => plan_report.warn(planned),
+            Err(e) => report.failed(plan_report.failure(delivery, e)),
+        },
     };
-    let engine = Engine {
-        store: journal,
-        ledger: &ledger,
-        clock: &ctx.clock,
-        patience: &Blocking,
-        pace,
-    };
-    let mut seen = seen.iter();
-    work.feed(Box::new(move || {
-        seen.next().map_or(Task::End, |seen| Task::Resend(*seen))
-    }));
-    if let Err(halted) = engine.run(Mail::default(), work) {
-        work.bulk.halted(halted);
+    if limits.jobs == 1 {
+        let writer = InlineWriter(journal);
+        return Ok(run_engine(
+            ctx,
+            journal,
+            &writer,
+            limits,
+            &mut source,
+            report,
+        ));
     }
-    Ok(())
+    let writer = GroupWriter::start(ctx.journal()?, None)?;
+    Ok(run_engine(
+        ctx,
+        journal,
+        &writer,
+        limits,
+        &mut source,
+        report,
+    ))
 }
 
-/// Runs `hookfire retry`.
-///
-/// # Errors
-/// What kept it from sending at all; what became of each delivery is the exit code.
+fn run_engine(
+    ctx: &Context<'_>,
+    journal: &dyn Journal,
+    writer: &dyn Writer,
+    limits: Limits,
+    source: &mut dyn Source,
+    report: &Report<'_>,
+) -> Summary {
+    let engine = Engine {
+        journal,
+        writer,
+        sender: &Pool::new(limits.jobs),
+        clock: &ctx.clock,
+        wait: &RealTime,
+        limits,
+    };
+    engine.run(Inbox::default(), source, report)
+}
+
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     if args.due {
         return due::run(args, ctx);
     }
+    let format = args.output.format();
+    let has_destination = args.has_destination();
     let mut filter = args.filter.filter(ctx.now())?;
-    let elsewhere =
-        args.url.is_some() || args.endpoint.is_some() && (args.all || !args.ids.is_empty());
-    if !elsewhere {
+    if !has_destination {
         filter.endpoint.clone_from(&args.endpoint);
     }
     let narrowed = filter != Filter::default();
     let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
     let scope = Scope::resolve(&ids, filter, args.all, "hookfire retry")?;
-    let elsewhere = args.elsewhere_of(ctx)?;
+    let destination = if has_destination {
+        let (endpoint, url) = (args.endpoint.as_deref(), args.url.as_deref());
+        Some(destination(ctx, endpoint, url, &args.extras)?)
+    } else {
+        None
+    };
+    let names_secrets = !has_destination && ctx.is_flag("secret");
+    let planner = planner(ctx, args.resend_options(destination))?;
     let journal = ctx.existing_journal()?;
+    // A secret may be for a delivery beyond `--max`: all are searched for it.
     let max = args.max.map(NonZeroUsize::get);
-    let names_secrets = elsewhere.is_none() && ctx.is_flag("secret");
-    // A secret may be given that only a later portion needs: it is looked for in all of them.
-    let most = max.filter(|_| !names_secrets);
-    let seen = scope.seen(journal.as_deref(), most)?;
-    if seen.is_empty() && narrowed {
+    let read_max = max.filter(|_| !names_secrets);
+    let mut rows = scope.seen(journal.as_deref(), read_max)?;
+    if rows.is_empty() && narrowed {
         scope.hint_at_unknown(ctx);
         scope.hint_at_others(ctx, journal.as_deref())?;
     }
-    let Some(journal) = journal.filter(|_| !seen.is_empty()) else {
-        return nothing_to_send(ctx, args.output.format(), "nothing to send again");
+    let Some(journal) = journal.as_deref().filter(|_| !rows.is_empty()) else {
+        return nothing_to_send(ctx, format, "nothing to send again");
     };
-    let secrets = settings::secrets("--secret", &args.extras.secret, &ctx.env)?;
     if names_secrets {
-        refuse_strange_secrets(&secrets, &*journal, &seen)?;
+        refuse_unknown_secrets(&planner.overrides.secrets, journal, &rows)?;
     }
     let asked = if args.dry_run {
         0
     } else {
-        scope.total(&*journal, seen.len(), most)?
+        scope.total(journal, rows.len(), read_max)?
     };
-    let seen = &seen[..max.unwrap_or(seen.len()).min(seen.len())];
-    let preparer = Preparer::new(ctx, args, elsewhere, secrets);
-    let bulk = Bulk::new(ctx, Some(&*journal), args.output.format());
-    let stop_after = args.stop_after.map(NonZeroUsize::get);
-    let mut work =
-        Resending::new(ctx, args, preparer, bulk, stop_after).of(seen.len(), !scope.is_bulk());
+    rows.truncate(max.unwrap_or(usize::MAX));
+    let limits = args.limits(Claims::Many);
+    let style = if limits.jobs == 1 {
+        let retries = args.rule.retries.is_some();
+        Style::OneByOne { retries }
+    } else {
+        Style::Many
+    };
+    let report = Report::new(ctx, Some(journal), format, style).named(!scope.is_bulk());
+    report.expected.set(Some(rows.len() as u64));
     if args.dry_run {
-        return work.dry_run(&*journal, seen);
+        let summary = dry_run(ctx, journal, &planner, &rows, &report, format)?;
+        return finish(ctx, summary, &report, 0);
     }
     ctx.catch_interrupts()?;
-    send(ctx, args, &*journal, seen, &mut work)?;
-    work.finish(asked)
+    let summary = resend(ctx, journal, &planner, rows, limits, &report)?;
+    finish(ctx, summary, &report, asked)
 }
 
-/// A secret that no delivery asks for is a mistyped name: sending without it would only fail again.
-fn refuse_strange_secrets(
-    secrets: &[(String, SecretSource)],
+/// Prints where deliveries would be sent.
+fn dry_run(
+    ctx: &Context<'_>,
     journal: &dyn Journal,
-    seen: &[Seen],
-) -> Result<(), Failure> {
-    let mut strange: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
-    for seen in seen {
-        let Some(delivery) = journal.delivery(seen.id)? else {
+    planner: &Planner<'_>,
+    rows: &[Seen],
+    report: &Report<'_>,
+    format: Format,
+) -> Result<Summary, Failure> {
+    let plan_report = PlanReport::new(ctx, planner);
+    for row in rows {
+        let Some(delivery) = journal.delivery(row.id)? else {
             continue;
         };
-        strange.retain(|name| {
-            !delivery
-                .target
-                .params
-                .iter()
-                .any(|param| param.name == *name)
-        });
-        if strange.is_empty() {
+        match planner.plan(&delivery) {
+            Ok(planned) => {
+                plan_report.warn(&planned);
+                print_plan(ctx, &delivery, &planned.target, report, format)?;
+            }
+            Err(e) => report.failed(plan_report.failure(&delivery, e)),
+        }
+    }
+    ctx.ui.status("nothing is sent (--dry-run)");
+    Ok(Summary::default())
+}
+
+fn print_plan(
+    ctx: &Context<'_>,
+    delivery: &Delivery,
+    target: &Target,
+    report: &Report<'_>,
+    format: Format,
+) -> Result<(), Failure> {
+    let (id, event_type, action) = (delivery.id, &delivery.event_type, &delivery.action);
+    if format == Format::Text {
+        let line = format!("would send #{id} {event_type}.{action} → {target}");
+        return Ok(ctx.ui.line(&line)?);
+    }
+    report.print_json(&serde_json::json!({
+        "dry_run": true, "id": id, "uuid": delivery.uuid, "type": event_type, "action": action,
+        "url": target.to_string(),
+    }))
+}
+
+/// Ends the report; `asked` is the number of deliveries to send.
+fn finish(
+    ctx: &Context<'_>,
+    mut summary: Summary,
+    report: &Report<'_>,
+    asked: usize,
+) -> Result<Exit, Failure> {
+    let interrupted = ctx.clock.interrupted();
+    let halted = summary.halted.take();
+    let is_halted = halted.is_some();
+    if let Some(halted) = halted {
+        report.halted(halted);
+    }
+    if interrupted || is_halted {
+        report.end_output_before_failure(&summary);
+    } else {
+        report.end_output(&summary)?;
+    }
+    let words = summary.in_words(Some(asked));
+    if asked > 1 {
+        ctx.ui.status(&words);
+    }
+    // What was sent and not recorded matters more.
+    if interrupted && !is_halted {
+        return Err(Failure::new(
+            Kind::Interrupted,
+            "stopped; what was not delivered is in the failed list",
+        ));
+    }
+    report.finish(
+        &summary,
+        &format!("not all were delivered: {words}"),
+        Some("`hookfire failed list` shows what is left"),
+    )
+}
+
+/// Refuses a secret that no delivery has: its name is probably mistyped, and sending without it would fail again.
+fn refuse_unknown_secrets(
+    secrets: &[(String, SecretSource)],
+    journal: &dyn Journal,
+    rows: &[Seen],
+) -> Result<(), Failure> {
+    let mut unknown: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
+    for row in rows {
+        let Some(delivery) = journal.delivery(row.id)? else {
+            continue;
+        };
+        let params = &delivery.target.params;
+        unknown.retain(|name| !params.iter().any(|param| param.name == *name));
+        if unknown.is_empty() {
             return Ok(());
         }
     }
-    let names = text::listed(strange);
+    let names = text::listed(unknown);
     Err(Failure::usage(format!(
         "no delivery to be sent has a secret parameter {names}; nothing was sent"
     ))

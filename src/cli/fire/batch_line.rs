@@ -1,4 +1,4 @@
-//! A line of a batch: the event that it asks for.
+//! One line of a batch: the event it describes.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::event::{ElementOrder, Event, Object};
 /// `{"type": "account", "action": "created", "set": {"org_name": "Acme"}}`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-pub struct Order {
+pub struct BatchLine {
     #[serde(rename = "type")]
     event_type: String,
     action: String,
@@ -25,32 +25,32 @@ pub struct Order {
     pub endpoint: Option<String>,
 }
 
-impl Order {
-    /// Reads a line.
-    ///
-    /// # Errors
-    /// When it is not JSON, or no such object; the words name the column.
-    pub fn read(line: &[u8]) -> Result<Order, Failure> {
+impl BatchLine {
+    /// Parses a line; errors name the column.
+    pub fn parse(line: &[u8]) -> Result<BatchLine, Failure> {
+        if line.trim_ascii_start().starts_with(b"[") {
+            return Err(
+                Failure::usage("a JSON array; a batch has one JSON object per line")
+                    .hint("`jq -c '.[]' FILE` writes each element of an array as one line"),
+            );
+        }
         serde_json::from_slice(line).map_err(|e| {
-            // Each line is a document of its own to the reader: that it is the first one says nothing.
-            let words = e.to_string().replace(" at line 1 column ", " at column ");
+            // Each line is a document of its own for the parser.
+            let message = e.to_string().replace(" at line 1 column ", " at column ");
             Failure::usage(if e.is_data() {
-                words
+                message
             } else {
-                format!("not JSON: {words}")
+                format!("not JSON: {message}")
             })
         })
     }
 
-    /// The event. A sample of it is line `number`'s own.
-    ///
-    /// # Errors
-    /// When there is no object for it, or a field cannot be set.
+    /// Builds the event. Samples differ from line to line.
     pub fn event(
         &self,
         ctx: &Context<'_>,
         sample: &SampleArgs,
-        compat: ElementOrder,
+        order: ElementOrder,
         number: u64,
     ) -> Result<Event, Failure> {
         let (event_type, action) = (&self.event_type, &self.action);
@@ -71,13 +71,13 @@ impl Order {
                 Value::Number(_) | Value::Bool(_) => value.to_string(),
                 _ => {
                     return Err(Failure::usage(format!(
-                        "`set` gives `{path}` no text, number, true or false"
+                        "the value of `{path}` in `set` is not a text, number, true or false"
                     )));
                 }
             };
             object.set(path, &value)?;
         }
-        Ok(Event::build(event_type, action, &object, compat)?)
+        Ok(Event::build(event_type, action, &object, order)?)
     }
 }
 
@@ -86,8 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_json_is_told_from_what_is_json_and_no_order() {
-        let lines: [(&[u8], &str); 7] = [
+    fn errors_say_whether_a_line_is_json() {
+        let lines: [(&[u8], &str); 9] = [
+            (b"[", "a JSON array; a batch has one JSON object per line"),
+            (
+                br#"[{"type":"user"}]"#,
+                "a JSON array; a batch has one JSON object per line",
+            ),
             (b"nonsense", "not JSON: expected ident at column 2"),
             (
                 br#"{"type":"user","action":"cre"#,
@@ -112,7 +117,7 @@ mod tests {
             ),
         ];
         for (line, expected) in lines {
-            let failure = Order::read(line)
+            let failure = BatchLine::parse(line)
                 .err()
                 .map(|failure| failure.error.to_string());
             assert_eq!(

@@ -1,68 +1,67 @@
-//! Up to where a tenant's failed deliveries may be deleted.
+//! Which of a portal's failed deliveries may be deleted there.
 //!
-//! The tenant deletes by time, inclusive, and its times have a grain of one second. So one that was not delivered keeps all
-//! of its second, and all that is later. What is not known of a failure counts against deleting.
-//!
-//! Invariant: whatever is deleted was listed, and was delivered.
+//! The portal deletes everything up to a time, inclusive, and its times have a resolution of one second. A failure that was
+//! not delivered therefore keeps its whole second and everything later. What is unknown about a failure counts against
+//! deleting. Everything that is deleted was listed, and was delivered.
 
 use crate::time::UnixMs;
 
-/// A failure as the tenant lists it.
+/// A failure as the portal lists it.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its id; none if it cannot be read.
+    /// None if it cannot be read.
     pub uuid: Option<String>,
     /// When it failed last; none if that cannot be read.
     pub at: Option<UnixMs>,
-    /// The same as the tenant wrote it.
+    /// The same time as the portal wrote it.
     pub time: String,
 }
 
 /// What may be deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Deletable {
-    /// Up to this time, as the tenant wrote it.
+    /// Up to this time, as the portal wrote it.
     pub time: String,
-    /// So many of the list.
+    /// The number of listed failures up to then.
     pub count: usize,
 }
 
-/// A tenant's list, in its order: oldest first.
+/// The portal's list, oldest first.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// What is in it.
     pub failures: Vec<Listed>,
-    /// It goes on beyond what was read.
+    /// Whether the list goes on after what was read.
     pub cut: bool,
-    /// What time it was there when it was made.
+    /// The portal's clock when it made the list.
     pub made_at: Option<UnixMs>,
 }
 
 impl Listing {
-    /// What may be deleted, given which ones were delivered; none if nothing may.
+    /// What may be deleted, given which uuids were delivered.
     pub fn deletable(&self, delivered: impl Fn(&str) -> bool) -> Option<Deletable> {
         let kept_from = self.kept_from(&delivered);
-        let deletable = |listed: &&Listed| listed.at.is_some_and(|at| second(at) < kept_from);
-        let count = self.failures.iter().filter(deletable).count();
-        let last = self
-            .failures
-            .iter()
-            .filter(deletable)
-            .max_by_key(|listed| listed.at)?;
-        Some(Deletable {
-            time: last.time.clone(),
-            count,
-        })
+        let mut count = 0;
+        let mut last: Option<&Listed> = None;
+        for listed in &self.failures {
+            if listed.at.is_some_and(|at| second(at) < kept_from) {
+                count += 1;
+                if last.is_none_or(|last| last.at <= listed.at) {
+                    last = Some(listed);
+                }
+            }
+        }
+        let time = last?.time.clone();
+        Some(Deletable { time, count })
     }
 
-    /// Whether waiting for the second to pass would let more be deleted: others may still fail in it.
+    /// Whether more can be deleted a second later: others may still fail in the last listed second.
     pub fn is_too_fresh(&self) -> bool {
         let last = self.failures.iter().filter_map(|listed| listed.at).max();
         last.zip(self.made_at)
             .is_some_and(|(last, made_at)| second(last) >= second(made_at))
     }
 
-    /// The first second of which all must stay.
+    /// The first second that must stay.
     fn kept_from(&self, delivered: &impl Fn(&str) -> bool) -> i64 {
         // Others may still fail in the second in which the list was made.
         let mut kept_from = self.made_at.map_or(i64::MAX, second);
@@ -70,12 +69,12 @@ impl Listing {
         for listed in &self.failures {
             let stays = !listed.uuid.as_deref().is_some_and(delivered);
             if stays || listed.at.is_none() {
-                // Without a time of its own it is no older than what stands before it.
+                // Without a time of its own it is not older than the one before it.
                 kept_from = kept_from.min(listed.at.map_or(before, second));
             }
             before = before.max(listed.at.map_or(before, second));
         }
-        // What comes next may share the last second.
+        // The failures after a cut may share the last second.
         if self.cut {
             kept_from.min(before)
         } else {
@@ -92,7 +91,7 @@ fn second(point: UnixMs) -> i64 {
 mod tests {
     use super::*;
 
-    /// A list of failures `id@ms`; `?` for what cannot be read.
+    /// Parses `id@ms`; `?` is unreadable.
     fn list(failures: &str) -> Listing {
         let listed = failures.split_whitespace().map(|word| {
             let (id, time) = word.split_once('@').unwrap();
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_was_delivered_may_go() {
+    fn delivered_failures_are_deletable() {
         assert_eq!(
             deletable(&list("a@1000 b@2000 c@3000"), "abc"),
             upto("t3000", 3)
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_still_fails_keeps_its_second_and_what_follows() {
+    fn failing_one_keeps_its_second_and_later_ones() {
         assert_eq!(
             deletable(&list("a@1000 b@2000 c@2500 d@3000"), "abd"),
             upto("t1000", 1)
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_stays() {
+    fn unreadable_failures_stay() {
         assert_eq!(
             deletable(&list("a@1000 ?@2000 c@3000"), "ac"),
             upto("t1000", 1)
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn others_may_still_fail_in_a_second_that_is_not_over() {
+    fn current_second_stays() {
         let mut listing = list("a@1000 b@2000");
         listing.made_at = Some(UnixMs(2999));
         assert_eq!(
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_cut_may_share_the_last_second() {
+    fn last_second_before_a_cut_stays() {
         let listing = Listing {
             cut: true,
             ..list("a@1000 b@2000 c@2100")

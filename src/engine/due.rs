@@ -1,0 +1,296 @@
+//! The due queue: which delivery of the schedule to send next.
+//!
+//! Deliveries come in the order of their due times, except that an endpoint which does not respond must not occupy all
+//! workers. An endpoint that has not responded lately gets another worker only while it has fewer than are free: at most
+//! half of the workers, and half of the rest for the next unresponsive one. Every endpoint may have one.
+//!
+//! Memory holds a page of the schedule and what is under way. Deliveries that were passed over are remembered per
+//! endpoint, as the position of the first one.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::Contact;
+use crate::delivery::Delivery;
+use crate::journal::Journal;
+use crate::journal::store::{Due, JournalError, Seen};
+use crate::time::UnixMs;
+
+/// How often to look for changes by other processes, which schedule deliveries, claim them, and die.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+const PAGE_SIZE: u32 = 128;
+
+/// Deliveries to pass over before the engine handles its events again.
+const MAX_PASSED_OVER: usize = 1024;
+
+/// The pause per delivery seen until the schedule is read from its beginning again, where other processes may have put
+/// something back.
+const RESCAN_PAUSE: Duration = Duration::from_micros(200);
+
+/// A place in the schedule: due time, then id.
+type Position = (UnixMs, i64);
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upcoming {
+    Due(Seen),
+    /// Nothing may be sent before this time, unless a delivery under way ends.
+    Later(UnixMs),
+    End,
+}
+
+#[derive(Debug, Default)]
+struct EndpointState {
+    under_way: usize,
+    /// When it responded, if it responded to its last request.
+    responded_at: Option<UnixMs>,
+    /// The first delivery that was passed over; all others are behind it.
+    passed_over: Option<Position>,
+}
+
+impl EndpointState {
+    fn is_responsive(&self, now: UnixMs) -> bool {
+        self.responded_at
+            .is_some_and(|at| now.since(at) < POLL_INTERVAL)
+    }
+
+    fn may_have_worker(&self, free: usize, now: UnixMs) -> bool {
+        self.under_way == 0 || self.under_way < free || self.is_responsive(now)
+    }
+}
+
+/// Hands out due deliveries.
+pub struct DueQueue<'a> {
+    journal: &'a dyn Journal,
+    jobs: usize,
+    /// Deliveries that become due later are not for this run; `None` watches for ever.
+    until: Option<UnixMs>,
+    endpoints: HashMap<String, EndpointState>,
+    under_way: HashMap<i64, String>,
+    page: VecDeque<Due>,
+    /// The last position read, and whether more may be due behind it.
+    after: Option<Position>,
+    has_more: bool,
+    /// Deliveries read since the beginning of the schedule.
+    seen: u32,
+    looked_at: UnixMs,
+    look_at: UnixMs,
+    rescan_at: UnixMs,
+    next_due: Option<UnixMs>,
+    abandoned: usize,
+}
+
+impl<'a> DueQueue<'a> {
+    /// What is due at `now`, each delivery once, for `jobs` workers.
+    pub fn once(journal: &'a dyn Journal, jobs: usize, now: UnixMs) -> DueQueue<'a> {
+        DueQueue {
+            until: Some(now),
+            has_more: true,
+            ..DueQueue::watching(journal, jobs)
+        }
+    }
+
+    /// What is due, without end.
+    pub fn watching(journal: &'a dyn Journal, jobs: usize) -> DueQueue<'a> {
+        let never = UnixMs(i64::MIN);
+        DueQueue {
+            journal,
+            jobs,
+            until: None,
+            endpoints: HashMap::new(),
+            under_way: HashMap::new(),
+            page: VecDeque::new(),
+            after: None,
+            has_more: false,
+            seen: 0,
+            looked_at: never,
+            look_at: never,
+            rescan_at: never,
+            next_due: None,
+            abandoned: 0,
+        }
+    }
+
+    /// The next delivery; it is under way until [`DueQueue::release`]. After an error it can be called again.
+    pub fn next(&mut self, now: UnixMs) -> Result<Upcoming, JournalError> {
+        let mut passed_over = 0;
+        loop {
+            while let Some(due) = self.page.pop_front() {
+                if self.under_way.contains_key(&due.seen.id) {
+                    continue;
+                }
+                if self.take(&due, now) {
+                    return Ok(Upcoming::Due(due.seen));
+                }
+                passed_over += 1;
+            }
+            if passed_over >= MAX_PASSED_OVER {
+                return Ok(Upcoming::Later(now));
+            }
+            if let Some((url, from)) = self.next_passed_over(now) {
+                self.read_passed_over(&url, from, now)?;
+            } else if self.has_more {
+                self.read_page(now)?;
+            } else if let Some(upcoming) = self.look_again(now)? {
+                return Ok(upcoming);
+            }
+        }
+    }
+
+    /// A delivery that was handed out is no longer under way.
+    pub fn release(&mut self, id: i64, contact: Contact, now: UnixMs) {
+        let Some(url) = self.under_way.remove(&id) else {
+            return;
+        };
+        if let Some(endpoint) = self.endpoints.get_mut(&url) {
+            endpoint.under_way -= 1;
+            match contact {
+                Contact::Responded => endpoint.responded_at = Some(now),
+                Contact::NoResponse => endpoint.responded_at = None,
+                Contact::NotSent => {}
+            }
+        }
+    }
+
+    /// When the next delivery is due, as of the last look.
+    pub fn next_due(&self) -> Option<UnixMs> {
+        self.next_due
+    }
+
+    /// Deliveries that dead processes left, found since the last call.
+    pub fn take_abandoned(&mut self) -> usize {
+        std::mem::take(&mut self.abandoned)
+    }
+
+    fn free_workers(&self) -> usize {
+        self.jobs.saturating_sub(self.under_way.len())
+    }
+
+    /// Gives a delivery a worker, or passes it over; returns whether it has one.
+    fn take(&mut self, due: &Due, now: UnixMs) -> bool {
+        let free = self.free_workers();
+        let endpoint = self.endpoints.entry(due.url.clone()).or_default();
+        if endpoint.may_have_worker(free, now) {
+            endpoint.under_way += 1;
+            self.under_way.insert(due.seen.id, due.url.clone());
+            return true;
+        }
+        let position = (due.at, due.seen.id);
+        let first = endpoint.passed_over.unwrap_or(position);
+        endpoint.passed_over = Some(first.min(position));
+        false
+    }
+
+    /// Of the endpoints that were passed over and may have another worker, the one whose first delivery is due first.
+    fn next_passed_over(&mut self, now: UnixMs) -> Option<(String, Position)> {
+        let free = self.free_workers();
+        let (url, endpoint) = self
+            .endpoints
+            .iter_mut()
+            .filter(|(_, endpoint)| {
+                endpoint.passed_over.is_some() && endpoint.may_have_worker(free, now)
+            })
+            .min_by_key(|(_, endpoint)| endpoint.passed_over)?;
+        Some((url.clone(), endpoint.passed_over.take()?))
+    }
+
+    fn read_passed_over(
+        &mut self,
+        url: &str,
+        from: Position,
+        now: UnixMs,
+    ) -> Result<(), JournalError> {
+        let (at, id) = from;
+        let page = self.due_page(now, Some((at, id - 1)), Some(url));
+        let rest = match &page {
+            Ok(page) if page.len() < PAGE_SIZE as usize => None,
+            Ok(page) => page.last().map(|last| (last.at, last.seen.id + 1)),
+            Err(_) => Some(from),
+        };
+        self.endpoints
+            .entry(url.to_owned())
+            .or_default()
+            .passed_over = rest;
+        self.page.extend(page?);
+        Ok(())
+    }
+
+    fn read_page(&mut self, now: UnixMs) -> Result<(), JournalError> {
+        let page = self.due_page(now, self.after, None)?;
+        if let Some(last) = page.last() {
+            self.after = Some((last.at, last.seen.id));
+            self.seen = self.seen.saturating_add(PAGE_SIZE);
+            self.page.extend(page);
+            return Ok(());
+        }
+        self.next_due = self.journal.next_due_at()?;
+        self.has_more = false;
+        self.looked_at = now;
+        let poll_at = now.plus(POLL_INTERVAL);
+        self.look_at = self.next_due.map_or(poll_at, |due| due.min(poll_at));
+        Ok(())
+    }
+
+    fn due_page(
+        &self,
+        now: UnixMs,
+        after: Option<Position>,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, JournalError> {
+        let until = self.until.unwrap_or(now);
+        let mut page = self.journal.due_page(after, PAGE_SIZE, url)?;
+        page.retain(|due| due.at <= until);
+        Ok(page)
+    }
+
+    /// Prepares another look if it is time; else returns when it will be.
+    fn look_again(&mut self, now: UnixMs) -> Result<Option<Upcoming>, JournalError> {
+        if self.until.is_some() {
+            let some_left = self
+                .endpoints
+                .values()
+                .any(|endpoint| endpoint.passed_over.is_some());
+            return Ok(Some(if some_left {
+                Upcoming::Later(now.plus(POLL_INTERVAL))
+            } else {
+                Upcoming::End
+            }));
+        }
+        let clock_set_back = now < self.looked_at;
+        if !clock_set_back && now < self.look_at {
+            return Ok(Some(Upcoming::Later(self.look_at)));
+        }
+        let abandoned = self.journal.interrupt_abandoned()?;
+        self.abandoned += abandoned;
+        self.endpoints.retain(|_, endpoint| {
+            endpoint.under_way > 0 || endpoint.passed_over.is_some() || endpoint.is_responsive(now)
+        });
+        if clock_set_back || abandoned > 0 || self.rescan_at <= now {
+            let pause = RESCAN_PAUSE.saturating_mul(self.seen);
+            self.rescan_at = now.plus(pause.max(POLL_INTERVAL));
+            (self.after, self.seen) = (None, 0);
+        }
+        self.has_more = true;
+        Ok(None)
+    }
+}
+
+/// Takes a due delivery that cannot be sent off the front of the schedule. If the obstacle may pass, it is due again after
+/// its retry interval; else it goes to the failed list.
+pub fn postpone(
+    journal: &dyn Journal,
+    delivery: &Delivery,
+    may_pass: bool,
+) -> Result<(), JournalError> {
+    let seen = Seen {
+        id: delivery.id,
+        attempts: delivery.attempt_count,
+    };
+    if may_pass {
+        journal.reschedule(seen, delivery.rule.interval.max(POLL_INTERVAL))?;
+    } else {
+        journal.unschedule(&[seen])?;
+    }
+    Ok(())
+}

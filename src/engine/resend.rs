@@ -1,0 +1,191 @@
+//! Sending deliveries again: where they go now, with which secrets, and by which policy.
+//!
+//! [`Planner::plan`] combines a delivery in the journal with the configuration and with what the user overrides.
+//! [`FailedRows`] is the engine's source for rows of the failed list.
+
+use std::rc::Rc;
+
+use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
+use super::{Source, SourceItem};
+use crate::config::{Config, Endpoint, Settings};
+use crate::delivery::Delivery;
+use crate::delivery::retry_policy::RetryPolicy;
+use crate::delivery::target::{Param, Target, Value};
+use crate::http::TransportOptions;
+use crate::journal::store::Seen;
+use crate::secret::{SecretSource, Variables};
+
+/// What the user changes about deliveries that are sent again.
+#[derive(Default)]
+pub struct Overrides<'a> {
+    /// Another destination for all of them, with its endpoint if it is configured.
+    pub destination: Option<(Option<&'a Endpoint>, Target)>,
+    /// Values of secret parameters, by name.
+    pub secrets: Vec<(String, SecretSource)>,
+    pub params: Vec<Param>,
+    pub headers: Vec<Param>,
+    /// Over the endpoint's. Without `retries` there is one attempt.
+    pub settings: Settings,
+    /// URLs with their secrets, for deliveries that were stored without theirs.
+    pub urls: Vec<Target>,
+}
+
+/// A delivery that is about to be sent again.
+pub struct Planned {
+    pub plan: SendPlan,
+    /// Where it goes, with its secrets unresolved.
+    pub target: Target,
+    pub options: TransportOptions,
+    /// Secrets of the delivery that the new destination does not get.
+    pub withheld_secrets: Vec<String>,
+}
+
+/// Plans how deliveries in the journal are sent again.
+pub struct Planner<'a> {
+    pub config: &'a Config,
+    pub env: &'a dyn Variables,
+    pub clients: &'a Clients,
+    pub overrides: Overrides<'a>,
+    /// Each delivery keeps the policy that it was accepted with, and the schedule its next attempt.
+    pub scheduled: bool,
+    pub jobs: usize,
+}
+
+impl Planner<'_> {
+    pub fn plan(&self, delivery: &Delivery) -> Result<Planned, PlanError> {
+        let target = self.target(delivery);
+        let endpoint = match &self.overrides.destination {
+            Some((endpoint, _)) => *endpoint,
+            None => self.endpoint(delivery),
+        };
+        let settings = self.overrides.settings.clone();
+        let settings = match endpoint {
+            Some(endpoint) => settings.or(&endpoint.settings),
+            None => settings,
+        };
+        let options = transport_options(&settings);
+        let policy = self.policy(delivery);
+        let mut plan = self
+            .clients
+            .plan(self.env, &target, policy, &options, self.jobs)?;
+        plan.body_format = delivery.wire;
+        let mut withheld_secrets = Vec::new();
+        if let Some((endpoint, _)) = &self.overrides.destination {
+            plan.sent_to = Some(target.to_string());
+            let missing = delivery.target.secrets_missing_in(&target);
+            withheld_secrets = missing.into_iter().map(str::to_owned).collect();
+            // Another endpoint may ask for another format.
+            let format = endpoint.and_then(|endpoint| endpoint.settings.wire);
+            plan.body_format = format.unwrap_or(delivery.wire);
+        }
+        if self.scheduled {
+            plan.mode = RetryMode::Schedule;
+        }
+        Ok(Planned {
+            plan,
+            target,
+            options,
+            withheld_secrets,
+        })
+    }
+
+    /// Where a delivery goes now. Secrets come from the overrides, else from the endpoint's configuration, else from the
+    /// reference that is stored with the delivery.
+    pub fn target(&self, delivery: &Delivery) -> Target {
+        let overrides = &self.overrides;
+        if let Some((_, destination)) = &overrides.destination {
+            return delivery.target.redirected(destination);
+        }
+        let mut target = delivery.target.clone();
+        if let Some(endpoint) = self.endpoint(delivery) {
+            target.refresh_secrets(&endpoint.target);
+        } else {
+            let mut urls = overrides.urls.iter().rev();
+            if let Some(whole) = urls.find(|url| has_same_url(url, &target)) {
+                target.refresh_secrets(whole);
+            }
+        }
+        for param in &mut target.params {
+            let given = overrides
+                .secrets
+                .iter()
+                .find(|(name, _)| *name == param.name);
+            if let Some((_, source)) = given {
+                param.value = Value::Secret(source.clone());
+            }
+        }
+        for param in &overrides.params {
+            target.set_param(param.clone());
+        }
+        for header in &overrides.headers {
+            target.set_header(header.clone());
+        }
+        target
+    }
+
+    /// The delivery's endpoint as it is configured now, if it is still at the same place: its secrets are for no other.
+    fn endpoint(&self, delivery: &Delivery) -> Option<&Endpoint> {
+        let endpoint = self.config.endpoints.get(delivery.endpoint.as_deref()?)?;
+        let same_place = endpoint.target.base.same_origin(&delivery.target.base);
+        same_place.then_some(endpoint)
+    }
+
+    /// The name of the delivery's endpoint, if it is configured at another place now.
+    pub fn moved_endpoint<'d>(&self, delivery: &'d Delivery) -> Option<&'d str> {
+        let name = delivery.endpoint.as_deref()?;
+        let moved = self.overrides.destination.is_none()
+            && self.config.endpoints.contains_key(name)
+            && self.endpoint(delivery).is_none();
+        moved.then_some(name)
+    }
+
+    fn policy(&self, delivery: &Delivery) -> RetryPolicy {
+        let accepted = &delivery.rule;
+        if self.scheduled {
+            return accepted.clone();
+        }
+        let settings = &self.overrides.settings;
+        let success = settings.success.clone();
+        RetryPolicy {
+            retries: settings.retries.unwrap_or(0),
+            interval: settings.retry_interval.unwrap_or(accepted.interval),
+            success: success.unwrap_or_else(|| accepted.success.clone()),
+        }
+    }
+}
+
+/// Whether two URLs differ at most in the values of their queries.
+fn has_same_url(one: &Target, other: &Target) -> bool {
+    let names = |target: &Target| -> Vec<String> {
+        let params = target.params.iter();
+        params.map(|param| param.name.clone()).collect()
+    };
+    one.base == other.base && names(one) == names(other)
+}
+
+/// Rows of the failed list, in the order given.
+pub struct FailedRows<'a> {
+    pub rows: std::vec::IntoIter<Seen>,
+    pub planner: &'a Planner<'a>,
+    /// Is told each plan, or why a delivery cannot be sent.
+    pub report: &'a dyn Fn(&Delivery, Result<&Planned, PlanError>),
+}
+
+impl Source for FailedRows<'_> {
+    fn next(&mut self) -> SourceItem {
+        self.rows.next().map_or(SourceItem::End, SourceItem::Failed)
+    }
+
+    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+        match self.planner.plan(delivery) {
+            Ok(planned) => {
+                (self.report)(delivery, Ok(&planned));
+                Some(Rc::new(planned.plan))
+            }
+            Err(e) => {
+                (self.report)(delivery, Err(e));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,918 @@
+//! One run of the engine: an event loop on the caller's thread.
+//!
+//! A delivery is in one place at a time: `claiming` (its claim is being committed), `ready` (claimed), `in_flight` (the
+//! senders have its request), `recording` (its outcome is being committed), or `waiting` for its next attempt, from where
+//! it is claimed again. Events move it on.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use super::plan::{RetryMode, SendPlan};
+use super::rate::Bucket;
+use super::retry_queue::{RetryQueue, Waiting};
+use super::window::{ClaimWindow, MAX_AHEAD};
+use super::{
+    Claims, Contact, Engine, Event, EventKind, FinishedAttempt, Halted, INTERRUPT_POLL, Idle,
+    LEASE_GRACE, Observer, Purpose, Source, SourceItem, Summary, Update, Waker,
+};
+use crate::delivery::retry_policy::Decision;
+use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
+use crate::http::{Completed, outcome as outcome_of};
+use crate::journal::store::{JournalError, Seen};
+use crate::journal::{
+    AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot, Write,
+    WriteResult,
+};
+use crate::time::{UnixMs, duration_ms};
+
+/// A lease of this age is renewed before a request is sent under it.
+const RENEW_AFTER: Duration = LEASE_GRACE.checked_div(2).expect("two is not zero");
+
+/// Event documents in memory at most, in bytes.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Deliveries that may wait for their next attempt while new ones are taken. Tests use fewer.
+pub const MAX_WAITING: usize = if cfg!(test) { 200 } else { 1_000_000 };
+
+/// Events to handle before requests are sent again.
+const MAX_EVENTS_PER_ROUND: usize = 256;
+
+/// Deliveries that turn out not to be sendable before requests are sent again: each may take a commit of its own.
+const MAX_UNSENT_PER_ROUND: usize = 16;
+
+/// The observer's `idle` is called this often even if there is always something to do.
+const ROUNDS_PER_IDLE: u64 = 16;
+
+/// Deliveries to give up in one commit.
+const MAX_RELEASED_AT_ONCE: usize = 500;
+
+/// A claim that is being committed.
+enum Claiming {
+    New {
+        event: Arc<[u8]>,
+        plan: Rc<SendPlan>,
+        line: u64,
+        renew_at: UnixMs,
+    },
+    Again(Attempt),
+}
+
+/// A claimed attempt.
+struct Attempt {
+    delivery: Box<Delivery>,
+    condition: ClaimCondition,
+    event: Arc<[u8]>,
+    plan: Rc<SendPlan>,
+    /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
+    made: u32,
+    renew_at: UnixMs,
+    /// When the claim was committed, on the monotonic clock.
+    claimed_at: Duration,
+    /// When the senders got the request.
+    handed_over_at: Duration,
+}
+
+/// An outcome that is being committed.
+struct Recording {
+    attempt: Attempt,
+    /// Whether the request was sent at all.
+    sent: bool,
+    duration: Duration,
+    outcome: Arc<Outcome>,
+    next: Next,
+    ended_at: Duration,
+}
+
+pub struct Run<'r> {
+    engine: &'r Engine<'r>,
+    waker: Waker,
+    source: &'r mut dyn Source,
+    observer: &'r dyn Observer,
+    summary: Summary,
+    last_key: u64,
+    claiming: HashMap<u64, Claiming>,
+    ready: VecDeque<Attempt>,
+    in_flight: HashMap<u64, Attempt>,
+    recording: HashMap<u64, Recording>,
+    waiting: RetryQueue,
+    /// Writes of deliveries that are ignored, given up or put back.
+    other_writes: usize,
+    /// Of all event documents in memory.
+    bytes: usize,
+    window: ClaimWindow,
+    /// The longest request timeout so far: a request may wait behind such a one.
+    slowest: Duration,
+    bucket: Option<Bucket>,
+    /// When the rate allows the next request.
+    rate_allows_at: Option<UnixMs>,
+    /// When to ask the source again, if it said so.
+    ask_at: Option<Duration>,
+    renewing: bool,
+    has_more: bool,
+    stopping: bool,
+}
+
+impl<'r> Run<'r> {
+    pub fn new(
+        engine: &'r Engine<'r>,
+        sender: mpsc::Sender<Event>,
+        source: &'r mut dyn Source,
+        observer: &'r dyn Observer,
+    ) -> Run<'r> {
+        let limits = engine.limits;
+        Run {
+            engine,
+            waker: Waker(sender),
+            source,
+            observer,
+            summary: Summary::default(),
+            last_key: 0,
+            claiming: HashMap::new(),
+            ready: VecDeque::new(),
+            in_flight: HashMap::new(),
+            recording: HashMap::new(),
+            waiting: RetryQueue::default(),
+            other_writes: 0,
+            bytes: 0,
+            window: ClaimWindow::new(limits.jobs, limits.claims),
+            slowest: Duration::ZERO,
+            bucket: limits.rate.map(Bucket::new),
+            rate_allows_at: None,
+            ask_at: None,
+            renewing: false,
+            has_more: true,
+            stopping: false,
+        }
+    }
+
+    pub fn run(mut self, events: &Receiver<Event>) -> Summary {
+        let mut rounds: u64 = 0;
+        loop {
+            rounds += 1;
+            for event in events.try_iter().take(MAX_EVENTS_PER_ROUND) {
+                self.handle(event.0);
+            }
+            if self.stopping || self.engine.clock.interrupted() {
+                self.stop();
+            }
+            self.renew_leases();
+            let more_to_take = self.take_jobs();
+            self.send_ready();
+            if self.is_idle() && (self.stopping || !self.has_more) {
+                return self.summary;
+            }
+            let mut next = events.try_recv().ok();
+            if next.is_none() || rounds.is_multiple_of(ROUNDS_PER_IDLE) {
+                let idle = self.idle();
+                let timeout = if more_to_take { Duration::ZERO } else { idle };
+                next = next.or_else(|| self.engine.wait.receive(events, timeout));
+            }
+            if let Some(event) = next {
+                self.handle(event.0);
+            }
+        }
+    }
+
+    /// Lets the observer report; returns how long to wait for an event.
+    fn idle(&mut self) -> Duration {
+        let elapsed = self.elapsed();
+        let next_in = self
+            .waiting
+            .next_due()
+            .map(|due| due.saturating_sub(elapsed));
+        let report_in = self.observer.idle(Idle {
+            summary: &self.summary,
+            in_flight: self.in_flight.len(),
+            waiting: self.waiting.len(),
+            next_in,
+        });
+        let times = [report_in, self.next_action_in(), Some(INTERRUPT_POLL)];
+        times.into_iter().flatten().min().unwrap_or(INTERRUPT_POLL)
+    }
+
+    /// The time until there is something to do even without an event.
+    fn next_action_in(&self) -> Option<Duration> {
+        if self.stopping {
+            return None;
+        }
+        let (now, elapsed) = (self.now(), self.elapsed());
+        // A delivery that is already due waits for a free worker, which is an event.
+        let due_in = [self.waiting.next_due(), self.ask_at]
+            .into_iter()
+            .flatten()
+            .filter(|due| *due > elapsed)
+            .map(|due| due - elapsed)
+            .min();
+        let renewal = self.next_renewal().filter(|_| !self.renewing);
+        let at = self.rate_allows_at.into_iter().chain(renewal).min();
+        [at.map(|at| at.since(now)), due_in]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn now(&self) -> UnixMs {
+        self.engine.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.engine.clock.elapsed()
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.last_key += 1;
+        self.last_key
+    }
+
+    fn under_way(&self) -> usize {
+        self.claiming.len() + self.ready.len() + self.in_flight.len() + self.recording.len()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way() + self.waiting.len() + self.other_writes == 0
+    }
+
+    fn write(&self, purpose: Purpose, write: Write) {
+        let waker = self.waker.clone();
+        self.engine.writer.submit(
+            write,
+            Box::new(move |result| {
+                let result = match result {
+                    Ok(WriteResult::Rejected(error)) => Err(error),
+                    result => result,
+                };
+                waker.send(EventKind::Written(purpose, result));
+            }),
+        );
+    }
+
+    fn handle(&mut self, event: EventKind) {
+        match event {
+            EventKind::Written(Purpose::Claim(key), result) => self.claimed(key, result),
+            EventKind::Written(Purpose::Record(key), result) => self.recorded(key, result),
+            EventKind::Written(Purpose::Ignore { line }, result) => {
+                self.other_writes -= 1;
+                match result {
+                    Ok(WriteResult::Delivery(delivery)) => self.end(&delivery),
+                    Ok(_) => {}
+                    Err(e) => self.not_accepted(line, e),
+                }
+            }
+            EventKind::Written(Purpose::GiveUp(ids), result) => {
+                self.other_writes -= 1;
+                match result {
+                    Ok(_) => ids.into_iter().for_each(|id| self.report_given_up(id)),
+                    Err(e) => self.halt(e),
+                }
+            }
+            EventKind::Written(Purpose::PutBack, result) => {
+                self.other_writes -= 1;
+                if let Err(e) = result {
+                    self.halt(e);
+                }
+            }
+            EventKind::Written(Purpose::Renew { ids, at, lease }, result) => {
+                self.renewing = false;
+                match result {
+                    Ok(WriteResult::Renewed(owned)) => self.renewed(&ids, at, lease, &owned),
+                    Ok(_) => {}
+                    Err(e) => self.halt(e),
+                }
+            }
+            EventKind::Responded(key, completed) => self.responded(key, completed),
+            EventKind::JournalBlocked(why) => self
+                .observer
+                .observe(Update::JournalBlocked(why.as_deref())),
+            EventKind::Wake => {}
+        }
+    }
+
+    /// Claims deliveries as long as there is room: first those whose next attempt is due, then new ones. Returns whether
+    /// to come back at once: deliveries that cannot be sent take no room, and must not delay the others.
+    fn take_jobs(&mut self) -> bool {
+        let mut unsent = 0;
+        while self.has_room() {
+            if unsent >= MAX_UNSENT_PER_ROUND {
+                return true;
+            }
+            let claimed = match self.waiting.pop_due(self.elapsed()) {
+                Some(waiting) => self.claim_next_attempt(waiting),
+                None if !self.may_take_more() => return false,
+                None => match self.next_item() {
+                    SourceItem::New {
+                        delivery,
+                        plan,
+                        line,
+                    } => self.accept(delivery, plan, line),
+                    SourceItem::Ignore { delivery, by, line } => {
+                        self.other_writes += 1;
+                        self.write(Purpose::Ignore { line }, Write::Ignore(delivery, by));
+                        true
+                    }
+                    SourceItem::Failed(seen) => {
+                        let attempts = seen.attempts;
+                        self.claim_listed(seen, ClaimCondition::Failed { attempts }, 0)
+                    }
+                    SourceItem::Due(seen) => {
+                        let attempts = seen.attempts;
+                        self.claim_listed(seen, ClaimCondition::Scheduled { attempts }, attempts)
+                    }
+                    SourceItem::Later(wait) => {
+                        self.ask_at = wait.map(|wait| self.elapsed().saturating_add(wait));
+                        return false;
+                    }
+                    SourceItem::Invalid => {
+                        self.summary.invalid += 1;
+                        false
+                    }
+                    SourceItem::NotSendable => {
+                        self.summary.not_sent += 1;
+                        false
+                    }
+                    SourceItem::End => {
+                        self.has_more = false;
+                        true
+                    }
+                },
+            };
+            unsent += usize::from(!claimed);
+        }
+        false
+    }
+
+    fn next_item(&mut self) -> SourceItem {
+        self.ask_at = None;
+        self.source.next()
+    }
+
+    fn has_room(&self) -> bool {
+        let ahead = self.claiming.len() + self.ready.len();
+        let max = self.engine.limits.jobs + 2 * MAX_AHEAD;
+        !self.stopping
+            && ahead < self.window.ahead()
+            && self.under_way() + self.other_writes < max
+            && self.bytes < MAX_BYTES
+    }
+
+    fn may_take_more(&mut self) -> bool {
+        let limits = self.engine.limits;
+        if self.summary.failures_in_a_row >= limits.stop_after || self.summary.total() >= limits.max
+        {
+            self.has_more = false;
+        }
+        // A delivery under way may turn out to be another process's, which does not count.
+        let under_way = self.under_way() + self.waiting.len() + self.other_writes;
+        self.has_more
+            && self.summary.total().saturating_add(under_way) < limits.max
+            && (limits.claims != Claims::OneByOne || self.is_idle())
+            && self.waiting.len() < MAX_WAITING
+    }
+
+    fn new_attempt(&mut self, plan: &SendPlan) -> NewAttempt {
+        self.slowest = self.slowest.max(plan.timeout);
+        NewAttempt {
+            insecure: plan.insecure,
+            sent_to: plan.sent_to.clone(),
+            lease: self.longest_request(plan).saturating_add(LEASE_GRACE),
+        }
+    }
+
+    /// How long a request may take once the senders have it, with a slow request before it.
+    fn longest_request(&self, plan: &SendPlan) -> Duration {
+        plan.timeout.saturating_add(self.slowest)
+    }
+
+    fn accept(&mut self, delivery: NewDelivery, plan: Rc<SendPlan>, line: u64) -> bool {
+        let key = self.next_key();
+        let attempt = self.new_attempt(&plan);
+        let event = Arc::clone(&delivery.event);
+        self.bytes += event.len();
+        let claiming = Claiming::New {
+            event,
+            plan,
+            line,
+            renew_at: self.now().plus(RENEW_AFTER),
+        };
+        self.claiming.insert(key, claiming);
+        self.write(Purpose::Claim(key), Write::Accept(delivery, attempt));
+        true
+    }
+
+    /// Claims a delivery of the failed list or the schedule unless it changed since it was listed; returns whether it did.
+    fn claim_listed(&mut self, seen: Seen, condition: ClaimCondition, made: u32) -> bool {
+        let delivery = match self.engine.journal.delivery(seen.id) {
+            Ok(delivery) => delivery,
+            Err(e) => {
+                self.halt(Arc::new(e));
+                return false;
+            }
+        };
+        // Whether a delivery is still on the schedule is checked when it is claimed.
+        let unchanged = delivery.filter(|delivery| {
+            delivery.attempt_count == seen.attempts
+                && (matches!(condition, ClaimCondition::Scheduled { .. })
+                    || delivery.status.in_failed_list())
+        });
+        let Some(delivery) = unchanged else {
+            self.lost(seen.id, condition);
+            return false;
+        };
+        let Some(plan) = self.source.plan(&delivery) else {
+            self.summary.add_not_sent();
+            self.release(seen.id, condition, Contact::NotSent);
+            return false;
+        };
+        self.claim(condition, delivery, plan, made)
+    }
+
+    fn claim_next_attempt(&mut self, waiting: Waiting) -> bool {
+        match self.engine.journal.delivery(waiting.id) {
+            Ok(Some(delivery)) => match self.source.plan(&delivery) {
+                Some(plan) => {
+                    return self.claim(ClaimCondition::Owned, delivery, plan, waiting.made);
+                }
+                None => self.give_up(vec![waiting.id]),
+            },
+            Ok(None) => self.lost(waiting.id, ClaimCondition::Owned),
+            Err(e) => self.halt(Arc::new(e)),
+        }
+        false
+    }
+
+    fn claim(
+        &mut self,
+        condition: ClaimCondition,
+        delivery: Delivery,
+        plan: Rc<SendPlan>,
+        made: u32,
+    ) -> bool {
+        let id = delivery.id;
+        let event: Arc<[u8]> = match self.engine.journal.event(id) {
+            Ok(event) => event.into(),
+            Err(e) => {
+                // The delivery may have been deleted since it was read.
+                if matches!(self.engine.journal.delivery(id), Ok(None)) {
+                    self.lost(id, condition);
+                } else {
+                    self.halt(Arc::new(e));
+                }
+                return false;
+            }
+        };
+        let key = self.next_key();
+        let attempt = self.new_attempt(&plan);
+        self.bytes += event.len();
+        let claiming = Claiming::Again(Attempt {
+            delivery: Box::new(delivery),
+            condition,
+            event,
+            plan,
+            made,
+            renew_at: self.now().plus(RENEW_AFTER),
+            claimed_at: Duration::ZERO,
+            handed_over_at: Duration::ZERO,
+        });
+        self.claiming.insert(key, claiming);
+        let claim = Claim {
+            id,
+            condition,
+            attempt,
+        };
+        self.write(Purpose::Claim(key), Write::Begin(claim));
+        true
+    }
+
+    fn claimed(&mut self, key: u64, result: Result<WriteResult, Arc<JournalError>>) {
+        let Some(claiming) = self.claiming.remove(&key) else {
+            return;
+        };
+        self.window.committed();
+        let claimed_at = self.elapsed();
+        match (claiming, result) {
+            (
+                Claiming::New {
+                    event,
+                    plan,
+                    renew_at,
+                    ..
+                },
+                Ok(WriteResult::Delivery(delivery)),
+            ) => self.ready.push_back(Attempt {
+                delivery,
+                condition: ClaimCondition::Owned,
+                event,
+                plan,
+                made: 0,
+                renew_at,
+                claimed_at,
+                handed_over_at: claimed_at,
+            }),
+            (Claiming::Again(mut attempt), Ok(WriteResult::Claimed(number))) => {
+                attempt.delivery.attempt_count = number;
+                attempt.claimed_at = claimed_at;
+                self.ready.push_back(attempt);
+            }
+            (Claiming::Again(attempt), Ok(_)) => {
+                self.bytes -= attempt.event.len();
+                self.lost(attempt.delivery.id, attempt.condition);
+            }
+            (Claiming::New { event, line, .. }, Err(e)) => {
+                self.bytes -= event.len();
+                self.not_accepted(line, e);
+            }
+            (Claiming::Again(attempt), Err(e)) => {
+                self.bytes -= attempt.event.len();
+                self.release(attempt.delivery.id, attempt.condition, Contact::NotSent);
+                self.halt(e);
+            }
+            (Claiming::New { event, .. }, Ok(_)) => self.bytes -= event.len(),
+        }
+    }
+
+    fn not_accepted(&mut self, line: u64, error: Arc<JournalError>) {
+        self.observer.observe(Update::NotAccepted(line));
+        self.halt(error);
+    }
+
+    /// A delivery that this process does not have, or no longer has.
+    fn lost(&mut self, id: i64, condition: ClaimCondition) {
+        match condition {
+            ClaimCondition::Owned => self.taken_over(id, condition),
+            ClaimCondition::Failed { .. } => {
+                self.summary.skipped += 1;
+                self.observer.observe(Update::Skipped(id));
+            }
+            // Another process makes the attempt that is due: all is well.
+            ClaimCondition::Scheduled { .. } => self.release(id, condition, Contact::NotSent),
+        }
+    }
+
+    fn taken_over(&mut self, id: i64, condition: ClaimCondition) {
+        self.summary.add_not_sent();
+        self.observer.observe(Update::TakenOver(id));
+        self.release(id, condition, Contact::NotSent);
+    }
+
+    fn release(&mut self, id: i64, condition: ClaimCondition, contact: Contact) {
+        if matches!(condition, ClaimCondition::Scheduled { .. }) {
+            self.source.released(id, contact);
+        }
+    }
+
+    /// Hands claimed requests to the senders, as far as they are free and the rate allows.
+    fn send_ready(&mut self) {
+        self.rate_allows_at = None;
+        while !self.stopping && self.in_flight.len() < self.engine.limits.handed_over() {
+            let now = self.now();
+            let Some(first) = self.ready.front() else {
+                let rate_holds = self
+                    .bucket
+                    .as_ref()
+                    .is_some_and(|bucket| bucket.free_at(now).is_some());
+                if !self.claiming.is_empty() && !rate_holds {
+                    self.window.starve();
+                }
+                return;
+            };
+            // Another process may own it by now; a renewal tells.
+            if first.renew_at <= now {
+                return;
+            }
+            if let Some(bucket) = &mut self.bucket
+                && let Err(free_at) = bucket.take(now)
+            {
+                self.rate_allows_at = Some(free_at);
+                return;
+            }
+            if let Some(attempt) = self.ready.pop_front() {
+                self.send(attempt);
+            }
+        }
+    }
+
+    fn send(&mut self, mut attempt: Attempt) {
+        let key = self.next_key();
+        attempt.handed_over_at = self.elapsed();
+        self.window
+            .sent(attempt.handed_over_at.saturating_sub(attempt.claimed_at));
+        self.observer.observe(Update::Sending {
+            delivery: &attempt.delivery,
+            made: attempt.made,
+        });
+        let request = attempt.plan.request(&attempt.delivery.uuid, &attempt.event);
+        let waker = self.waker.clone();
+        self.engine.sender.begin(
+            &attempt.plan.client,
+            request,
+            Box::new(move |completed| waker.send(EventKind::Responded(key, completed))),
+        );
+        self.in_flight.insert(key, attempt);
+    }
+
+    fn responded(&mut self, key: u64, completed: Completed) {
+        let Some(mut attempt) = self.in_flight.remove(&key) else {
+            return;
+        };
+        let plan = Rc::clone(&attempt.plan);
+        let Completed { duration, result } = completed;
+        let outcome = outcome_of(&plan.policy, &plan.target.redactor, result);
+        attempt.made = attempt.made.saturating_add(1);
+        let next = self.next_step(&plan, &outcome, attempt.made);
+        let ended_at = self.elapsed();
+        self.record(Recording {
+            attempt,
+            sent: true,
+            duration,
+            outcome: Arc::new(outcome),
+            next,
+            ended_at,
+        });
+    }
+
+    fn next_step(&self, plan: &SendPlan, outcome: &Outcome, made: u32) -> Next {
+        let stopped = match plan.mode {
+            RetryMode::Wait => self.stopping || self.engine.clock.interrupted(),
+            // The schedule keeps the next attempt, so only a request that Ctrl-C cut off is interrupted.
+            RetryMode::Schedule => outcome
+                .error
+                .as_ref()
+                .is_some_and(|error| error.kind == ErrorKind::Interrupted),
+        };
+        match (plan.policy.next(outcome, made), plan.mode) {
+            (Decision::Delivered, _) => Next::Delivered,
+            _ if stopped => Next::Interrupted,
+            (Decision::Failed, _) => Next::Failed,
+            (Decision::RetryAfter(delay), RetryMode::Schedule) => Next::Scheduled { delay },
+            (Decision::RetryAfter(delay), RetryMode::Wait) => Next::Retry {
+                delay,
+                lease: delay.saturating_add(LEASE_GRACE),
+            },
+        }
+    }
+
+    fn record(&mut self, recording: Recording) {
+        let key = self.next_key();
+        let attempt = &recording.attempt;
+        // The request may have waited for a worker.
+        let sent_at = recording
+            .ended_at
+            .saturating_sub(recording.duration)
+            .max(attempt.handed_over_at);
+        let result = AttemptResult {
+            id: attempt.delivery.id,
+            number: attempt.delivery.attempt_count,
+            sent_after: sent_at.saturating_sub(attempt.claimed_at),
+            duration: recording.duration,
+            outcome: Arc::clone(&recording.outcome),
+            next: recording.next,
+        };
+        self.recording.insert(key, recording);
+        self.write(Purpose::Record(key), Write::Finish(result));
+    }
+
+    fn recorded(&mut self, key: u64, result: Result<WriteResult, Arc<JournalError>>) {
+        let Some(recording) = self.recording.remove(&key) else {
+            return;
+        };
+        let Recording {
+            attempt,
+            sent,
+            duration,
+            outcome,
+            next,
+            ended_at,
+        } = recording;
+        self.bytes -= attempt.event.len();
+        let mut delivery = attempt.delivery;
+        let id = delivery.id;
+        let contact = match (sent, outcome.http_status) {
+            (false, _) => Contact::NotSent,
+            (true, Some(_)) => Contact::Responded,
+            (true, None) => Contact::NoResponse,
+        };
+        self.release(id, attempt.condition, contact);
+        let result = match result {
+            Ok(WriteResult::Deleted) => Err(Arc::new(self.deleted(id))),
+            result => result,
+        };
+        if let Err(e) = result {
+            self.halt(e);
+            if let Some(halted) = self.summary.halted.as_mut().filter(|_| sent) {
+                let words = match &outcome.error {
+                    Some(error) => error.message.clone(),
+                    None => "delivered".to_owned(),
+                };
+                halted.unrecorded.push((id, words));
+            }
+            return;
+        }
+        apply(&mut delivery, &outcome, next, self.now());
+        if sent {
+            if outcome.http_status.is_some() {
+                self.summary.latencies.add(duration);
+            }
+            let next_in = match next {
+                Next::Scheduled { delay } | Next::Retry { delay, .. } => Some(delay),
+                _ => None,
+            };
+            let finished = FinishedAttempt {
+                made: attempt.made,
+                allowed: attempt.plan.policy.attempts(),
+                duration,
+                outcome: &outcome,
+                next_in,
+            };
+            self.observer
+                .observe(Update::Attempted(&delivery, finished));
+        }
+        match next {
+            Next::Retry { delay, lease } => {
+                let waiting = Waiting {
+                    id,
+                    made: attempt.made,
+                    lease_until: self.now().plus(lease),
+                };
+                self.waiting.push(ended_at.saturating_add(delay), waiting);
+            }
+            _ => self.end(&delivery),
+        }
+    }
+
+    fn deleted(&self, id: i64) -> JournalError {
+        JournalError::Lost {
+            path: self.engine.journal.path().to_owned(),
+            what: format!("#{id} was deleted from it"),
+        }
+    }
+
+    fn end(&mut self, delivery: &Delivery) {
+        self.summary.add(delivery, self.engine.clock.interrupted());
+        self.observer.observe(Update::Ended(delivery));
+    }
+
+    /// The journal cannot be used: sends nothing more.
+    fn halt(&mut self, error: Arc<JournalError>) {
+        self.stopping = true;
+        self.summary.halted.get_or_insert_with(|| Halted {
+            source: error,
+            unrecorded: Vec::new(),
+        });
+    }
+
+    /// Takes back what was claimed and not sent: to the failed list, or to the schedule if it came from there. Requests in
+    /// flight end by themselves.
+    fn stop(&mut self) {
+        self.stopping = true;
+        while let Some(attempt) = self.ready.pop_front() {
+            self.withdraw(attempt);
+        }
+        for ids in self.waiting.drain().chunks(MAX_RELEASED_AT_ONCE) {
+            self.give_up(ids.to_vec());
+        }
+    }
+
+    fn give_up(&mut self, ids: Vec<i64>) {
+        self.other_writes += 1;
+        self.write(Purpose::GiveUp(ids.clone()), Write::Release(ids));
+    }
+
+    fn report_given_up(&mut self, id: i64) {
+        match self.engine.journal.delivery(id) {
+            Ok(Some(delivery)) => self.end(&delivery),
+            Ok(None) => {}
+            Err(e) => self.halt(Arc::new(e)),
+        }
+    }
+
+    fn withdraw(&mut self, attempt: Attempt) {
+        let delivery = &attempt.delivery;
+        if let ClaimCondition::Scheduled { .. } = attempt.condition {
+            self.bytes -= attempt.event.len();
+            self.other_writes += 1;
+            // The delivery is as it was before the claim, except for its attempt count.
+            let slot = ScheduleSlot {
+                due: delivery.next_attempt_at.unwrap_or_else(|| self.now()),
+                abandoned: delivery.status.in_failed_list(),
+            };
+            let (id, number) = (delivery.id, delivery.attempt_count);
+            self.write(Purpose::PutBack, Write::PutBack { id, number, slot });
+            return self.release(id, attempt.condition, Contact::NotSent);
+        }
+        let outcome = Outcome {
+            http_status: None,
+            error: Some(AttemptError {
+                kind: ErrorKind::Interrupted,
+                message: "stopped before it was sent".to_owned(),
+            }),
+            maybe_received: false,
+            response_body: None,
+            note: None,
+        };
+        let ended_at = attempt.claimed_at;
+        self.record(Recording {
+            attempt,
+            sent: false,
+            duration: Duration::ZERO,
+            outcome: Arc::new(outcome),
+            next: Next::Interrupted,
+            ended_at,
+        });
+    }
+
+    fn next_renewal(&self) -> Option<UnixMs> {
+        let ready = self.ready.front().map(|first| first.renew_at);
+        let waiting = self
+            .waiting
+            .first_lease_end()
+            .map(|end| UnixMs(end.0.saturating_sub(duration_ms(RENEW_AFTER))));
+        ready.into_iter().chain(waiting).min()
+    }
+
+    /// Renews the leases of deliveries that wait for a worker or for their next attempt. A low rate or a slow endpoint can
+    /// make them wait for longer than a lease lasts; a process that was suspended learns what others took over.
+    fn renew_leases(&mut self) {
+        let now = self.now();
+        let is_time = self.next_renewal().is_some_and(|renewal| renewal <= now);
+        if self.stopping || self.renewing || !is_time {
+            return;
+        }
+        // Includes the leases that end soon, so that they are renewed together.
+        let ending = self
+            .waiting
+            .leases_ending(now.plus(RENEW_AFTER + RENEW_AFTER / 2));
+        let elapsed = self.elapsed();
+        let waits = ending.iter().map(|(due, _)| due.saturating_sub(elapsed));
+        let requests = self
+            .ready
+            .iter()
+            .map(|attempt| self.longest_request(&attempt.plan));
+        let Some(longest) = waits.chain(requests).max() else {
+            return;
+        };
+        let ready = self.ready.iter().map(|attempt| attempt.delivery.id);
+        let ids: Vec<i64> = ending.iter().map(|(_, id)| *id).chain(ready).collect();
+        let lease = longest.saturating_add(LEASE_GRACE);
+        let purpose = Purpose::Renew {
+            ids: ids.clone(),
+            at: now,
+            lease,
+        };
+        self.renewing = true;
+        self.write(purpose, Write::Renew { ids, lease });
+    }
+
+    fn renewed(&mut self, asked: &[i64], at: UnixMs, lease: Duration, owned: &[i64]) {
+        let asked: HashSet<i64> = asked.iter().copied().collect();
+        let owned: HashSet<i64> = owned.iter().copied().collect();
+        let mut lost = Vec::new();
+        let mut kept = VecDeque::new();
+        for mut attempt in std::mem::take(&mut self.ready) {
+            let id = attempt.delivery.id;
+            if owned.contains(&id) {
+                attempt.renew_at = attempt.renew_at.max(at.plus(RENEW_AFTER));
+            } else if asked.contains(&id) {
+                self.bytes -= attempt.event.len();
+                lost.push((id, attempt.condition));
+                continue;
+            }
+            kept.push_back(attempt);
+        }
+        self.ready = kept;
+        self.waiting.update_leases(|waiting| {
+            if owned.contains(&waiting.id) {
+                return Some(waiting.lease_until.max(at.plus(lease)));
+            }
+            if asked.contains(&waiting.id) {
+                lost.push((waiting.id, ClaimCondition::Owned));
+                return None;
+            }
+            Some(waiting.lease_until)
+        });
+        for (id, condition) in lost {
+            self.taken_over(id, condition);
+        }
+    }
+}
+
+/// Updates a delivery as the journal does when it records an attempt.
+fn apply(delivery: &mut Delivery, outcome: &Outcome, next: Next, now: UnixMs) {
+    (delivery.status, delivery.next_attempt_at) = match next {
+        Next::Delivered => (Status::Delivered, None),
+        Next::Failed => (Status::Failed, None),
+        Next::Interrupted => (Status::Interrupted, None),
+        Next::Scheduled { delay } | Next::Retry { delay, .. } => {
+            (Status::Pending, Some(now.plus(delay)))
+        }
+    };
+    delivery.finished_at = (delivery.status != Status::Pending).then_some(now);
+    if let Some(AttemptError { kind, message }) = outcome.error.clone() {
+        delivery.last_error = Some(LastError {
+            kind,
+            http_status: outcome.http_status,
+            message,
+        });
+    }
+}

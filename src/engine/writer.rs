@@ -1,0 +1,65 @@
+//! How the engine commits: at once on its own thread, or in groups on the journal's writer thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{EventKind, Waker, Writer};
+use crate::journal::store::JournalError;
+use crate::journal::{CommitRetry, GroupWriter, Journal, Reply, Write};
+use crate::time::{Clock, Woken};
+
+/// The pause between two tries to write to a locked or full journal; the journal waits for a lock before it gives up.
+pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Commits each write before `submit` returns. For runs of one delivery at a time.
+pub struct InlineWriter<'a>(pub &'a dyn Journal);
+
+impl Writer for InlineWriter<'_> {
+    fn submit(&self, write: Write, reply: Reply) {
+        let committed = self.0.commit(std::slice::from_ref(&write));
+        let result = committed.map_err(Arc::new);
+        reply(result.map(|mut results| results.remove(0)));
+    }
+}
+
+impl Writer for GroupWriter {
+    fn submit(&self, write: Write, reply: Reply) {
+        GroupWriter::submit(self, write, reply);
+    }
+}
+
+/// Retries a commit to a locked or full journal until the user interrupts, and tells the engine.
+pub struct WaitingRetry<C> {
+    clock: C,
+    waker: Waker,
+    blocked: bool,
+}
+
+impl<C: Clock> WaitingRetry<C> {
+    pub fn new(clock: C, waker: Waker) -> WaitingRetry<C> {
+        WaitingRetry {
+            clock,
+            waker,
+            blocked: false,
+        }
+    }
+}
+
+impl<C: Clock + Send> CommitRetry for WaitingRetry<C> {
+    fn retry(&mut self, error: &JournalError) -> bool {
+        if self.clock.interrupted() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.blocked, true) {
+            self.waker
+                .send(EventKind::JournalBlocked(Some(error.to_string())));
+        }
+        self.clock.wait(RETRY_PAUSE) == Woken::Elapsed
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.blocked) {
+            self.waker.send(EventKind::JournalBlocked(None));
+        }
+    }
+}
