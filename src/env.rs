@@ -270,6 +270,26 @@ impl Processes for HostProcesses {
     }
 }
 
+/// Raises the limit of open files as far as the system allows; returns it, unless there is none.
+pub fn raise_open_file_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// macOS accepts at most this many, even without a hard limit.
+    const OPEN_MAX: u64 = 10_240;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current?;
+    for wanted in [limit.maximum, Some(OPEN_MAX)] {
+        let raised = Rlimit {
+            current: wanted,
+            maximum: limit.maximum,
+        };
+        let is_more = wanted.is_none_or(|wanted| wanted > current);
+        if is_more && setrlimit(Resource::Nofile, raised).is_ok() {
+            return wanted;
+        }
+    }
+    Some(current)
+}
+
 /// This machine's host name, unless it is `localhost` or cannot be part of a URL.
 pub fn host_name() -> Option<String> {
     let name = rustix::system::uname()

@@ -15,7 +15,7 @@ use crate::capture::{Body, Capture};
 use crate::error::{Failure, Kind};
 use crate::event::pretty;
 use crate::exit::Exit;
-use crate::listener::{Catcher, Script, Setup};
+use crate::listener::{Listener, Script, Setup};
 use crate::output::Tone;
 use crate::secret::safe_url::masked;
 
@@ -44,7 +44,7 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         script,
         Arc::new(keeper),
     );
-    let catcher = Catcher::bind(setup).map_err(|e| failed("the catcher", e))?;
+    let catcher = Listener::bind(setup).map_err(|e| failed("the catcher", e))?;
     let config = format!(
         "[endpoints.demo]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"DEMO_TOKEN\" }} }}\n\
          retry = {{ retries = 1, interval = \"500ms\" }}\n",

@@ -1,8 +1,9 @@
 //! Adds captures through a [`GroupWriter`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::store::{Batch, Done, JournalError, Keeper, Kept};
+use super::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use super::{CaptureRules, GroupWriter, Journal, NewCapture, Write, WriteResult};
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
@@ -11,6 +12,7 @@ use crate::event::{self, Event};
 pub struct CaptureKeeper {
     writer: GroupWriter,
     rules: Arc<CaptureRules>,
+    path: PathBuf,
 }
 
 impl CaptureKeeper {
@@ -22,6 +24,7 @@ impl CaptureKeeper {
     ) -> Result<CaptureKeeper, JournalError> {
         journal.tune_for_captures()?;
         Ok(CaptureKeeper {
+            path: journal.path().to_owned(),
             writer: GroupWriter::start(journal, None)?,
             rules: Arc::new(CaptureRules {
                 default_bin: default_bin.to_owned(),
@@ -31,37 +34,24 @@ impl CaptureKeeper {
     }
 }
 
-/// The results of a batch, collected until the last has arrived.
-struct Pending {
-    kept: Vec<Option<Kept>>,
-    failed: Option<Arc<JournalError>>,
-    missing: usize,
-    done: Option<Done<Batch>>,
-}
-
-impl Keeper for CaptureKeeper {
-    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-        let pending = Arc::new(Mutex::new(Pending {
-            kept: captures.iter().map(|_| None).collect(),
-            failed: None,
-            missing: captures.len(),
-            done: Some(done),
-        }));
-        for (index, (capture, body)) in captures.into_iter().enumerate() {
-            let event = event_name(&body.bytes);
-            let new = Arc::new(NewCapture {
-                capture,
-                body,
-                event,
-                rules: Arc::clone(&self.rules),
-            });
-            let (pending, written) = (Arc::clone(&pending), Arc::clone(&new));
-            let reply = move |result| record(&pending, index, &written, result);
-            self.writer.submit(Write::Capture(new), Box::new(reply));
-        }
+impl CaptureStore for CaptureKeeper {
+    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+        // Here and not on the writer's thread, for which others wait.
+        let event = event_name(&body.bytes);
+        let new = NewCapture {
+            capture,
+            body,
+            event,
+            rules: Arc::clone(&self.rules),
+        };
+        let path = self.path.clone();
+        self.writer.submit(
+            Write::Capture(Arc::new(new)),
+            Box::new(move |result| done(stored(result, path))),
+        );
     }
 
-    fn amend(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
         self.writer.submit(
             Write::AmendCapture { id, response },
             Box::new(move |result| done(result.map(drop))),
@@ -69,38 +59,21 @@ impl Keeper for CaptureKeeper {
     }
 }
 
-fn record(
-    pending: &Mutex<Pending>,
-    index: usize,
-    new: &NewCapture,
+fn stored(
     result: Result<WriteResult, Arc<JournalError>>,
-) {
-    let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = |id, bin: &str| {
-        let (capture, body) = (new.capture.clone(), new.body.clone());
-        Kept::new(id, bin, new.event.clone(), capture, body)
-    };
-    pending.kept[index] = match result {
-        Ok(WriteResult::Captured(stored)) => Some(kept(stored.id, &stored.bin)),
-        Ok(WriteResult::Rejected(error)) => Some(Kept {
-            refused: Some(error),
-            ..kept(0, "")
-        }),
-        Ok(_) => None,
-        Err(error) => {
-            pending.failed = Some(error);
-            None
+    path: PathBuf,
+) -> Result<SharedCapture, Arc<JournalError>> {
+    match result? {
+        WriteResult::Captured(stored) => {
+            let new = Arc::unwrap_or_clone(stored.new);
+            let kept = Kept::new(stored.id, &stored.bin, new.event, new.capture, new.body);
+            Ok(Arc::new(kept))
         }
-    };
-    pending.missing -= 1;
-    if pending.missing == 0
-        && let Some(done) = pending.done.take()
-    {
-        let kept = std::mem::take(&mut pending.kept);
-        done(match &pending.failed {
-            Some(error) => Err(Arc::clone(error)),
-            None => Ok(Arc::new(kept.into_iter().flatten().collect())),
-        });
+        WriteResult::Rejected(error) => Err(error),
+        _ => Err(Arc::new(JournalError::Unusable {
+            path,
+            problem: "stored no capture".to_owned(),
+        })),
     }
 }
 

@@ -1,103 +1,84 @@
-//! How a connection ends once hyper is done with it: with a refusal, lingering, held in silence, or with a reset.
+//! How a connection ends after hyper: with a refusal, held open in silence, or with a reset.
 //!
-//! Deliberately keeps nothing of what it still reads: the captures were handed over before.
-//!
-//! Invariant: each end is bounded, by [`LINGER`] or by the stop of the catcher, however the client behaves.
+//! Every end is bounded in time, whatever the client does.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::seats::Seat;
-use super::server::Stop;
+use super::connections::Activity;
+use super::stop::Stop;
 use super::stream::HttpStream;
 
-/// How long a client that was refused may pause before it is taken to be done.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+/// How long a refused client may pause before its connection is closed.
+pub(super) const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long it may take to stop sending and read why. Some clients send a whole body before they look for an answer.
-const LINGER: Duration = Duration::from_secs(30);
+/// How long a refused client may go on sending. Some clients send a whole body before they read the response.
+const LINGER_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the last words to somebody who makes room for others may take.
-const HASTE: Duration = Duration::from_millis(10);
+/// How long writing to an evicted client may take.
+const EVICTION_WRITE_LIMIT: Duration = Duration::from_millis(10);
 
-/// Writes `last_words`, if any, and closes so that the client can read them although it is still sending.
-///
-/// Closing with unread bytes would reset the connection, and the reset would overtake the answer.
-pub(super) async fn linger(mut stream: HttpStream, last_words: &[u8], stop: &mut Stop) {
-    let parting = async {
-        let said = async {
-            write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await
-        };
-        if timeout(PAUSE, said).await.unwrap_or(false) {
-            while timeout(PAUSE, discard_some(&mut stream))
-                .await
-                .unwrap_or(false)
-            {}
+const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Writes `message`, and closes so that the client can read it although it is still sending: to close with unread bytes would
+/// reset the connection, and the client could lose the message.
+pub(super) async fn linger(mut stream: HttpStream, message: &[u8], stop: &Stop) {
+    let lingering = async {
+        let sent = timeout(CLIENT_PAUSE, send_last(&mut stream, message)).await;
+        if sent.is_ok_and(|sent| sent.is_ok()) {
+            discard_until_pause(&mut stream, || true).await;
         }
     };
-    // Too slow or stopped: then it is closed as it is.
-    let _ = stop.race_if_stopped(timeout(LINGER, parting)).await;
+    let _ = stop.unless_stopping(timeout(LINGER_LIMIT, lingering)).await;
 }
 
-/// Writes `last_words` to somebody who sends nothing, and closes without waiting for anything.
-pub(super) async fn part(mut stream: HttpStream, last_words: &[u8]) {
-    let parting =
-        async { write_all(&mut stream, last_words).await.is_ok() && shut_down(&mut stream).await };
-    let _ = timeout(HASTE, parting).await;
+/// Writes `message` to a client that sends nothing, and closes at once.
+pub(super) async fn close_silent(mut stream: HttpStream, message: &[u8]) {
+    let _ = timeout(EVICTION_WRITE_LIMIT, send_last(&mut stream, message)).await;
 }
 
-/// Closes what hyper ended well.
+/// Closes a connection without anything left to send.
 pub(super) async fn close(stream: HttpStream) {
-    if stream.says_goodbye() {
-        part(stream, &[]).await;
+    if stream.needs_closing_message() {
+        close_silent(stream, &[]).await;
     }
 }
 
-/// Says nothing until the client closes its side, its seat is wanted, or the catcher stops.
-pub(super) async fn hold(mut stream: HttpStream, seat: &Seat, stop: &mut Stop) {
-    seat.wait();
-    let held = async { while discard_some(&mut stream).await {} };
-    let _ = stop.race_if_stopped(seat.race(held, || true)).await;
+/// Sends nothing until the client closes its side, the connection is needed, or the listener stops.
+pub(super) async fn hold(mut stream: HttpStream, activity: &Activity, stop: &Stop) {
+    activity.begin_client_turn();
+    let held = async {
+        let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = stop
+        .unless_stopping(activity.unless_evicted(held, || true))
+        .await;
 }
 
-/// Closes with a TCP reset; the client sees "connection reset by peer".
+/// Closes with a TCP reset.
 pub(super) fn reset(stream: HttpStream) {
-    // Were it refused, which no platform is known to do, the client would see a close without an answer.
+    // If this failed, which no platform is known to do, the client would see an ordinary close.
     let _ = stream.tcp().set_zero_linger();
     drop(stream);
 }
 
-pub(super) async fn write_all(stream: &mut HttpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => bytes = &bytes[written..],
-        }
-    }
-    poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
+/// Reads and drops bytes while `wanted`, until the client pauses or closes its side.
+pub(super) async fn discard_until_pause(
+    stream: &mut (impl AsyncRead + Unpin),
+    wanted: impl Fn() -> bool,
+) {
+    let mut buffer = vec![0; DISCARD_BUFFER_BYTES];
+    while wanted()
+        && timeout(CLIENT_PAUSE, stream.read(&mut buffer))
+            .await
+            .is_ok_and(|read| read.is_ok_and(|read| read > 0))
+    {}
 }
 
-async fn shut_down(stream: &mut HttpStream) -> bool {
-    poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
-        .await
-        .is_ok()
-}
-
-/// Reads and forgets; false when the client has closed its side or the connection has failed.
-pub(super) async fn discard_some(stream: &mut (impl AsyncRead + Unpin)) -> bool {
-    // Read by polling, which yields to the other connections when a client sends without pause; `try_read` would not.
-    let read = poll_fn(|cx| {
-        // On the stack, and not in the future: every connection's would be larger by it from its beginning on.
-        let mut bytes = [0; 16 * 1024];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
-        Poll::Ready(io::Result::Ok(buffer.filled().len()))
-    });
-    read.await.is_ok_and(|read| read > 0)
+async fn send_last(stream: &mut HttpStream, message: &[u8]) -> std::io::Result<()> {
+    stream.write_all(message).await?;
+    stream.shutdown().await
 }

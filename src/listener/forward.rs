@@ -1,173 +1,229 @@
-//! Forwarding: a kept request goes on to the real receiver, and what that answers is recorded and given back.
+//! Forwards stored requests to a real receiver, records its responses and returns them.
 //!
-//! Deliberately sends nothing itself: see [`Upstream`].
-//!
-//! Invariant: nothing is sent on that is not committed, and what came of it is recorded before it is answered, also when
-//! the client has gone away meanwhile.
+//! Nothing is forwarded before its commit. The response is recorded before it is returned, also if the client has gone.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
-use super::answer::{self, Answer, is_framing};
-use super::exchange::Shared;
-use super::room::Pool;
-use super::setup::Limits;
-use super::tape::{Arrival, Tape};
-use crate::capture::{self, Body, Capture};
+use super::capture_writer::CaptureWriter;
+use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
+use super::recorder::RequestStart;
+use super::response;
+use crate::capture::{Body, Capture, CapturedResponse};
 use crate::http::Memory;
 use crate::journal::store::SharedCapture;
-use crate::listener::upstream::{Relayed, Upstream};
+use crate::text::size;
+use crate::time::compact;
 
-/// Requests on their way to the receiver at a time. Each has a thread, and the page's calls need some, too.
-const AT_ONCE: usize = 256;
+/// Requests that are being forwarded at a time: each occupies a thread.
+const MAX_FORWARDS: usize = 256;
 
-/// Sends on what is caught.
-pub(super) struct Forwarder {
-    upstream: Arc<dyn Upstream>,
-    places: Arc<Semaphore>,
-    answers: Arc<Pool>,
+/// A response of the forward target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    pub status: u16,
+    /// In their order. Those that belong to one connection are not returned to the client, nor is the length, except for
+    /// HEAD.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
 }
 
-impl Forwarder {
-    pub(super) fn new(upstream: Arc<dyn Upstream>, limits: &Limits) -> Self {
-        let answers = Pool::new(limits.buffered_bytes, limits.body_deadline);
+/// Where captured requests are forwarded. Called on threads that may block, several at once.
+pub trait Upstream: Send + Sync {
+    /// Its URL, without secrets.
+    fn name(&self) -> &str;
+
+    /// Sends the request once, and returns the response within a deadline of its own. Asks `memory` before it reads a body.
+    /// The error is a message without secrets.
+    fn relay(
+        &self,
+        capture: &Capture,
+        body: &Body,
+        memory: &Arc<dyn Memory>,
+    ) -> Result<Relayed, String>;
+}
+
+pub(super) struct ForwardHandler {
+    upstream: Arc<dyn Upstream>,
+    slots: Arc<Semaphore>,
+    memory: Arc<MemoryLimit>,
+    limit_bytes: usize,
+    memory_timeout: Duration,
+}
+
+impl ForwardHandler {
+    /// Counts responses in `memory`, of which each may use `limit_bytes` and wait for `memory_timeout`.
+    pub(super) fn new(
+        upstream: Arc<dyn Upstream>,
+        memory: Arc<MemoryLimit>,
+        limit_bytes: usize,
+        memory_timeout: Duration,
+    ) -> Self {
         Self {
             upstream,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-            answers,
+            slots: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            memory,
+            limit_bytes,
+            memory_timeout,
+        }
+    }
+
+    /// Forwards a stored request, whose memory is released afterwards. Goes on if the returned future is dropped. `None` if
+    /// the result is unknown.
+    pub(super) async fn forward(
+        self: Rc<Self>,
+        writer: CaptureWriter,
+        stored: SharedCapture,
+        arrival: RequestStart,
+        request_memory: MemoryPermit,
+    ) -> Option<Response<Bytes>> {
+        let relaying = tokio::task::spawn_local(async move {
+            let response = self.relay(writer, stored, arrival).await;
+            drop(request_memory);
+            response
+        });
+        relaying.await.ok()?
+    }
+
+    async fn relay(
+        &self,
+        writer: CaptureWriter,
+        stored: SharedCapture,
+        arrival: RequestStart,
+    ) -> Option<Response<Bytes>> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let upstream = Arc::clone(&self.upstream);
+        let memory: Arc<dyn Memory> = Arc::new(ResponseMemory {
+            memory: Arc::clone(&self.memory),
+            held: Mutex::default(),
+            limit_bytes: self.limit_bytes,
+            timeout: self.memory_timeout,
+            runtime: Handle::current(),
+        });
+        let (done, recorded) = oneshot::channel();
+        // The thread also records the response, so that it does so even if the listener stops meanwhile.
+        let relaying = tokio::task::spawn_blocking(move || {
+            let stored = &*stored;
+            let relay = || upstream.relay(&stored.caught.capture, &stored.body, &memory);
+            let result = catch_unwind(AssertUnwindSafe(relay))
+                .unwrap_or_else(|_| Err("internal error".to_owned()))
+                .and_then(final_response);
+            drop(slot);
+            let (response, note) = match result {
+                Ok(relayed) => (
+                    client_response(relayed, memory, stored.caught.capture.method()),
+                    format!("forwarded to {}", upstream.name()),
+                ),
+                Err(error) => {
+                    let note = format!("not forwarded to {}: {error}", upstream.name());
+                    (response::message(502, &note, false), note)
+                }
+            };
+            let captured = CapturedResponse {
+                status: Some(response.status().as_u16()),
+                duration_ms: arrival.elapsed_ms(),
+                note: Some(note),
+            };
+            writer.update_response(stored.caught.id, captured, move || {
+                let _ = done.send(());
+            });
+            response
+        });
+        let response = relaying.await.ok()?;
+        // Returned even if it could not be recorded: the receiver has acted.
+        let _ = recorded.await;
+        Some(response)
+    }
+}
+
+/// Counts the body of one response.
+struct ResponseMemory {
+    memory: Arc<MemoryLimit>,
+    held: Mutex<MemoryPermit>,
+    limit_bytes: usize,
+    timeout: Duration,
+    runtime: Handle,
+}
+
+impl Memory for ResponseMemory {
+    fn grow(&self, length: usize) -> Result<(), String> {
+        if length > self.limit_bytes {
+            return Err(format!("is longer than {}", size(self.limit_bytes as u64)));
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.covers(length, &self.memory) {
+            return Ok(());
+        }
+        // A body that grows piece by piece needs a buffer of up to twice its length.
+        let wanted = length.next_power_of_two().min(self.limit_bytes);
+        let more = wanted.saturating_sub(UNCOUNTED_BYTES) - held.bytes();
+        let acquiring =
+            async { timeout(self.timeout, Arc::clone(&self.memory).acquire(more)).await };
+        match self.runtime.block_on(acquiring) {
+            Ok(Some(permit)) => {
+                held.merge(permit);
+                Ok(())
+            }
+            Ok(None) => Err("was dropped because the listener stops".to_owned()),
+            Err(_) => Err(format!(
+                "waited {} for memory: other responses used the limit of {}",
+                compact(self.timeout),
+                size(self.limit_bytes as u64)
+            )),
         }
     }
 }
 
-/// Keeps the request, and sends it on as soon as there is a place; what is sent on goes on when its answer is no longer waited
-/// for. `None` if it could not be kept.
-pub(super) async fn forward(
-    shared: &Rc<Shared>,
-    tape: &Rc<RefCell<Tape>>,
-    capture: Capture,
-    body: Body,
-    arrival: Arrival,
-) -> Option<oneshot::Receiver<Answer>> {
-    let forwarder = shared.forwarder.as_ref()?;
-    // The receiver may take its time; the others of its batch do not wait with it.
-    let kept = shared.keep_and_hold(capture, body).await?.into_own();
-    // Those who wait for a place have a seat, so that there are no more of them than seats.
-    let place = Arc::clone(&forwarder.places).acquire_owned().await.ok()?;
-    let (tell, told) = oneshot::channel();
-    let (shared, tape) = (Rc::clone(shared), Rc::clone(tape));
-    tokio::task::spawn_local(async move {
-        if let Some(answer) = relay(&shared, kept, place, arrival).await {
-            // Nobody waits any more when the client went away.
-            let _ = tell.send(answer);
-        }
-        // As long as the request is in memory, it is on account of its connection, ended or not.
-        drop(tape);
-    });
-    Some(told)
-}
-
-/// `None` where what came of it cannot be known.
-async fn relay(
-    shared: &Shared,
-    kept: SharedCapture,
-    place: OwnedSemaphorePermit,
-    arrival: Arrival,
-) -> Option<Answer> {
-    let forwarder = shared.forwarder.as_ref()?;
-    let (upstream, keeper, bell) = (
-        Arc::clone(&forwarder.upstream),
-        Arc::clone(&shared.keeper),
-        Arc::clone(&shared.bell),
-    );
-    let room: Arc<dyn Memory> = Arc::new(forwarder.answers.reserve());
-    let (note, noted) = oneshot::channel();
-    // Recorded from that thread, which finishes what it has begun even if the catcher stops meanwhile.
-    let answered = tokio::task::spawn_blocking(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            upstream.relay(&kept.caught.capture, &kept.body, &room)
-        }))
-        .unwrap_or_else(|_| Err("hookfire itself failed".to_owned()))
-        .and_then(with_a_final_status);
-        drop(place);
-        let (answer, words) = match result {
-            Ok(relayed) => (
-                relayed_answer(relayed, room, kept.caught.capture.method()),
-                format!("forwarded to {}", upstream.name()),
-            ),
-            Err(why) => {
-                let words = format!("not forwarded to {}: {why}", upstream.name());
-                (answer::refusing(502, &words, false), words)
-            }
-        };
-        let record = capture::CapturedResponse {
-            status: Some(answer.status().as_u16()),
-            duration_ms: arrival.took(),
-            note: Some(words),
-        };
-        let done = move |result: Result<(), _>| {
-            bell.amended(&result);
-            let _ = note.send(());
-        };
-        keeper.amend(kept.caught.id, record, Box::new(done));
-        answer
-    });
-    let answer = answered.await.ok()?;
-    // The capture itself is committed. Whether its answer could be recorded changes nothing about what the receiver did.
-    let _ = noted.await;
-    Some(answer)
-}
-
-fn with_a_final_status(relayed: Relayed) -> Result<Relayed, String> {
+fn final_response(relayed: Relayed) -> Result<Relayed, String> {
     match relayed.status {
         200..=599 => Ok(relayed),
         other => Err(format!(
-            "it answered with the status {other}, which cannot be passed on"
+            "the response has the status {other}, which cannot be returned"
         )),
     }
 }
 
-/// A body, and the room it takes until the last of it was handed on.
-struct Held {
+/// A body with the memory it uses until it was sent.
+struct CountedBody {
     body: Vec<u8>,
-    _room: Arc<dyn Memory>,
+    _memory: Arc<dyn Memory>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-/// The receiver's answer to this method, without the headers that concerned the connection to it.
-fn relayed_answer(relayed: Relayed, room: Arc<dyn Memory>, method: &str) -> Answer {
-    let mut response = Response::new(Bytes::from_owner(Held {
+/// The response for the client, without the headers that belong to the connection to the receiver.
+fn client_response(relayed: Relayed, memory: Arc<dyn Memory>, method: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_owner(CountedBody {
         body: relayed.body,
-        _room: room,
+        _memory: memory,
     }));
-    *response.status_mut() = answer::status_code(relayed.status);
+    *response.status_mut() = response::status_code(relayed.status);
     let named_by_connection: Vec<String> = relayed
         .headers
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
         .flat_map(|(_, value)| {
-            String::from_utf8_lossy(value)
+            let names = String::from_utf8_lossy(value).to_ascii_lowercase();
+            names
                 .split(',')
-                .map(|n| n.trim().to_owned())
+                .map(|name| name.trim().to_owned())
                 .collect::<Vec<_>>()
         })
         .collect();
     for (name, value) in &relayed.headers {
-        let named = named_by_connection
-            .iter()
-            .any(|named| named.eq_ignore_ascii_case(name));
-        // What the client's side of HTTP took for a header, the server's side takes as well.
         let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_bytes(value),
@@ -178,9 +234,13 @@ fn relayed_answer(relayed: Relayed, room: Arc<dyn Memory>, method: &str) -> Answ
             && name == CONTENT_LENGTH
             && value.as_bytes().iter().all(u8::is_ascii_digit)
         {
-            // It tells the length of a body that does not come, and so frames nothing.
+            // The length of a body that is not sent: it frames nothing.
             response.headers_mut().insert(name, value);
-        } else if !named && !is_framing(name.as_str()) {
+        } else if !response::is_framing(name.as_str())
+            && !named_by_connection
+                .iter()
+                .any(|named| named == name.as_str())
+        {
             response.headers_mut().append(name, value);
         }
     }

@@ -1,31 +1,58 @@
-//! Where a message ends on the wire: how long a body its head announces, and where a chunked body stops.
+//! Where a request ends on the wire: whether its head is complete, and how its body is delimited.
 //!
-//! Deliberately judges nothing and decodes nothing: hyper decides what is good HTTP, and its verdict is what the client
-//! gets. This only follows along, so that the recording knows which bytes belong to which request.
-//!
-//! Invariant: for every message hyper accepts, the end found here is the end hyper finds. On what hyper refuses the two
-//! may differ, because the connection ends there.
+//! hyper parses the same bytes and decides which requests are valid. The recorder only follows, so that
+//! it knows which bytes belong to which request. So for every request that hyper accepts, the end found here must be the end
+//! that hyper finds. For what hyper refuses they may differ, because the connection ends there.
 
-/// How the body after a head is delimited.
+use crate::capture::DEFAULT_MAX_HEADERS;
+
+/// How complete a head is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeadProgress {
+    Partial,
+    Complete(BodyFraming),
+    /// Cannot be followed: hyper will refuse it.
+    Invalid,
+}
+
+/// Whether `bytes` end with the end of a head that has at most `max_headers`.
+pub(super) fn head_progress(bytes: &[u8], max_headers: usize) -> HeadProgress {
+    let mut usual = [httparse::EMPTY_HEADER; DEFAULT_MAX_HEADERS];
+    match usual.get_mut(..max_headers) {
+        Some(headers) => head_progress_in(bytes, headers),
+        None => head_progress_in(bytes, &mut vec![httparse::EMPTY_HEADER; max_headers]),
+    }
+}
+
+fn head_progress_in<'a>(bytes: &'a [u8], headers: &mut [httparse::Header<'a>]) -> HeadProgress {
+    let mut request = httparse::Request::new(headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Partial) => HeadProgress::Partial,
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {
+            body_framing(&request).map_or(HeadProgress::Invalid, HeadProgress::Complete)
+        }
+        _ => HeadProgress::Invalid,
+    }
+}
+
+/// How a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyKind {
-    /// This many bytes, possibly none.
-    Length(u64),
+pub(super) enum BodyLength {
+    Bytes(u64),
     /// Chunks, trailers, and an empty line.
     Chunked,
 }
 
-/// What a head says about the body after it.
+/// What a head says about its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Announced {
-    pub body: BodyKind,
-    /// Both a length and a transfer coding were given: the classic of request smuggling. hyper takes the coding and
-    /// hides the length; the recording must not.
+pub(super) struct BodyFraming {
+    pub length: BodyLength,
+    /// Both a length and a transfer coding are given, as in request smuggling. hyper uses the coding and hides the length.
     pub conflicting: bool,
 }
 
-/// Reads what a parsed head announces, by hyper's rules and in hyper's order; `None` for what hyper refuses.
-pub(super) fn announced(head: &httparse::Request<'_, '_>) -> Option<Announced> {
+/// Reads the framing by hyper's rules, in hyper's order; `None` if hyper refuses it.
+pub(super) fn body_framing(head: &httparse::Request<'_, '_>) -> Option<BodyFraming> {
     let mut length = None;
     let mut has_length = false;
     let mut last_coding_is_chunked = None;
@@ -38,7 +65,7 @@ pub(super) fn announced(head: &httparse::Request<'_, '_>) -> Option<Announced> {
             last_coding_is_chunked = Some(ends_in_chunked(header.value));
         } else if header.name.eq_ignore_ascii_case("content-length") {
             has_length = true;
-            // Once a transfer coding was seen, hyper no longer reads lengths, not even to refuse them.
+            // After a transfer coding, hyper ignores lengths, even invalid ones.
             if last_coding_is_chunked.is_none() {
                 let read = parse_length(header.value)?;
                 if length.is_some_and(|before| before != read) {
@@ -48,13 +75,13 @@ pub(super) fn announced(head: &httparse::Request<'_, '_>) -> Option<Announced> {
             }
         }
     }
-    let body = match last_coding_is_chunked {
-        Some(true) => BodyKind::Chunked,
+    let length = match last_coding_is_chunked {
+        Some(true) => BodyLength::Chunked,
         Some(false) => return None,
-        None => BodyKind::Length(length.unwrap_or(0)),
+        None => BodyLength::Bytes(length.unwrap_or(0)),
     };
-    Some(Announced {
-        body,
+    Some(BodyFraming {
+        length,
         conflicting: has_length && last_coding_is_chunked.is_some(),
     })
 }
@@ -76,20 +103,19 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// Walks over a chunked body byte by byte, to find where it ends.
-///
-/// Laxer than hyper within a line (it does not refuse a bad size), and exactly as strict about where lines end.
+/// Finds the end of a chunked body. Less strict than hyper within a line (it accepts an invalid size), and equally strict
+/// about where lines end.
 #[derive(Debug)]
-pub(super) enum ChunkWalk {
-    /// In the hexadecimal digits of a chunk's size.
+pub(super) enum ChunkScanner {
+    /// In a chunk's size.
     Size(u64),
-    /// In what may follow the size on its line.
+    /// After the size, on its line.
     Extension(u64),
-    /// This many bytes left of a chunk and the line end after it.
+    /// With this many bytes left of a chunk and its line end.
     Data(u64),
     /// At the start of a line after the last chunk.
     TrailerStart,
-    /// Within a trailer.
+    /// In a trailer.
     Trailer,
     /// After a trailer's carriage return.
     TrailerLf,
@@ -97,13 +123,13 @@ pub(super) enum ChunkWalk {
     EndLf,
 }
 
-impl ChunkWalk {
+impl ChunkScanner {
     pub(super) fn new() -> Self {
         Self::Size(0)
     }
 
-    /// Walks over `bytes`; gives how many of them belong to the body, and whether the body ended with them.
-    pub(super) fn walk(&mut self, bytes: &[u8]) -> (usize, bool) {
+    /// Returns how many of `bytes` belong to the body, and whether the body ends with them.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             if let Self::Data(left) = self {
@@ -155,27 +181,27 @@ mod tests {
     use super::*;
     use crate::capture::DEFAULT_MAX_HEADERS;
 
-    fn of(head: &str) -> Option<Announced> {
+    fn framing(head: &str) -> Option<BodyFraming> {
         let mut headers = [httparse::EMPTY_HEADER; DEFAULT_MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         assert!(request.parse(head.as_bytes()).unwrap().is_complete());
-        announced(&request)
+        body_framing(&request)
     }
 
-    fn body_of(headers: &str) -> Option<BodyKind> {
-        of(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).map(|announced| announced.body)
+    fn length(headers: &str) -> Option<BodyLength> {
+        framing(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).map(|framing| framing.length)
     }
 
     #[test]
-    fn lengths_and_codings_are_read_by_hypers_rules() {
-        assert_eq!(body_of(""), Some(BodyKind::Length(0)));
+    fn framing_follows_the_rules_of_hyper() {
+        assert_eq!(length(""), Some(BodyLength::Bytes(0)));
         assert_eq!(
-            body_of("content-LENGTH: 12\r\n"),
-            Some(BodyKind::Length(12))
+            length("content-LENGTH: 12\r\n"),
+            Some(BodyLength::Bytes(12))
         );
         assert_eq!(
-            body_of("Content-Length: 1\r\nContent-Length: 1\r\n"),
-            Some(BodyKind::Length(1))
+            length("Content-Length: 1\r\nContent-Length: 1\r\n"),
+            Some(BodyLength::Bytes(1))
         );
         for refused in [
             "1\r\nContent-Length: 2",
@@ -187,37 +213,37 @@ mod tests {
             "99999999999999999999",
         ] {
             assert_eq!(
-                body_of(&format!("Content-Length: {refused}\r\n")),
+                length(&format!("Content-Length: {refused}\r\n")),
                 None,
                 "{refused}"
             );
         }
         assert_eq!(
-            body_of("Transfer-Encoding: gzip, Chunked\r\n"),
-            Some(BodyKind::Chunked)
+            length("Transfer-Encoding: gzip, Chunked\r\n"),
+            Some(BodyLength::Chunked)
         );
-        assert_eq!(body_of("Transfer-Encoding: chunked, gzip\r\n"), None);
-        assert_eq!(body_of("Transfer-Encoding: xchunked\r\n"), None);
+        assert_eq!(length("Transfer-Encoding: chunked, gzip\r\n"), None);
+        assert_eq!(length("Transfer-Encoding: xchunked\r\n"), None);
         assert_eq!(
-            of("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            framing("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
             None
         );
     }
 
     #[test]
-    fn a_length_beside_a_coding_is_a_conflict_in_either_order() {
+    fn a_length_beside_a_coding_conflicts() {
         let (coding, length) = ("Transfer-Encoding: chunked\r\n", "Content-Length: 3\r\n");
         for headers in [format!("{coding}{length}"), format!("{length}{coding}")] {
-            let announced = of(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).unwrap();
+            let framing = framing(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).unwrap();
             assert_eq!(
-                (announced.body, announced.conflicting),
-                (BodyKind::Chunked, true)
+                (framing.length, framing.conflicting),
+                (BodyLength::Chunked, true)
             );
         }
     }
 
     #[test]
-    fn a_chunked_body_ends_at_the_same_byte_however_it_is_cut() {
+    fn a_chunked_body_ends_at_the_same_byte_in_any_pieces() {
         for body in [
             &b"0\r\n\r\n"[..],
             b"5\r\nhello\r\n0\r\n\r\n",
@@ -227,13 +253,45 @@ mod tests {
             let mut wire = body.to_vec();
             wire.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n");
             for piece in 1..=wire.len() {
-                let (mut walk, mut at, mut ended) = (ChunkWalk::new(), 0, false);
+                let (mut scanner, mut at, mut ended) = (ChunkScanner::new(), 0, false);
                 while !ended {
-                    let (used, end) = walk.walk(&wire[at..wire.len().min(at + piece)]);
+                    let (used, end) = scanner.scan(&wire[at..wire.len().min(at + piece)]);
                     (at, ended) = (at + used, end);
                 }
                 assert_eq!(at, body.len(), "in pieces of {piece}");
             }
         }
+    }
+
+    #[test]
+    fn heads_may_have_as_many_headers_as_the_limit() {
+        for most in [3, 300] {
+            let progress = |headers: usize| {
+                let lines = "A: b\r\n".repeat(headers);
+                head_progress(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes(), most)
+            };
+            assert!(
+                matches!(progress(most), HeadProgress::Complete(_)),
+                "{most}"
+            );
+            assert_eq!(progress(most + 1), HeadProgress::Invalid, "{most}");
+        }
+    }
+
+    #[test]
+    fn heads_are_partial_complete_or_invalid() {
+        let progress = |bytes: &[u8]| head_progress(bytes, DEFAULT_MAX_HEADERS);
+        assert_eq!(progress(b"\r\n\r\n"), HeadProgress::Partial);
+        assert_eq!(
+            progress(b"GET / HTTP/1.1\r\nA: b\r\n"),
+            HeadProgress::Partial
+        );
+        let invalid = b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n";
+        assert_eq!(progress(invalid), HeadProgress::Invalid);
+        let complete = HeadProgress::Complete(BodyFraming {
+            length: BodyLength::Bytes(0),
+            conflicting: false,
+        });
+        assert_eq!(progress(b"\r\nGET / HTTP/1.1\n\n"), complete);
     }
 }

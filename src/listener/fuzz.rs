@@ -1,7 +1,6 @@
-//! Heads of requests from anywhere, byte by byte as they come: each is unfinished until it is whole, and then says where its
-//! body ends.
+//! Fuzzes heads of requests, byte by byte: each is partial until it is complete.
 
-use super::raw_head::{Standing, standing};
+use super::framing::{HeadProgress, head_progress};
 use crate::capture::{DEFAULT_MAX_HEADERS, Head};
 use crate::fuzz::fuzz;
 
@@ -46,25 +45,27 @@ const WORDS: &[&str] = &[
 ];
 
 #[test]
-fn fuzzed_heads_of_requests() {
+fn fuzzed_request_heads() {
     fuzz(SEEDS, WORDS, |input| {
         let mut ended = None;
         for end in 1..=input.len() {
-            match (standing(&input[..end], DEFAULT_MAX_HEADERS), ended) {
-                (Standing::Unfinished, None) => {}
-                (Standing::Unfinished, Some(at)) => {
-                    panic!("it ended at {at}, and is unfinished at {end}")
+            match (head_progress(&input[..end], DEFAULT_MAX_HEADERS), ended) {
+                (HeadProgress::Partial, None) => {}
+                (HeadProgress::Partial, Some(at)) => {
+                    panic!("complete at {at}, partial at {end}")
                 }
-                (Standing::Whole(_), None) => {
+                (HeadProgress::Complete(_), None) => {
                     assert!(input[..end].ends_with(b"\n"), "a head ends with its line");
                     assert!(
                         !Head::read(input[..end].to_vec()).method().is_empty(),
-                        "a head that is whole has a method"
+                        "a complete head has a method"
                     );
                     ended = Some(end);
                 }
-                (Standing::Whole(_), Some(at)) => panic!("it ended at {at} and again at {end}"),
-                (Standing::Unreadable, _) => ended = Some(end),
+                (HeadProgress::Complete(_), Some(at)) => {
+                    panic!("complete at {at} and again at {end}")
+                }
+                (HeadProgress::Invalid, _) => ended = Some(end),
             }
         }
         let _ = Head::read(input.to_vec()).headers();

@@ -1,42 +1,48 @@
-//! The catcher: a server on one thread that keeps every request it gets, byte for byte, and answers by a script.
+//! The HTTP server that captures requests, byte for byte, and responds by a script or by forwarding.
 //!
-//! Deliberately stores nothing and sends nothing on itself: it hands captures to a [`Keeper`] and an
-//! [`crate::listener::upstream::Upstream`]. All of hyper and tokio stays in
-//! here; callers see the standard library only.
+//! [`Listener::bind`] starts it on a thread of its own. A request passes these files, each of which uses only those after it:
 //!
-//! Invariant: a request is answered only after its capture is committed, and what cannot be read as HTTP is kept as well,
-//! marked malformed.
+//! | file | purpose |
+//! |---|---|
+//! | `server` | accepts connections up to a limit |
+//! | `connection` | runs hyper on one connection, and ends it |
+//! | `handler` | web UI or capture; then refusal, script, or forward |
+//! | `web`, `forward` | the web UI's router; the forward target |
+//! | `client` | one connection as the handler sees it: reads bodies within the limits |
+//! | `recorder`, `framing` | the exact bytes of each request, recorded beside hyper |
+//! | `capture_writer`, `notifier` | commits captures, and publishes them |
+//! | `memory`, `connections` | limits memory and connections; evicts silent clients |
+//! | `script`, `response`, `refusal`, `auth` | what a request gets, and why |
+//!
+//! hyper and tokio stay in here; callers use the standard library, and an [`axum::Router`] for the web UI.
 
-mod answer;
-mod bell;
-mod budget;
+mod auth;
+mod capture_writer;
+mod client;
 mod closing;
 mod connection;
-mod courier;
-mod demanded;
-mod diagnosis;
-mod exchange;
+mod connections;
 mod forward;
 mod framing;
 #[cfg(test)]
 mod fuzz;
-mod head_timer;
+mod handler;
+mod limits;
+mod memory;
 mod notifier;
-mod raw_head;
-mod recording;
-mod room;
+mod recorder;
+mod refusal;
+mod response;
 mod script;
-mod seats;
 mod server;
 mod setup;
+mod stop;
 mod stream;
-mod tape;
 #[cfg(test)]
 mod tests;
 mod tls;
-pub mod upstream;
+mod web;
 
-use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -50,132 +56,132 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use answer::Dress;
-use bell::Bell;
-use courier::Courier;
-use exchange::Shared;
-use forward::Forwarder;
-use server::Phase;
+use auth::RequiredSecrets;
+use capture_writer::CaptureWriter;
+use connection::Services;
+use forward::ForwardHandler;
+use handler::Handler;
+use memory::MemoryLimit;
+use script::ResponseScript;
+use stop::{Phase, Stop};
+use web::WebHandler;
 
-#[cfg(doc)]
-use crate::journal::store::Keeper;
+use crate::env;
 
-pub use answer::HeaderError;
-pub use bell::FailedKeeps;
+pub use capture_writer::WriteFailures;
+pub use forward::{Relayed, Upstream};
+pub use limits::Limits;
 pub use notifier::{Event, Notifier};
-pub use script::Script;
-pub use setup::{Bound, Limits, Setup, WebUi};
+pub use script::{HeaderError, Script};
+pub use setup::{Bound, Setup, WebUi};
 pub use tls::Tls;
 
-/// Clients that may wait in the system's queue, as far as the system allows. Who finds it full tries again only after a
-/// second.
-const BACKLOG: u32 = 4096;
+/// Connections that may wait in the system's queue, as far as the system allows. Clients that find it full retry only after
+/// a second.
+const MAX_BACKLOG: u32 = 4096;
 
-/// Bytes of answers that the system holds for a client, or twice as many. Left to itself it would hold megabytes for one that
-/// does not read, and tell only when a third of them is gone that it does read after all.
-const SEND_BUFFER: u32 = 128 * 1024;
+/// Bytes of responses that the system buffers for a client, or twice as many. Its default is megabytes, of which a third has to
+/// be read until the system reports that a client reads at all.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
-/// How long the stop waits for the desk and the upstream to finish. What they are still at then, they finish while the
-/// process lives.
-const BLOCKING_DRAIN: Duration = Duration::from_millis(100);
+/// Open files that are not connections: the journal, standard streams, calls of the web UI.
+const RESERVED_FILES: u64 = 64;
 
-/// How soon an interrupt is noticed while it is finished.
-const INTERRUPT_GRAIN: Duration = Duration::from_millis(20);
+/// How long a client may read nothing of a response while others wait for the memory that it uses. Longer than for a request,
+/// as a slow network looks the same.
+const UNREAD_RESPONSE_EVICTION: Duration = Duration::from_secs(1);
 
-/// Calls of the web UI at a time.
-const WEB_CALLS: usize = 32;
+/// How long the stop waits for calls of the web UI and for forwards. They go on while the process lives.
+const BLOCKING_DRAIN_LIMIT: Duration = Duration::from_millis(100);
 
-/// Why a catcher could not be started.
+/// How often an interrupt is checked for while the listener finishes.
+const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 #[derive(Debug, thiserror::Error)]
-pub enum CatcherError {
-    /// The address cannot be listened on: taken, not this machine's, or not permitted.
+pub enum ListenerError {
     #[error("cannot listen on `{addr}`")]
-    Bind {
-        /// The address that was asked for.
-        addr: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A header to answer with that cannot be one.
+    Bind { addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// The system gave no thread, or no means to wait for connections.
-    #[error("cannot start the catcher's thread")]
+    #[error("cannot start the listener's thread")]
     Start(#[source] io::Error),
 }
 
-/// A running catcher. It stops when dropped.
+/// A running listener. It stops when dropped.
 #[derive(Debug)]
-pub struct Catcher {
+pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
-    bell: Arc<Bell>,
+    failures: Arc<Mutex<WriteFailures>>,
     phase: watch::Sender<Phase>,
-    /// Closed when the thread is about to end.
+    /// Disconnected when the thread is about to end.
     ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Catcher {
-    /// Listens, and answers from now on, on a thread of its own.
-    ///
-    /// Requests that are refused (400, 403, 408, 413, 431) do not use up a step of the script.
-    ///
-    /// # Errors
-    ///
-    /// [`CatcherError::Bind`] if the address cannot be listened on, [`CatcherError::Header`] if a response header cannot
-    /// be one, [`CatcherError::Start`] if the system is out of threads or file descriptors.
-    pub fn bind(setup: Setup) -> Result<Self, CatcherError> {
+impl Listener {
+    /// Listens, and serves from now on on its own thread. Requests that are refused use no step of the script.
+    pub fn bind(mut setup: Setup) -> Result<Self, ListenerError> {
+        setup.limits.connections = available_connections(&setup);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
-            .map_err(CatcherError::Start)?;
+            .map_err(ListenerError::Start)?;
         // Bound here and not on the thread, so that the caller gets the error and the port.
-        let (listener, addr) = {
+        let (socket, addr) = {
             let _inside = runtime.enter();
-            listen(setup.addr).map_err(|source| CatcherError::Bind {
+            listen(setup.addr).map_err(|source| ListenerError::Bind {
                 addr: setup.addr,
                 source,
             })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
-        let bell = Arc::new(Bell::new(setup.notifier.clone()));
-        let parts = Parts::new(setup, addr, Arc::clone(&bell))?;
+        let script = ResponseScript::new(
+            setup.script.clone(),
+            setup.status_in_path,
+            setup.response_body.clone(),
+            &setup.response_headers,
+        )?;
+        let failures = Arc::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (ends, ended) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("catcher".to_owned())
-            .spawn(move || {
-                run(runtime, listener, parts, phases);
-                drop(ends);
-            })
-            .map_err(CatcherError::Start)?;
+        let thread = {
+            let failures = Arc::clone(&failures);
+            thread::Builder::new()
+                .name("listener".to_owned())
+                .spawn(move || {
+                    run(&runtime, socket, setup, script, addr, failures, phases);
+                    runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
+                    drop(ends);
+                })
+                .map_err(ListenerError::Start)?
+        };
         Ok(Self {
             addr,
             scheme,
-            bell,
+            failures,
             phase,
             ended: Mutex::new(ended),
             thread: Some(thread),
         })
     }
 
-    /// What could not be kept so far.
-    #[must_use]
-    pub fn failed_keeps(&self) -> FailedKeeps {
-        self.bell.failed()
+    /// What could not be written so far.
+    pub fn write_failures(&self) -> WriteFailures {
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// The address listened on, with the port that was found if 0 was asked for.
-    #[must_use]
+    /// With the actual port.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The URL under which this machine reaches the catcher, without a final slash: `http://127.0.0.1:8080`. For the
-    /// addresses that stand for all of this machine's, that is the loopback address.
-    #[must_use]
+    /// The URL for clients on this machine, without a final slash: `http://127.0.0.1:8080`. An unspecified address is replaced
+    /// by loopback.
     pub fn url(&self) -> String {
         let mut addr = self.addr();
         if addr.ip().is_unspecified() {
@@ -187,107 +193,104 @@ impl Catcher {
         format!("{}://{addr}", self.scheme)
     }
 
-    /// Ends by itself: listens no more, closes the idle connections, and waits until every request that was taken has had
-    /// what the script says: its answer after its delay, or silence until its client hangs up. As soon as `interrupted`
-    /// says so, it is stopped instead.
+    /// Accepts nothing new, closes idle connections, and waits until the captured requests got what the script says: a
+    /// response after its delay, or silence until the client hangs up. Stops at once when `interrupted`.
     pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
         self.phase.send_replace(Phase::Finishing);
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         while !interrupted()
-            && ended.recv_timeout(INTERRUPT_GRAIN) == Err(RecvTimeoutError::Timeout)
-        {}
+            && ended.recv_timeout(INTERRUPT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout)
+        {
+        }
         self.stop();
     }
 
-    /// Stops: listens no more, lets what is being answered be answered, closes the idle connections and ends the thread.
-    /// That takes a second, three where the journal is locked. A request that is cut off by this is kept as malformed and
-    /// unanswered; one whose answer is not due yet gets none, and that is recorded. To stop twice does nothing.
+    /// Accepts nothing new, completes the responses in progress, closes the other connections, and ends the thread. That takes
+    /// a second, three if the journal is locked. A partial request is captured as malformed; a response that is not due yet
+    /// is not sent, which is recorded.
     pub fn stop(&mut self) {
         self.phase.send_replace(Phase::Stopping);
         if let Some(thread) = self.thread.take() {
-            // If it panicked, it has stopped as well; the panic was reported when it happened.
+            // Fails only after a panic, which was reported.
             let _ = thread.join();
         }
     }
 }
 
-impl Drop for Catcher {
+impl Drop for Listener {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// A listener, with the address it got. Must run inside of a runtime.
+/// The connection limit, reduced to the number of files that may be open.
+fn available_connections(setup: &Setup) -> u32 {
+    let Some(files) = env::raise_open_file_limit() else {
+        return setup.limits.connections;
+    };
+    let per_connection = if setup.upstream.is_some() { 2 } else { 1 };
+    let available = files.saturating_sub(RESERVED_FILES) / per_connection;
+    let available = u32::try_from(available).unwrap_or(u32::MAX).max(1);
+    setup.limits.connections.min(available)
+}
+
+/// Must run inside of a runtime.
 fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
-    // As the standard library does it, so that a catcher can be started again at once on the same port.
+    // As in the standard library, so that a listener can restart on the same port at once.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
-    // Taken over by each connection that is accepted.
-    socket.set_send_buffer_size(SEND_BUFFER)?;
+    // Inherited by each accepted connection.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(addr)?;
-    let listener = socket.listen(BACKLOG)?;
+    let listener = socket.listen(MAX_BACKLOG)?;
     let addr = listener.local_addr()?;
     Ok((listener, addr))
 }
 
-/// What goes to the catcher's thread.
-struct Parts {
+/// The listener's thread.
+fn run(
+    runtime: &Runtime,
+    socket: TcpListener,
     setup: Setup,
-    dress: Dress,
-    bound: Bound,
-    bell: Arc<Bell>,
-}
-
-impl Parts {
-    fn new(mut setup: Setup, bound: SocketAddr, bell: Arc<Bell>) -> Result<Parts, CatcherError> {
-        let dress = Dress::new(setup.response_body.take(), &setup.response_headers)?;
-        Ok(Parts {
-            bound: Bound {
-                addr: bound,
-                tls: setup.tls.is_some(),
-            },
-            setup,
-            dress,
-            bell,
-        })
-    }
-
-    /// What the connections share; without locks, as they share one thread.
-    fn into_shared(self) -> Shared {
-        let setup = self.setup;
-        Shared {
-            script: setup.script,
-            steps: Cell::new(0),
-            dress: self.dress,
-            status_in_path: setup.status_in_path,
-            demanded: demanded::Demanded(setup.require_secret),
-            limits: setup.limits,
-            budget: budget::Budget::new(setup.limits.buffered_bytes),
-            courier: Courier::new(Arc::clone(&setup.keeper), Arc::clone(&self.bell)),
-            keeper: setup.keeper,
-            keeping: Cell::new(0),
-            bell: self.bell,
-            forwarder: setup
-                .upstream
-                .map(|upstream| Forwarder::new(upstream, &setup.limits)),
-            web: setup.web,
-            web_calls: tokio::sync::Semaphore::new(WEB_CALLS),
-            bound: self.bound,
-            tls: setup.tls,
-            seats: seats::Seats::default(),
-        }
-    }
-}
-
-/// The catcher's thread.
-fn run(runtime: Runtime, listener: TcpListener, parts: Parts, phases: watch::Receiver<Phase>) {
-    let shared = Rc::new(parts.into_shared());
-    let serving = server::run(listener, shared, server::Stop::new(phases));
-    LocalSet::new().block_on(&runtime, serving);
-    runtime.shutdown_timeout(BLOCKING_DRAIN);
+    script: ResponseScript,
+    addr: SocketAddr,
+    failures: Arc<Mutex<WriteFailures>>,
+    phases: watch::Receiver<Phase>,
+) {
+    let limits = setup.limits;
+    let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);
+    let bound = Bound {
+        addr,
+        tls: setup.tls.is_some(),
+    };
+    let forwarder = setup.upstream.map(|upstream| {
+        Rc::new(ForwardHandler::new(
+            upstream,
+            Arc::clone(&response_memory),
+            limits.buffered_bytes,
+            limits.body_deadline,
+        ))
+    });
+    let web = setup
+        .web
+        .map(|ui| WebHandler::new(ui, bound, Arc::clone(&response_memory)));
+    let services = Services {
+        handler: Handler {
+            limits,
+            secrets: RequiredSecrets(setup.require_secret),
+            writer: CaptureWriter::new(setup.captures, setup.notifier, failures),
+            script,
+            forwarder,
+            web,
+        },
+        request_memory: MemoryLimit::new(limits.buffered_bytes, connections::EVICTABLE_AFTER),
+        tls: setup.tls,
+    };
+    let serving = server::run(socket, services, response_memory, Stop::new(phases));
+    LocalSet::new().block_on(runtime, serving);
 }

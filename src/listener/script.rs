@@ -1,85 +1,75 @@
-//! What to answer, in turn: `503x3@1s,200` is three times 503, a second late, then 200 for ever.
-//!
-//! Deliberately knows nothing of connections: it is a pure function from "the how-manieth request" to a step. It has no
-//! bodies, and waits for nothing itself.
-//!
-//! Invariant: a script never runs out. Its last step is the answer to everything after it.
+//! The responses of a listener: `503x3@1s,200` responds three times with 503, a second late, then always with 200.
 
+use std::cell::Cell;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::response;
 use crate::time::parse_duration;
 
-/// What to do with one request, and how late.
+/// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
-    pub action: Action,
-    /// From when the request is kept until it is answered, or its connection reset.
+pub(super) struct ScriptStep {
+    pub action: ScriptAction,
+    /// From the commit of the capture to the response or the reset.
     pub delay: Duration,
 }
 
-/// What to do with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Answer with this status, 200 to 599.
-    Status(u16),
-    /// Never answer: keep the connection open, saying nothing, until the client closes it or the catcher stops.
+pub(super) enum ScriptAction {
+    /// Respond with this status, 200 to 599.
+    Respond(u16),
+    /// Send nothing and keep the connection open until the client closes it or the listener stops.
     Timeout,
-    /// Answer nothing and close the connection with a TCP reset.
+    /// Close the connection with a TCP reset.
     Reset,
 }
 
-/// The answers of one catcher, in the order in which requests come to be answered, over all its connections.
+/// The steps for the requests of a listener, in the order in which they are captured, over all connections.
 ///
-/// Written as steps separated by commas: a status, `timeout` or `reset`, each but the last optionally with a count, and all
-/// but `timeout` with a delay, in either order (`503x3`, `200@2s`, `503x3@1s`). The last step lasts for ever.
+/// Written as steps separated by commas: a status, `timeout` or `reset`. Each but the last may have a count, and each but
+/// `timeout` a delay, in either order (`503x3`, `200@2s`, `503x3@1s`). The last step repeats for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    /// Each step with how many requests it answers.
-    counted: Vec<(Step, u64)>,
-    last: Step,
+    /// Each step with the number of requests it is for.
+    counted: Vec<(ScriptStep, u64)>,
+    last: ScriptStep,
 }
 
 /// Why a text is not a [`Script`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    /// Nothing at all, or nothing between two commas.
-    #[error("a step is empty: a script is like `200` or `503x3,200`")]
+    #[error("a step is empty: write a script like `200` or `503x3,200`")]
     EmptyStep,
-    /// Not a word the grammar knows.
     #[error(
         "`{0}` is not a step: use a status from 200 to 599, `timeout` or `reset`, with `xN` to repeat it and `@2s` to delay it"
     )]
     UnknownStep(String),
-    /// A number that no final answer can have; 1xx are never final.
-    #[error("`{0}` is not a status to answer with: use 200 to 599")]
+    #[error("`{0}` is not a response status: use 200 to 599")]
     Status(String),
-    /// What follows the `x` is not a count from 1 on.
-    #[error("`{0}` is repeated by something that is not a number from 1 on: write it like `503x3`")]
+    #[error("`{0}` has an invalid count: use a number from 1, as in `503x3`")]
     Count(String),
-    /// What follows the `@` is not a duration.
-    #[error(
-        "`{0}` is delayed by something that is not a duration: write it like `200@2s` or `503@500ms`"
-    )]
+    #[error("`{0}` has an invalid delay: use a duration, as in `200@2s` or `503@500ms`")]
     Delay(String),
-    /// A count or a delay given twice.
-    #[error("`{0}` has two counts or two delays: one of each is enough, as in `503x3@1s`")]
+    #[error("`{0}` has two counts or two delays: use one of each, as in `503x3@1s`")]
     Twice(String),
-    /// A delay of what never comes.
     #[error(
-        "`{0}` delays an answer that never comes: write `timeout` alone, or a status such as `200@2s`"
+        "`{0}` delays a response that never comes: use `timeout` alone, or a status such as `200@2s`"
     )]
     DelayedTimeout(String),
-    /// A count on the step that lasts for ever.
     #[error(
-        "`{0}` is the last step, which lasts for ever: leave its count out, or say what follows, as in `{0},200`"
+        "`{0}` is the last step, which repeats for ever: omit its count, or add a step, as in `{0},200`"
     )]
     CountOnLast(String),
 }
 
 impl Script {
-    /// What to do with the request number `index`, counted from 0.
-    pub(super) fn step(&self, index: u64) -> Step {
+    /// The step for the request with this index, counted from 0.
+    pub(super) fn step(&self, index: u64) -> ScriptStep {
         let mut left = index;
         for &(step, count) in &self.counted {
             match left.checked_sub(count) {
@@ -114,12 +104,11 @@ impl FromStr for Script {
     }
 }
 
-/// One step with its count, if it has one.
-fn parse_step(written: &str) -> Result<(Step, Option<u64>), ScriptError> {
+fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), ScriptError> {
     if written.is_empty() {
         return Err(ScriptError::EmptyStep);
     }
-    // Neither mark is in a word, a number or a unit, so that the parts can be cut at them.
+    // Neither mark occurs in a word, a number or a unit.
     let (what, mut rest) = written.split_at(written.find(['x', '@']).unwrap_or(written.len()));
     let action = parse_action(what, written)?;
     let (mut count, mut delay) = (None, None);
@@ -141,11 +130,11 @@ fn parse_step(written: &str) -> Result<(Step, Option<u64>), ScriptError> {
         }
         rest = &rest[end..];
     }
-    if action == Action::Timeout && delay.is_some() {
+    if action == ScriptAction::Timeout && delay.is_some() {
         return Err(ScriptError::DelayedTimeout(written.to_owned()));
     }
     Ok((
-        Step {
+        ScriptStep {
             action,
             delay: delay.unwrap_or_default(),
         },
@@ -153,12 +142,12 @@ fn parse_step(written: &str) -> Result<(Step, Option<u64>), ScriptError> {
     ))
 }
 
-fn parse_action(what: &str, written: &str) -> Result<Action, ScriptError> {
+fn parse_action(what: &str, written: &str) -> Result<ScriptAction, ScriptError> {
     match what {
-        "timeout" => Ok(Action::Timeout),
-        "reset" => Ok(Action::Reset),
+        "timeout" => Ok(ScriptAction::Timeout),
+        "reset" => Ok(ScriptAction::Reset),
         _ => match parse_digits::<u16>(what) {
-            Some(status @ 200..=599) => Ok(Action::Status(status)),
+            Some(status @ 200..=599) => Ok(ScriptAction::Respond(status)),
             _ if what.starts_with(|c: char| c.is_ascii_digit()) => {
                 Err(ScriptError::Status(what.to_owned()))
             }
@@ -167,7 +156,7 @@ fn parse_action(what: &str, written: &str) -> Result<Action, ScriptError> {
     }
 }
 
-/// A number of digits only: `parse` alone would also take `+3`.
+/// A number of digits only: `parse` alone would also accept `+3`.
 fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -175,18 +164,105 @@ fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
         .flatten()
 }
 
-/// The status that the last segment of `path` asks for, where that is a number from 200 to 599: 503 of `/bin/503`.
-pub(super) fn status_in(path: &str) -> Option<u16> {
+/// The last segment of `path` if it is a status from 200 to 599, such as 503 in `/bin/503`.
+fn status_in(path: &str) -> Option<u16> {
     let (_, last) = path.rsplit_once('/')?;
     parse_digits::<u16>(last).filter(|status| last.len() == 3 && (200..=599).contains(status))
 }
 
+/// The responses of a listener, as its options choose them.
+pub(super) struct ResponseScript {
+    script: Script,
+    /// How many steps were used.
+    used: Cell<u64>,
+    status_in_path: bool,
+    body: Option<Bytes>,
+    headers: HeaderMap,
+}
+
+/// Why a header cannot be sent with responses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    #[error(
+        "`{0}` is not a valid response header: a name consists of letters, digits and `-`, a value has no control characters"
+    )]
+    Invalid(String),
+    #[error("`{0}` cannot be set: it follows from the body and the connection")]
+    Framing(String),
+}
+
+impl ResponseScript {
+    /// With `body` instead of the default one, and `headers`: a `Content-Type` replaces `text/plain`. With `status_in_path`,
+    /// a path that ends with a status gets that status.
+    pub(super) fn new(
+        script: Script,
+        status_in_path: bool,
+        body: Option<Vec<u8>>,
+        headers: &[(String, String)],
+    ) -> Result<ResponseScript, HeaderError> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            if response::is_framing(name) {
+                return Err(HeaderError::Framing(name.clone()));
+            }
+            let (Ok(valid_name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(value.as_bytes()),
+            ) else {
+                return Err(HeaderError::Invalid(name.clone()));
+            };
+            map.append(valid_name, value);
+        }
+        Ok(ResponseScript {
+            script,
+            used: Cell::new(0),
+            status_in_path,
+            body: body.map(Bytes::from),
+            headers: map,
+        })
+    }
+
+    /// The step for the next request.
+    pub(super) fn next(&self, path: &str) -> ScriptStep {
+        if self.status_in_path
+            && let Some(status) = status_in(path)
+        {
+            return ScriptStep {
+                action: ScriptAction::Respond(status),
+                delay: Duration::ZERO,
+            };
+        }
+        let index = self.used.get();
+        self.used.set(index.saturating_add(1));
+        self.script.step(index)
+    }
+
+    /// Whether the user chose a body or headers.
+    pub(super) fn is_customized(&self) -> bool {
+        self.body.is_some() || !self.headers.is_empty()
+    }
+
+    pub(super) fn response(&self, status: u16) -> Response<Bytes> {
+        let body = match &self.body {
+            Some(body) if response::has_body(status) => body.clone(),
+            _ => response::default_body(status),
+        };
+        let mut response = response::plain_text(status, body);
+        let headers = response.headers_mut();
+        if self.headers.contains_key(CONTENT_TYPE) {
+            headers.remove(CONTENT_TYPE);
+        }
+        headers.extend(self.headers.clone());
+        response
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Action::{Reset, Status, Timeout};
+    use super::ScriptAction::{Reset, Respond, Timeout};
     use super::*;
 
-    fn first(script: &str, requests: u64) -> Vec<Action> {
+    fn first(script: &str, requests: u64) -> Vec<ScriptAction> {
         let script: Script = script.parse().unwrap();
         (0..requests)
             .map(|index| script.step(index).action)
@@ -194,36 +270,36 @@ mod tests {
     }
 
     #[test]
-    fn steps_come_in_turn_and_the_last_is_for_ever() {
-        assert_eq!(first("200", 3), [Status(200); 3]);
+    fn the_last_step_repeats() {
+        assert_eq!(first("200", 3), [Respond(200); 3]);
         assert_eq!(
             first("503x3,200", 5),
             [
-                Status(503),
-                Status(503),
-                Status(503),
-                Status(200),
-                Status(200)
+                Respond(503),
+                Respond(503),
+                Respond(503),
+                Respond(200),
+                Respond(200)
             ]
         );
         assert_eq!(
             first("404, timeoutx2 ,reset", 5),
-            [Status(404), Timeout, Timeout, Reset, Reset]
+            [Respond(404), Timeout, Timeout, Reset, Reset]
         );
         let script: Script = "500x18446744073709551615,500x2,200".parse().unwrap();
-        assert_eq!(script.step(u64::MAX).action, Status(500));
+        assert_eq!(script.step(u64::MAX).action, Respond(500));
     }
 
     #[test]
-    fn a_step_may_be_delayed_before_or_after_its_count() {
+    fn a_delay_stands_before_or_after_the_count() {
         for script in ["503x2@1m30s,200@500ms", "503@1m30sx2 , 200@500ms"] {
             let script: Script = script.parse().unwrap();
-            let late = Step {
-                action: Status(503),
+            let late = ScriptStep {
+                action: Respond(503),
                 delay: Duration::from_secs(90),
             };
-            let last = Step {
-                action: Status(200),
+            let last = ScriptStep {
+                action: Respond(200),
                 delay: Duration::from_millis(500),
             };
             assert_eq!(
@@ -234,7 +310,7 @@ mod tests {
         let reset = "reset@2s".parse::<Script>().unwrap().step(0);
         assert_eq!(
             reset,
-            Step {
+            ScriptStep {
                 action: Reset,
                 delay: Duration::from_secs(2)
             }
@@ -242,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_of_the_step_that_is_wrong() {
+    fn invalid_steps_are_named() {
         use ScriptError::{
             Count, CountOnLast, Delay, DelayedTimeout, EmptyStep, Status, Twice, UnknownStep,
         };

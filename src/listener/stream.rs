@@ -1,8 +1,4 @@
-//! A connection's bytes, plain or out of TLS.
-//!
-//! Deliberately knows neither HTTP nor certificates.
-//!
-//! Invariant: what was read of a TLS connection while it was being opened can be had, for a capture of what failed.
+//! The byte stream of a connection, plain or decrypted.
 
 use std::cell::RefCell;
 use std::future::Future as _;
@@ -15,10 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A stream of HTTP.
 pub(super) enum HttpStream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<Tapped>>),
+    Tls(Box<TlsStream<HandshakeStream>>),
 }
 
 impl HttpStream {
@@ -30,7 +25,8 @@ impl HttpStream {
         }
     }
 
-    /// Whether its client has closed its side, as far as the system has said so yet. Some do and still read.
+    /// Whether the client has closed its sending side, as far as the system has reported it. Some clients do that and still
+    /// read.
     pub(super) fn is_hung_up(&self) -> bool {
         let ready = pin!(self.tcp().ready(Interest::READABLE));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
@@ -39,8 +35,7 @@ impl HttpStream {
         }
     }
 
-    /// Ready when the client has closed its side. After other bytes arrived it has to be polled again, as those do not wake
-    /// the task.
+    /// Ready when the client has closed its side. Once other bytes arrived, the task is not woken any more: poll again.
     pub(super) fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.tcp().poll_read_ready(cx) {
             Poll::Ready(_) if self.is_hung_up() => Poll::Ready(()),
@@ -48,8 +43,8 @@ impl HttpStream {
         }
     }
 
-    /// Whether closing it takes a last word, without which the client could not tell the end from a cut.
-    pub(super) fn says_goodbye(&self) -> bool {
+    /// Whether the protocol has a closing message, without which the client cannot distinguish the end from a failure.
+    pub(super) fn needs_closing_message(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }
@@ -94,34 +89,33 @@ impl AsyncWrite for HttpStream {
     }
 }
 
-/// What was read, as far as a limit.
+/// The bytes read during a TLS handshake, up to a limit: they become a capture if it fails.
 #[derive(Debug)]
-pub(super) struct Tap {
+pub(super) struct HandshakeBytes {
     pub bytes: Vec<u8>,
     pub limit: usize,
 }
 
-/// A TCP stream that can be listened in on.
-pub(super) struct Tapped {
+/// A TCP stream that records the bytes read during the TLS handshake.
+pub(super) struct HandshakeStream {
     stream: TcpStream,
-    tap: Option<Rc<RefCell<Tap>>>,
+    recorded: Option<Rc<RefCell<HandshakeBytes>>>,
 }
 
-impl Tapped {
-    pub(super) fn new(stream: TcpStream, tap: Rc<RefCell<Tap>>) -> Self {
+impl HandshakeStream {
+    pub(super) fn new(stream: TcpStream, recorded: Rc<RefCell<HandshakeBytes>>) -> Self {
         Self {
             stream,
-            tap: Some(tap),
+            recorded: Some(recorded),
         }
     }
 
-    /// No longer listens in.
-    pub(super) fn untap(&mut self) {
-        self.tap = None;
+    pub(super) fn end_handshake(&mut self) {
+        self.recorded = None;
     }
 }
 
-impl AsyncRead for Tapped {
+impl AsyncRead for HandshakeStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -129,17 +123,19 @@ impl AsyncRead for Tapped {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if let Some(tap) = &self.tap {
-            let tap = &mut *tap.borrow_mut();
+        if let Some(recorded) = &self.recorded {
+            let recorded = &mut *recorded.borrow_mut();
             let new = &buf.filled()[before..];
-            let room = tap.limit.saturating_sub(tap.bytes.len());
-            tap.bytes.extend_from_slice(&new[..room.min(new.len())]);
+            let room = recorded.limit.saturating_sub(recorded.bytes.len());
+            recorded
+                .bytes
+                .extend_from_slice(&new[..room.min(new.len())]);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Tapped {
+impl AsyncWrite for HandshakeStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

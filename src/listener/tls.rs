@@ -1,8 +1,4 @@
-//! TLS in front of the catcher: the certificate, and the handshake.
-//!
-//! Deliberately asks no client for a certificate, and offers HTTP/1.1 only.
-//!
-//! Invariant: a client that does not get through the handshake leaves its bytes: they become a malformed capture.
+//! TLS on the listener's port: the certificate and the handshake. Offers HTTP/1.1 only, without client certificates.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -15,12 +11,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::{HttpStream, Tap, Tapped};
+use super::stream::{HandshakeBytes, HandshakeStream, HttpStream};
 
-/// What each TLS connection begins with, and no HTTP request does.
+/// The first byte of every TLS connection, and of no HTTP request.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-/// A certificate chain with its key, ready to be served with.
+/// A certificate chain with its key.
 #[derive(Clone)]
 pub struct Tls(Arc<ServerConfig>);
 
@@ -33,36 +29,25 @@ impl std::fmt::Debug for Tls {
 /// Why a certificate or its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file cannot be read, or has nothing of the kind in it.
     #[error("cannot read {what} in `{}`", path.display())]
     Pem {
         /// `a certificate` or `a private key`.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
-    /// The file has no certificate in it.
-    #[error("there is no certificate in `{}`", .0.display())]
+    #[error("`{}` contains no certificate", .0.display())]
     Empty(PathBuf),
-    /// They do not belong together, or are of a kind that is not known.
     #[error("the certificate in `{}` cannot be used with the key in `{}`", cert.display(), key.display())]
     Unusable {
-        /// The certificate's file.
         cert: PathBuf,
-        /// The key's file.
         key: PathBuf,
-        /// What is wrong with them.
         source: rustls::Error,
     },
 }
 
 impl Tls {
-    /// Reads a certificate, with those between it and its root if there are any, and its private key, both PEM.
-    ///
-    /// # Errors
-    /// When a file cannot be read, has nothing of the kind in it, or the two do not belong together.
+    /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
@@ -96,12 +81,12 @@ impl Tls {
         Ok(Tls(Arc::new(config)))
     }
 
-    /// Opens a TLS connection. What is read meanwhile goes to `tap`. A client that does not speak TLS is given back as it
-    /// came, none of its bytes read; `None` if the handshake fails, or there is no first byte.
-    pub(super) async fn open(
+    /// Performs the handshake, and records the bytes read meanwhile. A client that does not use TLS gets its stream back with
+    /// nothing read; `None` if the handshake fails, or if there is no first byte.
+    pub(super) async fn accept(
         &self,
         stream: TcpStream,
-        tap: &Rc<RefCell<Tap>>,
+        recorded: &Rc<RefCell<HandshakeBytes>>,
     ) -> Option<HttpStream> {
         let mut first = [0];
         if stream.peek(&mut first).await.ok()? == 0 {
@@ -110,12 +95,12 @@ impl Tls {
         if first != [HANDSHAKE_RECORD] {
             return Some(HttpStream::Plain(stream));
         }
-        let tapped = Tapped::new(stream, Rc::clone(tap));
-        let mut opened = TlsAcceptor::from(Arc::clone(&self.0))
-            .accept(tapped)
+        let stream = HandshakeStream::new(stream, Rc::clone(recorded));
+        let mut encrypted = TlsAcceptor::from(Arc::clone(&self.0))
+            .accept(stream)
             .await
             .ok()?;
-        opened.get_mut().0.untap();
-        Some(HttpStream::Tls(Box::new(opened)))
+        encrypted.get_mut().0.end_handshake();
+        Some(HttpStream::Tls(Box::new(encrypted)))
     }
 }

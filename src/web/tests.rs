@@ -19,7 +19,7 @@ use crate::env::HostProcesses;
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{Keeper as _, NewAttempt, NewDelivery, Next};
+use crate::journal::store::{CaptureStore as _, NewAttempt, NewDelivery, Next};
 use crate::time::{Clock as _, UnixMs};
 
 const EVENT: &[u8] =
@@ -100,8 +100,9 @@ impl TestWeb {
                 bytes: body.to_vec(),
                 wire: None,
             };
-            keeper.keep(
-                vec![(capture, body)],
+            keeper.store(
+                capture,
+                body,
                 Box::new(move |kept| done.send(kept).unwrap()),
             );
             kept.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();

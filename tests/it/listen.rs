@@ -597,14 +597,14 @@ fn invalid_options_of_listen_are_refused() {
         refused(
             &["--port", "0", "--response-header", framing],
             2,
-            "cannot be chosen",
+            "cannot be set",
         );
     }
     for unwritable in ["A: b\rc", "A: b\nc", "A b: c"] {
         refused(
             &["--port", "0", "--response-header", unwritable],
             2,
-            "is not a header to answer with",
+            "is not a valid response header",
         );
     }
     refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));

@@ -79,7 +79,7 @@ fn malformed_requests_show_the_reason_everywhere() {
     let mut client = TcpStream::connect(url.trim_end().strip_prefix("http://").unwrap()).unwrap();
     client.write_all(b"GET /a<b> HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(read_answer(&mut client).status, 400);
-    let why = "its target has the character `<`, which must be percent-encoded";
+    let why = "the target contains `<`, which must be percent-encoded";
     let outcome = running.wait().assert_code(0);
     assert!(
         outcome

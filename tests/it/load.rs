@@ -226,6 +226,26 @@ fn unread_forwarded_responses_use_little_memory() {
     listener.stop();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn idle_clients_cannot_use_up_the_file_descriptors() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let env = TestEnv::new();
+    let mut listener = Listener::start(&env, &[]);
+    assert_eq!(listener.get("/before").status, 200);
+    // The limit falls while the listener runs: it did not reduce its connections at the start.
+    let pid = Pid::from_raw(listener.process().pid().try_into().unwrap());
+    let files = Some(40);
+    let limit = Rlimit {
+        current: files,
+        maximum: files,
+    };
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    let _idle: Vec<TcpStream> = (0..80).map(|_| listener.connect()).collect();
+    assert_eq!(listener.get("/after").status, 200);
+    listener.stop();
+}
+
 /// Sends `beginning` and `pieces` pieces, as far as they are accepted; returns the status line.
 fn pour(listener: &Listener, beginning: &str, piece: &[u8], pieces: usize) -> String {
     let mut stream = listener.connect();

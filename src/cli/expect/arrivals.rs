@@ -9,7 +9,7 @@ use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::expect::{Arrival, Arrivals};
 use crate::journal::Journal;
-use crate::journal::store::{Batch, CaptureQuery, Done, JournalError, Keeper, Kept, SharedCapture};
+use crate::journal::store::{CaptureQuery, CaptureStore, Done, JournalError, Kept, SharedCapture};
 
 /// How often a bin is looked into.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -40,7 +40,7 @@ struct Line {
     filled: Condvar,
 }
 
-/// Lets a batch be answered.
+/// Lets a request get its response.
 type Release = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -54,7 +54,7 @@ struct Waiting {
     is_over: bool,
 }
 
-impl<K: Keeper> Telling<K> {
+impl<K: CaptureStore> Telling<K> {
     /// A keeper like `keeper` for what may be the expected one, and what it tells.
     pub fn new(keeper: K, expectation: Expectation) -> (Telling<K>, Told) {
         let line = Arc::new(Line::default());
@@ -69,39 +69,27 @@ impl<K: Keeper> Telling<K> {
     }
 }
 
-impl<K: Keeper> Keeper for Telling<K> {
-    fn keep(&self, mut captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-        for (capture, _) in &mut captures {
-            // As a listener that asks for the secret marks it: whoever looks at it later sees no value of it.
-            capture.secret_ok = self.expectation.secrets_are_right(capture);
-        }
+impl<K: CaptureStore> CaptureStore for Telling<K> {
+    fn store(&self, mut capture: Capture, body: Body, done: Done<SharedCapture>) {
+        // Marked as by a listener that requires the secret, so that its value is shown nowhere.
+        capture.secret_ok = self.expectation.secrets_are_right(&capture);
         let line = Arc::clone(&self.line);
-        let places: Vec<Place> = captures.iter().map(|_| Place::take(&line)).collect();
-        let kept = move |result: Result<Batch, Arc<JournalError>>| {
-            let told = match &result {
-                Ok(batch) => arrivals(batch),
-                Err(reason) => places
-                    .iter()
-                    .map(|_| Arrival::NotKept(Arc::clone(reason)))
-                    .collect(),
+        let place = Place::take(&line);
+        let stored = move |result: Result<SharedCapture, Arc<JournalError>>| {
+            let arrival = match &result {
+                Ok(kept) => Arrival::Kept(Arc::clone(kept)),
+                Err(reason) => Arrival::NotKept(Arc::clone(reason)),
             };
-            // Before they are answered: whoever sent them may end, and with it the wait.
-            line.tell(told, Box::new(move || done(result)));
-            drop(places);
+            // Before the response: its client may end, and with it the wait.
+            line.tell(arrival, Box::new(move || done(result)));
+            drop(place);
         };
-        self.keeper.keep(captures, Box::new(kept));
+        self.keeper.store(capture, body, Box::new(stored));
     }
 
-    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>) {
-        self.keeper.amend(id, answer, done);
+    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+        self.keeper.set_response(id, response, done);
     }
-}
-
-/// What is told of a batch.
-fn arrivals(batch: &Batch) -> Vec<Arrival> {
-    let refused = batch.iter().filter_map(|kept| kept.refused.clone());
-    let kept = SharedCapture::each(batch).map(|kept| Arrival::Kept(kept.into_own()));
-    kept.chain(refused.map(Arrival::NotKept)).collect()
 }
 
 impl Line {
@@ -109,12 +97,12 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells these, and has them answered: at once if there is room for more.
-    fn tell(&self, arrivals: Vec<Arrival>, release: Release) {
+    /// Adds an arrival, and releases its response: at once if there is room for more.
+    fn tell(&self, arrival: Arrival, release: Release) {
         let mut waiting = self.waiting();
         if !waiting.is_over {
-            waiting.bytes += arrivals.iter().map(size).sum::<usize>();
-            waiting.arrivals.extend(arrivals);
+            waiting.bytes += size(&arrival);
+            waiting.arrivals.push_back(arrival);
             if waiting.bytes > WAITING_BYTES {
                 return waiting.held.push(release);
             }
@@ -222,14 +210,7 @@ impl<'a> Growing<'a> {
             };
             // One that was deleted meanwhile is none.
             if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(Arrival::Kept(
-                    Kept {
-                        caught,
-                        body,
-                        refused: None,
-                    }
-                    .into(),
-                )));
+                return Ok(Some(Arrival::Kept(Kept { caught, body }.into())));
             }
         }
     }
@@ -258,14 +239,14 @@ mod tests {
     /// Gives what it is to keep to whoever has the other end.
     struct ByHand(mpsc::Sender<ToKeep>);
 
-    type ToKeep = (Vec<(Capture, Body)>, Done<Batch>);
+    type ToKeep = (Capture, Body, Done<SharedCapture>);
 
-    impl Keeper for ByHand {
-        fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-            self.0.send((captures, done)).unwrap();
+    impl CaptureStore for ByHand {
+        fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+            self.0.send((capture, body, done)).unwrap();
         }
 
-        fn amend(&self, _: i64, _: CapturedResponse, _: Done<()>) {}
+        fn set_response(&self, _: i64, _: CapturedResponse, _: Done<()>) {}
     }
 
     struct Desk {
@@ -288,7 +269,7 @@ mod tests {
                 bytes: vec![b'x'; LARGE],
                 wire: None,
             };
-            telling.keep(vec![(capture, body)], Box::new(done));
+            telling.store(capture, body, Box::new(done));
         }
         Desk {
             told,
@@ -299,11 +280,9 @@ mod tests {
 
     /// Keeps all of them, on the thread that also has to judge: nobody may be held up.
     fn keep(to_keep: mpsc::Receiver<ToKeep>) {
-        for (captures, done) in to_keep {
-            let kept = captures
-                .into_iter()
-                .map(|(capture, body)| Kept::new(1, "expect", None, capture, body));
-            done(Ok(Arc::new(kept.collect())));
+        for (capture, body, done) in to_keep {
+            let kept = Kept::new(1, "expect", None, capture, body);
+            done(Ok(Arc::new(kept)));
         }
     }
 

@@ -29,7 +29,7 @@ use crate::exit::Exit;
 use crate::expect::{Arrivals, Command, Watch};
 use crate::journal::CaptureKeeper;
 use crate::journal::store::CaptureQuery;
-use crate::listener::{Catcher, Script, Setup};
+use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
 /// The bin of what `expect` catches itself.
@@ -173,7 +173,7 @@ fn listening(
         CaptureKeeper::start(journal, BIN, KEEP)?,
         watch.expectation.clone(),
     );
-    let mut catcher = Catcher::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper)))
+    let mut catcher = Listener::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper)))
         .map_err(|e| {
             Failure::from_error(Kind::Error, e)
                 .hint("`--listen PORT` names another port; without it any free one is taken")

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{Batch, Done, Keeper, Kept, SharedCapture};
+use crate::journal::store::{CaptureStore, Done, SharedCapture};
 
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
@@ -43,18 +43,14 @@ struct Queue {
 }
 
 impl Queue {
-    /// Adds those of a batch that are to be shown: all of them at hand or none, as each holds the whole batch.
-    fn add_kept(&mut self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
-        let bytes: usize = batch.iter().map(Kept::weight).sum();
-        let has_room = self.bytes + bytes <= WAITING_BYTES;
-        for kept in SharedCapture::each(batch).filter(|kept| is_shown(kept)) {
-            if has_room {
-                self.waiting.push_back(Announced::Kept(kept));
-            } else {
-                self.add_id(kept.caught.id);
-            }
+    fn add_kept(&mut self, kept: &SharedCapture) {
+        let bytes = kept.weight();
+        if self.bytes + bytes <= WAITING_BYTES {
+            self.bytes += bytes;
+            self.waiting.push_back(Announced::Kept(Arc::clone(kept)));
+        } else {
+            self.add_id(kept.caught.id);
         }
-        self.bytes += if has_room { bytes } else { 0 };
     }
 
     fn add_id(&mut self, id: i64) {
@@ -81,8 +77,8 @@ impl Announcements {
         std::mem::take(&mut queue.waiting)
     }
 
-    fn add_kept(&self, batch: &Batch, is_shown: impl Fn(&Kept) -> bool) {
-        self.add(|queue| queue.add_kept(batch, is_shown));
+    fn add_kept(&self, kept: &SharedCapture) {
+        self.add(|queue| queue.add_kept(kept));
     }
 
     fn add_id(&self, id: i64) {
@@ -125,105 +121,81 @@ impl Announcer {
     }
 }
 
-impl Keeper for Announcer {
-    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-        let (announcements, forwards) = (Arc::clone(&self.announcements), self.forwards);
-        let announced = move |result: Result<Batch, _>| {
-            if let Ok(batch) = &result {
-                let unanswered = |capture: &Capture| {
-                    forwards && !capture.malformed && capture.response.status.is_none()
-                };
-                announcements.add_kept(batch, |kept| !unanswered(&kept.caught.capture));
+impl CaptureStore for Announcer {
+    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+        let awaits_response =
+            self.forwards && !capture.malformed && capture.response.status.is_none();
+        let announcements = Arc::clone(&self.announcements);
+        let announced = move |result: Result<SharedCapture, _>| {
+            if let Ok(kept) = &result
+                && !awaits_response
+            {
+                announcements.add_kept(kept);
             }
             done(result);
         };
-        self.keeper.keep(captures, Box::new(announced));
+        self.keeper.store(capture, body, Box::new(announced));
     }
 
-    fn amend(&self, id: i64, answer: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
         if !self.forwards {
-            // It was shown when it was kept.
-            return self.keeper.amend(id, answer, done);
+            // It was shown when it was stored.
+            return self.keeper.set_response(id, response, done);
         }
         let announcements = Arc::clone(&self.announcements);
         let announced = move |result: Result<(), _>| {
-            // Shown even if it could not be amended: it was caught.
+            // Shown even if its response could not be recorded.
             announcements.add_id(id);
             done(result);
         };
-        self.keeper.amend(id, answer, Box::new(announced));
+        self.keeper.set_response(id, response, Box::new(announced));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::store::Kept;
     use crate::time::UnixMs;
 
-    /// Captures with these ids that were kept together.
-    fn batch(ids: &[i64], body: usize) -> Batch {
-        let kept = ids.iter().map(|id| {
-            let capture = Capture::new(
-                UnixMs(0),
-                ([127, 0, 0, 1], 1).into(),
-                b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-            );
-            Kept::new(
-                *id,
-                "inbox",
-                None,
-                capture,
-                Body {
-                    bytes: vec![0; body],
-                    wire: None,
-                },
-            )
-        });
-        Arc::new(kept.collect())
-    }
-
-    fn at_hand(batch: &Batch, at: usize) -> Announced {
-        Announced::Kept(SharedCapture::at(batch, at).unwrap())
+    fn kept(id: i64, body: usize) -> SharedCapture {
+        let head = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+        let capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), head);
+        let body = Body {
+            bytes: vec![0; body],
+            wire: None,
+        };
+        Arc::new(Kept::new(id, "inbox", None, capture, body))
     }
 
     #[test]
-    fn beyond_a_bound_only_ids_wait_and_the_order_stays() {
+    fn beyond_a_limit_only_ids_wait_in_order() {
         let announcements = Announcements::default();
         let large = WAITING_BYTES / 3;
-        let [first, second, small] = [
-            batch(&[1, 2], large),
-            batch(&[3, 4], large),
-            batch(&[10], 1),
-        ];
-        announcements.add_kept(&first, |_| true);
-        announcements.add_kept(&second, |_| true);
+        let captures = [1, 2, 3, 4].map(|id| kept(id, large));
+        for capture in &captures {
+            announcements.add_kept(capture);
+        }
         announcements.add_id(5);
         announcements.add_id(20);
-        announcements.add_kept(&small, |_| true);
+        let small = kept(21, 1);
+        announcements.add_kept(&small);
         let expected = [
-            at_hand(&first, 0),
-            at_hand(&first, 1),
+            Announced::Kept(Arc::clone(&captures[0])),
+            Announced::Kept(Arc::clone(&captures[1])),
             Announced::Ids(3..=5),
             Announced::Ids(20..=20),
-            at_hand(&small, 0),
+            Announced::Kept(small),
         ];
         assert_eq!(announcements.take(Duration::ZERO), expected);
-        announcements.add_kept(&second, |kept| kept.caught.id == 4);
+        announcements.add_kept(&captures[3]);
+        let again = Announced::Kept(Arc::clone(&captures[3]));
         assert_eq!(
             announcements.take(Duration::ZERO),
-            [at_hand(&second, 1)],
+            [again],
             "there is room again"
         );
         assert!(announcements.take(Duration::ZERO).is_empty());
-    }
-
-    #[test]
-    fn a_small_capture_does_not_hold_the_large_ones_of_its_batch_uncounted() {
-        let announcements = Announcements::default();
-        let together = batch(&[1, 2, 3], WAITING_BYTES / 2);
-        announcements.add_kept(&together, |kept| kept.caught.id == 1);
-        assert_eq!(announcements.take(Duration::ZERO), [Announced::Ids(1..=1)]);
-        assert_eq!(Arc::strong_count(&together), 1);
     }
 
     #[test]

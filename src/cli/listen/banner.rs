@@ -71,7 +71,7 @@ pub fn show(
     let answers = match &plan.forwarder {
         Some(forwarder) => format!(
             "what {} answers",
-            crate::listener::upstream::Upstream::name(forwarder.as_ref())
+            crate::listener::Upstream::name(forwarder.as_ref())
         ),
         None => args.answers.respond.clone(),
     };

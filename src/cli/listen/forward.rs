@@ -10,7 +10,7 @@ use crate::env::Environment;
 use crate::error::Failure;
 use crate::http::replay::{Destination, prepare};
 use crate::http::{Client, Memory, Response};
-use crate::listener::upstream::{Relayed, Upstream};
+use crate::listener::{Relayed, Upstream};
 use crate::secret::safe_url::BaseUrl;
 
 /// The way to the receiver.

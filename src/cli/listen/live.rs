@@ -13,7 +13,7 @@ use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::journal::Journal;
 use crate::journal::store::CaptureQuery;
-use crate::listener::Catcher;
+use crate::listener::Listener;
 use crate::output::capture_json::CaptureView;
 use crate::output::{Tone, capture, json};
 use crate::text;
@@ -81,7 +81,7 @@ impl<'a> Live<'a> {
     pub fn until_end(
         &mut self,
         ending: &EndingArgs,
-        catcher: &Catcher,
+        catcher: &Listener,
         announcements: &Announcements,
     ) -> Result<(), Failure> {
         let deadline = ending.for_.map(|duration| Instant::now() + duration);
@@ -111,7 +111,7 @@ impl<'a> Live<'a> {
     /// When stdout cannot be written, or the journal cannot be read.
     pub fn finish(
         &mut self,
-        catcher: &Catcher,
+        catcher: &Listener,
         announcements: &Announcements,
     ) -> Result<(), Failure> {
         self.show(announcements.take(Duration::ZERO))?;
@@ -216,8 +216,8 @@ impl<'a> Live<'a> {
     }
 
     /// Says, now and then, that requests are turned away because they cannot be kept.
-    fn complain(&mut self, catcher: &Catcher) {
-        let failed = catcher.failed_keeps();
+    fn complain(&mut self, catcher: &Listener) {
+        let failed = catcher.write_failures();
         let Some(error) = failed.last.filter(|_| failed.count > self.refused) else {
             return;
         };

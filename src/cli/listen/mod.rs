@@ -18,8 +18,7 @@ use super::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::CaptureKeeper;
-use crate::listener::upstream::Upstream;
-use crate::listener::{Catcher, CatcherError, Notifier, Setup};
+use crate::listener::{Listener, ListenerError, Notifier, Setup, Upstream};
 use crate::time::{Clock as _, compact};
 use crate::web::{Access, WebOptions, web_ui};
 use announce::{Announcements, Announcer};
@@ -84,7 +83,7 @@ fn start(
     ctx: &Context<'_>,
     plan: &Plan,
     announcements: &Arc<Announcements>,
-) -> Result<Catcher, Failure> {
+) -> Result<Listener, Failure> {
     let journal = ctx.journal()?;
     for bin in &plan.bins {
         journal.create_bin(bin, false, ctx.now())?;
@@ -122,8 +121,8 @@ fn start(
         tls: plan.tls.clone(),
         ..Setup::new(plan.addr, plan.script.clone(), keeper)
     };
-    Catcher::bind(setup).map_err(|e| {
-        let kind = if matches!(e, CatcherError::Header(_)) {
+    Listener::bind(setup).map_err(|e| {
+        let kind = if matches!(e, ListenerError::Header(_)) {
             Kind::Usage
         } else {
             Kind::Error

@@ -10,7 +10,7 @@ use crate::cli::address::DEFAULT_PORT;
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
-use crate::listener::upstream::Upstream as _;
+use crate::listener::Upstream as _;
 use crate::listener::{Limits, Script, Tls};
 use crate::secret::{Secret, SecretSource};
 use crate::text;

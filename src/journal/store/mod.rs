@@ -17,7 +17,7 @@ use crate::delivery::{Delivery, Outcome, Status};
 use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
-pub use captures::{Batch, CaptureQuery, Done, Keeper, Kept, Order, SharedCapture};
+pub use captures::{CaptureQuery, CaptureStore, Done, Kept, Order, SharedCapture};
 pub use ledger::{Ended, Endurance, Intent, Ledger};
 pub use schedule::{Due, Schedule, Slot};
 

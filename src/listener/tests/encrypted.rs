@@ -1,4 +1,4 @@
-//! The catcher behind TLS, as clients that speak it see it, and as those do that do not.
+//! The listener behind TLS, as clients that speak it see it, and as those do that do not.
 
 use std::io::ErrorKind;
 
@@ -37,19 +37,19 @@ impl Certified {
         .unwrap()
     }
 
-    fn catcher(&self, script: &str) -> TestCatcher {
-        catcher_set_up(script, |setup| setup.tls = Some(self.tls()))
+    fn listener(&self, script: &str) -> TestListener {
+        listener_set_up(script, |setup| setup.tls = Some(self.tls()))
     }
 
-    fn connect(&self, catcher: &Catcher) -> StreamOwned<ClientConnection, TcpStream> {
+    fn connect(&self, listener: &Listener) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
-        self.connect_trusting(catcher, roots)
+        self.connect_trusting(listener, roots)
     }
 
     fn connect_trusting(
         &self,
-        catcher: &Catcher,
+        listener: &Listener,
         roots: RootCertStore,
     ) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -59,8 +59,8 @@ impl Certified {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TcpStream::connect(catcher.addr()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect(listener.addr()).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         StreamOwned::new(
             ClientConnection::new(Arc::new(config), name).unwrap(),
             stream,
@@ -68,7 +68,7 @@ impl Certified {
     }
 }
 
-/// The whole of what is answered until the end, which is told: without its last word, reading fails.
+/// All bytes until the closing message of TLS, without which reading fails.
 fn until_told_the_end(client: &mut impl Read) -> String {
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).unwrap();
@@ -76,11 +76,11 @@ fn until_told_the_end(client: &mut impl Read) -> String {
 }
 
 #[test]
-fn requests_come_out_of_tls_byte_for_byte() {
+fn tls_requests_are_captured_exactly() {
     let certified = Certified::new();
-    let catcher = certified.catcher("202");
-    assert!(catcher.url().starts_with("https://127.0.0.1:"));
-    let mut client = certified.connect(&catcher);
+    let listener = certified.listener("202");
+    assert!(listener.url().starts_with("https://127.0.0.1:"));
+    let mut client = certified.connect(&listener);
     let sent = b"POST /x HTTP/1.1\r\nx-ODD: 1\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
     client.write_all(sent).unwrap();
     let answer = until_told_the_end(&mut client);
@@ -88,33 +88,33 @@ fn requests_come_out_of_tls_byte_for_byte() {
         answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("ok"),
         "{answer}"
     );
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!([capture.head, capture.body].concat(), sent);
     assert!(!capture.malformed);
     // What hyper refuses is refused in the same way.
-    let mut client = certified.connect(&catcher);
+    let mut client = certified.connect(&listener);
     client.write_all(b"nonsense\r\n\r\n").unwrap();
     assert!(until_told_the_end(&mut client).starts_with("HTTP/1.1 400 "));
     assert_eq!(
         (
-            caught(&catcher).head.as_slice(),
-            catcher.try_caught().is_err()
+            captured(&listener).head.as_slice(),
+            listener.try_captured().is_err()
         ),
         (&b"nonsense\r\n\r\n"[..], true)
     );
 }
 
 #[test]
-fn a_plain_request_is_told_so_and_kept_whole() {
-    let catcher = Certified::new().catcher("200");
+fn a_plain_request_to_a_tls_port_is_400_and_captured() {
+    let listener = Certified::new().listener("200");
     let head = "POST /hook HTTP/1.1\r\nContent-Length: 3\r\n\r\n";
-    let mut client = Client::sending(&catcher, format!("{head}abc"));
-    let answer = client.answer();
+    let mut client = Client::sending(&listener, format!("{head}abc"));
+    let answer = client.response();
     assert_eq!(
         (answer.status, answer.body.as_str()),
-        (400, "this port speaks TLS: use https\n")
+        (400, "this port expects TLS: use https\n")
     );
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!(
         (capture.head.as_slice(), capture.body.as_slice()),
         (head.as_bytes(), &b"abc"[..])
@@ -127,11 +127,11 @@ fn a_plain_request_is_told_so_and_kept_whole() {
 }
 
 #[test]
-fn a_handshake_that_fails_leaves_its_bytes() {
+fn a_failed_handshake_is_captured() {
     let certified = Certified::new();
-    let catcher = certified.catcher("200");
+    let listener = certified.listener("200");
     // A client that does not trust the certificate.
-    let mut client = certified.connect_trusting(&catcher, RootCertStore::empty());
+    let mut client = certified.connect_trusting(&listener, RootCertStore::empty());
     assert_eq!(
         client
             .write_all(b"GET / HTTP/1.1\r\n\r\n")
@@ -140,27 +140,27 @@ fn a_handshake_that_fails_leaves_its_bytes() {
         ErrorKind::InvalidData
     );
     drop(client);
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!(
         (capture.head[0], capture.malformed, capture.answer_status),
         (0x16, true, None)
     );
     // One that sends a record of nonsense, and one that goes away.
     let nonsense = b"\x16\x03\x01\x00\x05hello";
-    let mut client = Client::sending(&catcher, nonsense);
+    let mut client = Client::sending(&listener, nonsense);
     client.until_closed().unwrap();
-    assert_eq!(caught(&catcher).head, nonsense);
-    drop(Client::sending(&catcher, b"\x16\x03\x01\x02"));
-    assert_eq!(caught(&catcher).head, b"\x16\x03\x01\x02");
-    drop(Client::connect(&catcher));
+    assert_eq!(captured(&listener).head, nonsense);
+    drop(Client::sending(&listener, b"\x16\x03\x01\x02"));
+    assert_eq!(captured(&listener).head, b"\x16\x03\x01\x02");
+    drop(Client::connect(&listener));
     assert_eq!(
-        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         400
     );
     assert_eq!(
-        caught(&catcher).target,
+        captured(&listener).target,
         "/",
         "who says nothing is no request"
     );
@@ -169,36 +169,37 @@ fn a_handshake_that_fails_leaves_its_bytes() {
 #[test]
 fn a_handshake_has_a_deadline() {
     let certified = Certified::new();
-    let mut catcher = catcher_set_up("200", |setup| {
+    let mut listener = listener_set_up("200", |setup| {
         setup.tls = Some(certified.tls());
         setup.limits.head_deadline = Duration::from_millis(50);
     });
     assert_eq!(
-        Client::sending(&catcher, b"\x16\x03\x01")
+        Client::sending(&listener, b"\x16\x03\x01")
             .until_closed()
             .unwrap(),
         b""
     );
-    assert_eq!(caught(&catcher).head, b"\x16\x03\x01");
-    catcher.stop();
+    assert_eq!(captured(&listener).head, b"\x16\x03\x01");
+    listener.stop();
 }
 
 #[test]
-fn a_handshake_that_is_cut_off_leaves_its_bytes() {
+fn an_interrupted_handshake_is_captured() {
     let certified = Certified::new();
-    let mut catcher = catcher_set_up("200", |setup| {
+    let mut listener = listener_set_up("200", |setup| {
         setup.tls = Some(certified.tls());
         setup.limits.connections = 2;
     });
     // For others, who want its seat, ...
-    let mut halves = [b"\x16\x03\x01", b"\x16\x03\x02"].map(|half| Client::sending(&catcher, half));
+    let mut halves =
+        [b"\x16\x03\x01", b"\x16\x03\x02"].map(|half| Client::sending(&listener, half));
     assert_eq!(
-        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         400
     );
-    let captures = [caught(&catcher), caught(&catcher)];
+    let captures = [captured(&listener), captured(&listener)];
     let half = captures
         .iter()
         .find(|capture| capture.target.is_empty())
@@ -209,44 +210,44 @@ fn a_handshake_that_is_cut_off_leaves_its_bytes() {
     );
     assert_eq!(
         half.note.as_deref(),
-        Some("its client was silent while others wanted its place")
+        Some("the client was silent and its connection was needed")
     );
     assert_eq!(halves[0].until_closed().unwrap(), b"");
     // ... and by the stop.
-    catcher.stop();
-    let half = caught(&catcher);
+    listener.stop();
+    let half = captured(&listener);
     assert_eq!(
         (half.head.as_slice(), half.malformed),
         (&b"\x16\x03\x02"[..], true)
     );
     assert_eq!(
         half.note.as_deref(),
-        Some("the listener ended before TLS was agreed on with its client")
+        Some("the listener stopped during the TLS handshake")
     );
     assert!(halves[1].until_closed().is_ok_and(|rest| rest.is_empty()));
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn a_tls_client_that_does_not_read_is_disconnected() {
     let certified = Certified::new();
-    let catcher = catcher_set_up("200", |setup| {
+    let listener = listener_set_up("200", |setup| {
         setup.tls = Some(certified.tls());
         setup.response_body = Some(vec![b'x'; 4 << 20]);
         setup.limits.head_deadline = Duration::from_secs(1);
     });
-    let mut client = certified.connect(&catcher);
+    let mut client = certified.connect(&listener);
     client
         .write_all(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n")
         .unwrap();
-    assert_eq!(caught(&catcher).target, "/first");
+    assert_eq!(captured(&listener).target, "/first");
     assert_eq!(
-        caught(&catcher).note.as_deref(),
-        Some("its client did not take the answer before it")
+        captured(&listener).note.as_deref(),
+        Some("the client did not read the response before it")
     );
 }
 
 #[test]
-fn what_cannot_be_used_is_said_with_its_file() {
+fn unusable_certificates_are_errors_with_the_file() {
     let (one, other) = (Certified::new(), Certified::new());
     let file = |of: &Certified, name: &str| of.folder.path().join(name);
     let missing = Tls::load(&file(&one, "none.pem"), &file(&one, "key.pem")).unwrap_err();

@@ -1,4 +1,4 @@
-//! Forwarding: what reaches the upstream, what comes back, and what is recorded of it.
+//! Forwarding: the forwarded request, the returned response, and its record.
 
 use std::sync::Mutex;
 use std::sync::mpsc::SyncSender;
@@ -6,8 +6,8 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::http::Memory;
-use crate::journal::store::{Batch, Done, JournalError, Keeper};
-use crate::listener::upstream::{Relayed, Upstream};
+use crate::journal::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::listener::{Relayed, Upstream, WebUi};
 use crate::secret::Secret;
 
 /// What the keeper was told, in its order.
@@ -29,26 +29,24 @@ struct Notebook {
     broken: Mutex<bool>,
 }
 
-impl Keeper for Notebook {
-    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+impl CaptureStore for Notebook {
+    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
         if *self.broken.lock().unwrap() {
             return done(Err(Arc::new(JournalError::Unusable {
                 path: "x".into(),
                 problem: "is full".to_owned(),
             })));
         }
-        for (capture, _) in &captures {
-            self.told
-                .send(Told::Keep {
-                    target: capture.head.target().to_owned(),
-                    status: capture.response.status,
-                })
-                .unwrap();
-        }
-        done(Ok(batch(captures, "inbox", || 7)));
+        self.told
+            .send(Told::Keep {
+                target: capture.head.target().to_owned(),
+                status: capture.response.status,
+            })
+            .unwrap();
+        done(Ok(Arc::new(Kept::new(7, "inbox", None, capture, body))));
     }
 
-    fn amend(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
         self.told
             .send(Told::Amend {
                 id,
@@ -60,7 +58,7 @@ impl Keeper for Notebook {
     }
 }
 
-/// Answers what it is told to, when it is told to.
+/// Responds as the test decides.
 struct RealReceiver {
     seen: SyncSender<(Capture, Body)>,
     answers: Mutex<Receiver<Result<Relayed, String>>>,
@@ -82,7 +80,7 @@ impl Upstream for RealReceiver {
             .answers
             .lock()
             .unwrap()
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TIMEOUT)
             .unwrap_or_else(|_| panic!("no answer"))?;
         room.grow(answer.body.len())?;
         Ok(answer)
@@ -90,7 +88,7 @@ impl Upstream for RealReceiver {
 }
 
 struct Stage {
-    catcher: Catcher,
+    listener: Listener,
     keeper: Arc<Notebook>,
     told: Receiver<Told>,
     seen: Receiver<(Capture, Body)>,
@@ -113,7 +111,7 @@ impl Stage {
         let mut setup = Setup::new(
             ANY_PORT,
             "200".parse().unwrap(),
-            Arc::clone(&keeper) as Arc<dyn Keeper>,
+            Arc::clone(&keeper) as Arc<dyn CaptureStore>,
         );
         setup.upstream = Some(Arc::new(RealReceiver {
             seen: see,
@@ -122,7 +120,7 @@ impl Stage {
         setup.require_secret = vec![("t".to_owned(), Secret::new("1"))];
         choose(&mut setup);
         Stage {
-            catcher: Catcher::bind(setup).unwrap(),
+            listener: Listener::bind(setup).unwrap(),
             keeper,
             told,
             seen,
@@ -135,7 +133,7 @@ impl Stage {
     }
 
     fn told(&self) -> Told {
-        self.told.recv_timeout(PATIENCE).unwrap()
+        self.told.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
@@ -160,13 +158,13 @@ fn amended(status: u16, note: &str) -> Told {
 }
 
 #[test]
-fn the_receivers_answer_is_recorded_and_then_given() {
+fn the_response_is_recorded_and_then_returned() {
     let stage = Stage::new();
     let mut client = Client::sending(
-        &stage.catcher,
+        &stage.listener,
         "PUT /a?t=1 HTTP/1.1\r\nX-Odd: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     );
-    let (capture, body) = stage.seen.recv_timeout(PATIENCE).unwrap();
+    let (capture, body) = stage.seen.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(
         stage.told(),
         Told::Keep {
@@ -225,10 +223,10 @@ fn the_receivers_answer_is_recorded_and_then_given() {
 }
 
 #[test]
-fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
+fn a_head_response_keeps_its_content_length() {
     let stage = Stage::new();
     let mut client = Client::sending(
-        &stage.catcher,
+        &stage.listener,
         "HEAD /?t=1 HTTP/1.1\r\nConnection: close\r\n\r\n",
     );
     stage.answer(relayed(
@@ -249,9 +247,14 @@ fn an_answer_to_head_tells_the_length_that_the_receiver_told() {
 }
 
 #[test]
-fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
-    let stage = Stage::with(|setup| setup.web = Some(super::web::empty_web()));
-    let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+fn forwarded_responses_are_sandboxed_beside_the_web_ui() {
+    let stage = Stage::with(|setup| {
+        setup.web = Some(WebUi {
+            reserves: Box::new(|_, _| false),
+            router: axum::Router::new(),
+        });
+    });
+    let mut client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
     stage.answer(relayed(
         200,
         &[(
@@ -261,7 +264,7 @@ fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
         "<html>",
     ));
     let policies: Vec<String> = client
-        .answer()
+        .response()
         .headers
         .into_iter()
         .filter(|line| line.contains("policy"))
@@ -277,19 +280,19 @@ fn beside_a_page_the_receivers_answer_is_kept_apart_whatever_policy_it_has() {
 }
 
 #[test]
-fn a_receiver_that_fails_is_502_in_words_and_recorded() {
+fn a_failed_forward_is_502_and_recorded() {
     let stage = Stage::new();
-    let mut client = Client::connect(&stage.catcher);
+    let mut client = Client::connect(&stage.listener);
     for (given, why) in [
         (Err("connection refused".to_owned()), "connection refused"),
         (
             relayed(101, &[], ""),
-            "it answered with the status 101, which cannot be passed on",
+            "the response has the status 101, which cannot be returned",
         ),
     ] {
         client.send("GET /?t=1 HTTP/1.1\r\n\r\n");
         stage.answer(given);
-        let answer = client.answer();
+        let answer = client.response();
         let words = format!("not forwarded to http://up/?token=***: {why}");
         assert_eq!((answer.status, answer.body), (502, format!("{words}\n")));
         assert!(matches!(stage.told(), Told::Keep { .. }));
@@ -298,10 +301,10 @@ fn a_receiver_that_fails_is_502_in_words_and_recorded() {
 }
 
 #[test]
-fn a_client_that_goes_away_loses_no_record() {
+fn a_closed_client_loses_no_record() {
     let stage = Stage::new();
-    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
-    stage.seen.recv_timeout(PATIENCE).unwrap();
+    let client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(TIMEOUT).unwrap();
     client.reset();
     stage.answer(relayed(200, &[], "late"));
     assert!(matches!(stage.told(), Told::Keep { .. }));
@@ -314,19 +317,19 @@ fn a_client_that_goes_away_loses_no_record() {
 }
 
 #[test]
-fn who_hangs_up_before_the_receiver_answers_makes_room_and_loses_no_record() {
+fn an_abandoned_forward_frees_its_connection() {
     let stage = Stage::with(|setup| setup.limits.connections = 2);
     for _ in 0..2 {
         drop(Client::sending(
-            &stage.catcher,
+            &stage.listener,
             "GET /?t=1 HTTP/1.1\r\n\r\n",
         ));
-        stage.seen.recv_timeout(PATIENCE).unwrap();
+        stage.seen.recv_timeout(TIMEOUT).unwrap();
         assert!(matches!(stage.told(), Told::Keep { .. }));
     }
     assert_eq!(
-        Client::sending(&stage.catcher, "GET /?t=2 HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&stage.listener, "GET /?t=2 HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         403
     );
@@ -347,42 +350,42 @@ fn who_hangs_up_before_the_receiver_answers_makes_room_and_loses_no_record() {
 }
 
 #[test]
-fn answers_that_are_not_read_leave_no_room_for_others_as_long_but_for_small_ones() {
+fn unread_responses_count_towards_the_memory_limit() {
     let stage = Stage::with(|setup| {
         setup.limits.buffered_bytes = 2 << 20;
         setup.limits.body_deadline = Duration::from_millis(100);
     });
-    let ask = || Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    let ask = || Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
     let long = "x".repeat(2 << 20);
-    let mut deaf = ask();
-    stage.answer(relayed(200, &[], &long));
-    assert!(matches!(stage.told(), Told::Keep { .. }));
-    assert_eq!(
-        stage.told(),
-        amended(200, "forwarded to http://up/?token=***")
-    );
-    for (body, expected) in [
-        (
-            &*long,
-            (
-                502,
-                "found no room within 100ms: others took all 2 MiB that may be buffered",
-            ),
-        ),
-        ("small", (200, "small")),
-    ] {
+    // One within the limit, and the one that may exceed it.
+    let mut unread = [(); 2].map(|()| {
+        let client = ask();
+        stage.answer(relayed(200, &[], &long));
+        assert!(matches!(stage.told(), Told::Keep { .. }));
+        let forwarded = amended(200, "forwarded to http://up/?token=***");
+        assert_eq!(stage.told(), forwarded);
+        client
+    });
+    let no_memory = "waited 100ms for memory: other responses used the limit of 2 MiB";
+    for (body, status, expected) in [(&*long, 502, no_memory), ("small", 200, "small")] {
         stage.answer(relayed(200, &[], body));
-        let answer = ask().answer();
-        assert_eq!(answer.status, expected.0);
-        assert!(answer.body.contains(expected.1), "{answer:?}");
+        let response = ask().response();
+        assert_eq!(response.status, status);
+        assert!(response.body.contains(expected), "{response:?}");
     }
-    assert_eq!(deaf.answer().body.len(), long.len());
+    for client in &mut unread {
+        assert_eq!(client.response().body.len(), long.len());
+    }
     stage.answer(relayed(200, &[], &long));
-    assert_eq!(ask().answer().body.len(), long.len(), "there is room again");
+    assert_eq!(
+        ask().response().body.len(),
+        long.len(),
+        "memory is free again"
+    );
 }
 
 #[test]
-fn what_is_refused_or_not_kept_is_not_sent_on() {
+fn refused_or_unstored_requests_are_not_forwarded() {
     let stage = Stage::new();
     for (bytes, status) in [
         ("GET /?t=2 HTTP/1.1\r\n\r\n", 403),
@@ -393,14 +396,14 @@ fn what_is_refused_or_not_kept_is_not_sent_on() {
         ("nonsense\r\n\r\n", 400),
     ] {
         assert_eq!(
-            Client::sending(&stage.catcher, bytes).answer().status,
+            Client::sending(&stage.listener, bytes).response().status,
             status
         );
     }
     *stage.keeper.broken.lock().unwrap() = true;
     assert_eq!(
-        Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         503
     );
@@ -408,12 +411,12 @@ fn what_is_refused_or_not_kept_is_not_sent_on() {
 }
 
 #[test]
-fn the_stop_does_not_wait_for_the_receiver() {
+fn the_stop_does_not_wait_for_the_forward_target() {
     let mut stage = Stage::new();
-    let client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
-    stage.seen.recv_timeout(PATIENCE).unwrap();
+    let client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
+    stage.seen.recv_timeout(TIMEOUT).unwrap();
     let started = std::time::Instant::now();
-    stage.catcher.stop();
+    stage.listener.stop();
     assert!(
         started.elapsed() < Duration::from_millis(1500),
         "{:?}",
@@ -430,20 +433,20 @@ fn the_stop_does_not_wait_for_the_receiver() {
 }
 
 #[test]
-fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
+fn a_response_not_due_at_the_stop_is_recorded() {
     for script in ["200@1m", "reset@1m"] {
         let mut stage = Stage::with(|setup| {
             setup.upstream = None;
             setup.script = script.parse().unwrap();
         });
-        let mut client = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n");
+        let mut client = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n");
         assert!(matches!(stage.told(), Told::Keep { .. }));
-        stage.catcher.stop();
+        stage.listener.stop();
         assert!(
             client.until_closed().is_ok_and(|rest| rest.is_empty()),
             "{script}"
         );
-        let note = Some("stopped before its answer was due".to_owned());
+        let note = Some("the listener stopped before the response was due".to_owned());
         assert_eq!(
             stage.told(),
             Told::Amend {
@@ -456,16 +459,16 @@ fn an_answer_that_is_not_due_at_the_stop_is_not_given_and_that_is_recorded() {
 }
 
 #[test]
-fn a_receiver_that_panics_is_a_failure_like_any_other() {
+fn a_panic_while_forwarding_is_502() {
     let mut stage = Stage::new();
     // Its channel is gone, which it answers with a panic.
     stage.answers = None;
-    let answer = Client::sending(&stage.catcher, "GET /?t=1 HTTP/1.1\r\n\r\n").answer();
+    let answer = Client::sending(&stage.listener, "GET /?t=1 HTTP/1.1\r\n\r\n").response();
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (
             502,
-            "not forwarded to http://up/?token=***: hookfire itself failed\n"
+            "not forwarded to http://up/?token=***: internal error\n"
         )
     );
 }

@@ -1,14 +1,16 @@
-//! The catcher as a client sees it, over raw sockets: what is caught and how exactly, here; the rest, a file for each theme.
+//! The listener as a client sees it, over raw sockets. This file tests that captures are exact; the others have a theme each.
 //!
-//! Nothing here sleeps to wait for the catcher: answers and captures are waited for, with a bound.
+//! Nothing here sleeps to wait for the listener: answers and captures are waited for, with a bound.
 
-mod answers;
 mod crowd;
 mod encrypted;
 mod forwarding;
 mod refused;
+mod responses;
+
 mod stopping;
 mod unread;
+
 mod web;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,38 +19,37 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::{Catcher, Limits, Setup};
+use super::{Limits, Listener, Setup};
 use crate::capture::{Body, Capture};
-use crate::journal::store::{Batch, Kept};
 
 /// Longer than anything takes that goes well.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A catcher with the other end of its keeper.
-struct TestCatcher {
-    catcher: Catcher,
+/// A listener with the other end of its keeper.
+struct TestListener {
+    listener: Listener,
     kept: Receiver<(Capture, Body)>,
 }
 
-impl TestCatcher {
+impl TestListener {
     /// What was kept and not looked at yet, if anything.
-    fn try_caught(&self) -> Result<Seen, TryRecvError> {
+    fn try_captured(&self) -> Result<Seen, TryRecvError> {
         self.kept.try_recv().map(Seen::from)
     }
 }
 
-impl std::ops::Deref for TestCatcher {
-    type Target = Catcher;
-    fn deref(&self) -> &Catcher {
-        &self.catcher
+impl std::ops::Deref for TestListener {
+    type Target = Listener;
+    fn deref(&self) -> &Listener {
+        &self.listener
     }
 }
 
-impl std::ops::DerefMut for TestCatcher {
-    fn deref_mut(&mut self) -> &mut Catcher {
-        &mut self.catcher
+impl std::ops::DerefMut for TestListener {
+    fn deref_mut(&mut self) -> &mut Listener {
+        &mut self.listener
     }
 }
 
@@ -64,7 +65,7 @@ struct Seen {
     malformed: bool,
     secret_ok: Option<bool>,
     answer_status: Option<u16>,
-    /// What is said of the answer, or why it is malformed.
+    /// The note on the response, or why the request is malformed.
     note: Option<String>,
     remote_addr: SocketAddr,
     received_at_ms: i64,
@@ -96,41 +97,33 @@ impl From<(Capture, Body)> for Seen {
     }
 }
 
-/// A catcher on loopback, set up further by `choose`.
-fn catcher_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestCatcher {
+/// A listener on loopback, set up further by `choose`.
+fn listener_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestListener {
     let (keeper, kept) = mpsc::channel();
     let mut setup = Setup::new(ANY_PORT, script.parse().unwrap(), Arc::new(keeper));
     choose(&mut setup);
-    TestCatcher {
-        catcher: Catcher::bind(setup).unwrap(),
+    TestListener {
+        listener: Listener::bind(setup).unwrap(),
         kept,
     }
 }
 
-fn catcher_with(script: &str, limits: Limits) -> TestCatcher {
-    catcher_set_up(script, |setup| setup.limits = limits)
+fn listener_with(script: &str, limits: Limits) -> TestListener {
+    listener_set_up(script, |setup| setup.limits = limits)
 }
 
-fn catcher(script: &str) -> TestCatcher {
-    catcher_with(script, Limits::default())
+fn listener(script: &str) -> TestListener {
+    listener_with(script, Limits::default())
 }
 
-fn caught(catcher: &TestCatcher) -> Seen {
-    catcher.kept.recv_timeout(PATIENCE).map(Seen::from).unwrap()
-}
-
-/// Captures as if they were committed.
-fn batch(captures: Vec<(Capture, Body)>, bin: &str, mut next_id: impl FnMut() -> i64) -> Batch {
-    let kept = captures
-        .into_iter()
-        .map(|(capture, body)| Kept::new(next_id(), bin, None, capture, body));
-    Arc::new(kept.collect())
+fn captured(listener: &TestListener) -> Seen {
+    listener.kept.recv_timeout(TIMEOUT).map(Seen::from).unwrap()
 }
 
 struct Client(BufReader<TcpStream>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Answer {
+struct Response {
     status: u16,
     /// Lower-cased `name: value` lines.
     headers: Vec<String>,
@@ -138,16 +131,16 @@ struct Answer {
 }
 
 impl Client {
-    fn connect(catcher: &Catcher) -> Self {
-        let stream = TcpStream::connect(catcher.addr()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    fn connect(listener: &Listener) -> Self {
+        let stream = TcpStream::connect(listener.addr()).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }
 
     /// Connects and sends.
-    fn sending(catcher: &Catcher, bytes: impl AsRef<[u8]>) -> Self {
-        let mut client = Self::connect(catcher);
+    fn sending(listener: &Listener, bytes: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(listener);
         client.send(bytes);
         client
     }
@@ -160,7 +153,7 @@ impl Client {
         self.0.get_ref().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Closes so that the catcher sees "connection reset by peer".
+    /// Closes so that the listener sees "connection reset by peer".
     fn reset(self) {
         let stream = self.0.into_inner();
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
@@ -172,7 +165,7 @@ impl Client {
         line.trim_end().to_ascii_lowercase()
     }
 
-    fn answer(&mut self) -> Answer {
+    fn response(&mut self) -> Response {
         let status = self.line();
         let status = status.split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
@@ -188,14 +181,14 @@ impl Client {
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.0.read_exact(&mut body).unwrap();
         let body = String::from_utf8(body).unwrap();
-        Answer {
+        Response {
             status,
             headers,
             body,
         }
     }
 
-    /// Whatever comes until the catcher closes; panics if it does not.
+    /// Whatever comes until the listener closes; panics if it does not.
     fn until_closed(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).map(|_| rest)
@@ -211,13 +204,13 @@ fn names_and_values(capture: &Seen) -> Vec<(&str, &[u8])> {
 }
 
 #[test]
-fn a_capture_is_what_was_sent_byte_for_byte() {
-    let catcher = catcher("200");
+fn a_capture_contains_the_exact_bytes() {
+    let listener = listener("200");
     let head =
         b"POST /hook?token=a%20b&x HTTP/1.1\r\nHOST: h\r\nx-Odd: 1\r\nAccept:  */*\r\nX-oDD:2\r\n\
         X-Latin: caf\xe9\r\nContent-length: 5\r\nx-odd: 3\r\n\r\n";
-    let mut client = Client::sending(&catcher, [head, &b"\x00\xffabc"[..]].concat());
-    let answer = client.answer();
+    let mut client = Client::sending(&listener, [head, &b"\x00\xffabc"[..]].concat());
+    let answer = client.response();
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     assert!(
         answer
@@ -226,7 +219,7 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
         "{answer:?}"
     );
 
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!(capture.head, head);
     assert_eq!(capture.body, b"\x00\xffabc");
     assert_eq!(
@@ -253,14 +246,14 @@ fn a_capture_is_what_was_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
-    let catcher = catcher("200");
+fn a_chunked_body_is_captured_decoded_and_as_sent() {
+    let listener = listener("200");
     let head = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     let body = "6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nTrailer: t\r\n\r\n";
-    let mut client = Client::sending(&catcher, format!("{head}{body}GET /next HTTP/1.1\r\n\r\n"));
-    assert_eq!(client.answer().status, 200);
-    assert_eq!(client.answer().status, 200);
-    let capture = caught(&catcher);
+    let mut client = Client::sending(&listener, format!("{head}{body}GET /next HTTP/1.1\r\n\r\n"));
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 200);
+    let capture = captured(&listener);
     assert_eq!(
         (capture.head.as_slice(), capture.body.as_slice()),
         (head.as_bytes(), &b"hello world"[..])
@@ -270,22 +263,22 @@ fn a_chunked_body_is_kept_decoded_and_as_sent_and_the_next_request_found() {
         Some(body.as_bytes()),
         "as it was sent, trailer and all"
     );
-    assert_eq!(caught(&catcher).head, b"GET /next HTTP/1.1\r\n\r\n");
+    assert_eq!(captured(&listener).head, b"GET /next HTTP/1.1\r\n\r\n");
 }
 
 #[test]
-fn requests_on_one_connection_keep_their_own_heads() {
+fn requests_on_one_connection_are_separated() {
     let requests = [
         "POST /1 HTTP/1.1\r\nA: 1\r\nContent-Length: 3\r\n\r\nabc",
         "\r\nGET /2 HTTP/1.1\r\na: 2\r\n\r\n",
         "POST /3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     ];
-    let catcher = catcher("200");
+    let listener = listener("200");
     // One after the other, then all at once, then byte by byte.
-    let mut client = Client::connect(&catcher);
+    let mut client = Client::connect(&listener);
     for request in requests {
         client.send(request);
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     client.send(requests.concat());
     requests
@@ -293,11 +286,11 @@ fn requests_on_one_connection_keep_their_own_heads() {
         .bytes()
         .for_each(|byte| client.send([byte]));
     for _ in 0..6 {
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     for _ in 0..3 {
         for request in requests {
-            let capture = caught(&catcher);
+            let capture = captured(&listener);
             let head = request
                 .trim_start()
                 .split_inclusive("\r\n\r\n")
@@ -311,75 +304,75 @@ fn requests_on_one_connection_keep_their_own_heads() {
             assert!(!capture.malformed);
         }
     }
-    assert!(catcher.try_caught().is_err());
+    assert!(listener.try_captured().is_err());
 }
 
 #[test]
-fn many_pipelined_requests_are_kept_in_order() {
-    let catcher = catcher("200");
+fn pipelined_requests_are_captured_in_order() {
+    let listener = listener("200");
     let requests: String = (0..500)
         .map(|number| format!("POST /{number} HTTP/1.1\r\nContent-Length: 4\r\n\r\n{number:4}"))
         .collect();
-    let mut client = Client::sending(&catcher, requests);
+    let mut client = Client::sending(&listener, requests);
     for number in 0..500 {
-        assert_eq!(client.answer().status, 200);
-        let capture = caught(&catcher);
+        assert_eq!(client.response().status, 200);
+        let capture = captured(&listener);
         assert_eq!(capture.target, format!("/{number}"));
         assert_eq!(capture.body, format!("{number:4}").as_bytes());
     }
 }
 
 #[test]
-fn http_1_0_is_answered_and_closed() {
-    let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, "GET /old HTTP/1.0\nA: b\n\n");
-    assert_eq!(client.answer().body, "ok");
+fn http_1_0_gets_a_response_and_is_closed() {
+    let listener = listener("200");
+    let mut client = Client::sending(&listener, "GET /old HTTP/1.0\nA: b\n\n");
+    assert_eq!(client.response().body, "ok");
     assert_eq!(client.until_closed().unwrap(), b"");
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!(capture.head, b"GET /old HTTP/1.0\nA: b\n\n");
     assert!(!capture.malformed);
 }
 
 #[test]
-fn a_client_that_closes_its_side_first_is_answered() {
-    let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+fn a_half_closed_client_gets_its_response() {
+    let listener = listener("200");
+    let mut client = Client::sending(&listener, "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
     client.half_close();
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     assert_eq!(client.until_closed().unwrap(), b"");
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert!(capture.body.is_empty() && !capture.malformed);
-    assert!(catcher.try_caught().is_err());
+    assert!(listener.try_captured().is_err());
 }
 
 #[test]
-fn expect_continue_is_told_to_go_on_unless_the_body_is_too_large() {
+fn expect_continue_is_refused_if_the_body_is_too_large() {
     let limits = Limits {
         body_bytes: 4,
         ..Limits::default()
     };
-    let catcher = catcher_with("201", limits);
+    let listener = listener_with("201", limits);
     let mut client = Client::sending(
-        &catcher,
+        &listener,
         "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
     );
-    assert_eq!(client.answer().status, 100);
+    assert_eq!(client.response().status, 100);
     client.send("abcd");
-    assert_eq!(client.answer().status, 201);
-    assert_eq!(caught(&catcher).body, b"abcd");
+    assert_eq!(client.response().status, 201);
+    assert_eq!(captured(&listener).body, b"abcd");
     client.send("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(client.answer().status, 413);
-    assert!(caught(&catcher).malformed);
+    assert_eq!(client.response().status, 413);
+    assert!(captured(&listener).malformed);
 }
 
 #[test]
-fn the_capture_is_there_before_the_answer() {
-    let catcher = catcher("200");
+fn a_request_is_captured_before_its_response() {
+    let listener = listener("200");
     for request in ["GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"] {
         for _ in 0..50 {
-            let mut client = Client::sending(&catcher, request);
-            client.answer();
-            assert!(catcher.try_caught().is_ok(), "{request}");
+            let mut client = Client::sending(&listener, request);
+            client.response();
+            assert!(listener.try_captured().is_ok(), "{request}");
         }
     }
 }

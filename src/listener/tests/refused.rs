@@ -1,9 +1,9 @@
-//! What the catcher refuses: it is answered where possible, and kept.
+//! What the listener refuses: it is answered where possible, and kept.
 
 use super::*;
 
-fn body_limited(body_bytes: usize) -> TestCatcher {
-    catcher_with(
+fn body_limited(body_bytes: usize) -> TestListener {
+    listener_with(
         "200",
         Limits {
             body_bytes,
@@ -22,20 +22,20 @@ fn hasty() -> Limits {
 
 /// Sends `bytes`, expects `status` and then the end, and gives the one capture.
 fn refused(bytes: &[u8], status: u16) -> Seen {
-    let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, bytes);
-    assert_eq!(client.answer().status, status);
-    let capture = catcher.try_caught().unwrap();
+    let listener = listener("200");
+    let mut client = Client::sending(&listener, bytes);
+    assert_eq!(client.response().status, status);
+    let capture = listener.try_captured().unwrap();
     assert_eq!(client.until_closed().unwrap(), b"");
     assert!(capture.malformed);
     assert_eq!(capture.answer_status, Some(status));
     assert!(capture.note.is_some(), "it says why");
-    assert!(catcher.try_caught().is_err(), "one capture only");
+    assert!(listener.try_captured().is_err(), "one capture only");
     capture
 }
 
 #[test]
-fn bad_lengths_and_codings_are_400_with_all_their_bytes() {
+fn invalid_lengths_and_codings_are_400() {
     for header in [
         "Content-Length: five",
         "Content-Length: -1",
@@ -55,7 +55,7 @@ fn bad_lengths_and_codings_are_400_with_all_their_bytes() {
 }
 
 #[test]
-fn a_length_beside_a_coding_is_400_and_both_are_shown() {
+fn a_length_beside_a_coding_is_400() {
     let head = "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
     let capture = refused(format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes(), 400);
     assert_eq!(capture.head, head.as_bytes());
@@ -67,7 +67,7 @@ fn a_length_beside_a_coding_is_400_and_both_are_shown() {
 }
 
 #[test]
-fn broken_chunks_are_400_with_the_bytes_as_they_came() {
+fn invalid_chunks_are_400_and_captured_as_sent() {
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     let capture = refused(format!("{head}1\r\nx\r\nzz\r\n").as_bytes(), 400);
     assert_eq!(capture.head, head.as_bytes());
@@ -75,7 +75,7 @@ fn broken_chunks_are_400_with_the_bytes_as_they_came() {
 }
 
 #[test]
-fn tls_and_other_protocols_are_kept() {
+fn other_protocols_are_captured() {
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00\n\r\n\r";
     let capture = refused(hello, 400);
     assert_eq!(capture.head, hello);
@@ -85,7 +85,7 @@ fn tls_and_other_protocols_are_kept() {
 }
 
 #[test]
-fn giant_heads_and_too_many_headers_are_431() {
+fn long_heads_and_too_many_headers_are_431() {
     let mut giant = b"GET / HTTP/1.1\r\nX-Giant: ".to_vec();
     giant.resize(8 << 20, b'x');
     let capture = refused(&giant, 431);
@@ -97,7 +97,7 @@ fn giant_heads_and_too_many_headers_are_431() {
     );
     assert_eq!(
         capture.note.as_deref(),
-        Some("its head is longer than 64 KiB")
+        Some("the head is longer than 64 KiB")
     );
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
     let capture = refused(many.as_bytes(), 431);
@@ -107,14 +107,14 @@ fn giant_heads_and_too_many_headers_are_431() {
     );
     assert_eq!(
         capture.note.as_deref(),
-        Some("its head has more than 100 headers")
+        Some("the head has more than 100 headers")
     );
 }
 
 #[test]
-fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() {
+fn a_head_with_too_many_headers_is_captured_completely() {
     for most in [3, 300] {
-        let catcher = catcher_with(
+        let listener = listener_with(
             "200",
             Limits {
                 headers: most,
@@ -122,15 +122,18 @@ fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() 
             },
         );
         let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));
-        assert_eq!(Client::sending(&catcher, head(most)).answer().status, 200);
-        assert_eq!(caught(&catcher).headers.len(), most);
+        assert_eq!(
+            Client::sending(&listener, head(most)).response().status,
+            200
+        );
+        assert_eq!(captured(&listener).headers.len(), most);
         // As it comes in two pieces, hyper has refused it before the second is read.
         let whole = head(900);
         let (first, second) = whole.split_at(whole.len() - 100);
-        let mut client = Client::sending(&catcher, first);
+        let mut client = Client::sending(&listener, first);
         client.send(second);
-        assert_eq!(client.answer().status, 431);
-        let capture = caught(&catcher);
+        assert_eq!(client.response().status, 431);
+        let capture = captured(&listener);
         assert_eq!(
             (capture.head.as_slice(), capture.headers.len()),
             (whole.as_bytes(), 900)
@@ -139,26 +142,26 @@ fn how_many_headers_there_may_be_is_chosen_and_a_head_with_more_is_kept_whole() 
 }
 
 #[test]
-fn who_sends_half_of_too_many_headers_is_refused_all_the_same() {
-    let catcher = catcher("200");
+fn too_many_headers_are_refused_before_the_head_ends() {
+    let listener = listener("200");
     let mut client = Client::sending(
-        &catcher,
+        &listener,
         format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(101)),
     );
-    assert_eq!(client.answer().status, 431);
-    assert!(caught(&catcher).malformed);
+    assert_eq!(client.response().status, 431);
+    assert!(captured(&listener).malformed);
 }
 
 #[test]
-fn a_malformed_capture_says_why() {
+fn malformed_captures_have_a_reason() {
     for (sent, status, why) in [
-        (&b"GET /a<b> HTTP/1.1\r\n\r\n"[..], 400, "the character `<`"),
+        (&b"GET /a<b> HTTP/1.1\r\n\r\n"[..], 400, "contains `<`"),
         (
             b"GET /caf\xe9 HTTP/1.1\r\n\r\n",
             400,
             "must be percent-encoded",
         ),
-        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400, "is no header"),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400, "has no name"),
         (
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             400,
@@ -167,7 +170,7 @@ fn a_malformed_capture_says_why() {
         (
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             400,
-            "chunks cannot be read",
+            "chunked body is invalid",
         ),
         (
             b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
@@ -179,47 +182,47 @@ fn a_malformed_capture_says_why() {
         let note = capture.note.unwrap();
         assert!(note.contains(why), "{why}: {note}");
     }
-    let catcher = catcher_with("200", hasty());
+    let listener = listener_with("200", hasty());
     for (sent, closes, why) in [
-        (&b"GET / HT"[..], true, "before the head was whole"),
+        (&b"GET / HT"[..], true, "before the head was complete"),
         (
             b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab",
             true,
-            "before the body was whole",
+            "before the body was complete",
         ),
         (
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
             true,
-            "before the body was whole",
+            "before the body was complete",
         ),
-        (b"GET / HT", false, "its head was not whole within 50ms"),
+        (b"GET / HT", false, "the head was not complete after 50ms"),
         (
             b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab",
             false,
-            "its body was not whole within 50ms",
+            "the body was not complete after 50ms",
         ),
     ] {
-        let client = Client::sending(&catcher, sent);
+        let client = Client::sending(&listener, sent);
         if closes {
             client.half_close();
         }
-        let note = caught(&catcher).note.unwrap();
+        let note = captured(&listener).note.unwrap();
         assert!(note.contains(why), "{why}: {note}");
     }
 }
 
 #[test]
-fn a_body_that_is_told_to_be_too_long_is_413_at_once() {
-    let catcher = catcher("200");
+fn a_declared_length_over_the_limit_is_413_at_once() {
+    let listener = listener("200");
     for expect in ["", "Expect: 100-continue\r\n"] {
         let head = format!("POST / HTTP/1.1\r\n{expect}Content-Length: 5000000\r\n\r\n");
-        let mut client = Client::sending(&catcher, format!("{head}what came"));
-        let answer = client.answer();
+        let mut client = Client::sending(&listener, format!("{head}what came"));
+        let answer = client.response();
         assert_eq!(
             (answer.status, answer.body.as_str()),
             (413, "Payload Too Large\n")
         );
-        let capture = caught(&catcher);
+        let capture = captured(&listener);
         assert_eq!(
             (capture.head.as_slice(), capture.body.as_slice()),
             (head.as_bytes(), &b"what came"[..])
@@ -229,37 +232,37 @@ fn a_body_that_is_told_to_be_too_long_is_413_at_once() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_413_and_kept_as_far_as_the_limit() {
-    let catcher = catcher("200");
+fn a_body_over_the_limit_is_413_and_truncated() {
+    let listener = listener("200");
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut client = Client::sending(&catcher, format!("{head}{:x}\r\n", 5 << 20));
+    let mut client = Client::sending(&listener, format!("{head}{:x}\r\n", 5 << 20));
     client.send(vec![b'x'; 5 << 20]);
-    let answer = client.answer();
+    let answer = client.response();
     assert_eq!(
         (answer.status, answer.body.as_str()),
         (413, "Payload Too Large\n")
     );
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert_eq!(capture.head, head.as_bytes());
     assert_eq!(capture.body.len(), 1 << 20);
     assert!(capture.malformed);
     assert_eq!(client.until_closed().unwrap(), b"");
-    assert!(catcher.try_caught().is_err());
+    assert!(listener.try_captured().is_err());
 }
 
 #[test]
-fn the_body_limit_is_exact_and_of_the_decoded_bytes() {
-    let catcher = body_limited(3);
+fn the_body_limit_counts_decoded_bytes() {
+    let listener = body_limited(3);
     for (chunks, status, malformed) in [
         ("3\r\nabc\r\n", 200, false),
         ("2\r\nab\r\n2\r\ncd\r\n", 413, true),
     ] {
         let mut client = Client::sending(
-            &catcher,
+            &listener,
             format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"),
         );
-        assert_eq!(client.answer().status, status);
-        let capture = caught(&catcher);
+        assert_eq!(client.response().status, status);
+        let capture = captured(&listener);
         assert_eq!(
             (capture.body.as_slice(), capture.malformed),
             (&b"abc"[..], malformed),
@@ -269,12 +272,12 @@ fn the_body_limit_is_exact_and_of_the_decoded_bytes() {
 }
 
 #[test]
-fn a_good_request_before_a_bad_one_is_answered_first() {
-    let catcher = catcher("200");
-    let mut client = Client::sending(&catcher, "GET /good HTTP/1.1\r\n\r\nGET /bad\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
-    assert_eq!(client.answer().status, 400);
-    let (good, bad) = (caught(&catcher), caught(&catcher));
+fn a_valid_request_before_an_invalid_one_gets_its_response() {
+    let listener = listener("200");
+    let mut client = Client::sending(&listener, "GET /good HTTP/1.1\r\n\r\nGET /bad\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 400);
+    let (good, bad) = (captured(&listener), captured(&listener));
     assert_eq!((good.target.as_str(), good.malformed), ("/good", false));
     assert_eq!(
         (bad.head.as_slice(), bad.malformed),
@@ -283,16 +286,16 @@ fn a_good_request_before_a_bad_one_is_answered_first() {
 }
 
 #[test]
-fn what_breaks_off_is_kept_and_answered_400() {
-    let catcher = catcher("200");
+fn an_incomplete_request_is_400_and_captured() {
+    let listener = listener("200");
     for (sent, body) in [
         ("GET / HTTP/1.1\r\nHo", ""),
         ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc", "abc"),
     ] {
-        let mut client = Client::sending(&catcher, sent);
+        let mut client = Client::sending(&listener, sent);
         client.half_close();
-        assert_eq!(client.answer().status, 400);
-        let capture = caught(&catcher);
+        assert_eq!(client.response().status, 400);
+        let capture = captured(&listener);
         assert_eq!(
             [capture.head, capture.body.clone()].concat(),
             sent.as_bytes()
@@ -302,10 +305,10 @@ fn what_breaks_off_is_kept_and_answered_400() {
 }
 
 #[test]
-fn a_vanished_client_leaves_its_bytes() {
-    let catcher = catcher("200");
-    drop(Client::sending(&catcher, "GET /gone HTTP/1.1\r\n"));
-    let capture = caught(&catcher);
+fn a_partial_request_is_captured_when_the_client_closes() {
+    let listener = listener("200");
+    drop(Client::sending(&listener, "GET /gone HTTP/1.1\r\n"));
+    let capture = captured(&listener);
     assert_eq!(
         (capture.head.as_slice(), capture.malformed),
         (&b"GET /gone HTTP/1.1\r\n"[..], true)
@@ -313,51 +316,51 @@ fn a_vanished_client_leaves_its_bytes() {
 }
 
 #[test]
-fn bytes_after_a_last_request_are_kept() {
-    let catcher = catcher("200");
+fn bytes_after_the_last_request_are_captured() {
+    let listener = listener("200");
     let mut client = Client::sending(
-        &catcher,
+        &listener,
         "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
     );
-    assert_eq!(client.answer().status, 200);
-    assert!(!caught(&catcher).malformed);
-    let after = caught(&catcher);
+    assert_eq!(client.response().status, 200);
+    assert!(!captured(&listener).malformed);
+    let after = captured(&listener);
     assert_eq!(after.target, "/2");
     assert_eq!((after.malformed, after.answer_status), (true, None));
 }
 
 #[test]
 fn slow_heads_and_bodies_are_408() {
-    let catcher = catcher_with("200", hasty());
+    let listener = listener_with("200", hasty());
     for sent in [
         "GET / HTTP/1.1\r\nA: b\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc",
     ] {
-        let mut client = Client::sending(&catcher, sent);
-        assert_eq!(client.answer().status, 408);
-        let capture = caught(&catcher);
+        let mut client = Client::sending(&listener, sent);
+        assert_eq!(client.response().status, 408);
+        let capture = captured(&listener);
         assert_eq!([capture.head, capture.body].concat(), sent.as_bytes());
         assert_eq!(
             (capture.malformed, capture.answer_status),
             (true, Some(408))
         );
     }
-    // Who says nothing is no request.
-    assert_eq!(Client::connect(&catcher).until_closed().unwrap(), b"");
+    // Silence is not a request.
+    assert_eq!(Client::connect(&listener).until_closed().unwrap(), b"");
     assert_eq!(
-        Client::sending(&catcher, "\r\n").until_closed().unwrap(),
+        Client::sending(&listener, "\r\n").until_closed().unwrap(),
         b""
     );
-    assert!(catcher.try_caught().is_err());
+    assert!(listener.try_captured().is_err());
 }
 
 #[test]
 fn refusals_use_no_step_of_the_script() {
-    let catcher = catcher("503,200");
-    Client::sending(&catcher, "nonsense\r\n\r\n").answer();
+    let listener = listener("503,200");
+    Client::sending(&listener, "nonsense\r\n\r\n").response();
     assert_eq!(
-        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         503
     );

@@ -1,41 +1,41 @@
-//! How a catcher begins and ends.
+//! How a listener begins and ends.
 
 use std::sync::mpsc::TryRecvError;
 use std::time::Instant;
 
-use super::super::CatcherError;
+use super::super::ListenerError;
 use super::*;
 use crate::capture;
-use crate::journal::store::{Batch, Done, JournalError, Keeper};
+use crate::journal::store::{CaptureStore, Done, JournalError, SharedCapture};
 
-fn stop_promptly(catcher: &mut Catcher) {
+fn stop_promptly(listener: &mut Listener) {
     let started = Instant::now();
-    catcher.stop();
+    listener.stop();
     let took = started.elapsed();
     assert!(took < Duration::from_millis(500), "{took:?}");
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error() {
-    let catcher = catcher("200");
+fn an_address_in_use_is_an_error() {
+    let listener = listener("200");
     let again = Setup::new(
-        catcher.addr(),
+        listener.addr(),
         "200".parse().unwrap(),
         Arc::new(mpsc::channel().0),
     );
-    let again = Catcher::bind(again).unwrap_err();
-    assert!(matches!(again, CatcherError::Bind { addr, .. } if addr == catcher.addr()));
+    let again = Listener::bind(again).unwrap_err();
+    assert!(matches!(again, ListenerError::Bind { addr, .. } if addr == listener.addr()));
     assert_eq!(
         again.to_string(),
-        format!("cannot listen on `{}`", catcher.addr())
+        format!("cannot listen on `{}`", listener.addr())
     );
 }
 
 #[test]
-fn the_url_can_be_reached_from_here() {
-    let here = catcher("200");
+fn the_url_reaches_an_unspecified_address() {
+    let here = listener("200");
     assert_eq!(here.url(), format!("http://{}", here.addr()));
-    let everywhere = catcher_set_up("200", |setup| {
+    let everywhere = listener_set_up("200", |setup| {
         setup.addr = SocketAddr::from(([0, 0, 0, 0], 0))
     });
     assert_eq!(
@@ -45,81 +45,81 @@ fn the_url_can_be_reached_from_here() {
 }
 
 #[test]
-fn stop_does_not_wait_for_idle_or_half_sent_or_held_connections() {
-    let mut catcher = catcher("200,timeout");
-    let mut idle = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(idle.answer().status, 200);
-    caught(&catcher);
-    let mut held = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-    caught(&catcher);
-    let mut fresh = Client::connect(&catcher);
-    let mut half = Client::sending(&catcher, "nonsense");
+fn stop_does_not_wait_for_idle_or_partial_requests() {
+    let mut listener = listener("200,timeout");
+    let mut idle = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(idle.response().status, 200);
+    captured(&listener);
+    let mut held = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+    captured(&listener);
+    let mut fresh = Client::connect(&listener);
+    let mut half = Client::sending(&listener, "nonsense");
     // Once this later connection was served and seen to end, the half-sent head before it was read, too.
     let mut seen = Client::sending(
-        &catcher,
+        &listener,
         "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
     );
-    assert_eq!(seen.answer().status, 100);
+    assert_eq!(seen.response().status, 100);
     drop(seen);
-    assert!(caught(&catcher).malformed);
-    stop_promptly(&mut catcher);
+    assert!(captured(&listener).malformed);
+    stop_promptly(&mut listener);
     for client in [&mut idle, &mut held, &mut fresh, &mut half] {
         assert!(client.until_closed().is_ok_and(|rest| rest.is_empty()));
     }
-    assert!(TcpStream::connect(catcher.addr()).is_err());
-    let cut = catcher.try_caught().unwrap();
+    assert!(TcpStream::connect(listener.addr()).is_err());
+    let cut = listener.try_captured().unwrap();
     assert_eq!(
         (cut.head.as_slice(), cut.malformed, cut.answer_status),
         (&b"nonsense"[..], true, None)
     );
     assert_eq!(
-        catcher.try_caught().unwrap_err(),
+        listener.try_captured().unwrap_err(),
         TryRecvError::Disconnected
     );
 }
 
 #[test]
-fn stop_lets_a_request_be_finished() {
-    let mut catcher = catcher("200");
+fn stop_completes_a_request_in_progress() {
+    let mut listener = listener("200");
     let head = "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
-    let mut client = Client::sending(&catcher, head);
+    let mut client = Client::sending(&listener, head);
     // The go-ahead says that the request is being served.
-    assert_eq!(client.answer().status, 100);
+    assert_eq!(client.response().status, 100);
     std::thread::scope(|scope| {
         let stopping = scope.spawn(|| {
             let started = Instant::now();
-            catcher.stop();
-            (started.elapsed(), catcher)
+            listener.stop();
+            (started.elapsed(), listener)
         });
         client.send("some body");
-        let answer = client.answer();
+        let answer = client.response();
         assert_eq!(answer.status, 200);
-        let (took, catcher) = stopping.join().unwrap();
+        let (took, listener) = stopping.join().unwrap();
         assert!(took < Duration::from_millis(900), "{took:?}");
-        assert!(!caught(&catcher).malformed);
+        assert!(!captured(&listener).malformed);
     });
 }
 
 #[test]
-fn stop_cuts_what_takes_too_long_and_keeps_it() {
-    let mut catcher = catcher("200");
+fn stop_captures_a_request_that_takes_too_long() {
+    let mut listener = listener("200");
     let sent = "POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
-    let mut client = Client::sending(&catcher, sent);
-    assert_eq!(client.answer().status, 100);
+    let mut client = Client::sending(&listener, sent);
+    assert_eq!(client.response().status, 100);
     let started = Instant::now();
-    catcher.stop();
+    listener.stop();
     assert!(
         started.elapsed() < Duration::from_millis(1500),
         "{:?}",
         started.elapsed()
     );
-    let cut = catcher.try_caught().unwrap();
+    let cut = listener.try_captured().unwrap();
     assert_eq!(
         (cut.head.as_slice(), cut.answer_status),
         (sent.as_bytes(), None)
     );
     assert!(cut.malformed);
-    catcher.stop();
+    listener.stop();
 }
 
 #[test]
@@ -128,12 +128,15 @@ fn connections_beyond_the_limit_wait_while_the_others_are_served() {
         connections: 1,
         ..Limits::default()
     };
-    let mut catcher = catcher_with("200@100ms,200", limits);
-    let mut first = Client::sending(&catcher, "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
-    let served = caught(&catcher);
-    let mut second = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
-    assert_eq!([first.answer().status, second.answer().status], [200, 200]);
-    let waited = caught(&catcher);
+    let mut listener = listener_with("200@100ms,200", limits);
+    let mut first = Client::sending(&listener, "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let served = captured(&listener);
+    let mut second = Client::sending(&listener, "GET /2 HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        [first.response().status, second.response().status],
+        [200, 200]
+    );
+    let waited = captured(&listener);
     assert_eq!(
         [served.target.as_str(), waited.target.as_str()],
         ["/1", "/2"]
@@ -142,14 +145,14 @@ fn connections_beyond_the_limit_wait_while_the_others_are_served() {
         waited.received_at_ms - served.received_at_ms >= 99,
         "the second is read after the first is answered"
     );
-    stop_promptly(&mut catcher);
+    stop_promptly(&mut listener);
 }
 
 /// Keeps nothing, and says so late, as a locked journal does.
 struct Locked(Duration);
 
-impl Keeper for Locked {
-    fn keep(&self, _: Vec<(Capture, Body)>, done: Done<Batch>) {
+impl CaptureStore for Locked {
+    fn store(&self, _: Capture, _: Body, done: Done<SharedCapture>) {
         let patience = self.0;
         std::thread::spawn(move || {
             std::thread::sleep(patience);
@@ -160,52 +163,53 @@ impl Keeper for Locked {
         });
     }
 
-    fn amend(&self, _: i64, _: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, _: i64, _: capture::CapturedResponse, done: Done<()>) {
         done(Ok(()));
     }
 }
 
 #[test]
-fn stop_lets_a_client_know_that_its_request_could_not_be_kept() {
+fn stop_still_responds_503_after_a_failed_write() {
     let locked = Arc::new(Locked(Duration::from_millis(1_800)));
-    let mut catcher = Catcher::bind(Setup::new(ANY_PORT, "200".parse().unwrap(), locked)).unwrap();
+    let mut listener =
+        Listener::bind(Setup::new(ANY_PORT, "200".parse().unwrap(), locked)).unwrap();
     let mut client = Client::sending(
-        &catcher,
+        &listener,
         "POST / HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",
     );
     // The go-ahead says that the request is being served.
-    assert_eq!(client.answer().status, 100);
+    assert_eq!(client.response().status, 100);
     client.send("x");
-    catcher.stop();
-    assert_eq!(client.answer().status, 503);
-    assert_eq!(catcher.failed_keeps().count, 1);
+    listener.stop();
+    assert_eq!(client.response().status, 503);
+    assert_eq!(listener.write_failures().count, 1);
 }
 
 #[test]
-fn finish_gives_each_answer_when_it_is_due() {
-    let mut catcher = catcher("202@1200ms");
+fn finish_sends_each_response_when_it_is_due() {
+    let mut listener = listener("202@1200ms");
     let started = Instant::now();
-    let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-    caught(&catcher);
-    let mut idle = Client::connect(&catcher);
-    catcher.finish(|| false);
+    let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+    captured(&listener);
+    let mut idle = Client::connect(&listener);
+    listener.finish(|| false);
     assert!(
         started.elapsed() >= Duration::from_millis(1_200),
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(client.answer().status, 202);
+    assert_eq!(client.response().status, 202);
     assert!(idle.until_closed().is_ok_and(|rest| rest.is_empty()));
-    assert!(TcpStream::connect(catcher.addr()).is_err());
+    assert!(TcpStream::connect(listener.addr()).is_err());
 }
 
 #[test]
-fn finish_waits_for_whom_is_not_to_be_answered_until_they_hang_up() {
-    let mut catcher = catcher("timeout");
-    let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-    caught(&catcher);
+fn finish_waits_until_held_clients_hang_up() {
+    let mut listener = listener("timeout");
+    let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+    captured(&listener);
     std::thread::scope(|scope| {
-        let finishing = scope.spawn(|| catcher.finish(|| false));
+        let finishing = scope.spawn(|| listener.finish(|| false));
         client
             .0
             .get_ref()
@@ -225,13 +229,13 @@ fn finish_waits_for_whom_is_not_to_be_answered_until_they_hang_up() {
 }
 
 #[test]
-fn an_interrupt_ends_the_finish() {
+fn an_interrupt_ends_the_wait_for_responses() {
     for script in ["200@1m", "timeout"] {
-        let mut catcher = catcher(script);
-        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-        caught(&catcher);
+        let mut listener = listener(script);
+        let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+        captured(&listener);
         let started = Instant::now();
-        catcher.finish(|| started.elapsed() > Duration::from_millis(50));
+        listener.finish(|| started.elapsed() > Duration::from_millis(50));
         assert!(
             started.elapsed() < Duration::from_millis(800),
             "{script}: {:?}",

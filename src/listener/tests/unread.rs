@@ -3,32 +3,32 @@
 
 use super::*;
 use crate::capture;
-use crate::journal::store::{Batch, Done, Keeper};
+use crate::journal::store::{CaptureStore, Done, SharedCapture};
 
 /// More than the system holds for a client that does not read.
 const LONG: usize = 4 << 20;
 
 const TWO: &str = "GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n";
 
-/// Tells what is amended as well.
+/// Also reports changed responses.
 struct Noting {
     keeper: mpsc::Sender<(Capture, Body)>,
     amended: mpsc::Sender<capture::CapturedResponse>,
 }
 
-impl Keeper for Noting {
-    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
-        self.keeper.keep(captures, done);
+impl CaptureStore for Noting {
+    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+        self.keeper.store(capture, body, done);
     }
 
-    fn amend(&self, _: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, _: i64, answer: capture::CapturedResponse, done: Done<()>) {
         self.amended.send(answer).unwrap();
         done(Ok(()));
     }
 }
 
-/// A catcher, and what is amended of its captures.
-fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::CapturedResponse>) {
+/// A listener, and what is amended of its captures.
+fn noting(choose: impl FnOnce(&mut Setup)) -> (TestListener, Receiver<capture::CapturedResponse>) {
     let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
     let mut setup = Setup::new(
         ANY_PORT,
@@ -40,8 +40,8 @@ fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::Ca
     );
     choose(&mut setup);
     (
-        TestCatcher {
-            catcher: Catcher::bind(setup).unwrap(),
+        TestListener {
+            listener: Listener::bind(setup).unwrap(),
             kept,
         },
         amended,
@@ -49,7 +49,7 @@ fn noting(choose: impl FnOnce(&mut Setup)) -> (TestCatcher, Receiver<capture::Ca
 }
 
 /// One with long answers.
-fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::CapturedResponse>) {
+fn verbose(limits: Limits) -> (TestListener, Receiver<capture::CapturedResponse>) {
     noting(|setup| {
         setup.limits = limits;
         setup.response_body = Some(vec![b'x'; LONG]);
@@ -57,26 +57,29 @@ fn verbose(limits: Limits) -> (TestCatcher, Receiver<capture::CapturedResponse>)
 }
 
 #[test]
-fn who_does_not_read_makes_room_for_others() {
-    let (catcher, amended) = verbose(Limits {
+fn clients_that_do_not_read_are_evicted() {
+    let (listener, amended) = verbose(Limits {
         connections: 4,
         ..Limits::default()
     });
-    let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&catcher, TWO)).collect();
+    let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&listener, TWO)).collect();
     for _ in 0..3 {
-        let answer =
-            Client::sending(&catcher, "GET /whole HTTP/1.1\r\nConnection: close\r\n\r\n").answer();
+        let answer = Client::sending(
+            &listener,
+            "GET /whole HTTP/1.1\r\nConnection: close\r\n\r\n",
+        )
+        .response();
         assert_eq!(
             (answer.status, answer.body.len()),
             (200, LONG),
             "who reads gets all of it"
         );
     }
-    let answer = amended.recv_timeout(PATIENCE).unwrap();
-    let note = "while others wanted its place, its client took nothing of its answer 200";
+    let answer = amended.recv_timeout(TIMEOUT).unwrap();
+    let note = "the client read nothing of the response 200 and its connection was needed";
     assert_eq!((answer.status, answer.note.as_deref()), (None, Some(note)));
-    drop((deaf, catcher.catcher));
-    let captures: Vec<Seen> = catcher.kept.iter().map(Seen::from).collect();
+    drop((deaf, listener.listener));
+    let captures: Vec<Seen> = listener.kept.iter().map(Seen::from).collect();
     let rest = captures
         .iter()
         .find(|capture| capture.target == "/second")
@@ -88,7 +91,7 @@ fn who_does_not_read_makes_room_for_others() {
     );
     assert_eq!(
         rest.note.as_deref(),
-        Some("its client did not take the answer before it")
+        Some("the client did not read the response before it")
     );
     assert_eq!(
         captures
@@ -100,66 +103,66 @@ fn who_does_not_read_makes_room_for_others() {
 }
 
 #[test]
-fn who_does_not_read_is_given_up_after_a_while() {
-    let (catcher, amended) = verbose(Limits {
+fn a_client_that_does_not_read_is_disconnected() {
+    let (listener, amended) = verbose(Limits {
         head_deadline: Duration::from_millis(200),
         ..Limits::default()
     });
-    let mut deaf = Client::sending(&catcher, TWO);
-    let answer = amended.recv_timeout(PATIENCE).unwrap();
+    let mut deaf = Client::sending(&listener, TWO);
+    let answer = amended.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(
         answer.note.as_deref(),
-        Some("for 200ms, its client took nothing of its answer 200")
+        Some("the client read nothing of the response 200 for 200ms")
     );
     assert!(
         deaf.until_closed().is_err(),
         "an answer that was cut off must not look like a whole one"
     );
     assert_eq!(
-        [caught(&catcher).target, caught(&catcher).target],
+        [captured(&listener).target, captured(&listener).target],
         ["/first", "/second"]
     );
 }
 
 #[test]
-fn who_does_not_read_does_not_hold_up_the_stop() {
-    let (mut catcher, amended) = verbose(Limits::default());
-    let deaf = Client::sending(&catcher, TWO);
-    assert_eq!(caught(&catcher).target, "/first");
+fn a_client_that_does_not_read_does_not_delay_the_stop() {
+    let (mut listener, amended) = verbose(Limits::default());
+    let deaf = Client::sending(&listener, TWO);
+    assert_eq!(captured(&listener).target, "/first");
     let started = std::time::Instant::now();
-    catcher.stop();
+    listener.stop();
     assert!(
         started.elapsed() < Duration::from_secs(2),
         "{:?}",
         started.elapsed()
     );
-    let note = "until the listener ended, its client took nothing of its answer 200";
+    let note = "the client read nothing of the response 200 until the listener stopped";
     assert_eq!(
-        amended.recv_timeout(PATIENCE).unwrap().note.as_deref(),
+        amended.recv_timeout(TIMEOUT).unwrap().note.as_deref(),
         Some(note)
     );
     drop(deaf);
 }
 
 #[test]
-fn who_has_hung_up_before_the_answer_is_due_makes_room_for_others() {
-    let (catcher, amended) = noting(|setup| {
+fn clients_that_hung_up_are_evicted() {
+    let (listener, amended) = noting(|setup| {
         setup.script = "200@1m,200@1m,200@1m,200".parse().unwrap();
         setup.limits.connections = 3;
     });
     let waiting = |path: &str| {
-        let client = Client::sending(&catcher, format!("GET /{path} HTTP/1.1\r\n\r\n"));
-        assert_eq!(caught(&catcher).target, format!("/{path}"));
+        let client = Client::sending(&listener, format!("GET /{path} HTTP/1.1\r\n\r\n"));
+        assert_eq!(captured(&listener).target, format!("/{path}"));
         client
     };
     let patient = waiting("patient");
     waiting("reset").reset();
     drop(waiting("closed"));
     for _ in 0..2 {
-        let mut client = Client::sending(&catcher, "GET /new HTTP/1.1\r\n\r\n");
-        assert_eq!(client.answer().status, 200);
-        let answer = amended.recv_timeout(PATIENCE).unwrap();
-        let note = "its client hung up, and others wanted its place before its answer was due";
+        let mut client = Client::sending(&listener, "GET /new HTTP/1.1\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        let answer = amended.recv_timeout(TIMEOUT).unwrap();
+        let note = "the client closed the connection before the response was due, and the connection was needed";
         assert_eq!((answer.status, answer.note.as_deref()), (None, Some(note)));
     }
     let mut byte = [0];

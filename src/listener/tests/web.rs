@@ -36,8 +36,8 @@ async fn stream(notifier: Notifier) -> Body {
     Body::new(Events(receiver))
 }
 
-fn listener_with_web() -> TestCatcher {
-    catcher_set_up("200", |setup| {
+fn listener_with_web() -> TestListener {
+    listener_set_up("200", |setup| {
         let notifier = setup.notifier.clone();
         let router = Router::new()
             .route(
@@ -63,15 +63,15 @@ fn reserved_requests_are_served_and_not_captured() {
         &listener,
         "POST /ui/echo HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
     );
-    assert_eq!(client.answer().body, "127.0.0.1 false abc");
+    assert_eq!(client.response().body, "127.0.0.1 false abc");
     client.send("GET /ui/nothing HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().status, 404);
+    assert_eq!(client.response().status, 404);
     client.send("GET /other HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     client.send("POST /ui/echo HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n");
-    assert_eq!(client.answer().status, 413);
-    assert_eq!(caught(&listener).target, "/other");
-    assert!(listener.try_caught().is_err());
+    assert_eq!(client.response().status, 413);
+    assert_eq!(captured(&listener).target, "/other");
+    assert!(listener.try_captured().is_err());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_stream_ends_with_the_listener() {
     let mut events = Client::sending(&listener, "GET /ui/events HTTP/1.1\r\n\r\n");
     while events.line() != "ready" {}
     let mut client = Client::sending(&listener, "GET /bin HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     while events.line() != "0 inbox" {}
     listener.stop();
     assert_eq!(events.until_closed().unwrap(), b"\r\n0\r\n\r\n");
@@ -104,8 +104,8 @@ pub(super) fn empty_web() -> WebUi {
 }
 
 fn content_security_policy(choose: impl FnOnce(&mut Setup)) -> Option<String> {
-    let listener = catcher_set_up("200", choose);
-    let response = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n").answer();
+    let listener = listener_set_up("200", choose);
+    let response = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n").response();
     let policy = response
         .headers
         .iter()
@@ -138,8 +138,8 @@ fn malformed_requests_for_reserved_paths_are_captured() {
     let listener = listener_with_web();
     let head = "POST /ui/echo HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut client = Client::sending(&listener, format!("{head}0\r\n\r\n"));
-    assert_eq!(client.answer().status, 400);
-    let capture = caught(&listener);
+    assert_eq!(client.response().status, 400);
+    let capture = captured(&listener);
     assert_eq!(
         (capture.head.as_slice(), capture.malformed),
         (head.as_bytes(), true)

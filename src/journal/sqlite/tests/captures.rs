@@ -7,9 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use super::*;
 use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, Head};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{
-    Batch, CaptureQuery, JournalError, Keeper, Kept, Order, SharedCapture,
-};
+use crate::journal::store::{CaptureQuery, CaptureStore, JournalError, Kept, Order, SharedCapture};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -42,10 +40,10 @@ fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
 
 fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<SharedCapture>> {
     let (report, kept) = mpsc::channel();
-    let one = |batch: Batch| SharedCapture::at(&batch, 0).unwrap();
-    keeper.keep(
-        vec![(capture, body)],
-        Box::new(move |result| report.send(result.map(one)).unwrap()),
+    keeper.store(
+        capture,
+        body,
+        Box::new(move |result| report.send(result).unwrap()),
     );
     kept
 }
@@ -389,7 +387,7 @@ fn an_answer_that_was_not_known_is_amended() {
         note: Some("upstream: refused".to_owned()),
     };
     let (report, done) = mpsc::channel();
-    keeper.amend(
+    keeper.set_response(
         1,
         answer.clone(),
         Box::new(move |result| report.send(result).unwrap()),
@@ -438,34 +436,12 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
     let trigger = "CREATE TRIGGER picky BEFORE INSERT ON captures WHEN length(new.body) = 13
         BEGIN SELECT RAISE(ABORT, 'not that one'); END";
     bench.raw().execute_batch(trigger).unwrap();
-    let captures = ["/1", "/2", "/3"].map(|target| {
-        (
-            request(target),
-            body(if target == "/2" { &[0; 13] } else { b"" }),
-        )
-    });
-    let (report, reported) = mpsc::channel();
-    keeper.keep(
-        captures.to_vec(),
-        Box::new(move |result| report.send(result).unwrap()),
-    );
-    let batch = reported.recv_timeout(PATIENCE).unwrap().unwrap();
-    let kept = SharedCapture::each(&batch)
-        .map(|kept| (kept.caught.id, kept.caught.capture.head.target().to_owned()));
-    assert_eq!(
-        kept.collect::<Vec<_>>(),
-        [(2, "/1".to_owned()), (3, "/3".to_owned())]
-    );
-    assert!(
-        SharedCapture::at(&batch, 1).is_none(),
-        "it is not acknowledged"
-    );
-    assert!(
-        batch[1]
-            .refused
-            .as_ref()
-            .is_some_and(|error| error.to_string().contains("not that one"))
-    );
+    let given = [("/1", &b""[..]), ("/2", &[0; 13]), ("/3", b"")]
+        .map(|(target, bytes)| give(&keeper, request(target), body(bytes)));
+    let [first, refused, last] = given.map(|reported| reported.recv_timeout(PATIENCE).unwrap());
+    let ids = [first, last].map(|kept| kept.unwrap().caught.id);
+    assert_eq!(ids, [2, 3]);
+    assert!(refused.unwrap_err().to_string().contains("not that one"));
     assert_eq!(keep(&keeper, "/after").id, 4);
     assert_eq!(
         targets(&bench.open(2), &CaptureQuery::default()),

@@ -3,26 +3,26 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::super::{CatcherError, HeaderError};
+use super::super::{HeaderError, ListenerError};
 use super::*;
 use crate::capture;
-use crate::journal::store::{Batch, Done, JournalError, Keeper};
+use crate::journal::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use crate::secret::Secret;
 
 #[test]
-fn the_script_is_followed_over_all_connections() {
-    let catcher = catcher("503x2,204,200");
+fn the_script_counts_over_all_connections() {
+    let listener = listener("503x2,204,200");
     let mut statuses = Vec::new();
     for request in ["GET", "POST", "HEAD", "OPTIONS", "BREW"] {
         let mut client = Client::sending(
-            &catcher,
+            &listener,
             format!("{request} / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
         );
         client.half_close();
         let answer = client.until_closed().unwrap();
         statuses.push(String::from_utf8(answer[9..12].to_vec()).unwrap());
         assert_eq!(
-            caught(&catcher).answer_status,
+            captured(&listener).answer_status,
             statuses[statuses.len() - 1].parse().ok()
         );
     }
@@ -30,26 +30,26 @@ fn the_script_is_followed_over_all_connections() {
 }
 
 #[test]
-fn other_statuses_say_their_reason() {
-    let catcher = catcher("503,599");
+fn other_statuses_have_their_reason_as_body() {
+    let listener = listener("503,599");
     for body in ["Service Unavailable\n", "No Reason Phrase\n"] {
-        let mut client = Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(client.answer().body, body);
+        let mut client = Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(client.response().body, body);
     }
 }
 
 #[test]
-fn timeout_says_nothing_and_reset_resets() {
-    let catcher = catcher("timeout,reset,200");
-    let mut silent = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
-    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
-    assert_eq!(caught(&catcher).answer_status, None);
+fn timeout_sends_nothing_and_reset_resets() {
+    let listener = listener("timeout,reset,200");
+    let mut silent = Client::sending(&listener, "GET /1 HTTP/1.1\r\n\r\n");
+    assert_eq!(captured(&listener).answer_status, None);
+    let mut reset = Client::sending(&listener, "GET /2 HTTP/1.1\r\n\r\n");
+    assert_eq!(captured(&listener).answer_status, None);
     let error = reset.until_closed().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     // Still open and silent after others were served.
-    let mut other = Client::sending(&catcher, "GET /3 HTTP/1.1\r\n\r\n");
-    assert_eq!(other.answer().status, 200);
+    let mut other = Client::sending(&listener, "GET /3 HTTP/1.1\r\n\r\n");
+    assert_eq!(other.response().status, 200);
     silent.0.get_ref().set_nonblocking(true).unwrap();
     assert_eq!(
         silent.until_closed().unwrap_err().kind(),
@@ -61,11 +61,11 @@ fn timeout_says_nothing_and_reset_resets() {
 }
 
 #[test]
-fn a_delayed_answer_is_kept_first_with_the_time_it_will_take() {
-    let catcher = catcher("201@200ms,reset@200ms,200");
-    let mut delayed = Client::sending(&catcher, "GET /1 HTTP/1.1\r\n\r\n");
+fn a_delayed_response_is_captured_first() {
+    let listener = listener("201@200ms,reset@200ms,200");
+    let mut delayed = Client::sending(&listener, "GET /1 HTTP/1.1\r\n\r\n");
     let started = Instant::now();
-    let capture = caught(&catcher);
+    let capture = captured(&listener);
     assert!(
         started.elapsed() < Duration::from_millis(150),
         "kept before the delay"
@@ -76,13 +76,13 @@ fn a_delayed_answer_is_kept_first_with_the_time_it_will_take() {
         "{}",
         capture.duration_ms
     );
-    let mut reset = Client::sending(&catcher, "GET /2 HTTP/1.1\r\n\r\n");
+    let mut reset = Client::sending(&listener, "GET /2 HTTP/1.1\r\n\r\n");
     // Others are not delayed.
-    let mut other = Client::connect(&catcher);
-    assert_eq!(caught(&catcher).answer_status, None);
+    let mut other = Client::connect(&listener);
+    assert_eq!(captured(&listener).answer_status, None);
     other.send("GET /3 HTTP/1.1\r\n\r\n");
-    assert_eq!(other.answer().status, 200);
-    assert_eq!(delayed.answer().status, 201);
+    assert_eq!(other.response().status, 200);
+    assert_eq!(delayed.response().status, 201);
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert_eq!(
         reset.until_closed().unwrap_err().kind(),
@@ -91,9 +91,9 @@ fn a_delayed_answer_is_kept_first_with_the_time_it_will_take() {
 }
 
 #[test]
-fn a_status_in_the_path_is_answered_and_uses_no_step() {
-    let catcher = catcher_set_up("500,200", |setup| setup.status_in_path = true);
-    let mut client = Client::connect(&catcher);
+fn a_status_in_the_path_uses_no_step() {
+    let listener = listener_set_up("500,200", |setup| setup.status_in_path = true);
+    let mut client = Client::connect(&listener);
     for (path, status) in [
         ("/bin/503", 503),
         ("/204?x=500", 204),
@@ -102,21 +102,21 @@ fn a_status_in_the_path_is_answered_and_uses_no_step() {
         ("/bin/418", 418),
     ] {
         client.send(format!("POST {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"));
-        assert_eq!(client.answer().status, status, "{path}");
-        assert_eq!(caught(&catcher).answer_status, Some(status), "{path}");
+        assert_eq!(client.response().status, status, "{path}");
+        assert_eq!(captured(&listener).answer_status, Some(status), "{path}");
     }
-    let without = super::catcher("200");
+    let without = super::listener("200");
     assert_eq!(
         Client::sending(&without, "GET /bin/503 HTTP/1.1\r\n\r\n")
-            .answer()
+            .response()
             .status,
         200
     );
 }
 
 #[test]
-fn body_and_headers_are_the_chosen_ones_but_not_of_refusals() {
-    let catcher = catcher_set_up("200,503,204,200", |setup| {
+fn refusals_ignore_the_chosen_body_and_headers() {
+    let listener = listener_set_up("200,503,204,200", |setup| {
         setup.response_body = Some(b"<done/>".to_vec());
         setup.response_headers = [
             ("Content-Type", "text/xml"),
@@ -126,10 +126,10 @@ fn body_and_headers_are_the_chosen_ones_but_not_of_refusals() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
     });
-    let mut client = Client::connect(&catcher);
+    let mut client = Client::connect(&listener);
     for (status, body) in [(200, "<done/>"), (503, "<done/>"), (204, "")] {
         client.send("GET / HTTP/1.1\r\n\r\n");
-        let answer = client.answer();
+        let answer = client.response();
         assert_eq!((answer.status, answer.body.as_str()), (status, body));
         let own: Vec<&str> = answer
             .headers
@@ -144,11 +144,11 @@ fn body_and_headers_are_the_chosen_ones_but_not_of_refusals() {
         );
     }
     client.send("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n");
-    assert_eq!(client.answer().body, "Bad Request\n");
+    assert_eq!(client.response().body, "Bad Request\n");
 }
 
 #[test]
-fn headers_that_cannot_be_chosen_are_refused_in_words() {
+fn invalid_response_headers_are_errors() {
     let with = |name: &str, value: &str| {
         let mut setup = Setup::new(
             ANY_PORT,
@@ -156,16 +156,16 @@ fn headers_that_cannot_be_chosen_are_refused_in_words() {
             Arc::new(mpsc::channel().0),
         );
         setup.response_headers = vec![(name.to_owned(), value.to_owned())];
-        Catcher::bind(setup).map(drop).unwrap_err()
+        Listener::bind(setup).map(drop).unwrap_err()
     };
     let framing = with("Content-Length", "5");
     assert!(matches!(
         framing,
-        CatcherError::Header(HeaderError::Framing(_))
+        ListenerError::Header(HeaderError::Framing(_))
     ));
     assert_eq!(
         framing.to_string(),
-        "`Content-Length` cannot be chosen: it follows from the body and the connection"
+        "`Content-Length` cannot be set: it follows from the body and the connection"
     );
     for (name, value) in [
         ("X A", "1"),
@@ -176,7 +176,7 @@ fn headers_that_cannot_be_chosen_are_refused_in_words() {
         assert!(
             matches!(
                 with(name, value),
-                CatcherError::Header(HeaderError::Unwritable(_))
+                ListenerError::Header(HeaderError::Invalid(_))
             ),
             "{name:?} {value:?}"
         );
@@ -184,11 +184,11 @@ fn headers_that_cannot_be_chosen_are_refused_in_words() {
 }
 
 #[test]
-fn a_demanded_secret_is_looked_for_and_what_comes_without_is_kept_and_refused() {
-    let catcher = catcher_set_up("202,200", |setup| {
+fn a_missing_secret_is_403_and_captured() {
+    let listener = listener_set_up("202,200", |setup| {
         setup.require_secret = vec![("token".to_owned(), Secret::new("s3 cret"))];
     });
-    let mut client = Client::connect(&catcher);
+    let mut client = Client::connect(&listener);
     for (target, status, ok) in [
         ("/hook?token=wrong", 403, false),
         ("/hook", 403, false),
@@ -199,9 +199,9 @@ fn a_demanded_secret_is_looked_for_and_what_comes_without_is_kept_and_refused() 
         client.send(format!(
             "POST {target} HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
         ));
-        let answer = client.answer();
+        let answer = client.response();
         assert_eq!(answer.status, status, "{target}");
-        let capture = caught(&catcher);
+        let capture = captured(&listener);
         assert_eq!(
             (capture.secret_ok, capture.answer_status),
             (Some(ok), Some(status)),
@@ -212,22 +212,22 @@ fn a_demanded_secret_is_looked_for_and_what_comes_without_is_kept_and_refused() 
             (&b"abc"[..], false)
         );
     }
-    let none = super::catcher("200");
-    Client::sending(&none, "GET /?token=x HTTP/1.1\r\n\r\n").answer();
-    assert_eq!(caught(&none).secret_ok, None);
+    let none = super::listener("200");
+    Client::sending(&none, "GET /?token=x HTTP/1.1\r\n\r\n").response();
+    assert_eq!(captured(&none).secret_ok, None);
 }
 
 #[test]
-fn an_answer_larger_than_any_buffer_arrives_and_the_next_request_is_still_caught() {
+fn a_large_response_is_complete_and_the_connection_reusable() {
     let size = 8 << 20;
-    let catcher = catcher_set_up("200", |setup| setup.response_body = Some(vec![b'x'; size]));
-    let mut client = Client::connect(&catcher);
+    let listener = listener_set_up("200", |setup| setup.response_body = Some(vec![b'x'; size]));
+    let mut client = Client::connect(&listener);
     for number in 0..3 {
         client.send(format!(
             "POST /{number} HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"
         ));
-        assert_eq!(client.answer().body.len(), size);
-        let capture = caught(&catcher);
+        assert_eq!(client.response().body.len(), size);
+        let capture = captured(&listener);
         assert_eq!(
             (capture.target, capture.body),
             (format!("/{number}"), b"ab".to_vec())
@@ -235,12 +235,12 @@ fn an_answer_larger_than_any_buffer_arrives_and_the_next_request_is_still_caught
     }
     client.send("HEAD /head HTTP/1.1\r\n\r\nGET /after HTTP/1.1\r\n\r\n");
     assert_eq!(
-        [caught(&catcher).target, caught(&catcher).target],
+        [captured(&listener).target, captured(&listener).target],
         ["/head", "/after"]
     );
 }
 
-/// Keeps nothing while `broken`, and tells what is amended.
+/// Stores nothing while `broken`, and reports changed responses.
 #[derive(Default)]
 struct Fickle {
     broken: Mutex<bool>,
@@ -248,8 +248,8 @@ struct Fickle {
     amended: Mutex<Option<mpsc::Sender<(i64, capture::CapturedResponse)>>>,
 }
 
-impl Keeper for Fickle {
-    fn keep(&self, captures: Vec<(Capture, Body)>, done: Done<Batch>) {
+impl CaptureStore for Fickle {
+    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
         if *self.broken.lock().unwrap() {
             let error = JournalError::Unusable {
                 path: "journal.db".into(),
@@ -258,13 +258,11 @@ impl Keeper for Fickle {
             return done(Err(Arc::new(error)));
         }
         let mut kept = self.kept.lock().unwrap();
-        done(Ok(batch(captures, "inbox", || {
-            *kept += 1;
-            *kept
-        })));
+        *kept += 1;
+        done(Ok(Arc::new(Kept::new(*kept, "inbox", None, capture, body))));
     }
 
-    fn amend(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
         if let Some(amended) = &*self.amended.lock().unwrap() {
             amended.send((id, answer)).unwrap();
         }
@@ -273,28 +271,28 @@ impl Keeper for Fickle {
 }
 
 #[test]
-fn an_answer_that_finds_nobody_is_recorded_as_none() {
+fn an_unread_response_is_recorded() {
     let (amends, amended) = mpsc::channel();
     let keeper = Arc::new(Fickle {
         amended: Mutex::new(Some(amends)),
         ..Fickle::default()
     });
-    let catcher = Catcher::bind(Setup::new(
+    let listener = Listener::bind(Setup::new(
         ANY_PORT,
         "201@100ms,200".parse().unwrap(),
         keeper,
     ))
     .unwrap();
-    Client::sending(&catcher, "GET /gone HTTP/1.1\r\n\r\n").reset();
-    let (id, answer) = amended.recv_timeout(PATIENCE).unwrap();
+    Client::sending(&listener, "GET /gone HTTP/1.1\r\n\r\n").reset();
+    let (id, answer) = amended.recv_timeout(TIMEOUT).unwrap();
     assert_eq!((id, answer.status), (1, None));
     assert_eq!(
         answer.note.as_deref(),
-        Some("its client was gone before it could be answered 201")
+        Some("the client closed the connection before it read the response 201")
     );
     assert_eq!(
-        Client::sending(&catcher, "GET /there HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "GET /there HTTP/1.1\r\n\r\n")
+            .response()
             .status,
         200
     );
@@ -305,34 +303,34 @@ fn an_answer_that_finds_nobody_is_recorded_as_none() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_503_and_counted_until_it_can_be_again() {
+fn a_failed_write_is_503_and_counted() {
     let keeper = Arc::new(Fickle::default());
     let setup = Setup::new(
         ANY_PORT,
         "200".parse().unwrap(),
-        Arc::clone(&keeper) as Arc<dyn Keeper>,
+        Arc::clone(&keeper) as Arc<dyn CaptureStore>,
     );
-    let catcher = Catcher::bind(setup).unwrap();
+    let listener = Listener::bind(setup).unwrap();
     let ask = || {
-        Client::sending(&catcher, "GET / HTTP/1.1\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "GET / HTTP/1.1\r\n\r\n")
+            .response()
             .status
     };
 
     assert_eq!(ask(), 200);
-    assert_eq!(catcher.failed_keeps().count, 0);
+    assert_eq!(listener.write_failures().count, 0);
     *keeper.broken.lock().unwrap() = true;
     assert_eq!([ask(), ask()], [503, 503]);
-    let failed = catcher.failed_keeps();
+    let failed = listener.write_failures();
     assert_eq!(failed.count, 2);
     assert!(failed.last.unwrap().to_string().contains("is locked"));
     assert_eq!(
-        Client::sending(&catcher, "nonsense\r\n\r\n")
-            .answer()
+        Client::sending(&listener, "nonsense\r\n\r\n")
+            .response()
             .status,
         503
     );
     *keeper.broken.lock().unwrap() = false;
     assert_eq!(ask(), 200);
-    assert_eq!(catcher.failed_keeps().count, 3);
+    assert_eq!(listener.write_failures().count, 3);
 }

@@ -1,0 +1,113 @@
+//! Writes captures, and counts those that could not be written.
+//!
+//! Each capture is submitted at once, and its request is responded to only after the commit. The journal's writer commits
+//! everything that arrives during one commit with the next one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::notifier::Notifier;
+use crate::capture::{Body, Capture, CapturedResponse};
+use crate::journal::store::{CaptureStore, JournalError, SharedCapture};
+
+/// Captures and responses that could not be written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteFailures {
+    pub count: u64,
+    pub last: Option<Arc<JournalError>>,
+}
+
+/// A capture could not be written: its request must not be acknowledged.
+#[derive(Debug)]
+pub(super) struct NotStored;
+
+/// Writes captures. Clones write to the same place.
+#[derive(Clone)]
+pub(super) struct CaptureWriter {
+    captures: Arc<dyn CaptureStore>,
+    notifier: Notifier,
+    failures: Arc<Mutex<WriteFailures>>,
+    pending: Arc<AtomicUsize>,
+}
+
+impl CaptureWriter {
+    pub(super) fn new(
+        captures: Arc<dyn CaptureStore>,
+        notifier: Notifier,
+        failures: Arc<Mutex<WriteFailures>>,
+    ) -> Self {
+        Self {
+            captures,
+            notifier,
+            failures,
+            pending: Arc::default(),
+        }
+    }
+
+    /// Writes a capture; returns after its commit.
+    pub(super) async fn store(
+        &self,
+        capture: Capture,
+        body: Body,
+    ) -> Result<SharedCapture, NotStored> {
+        let (reply, stored) = oneshot::channel();
+        let writer = self.clone();
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let done = move |result: Result<SharedCapture, Arc<JournalError>>| {
+            writer.pending.fetch_sub(1, Ordering::Relaxed);
+            match &result {
+                Ok(stored) => writer
+                    .notifier
+                    .captured(stored.caught.id, &stored.caught.bin),
+                Err(error) => writer.note_failure(error),
+            }
+            // The connection may have ended meanwhile.
+            let _ = reply.send(result);
+        };
+        self.captures.store(capture, body, Box::new(done));
+        match stored.await {
+            Ok(Ok(stored)) => Ok(stored),
+            _ => Err(NotStored),
+        }
+    }
+
+    /// Changes the response of a stored capture; calls `done` when that is committed or has failed.
+    pub(super) fn update_response(
+        &self,
+        id: i64,
+        response: CapturedResponse,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let writer = self.clone();
+        let reply = move |result: Result<(), Arc<JournalError>>| {
+            match result {
+                Ok(()) => writer.notifier.changed(),
+                Err(error) => writer.note_failure(&error),
+            }
+            done();
+        };
+        self.captures.set_response(id, response, Box::new(reply));
+    }
+
+    /// Changes the response of a stored capture. A failure is only counted.
+    pub(super) async fn record_response(&self, id: i64, response: CapturedResponse) {
+        let (done, recorded) = oneshot::channel();
+        self.update_response(id, response, move || {
+            let _ = done.send(());
+        });
+        let _ = recorded.await;
+    }
+
+    /// Whether a capture is being written, so that its client gets a response soon.
+    pub(super) fn is_writing(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
+    }
+
+    fn note_failure(&self, error: &Arc<JournalError>) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.count += 1;
+        failures.last = Some(Arc::clone(error));
+    }
+}
