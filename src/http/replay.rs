@@ -32,6 +32,8 @@ const HOP_BY_HOP: [&str; 10] = [
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub target: Target,
+    /// Append a capture's path to that of the target, instead of sending it to the target's own.
+    pub appends_path: bool,
     /// Send captured credentials to another host than they were sent to.
     pub send_credentials: bool,
     /// The capture's id, sent as `hookfire-replay-of`.
@@ -88,7 +90,7 @@ pub fn prepare(
     }
     let target = &destination.target;
     let resolved = target.resolve(variables)?;
-    let url = url(capture, target, resolved.url.expose())?;
+    let url = url(capture, destination, resolved.url.expose())?;
     let mut headers = end_to_end(capture);
     headers.retain(|(name, _)| {
         !resolved
@@ -129,21 +131,21 @@ pub fn prepare(
     })
 }
 
-fn url(capture: &Capture, target: &Target, own: &str) -> Result<String, ReplayError> {
+fn url(capture: &Capture, destination: &Destination, own: &str) -> Result<String, ReplayError> {
+    let target = &destination.target;
     let own_query = own.split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
     let query = own_query.or(capture.query());
-    let path = if own_path == "/" {
-        capture.path()
+    let path = if own_path != "/" && !destination.appends_path {
+        own_path.to_owned()
+    } else if capture.path().starts_with('/') {
+        format!("{}{}", own_path.trim_end_matches('/'), capture.path())
     } else {
-        own_path
+        return Err(ReplayError::NoPath(capture.path().to_owned()));
     };
-    if !path.starts_with('/') {
-        return Err(ReplayError::NoPath(path.to_owned()));
-    }
     target
         .base
-        .with_target(path, query)
+        .with_target(&path, query)
         .ok_or(ReplayError::Unsendable)
 }
 
@@ -192,17 +194,14 @@ fn refuse_credentials(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_slice()));
     let names: Vec<String> = credentials(pairs).into_iter().map(str::to_owned).collect();
-    let sent_to = capture
+    let host = capture
         .header("host")
-        .map(|host| host_without_port(&String::from_utf8_lossy(host)));
-    let there = target.base.host().to_owned();
-    if names.is_empty()
-        || sent_to
-            .as_ref()
-            .is_some_and(|host| host.eq_ignore_ascii_case(&there))
-    {
+        .map(|host| String::from_utf8_lossy(host));
+    if names.is_empty() || host.as_ref().is_some_and(|host| target.base.is_host(host)) {
         return Ok(());
     }
+    let sent_to = host.map(|host| host_without_port(&host));
+    let there = target.base.host().to_owned();
     Err(ReplayError::Credentials {
         names,
         sent_to,
@@ -248,6 +247,7 @@ mod tests {
         };
         Destination {
             target: Target::from_url(url).unwrap(),
+            appends_path: false,
             send_credentials: false,
             replay_of: None,
             mask,
@@ -351,7 +351,25 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_body_is_another_thing_than_none() {
+    fn forwarding_appends_the_path_and_drops_hop_by_hop_headers() {
+        let head = b"GET /a/../b?x=1 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Authorization: p\r\n\r\n";
+        for (base, url) in [
+            ("http://h", "http://h/a/../b?x=1"),
+            ("http://h/base", "http://h/base/a/../b?x=1"),
+            ("http://h/base/", "http://h/base/a/../b?x=1"),
+            ("http://h/base?y=2", "http://h/base/a/../b?y=2"),
+        ] {
+            let destination = Destination {
+                appends_path: true,
+                ..to(base)
+            };
+            let request = prepared(head, &destination).unwrap().request;
+            assert_eq!((request.url.expose(), request.headers), (url, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn empty_body_differs_from_none() {
         let body = |head: &[u8]| {
             prepare(&caught(head), &Body::default(), &to("http://h"), &NoVars)
                 .unwrap()
@@ -366,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn captured_credentials_stay_with_the_host_that_they_sent_to() {
+    fn credentials_are_only_sent_to_their_own_host() {
         let head = b"GET / HTTP/1.1\r\nHost: Hooks.example:8080\r\nCookie: a\r\nauthorization: b\r\ncookie: c\r\n\r\n";
         let refused = prepared(head, &to("http://other/"))
             .err()
@@ -377,6 +395,11 @@ mod tests {
             "it carries `Cookie` and `authorization` for `Hooks.example`, not for `other`"
         );
         assert!(prepared(head, &to("https://hooks.example:9/")).is_ok());
+        let local = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nCookie: a\r\n\r\n";
+        for url in ["http://localhost:1/", "http://[::1]/", "http://127.0.0.1/"] {
+            assert!(prepared(local, &to(url)).is_ok(), "{url}");
+        }
+        assert!(prepared(local, &to("http://other/")).is_err());
         let told = prepared(
             head,
             &Destination {

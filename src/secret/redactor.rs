@@ -1,7 +1,8 @@
 //! Masks known secrets in text from outside, in the encodings in which endpoints commonly echo them.
 //!
-//! These are found: a value as it is, percent- and `+`-encoded (any letters, either hex case), XML- and JSON-escaped,
-//! mixtures of these, and base64 (both alphabets, any alignment). Hashes, compressed and encrypted forms are not.
+//! These are found: a value as it is, percent-encoded (any letters, also repeatedly) and with `+`, with HTML, XML and JSON
+//! escapes, mixtures of these, base64 (both alphabets, any alignment, with line breaks, also applied twice), and
+//! hexadecimal. Hashes, compressed and encrypted forms are not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -12,15 +13,26 @@ use super::{MASK, Secret};
 const WHOLE_WORD_BELOW_BYTES: usize = 4;
 /// The beginning of a secret at a cut is masked from this length on.
 const MIN_PREFIX_BYTES: usize = 4;
-/// The same in base64.
-const MIN_PREFIX_BASE64: usize = 6;
+/// The same in base64 or hexadecimal.
+const MIN_PREFIX_ENCODED: usize = 6;
+
+/// How often percent-encoding may have been applied.
+const MAX_PERCENT_LEVEL: usize = 3;
 
 /// Masks the secrets it was made with.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     /// Longest first, because one secret may contain another.
     secrets: Vec<Secret>,
-    base64: Vec<Secret>,
+    /// The same in encodings that change every byte.
+    encoded: Vec<Encoded>,
+}
+
+/// A value in base64, or in lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Encoded {
+    text: Secret,
+    ignores_case: bool,
 }
 
 impl Redactor {
@@ -34,14 +46,14 @@ impl Redactor {
     pub fn add<'a>(&mut self, secrets: impl IntoIterator<Item = &'a Secret>) {
         for secret in secrets {
             if !secret.expose().is_empty() && !self.secrets.contains(secret) {
-                self.base64.extend(base64_cores(secret.expose()));
+                self.encoded.extend(encodings(secret.expose()));
                 self.secrets.push(secret.clone());
             }
         }
         self.secrets
             .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        self.base64
-            .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        self.encoded
+            .sort_by_key(|encoded| std::cmp::Reverse(encoded.text.expose().len()));
     }
 
     /// The length in bytes of the longest encoding of a secret: how much text after a cut is needed to recognise it.
@@ -67,15 +79,11 @@ impl Redactor {
                 secret.expose().len(),
             );
         }
-        for core in &self.base64 {
-            let core = core.expose().as_bytes();
-            text = replace(
-                &text,
-                |rest| rest.starts_with(core).then_some(core.len()),
-                core.len(),
-            );
+        if self.encoded.is_empty() {
+            return text;
         }
-        text
+        let encoded = |rest: &[u8]| self.encoded.iter().find_map(|e| e.match_start(rest));
+        replace(&text, encoded, WHOLE_WORD_BELOW_BYTES)
     }
 
     /// For text that was cut off: also masks the beginning of a secret at its end.
@@ -86,9 +94,8 @@ impl Redactor {
             self.secrets
                 .iter()
                 .any(|secret| is_beginning(tail, secret.expose().as_bytes()))
-                || self.base64.iter().any(|core| {
-                    tail.len() >= MIN_PREFIX_BASE64 && core.expose().as_bytes().starts_with(tail)
-                })
+                || tail.len() >= MIN_PREFIX_ENCODED
+                    && self.encoded.iter().any(|encoded| encoded.begins_with(tail))
         };
         if let Some(start) = (earliest..text.len()).find(|start| begins(&text[*start..])) {
             text.truncate(start);
@@ -98,18 +105,63 @@ impl Redactor {
     }
 }
 
+impl Encoded {
+    /// The number of bytes at the start of `text` that are this value. There may be line breaks within.
+    fn match_start(&self, text: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        for wanted in self.text.expose().bytes() {
+            if at > 0 {
+                at += line_breaks(&text[at..]);
+            }
+            if !self.is_byte(*text.get(at)?, wanted) {
+                return None;
+            }
+            at += 1;
+        }
+        Some(at)
+    }
+
+    /// Whether the value begins with all of `tail`.
+    fn begins_with(&self, tail: &[u8]) -> bool {
+        let given = tail.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+        let mut text = self.text.expose().bytes();
+        let mut pairs = given.map(|byte| (*byte, text.next()));
+        pairs.all(|(byte, wanted)| wanted.is_some_and(|wanted| self.is_byte(byte, wanted)))
+    }
+
+    fn is_byte(&self, given: u8, wanted: u8) -> bool {
+        given == wanted || self.ignores_case && given.to_ascii_lowercase() == wanted
+    }
+}
+
+/// The length of line breaks at the start of `text`, as they are or as JSON escapes.
+fn line_breaks(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match &text[at..] {
+            [b'\r' | b'\n', ..] => at += 1,
+            [b'\\', b'r' | b'n', ..] => at += 2,
+            _ => return at,
+        }
+    }
+}
+
 /// Whether `tail` is the beginning of `value`, in any encoding; it may end within an escape.
 fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
     if tail.len() >= MIN_PREFIX_BYTES && value.starts_with(tail) {
         return true;
     }
+    (1..=MAX_PERCENT_LEVEL).any(|level| is_encoded_beginning(tail, value, level))
+}
+
+fn is_encoded_beginning(tail: &[u8], value: &[u8], level: usize) -> bool {
     let mut at = 0;
     for (spelled, &wanted) in value.iter().enumerate() {
         // Checked first: the start of an escape may also be a character of the value.
         if spelled >= MIN_PREFIX_BYTES && is_cut_escape(&tail[at..]) {
             return true;
         }
-        match match_byte(&tail[at..], wanted) {
+        match match_byte(&tail[at..], wanted, level) {
             Some(length) => at += length,
             None => return false,
         }
@@ -127,9 +179,15 @@ fn is_cut_escape(rest: &[u8]) -> bool {
     };
     match rest.first() {
         None => true,
-        Some(b'%') => open("%00".len()),
+        Some(b'%') => {
+            let mut digits = &rest[1..];
+            while let Some(inner) = digits.strip_prefix(b"25") {
+                digits = inner;
+            }
+            digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit)
+        }
         Some(b'\\') => open("\\u0000".len()),
-        Some(b'&') => open("&#x0000;".len()),
+        Some(b'&') => open("&NewLine;".len()),
         Some(_) => false,
     }
 }
@@ -167,20 +225,22 @@ fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
 fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
     // Compared unencoded too: a value may look escaped itself, or an escape of its last byte begins with that byte.
     let as_it_is = text.starts_with(value).then_some(value.len());
-    let spelled = value.iter().try_fold(0, |at, &wanted| {
-        Some(at + match_byte(text.get(at..)?, wanted)?)
-    });
-    as_it_is.max(spelled)
+    let encoded = |level| {
+        value.iter().try_fold(0, |at, &wanted| {
+            Some(at + match_byte(text.get(at..)?, wanted, level)?)
+        })
+    };
+    as_it_is.max((1..=MAX_PERCENT_LEVEL).filter_map(encoded).max())
 }
 
 /// The number of bytes at the start of `text` that encode the byte `wanted`.
-fn match_byte(text: &[u8], wanted: u8) -> Option<usize> {
+fn match_byte(text: &[u8], wanted: u8, level: usize) -> Option<usize> {
     let first = *text.first()?;
     if first == wanted && first != b'&' && first != b'\\' && first != b'%' {
         return Some(1);
     }
     let escaped = match first {
-        b'%' => text.get(1..3).and_then(hex).map(|byte| (byte, 3)),
+        b'%' => percent_escape(text, level),
         b'+' => Some((b' ', 1)),
         b'\\' => json_escape(text),
         b'&' => xml_entity(text),
@@ -190,6 +250,18 @@ fn match_byte(text: &[u8], wanted: u8) -> Option<usize> {
         Some((byte, length)) if byte == wanted => Some(length),
         _ => (first == wanted).then_some(1),
     }
+}
+
+/// `%41`, or `%2541` where `%` was encoded again, up to `level` times in all.
+fn percent_escape(text: &[u8], level: usize) -> Option<(u8, usize)> {
+    let mut at = 1;
+    for _ in 1..level {
+        if text.get(at..at + 2) == Some(b"25") && text.get(at + 2..at + 4).and_then(hex).is_some() {
+            at += 2;
+        }
+    }
+    let byte = text.get(at..at + 2).and_then(hex)?;
+    Some((byte, at + 2))
 }
 
 fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
@@ -204,17 +276,44 @@ fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn xml_entity(text: &[u8]) -> Option<(u8, usize)> {
-    const NAMED: [(&[u8], u8); 5] = [
+    const NAMED: [(&[u8], u8); 32] = [
         (b"&amp;", b'&'),
         (b"&lt;", b'<'),
         (b"&gt;", b'>'),
         (b"&quot;", b'"'),
         (b"&apos;", b'\''),
+        (b"&sol;", b'/'),
+        (b"&equals;", b'='),
+        (b"&plus;", b'+'),
+        (b"&percnt;", b'%'),
+        (b"&colon;", b':'),
+        (b"&commat;", b'@'),
+        (b"&num;", b'#'),
+        (b"&dollar;", b'$'),
+        (b"&excl;", b'!'),
+        (b"&ast;", b'*'),
+        (b"&lpar;", b'('),
+        (b"&rpar;", b')'),
+        (b"&comma;", b','),
+        (b"&period;", b'.'),
+        (b"&semi;", b';'),
+        (b"&quest;", b'?'),
+        (b"&lsqb;", b'['),
+        (b"&rsqb;", b']'),
+        (b"&lowbar;", b'_'),
+        (b"&grave;", b'`'),
+        (b"&lcub;", b'{'),
+        (b"&rcub;", b'}'),
+        (b"&verbar;", b'|'),
+        (b"&bsol;", b'\\'),
+        (b"&Hat;", b'^'),
+        (b"&Tab;", b'\t'),
+        (b"&NewLine;", b'\n'),
     ];
     if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
         return Some((*byte, name.len()));
     }
-    let end = text.iter().take(8).position(|byte| *byte == b';')?;
+    let end = text.iter().take(9).position(|byte| *byte == b';')?;
     let number = std::str::from_utf8(text.get(2..end)?)
         .ok()
         .filter(|_| text[1] == b'#')?;
@@ -232,19 +331,40 @@ fn hex(digits: &[u8]) -> Option<u8> {
         .filter(|_| text.len() == 2)
 }
 
-/// The parts of base64 text that a value determines completely, for each of the three alignments.
-fn base64_cores(value: &str) -> Vec<Secret> {
+/// A value in hexadecimal, in base64, and in base64 applied twice.
+fn encodings(value: &str) -> Vec<Encoded> {
     if value.len() < WHOLE_WORD_BELOW_BYTES {
         return Vec::new();
     }
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let once = base64_cores(value.as_bytes());
+    let twice = once.iter().flat_map(|core| base64_cores(core.as_bytes()));
+    let mut all = vec![Encoded {
+        text: Secret::new(hex),
+        ignores_case: true,
+    }];
+    for core in once.iter().cloned().chain(twice) {
+        let encoded = Encoded {
+            text: Secret::new(core),
+            ignores_case: false,
+        };
+        if encoded.text.expose().len() >= WHOLE_WORD_BELOW_BYTES && !all.contains(&encoded) {
+            all.push(encoded);
+        }
+    }
+    all
+}
+
+/// The parts of base64 text that a value determines completely, for each of the three alignments.
+fn base64_cores(value: &[u8]) -> Vec<String> {
     let mut cores = Vec::new();
     for before in 0..3usize {
         let mut padded = vec![0; before];
-        padded.extend_from_slice(value.as_bytes());
+        padded.extend_from_slice(value);
         let first = (before * 8).div_ceil(6);
         let end = padded.len() * 8 / 6;
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let core = Secret::new(&engine.encode(&padded)[first..end]);
+            let core = engine.encode(&padded)[first..end].to_owned();
             if !cores.contains(&core) {
                 cores.push(core);
             }
@@ -274,11 +394,31 @@ mod tests {
             "p@ss w/rd&amp;&quot;&lt;é",
             "p@ss w\\/rd\\u0026\\\"<é",
             "p&#64;ss w/rd&#x26;&#34;&lt;é",
+            "p&commat;ss w&sol;rd&amp;&quot;&lt;é",
+            "p%2540ss%2520w%252Frd%2526%2522%253C%25C3%25A9",
+            "7040737320772f726426223Cc3A9",
         ] {
             assert_eq!(
                 redactor.redact(&format!("you sent {echoed}!")),
                 "you sent ***!",
                 "{echoed}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_with_line_breaks_or_applied_twice_is_masked() {
+        let redactor = redactor(&["correct-horse!!"]);
+        for echoed in [
+            "Y29ycmVjdC1ob3JzZSEh",
+            "Y29ycmVjdC\r\n1ob3JzZSEh",
+            "Y29ycmVjdC\\n1ob3JzZSEh",
+            "WTI5eWNtVmpkQzFvYjNKelpTRWg=",
+        ] {
+            let masked = redactor.redact(&format!("you sent {echoed}"));
+            assert!(
+                masked.trim_end_matches('=').len() <= "you sent ***h".len(),
+                "{masked}"
             );
         }
     }
@@ -374,8 +514,18 @@ mod tests {
         fn no_encoding_survives(value in "[!-~é]{4,24}", before in "[a-z=]{0,5}", after in "[a-z]{0,5}") {
             let redactor = redactor(&[&value]);
             let inner = format!("{before}{value}{after}");
+            let hex = |text: &str| text.bytes().map(|b| format!("{b:02X}")).collect::<String>();
+            let twice = percent_encoded(&percent_encoded(&inner, true), false);
+            let wrapped = STANDARD.encode(&inner).as_bytes().chunks(5).map(|line| format!("{}\r\n", String::from_utf8_lossy(line))).collect();
             let spellings = [
                 inner.clone(),
+                hex(&inner),
+                hex(&inner).to_lowercase(),
+                twice.clone(),
+                percent_encoded(&twice, false),
+                STANDARD.encode(STANDARD.encode(&inner)),
+                URL_SAFE.encode(STANDARD.encode(&inner)),
+                wrapped,
                 percent_encoded(&inner, false),
                 percent_encoded(&inner, true),
                 percent_encoded(&inner, true).to_lowercase(),
@@ -386,8 +536,8 @@ mod tests {
             }
             for encoded in [STANDARD.encode(&inner), URL_SAFE.encode(&inner)] {
                 let masked = redactor.redact(&encoded);
-                for core in base64_cores(&value) {
-                    prop_assert!(!masked.contains(core.expose()), "{} stayed in {}", core.expose(), masked);
+                for core in base64_cores(value.as_bytes()) {
+                    prop_assert!(!masked.contains(&core), "{} stayed in {}", core, masked);
                 }
                 prop_assert!(masked.contains(MASK));
             }

@@ -4,10 +4,19 @@
 //! show what follows a `?`.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use url::Url;
 
 use crate::secret::{MASK, Secret};
+
+/// Names of this machine besides `*.localhost`.
+const LOCAL_NAMES: [&str; 4] = [
+    "localhost",
+    "localhost.localdomain",
+    "ip6-localhost",
+    "ip6-loopback",
+];
 
 /// Why text is not an endpoint's URL.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -111,18 +120,31 @@ impl BaseUrl {
         self.0.port_or_known_default()
     }
 
-    /// Whether the host is this machine: `localhost`, `*.localhost`, `127.0.0.0/8`, `::1`.
+    /// Whether the host is this machine, in any spelling: `localhost`, `*.localhost`, `127.0.0.0/8`, `::1`, `0.0.0.0`, `::`.
     pub fn is_loopback(&self) -> bool {
+        let is_local_v4 = |ip: Ipv4Addr| ip.is_loopback() || ip.is_unspecified();
         match self.0.host() {
             Some(url::Host::Domain(name)) => {
                 let name = name.trim_end_matches('.');
-                name == "localhost" || name.ends_with(".localhost")
+                LOCAL_NAMES.contains(&name) || name.ends_with(".localhost")
             }
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv4(ip)) => is_local_v4(ip),
             Some(url::Host::Ipv6(ip)) => {
-                ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+                ip.is_loopback()
+                    || ip.is_unspecified()
+                    || ip.to_ipv4_mapped().is_some_and(is_local_v4)
             }
             None => false,
+        }
+    }
+
+    /// Whether a `Host` header names this URL's host, whatever the port. All names of this machine are the same host.
+    pub fn is_host(&self, header: &str) -> bool {
+        match BaseUrl::parse(&format!("http://{header}")) {
+            Ok((other, _)) => {
+                other.host() == self.host() || other.is_loopback() && self.is_loopback()
+            }
+            Err(_) => false,
         }
     }
 
@@ -463,6 +485,14 @@ mod tests {
             assert!(loopback(text), "{text}");
         }
         assert!(!loopback("http://localhost.example.com/"));
+        for text in [
+            "http://0.0.0.0/",
+            "http://[::]/",
+            "http://[::ffff:0.0.0.0]/",
+            "http://127.1/",
+        ] {
+            assert!(loopback(text), "{text}");
+        }
         assert!(!loopback("http://10.0.0.1/"));
     }
 

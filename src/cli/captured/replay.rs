@@ -89,6 +89,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     ));
     let mut destination = Destination {
         target: chosen.target,
+        appends_path: false,
         send_credentials: args.send_credentials,
         replay_of: None,
         mask: ctx.mask(false)?,

@@ -44,6 +44,7 @@ impl Forwarder {
         // It stands in for the receiver: what came for the one is for the other.
         let destination = Destination {
             target,
+            appends_path: true,
             send_credentials: true,
             replay_of: None,
             mask: Mask::default(),
