@@ -26,11 +26,11 @@ end
 
 complete -c hookfire -n "__fish_hookfire_needs_command" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_needs_command" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event and keep what comes of it'
@@ -39,12 +39,12 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send f
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'Watch a webhook fail, be kept and be delivered, in seconds and all on this machine'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
@@ -54,58 +54,58 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A w
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l batch -d 'Many events from this file (- = stdin), a line of JSON each' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l skip -d 'Leave out the first N lines of the batch' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l rate -d 'The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
 oauth\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]' -r -f -a "xml\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]' -r -f -a "xml\t''
 form\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; all values in its query are treated as secrets' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l origin -d 'Where the change was made; changes in the admin portal are sent only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
 admin-portal\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send it even if a switch of the endpoint says no'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'One attempt only, as --retries 0'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l background -d 'One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Print the request and the rule; send and write down nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "list" -d 'List failed deliveries, oldest first'
@@ -114,13 +114,13 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time; without a fraction it includes the whole second' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l http-status -d 'Only deliveries whose last error was this HTTP status, such as 503 or 5xx' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l error -d 'Only deliveries whose last error was of this kind' -r -f -a "status\t''
 dns\t''
 connect\t''
 tls\t''
@@ -129,40 +129,40 @@ reset\t''
 protocol\t''
 secret\t''
 interrupted\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 csv\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s e -l endpoint -d 'Only deliveries for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l action -d 'Only events with this action' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l since -d 'Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l before -d 'Only deliveries that failed at or before this time; without a fraction it includes the whole second' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l http-status -d 'Only deliveries whose last error was this HTTP status, such as 503 or 5xx' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l error -d 'Only deliveries whose last error was of this kind' -r -f -a "status\t''
 dns\t''
 connect\t''
 tls\t''
@@ -171,31 +171,31 @@ reset\t''
 protocol\t''
 secret\t''
 interrupted\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l all -d 'All failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask for confirmation'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "list" -d 'List failed deliveries, oldest first'
@@ -210,10 +210,10 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l param -d 'A 
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l action -d 'Only events with this action' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l since -d 'Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l before -d 'Only deliveries that failed at or before this time; without a fraction it includes the whole second' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l http-status -d 'Only deliveries whose last error was this HTTP status, such as 503 or 5xx' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l error -d 'Only deliveries whose last error was of this kind' -r -f -a "status\t''
 dns\t''
 connect\t''
 tls\t''
@@ -222,43 +222,43 @@ reset\t''
 protocol\t''
 secret\t''
 interrupted\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l rate -d 'The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l max -d 'Send at most so many' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Begin no more once so many in a row have failed' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'Everything in the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'What is scheduled and due, and what a process that died left behind, by the rule\'s remaining attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l watch -d 'With --due: go on until Ctrl-C, and make each attempt when it is due'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l dry-run -d 'Show what would be sent; send nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
@@ -273,37 +273,37 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l type -d 'Only requests whose body is an event of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l action -d 'Only requests whose body is an event with this action' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l since -d 'Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values as they came'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l as -d 'Write it in another tool\'s form' -r -f -a "curl\t'A command line of curl'
 http\t'A request of a .http file, as the REST clients of editors read it'
 har\t'A HAR 1.2 archive'
 json\t'The JSON object that `listen` streams'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the bytes exactly as they were sent, head and body'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the body\'s bytes exactly, transfer coding undone'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l reveal -d 'Show secret values as they came'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l bin -d 'Only captures in this bin' -r -f
@@ -311,54 +311,54 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l type -d 'Only requests whose body is an event of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l action -d 'Only requests whose body is an event with this action' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l since -d 'Only requests received at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'Everything that was captured'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l to -d 'Where to send; every value in its query counts as secret' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s e -l endpoint -d 'Send to this configured endpoint, with its secrets and headers' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host than they came for'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent; send nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "list" -d 'List captured requests, newest first'
@@ -369,11 +369,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "list" -d 'List deliveries of any status, newest first'
@@ -390,13 +390,13 @@ failed\t''
 interrupted\t''
 ignored\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries meant for this endpoint' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Only deliveries for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l type -d 'Only events of this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l action -d 'Only events with this action' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l http-status -d 'Only those whose last error was this HTTP status, such as 503 or 5xx' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l error -d 'Only those whose last error was of this kind' -r -f -a "status\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l since -d 'Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an age such as 2h' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l before -d 'Only deliveries that failed at or before this time; without a fraction it includes the whole second' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l http-status -d 'Only deliveries whose last error was this HTTP status, such as 503 or 5xx' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l error -d 'Only deliveries whose last error was of this kind' -r -f -a "status\t''
 dns\t''
 connect\t''
 tls\t''
@@ -405,96 +405,96 @@ reset\t''
 protocol\t''
 secret\t''
 interrupted\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete deliveries that were delivered or failed at or before this time: an age such as 30d, or a time' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Delete deliveries of this status' -r -f -a "delivered\t'Delivered'
-failed\t'Failed after all attempts'
-interrupted\t'Left behind by a process'
-ignored\t'Never sent: the switchboard said no'"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s o -l output -d 'How to print' -r -f -a "text\t''
+failed\t'All attempts failed'
+interrupted\t'The process was stopped or died'
+ignored\t'Not sent because of a webhook switch'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Do not ask for confirmation'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s e -l endpoint -d 'All scheduled deliveries for this endpoint' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l all -d 'All scheduled deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "list" -d 'List deliveries of any status, newest first'
@@ -526,61 +526,61 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file as soon as requests are taken; removed at the end' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Speak https with this certificate (PEM)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-key -d 'The certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s o -l output -d 'How to print' -r -f -a "text\t'A line each'
 ndjson\t'A JSON object each, after one that says where it listens'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks; nothing below /admin is caught'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not check certificates; noted with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Show secret values in what is printed'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l url -d 'A URL; all values in its query are treated as secrets' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l success -d 'What counts as a success: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l success -d 'Status codes that count as success, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l insecure -d 'Do not check certificates; noted with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
@@ -590,11 +590,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the tenant\'s failed deliveries, oldest first'
@@ -609,55 +609,55 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted; change nothing, here or there'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not check certificates; noted with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l account -d 'The account it belongs to: needed for a user' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l insecure -d 'Do not check certificates; noted with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhooks: where they go, and which events'
@@ -669,30 +669,30 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'The endpoint whose switches count [default: the configuration\'s `default_endpoint`]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l origin -d 'Where the change was made; changes in the admin portal are sent only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
 admin-portal\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
@@ -701,17 +701,17 @@ oauth\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
 porta\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
@@ -719,11 +719,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "init" -d 'Write a configuration file with every key explained'
@@ -732,53 +732,53 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l url -d 'A URL; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l url -d 'A URL; all values in its query are treated as secrets' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retries -d 'Attempts after the first [default: 5; for `retry`, 0]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retry-interval -d 'Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l success -d 'What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'The longest that one attempt may take [default: 30s]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l connect-timeout -d 'The longest that resolving, connecting and TLS may take [default: 10s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l cert -d 'Show this client certificate (PEM, with its key unless --key is given)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l key -d 'The client certificate\'s key (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l proxy -d 'Go through this proxy, never used for loopback [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l wire -d 'The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]' -r -f -a "xml\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l key -d 'The key of the client certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l wire -d 'Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]' -r -f -a "xml\t''
 form\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Where it was done; what is done in the admin portal is fired only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l origin -d 'Where the change was made; changes in the admin portal are sent only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
 admin-portal\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l insecure -d 'Do not check certificates; noted with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write a configuration file with every key explained'
@@ -798,34 +798,34 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l bin -d 'Do not listen: watch this bin, which a running `hookfire listen` fills' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l since -d 'With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l junit -d 'Write a JUnit report with one test case to this file' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s o -l output -d 'How to print' -r -f -a "text\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "completions" -d 'Print shell completions'
@@ -833,20 +833,20 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fi
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l color -d 'Use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Say nothing on stderr but errors'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Say more on stderr: files, requests, ids; twice for events and response bodies too'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Print only errors to stderr'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print shell completions'
@@ -858,12 +858,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Ask an endpoint whether it is there, as 3scale\'s "Ping!" does'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "demo" -d 'See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "demo" -d 'Watch a webhook fail, be kept and be delivered, in seconds and all on this machine'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List failed deliveries, oldest first'

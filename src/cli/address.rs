@@ -1,14 +1,13 @@
-//! Where to listen, as people type it: `8080`, `:8080`, `localhost:8080`, `[::1]:0`, `0.0.0.0`.
+//! Parses the address to listen on: `8080`, `:8080`, `localhost:8080`, `[::1]:0` or `0.0.0.0`.
 //!
-//! Deliberately looks no names up but `localhost`: an address to listen on is one of this machine's own.
+//! The only host name is `localhost`, because the address must belong to this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Where `listen` listens when nothing says which port.
 pub const DEFAULT_PORT: u16 = 8080;
 
-/// An address as it was typed: a host, a port, or both.
+/// A host, a port, or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Address {
     host: Option<IpAddr>,
@@ -16,7 +15,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address with a port that was given beside it; none if two ports were.
+    /// Adds the port of a separate option. Returns none if both have a port.
     pub fn with_port(self, port: Option<u16>) -> Option<Address> {
         match (self.port, port) {
             (Some(_), Some(_)) => None,
@@ -27,7 +26,7 @@ impl Address {
         }
     }
 
-    /// The whole address: on loopback unless a host was typed, with this port if none was.
+    /// The socket address: on loopback without a host, and with the `default` port without a port.
     pub fn or_port(self, default: u16) -> SocketAddr {
         SocketAddr::new(
             self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()),
@@ -40,7 +39,8 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Address, String> {
-        let refused = || "an address is like 8080, :8080, 127.0.0.1:8080 or [::1]:8080".to_owned();
+        let refused =
+            || "write an address such as 8080, :8080, 127.0.0.1:8080 or [::1]:8080".to_owned();
         let port = |text: &str| parse_port(text).map_err(|_| refused());
         if let Ok(host) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
             return Ok(Address {
@@ -76,13 +76,13 @@ impl FromStr for Address {
     }
 }
 
-/// A port: 0 for any free one, to 65535.
+/// Parses a port; 0 means any free port.
 pub fn parse_port(text: &str) -> Result<u16, String> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse()
         .ok()
         .filter(|_| plain)
-        .ok_or_else(|| "a port is a number from 0 (any free one) to 65535".to_owned())
+        .ok_or_else(|| "a port is a number from 0 (any free port) to 65535".to_owned())
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_people_type() {
+    fn every_form_of_an_address_is_parsed() {
         for (text, expected) in [
             ("8080", "127.0.0.1:8080"),
             (":9", "127.0.0.1:9"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_typed_once() {
+    fn only_one_port_is_accepted() {
         let with_5 = |text: &str| {
             let address: Address = text.parse().unwrap();
             address

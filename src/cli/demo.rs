@@ -1,7 +1,6 @@
-//! `hookfire demo`: the whole loop on this machine alone, in seconds.
+//! `hookfire demo`: sends an event to a failing endpoint on this machine, and redelivers it.
 //!
-//! It runs the real program on a real journal, both in a temporary folder, against a catcher on loopback, so that what it
-//! shows is what a user would see.
+//! Runs this program with a journal in a temporary folder against a listener on loopback, so that users see real output.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -19,13 +18,13 @@ use crate::listener::{Listener, Script, Setup};
 use crate::output::Tone;
 use crate::secret::safe_url::masked;
 
-/// The endpoint that the demo configures; the secret's value is made up for it.
+/// The value of the secret of the demo's endpoint.
 const SECRET: &str = "a-secret-that-no-output-shows";
 
-/// See a webhook refused, kept, and delivered: the whole loop in seconds, on this machine alone
+/// Watch a webhook fail, be kept and be delivered, in seconds and all on this machine
 ///
-/// Starts a catcher on loopback that refuses twice, fires an event at it, lists what failed, sends it again, and shows what
-/// the endpoint received. Each step shows the command for it. Uses a temporary journal and configuration, and no network.
+/// Starts a listener on loopback that responds 503 twice, sends an event to it, lists the failed delivery, sends it again,
+/// and shows what the endpoint received. Each step shows its command. Uses a temporary journal and configuration.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  $ hookfire demo")]
 pub struct DemoArgs {}
@@ -37,18 +36,18 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         .map_err(|e| failed("a temporary folder", e))?;
     let script: Script = "503x2,200"
         .parse()
-        .map_err(|e| failed("the catcher's script", e))?;
-    let (keeper, captures) = mpsc::channel();
+        .map_err(|e| failed("the response script", e))?;
+    let (sender, captures) = mpsc::channel();
     let setup = Setup::new(
         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         script,
-        Arc::new(keeper),
+        Arc::new(sender),
     );
-    let catcher = Listener::bind(setup).map_err(|e| failed("the catcher", e))?;
+    let listener = Listener::bind(setup).map_err(|e| failed("the listener", e))?;
     let config = format!(
         "[endpoints.demo]\nurl = \"{}/3scale\"\nsecrets = {{ token = {{ env = \"DEMO_TOKEN\" }} }}\n\
          retry = {{ retries = 1, interval = \"500ms\" }}\n",
-        catcher.url()
+        listener.url()
     );
     let config_path = folder.path().join("config.toml");
     std::fs::write(&config_path, &config).map_err(|e| failed("the configuration", e))?;
@@ -56,8 +55,8 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     title(
         ctx,
         &format!(
-            "An endpoint, in config.toml. It listens on {} and will refuse twice.",
-            catcher.url()
+            "An endpoint in config.toml, at {}. It will respond 503 twice.",
+            listener.url()
         ),
     )?;
     for line in config.lines() {
@@ -68,27 +67,27 @@ pub fn run(_: &DemoArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         hookfire(ctx, folder.path(), command, expected)
     };
     step(
-        "Fire an event at it. It is written down, sent, refused, and sent again by the rule.",
+        "Send an event. It is recorded, sent, refused, and sent once more, as the endpoint's `retry` says.",
         "fire application created -e demo --set name=Demo",
         Exit::Refused,
     )?;
     step(
-        "Nothing is lost: it is in the failed list.",
+        "The delivery is in the failed list.",
         "failed list",
         Exit::Done,
     )?;
     step(
-        "The endpoint has recovered. Send everything that failed again.",
+        "The endpoint works again. Send all failed deliveries again.",
         "retry --all",
         Exit::Done,
     )?;
-    step("Now nothing is left.", "failed list", Exit::Done)?;
+    step("The failed list is empty now.", "failed list", Exit::Done)?;
 
-    drop(catcher);
+    drop(listener);
     let received: Vec<(Capture, Body)> = captures.iter().collect();
     title(
         ctx,
-        "What the endpoint received: three requests, one webhook-id.",
+        "The endpoint received three requests with the same webhook-id.",
     )?;
     for (capture, _) in &received {
         ctx.ui.line(&format!("    {}", summary(capture)))?;
@@ -111,7 +110,7 @@ fn title(ctx: &Context<'_>, words: &str) -> Result<(), Failure> {
     ))?)
 }
 
-/// Shows a command and runs it.
+/// Prints a command and runs it.
 fn hookfire(
     ctx: &Context<'_>,
     folder: &Path,
@@ -123,7 +122,7 @@ fn hookfire(
     ctx.ui.flush()?;
     let program = std::env::current_exe().map_err(|e| failed("this program's own file", e))?;
     let mut run = Command::new(program);
-    // Nothing of the user's own settings may change what the demo shows.
+    // The user's own settings must not change what the demo shows.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HOOKFIRE_"))
     {
@@ -140,34 +139,34 @@ fn hookfire(
     }
     Err(Failure::new(
         Kind::Error,
-        format!("`hookfire {command}` ended with {status}, which it should not"),
+        format!("`hookfire {command}` ended unexpectedly with {status}"),
     ))
 }
 
 fn summary(capture: &Capture) -> String {
     let id = String::from_utf8_lossy(capture.header("webhook-id").unwrap_or_default());
-    let answer = capture
+    let response = capture
         .response
         .status
-        .map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        .map_or_else(|| "none".to_owned(), |status| status.to_string());
     format!(
-        "{} {}  webhook-id: {id}  answered {answer}",
+        "{} {}  webhook-id: {id}  response {response}",
         capture.method(),
         masked(capture.head.target())
     )
 }
 
 fn check(received: &[(Capture, Body)]) -> Result<Exit, Failure> {
-    let answers: Vec<Option<u16>> = received
+    let responses: Vec<Option<u16>> = received
         .iter()
         .map(|(capture, _)| capture.response.status)
         .collect();
-    if answers == [Some(503), Some(503), Some(200)] {
+    if responses == [Some(503), Some(503), Some(200)] {
         return Ok(Exit::Done);
     }
     Err(Failure::new(
         Kind::Error,
-        format!("the endpoint's answers were {answers:?}, which they should not be"),
+        format!("unexpected responses {responses:?}; expected [503, 503, 200]"),
     ))
 }
 
@@ -176,6 +175,6 @@ fn failed(what: &str, error: impl Into<anyhow::Error>) -> Failure {
         Kind::Error,
         error
             .into()
-            .context(format!("the demo cannot go on: {what} failed")),
+            .context(format!("the demo cannot continue: {what} failed")),
     )
 }

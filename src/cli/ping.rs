@@ -1,4 +1,6 @@
-//! `hookfire ping`: the portal's "Ping!" button.
+//! `hookfire ping`, like the "Ping!" button of 3scale's admin portal.
+
+use std::time::Duration;
 
 use clap::Args;
 
@@ -6,9 +8,9 @@ use super::args::{Format, ReportOutput, TargetArgs, TransportArgs};
 use super::context::{Context, request_head};
 use crate::cli::settings::FireSettings;
 use crate::config::Settings;
-use crate::delivery::ErrorKind;
 use crate::delivery::retry_policy::StatusRanges;
-use crate::delivery::target::Param;
+use crate::delivery::target::{Param, Target};
+use crate::delivery::{ErrorKind, Outcome};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::tls_hint;
@@ -17,21 +19,21 @@ use crate::time::{duration_ms, measured};
 
 const EXAMPLES: &str = "\
 Examples:
-  Is the endpoint there?
+  Check whether an endpoint responds:
     $ hookfire ping -e staging
-  Wait for it in a script:
+  Wait for an endpoint in a script:
     $ until hookfire ping --url http://127.0.0.1:8080/hook 2>/dev/null; do sleep 1; done";
 
-/// Ask an endpoint whether it is there, as 3scale's "Ping!" does
+/// Check whether an endpoint responds, like 3scale's "Ping!" button
 ///
-/// Sends one GET with `ping=3scale` added to the query. Nothing is written to the journal. The exit code says what came:
-/// 0 a success, 3 another status, 4 no answer.
+/// Sends one GET request with `ping=3scale` added to the query, and records nothing in the journal. Exits with 0 for a
+/// success status, 3 for another status, and 4 without a response.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PingArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// What counts as a success: codes and ranges, such as 200,202 or 200-207 [default: 200]
+    /// Status codes that count as success, such as 200,202 or 200-207 [default: 200]
     #[arg(
         long,
         value_name = "CODES",
@@ -60,56 +62,59 @@ pub fn run(args: &PingArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     ctx.ui.detail(1, || request_head("GET", url, &[]));
 
-    let answer = plan
-        .client
-        .send(Request::for_delivery(&plan.target, &[], None));
-    let words = answer
-        .result
-        .as_ref()
-        .ok()
-        .map(|response| status_text(response.status));
-    let outcome = outcome(&plan.policy, &plan.target.redactor, answer.result);
-    let took = measured(answer.duration);
-    let kind = outcome.error.as_ref().map(|error| match error.kind {
+    let request = Request::for_delivery(&plan.target, &[], None);
+    let completed = plan.client.send(request);
+    let (duration, result) = (completed.duration, completed.result);
+    let status = match &result {
+        Ok(response) => Some(status_text(response.status)),
+        Err(_) => None,
+    };
+    let outcome = outcome(&plan.policy, &plan.target.redactor, result);
+    let printed = print(ctx, args.output.format(), url, status, duration, &outcome);
+    let Some(error) = &outcome.error else {
+        return Failure::after_output(printed, Exit::Done);
+    };
+    let kind = match error.kind {
         ErrorKind::Status => Kind::Refused,
         ErrorKind::Interrupted => Kind::Interrupted,
         _ => Kind::Unreachable,
-    });
-    let reported = || -> Result<(), Failure> {
-        match args.output.format() {
-            Format::Text => {
-                if let Some(words) = words {
-                    ctx.ui.line(&format!("{url} answered {words} ({took})"))?;
-                }
-            }
-            format => {
-                let error = outcome
-                    .error
-                    .as_ref()
-                    .map(|error| serde_json::json!({ "kind": error.kind.as_str(), "message": error.message }));
-                let view = serde_json::json!({
-                    "url": url.to_string(), "http_status": outcome.http_status,
-                    "duration_ms": duration_ms(answer.duration), "error": error,
-                });
-                ctx.ui.line(&format.document(&view))?;
-            }
-        }
-        Ok(ctx.ui.flush()?)
     };
-    let exit = Failure::after_output(reported(), kind.map_or(Exit::Done, Kind::exit))?;
-    let (Some(error), Some(kind)) = (outcome.error, kind) else {
-        return Ok(exit);
-    };
-    let failure = Failure::new(
-        kind,
-        format!("ping of {url} is no success: {}", error.message),
-    );
-    let hint = match (error.kind, outcome.http_status) {
-        (ErrorKind::Tls, _) => tls_hint(&error.message),
+    Failure::after_output(printed, kind.exit())?;
+    let failure = Failure::new(kind, format!("ping of {url} failed: {}", error.message));
+    Err(match (error.kind, outcome.http_status) {
+        (ErrorKind::Tls, _) => match tls_hint(&error.message) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        },
         (ErrorKind::Status, Some(200..300)) => {
-            Some("if that is a success to you, say so with `--success 200-207`".to_owned())
+            failure.hint("if this status counts as success, pass `--success 200-207`")
         }
-        _ => None,
-    };
-    Err(hint.into_iter().fold(failure, Failure::hint))
+        _ => failure,
+    })
+}
+
+fn print(
+    ctx: &Context<'_>,
+    format: Format,
+    url: &Target,
+    status: Option<String>,
+    duration: Duration,
+    outcome: &Outcome,
+) -> Result<(), Failure> {
+    if format == Format::Text {
+        if let Some(status) = status {
+            let took = measured(duration);
+            ctx.ui.line(&format!("{url} responded {status} ({took})"))?;
+        }
+    } else {
+        let error = outcome.error.as_ref().map(
+            |error| serde_json::json!({ "kind": error.kind.as_str(), "message": error.message }),
+        );
+        let view = serde_json::json!({
+            "url": url.to_string(), "http_status": outcome.http_status,
+            "duration_ms": duration_ms(duration), "error": error,
+        });
+        ctx.ui.line(&format.document(&view))?;
+    }
+    Ok(ctx.ui.flush()?)
 }

@@ -433,7 +433,7 @@ fn ping_sends_one_get_and_records_nothing() {
     let server = Server::script(vec![respond(200), respond(404)]);
     let url = format!("{}/hook?token=open-sesame", server.url());
     let outcome = env.hookfire(["ping", "--url", &url]).run().assert_code(0);
-    insta::assert_snapshot!(env.redacted(&outcome.stdout()), @"http://127.0.0.1:[PORT]/hook?token=***&ping=3scale answered 200 OK ([DURATION])");
+    insta::assert_snapshot!(env.redacted(&outcome.stdout()), @"http://127.0.0.1:[PORT]/hook?token=***&ping=3scale responded 200 OK ([DURATION])");
     let outcome = env
         .hookfire(["ping", "--url", &url, "-o", "json"])
         .run()
@@ -465,7 +465,7 @@ fn demo_shows_a_retry_and_leaves_no_files() {
         "$ hookfire failed list",
         "$ hookfire retry --all",
         "#1 delivered, 3 attempts",
-        "answered 200",
+        "response 200",
         "<name>Demo</name>",
     ] {
         assert!(

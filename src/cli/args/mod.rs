@@ -1,7 +1,7 @@
-//! Groups of options that several commands share, as they are typed.
+//! Option groups that several commands share. Their doc comments are the help texts.
 //!
-//! Values that may hold a secret are taken as plain text here and read in `settings`: clap quotes a value that it cannot
-//! parse. What the options mean, and what wins over what, is settled there too.
+//! Values that may be secret are plain text here and parsed in `settings`, because clap quotes what it cannot parse. The
+//! `settings` methods turn a group into a layer of settings.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -34,13 +34,13 @@ pub struct GlobalArgs {
     /// Use this journal [default: ~/.local/state/hookfire/journal.db]
     #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
-    /// Say nothing on stderr but errors
+    /// Print only errors to stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on stderr: files, requests, ids; twice for events and response bodies too
+    /// Print more to stderr: files, requests, ids; twice: also events and response bodies
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Use colour
+    /// When to use colour
     #[arg(
         long,
         global = true,
@@ -54,21 +54,19 @@ pub struct GlobalArgs {
     pub color: Color,
 }
 
-/// Where to send.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
     /// A configured endpoint [default: the configuration's `default_endpoint`]
     #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other)]
     pub endpoint: Option<String>,
-    /// A URL; every value in its query counts as secret
+    /// A URL; all values in its query are treated as secrets
     #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true, value_hint = ValueHint::Url)]
     pub url: Option<String>,
     #[command(flatten)]
     pub extras: ExtraArgs,
 }
 
-/// What goes with the request beside its URL.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Target")]
 pub struct ExtraArgs {
@@ -83,11 +81,10 @@ pub struct ExtraArgs {
     pub header: Vec<String>,
 }
 
-/// What counts as delivered, and how often to try.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Rule")]
+#[command(next_help_heading = "Retry policy")]
 pub struct RetryPolicyArgs {
-    /// Attempts after the first [default: 5; for `retry`, 0]
+    /// Attempts after the first one [default: 5; for `retry`: 0]
     #[arg(
         long,
         value_name = "N",
@@ -95,10 +92,10 @@ pub struct RetryPolicyArgs {
         hide_env_values = true
     )]
     pub retries: Option<u32>,
-    /// Time from one attempt to the next, such as 500ms, 60s or 1m30s [default: 60s]
+    /// Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", hide_env_values = true, value_parser = parse_duration, allow_hyphen_values = true)]
     pub retry_interval: Option<Duration>,
-    /// What counts as delivered: codes and ranges, such as 200,202 or 200-207 [default: 200]
+    /// Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]
     #[arg(
         long,
         value_name = "CODES",
@@ -119,14 +116,13 @@ impl RetryPolicyArgs {
     }
 }
 
-/// How many at once, and how fast.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Pace")]
 pub struct PaceArgs {
-    /// The most requests at once [default: 8; for `retry` without --due, 1: one delivery after the other]
+    /// Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]
     #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub jobs: Option<u16>,
-    /// The most attempts in a second, a minute or an hour, the first ones and the others: 10/s, 600/m, 100/h
+    /// Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h
     #[arg(
         long,
         value_name = "N/s",
@@ -136,29 +132,28 @@ pub struct PaceArgs {
     pub rate: Option<Rate>,
 }
 
-/// How to connect.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub struct TransportArgs {
-    /// The longest that one attempt may take [default: 30s]
+    /// Time limit of an attempt [default: 30s]
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
-    /// The longest that resolving, connecting and TLS may take [default: 10s]
+    /// Time limit for DNS, connecting and TLS [default: 10s]
     #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
     pub connect_timeout: Option<Duration>,
     /// Trust these certificates (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub cacert: Option<PathBuf>,
-    /// Show this client certificate (PEM, with its key unless --key is given)
+    /// Use this client certificate (PEM, with its key unless --key is given)
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub cert: Option<PathBuf>,
-    /// The client certificate's key (PEM)
+    /// The key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
-    /// Do not check certificates; noted with each attempt
+    /// Do not verify TLS certificates; recorded with each attempt
     #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, num_args = 0, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub insecure: Option<bool>,
-    /// Go through this proxy, never used for loopback [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
+    /// Use this proxy, except for loopback addresses [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
     #[arg(
         long,
         value_name = "URL",
@@ -184,11 +179,10 @@ impl TransportArgs {
     }
 }
 
-/// How an event is put into a request.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Event")]
 pub struct WireArgs {
-    /// The body: the XML itself, or a form whose field `params[xml]` is the XML [default: xml]
+    /// Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]
     #[arg(
         long,
         value_name = "FORM",
@@ -197,8 +191,8 @@ pub struct WireArgs {
         hide_env_values = true
     )]
     pub wire: Option<WireArg>,
-    /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
-    /// has it [default: documented]
+    /// Field order: `documented` (type, action), or `porta` (action, type) as 3scale's own software sends it
+    /// [default: documented]
     #[arg(
         long,
         value_name = "ORDER",
@@ -219,11 +213,10 @@ impl WireArgs {
     }
 }
 
-/// Who did what happened.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Switchboard")]
+#[command(next_help_heading = "Webhook switches")]
 pub struct OriginArgs {
-    /// Where it was done; what is done in the admin portal is fired only if the endpoint's `provider_actions` is on
+    /// Where the change was made; changes in the admin portal are sent only if the endpoint's `provider_actions` is on
     /// [default: developer-portal]
     #[arg(
         long,
@@ -236,15 +229,14 @@ pub struct OriginArgs {
 }
 
 impl OriginArgs {
-    /// Where it was done.
     pub fn source(&self) -> EventSource {
         self.origin.map(|origin| origin.0).unwrap_or_default()
     }
 }
 
-/// The one filter grammar. Times stay text here, so that an unreadable one is told in our words.
+/// The filter of deliveries. Times are text here, so that errors are hookfire's own.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Filter (several narrow each other)")]
+#[command(next_help_heading = "Filter (combined with AND)")]
 pub struct FilterArgs {
     /// Only events of this type
     #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
@@ -252,26 +244,23 @@ pub struct FilterArgs {
     /// Only events with this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     pub action: Option<String>,
-    /// Only deliveries that failed (else: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or an
-    /// age such as 2h
+    /// Only deliveries that failed (otherwise: were delivered or accepted) at or after this time: 2026-11-20, RFC 3339, or
+    /// an age such as 2h
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Only deliveries that failed at or before this time (inclusive; a time without fractions means all of its second)
+    /// Only deliveries that failed at or before this time; without a fraction it includes the whole second
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub before: Option<String>,
-    /// Only those whose last error was this HTTP status, such as 503 or 5xx
+    /// Only deliveries whose last error was this HTTP status, such as 503 or 5xx
     #[arg(long, value_name = "CODES")]
     pub http_status: Option<StatusRanges>,
-    /// Only those whose last error was of this kind
+    /// Only deliveries whose last error was of this kind
     #[arg(long, value_name = "KIND", value_enum)]
     pub error: Option<ErrorKindArg>,
 }
 
 impl FilterArgs {
-    /// The filter, without its endpoint.
-    ///
-    /// # Errors
-    /// When a time cannot be read.
+    /// The filter, without an endpoint.
     pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
         let time = |text: &Option<String>, edge| {
             text.as_deref()
@@ -291,21 +280,17 @@ impl FilterArgs {
     }
 }
 
-/// The filter of commands for which an endpoint only narrows.
+/// The filter of commands that do not send, where `--endpoint` is a filter too.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListFilterArgs {
-    /// Only deliveries meant for this endpoint
-    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Filter (several narrow each other)")]
+    /// Only deliveries for this endpoint
+    #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Filter (combined with AND)")]
     endpoint: Option<String>,
     #[command(flatten)]
     rest: FilterArgs,
 }
 
 impl ListFilterArgs {
-    /// The filter.
-    ///
-    /// # Errors
-    /// When a time cannot be read.
     pub fn filter(&self, now: UnixMs) -> Result<Filter, Failure> {
         Ok(Filter {
             endpoint: self.endpoint.clone(),
@@ -314,10 +299,9 @@ impl ListFilterArgs {
     }
 }
 
-/// Makes a domain word an option's value, under the name that it has everywhere.
+/// Makes the values of an enum selectable by their `as_str` names.
 macro_rules! word_option {
-    ($arg:ident, $word:ident, $about:literal) => {
-        #[doc = $about]
+    ($arg:ident, $word:ident) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $arg(pub $word);
 
@@ -342,40 +326,27 @@ macro_rules! word_option {
     };
 }
 
-word_option!(
-    ErrorKindArg,
-    ErrorKind,
-    "An error kind as an option's value."
-);
-word_option!(StatusArg, Status, "A status as an option's value.");
-word_option!(
-    AuthModeArg,
-    AuthMode,
-    "A mode of authentication as an option's value."
-);
-word_option!(
-    CompatArg,
-    ElementOrder,
-    "An order of fields as an option's value."
-);
-word_option!(SourceArg, EventSource, "A portal as an option's value.");
-word_option!(WireArg, BodyFormat, "A form of body as an option's value.");
+word_option!(ErrorKindArg, ErrorKind);
+word_option!(StatusArg, Status);
+word_option!(AuthModeArg, AuthMode);
+word_option!(CompatArg, ElementOrder);
+word_option!(SourceArg, EventSource);
+word_option!(WireArg, BodyFormat);
 
-/// A status that nobody works on any more, as an option's value.
+/// A status that no longer changes by itself.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum FinishedStatusArg {
-    /// Delivered.
+    /// Delivered
     Delivered,
-    /// Failed after all attempts.
+    /// All attempts failed
     Failed,
-    /// Left behind by a process.
+    /// The process was stopped or died
     Interrupted,
-    /// Never sent: the switchboard said no.
+    /// Not sent because of a webhook switch
     Ignored,
 }
 
 impl FinishedStatusArg {
-    /// The status itself.
     pub fn status(self) -> Status {
         match self {
             FinishedStatusArg::Delivered => Status::Delivered,
@@ -414,7 +385,6 @@ impl std::str::FromStr for CaptureId {
     }
 }
 
-/// The id that `42` or `#42` is.
 pub fn id(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('#').unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -423,11 +393,10 @@ pub fn id(text: &str) -> Option<i64> {
 
 /// Declares an `--output` option that takes some of the formats.
 macro_rules! output_option {
-    ($args:ident, $choice:ident, $about:literal, $($format:ident),+) => {
-        #[doc = $about]
+    ($args:ident, $choice:ident, $($format:ident),+) => {
         #[derive(Args, Clone, Copy, Debug)]
         pub struct $args {
-            /// How to print
+            /// Output format
             #[arg(
                 short,
                 long,
@@ -445,7 +414,6 @@ macro_rules! output_option {
         enum $choice { $($format),+ }
 
         impl $args {
-            /// The chosen format.
             pub fn format(self) -> Format {
                 match self.output { $($choice::$format => Format::$format),+ }
             }
@@ -453,51 +421,16 @@ macro_rules! output_option {
     };
 }
 
-output_option!(
-    ReportOutput,
-    ReportFormat,
-    "`--output` of a command that reports one thing.",
-    Text,
-    Json,
-    Ndjson
-);
-output_option!(
-    ListOutput,
-    ListFormat,
-    "`--output` of a list.",
-    Text,
-    Json,
-    Ndjson,
-    Csv
-);
-output_option!(
-    FailedOutput,
-    FailedFormat,
-    "`--output` of the failed list.",
-    Text,
-    Json,
-    Ndjson,
-    Csv,
-    Xml
-);
-output_option!(
-    PageOutput,
-    PageFormat,
-    "`--output` of one delivery with its event.",
-    Text,
-    Json,
-    Ndjson,
-    Xml
-);
+output_option!(ReportOutput, ReportFormat, Text, Json, Ndjson);
+output_option!(ListOutput, ListFormat, Text, Json, Ndjson, Csv);
+output_option!(FailedOutput, FailedFormat, Text, Json, Ndjson, Csv, Xml);
+output_option!(PageOutput, PageFormat, Text, Json, Ndjson, Xml);
 
-/// Reads a number that cannot be 0.
-///
-/// # Errors
-/// In words, what it must be.
+/// Parses a number of a non-zero type.
 pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     text.trim()
         .parse()
-        .map_err(|_| "it must be a whole number, 1 or more".to_owned())
+        .map_err(|_| "it must be a whole number of at least 1".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The filter grammar: what is typed is what is meant, in any order, and what cannot be read is refused.
+//! Tests of the filter options: their order does not matter, and invalid values are refused.
 
 use clap::{Command, FromArgMatches as _};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use crate::time::rfc3339;
 
 const NOW: UnixMs = UnixMs(1_795_255_200_000);
 
-/// What these words of a command line come to; none if they are refused.
+/// The filter of a command line, or none if it is refused.
 fn read(words: &[String]) -> Option<Filter> {
     let command = ListFilterArgs::augment_args(Command::new("list").no_binary_name(true));
     let matches = command.try_get_matches_from(words).ok()?;
@@ -38,7 +38,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     )
 }
 
-/// The options that say this, each with its value.
+/// The options for a filter, each with its value.
 fn typed(filter: &Filter) -> Vec<[String; 2]> {
     let pairs = [
         ("--type", filter.event_type.clone()),
@@ -60,7 +60,7 @@ fn typed(filter: &Filter) -> Vec<[String; 2]> {
 
 proptest! {
     #[test]
-    fn a_filter_is_what_was_typed_in_any_order_and_spelling(filter in filter(), turn in 0..7usize, equals: bool) {
+    fn filters_round_trip_in_any_order_and_spelling(filter in filter(), turn in 0..7usize, equals: bool) {
         let mut options = typed(&filter);
         let turn = turn % options.len().max(1);
         options.rotate_left(turn);
@@ -73,14 +73,13 @@ proptest! {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_and_never_narrows_to_nothing_or_everything(
+    fn invalid_values_are_refused_and_never_ignored(
         option in prop::sample::select(vec!["--since", "--before", "--http-status", "--error"]),
         value in prop_oneof![any::<String>(), "[0-9:TZ+. x,-]{1,24}", "[0-9]{1,3}(ms|s|m|h|d|w)?"],
     ) {
         let words = [option.to_owned(), value];
         if let Some(filter) = read(&words) {
-            prop_assert!(!filter.is_empty(), "{:?} says nothing", words);
-            // What was taken can be typed again, and is the same.
+            prop_assert!(!filter.is_empty(), "{:?} filters nothing", words);
             prop_assert_eq!(read(&typed(&filter).concat()), Some(filter), "{:?}", words);
         }
     }

@@ -15,7 +15,7 @@ const AT_ONCE: u32 = 500;
 
 /// The filter of commands about captures. The time stays text here, so that an unreadable one is told in our words.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Filter (several narrow each other)")]
+#[command(next_help_heading = "Filter (combined with AND)")]
 pub struct CaptureFilterArgs {
     /// Only captures in this bin
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]

@@ -31,7 +31,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct EventsListArgs {
     /// The endpoint whose switches count [default: the configuration's `default_endpoint`]
-    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other, help_heading = "Switchboard")]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other, help_heading = "Webhook switches")]
     endpoint: Option<String>,
     #[command(flatten)]
     origin: OriginArgs,

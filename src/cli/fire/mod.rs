@@ -127,15 +127,15 @@ pub struct FireArgs {
     #[command(flatten)]
     origin: OriginArgs,
     /// Send it even if a switch of the endpoint says no
-    #[arg(long, help_heading = "Switchboard")]
+    #[arg(long, help_heading = "Webhook switches")]
     force: bool,
     #[command(flatten)]
     rule: RetryPolicyArgs,
     /// One attempt only, as --retries 0
-    #[arg(long, help_heading = "Rule")]
+    #[arg(long, help_heading = "Retry policy")]
     no_retry: bool,
     /// One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on
-    #[arg(long, help_heading = "Rule")]
+    #[arg(long, help_heading = "Retry policy")]
     background: bool,
     #[command(flatten)]
     transport: TransportArgs,
