@@ -2,6 +2,7 @@
 //!
 //! The only place that chooses hints for errors of other modules. `output` prints them.
 
+use crate::capture::export::ExportError;
 use crate::config::ConfigError;
 use crate::delivery::ErrorKind;
 use crate::delivery::target::MissingSecret;
@@ -254,6 +255,20 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         Failure::from_error(Kind::Config, error)
             .hint("`hookfire config path` prints the file's name; `hookfire config init` writes one with every key explained")
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Failure {
+        let hint = match &error {
+            ExportError::Malformed(id) => {
+                format!("`hookfire captured show {id} --raw` writes the bytes as received")
+            }
+            ExportError::Variable { id, .. } => {
+                format!("`hookfire captured show {id} --as curl` has no variables")
+            }
+        };
+        Failure::from_error(Kind::Usage, error).hint(hint)
     }
 }
 

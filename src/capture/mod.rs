@@ -6,6 +6,7 @@
 
 pub mod diff;
 pub mod expect;
+pub mod export;
 mod head;
 mod json;
 mod mask;
@@ -96,6 +97,16 @@ impl Capture {
     /// are returned as received.
     pub fn path(&self) -> &str {
         path_of(self.head.target())
+    }
+
+    /// `HTTP/1.1`, as the request line ends.
+    pub fn version(&self) -> String {
+        let line = self
+            .head
+            .split(|byte| *byte == b'\n')
+            .find(|line| !line.iter().all(u8::is_ascii_whitespace));
+        let last = line.and_then(|line| line.trim_ascii_end().rsplit(|byte| *byte == b' ').next());
+        last.map(header_text).unwrap_or_default()
     }
 
     /// The raw query, without its question mark.

@@ -42,7 +42,7 @@ impl<'a> Context<'a> {
     /// The context of one run.
     pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches) -> Self {
         let clock = SystemClock::default();
-        Context {
+        let context = Context {
             ui,
             env: Environment,
             clients: Clients::new(clock.interrupt_flag()),
@@ -50,7 +50,23 @@ impl<'a> Context<'a> {
             globals,
             matches,
             config: OnceCell::new(),
+        };
+        ui.set_program(context.program());
+        context
+    }
+
+    /// `hookfire` with the global options of this command line, for commands that users paste into a shell.
+    pub fn program(&self) -> String {
+        let mut program = "hookfire".to_owned();
+        for (option, path) in [
+            ("journal", &self.globals.journal),
+            ("config", &self.globals.config),
+        ] {
+            if let Some(path) = path.as_ref().filter(|_| self.is_flag(option)) {
+                program += &format!(" --{option} {}", text::shell_word(&path.to_string_lossy()));
+            }
         }
+        program
     }
 
     /// The time now.

@@ -198,22 +198,12 @@ pub fn head(capture: &Capture, mask: &Mask) -> String {
         "{} {} {}\n",
         capture.method(),
         mask.target(capture),
-        version(capture)
+        capture.version()
     );
     for (name, value) in mask.headers(capture) {
         let _ = writeln!(head, "{name}: {value}");
     }
     head
-}
-
-/// `HTTP/1.1`
-pub fn version(capture: &Capture) -> String {
-    let line = capture
-        .head
-        .split(|byte| *byte == b'\n')
-        .find(|line| !line.iter().all(u8::is_ascii_whitespace));
-    let last = line.and_then(|line| line.trim_ascii_end().rsplit(|byte| *byte == b' ').next());
-    last.map(header_text).unwrap_or_default()
 }
 
 /// A head without headers, or one that nobody could read: line by line as far as it is text.

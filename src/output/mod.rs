@@ -6,7 +6,6 @@
 
 pub mod capture;
 pub mod capture_json;
-pub mod export;
 pub mod failures_xml;
 pub mod human;
 pub mod json;
@@ -16,7 +15,7 @@ pub mod requestbin;
 pub mod rows;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::Duration;
 
@@ -94,6 +93,8 @@ pub struct Ui {
     /// Whether stderr ends with a line that the next output replaces.
     transient_shown: Cell<bool>,
     bar: RefCell<Option<Bar>>,
+    /// `hookfire` with the global options that suggested commands need.
+    program: OnceCell<String>,
 }
 
 /// Writes untrusted bytes to stdout: unchanged, or escaped on a terminal. There it writes whole lines, because a piece may
@@ -171,6 +172,7 @@ impl Ui {
             options,
             transient_shown: Cell::new(false),
             bar: RefCell::default(),
+            program: OnceCell::new(),
         }
     }
 
@@ -326,12 +328,34 @@ impl Ui {
 
     pub fn hint(&self, text: &str) {
         if !self.options.quiet && !self.options.structured {
-            self.stderr("hint: ", Tone::Hint, text);
+            self.stderr("hint: ", Tone::Hint, &self.with_program(text));
+        }
+    }
+
+    /// Suggested commands then begin with `program` instead of `hookfire`.
+    pub fn set_program(&self, program: String) {
+        let _ = self.program.set(program);
+    }
+
+    fn with_program<'t>(&self, hint: &'t str) -> Cow<'t, str> {
+        match self.program.get() {
+            Some(program) if program != "hookfire" => {
+                Cow::Owned(hint.replace("`hookfire ", &format!("`{program} ")))
+            }
+            _ => Cow::Borrowed(hint),
         }
     }
 
     /// Prints an error as text with causes and hints, or as a JSON object.
     pub fn failure(&self, report: &Report<'_>) {
+        let hints = report.hints.iter();
+        let hints: Vec<String> = hints
+            .map(|hint| self.with_program(hint).into_owned())
+            .collect();
+        let report = &Report {
+            hints: &hints,
+            ..*report
+        };
         if self.options.structured {
             self.stderr("", Tone::Strong, &json::error(report));
             return;

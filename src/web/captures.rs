@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ApiError, Shared, WebState, blocking, json_response};
-use crate::capture::diff;
 use crate::capture::{Body, Caught, Mask, credentials};
+use crate::capture::{diff, export};
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
 use crate::journal::store::{CaptureQuery, Order};
 use crate::output::capture::head;
 use crate::output::capture_json::CaptureView;
-use crate::output::{export, json};
+use crate::output::json;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 500;
@@ -296,7 +296,8 @@ async fn curl(
     state
         .with_journal(move |state, journal| {
             let (caught, body) = find(journal, id)?;
-            Ok(export::curl(&caught, &body, &query.mask(&state.mask)))
+            let mask = query.mask(&state.mask);
+            Ok(export::curl(&caught, &body, &mask, &state.program).map_err(Failure::from)?)
         })
         .await
 }

@@ -60,6 +60,8 @@ pub struct WebOptions<'a> {
     pub default_bin: String,
     /// Masks captures in the page's API until `reveal=1` is passed. RequestBin's API is not masked.
     pub mask: Mask,
+    /// `hookfire` with the options that commands for pasting need.
+    pub program: String,
     /// Emulates a 3scale portal below `/admin`.
     pub emulate_portal: bool,
     /// The token that the portal emulator requires.
@@ -74,6 +76,7 @@ struct WebState {
     auth: Auth,
     default_bin: String,
     mask: Mask,
+    program: String,
     emulates_portal: bool,
     portal_token: Option<Secret>,
     /// The emulated portal's webhook settings.
@@ -100,6 +103,7 @@ pub fn web_ui(options: WebOptions<'_>) -> Result<WebUi, Failure> {
         },
         default_bin: options.default_bin,
         mask: options.mask,
+        program: options.program,
         emulates_portal: options.emulate_portal,
         portal_token: options.portal_token,
         portal_settings: Mutex::new(portal_emulator::default_settings()),

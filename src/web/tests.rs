@@ -53,6 +53,7 @@ impl TestWeb {
     fn with(choose: impl FnOnce(&mut WebOptions<'_>)) -> TestWeb {
         let folder = tempfile::tempdir().unwrap();
         let mut options = WebOptions {
+            program: "hookfire".to_owned(),
             journal: open(&folder),
             notifier: Notifier::new(),
             config: None,

@@ -304,7 +304,7 @@ fn captured_show_escapes_on_terminals_but_not_in_pipes() {
 #[test]
 fn curl_export_sends_the_same_request() {
     let env = TestEnv::new();
-    if !needs("curl", &["--version"]) || !needs("bash", &["--version"]) {
+    if !needs("curl", &["--version"]) || !needs("sh", &["-c", "true"]) {
         return;
     }
     let listener = Listener::start(&env, &[]);
@@ -343,7 +343,7 @@ fn curl_export_sends_the_same_request() {
             .to_string();
         let script = format!("set -e; PATH=\"{program}:$PATH\"; {}", command.trim_end());
         let file = env.write_file(format!("{id}.sh"), script);
-        let ran = env.on_terminal(&format!("bash {}", file.display())).run();
+        let ran = env.on_terminal(&format!("sh {}", file.display())).run();
         let copy = (index * 2 + 2).to_string();
         let diff = captured(&env, &["diff", &id, &copy]);
         assert_eq!(
@@ -353,6 +353,42 @@ fn curl_export_sends_the_same_request() {
         );
     }
     listener.stop();
+}
+
+#[test]
+fn exported_commands_name_the_journal() {
+    let env = TestEnv::new();
+    let journal = env.work_dir().join("it's.db").display().to_string();
+    let listener = Listener::start(&env, &["--journal", &journal]);
+    listener.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n\xff");
+    listener.stop();
+    let show = |id: &str, form: &str| {
+        let args = ["show", id, "--as", form, "--journal", &journal];
+        captured(&env, &args)
+    };
+    let program = format!("hookfire --journal '{}'", journal.replace('\'', r"'\''"));
+    let curl = show("1", "curl").assert_code(0);
+    let expected = format!("{program} captured show 1 --body | curl");
+    assert!(curl.stdout().starts_with(&expected), "{curl}");
+    let missing = show("2", "curl").assert_code(5);
+    let expected = format!("hint: `{program} captured list` lists");
+    assert!(missing.stderr().contains(&expected), "{missing}");
+}
+
+#[test]
+fn incomplete_captures_are_not_exported() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    listener.send(b"G<T / HTTP/1.1\r\nHost: h\r\n\r\n");
+    listener.stop();
+    for form in ["curl", "http", "har"] {
+        let refused = captured(&env, &["show", "1", "--as", form]).assert_code(2);
+        assert!(refused.stdout().is_empty(), "{refused}");
+        assert!(
+            refused.stderr().contains("incomplete or malformed"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::selection::whole;
-use crate::capture::Mask;
+use crate::capture::{Mask, export};
 use crate::cli::args::{CaptureId, Format, ReportOutput};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::capture_json::CaptureView;
-use crate::output::{capture, export, json};
+use crate::output::{capture, json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +75,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     };
     let journal = ctx.existing_journal()?;
     let (caught, body) = whole(journal.as_deref(), args.id.0)?;
+    let program = ctx.program();
     let view = || CaptureView::new(&caught, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {
         ctx.ui
@@ -88,11 +89,11 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         bytes(&body.bytes)?;
     } else {
         match (args.form, args.output.format()) {
-            (Some(Form::Curl), _) => text(&export::curl(&caught, &body, &mask))?,
-            (Some(Form::Http), _) => text(&export::http(&caught, &body, &mask))?,
+            (Some(Form::Curl), _) => text(&export::curl(&caught, &body, &mask, &program)?)?,
+            (Some(Form::Http), _) => text(&export::http(&caught, &body, &mask, &program)?)?,
             (Some(Form::Har), _) => ctx
                 .ui
-                .line(&json::pretty(&export::har(&caught, &body, &mask)))?,
+                .line(&json::pretty(&export::har(&caught, &body, &mask)?))?,
             (Some(Form::Json), _) | (None, Format::Json) => ctx.ui.line(&json::pretty(&view()))?,
             (None, Format::Text) => {
                 ctx.ui

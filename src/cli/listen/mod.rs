@@ -98,6 +98,7 @@ fn start(
         allow_origin: plan.allow_origin.clone(),
         default_bin: plan.bins[0].clone(),
         mask: plan.page_mask.clone(),
+        program: ctx.program(),
         emulate_portal: args.portal.emulate_portal,
         portal_token: plan.portal_token.clone(),
     })?;

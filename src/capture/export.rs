@@ -1,25 +1,25 @@
 //! A capture in the forms of other tools: a curl command, a request of an editor's REST client, a HAR archive.
 //!
-//! Whoever pastes one must send the same request: what a tool would add by itself is taken away, and nothing that came from
-//! outside can end a quotation or begin another request. What is secret is masked.
+//! A pasted export sends the same request: headers that a tool would add are removed, and nothing in the capture can end a
+//! quotation or begin another request. What cannot be expressed is an [`ExportError`]. Secrets are masked.
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
 use serde_json::json;
 
-use super::capture::version;
-use super::capture_json::BodyView;
-use crate::capture::{Body, Capture, Caught, Mask, header_text};
-use crate::http::status_text;
+use super::{Body, Capture, Caught, Mask, header_text};
 use crate::sanitize::{visible, visible_line};
 use crate::text::shell_word;
 use crate::time::rfc3339;
 
-/// A longer body does not go onto a command line.
-const LONGEST_ARGUMENT: usize = 64 * 1024;
+/// A longer body is piped instead of being part of the command line.
+const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// Headers that the tools make for their own connection.
-const MADE_BY_TOOLS: [&str; 8] = [
+/// The tools generate these.
+const CONNECTION_HEADERS: [&str; 8] = [
     "host",
     "content-length",
     "connection",
@@ -30,8 +30,30 @@ const MADE_BY_TOOLS: [&str; 8] = [
     "trailer",
 ];
 
-/// A command for any POSIX shell; bash, zsh and the like where a header is no plain text.
-pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
+/// Why a capture cannot be exported.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    #[error("capture #{0} is incomplete or malformed: an export would send a different request")]
+    Malformed(i64),
+    #[error("capture #{id} has `{{{{` in its {part}, which REST clients replace by a variable")]
+    Variable { id: i64, part: String },
+}
+
+fn require_complete(caught: &Caught) -> Result<(), ExportError> {
+    if caught.capture.malformed || caught.capture.method().is_empty() {
+        return Err(ExportError::Malformed(caught.id));
+    }
+    Ok(())
+}
+
+/// A command for any POSIX shell. `program` is `hookfire` with the options that find this journal.
+pub fn curl(
+    caught: &Caught,
+    body: &Body,
+    mask: &Mask,
+    program: &str,
+) -> Result<String, ExportError> {
+    require_complete(caught)?;
     let capture = &caught.capture;
     let mut command = String::from("curl");
     let has = |name: &str| capture.header(name).is_some();
@@ -73,21 +95,36 @@ pub fn curl(caught: &Caught, body: &Body, mask: &Mask) -> String {
             let _ = write!(command, " \\\n  -H '{name}:'");
         }
     }
-    match std::str::from_utf8(&body.bytes) {
+    Ok(match std::str::from_utf8(&body.bytes) {
         _ if !has_body => command,
-        Ok(text) if visible(text) == text && text.len() <= LONGEST_ARGUMENT => {
+        Ok(text) if visible(text) == text && text.len() <= MAX_ARGUMENT_BYTES => {
             format!("{command} \\\n  --data-raw {}", shell_word(text))
         }
         _ => format!(
-            "hookfire captured show {} --body | {command} \\\n  --data-binary @-",
+            "{program} captured show {} --body | {command} \\\n  --data-binary @-",
             caught.id
         ),
-    }
+    })
 }
 
 /// A request as the REST clients of editors read it from a `.http` file.
-pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
+pub fn http(
+    caught: &Caught,
+    body: &Body,
+    mask: &Mask,
+    program: &str,
+) -> Result<String, ExportError> {
+    require_complete(caught)?;
     let capture = &caught.capture;
+    let url = url(capture, mask);
+    let literal = |part: String, text: &str| match text.contains("{{") {
+        true => Err(ExportError::Variable {
+            id: caught.id,
+            part,
+        }),
+        false => Ok(()),
+    };
+    literal("URL".to_owned(), &url)?;
     let mut text = format!("### #{}\n", caught.id);
     let as_text = std::str::from_utf8(&body.bytes).ok();
     let inline = as_text.filter(|text| is_plain_there(text));
@@ -95,13 +132,15 @@ pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
     if inline.is_none() {
         let _ = writeln!(
             text,
-            "# hookfire captured show {} --body > {file}",
+            "# {program} captured show {} --body > {file}",
             caught.id
         );
     }
-    let _ = writeln!(text, "{} {} HTTP/1.1", capture.method(), url(capture, mask));
+    let _ = writeln!(text, "{} {url} HTTP/1.1", capture.method());
     for (name, value) in end_to_end(capture) {
-        let _ = writeln!(text, "{name}: {}", header_text(&mask.header(name, value)));
+        let value = header_text(&mask.header(name, value));
+        literal(format!("header `{name}`"), &value)?;
+        let _ = writeln!(text, "{name}: {value}");
     }
     match inline {
         Some("") => {}
@@ -113,11 +152,12 @@ pub fn http(caught: &Caught, body: &Body, mask: &Mask) -> String {
         }
     }
     text.truncate(text.trim_end_matches('\n').len());
-    text
+    Ok(text)
 }
 
 /// A HAR 1.2 archive with this one request.
-pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
+pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> Result<serde_json::Value, ExportError> {
+    require_complete(caught)?;
     let capture = &caught.capture;
     let pairs = |pairs: Vec<(String, String)>| {
         pairs
@@ -126,33 +166,37 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
             .collect::<Vec<_>>()
     };
     let mut request = json!({
-        "method": capture.method(), "url": url(capture, mask), "httpVersion": version(capture), "cookies": [],
+        "method": capture.method(), "url": url(capture, mask), "httpVersion": capture.version(), "cookies": [],
         "headers": pairs(mask.headers(capture)), "queryString": pairs(mask.query(capture)),
         "headersSize": capture.head.len(), "bodySize": body.bytes.len(),
     });
     if !body.bytes.is_empty() {
-        let view = BodyView::new(&body.bytes);
         let mime = capture
             .header("content-type")
             .map(header_text)
             .unwrap_or_default();
-        request["postData"] = json!({ "mimeType": mime, "text": view.text() });
-        if view.encoding() == "base64" {
-            // The standard has no word for it here; a name of one's own begins with an underscore.
-            request["postData"]["_encoding"] = json!("base64");
-        }
+        request["postData"] = match std::str::from_utf8(&body.bytes) {
+            Ok(text) => json!({ "mimeType": mime, "text": text }),
+            // HAR defines no encoding here; the name of an own field begins with an underscore.
+            Err(_) => json!({
+                "mimeType": mime, "text": STANDARD.encode(&body.bytes), "_encoding": "base64",
+            }),
+        };
     }
     let status = capture.response.status.unwrap_or(0);
-    let words = status_text(status);
+    let status_text = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default();
     let time = capture.response.duration_ms;
-    json!({ "log": {
+    Ok(json!({ "log": {
         "version": "1.2",
         "creator": { "name": "hookfire", "version": env!("CARGO_PKG_VERSION") },
         "entries": [{
             "startedDateTime": rfc3339(capture.received_at), "time": time,
             "request": request,
             "response": {
-                "status": status, "statusText": words.split_once(' ').map_or("", |(_, words)| words),
+                "status": status, "statusText": status_text,
                 "httpVersion": "HTTP/1.1", "cookies": [], "headers": [],
                 "content": { "size": -1, "mimeType": "" },
                 "redirectURL": "", "headersSize": -1, "bodySize": -1,
@@ -160,10 +204,10 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> serde_json::Value {
             "cache": {}, "timings": { "send": 0, "wait": time, "receive": 0 },
             "comment": format!("capture #{} in {}", caught.id, caught.bin),
         }],
-    } })
+    } }))
 }
 
-/// Where it was sent. The catcher's own name is in `Host`; who sends none has no name for it.
+/// The listener's address is the request's `Host`.
 fn url(capture: &Capture, mask: &Mask) -> String {
     let target = mask.target(capture);
     if target.contains("://") && !target.starts_with('/') {
@@ -183,9 +227,9 @@ fn url(capture: &Capture, mask: &Mask) -> String {
 fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
     let headers = capture.head.headers().into_iter();
     headers.filter(|(name, _)| {
-        !MADE_BY_TOOLS
+        !CONNECTION_HEADERS
             .iter()
-            .any(|made| made.eq_ignore_ascii_case(name))
+            .any(|header| header.eq_ignore_ascii_case(name))
     })
 }
 
@@ -193,29 +237,30 @@ fn header_line(name: &str, value: &[u8]) -> Vec<u8> {
     [name.as_bytes(), b": ", value].concat()
 }
 
-/// A word for a shell; in `$'…'` where it has bytes that would not survive being pasted.
+/// A word for a POSIX shell. Bytes that do not survive pasting are written by `printf`.
 fn quoted(word: &[u8]) -> String {
-    match std::str::from_utf8(word) {
-        Ok(text) if visible_line(text) == text => shell_word(text),
-        _ => {
-            let mut quoted = String::from("$'");
-            for &byte in word {
-                match byte {
-                    b'\\' | b'\'' => quoted.extend(['\\', char::from(byte)]),
-                    b' '..=b'~' => quoted.push(char::from(byte)),
-                    _ => {
-                        let _ = write!(quoted, "\\x{byte:02x}");
-                    }
-                }
+    if let Ok(text) = std::str::from_utf8(word)
+        && visible_line(text) == text
+    {
+        return shell_word(text);
+    }
+    let mut format = String::new();
+    for &byte in word {
+        match byte {
+            b'%' => format.push_str("%%"),
+            b'\\' => format.push_str("\\\\"),
+            b'\'' => format.push_str("'\\''"),
+            b' '..=b'~' => format.push(char::from(byte)),
+            _ => {
+                let _ = write!(format, "\\{byte:03o}");
             }
-            quoted.push('\'');
-            quoted
         }
     }
+    format!("\"$(printf '{format}')\"")
 }
 
-/// Whether a REST client takes the text as it is: no line that begins another request or names a file, no variable, no
-/// character that an editor would not keep.
+/// Whether a REST client sends the text as it is: no line begins another request or names a file, and there are no
+/// variables and no characters that an editor would not keep.
 fn is_plain_there(text: &str) -> bool {
     let is_command = |line: &str| line.starts_with(['#', '<', '>']) && !is_tag(line);
     visible(text) == text && !text.contains("{{") && !text.lines().any(is_command)
@@ -252,41 +297,74 @@ mod tests {
         }
     }
 
+    fn command(head: &[u8], bytes: &[u8]) -> String {
+        curl(&caught(head), &body(bytes), &Mask::default(), "hookfire").unwrap()
+    }
+
+    #[test]
+    fn incomplete_captures_are_refused() {
+        let mut truncated = caught(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n");
+        truncated.capture.malformed = true;
+        let not_http = caught(b"\x16\x03\x01");
+        let mask = Mask::default();
+        for caught in [truncated, not_http] {
+            let refused = ExportError::Malformed(17);
+            let body = body(b"x");
+            assert_eq!(
+                curl(&caught, &body, &mask, "hookfire"),
+                Err(ExportError::Malformed(17))
+            );
+            assert_eq!(
+                http(&caught, &body, &mask, "hookfire"),
+                Err(ExportError::Malformed(17))
+            );
+            assert_eq!(har(&caught, &body, &mask), Err(refused));
+        }
+    }
+
+    #[test]
+    fn rest_client_variables_are_refused() {
+        for head in [
+            &b"GET /{{$processEnv SECRET}} HTTP/1.1\r\nHost: h\r\n\r\n"[..],
+            b"GET /?a={{x}} HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nX-A: {{x}}\r\n\r\n",
+        ] {
+            let exported = http(&caught(head), &body(b""), &Mask::default(), "hookfire");
+            assert!(exported.is_err(), "{exported:?}");
+        }
+    }
+
+    #[test]
+    fn the_program_has_its_global_options() {
+        let (caught, body) = (caught(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n"), body(b"\xff"));
+        let program = "hookfire --journal /tmp/j.db";
+        let command = curl(&caught, &body, &Mask::default(), program).unwrap();
+        assert!(command.starts_with("hookfire --journal /tmp/j.db captured show 17 --body | curl"));
+    }
+
     #[test]
     fn a_command_adds_and_leaves_out_nothing() {
         let head = b"POST /it's/../x?a=[1] HTTP/1.1\r\nHost: h:8080\r\nX-A: it's\r\nEmpty:\r\nX-L: caf\xe9\r\n\
             Connection: close\r\nContent-Length: 6\r\n\r\n";
         assert_eq!(
-            curl(&caught(head), &body(b"@it's\n"), &Mask::default()),
-            r"curl -X POST --globoff --path-as-is 'http://h:8080/it'\''s/../x?a=[1]' \
+            command(head, b"@it's\n"),
+            r#"curl -X POST --globoff --path-as-is 'http://h:8080/it'\''s/../x?a=[1]' \
   -H 'X-A: it'\''s' \
   -H 'Empty;' \
-  -H $'X-L: caf\xe9' \
+  -H "$(printf 'X-L: caf\351')" \
   -H 'Accept:' \
   -H 'User-Agent:' \
   -H 'Content-Type:' \
   --data-raw '@it'\''s
-'"
+'"#
         );
-        let plain = caught(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n");
-        let command = curl(&plain, &body(b""), &Mask::default());
+        let plain = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n";
         assert_eq!(
-            command,
+            command(plain, b""),
             "curl http://h/ \\\n  -H 'Accept: */*' \\\n  -H 'User-Agent: x'"
         );
-        assert!(
-            curl(
-                &caught(b"HEAD / HTTP/1.1\r\n\r\n"),
-                &body(b""),
-                &Mask::default()
-            )
-            .starts_with("curl --head http")
-        );
-        let options = curl(
-            &caught(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"),
-            &body(b""),
-            &Mask::default(),
-        );
+        assert!(command(b"HEAD / HTTP/1.1\r\n\r\n", b"").starts_with("curl --head http"));
+        let options = command(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", b"");
         assert!(
             options.starts_with("curl -X OPTIONS http://h/ --request-target '*'"),
             "{options}"
@@ -294,15 +372,15 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_survive_being_pasted_is_piped() {
+    fn bodies_that_pasting_would_change_are_piped() {
         let head = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
         for bytes in [
             &b"\xff"[..],
             b"a\rb",
             b"\x1b[2J",
-            &vec![b'x'; LONGEST_ARGUMENT + 1],
+            &vec![b'x'; MAX_ARGUMENT_BYTES + 1],
         ] {
-            let command = curl(&caught(head), &body(bytes), &Mask::default());
+            let command = command(head, bytes);
             assert!(
                 command.starts_with("hookfire captured show 17 --body | curl -X POST"),
                 "{command}"
@@ -322,9 +400,9 @@ mod tests {
         };
         let (caught, body) = (caught(head), body(b"x"));
         let forms = [
-            curl(&caught, &body, &mask),
-            http(&caught, &body, &mask),
-            har(&caught, &body, &mask).to_string(),
+            curl(&caught, &body, &mask, "hookfire").unwrap(),
+            http(&caught, &body, &mask, "hookfire").unwrap(),
+            har(&caught, &body, &mask).unwrap().to_string(),
         ];
         for form in forms {
             assert!(
@@ -337,7 +415,8 @@ mod tests {
     #[test]
     fn a_rest_client_gets_one_request() {
         let head = b"PUT /x HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 1\r\n\r\n";
-        let of = |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default());
+        let of =
+            |bytes: &[u8]| http(&caught(head), &body(bytes), &Mask::default(), "hookfire").unwrap();
         assert_eq!(
             of(b"<a>\n  <b/>\n</a>"),
             "### #17\nPUT http://h/x HTTP/1.1\nX: y\n\n<a>\n  <b/>\n</a>"
@@ -362,7 +441,7 @@ mod tests {
     #[test]
     fn an_archive_has_the_keys_that_har_requires() {
         let head = b"POST /x?a=1 HTTP/1.0\r\nHost: h\r\nContent-Type: a/b\r\n\r\n";
-        let archive = har(&caught(head), &body(b"\xff"), &Mask::default());
+        let archive = har(&caught(head), &body(b"\xff"), &Mask::default()).unwrap();
         let entry = &archive["log"]["entries"][0];
         let request = &entry["request"];
         assert_eq!(
