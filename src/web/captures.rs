@@ -297,7 +297,7 @@ async fn curl(
         .with_journal(move |state, journal| {
             let (caught, body) = find(journal, id)?;
             let mask = query.mask(&state.mask);
-            Ok(export::curl(&caught, &body, &mask, &state.program).map_err(Failure::from)?)
+            export::curl(&caught, &body, &mask, &state.program).map_err(Failure::from)
         })
         .await
 }
