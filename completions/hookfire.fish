@@ -539,7 +539,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Let other machines in: needed for an address that is not loopback; page and API then ask for a token'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks; nothing below /admin is caught'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'

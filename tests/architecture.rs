@@ -13,7 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("anstyle_query", &["output/mod.rs"]),
     ("anyhow", &["cli/", "error.rs", "web/"]),
     ("axum", &["listener/", "web/"]),
-    ("base64", &["capture/", "output/", "secret/", "web/"]),
+    (
+        "base64",
+        &["capture/", "listener/", "output/", "secret/", "web/"],
+    ),
     ("clap", &["cli/", "lib.rs", "output/mod.rs"]),
     ("clap_complete", &["cli/generate/"]),
     ("clap_mangen", &["cli/generate/"]),

@@ -26,6 +26,14 @@ impl Address {
         }
     }
 
+    /// All addresses of this machine unless a host was typed.
+    pub fn or_all_hosts(self) -> Address {
+        Address {
+            host: self.host.or(Some(Ipv4Addr::UNSPECIFIED.into())),
+            ..self
+        }
+    }
+
     /// The socket address: on loopback without a host, and with the `default` port without a port.
     pub fn or_port(self, default: u16) -> SocketAddr {
         SocketAddr::new(

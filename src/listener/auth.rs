@@ -1,4 +1,8 @@
-//! Checks the secrets that captured requests must have in their query, where 3scale puts them.
+//! Checks the secrets that captured requests must have in their query, where 3scale puts them, and removes the web UI's own
+//! token from captured requests.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::secret::Secret;
 
@@ -26,6 +30,45 @@ impl RequiredSecrets {
         });
         Some(passed)
     }
+}
+
+/// A head without the token of the web UI, which browsers and API clients send to every path. Removes `Authorization` headers
+/// that contain it, and masks it everywhere else.
+pub(super) fn without_token(head: &[u8], token: &Secret) -> Vec<u8> {
+    let lines = head.split_inclusive(|&byte| byte == b'\n');
+    let kept: Vec<&[u8]> = lines
+        .filter(|line| !is_authorization(line, token))
+        .collect();
+    let kept = kept.concat();
+    let mut rest = kept.as_slice();
+    let token = token.expose().as_bytes();
+    let mut masked = Vec::with_capacity(rest.len());
+    while let Some(at) = rest.windows(token.len()).position(|window| window == token) {
+        masked.extend(&rest[..at]);
+        masked.extend(b"***");
+        rest = &rest[at + token.len()..];
+    }
+    masked.extend(rest);
+    masked
+}
+
+fn is_authorization(line: &[u8], token: &Secret) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split_ascii_whitespace();
+    let is =
+        |word: Option<&str>, expected| word.is_some_and(|word| word.eq_ignore_ascii_case(expected));
+    if !is(words.next(), "authorization:") {
+        return false;
+    }
+    let (scheme, credentials) = (words.next(), words.next().unwrap_or_default());
+    if is(scheme, "bearer") {
+        return token.is(credentials.as_bytes());
+    }
+    let decoded = STANDARD.decode(credentials).unwrap_or_default();
+    is(scheme, "basic")
+        && decoded
+            .split(|&byte| byte == b':')
+            .any(|part| token.is(part))
 }
 
 #[cfg(test)]
@@ -58,5 +101,22 @@ mod tests {
         }
         assert_eq!(required.check(None), Some(false));
         assert_eq!(RequiredSecrets::default().check(Some("token=c")), None);
+    }
+
+    #[test]
+    fn the_token_of_the_web_ui_is_removed() {
+        let token = Secret::new("0123abcd");
+        let basic = STANDARD.encode("x:0123abcd");
+        let head = format!(
+            "GET /bin?a=1&token=0123abcd&b=x HTTP/1.1\r\nHost: h\r\nauthorization: Basic {basic}\r\n\
+             Authorization: Bearer 0123abcd\r\nAuthorization: Bearer other\r\n\
+             Referer: http://h/?token=0123abcd\r\nCookie: a=b; hookfire_80=0123abcd\r\n\r\n"
+        );
+        let expected = "GET /bin?a=1&token=***&b=x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer other\r\n\
+             Referer: http://h/?token=***\r\nCookie: a=b; hookfire_80=***\r\n\r\n";
+        let cleaned = without_token(head.as_bytes(), &token);
+        assert_eq!(String::from_utf8(cleaned).unwrap(), expected);
+        let other = b"POST /?token=other&&x HTTP/1.1\r\nA:  b \r\n\r\n";
+        assert_eq!(without_token(other, &token), other);
     }
 }

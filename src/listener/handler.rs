@@ -9,10 +9,10 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::time::sleep;
 
-use super::auth::RequiredSecrets;
+use super::auth::{self, RequiredSecrets};
 use super::capture_writer::CaptureWriter;
 use super::client::{ClientConnection, ConnectionEnd, CurrentHead, NoResponse};
-use super::forward::ForwardHandler;
+use super::forward::{self, ForwardHandler, MAX_HOPS};
 use super::limits::Limits;
 use super::memory::MemoryPermit;
 use super::recorder::RequestStart;
@@ -22,11 +22,13 @@ use super::script::{ResponseScript, ScriptAction, ScriptStep};
 use super::stop::Stop;
 use super::web::WebHandler;
 use crate::capture::{Body, Capture, CapturedResponse};
+use crate::secret::Secret;
 
 /// What the connections of a listener share.
 pub(super) struct Handler {
     pub limits: Limits,
     pub secrets: RequiredSecrets,
+    pub web_token: Option<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
     pub forwarder: Option<Rc<ForwardHandler>>,
@@ -63,7 +65,10 @@ impl Handler {
             .or(truncated.then_some(Refusal::TooMuchChunkFraming))
             .or(head.conflicting.then_some(Refusal::ConflictingLengths))
             .or(client.is_plain_on_tls_port.then_some(Refusal::PlainHttp))
-            .or((capture.secret_ok == Some(false)).then_some(Refusal::WrongSecret));
+            .or((capture.secret_ok == Some(false)).then_some(Refusal::WrongSecret))
+            .or(self
+                .is_forward_loop(&capture)
+                .then_some(Refusal::ForwardLoop));
         capture.malformed = refusal.is_some_and(Refusal::is_malformed);
         let captured = Captured {
             capture,
@@ -100,6 +105,10 @@ impl Handler {
         head: Vec<u8>,
         arrival: RequestStart,
     ) -> Capture {
+        let head = match &self.web_token {
+            Some(token) => auth::without_token(&head, token),
+            None => head,
+        };
         let mut capture = Capture::new(arrival.received_at, client.remote_addr, head);
         capture.secret_ok = self.secrets.check(capture.query());
         capture
@@ -196,6 +205,10 @@ impl Handler {
             Some(None) => Ok(client.respond_unavailable()),
             None => Err(NoResponse),
         }
+    }
+
+    fn is_forward_loop(&self, capture: &Capture) -> bool {
+        self.forwarder.is_some() && forward::hops(capture) >= MAX_HOPS
     }
 
     fn sandbox(&self, response: &mut Response<Bytes>) {

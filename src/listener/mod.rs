@@ -69,7 +69,7 @@ use web::WebHandler;
 use crate::env;
 
 pub use capture_writer::WriteFailures;
-pub use forward::{Relayed, Upstream};
+pub use forward::{HOPS_HEADER, Relayed, Upstream, hops};
 pub use limits::Limits;
 pub use notifier::{Event, Notifier};
 pub use script::{HeaderError, Script};
@@ -283,6 +283,7 @@ fn run(
         handler: Handler {
             limits,
             secrets: RequiredSecrets(setup.require_secret),
+            web_token: setup.web_token,
             writer: CaptureWriter::new(setup.captures, setup.notifier, failures),
             script,
             forwarder,

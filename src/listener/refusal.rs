@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use hyper::Uri;
 
+use super::forward::MAX_HOPS;
 use super::framing;
 use super::limits::Limits;
 use super::recorder::MAX_CHUNK_FRAMING;
@@ -34,6 +35,8 @@ pub(super) enum Refusal {
     PlainHttp,
     /// A required secret is missing or wrong.
     WrongSecret,
+    /// Listeners forward to each other.
+    ForwardLoop,
 }
 
 impl Refusal {
@@ -47,6 +50,7 @@ impl Refusal {
             | Self::ConflictingLengths
             | Self::PlainHttp => 400,
             Self::WrongSecret => 403,
+            Self::ForwardLoop => 508,
         }
     }
 
@@ -77,6 +81,9 @@ impl Refusal {
                 "it has both a Content-Length and a Transfer-Encoding".to_owned()
             }
             Self::PlainHttp => "it is plain HTTP, and this port expects TLS".to_owned(),
+            Self::ForwardLoop => {
+                format!("{MAX_HOPS} listeners have forwarded it: they forward to each other")
+            }
             Self::WrongSecret => return None,
         })
     }
@@ -91,7 +98,7 @@ impl Refusal {
 
     /// Whether the request is incomplete or ambiguous, so that the rest of the connection cannot be trusted.
     pub(super) fn is_malformed(self) -> bool {
-        self != Self::WrongSecret
+        !matches!(self, Self::WrongSecret | Self::ForwardLoop)
     }
 }
 

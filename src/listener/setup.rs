@@ -28,6 +28,8 @@ pub struct Setup {
     pub status_in_path: bool,
     /// Query parameters and the values they must have. Other requests are captured, marked, and get the response 403.
     pub require_secret: Vec<(String, Secret)>,
+    /// The token of the web UI, which clients also send with requests that are captured: it is removed from them.
+    pub web_token: Option<Secret>,
     /// Where to forward to. Its responses replace the script's.
     pub upstream: Option<Arc<dyn Upstream>>,
     /// The requests that are not captured. Without it every request is captured.
@@ -49,6 +51,7 @@ impl Setup {
             response_headers: Vec::new(),
             status_in_path: false,
             require_secret: Vec::new(),
+            web_token: None,
             upstream: None,
             web: None,
             notifier: Notifier::new(),

@@ -609,3 +609,51 @@ fn invalid_options_of_listen_are_refused() {
     }
     refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
 }
+
+#[test]
+fn the_token_of_the_page_is_neither_stored_nor_forwarded() {
+    let env = TestEnv::new();
+    let target = Listener::start(&env, &["--bin", "target"]);
+    let url = format!("http://127.0.0.1:{}/target", target.port());
+    let listener = Listener::start(&env, &["0.0.0.0", "--expose", "--forward-to", &url]);
+    let page = listener.ready()["page"].as_str().unwrap();
+    let token = page.split_once("token=").unwrap().1.to_owned();
+    let request = format!(
+        "GET /hook?token={token} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    assert_eq!(listener.send(request.as_bytes()).status, 200);
+    for outcome in [listener.stop(), target.stop()] {
+        let captures = outcome.ndjson()[1..].to_vec();
+        assert_eq!(captures.len(), 1, "{outcome}");
+        assert!(!captures[0].to_string().contains(&token), "{outcome}");
+    }
+}
+
+#[test]
+fn listeners_that_forward_to_each_other_stop_with_508() {
+    let env = TestEnv::new();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let first = Listener::start(&env, &["--forward-to", &format!("http://127.0.0.1:{port}")]);
+    let back = format!("http://127.0.0.1:{}", first.port());
+    let second = Listener::start_at(&env, &port.to_string(), &["--forward-to", &back]);
+    assert_eq!(first.get("/hook").status, 508);
+    second.stop();
+    let outcome = first.stop();
+    let captures = outcome.ndjson().len() - 1;
+    assert_eq!(captures, 3, "{outcome}");
+}
+
+#[test]
+fn exposed_without_an_address_all_addresses_are_used() {
+    let env = TestEnv::new();
+    let outcome = env
+        .hookfire(["listen", "--port", "0", "--expose", "--for", "50ms"])
+        .run()
+        .assert_code(0);
+    assert!(outcome.stderr().contains("others:"), "{outcome}");
+    assert!(outcome.stderr().contains("token="), "{outcome}");
+}

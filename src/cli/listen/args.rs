@@ -41,7 +41,7 @@ pub struct ListenArgs {
     /// The port, if ADDR names none
     #[arg(long, value_name = "N", value_parser = parse_port, env = "HOOKFIRE_PORT", hide_env_values = true)]
     pub port: Option<u16>,
-    /// Let other machines in: needed for an address that is not loopback; page and API then ask for a token
+    /// Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed
     #[arg(long)]
     pub expose: bool,
     /// Make these bins; what names none goes to the first (repeatable) [default: inbox]

@@ -10,7 +10,7 @@ use crate::env::Environment;
 use crate::error::Failure;
 use crate::http::replay::{Destination, prepare};
 use crate::http::{Client, Memory, Response};
-use crate::listener::{Relayed, Upstream};
+use crate::listener::{HOPS_HEADER, Relayed, Upstream, hops};
 use crate::secret::safe_url::BaseUrl;
 
 /// The way to the receiver.
@@ -79,6 +79,10 @@ impl Upstream for Forwarder {
         let mut prepared =
             prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         prepared.request.memory = Some(Arc::clone(room));
+        let headers = &mut prepared.request.headers;
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(HOPS_HEADER));
+        let hops = hops(capture).saturating_add(1).to_string();
+        headers.push((HOPS_HEADER.to_owned(), hops.into_bytes()));
         match self.client.send(prepared.request).result {
             Ok(Response { cut: Some(cut), .. }) => Err(format!("its answer {cut}")),
             Ok(answer) => Ok(Relayed {

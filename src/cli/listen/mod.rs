@@ -113,6 +113,7 @@ fn start(
         response_headers: plan.response_headers.clone(),
         status_in_path: args.answers.status_in_path,
         require_secret: plan.require_secret.clone(),
+        web_token: plan.token.clone(),
         upstream: plan
             .forwarder
             .clone()

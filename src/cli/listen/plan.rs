@@ -139,6 +139,11 @@ fn addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
                 "`hookfire listen` alone listens on 127.0.0.1:{DEFAULT_PORT}"
             ))
         })?;
+    let typed = if args.expose {
+        typed.or_all_hosts()
+    } else {
+        typed
+    };
     let addr = typed.or_port(DEFAULT_PORT);
     if !addr.ip().is_loopback() && !args.expose {
         return Err(Failure::usage(format!("`{addr}` lets other machines in, which `--expose` must allow")).hint(

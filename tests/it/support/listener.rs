@@ -61,8 +61,9 @@ impl Listener {
         Listener::ready_of(env.shell(&format!("{line}; {listen}")).spawn())
     }
 
+    /// Like [`Listener::start`], on this port.
     #[track_caller]
-    fn start_at(env: &TestEnv, port: &str, args: &[&str]) -> Listener {
+    pub fn start_at(env: &TestEnv, port: &str, args: &[&str]) -> Listener {
         let all = [&["listen", "--port", port, "-o", "ndjson"], args].concat();
         Listener::ready_of(env.hookfire(all).spawn())
     }
