@@ -14,7 +14,7 @@ use etcetera::BaseStrategy as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
-use crate::journal::store::{Liveness, ProcessId, Processes};
+use crate::journal::{Liveness, ProcessId, Processes};
 use crate::secret::Variables;
 use crate::time::{Clock, UnixMs, Woken};
 

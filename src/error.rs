@@ -12,7 +12,7 @@ use crate::event::EventError;
 use crate::exit::Exit;
 use crate::expect::WatchError;
 use crate::http::ClientError;
-use crate::journal::store::JournalError;
+use crate::journal::JournalError;
 use crate::output::{OutputError, Report, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
 use crate::secret::SecretError;

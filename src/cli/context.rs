@@ -185,7 +185,7 @@ impl<'a> Context<'a> {
             return Ok(None);
         }
         let journal = self.journal()?;
-        let released = journal.release_dead(self.now())?;
+        let released = journal.interrupt_abandoned()?;
         if released > 0 {
             let deliveries = text::count(released, "delivery", "deliveries");
             self.ui.warning(&format!(

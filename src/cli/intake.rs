@@ -67,8 +67,7 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// When the journal cannot be written.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        self.write()?;
-        Ok(self.journal.settle_imports()?)
+        self.write()
     }
 
     fn write(&mut self) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::event::catalogue;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::journal::{Journal, Query};
 use crate::text;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Contact;
 use crate::delivery::Delivery;
 use crate::journal::Journal;
-use crate::journal::store::{Due, JournalError, Seen};
+use crate::journal::{Due, JournalError, Seen};
 use crate::time::UnixMs;
 
 /// How often to look for changes by other processes, which schedule deliveries, claim them, and die.
@@ -290,7 +290,7 @@ pub fn postpone(
     if may_pass {
         journal.reschedule(seen, delivery.rule.interval.max(POLL_INTERVAL))?;
     } else {
-        journal.unschedule(&[seen])?;
+        journal.cancel(&[seen])?;
     }
     Ok(())
 }

@@ -35,8 +35,8 @@ use std::time::Duration;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
 use crate::http::{Client, Completed, Pool, Request};
-use crate::journal::store::{JournalError, Seen};
 use crate::journal::{Journal, NewDelivery, Reply, Write, WriteResult};
+use crate::journal::{JournalError, Seen};
 use crate::time::{Clock, UnixMs};
 
 pub use plan::{RetryMode, SendPlan};

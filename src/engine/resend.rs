@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Param, Target, Value};
 use crate::http::TransportOptions;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::secret::{SecretSource, Variables};
 
 /// What the user changes about deliveries that are sent again.

@@ -21,11 +21,11 @@ use super::{
 use crate::delivery::retry_policy::Decision;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::http::{Completed, outcome as outcome_of};
-use crate::journal::store::{JournalError, Seen};
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot, Write,
     WriteResult,
 };
+use crate::journal::{JournalError, Seen};
 use crate::time::{UnixMs, duration_ms};
 
 /// A lease of this age is renewed before a request is sent under it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{EventKind, Waker, Writer};
-use crate::journal::store::JournalError;
+use crate::journal::JournalError;
 use crate::journal::{CommitRetry, GroupWriter, Journal, Reply, Write};
 use crate::time::{Clock, Woken};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, Caught};
-use crate::journal::store::{JournalError, Kept, SharedCapture};
+use crate::journal::{JournalError, Kept, SharedCapture};
 use crate::time::{Clock, UnixMs, Woken, duration_ms};
 
 fn caught(id: i64, head: &str, body: &str) -> SharedCapture {

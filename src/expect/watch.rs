@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Caught};
-use crate::journal::store::{JournalError, SharedCapture};
+use crate::journal::{JournalError, SharedCapture};
 use crate::time::{Clock, UnixMs, duration_ms};
 
 /// How soon it is noticed that the command has ended or the user interrupts.

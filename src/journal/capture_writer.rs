@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use super::{CaptureRules, GroupWriter, Journal, NewCapture, Write, WriteResult};
+use super::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
 

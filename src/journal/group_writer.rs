@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use super::store::JournalError;
+use super::JournalError;
 use super::{Journal, Write, WriteResult};
 
 /// The largest number of writes in one commit.
@@ -35,9 +35,10 @@ pub struct GroupWriter {
 impl GroupWriter {
     /// Without `retry`, a commit that fails is not tried again.
     pub fn start(
-        journal: Box<dyn Journal>,
+        mut journal: Box<dyn Journal>,
         retry: Option<Box<dyn CommitRetry>>,
     ) -> Result<GroupWriter, JournalError> {
+        journal.tune_for_groups()?;
         let path = journal.path().to_owned();
         let (requests, submitted) = mpsc::channel();
         let committer = Committer {

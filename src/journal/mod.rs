@@ -8,51 +8,40 @@
 //! processes take over when the owner has died or its lease has expired.
 
 mod capture_writer;
+mod captures;
 #[cfg(test)]
 mod conformance;
+mod error;
 mod group_writer;
-#[allow(dead_code, reason = "the engine moves to it")]
+mod host;
 mod records;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "what the engine used before goes next"
-)]
 mod sqlite;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "what the engine used before goes next"
-)]
-pub mod store;
 
 use std::path::Path;
 use std::time::Duration;
 
 pub use capture_writer::CaptureKeeper;
-#[allow(unused_imports, reason = "the engine moves to them")]
+pub use captures::{CaptureQuery, CaptureStore, Done, Kept, Order, SharedCapture};
+pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
-#[allow(unused_imports, reason = "the engine moves to them")]
+pub use host::{Liveness, ProcessId, Processes};
 pub use records::{
-    AttemptResult, CaptureRules, Claim, ClaimCondition, NewAttempt, NewCapture, NewDelivery, Next,
-    ScheduleSlot, StoredCapture, Write, WriteResult,
+    AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, Due, Health, Import, List,
+    NewAttempt, NewCapture, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Seen, Slice,
+    StoredCapture, Write, WriteResult,
 };
-#[allow(unused_imports, reason = "goes next")]
-pub use sqlite::{Below, DeliveryLedger, Import, List, Outcomes, Query, SqliteJournal};
 
 use crate::capture::{Bin, Body, Caught};
 use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
-use store::{CaptureQuery, Due, JournalError, Processes, Schedule, Seen, Store};
 
 /// Opens the journal at `path`; creates it, mode 0600 in a directory of mode 0700, if it does not exist.
 pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<Box<dyn Journal>, JournalError> {
-    Ok(Box::new(SqliteJournal::open(path, host)?))
+    Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
 }
 
 /// Storage for deliveries, attempts and captures.
-#[allow(dead_code, reason = "the engine moves to it")]
-pub trait Journal: Store + Schedule + Send {
+pub trait Journal: Send {
     /// Applies `writes` in order, in one transaction, durable when this returns. There is one result per write.
     ///
     /// A claim that another process holds is [`WriteResult::Refused`], and a write that cannot be stored by itself is
@@ -62,6 +51,8 @@ pub trait Journal: Store + Schedule + Send {
     /// The journal's current time, which decides leases and due times.
     fn now(&self) -> UnixMs;
 
+    /// Prepares a connection for many commits.
+    fn tune_for_groups(&mut self) -> Result<(), JournalError>;
     /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and its commits survive the
     /// death of the process, but the last ones perhaps not a power failure.
     fn tune_for_captures(&mut self) -> Result<(), JournalError>;
@@ -69,6 +60,10 @@ pub trait Journal: Store + Schedule + Send {
     /// The journal's file.
     fn path(&self) -> &Path;
 
+    /// The delivery as it is now.
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError>;
+    /// A delivery's event document; an error if the delivery does not exist.
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
     /// The delivery with this uuid.
@@ -77,17 +72,15 @@ pub trait Journal: Store + Schedule + Send {
     fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
     /// Id and attempt count of each listed delivery.
     fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError>;
-    /// How many deliveries a query matches; its limit does not count.
-    fn count(&self, query: &Query) -> Result<usize, JournalError>;
-    /// As [`Journal::count`], but stops counting at `most`.
-    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError>;
-    /// A page of the failed list, or of all deliveries, newest first.
-    fn newest(
+    /// The next deliveries of a list after a delivery, at most `limit`.
+    fn page(
         &self,
-        failed: bool,
-        below: Option<Below>,
-        limit: u32,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
     ) -> Result<Vec<Delivery>, JournalError>;
+    /// How many deliveries a query matches, counted up to `most`; its limit does not count.
+    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError>;
     /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
     /// A value that differs after each change by any process.
@@ -113,12 +106,13 @@ pub trait Journal: Store + Schedule + Send {
     /// Whether a delivery waits for its next attempt without a process.
     fn is_scheduled(&self, id: i64) -> Result<bool, JournalError>;
 
-    /// Deletes deliveries with their attempts, except those that changed since they were read; returns how many it deleted.
-    fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError>;
+    /// Takes scheduled deliveries off the schedule and moves them to the failed list, except those that were claimed since
+    /// they were read. Like all slices, it stops after a short time.
+    fn cancel_slice(&self, seen: &[Seen]) -> Result<Slice, JournalError>;
+    /// Deletes deliveries with their attempts, except those that changed since they were read.
+    fn delete_slice(&self, seen: &[Seen], statuses: &[Status]) -> Result<Slice, JournalError>;
     /// Adds deliveries that failed elsewhere to the failed list, in one transaction; for each, whether it was new.
     fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
-    /// Checkpoints what imports wrote.
-    fn settle_imports(&self) -> Result<(), JournalError>;
 
     /// Captures without their bodies.
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
@@ -126,10 +120,10 @@ pub trait Journal: Store + Schedule + Send {
     fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
     /// The id of the newest capture, 0 if there is none.
     fn newest_capture(&self) -> Result<i64, JournalError>;
-    /// Deletes captures; returns how many existed.
-    fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError>;
-    /// Deletes a bin's captures up to this id; returns how many existed.
-    fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError>;
+    /// The ids of a bin's captures up to this one.
+    fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError>;
+    /// Deletes captures.
+    fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
     /// All bins, by name.
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
     /// The bin with this name.
@@ -138,16 +132,13 @@ pub trait Journal: Store + Schedule + Send {
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
 
     /// Verifies the whole file and counts its contents.
-    fn check(&self) -> Result<sqlite::Health, JournalError>;
+    fn check(&self) -> Result<Health, JournalError>;
     /// Copies a snapshot to a new file, which must not exist yet.
     fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
-    /// Passes each delivery of a list to `visit` until it returns false.
-    fn each_while(
-        &self,
-        query: &Query,
-        visit: &mut dyn FnMut(Delivery) -> bool,
-    ) -> Result<(), JournalError>;
 }
+
+/// Deliveries that are read at a time; no transaction is open in between.
+const PAGE_SIZE: usize = 500;
 
 impl dyn Journal + '_ {
     /// Passes each delivery of a list to `visit`; stops at its first error.
@@ -156,11 +147,76 @@ impl dyn Journal + '_ {
         query: &Query,
         mut visit: impl FnMut(Delivery) -> Result<(), E>,
     ) -> Result<Result<(), E>, JournalError> {
-        let mut result = Ok(());
-        self.each_while(query, &mut |delivery| {
-            result = visit(delivery);
-            result.is_ok()
-        })?;
-        Ok(result)
+        let (mut after, mut left) = (None, query.limit.unwrap_or(usize::MAX));
+        while left > 0 {
+            let page = self.page(query, after, left.min(PAGE_SIZE))?;
+            let Some(last) = page.last() else { break };
+            after = Some(Cursor::after(last));
+            left -= page.len();
+            for delivery in page {
+                if let Err(e) = visit(delivery) {
+                    return Ok(Err(e));
+                }
+            }
+        }
+        Ok(Ok(()))
     }
+
+    /// How many deliveries a query matches; its limit does not count.
+    pub fn count(&self, query: &Query) -> Result<usize, JournalError> {
+        self.count_up_to(query, usize::MAX)
+    }
+
+    /// A page of the failed list, or of all deliveries, newest first.
+    pub fn newest(
+        &self,
+        failed: bool,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, JournalError> {
+        let list = if failed {
+            List::NewestFailed
+        } else {
+            List::All(None)
+        };
+        let query = Query {
+            list,
+            ..Query::all(None)
+        };
+        self.page(&query, after, limit as usize)
+    }
+
+    /// Deletes deliveries with their attempts, except those that changed since they were read; returns how many it deleted.
+    pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError> {
+        in_slices(seen, |rest| self.delete_slice(rest, statuses))
+    }
+
+    /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read; returns how many.
+    pub fn cancel(&self, seen: &[Seen]) -> Result<usize, JournalError> {
+        in_slices(seen, |rest| self.cancel_slice(rest))
+    }
+
+    /// Deletes captures; returns how many existed.
+    pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
+        in_slices(ids, |rest| self.delete_captures_slice(rest))
+    }
+
+    /// Deletes a bin's captures up to this id; returns how many existed.
+    pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
+        self.delete_captures(&self.ids_in_bin(name, until)?)
+    }
+}
+
+/// Changes all items, one slice after the other; returns how many were changed.
+fn in_slices<T>(
+    items: &[T],
+    mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,
+) -> Result<usize, JournalError> {
+    let (mut rest, mut changed) = (items, 0);
+    while !rest.is_empty() {
+        let slice = change(rest)?;
+        changed += slice.changed;
+        rest = &rest[slice.done..];
+    }
+    Ok(changed)
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::store::JournalError;
+use super::JournalError;
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
+use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
-use crate::delivery::{Delivery, Outcome};
-use crate::event::BodyFormat;
+use crate::delivery::{Delivery, LastError, Outcome, Status};
+use crate::event::{BodyFormat, Event};
 use crate::time::UnixMs;
 
 /// One change to the journal.
@@ -171,4 +172,130 @@ pub struct StoredCapture {
     pub id: i64,
     pub bin: String,
     pub new: Arc<NewCapture>,
+}
+
+/// A delivery that failed elsewhere.
+#[derive(Debug)]
+pub struct Import<'a> {
+    /// Its uuid there and here.
+    pub uuid: &'a str,
+    /// When it failed last.
+    pub failed_at: UnixMs,
+    /// The same in the words of the list.
+    pub told_time: &'a str,
+    /// Why.
+    pub error: &'a LastError,
+    /// The event.
+    pub event: &'a Event,
+    /// The configured endpoint that it was meant for.
+    pub endpoint: Option<&'a str>,
+    /// Where it went.
+    pub target: &'a Target,
+    /// How its request carries the event from now on.
+    pub wire: BodyFormat,
+    /// The rule it is sent by from now on.
+    pub rule: &'a RetryPolicy,
+}
+
+/// A list of deliveries.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub list: List,
+    pub filter: Filter,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Failed and interrupted deliveries, oldest failure first.
+    Failed,
+    /// The same, newest failure first.
+    NewestFailed,
+    /// All deliveries, or all with one status, newest first.
+    All(Option<Status>),
+}
+
+impl Query {
+    /// The failed list.
+    pub fn failed(filter: Filter) -> Query {
+        Query {
+            list: List::Failed,
+            filter,
+            limit: None,
+        }
+    }
+
+    /// All deliveries, or all with one status.
+    pub fn all(status: Option<Status>) -> Query {
+        Query {
+            list: List::All(status),
+            filter: Filter::default(),
+            limit: None,
+        }
+    }
+}
+
+/// The last delivery of a page; the next page begins after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When it failed; only the failed list uses it.
+    pub finished_at: UnixMs,
+    pub id: i64,
+}
+
+impl Cursor {
+    pub fn after(delivery: &Delivery) -> Cursor {
+        Cursor {
+            finished_at: delivery.decided_at(),
+            id: delivery.id,
+        }
+    }
+}
+
+/// Deliveries over time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// For each interval, by its number, and each status: how many were accepted in it and have that status now. Those
+    /// that a switch kept from being sent do not count.
+    pub counts: Vec<(usize, Status, usize)>,
+    /// Whether there were more than could be counted in a short time.
+    pub cut: bool,
+}
+
+/// The result of a verification.
+#[derive(Debug)]
+pub struct Health {
+    /// Deliveries by status; each status is listed.
+    pub counts: Vec<(Status, usize)>,
+    pub attempts: usize,
+    pub captures: usize,
+    /// Empty if the journal is sound.
+    pub problems: Vec<String>,
+}
+
+/// How far a bulk change got in one transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// How many of the given items were looked at.
+    pub done: usize,
+    /// How many of those were changed.
+    pub changed: usize,
+}
+
+/// A delivery as it was read: its attempt count tells whether it has changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub id: i64,
+    pub attempts: u32,
+}
+
+/// A scheduled delivery that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Since when.
+    pub at: UnixMs,
+    pub seen: Seen,
+    /// Where it goes, without its query.
+    pub url: String,
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::journal::store::{CaptureStore, JournalError, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, SharedCapture};
 
 /// Captures and responses that could not be written.
 #[derive(Clone, Debug, Default)]

@@ -20,7 +20,7 @@ use super::recorder::RequestStart;
 use super::response;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::http::Memory;
-use crate::journal::store::SharedCapture;
+use crate::journal::SharedCapture;
 use crate::text::size;
 use crate::time::compact;
 

@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::notifier::Notifier;
 use super::script::Script;
 use super::tls::Tls;
-use crate::journal::store::CaptureStore;
+use crate::journal::CaptureStore;
 use crate::secret::Secret;
 
 /// The options of a listener.

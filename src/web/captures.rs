@@ -16,7 +16,7 @@ use crate::capture::{Body, Caught, Mask, credentials};
 use crate::capture::{diff, export};
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
-use crate::journal::store::{CaptureQuery, Order};
+use crate::journal::{CaptureQuery, Order};
 use crate::output::capture::head;
 use crate::output::capture_json::CaptureView;
 use crate::output::json;

@@ -16,8 +16,8 @@ use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::Failure;
 use crate::event;
-use crate::journal::store::Seen;
-use crate::journal::{Below, Query as DeliveryQuery};
+use crate::journal::Seen;
+use crate::journal::{Cursor, Query as DeliveryQuery};
 use crate::output::json::DeliveryView;
 use crate::time::{UnixMs, rfc3339};
 
@@ -71,13 +71,13 @@ fn position(delivery: &Delivery) -> String {
     format!("{}.{}", delivery.decided_at().0, delivery.id)
 }
 
-fn parse_position(text: &str) -> Result<Below, Failure> {
+fn parse_position(text: &str) -> Result<Cursor, Failure> {
     let parts = text
         .split_once('.')
         .and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?)));
     let (time, id) =
         parts.ok_or_else(|| Failure::usage(format!("invalid position `{text}` in `before`")))?;
-    Ok(Below {
+    Ok(Cursor {
         finished_at: UnixMs(time),
         id,
     })

@@ -16,7 +16,7 @@ use super::{ApiError, Shared, WebState, json_body, json_response};
 use crate::capture::Bin;
 use crate::error::Failure;
 use crate::journal::Journal;
-use crate::journal::store::{CaptureQuery, Order};
+use crate::journal::{CaptureQuery, Order};
 use crate::output::json;
 use crate::output::requestbin::{BinView, RequestView};
 use crate::secret::safe_url::decoded_pairs;

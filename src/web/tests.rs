@@ -19,7 +19,9 @@ use crate::env::HostProcesses;
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{CaptureStore as _, NewAttempt, NewDelivery, Next};
+use crate::journal::{
+    AttemptResult, CaptureStore as _, NewAttempt, NewDelivery, Next, Write, WriteResult,
+};
 use crate::time::{Clock as _, UnixMs};
 
 const EVENT: &[u8] =
@@ -114,22 +116,24 @@ impl TestWeb {
         let journal = open(&self.folder);
         let target = Target::from_url("http://127.0.0.1:1/hook?token=canary").unwrap();
         let new = NewDelivery {
-            event_type: "application",
-            action: "created",
-            event: EVENT,
+            event_type: "application".to_owned(),
+            action: "created".to_owned(),
+            event: EVENT.into(),
             endpoint: None,
-            target: &target,
+            target,
             wire: BodyFormat::Xml,
-            rule: &RetryPolicy::default(),
+            rule: RetryPolicy::default(),
         };
-        let now = self.now();
         let attempt = NewAttempt {
-            started_at: now,
             insecure: false,
             sent_to: None,
-            lease_until: now,
+            lease: Duration::ZERO,
         };
-        let id = journal.accept(&new, &attempt).unwrap().id;
+        let accepted = journal.commit(&[Write::Accept(new, attempt)]).unwrap();
+        let [WriteResult::Delivery(delivery)] = &accepted[..] else {
+            panic!("{accepted:?}");
+        };
+        let id = delivery.id;
         let error = Some(AttemptError {
             kind: ErrorKind::Status,
             message: "503 Service Unavailable".to_owned(),
@@ -141,9 +145,15 @@ impl TestWeb {
             response_body: None,
             note: None,
         };
-        journal
-            .finish_attempt(id, 1, Duration::from_millis(12), &outcome, Next::Failed)
-            .unwrap();
+        let result = AttemptResult {
+            id,
+            number: 1,
+            sent_after: Duration::ZERO,
+            duration: Duration::from_millis(12),
+            outcome: outcome.into(),
+            next: Next::Failed,
+        };
+        journal.commit(&[Write::Finish(result)]).unwrap();
         id
     }
 

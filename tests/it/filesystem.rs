@@ -55,13 +55,13 @@ fn fire_refuses_files_that_are_not_journals() {
     drop(strange);
     let before = contents(&env.work_dir());
     for (name, word) in [
-        ("folder", "a folder"),
+        ("folder", "a directory"),
         ("pipe", "a named pipe"),
         ("socket", "not a regular file"),
         ("dangling", "a symbolic link to a file that does not exist"),
         ("circle", "circle"),
-        ("text", "some other kind of file"),
-        ("link to text", "some other kind of file"),
+        ("text", "not an SQLite database"),
+        ("link to text", "not an SQLite database"),
         ("database", "another program's SQLite database"),
         ("text/journal.db", "text"),
     ] {

@@ -10,8 +10,8 @@ use crate::cli::list::deletion;
 use crate::cli::scope::{self, Wording};
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::journal::CaptureQuery;
 use crate::journal::Journal;
-use crate::journal::store::CaptureQuery;
 use crate::output::capture_json::CaptureView;
 use crate::output::{RowWriter, capture};
 

@@ -10,7 +10,7 @@ use crate::cli::args::{Format, ListOutput, at_least_one};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::store::CaptureQuery;
+use crate::journal::CaptureQuery;
 use crate::output::capture_json::CaptureView;
 use crate::output::{RowWriter, capture};
 

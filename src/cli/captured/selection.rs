@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::scope::hint_at_unknown_event;
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
-use crate::journal::store::{CaptureQuery, Order};
+use crate::journal::{CaptureQuery, Order};
 use crate::time::{Edge, UnixMs, parse_time};
 
 /// Captures that are read at once: their heads may be long.

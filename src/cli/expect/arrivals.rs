@@ -9,7 +9,7 @@ use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::expect::{Arrival, Arrivals};
 use crate::journal::Journal;
-use crate::journal::store::{CaptureQuery, CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{CaptureQuery, CaptureStore, Done, JournalError, Kept, SharedCapture};
 
 /// How often a bin is looked into.
 const GLANCE: Duration = Duration::from_millis(50);

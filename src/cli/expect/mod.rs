@@ -28,7 +28,7 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::expect::{Arrivals, Command, Watch};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::CaptureQuery;
+use crate::journal::CaptureQuery;
 use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 

@@ -9,7 +9,7 @@ use crate::delivery::Status;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::text::count;
 
 const EXAMPLES: &str = "\
@@ -59,7 +59,7 @@ pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, F
     )?;
     let cancelled = journal
         .as_ref()
-        .map_or(Ok(0), |journal| journal.unschedule(&seen))?;
+        .map_or(Ok(0), |journal| journal.cancel(&seen))?;
     match args.output.format() {
         Format::Text => ctx.ui.line(&format!(
             "cancelled {}",

@@ -8,7 +8,7 @@ use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::store::JournalError;
+use crate::journal::JournalError;
 
 const EXAMPLES: &str = "\
 Examples:

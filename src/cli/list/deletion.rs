@@ -7,7 +7,7 @@ use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::output::json::DeliveryView;
 use crate::output::{RowWriter, human};
 use crate::text::count;

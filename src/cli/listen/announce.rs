@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::CaptureKeeper;
-use crate::journal::store::{CaptureStore, Done, SharedCapture};
+use crate::journal::{CaptureStore, Done, SharedCapture};
 
 /// Bytes of captures that may wait to be shown.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
@@ -155,7 +155,7 @@ impl CaptureStore for Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::store::Kept;
+    use crate::journal::Kept;
     use crate::time::UnixMs;
 
     fn kept(id: i64, body: usize) -> SharedCapture {

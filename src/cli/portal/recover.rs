@@ -23,7 +23,7 @@ use crate::engine::{Claims, Limits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::output::Format;
 use crate::portal::Portal;
 use crate::recovery::Listing;

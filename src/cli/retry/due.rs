@@ -18,7 +18,7 @@ use crate::engine::{
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::Pool;
-use crate::journal::store::JournalError;
+use crate::journal::JournalError;
 use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::secret::SecretError;
 use crate::text;

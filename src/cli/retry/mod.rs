@@ -27,7 +27,7 @@ use crate::engine::{
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::Pool;
-use crate::journal::store::Seen;
+use crate::journal::Seen;
 use crate::journal::{GroupWriter, Journal};
 use crate::output::{Format, json};
 use crate::secret::SecretSource;

@@ -24,10 +24,10 @@ use crate::engine::{
 };
 use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
-use crate::journal::store::{JournalError, Liveness, ProcessId, Processes, Seen};
 use crate::journal::{
     self, AttemptResult, Journal, NewAttempt, NewDelivery, Next, Reply, Write, WriteResult,
 };
+use crate::journal::{JournalError, Liveness, ProcessId, Processes, Seen};
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
 

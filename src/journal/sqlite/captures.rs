@@ -1,24 +1,20 @@
-//! Captures and bins as people read and delete them. How captures are kept: see `keeper`.
-//!
-//! Invariant: no id of a capture is given out twice, whatever was deleted.
+//! Reading and deleting captures and bins. Ids of captures are never reused.
 
 use rusqlite::types::{Type, Value};
-use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::SqliteJournal;
-use super::upkeep::give_room_back;
 use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
-use crate::journal::store::{CaptureQuery, JournalError, Order};
+use crate::journal::{CaptureQuery, Order};
 use crate::time::UnixMs;
 
 const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
-     answer_status, answer_duration_ms, answer_note, body_size, head";
+     response_status, response_duration_ms, response_note, body_size, head";
 
-/// A bin, its captures counted: over an index, and only when somebody asks.
+/// The columns that [`bin`] reads.
 const BIN: &str =
     "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
 
-pub(super) fn insert_bin(
+pub fn insert_bin(
     tx: &Transaction<'_>,
     name: &str,
     private: bool,
@@ -31,134 +27,76 @@ pub(super) fn insert_bin(
     Ok(())
 }
 
-/// To be called before anything is deleted that might be the newest capture.
-fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+/// The highest id that a capture has or had.
+pub fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+    tx.prepare_cached(
+        "SELECT max(newest_capture, (SELECT coalesce(max(id), 0) FROM captures)) FROM deleted_ids",
+    )?
+    .query_row([], |row| row.get(0))
+}
+
+/// To be called before captures are deleted: the newest may be among them.
+pub fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let newest = newest_id(tx)?;
-    tx.execute(
-        "UPDATE capture_ids SET newest_deleted = ?1 WHERE newest_deleted < ?1",
-        [newest],
-    )?;
+    tx.prepare_cached("UPDATE deleted_ids SET newest_capture = ?1 WHERE newest_capture < ?1")?
+        .execute([newest])?;
     Ok(())
 }
 
-/// The greatest id that a capture has or had.
-pub(super) fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
-    let sql =
-        "SELECT max(newest_deleted, (SELECT coalesce(max(id), 0) FROM captures)) FROM capture_ids";
-    tx.prepare_cached(sql)?.query_row([], |row| row.get(0))
+pub fn list(conn: &Connection, query: &CaptureQuery) -> rusqlite::Result<Vec<Caught>> {
+    let (sql, values) = select(query);
+    conn.prepare_cached(&sql)?
+        .query_map(params_from_iter(values), caught)?
+        .collect()
 }
 
-impl SqliteJournal {
-    /// The captures that a query asks for, without their bodies.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
-        let (sql, values) = select(query);
-        self.read(|conn| {
-            conn.prepare_cached(&sql)?
-                .query_map(params_from_iter(values), caught)?
-                .collect()
-        })
-    }
-
-    /// A capture with its body; none if there is no such id.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
-        let sql = format!(
-            "SELECT {COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
-        );
-        let read = |row: &Row<'_>| {
-            Ok((
-                caught(row)?,
-                Body {
-                    bytes: row.get(13)?,
-                    wire: row.get(14)?,
-                },
-            ))
+pub fn capture(conn: &Connection, id: i64) -> rusqlite::Result<Option<(Caught, Body)>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
+    ))?
+    .query_row([id], |row| {
+        let body = Body {
+            bytes: row.get(13)?,
+            wire: row.get(14)?,
         };
-        self.read(|conn| conn.prepare_cached(&sql)?.query_row([id], read).optional())
-    }
-
-    /// The greatest id of a capture, 0 if there is none.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn newest_capture(&self) -> Result<i64, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached("SELECT coalesce(max(id), 0) FROM captures")?
-                .query_row([], |row| row.get(0))
-        })
-    }
-
-    /// Deletes these captures, in one commit; returns how many there were.
-    ///
-    /// # Errors
-    /// [`JournalError`]; then none is deleted.
-    pub fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
-        self.write_and_checkpoint(|tx| {
-            remember_newest(tx)?;
-            let mut statement = tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?;
-            let deleted = ids.iter().try_fold(0, |deleted, id| {
-                Ok::<_, rusqlite::Error>(deleted + statement.execute([id])?)
-            })?;
-            give_room_back(tx)?;
-            Ok(deleted)
-        })
-    }
-
-    /// Deletes the captures of a bin up to the one with this id, and leaves the bin; returns how many there were. What came
-    /// later was not seen by whoever asked.
-    ///
-    /// # Errors
-    /// [`JournalError`]; then none is deleted.
-    pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
-        self.write_and_checkpoint(|tx| {
-            remember_newest(tx)?;
-            let sql = "DELETE FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1) AND id <= ?2";
-            let deleted = tx.execute(sql, rusqlite::params![name, until])?;
-            give_room_back(tx)?;
-            Ok(deleted)
-        })
-    }
-
-    /// All bins, by name.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn bins(&self) -> Result<Vec<Bin>, JournalError> {
-        let sql = format!("SELECT {BIN} FROM bins ORDER BY name");
-        self.read(|conn| conn.prepare_cached(&sql)?.query_map([], bin)?.collect())
-    }
-
-    /// The bin of that name, if there is one.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
-        let sql = format!("SELECT {BIN} FROM bins WHERE name = ?1");
-        self.read(|conn| conn.prepare_cached(&sql)?.query_row([name], bin).optional())
-    }
-
-    /// Makes a bin; one that is there already is left as it is. Returns the one that is there now.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
-        self.write(|tx| {
-            insert_bin(tx, name, private, now)?;
-            tx.query_row(
-                &format!("SELECT {BIN} FROM bins WHERE name = ?1"),
-                [name],
-                bin,
-            )
-        })
-    }
+        Ok((caught(row)?, body))
+    })
+    .optional()
 }
 
-pub(super) fn select(query: &CaptureQuery) -> (String, Vec<Value>) {
+pub fn newest(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(id), 0) FROM captures")?
+        .query_row([], |row| row.get(0))
+}
+
+/// How many rows it deleted.
+pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<usize> {
+    tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?
+        .execute([id])
+}
+
+/// The ids of a bin's captures up to this one.
+pub fn ids_in_bin(conn: &Connection, name: &str, until: i64) -> rusqlite::Result<Vec<i64>> {
+    conn.prepare_cached(
+        "SELECT id FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1) AND id <= ?2 ORDER BY id",
+    )?
+    .query_map(params![name, until], |row| row.get(0))?
+    .collect()
+}
+
+pub fn bins(conn: &Connection) -> rusqlite::Result<Vec<Bin>> {
+    conn.prepare_cached(&format!("SELECT {BIN} FROM bins ORDER BY name"))?
+        .query_map([], bin)?
+        .collect()
+}
+
+pub fn bin_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Bin>> {
+    conn.prepare_cached(&format!("SELECT {BIN} FROM bins WHERE name = ?1"))?
+        .query_row([name], bin)
+        .optional()
+}
+
+pub fn select(query: &CaptureQuery) -> (String, Vec<Value>) {
     let CaptureQuery {
         bin,
         method,

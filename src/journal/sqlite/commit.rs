@@ -1,178 +1,123 @@
 //! Applies a group of writes in one transaction.
 
+use std::cell::RefMut;
+use std::sync::Arc;
+
 use rusqlite::Transaction;
 
 use super::SqliteJournal;
+use super::attempts::Writing;
+use super::error::is_about_a_value;
 use super::new_captures::{CaptureCache, amend};
-use super::sending::{self, End};
-use crate::delivery::{Delivery, Status};
-use crate::journal::store::{self, Begun, JournalError, Slot, Turn};
-use crate::journal::{
-    AttemptResult, ClaimCondition, NewAttempt, NewDelivery, Next, Write, WriteResult,
-};
-use crate::time::UnixMs;
-
-/// What applying a write needs besides the write.
-struct Applying<'a> {
-    tx: &'a Transaction<'a>,
-    journal: &'a SqliteJournal,
-    now: UnixMs,
-}
+use crate::journal::JournalError;
+use crate::journal::{Write, WriteResult};
 
 impl SqliteJournal {
-    pub(super) fn commit_writes(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
-        self.refuse_lost_file()?;
-        let now = self.processes.now();
+    pub(super) fn commit_group(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
         let mut cache = self.captures.borrow_mut();
-        let written = self.write_or_take_back(|tx| {
-            let applying = Applying {
-                tx,
-                journal: self,
-                now,
-            };
-            applying.apply_all(writes, &mut cache)
-        });
-        if written.is_err() {
+        let committed = self.write(|tx| self.apply_all(tx, writes, &mut cache));
+        if let Err(error) = &committed {
             *cache = CaptureCache::default();
+            if matches!(
+                error,
+                JournalError::Unusable { .. } | JournalError::Full { .. }
+            ) {
+                self.overwrite_failed_commit();
+            }
         }
-        let results = written?;
-        self.refuse_lost_file()?;
-        Ok(results)
+        committed
     }
-}
 
-impl Applying<'_> {
     fn apply_all(
         &self,
+        tx: &Transaction<'_>,
         writes: &[Write],
-        cache: &mut CaptureCache,
+        cache: &mut RefMut<'_, CaptureCache>,
     ) -> rusqlite::Result<Vec<WriteResult>> {
-        let captures = writes
+        let writing = Writing {
+            tx,
+            owner: &self.owner,
+            now: self.host.now(),
+        };
+        let has_captures = writes
             .iter()
-            .filter(|write| matches!(write, Write::Capture(_)))
-            .count();
-        if captures > 0 {
-            cache.refresh(self.tx)?;
+            .any(|write| matches!(write, Write::Capture(_)));
+        if has_captures {
+            cache.refresh(tx)?;
         }
-        let results = writes
-            .iter()
-            .map(|write| self.apply(write, cache))
-            .collect::<rusqlite::Result<_>>()?;
-        if captures > 0 {
-            cache.prune(self.tx, captures)?;
+        let mut results = Vec::with_capacity(writes.len());
+        for write in writes {
+            tx.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+            let result = match apply(&writing, write, cache) {
+                Err(error) if is_about_a_value(&error) => {
+                    tx.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
+                    WriteResult::Rejected(Arc::new(self.error(error)))
+                }
+                applied => applied?,
+            };
+            tx.prepare_cached("RELEASE one_write")?.execute([])?;
+            results.push(result);
+        }
+        if has_captures {
+            cache.prune(tx)?;
         }
         Ok(results)
     }
 
-    fn apply(&self, write: &Write, cache: &mut CaptureCache) -> rusqlite::Result<WriteResult> {
-        let (tx, owner) = (self.tx, &self.journal.owner);
-        match write {
-            Write::Accept(new, attempt) => {
-                let mut delivery = accepted(new, self.now);
-                sending::accept(tx, owner, &mut delivery, &new.event, &self.attempt(attempt))?;
-                return Ok(WriteResult::Delivery(Box::new(delivery)));
-            }
-            Write::Ignore(new, by) => {
-                let mut delivery = accepted(new, self.now);
-                sending::ignore(tx, &mut delivery, &new.event, *by)?;
-                return Ok(WriteResult::Delivery(Box::new(delivery)));
-            }
-            Write::Begin(claim) => {
-                let turn = match claim.condition {
-                    ClaimCondition::Owned => Turn::Mine,
-                    ClaimCondition::Failed { attempts } => Turn::Failed { attempts },
-                    ClaimCondition::Scheduled { attempts } => Turn::Scheduled { attempts },
-                };
-                let attempt = self.attempt(&claim.attempt);
-                return Ok(match sending::begin(tx, owner, claim.id, turn, &attempt)? {
-                    Begun::Attempt(number) => WriteResult::Claimed(number),
-                    Begun::Taken => WriteResult::Refused,
-                });
-            }
-            Write::Finish(result) => {
-                if !self.finish(result)? {
-                    return Ok(WriteResult::Deleted);
-                }
-            }
-            Write::Release(ids) => {
-                for id in ids {
-                    sending::interrupt(tx, owner, *id)?;
-                }
-            }
-            Write::PutBack { id, number, slot } => {
-                let slot = Slot {
-                    due: slot.due,
-                    left_behind: slot.abandoned,
-                };
-                sending::put_back(tx, owner, *id, *number, slot)?;
-            }
-            Write::Renew { ids, lease } => {
-                let mut owned = Vec::with_capacity(ids.len());
-                for &id in ids {
-                    if sending::renew(tx, owner, id, self.now.plus(*lease))? {
-                        owned.push(id);
-                    }
-                }
-                return Ok(WriteResult::Renewed(owned));
-            }
-            Write::Capture(new) => return cache.add(tx, new, &self.journal.path),
-            Write::AmendCapture { id, response } => amend(tx, *id, response)?,
-        }
-        Ok(WriteResult::Done)
-    }
-
-    fn attempt<'b>(&self, new: &'b NewAttempt) -> store::NewAttempt<'b> {
-        store::NewAttempt {
-            started_at: self.now,
-            insecure: new.insecure,
-            sent_to: new.sent_to.as_deref(),
-            lease_until: self.now.plus(new.lease),
-        }
-    }
-
-    /// Whether the attempt existed.
-    fn finish(&self, result: &AttemptResult) -> rusqlite::Result<bool> {
-        let next = match result.next {
-            Next::Delivered => store::Next::Delivered,
-            Next::Failed => store::Next::Failed,
-            Next::Interrupted => store::Next::Interrupted,
-            Next::Scheduled { delay } => store::Next::Scheduled {
-                due: self.now.plus(delay),
-            },
-            Next::Retry { delay, lease } => store::Next::RetryAt {
-                due: self.now.plus(delay),
-                lease_until: self.now.plus(lease),
-            },
-        };
-        let end = End {
-            id: result.id,
-            number: result.number,
-            sent_after: result.sent_after,
-            left_at: None,
-            duration: result.duration,
-            outcome: &result.outcome,
-            next,
-        };
-        sending::finish(self.tx, &self.journal.owner, &end)
+    /// A commit that was written and could not be synced is still in the WAL, and the next process would find it. Another
+    /// commit takes its place there, whether that can be synced or not.
+    fn overwrite_failed_commit(&self) {
+        let _ = self.write(|tx| {
+            let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            tx.pragma_update(None, "user_version", version)
+        });
     }
 }
 
-fn accepted(new: &NewDelivery, now: UnixMs) -> Delivery {
-    Delivery {
-        id: 0,
-        uuid: String::new(),
-        event_type: new.event_type.clone(),
-        action: new.action.clone(),
-        endpoint: new.endpoint.clone(),
-        target: new.target.clone(),
-        wire: new.wire,
-        rule: new.rule.clone(),
-        status: Status::Pending,
-        ignored_by: None,
-        created_at: now,
-        finished_at: None,
-        next_attempt_at: None,
-        attempt_count: 0,
-        last_error: None,
-    }
+fn apply(
+    writing: &Writing<'_>,
+    write: &Write,
+    cache: &mut CaptureCache,
+) -> rusqlite::Result<WriteResult> {
+    let result = match write {
+        Write::Accept(new, attempt) => WriteResult::Delivery(writing.accept(new, attempt)?),
+        Write::Ignore(new, by) => WriteResult::Delivery(writing.ignore(new, *by)?),
+        Write::Begin(claim) => match writing.begin(claim)? {
+            Some(number) => WriteResult::Claimed(number),
+            None => WriteResult::Refused,
+        },
+        Write::Finish(result) => {
+            if writing.finish(result)? {
+                WriteResult::Done
+            } else {
+                WriteResult::Deleted
+            }
+        }
+        Write::Release(ids) => {
+            for id in ids {
+                writing.release(*id)?;
+            }
+            WriteResult::Done
+        }
+        Write::PutBack { id, number, slot } => {
+            writing.put_back(*id, *number, *slot)?;
+            WriteResult::Done
+        }
+        Write::Renew { ids, lease } => {
+            let until = writing.now.plus(*lease);
+            let mut owned = Vec::with_capacity(ids.len());
+            for &id in ids {
+                if writing.renew(id, until)? {
+                    owned.push(id);
+                }
+            }
+            WriteResult::Renewed(owned)
+        }
+        Write::Capture(new) => WriteResult::Captured(cache.add(writing.tx, new)?),
+        Write::AmendCapture { id, response } => {
+            amend(writing.tx, *id, response)?;
+            WriteResult::Done
+        }
+    };
+    Ok(result)
 }

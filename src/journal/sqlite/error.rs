@@ -1,13 +1,13 @@
-//! SQLite's errors in the journal's words.
+//! SQLite's errors as [`JournalError`]s.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
-use crate::journal::store::JournalError;
+use crate::journal::JournalError;
 
-/// Whether another connection's lock is the reason.
+/// Whether another connection holds the lock.
 pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -15,33 +15,30 @@ pub fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether a row is the reason, and not the file or the disk: the next one may be taken.
-pub fn is_of_the_row(error: &rusqlite::Error) -> bool {
+/// Whether a value is the cause, not the file or the disk.
+pub fn is_about_a_value(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
     )
 }
 
-/// The error as users read it, with the file it is about.
 pub fn store_error(path: &Path, timeout: Duration, error: rusqlite::Error) -> JournalError {
     let path = path.to_owned();
-    if is_busy(&error) {
-        return JournalError::Locked {
-            path,
-            waited: timeout,
-        };
-    }
     let problem = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            return JournalError::Foreign {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            return JournalError::Locked {
                 path,
-                reason: "it is some other kind of file, or damaged".to_owned(),
+                waited: timeout,
             };
         }
+        Some(ErrorCode::NotADatabase) => {
+            let reason = "it is not an SQLite database, or it is damaged".to_owned();
+            return JournalError::Foreign { path, reason };
+        }
+        Some(ErrorCode::DiskFull) => return JournalError::Full { path },
         Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}"),
         Some(ErrorCode::ReadOnly) => format!("cannot be written: {error}"),
-        Some(ErrorCode::DiskFull) => return JournalError::Full { path },
         Some(ErrorCode::CannotOpen) => format!("or a file beside it cannot be opened: {error}"),
         _ => format!("cannot be used: {error}"),
     };

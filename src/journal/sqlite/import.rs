@@ -1,107 +1,30 @@
-//! Deliveries that failed elsewhere, taken into the failed list.
+//! Deliveries that failed elsewhere, added to the failed list.
 //!
-//! A delivery is known by its uuid: what is in the journal already, in whatever state, stays as it is. Where it came from
-//! counts as its first attempt, so that its error is told as any other's.
+//! A delivery is recognised by its uuid; one that exists already stays as it is. The failure elsewhere is its first attempt.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{SqliteJournal, rows};
-use crate::delivery::retry_policy::RetryPolicy;
-use crate::delivery::target::Target;
-use crate::delivery::{Delivery, LastError};
-use crate::event::{BodyFormat, Event};
-use crate::journal::store::JournalError;
-use crate::time::{UnixMs, duration_ms};
+use super::rows;
+use crate::delivery::Delivery;
+use crate::event::BodyFormat;
+use crate::journal::Import;
+use crate::time::duration_ms;
 
-/// Pages of the WAL after which it is moved into the main file.
-const CHECKPOINT_PAGES: i32 = 1_000;
-
-/// What the first attempt of an imported delivery says of itself.
+/// The note of an imported delivery's first attempt.
 const NOTE: &str = "made elsewhere; what a list of failures told of it";
 
-/// A delivery that failed elsewhere.
-#[derive(Debug)]
-pub struct Import<'a> {
-    /// Its uuid there and here.
-    pub uuid: &'a str,
-    /// When it failed last.
-    pub failed_at: UnixMs,
-    /// The same in the words of the list.
-    pub told_time: &'a str,
-    /// Why.
-    pub error: &'a LastError,
-    /// The event.
-    pub event: &'a Event,
-    /// The configured endpoint that it was meant for.
-    pub endpoint: Option<&'a str>,
-    /// Where it went.
-    pub target: &'a Target,
-    /// How its request carries the event from now on.
-    pub wire: BodyFormat,
-    /// The rule it is sent by from now on.
-    pub rule: &'a RetryPolicy,
+/// When an imported delivery failed, as its list wrote it; `None` if it was retried since.
+pub fn told_time(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<Option<String>> {
+    if delivery.attempt_count > 1 {
+        return Ok(None);
+    }
+    conn.prepare_cached("SELECT told_time FROM imported WHERE delivery_id = ?1")?
+        .query_row([delivery.id], |row| row.get(0))
+        .optional()
 }
 
-impl SqliteJournal {
-    /// Takes them into the failed list, in one commit; tells of each whether it was new.
-    ///
-    /// # Errors
-    /// [`JournalError`]; then none of them was taken.
-    pub fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError> {
-        let taken = self.write(|tx| deliveries.iter().map(|import| take(tx, import)).collect())?;
-        self.refuse_lost_file()?;
-        if self.wal_pages() >= CHECKPOINT_PAGES {
-            self.checkpoint()?;
-        }
-        Ok(taken)
-    }
-
-    /// Moves what imports left in the WAL: each run of the program that only reads would go through all of it.
-    ///
-    /// # Errors
-    /// [`JournalError`]; what was imported is durable all the same.
-    pub fn settle_imports(&self) -> Result<(), JournalError> {
-        if self.wal_pages() > 0 {
-            self.checkpoint()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// When an imported delivery failed, in the words of its list; none if it was tried again since, or never imported.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
-        if delivery.attempt_count > 1 {
-            return Ok(None);
-        }
-        self.read(|conn| {
-            conn.prepare_cached("SELECT told_time FROM imported WHERE delivery_id = ?1")?
-                .query_row([delivery.id], |row| row.get(0))
-                .optional()
-        })
-    }
-
-    /// The delivery of this uuid.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
-        self.read(|conn| match find(conn, uuid)? {
-            None => Ok(None),
-            Some(id) => conn
-                .prepare_cached(&format!(
-                    "SELECT {} FROM deliveries WHERE id = ?1",
-                    rows::DELIVERY_COLUMNS
-                ))?
-                .query_row([id], rows::delivery)
-                .optional(),
-        })
-    }
-}
-
-fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
+/// Adds a delivery to the failed list; false if one with its uuid exists.
+pub fn import(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
     let Import {
         uuid,
         failed_at,
@@ -119,8 +42,7 @@ fn take(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
     tx.prepare_cached(
         "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms,
              success, status, created_at, finished_at, attempt_count, error_kind, error_status, error_message, event, form)
-         VALUES (1 + max(coalesce((SELECT max(id) FROM deliveries), 0),
-                         (SELECT seq FROM sqlite_sequence WHERE name = 'deliveries')),
+         VALUES (1 + max(coalesce((SELECT max(id) FROM deliveries), 0), (SELECT newest_delivery FROM deleted_ids)),
              ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'failed', ?11, ?11, 1, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
@@ -158,7 +80,7 @@ fn key(uuid: &str) -> String {
 }
 
 /// The id of the delivery of this uuid.
-fn find(conn: &Connection, uuid: &str) -> rusqlite::Result<Option<i64>> {
+pub fn find(conn: &Connection, uuid: &str) -> rusqlite::Result<Option<i64>> {
     let uuid = &key(uuid);
     let imported = conn
         .prepare_cached("SELECT delivery_id FROM imported WHERE uuid = ?1")?

@@ -1,215 +1,162 @@
-//! The journal: one SQLite file that knows every delivery before its request leaves.
+//! The journal on one SQLite file, in WAL mode with `synchronous=FULL`: a commit is durable when it returns.
 //!
-//! It is opened by many short-lived processes at once. Nothing outside this folder sees SQL or a connection; no secret's
-//! value can get in (see `rows`). WAL with `synchronous=FULL`: what a method returned from is on the disk; captures, which
-//! come by the thousands, are only safe from the death of the process (see `keeper`).
+//! `open` opens and creates the file, `schema` has its tables. `commit` applies a group of writes with the statements of
+//! `attempts` and `new_captures`; `lists`, `captures` and `schedule` read. `rows` maps between rows and records and is the
+//! only place that decides how a delivery's parameters are stored: never with the value of a secret.
 
+mod attempts;
 mod captures;
-mod checkpoint;
 mod commit;
-mod copy;
-mod create;
 mod error;
+mod export;
 mod import;
-mod ledger;
+mod lists;
+mod maintenance;
 mod new_captures;
 mod open;
-mod pages;
-mod query;
 mod rows;
 mod schedule;
 mod schema;
-mod sending;
-
 #[cfg(test)]
 mod tests;
-mod upkeep;
 
-use std::cell::{Cell, RefCell};
-use std::fs::File;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use checkpoint::Log;
-pub use import::Import;
-pub use ledger::DeliveryLedger;
-pub use open::LOCK_TIMEOUT;
-use open::{Identity, Opened};
-pub use pages::{Below, Outcomes};
-pub use query::{List, Query};
-pub use upkeep::Health;
-
 use crate::capture::{Bin, Body, Caught};
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::store::{
-    CaptureQuery, Due, JournalError, ProcessId, Processes, Schedule as _, Seen,
-};
-use crate::journal::{Journal, Write, WriteResult};
+use crate::journal::{CaptureQuery, Due, JournalError, ProcessId, Processes, Seen};
+use crate::journal::{Cursor, Health, Import, Journal, Outcomes, Query, Slice, Write, WriteResult};
 use crate::time::UnixMs;
+use open::JournalFiles;
+
+/// How long a process waits for a lock before it gives up.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a captured request waits for a lock before it is answered with 503.
 const CAPTURE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An open journal, held by this process.
+/// Pages in the WAL after which a group writer's commit checkpoints, 16 MB: the fewer checkpoints, the faster.
+const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
+
+/// A WAL longer than this is moved into the file when the journal is closed, in bytes: each new process reads all of it.
+const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
+
+/// How long one transaction of a bulk change may take; other processes write in between.
+const SLICE_TIME: Duration = Duration::from_millis(100);
+
+/// Free pages that one transaction returns to the file system.
+const VACUUM_PAGES: u32 = 500;
+
+/// An open journal.
 pub struct SqliteJournal {
     conn: Connection,
     path: PathBuf,
+    files: JournalFiles,
     timeout: Duration,
-    processes: Box<dyn Processes>,
+    host: Box<dyn Processes>,
     owner: ProcessId,
-    log: Log,
     captures: RefCell<new_captures::CaptureCache>,
-    /// Whether the version was looked at as of the last commit, and not only in the file's beginning.
-    version_known: Cell<bool>,
-    identity: Identity,
-    /// Dropped after `conn`, as [`Opened`] asks.
-    _file: File,
 }
 
 impl SqliteJournal {
-    /// Opens the journal at `path`, and makes it, 0600 in a 0700 folder, if there is none.
-    ///
-    /// # Errors
-    /// [`JournalError`] if the file is not a journal, or is newer, damaged, locked for longer than [`LOCK_TIMEOUT`], or
-    /// cannot be written. Nothing is changed then.
-    pub fn open(path: &Path, processes: Box<dyn Processes>) -> Result<SqliteJournal, JournalError> {
-        SqliteJournal::open_with_timeout(path, processes, LOCK_TIMEOUT)
+    pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<SqliteJournal, JournalError> {
+        SqliteJournal::open_with(path, host, LOCK_TIMEOUT, schema::MIGRATIONS)
     }
 
-    fn open_with_timeout(
+    fn open_with(
         path: &Path,
-        processes: Box<dyn Processes>,
+        host: Box<dyn Processes>,
         timeout: Duration,
+        migrations: &[&str],
     ) -> Result<SqliteJournal, JournalError> {
-        let Opened {
-            mut conn,
-            log,
-            found,
-            version_known,
-            identity,
-            file,
-        } = open::open(path, timeout)?;
-        let log =
-            Log::watch(&mut conn, log, found).map_err(|e| error::store_error(path, timeout, e))?;
-        let owner = processes.current();
-        let version_known = Cell::new(version_known);
+        let (conn, files) = open::open(path, timeout, migrations)?;
         Ok(SqliteJournal {
             conn,
             path: path.to_owned(),
+            files,
             timeout,
-            processes,
-            owner,
-            log,
+            owner: host.current(),
+            host,
             captures: RefCell::default(),
-            version_known,
-            identity,
-            _file: file,
         })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), JournalError> {
-        self.configure(|conn| conn.busy_timeout(timeout))?;
+        self.conn.busy_timeout(timeout).map_err(|e| self.error(e))?;
         self.timeout = timeout;
         Ok(())
     }
 
-    /// Whoever removes or replaces the file takes all that is written with it.
-    fn refuse_lost_file(&self) -> Result<(), JournalError> {
-        match std::fs::metadata(&self.path) {
-            Ok(named) if Identity::of(&named) == self.identity => Ok(()),
-            _ => Err(JournalError::Lost {
-                path: self.path.clone(),
-                what: "the file was removed or replaced".to_owned(),
-            }),
-        }
-    }
-
+    /// Each read and each write makes sure that the files are still the journal's, and that the tables are not newer than
+    /// this program.
     fn read<T>(
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
-        self.refuse_newer()?;
-        self.configure(run)
-    }
-
-    /// For what does not touch the file.
-    fn configure<T>(
-        &self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
+        self.files.check()?;
+        self.check_version()?;
         run(&self.conn).map_err(|e| self.error(e))
     }
 
+    /// One transaction. Begins with the write lock: a transaction that reads first fails with "busy" when two processes do
+    /// so at once.
     fn write<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
-        self.write_in(self.begin()?, run)
+        self.files.check()?;
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
+            .map_err(|e| self.error(e))?;
+        self.check_version()?;
+        let value = run(&tx).map_err(|e| self.error(e))?;
+        tx.commit().map_err(|e| self.error(e))?;
+        // What was written to files that were removed in the meantime is lost.
+        self.files.check()?;
+        Ok(value)
     }
 
-    fn begin(&self) -> Result<Transaction<'_>, JournalError> {
-        let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
-        begun.map_err(|e| self.error(e))
+    fn check_version(&self) -> Result<(), JournalError> {
+        open::check_version(&self.conn, &self.path, schema::VERSION)
+            .unwrap_or_else(|e| Err(self.error(e)))
     }
 
-    fn write_in<T>(
+    /// Changes items, in order, for at most [`SLICE_TIME`].
+    fn write_slice<T>(
         &self,
-        tx: Transaction<'_>,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.refuse_newer()?;
-        let committed = || {
-            let value = run(&tx)?;
-            tx.commit()?;
-            Ok(value)
-        };
-        committed().map_err(|e| self.error(e))
-    }
-
-    /// As [`SqliteJournal::write`], for what nobody is to find who opens the journal after the commit has failed.
-    fn write_or_take_back<T>(
-        &self,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.write(run).inspect_err(|error| {
-            if may_be_found(error) {
-                let _ = self.write_instead(|_| Ok(()));
+        items: &[T],
+        change: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
+    ) -> Result<Slice, JournalError> {
+        let slice = self.write(|tx| {
+            let (began, mut slice) = (Instant::now(), Slice::default());
+            for item in items {
+                slice.changed += change(tx, item)?;
+                slice.done += 1;
+                if slice.done % 16 == 0 && began.elapsed() >= SLICE_TIME {
+                    break;
+                }
             }
-        })
+            Ok(slice)
+        })?;
+        Ok(slice)
     }
 
-    /// As [`SqliteJournal::write`], in the place of a commit that failed: one that could not be synced is in the log all the same.
-    /// Its place is taken whether this one can be synced or not.
-    fn write_instead<T>(
-        &self,
-        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.write(|tx| {
-            // A page at least has to be written.
-            let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            tx.pragma_update(None, "user_version", version)?;
-            run(tx)
-        })
-    }
-
-    /// A newer program may have been at the journal whose changes are only in the log. Asked in the first transaction, or
-    /// one of its own before the first reading.
-    fn refuse_newer(&self) -> Result<(), JournalError> {
-        if !self.version_known.get() {
-            let version = self
-                .conn
-                .query_row("PRAGMA user_version", [], |row| row.get(0));
-            open::refuse_newer(&self.path, version.map_err(|e| self.error(e))?)?;
-            self.version_known.set(true);
+    /// Returns free pages to the file system. An error would deny that rows were deleted, and the pages are used again.
+    fn vacuum(&self) {
+        loop {
+            let free = self.write(|tx| {
+                tx.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?
+                    .query_map([], |_| Ok(()))?
+                    .collect::<rusqlite::Result<()>>()?;
+                tx.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0))
+            });
+            if !free.is_ok_and(|free| free > 0) {
+                return;
+            }
         }
-        Ok(())
     }
 
     fn error(&self, error: rusqlite::Error) -> JournalError {
@@ -217,134 +164,190 @@ impl SqliteJournal {
     }
 }
 
+impl Drop for SqliteJournal {
+    /// Closing never writes to files that are not the journal's any more.
+    fn drop(&mut self) {
+        if self.files.wal_bytes() > MAX_IDLE_WAL_BYTES && self.files.check().is_ok() {
+            let _ = self.conn.busy_timeout(Duration::ZERO);
+            let _ = self
+                .conn
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
 impl Journal for SqliteJournal {
     fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
-        self.commit_writes(writes)
+        self.commit_group(writes)
     }
+
     fn now(&self) -> UnixMs {
-        self.processes.now()
+        self.host.now()
     }
+
+    fn tune_for_groups(&mut self) -> Result<(), JournalError> {
+        self.conn
+            .pragma_update(None, "wal_autocheckpoint", GROUP_AUTOCHECKPOINT_PAGES)
+            .map_err(|e| self.error(e))
+    }
+
     fn tune_for_captures(&mut self) -> Result<(), JournalError> {
         self.set_lock_timeout(CAPTURE_LOCK_TIMEOUT)?;
-        self.read(|conn| {
-            conn.pragma_update(None, "synchronous", "NORMAL")?;
-            conn.pragma_update(None, "wal_autocheckpoint", 1000)?;
-            // Deleting the oldest captures needs temporary tables; they stay out of shared directories.
-            conn.pragma_update(None, "temp_store", "MEMORY")
+        let tune = || {
+            self.conn.pragma_update(None, "synchronous", "NORMAL")?;
+            // Deleting the oldest captures needs temporary tables, which must not be written to a shared directory.
+            self.conn.pragma_update(None, "temp_store", "MEMORY")
+        };
+        tune().map_err(|e| self.error(e))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
+        self.read(|conn| lists::delivery(conn, id))
+    }
+
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
+        self.read(|conn| lists::event(conn, id))
+    }
+
+    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
+        self.read(|conn| lists::attempts(conn, id))
+    }
+
+    fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
+        self.read(|conn| match import::find(conn, uuid)? {
+            Some(id) => lists::delivery(conn, id),
+            None => Ok(None),
         })
     }
-    fn path(&self) -> &Path {
-        self.path()
-    }
-    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
-        self.attempts(id)
-    }
-    fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
-        self.of_uuid(uuid)
-    }
+
     fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
-        self.told_time(delivery)
+        self.read(|conn| import::told_time(conn, delivery))
     }
-    fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError> {
-        self.seen(query)
-    }
-    fn count(&self, query: &Query) -> Result<usize, JournalError> {
-        self.count(query)
-    }
-    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError> {
-        self.count_up_to(query, most)
-    }
-    fn newest(
+
+    fn page(
         &self,
-        failed: bool,
-        below: Option<Below>,
-        limit: u32,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
-        self.newest(failed, below, limit)
+        self.read(|conn| lists::page(conn, query, after, limit))
     }
+
+    fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError> {
+        self.read(|conn| lists::versions(conn, query))
+    }
+
+    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError> {
+        self.read(|conn| lists::count(conn, query, Some(most)))
+    }
+
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError> {
-        self.outcomes(since, interval_ms)
+        self.read(|conn| lists::outcomes(conn, since, interval_ms))
     }
+
     fn version(&self) -> Result<(i64, i64), JournalError> {
-        self.version()
+        self.read(lists::change_counters)
     }
+
     fn due_page(
         &self,
         after: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError> {
-        self.due(self.processes.now(), after, limit, url)
+        self.read(|conn| schedule::due(conn, self.host.now(), after, limit, url))
     }
-    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError> {
-        self.next_due(self.processes.now())
-    }
-    fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        self.refuse_lost_file()?;
-        self.release_dead(self.processes.now())
-    }
-    fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError> {
-        self.postpone(seen, self.processes.now().plus(delay))
-    }
-    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError> {
-        self.scheduled(endpoint)
-    }
-    fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
-        self.is_scheduled(id)
-    }
-    fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError> {
-        self.delete(seen, statuses)
-    }
-    fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError> {
-        self.import(deliveries)
-    }
-    fn settle_imports(&self) -> Result<(), JournalError> {
-        self.settle_imports()
-    }
-    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
-        self.captures(query)
-    }
-    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
-        self.capture(id)
-    }
-    fn newest_capture(&self) -> Result<i64, JournalError> {
-        self.newest_capture()
-    }
-    fn delete_captures(&self, ids: &[i64]) -> Result<usize, JournalError> {
-        self.delete_captures(ids)
-    }
-    fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
-        self.clear_bin(name, until)
-    }
-    fn bins(&self) -> Result<Vec<Bin>, JournalError> {
-        self.bins()
-    }
-    fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
-        self.bin(name)
-    }
-    fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
-        self.create_bin(name, private, now)
-    }
-    fn check(&self) -> Result<Health, JournalError> {
-        self.check()
-    }
-    fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
-        self.copy_to(path)
-    }
-    fn each_while(
-        &self,
-        query: &Query,
-        visit: &mut dyn FnMut(Delivery) -> bool,
-    ) -> Result<(), JournalError> {
-        self.each(query, |delivery| visit(delivery).then_some(()).ok_or(()))
-            .map(|_| ())
-    }
-}
 
-/// Whether somebody who opens the journal may find what a commit wrote that failed so.
-fn may_be_found(error: &JournalError) -> bool {
-    matches!(
-        error,
-        JournalError::Unusable { .. } | JournalError::Full { .. }
-    )
+    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError> {
+        self.read(|conn| schedule::next_due(conn, self.host.now()))
+    }
+
+    fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
+        self.release_abandoned()
+    }
+
+    fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError> {
+        self.write(|tx| schedule::reschedule(tx, seen, self.host.now().plus(delay)))
+    }
+
+    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError> {
+        self.read(|conn| schedule::scheduled(conn, endpoint))
+    }
+
+    fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
+        self.read(|conn| schedule::is_scheduled(conn, id))
+    }
+
+    fn cancel_slice(&self, seen: &[Seen]) -> Result<Slice, JournalError> {
+        self.write_slice(seen, |tx, seen| schedule::cancel(tx, *seen))
+    }
+
+    fn delete_slice(&self, seen: &[Seen], statuses: &[Status]) -> Result<Slice, JournalError> {
+        let slice = self.write_slice(seen, |tx, seen| maintenance::delete(tx, *seen, statuses))?;
+        if slice.done == seen.len() {
+            self.vacuum();
+        }
+        Ok(slice)
+    }
+
+    fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError> {
+        self.write(|tx| {
+            deliveries
+                .iter()
+                .map(|delivery| import::import(tx, delivery))
+                .collect()
+        })
+    }
+
+    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
+        self.read(|conn| captures::list(conn, query))
+    }
+
+    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
+        self.read(|conn| captures::capture(conn, id))
+    }
+
+    fn newest_capture(&self) -> Result<i64, JournalError> {
+        self.read(captures::newest)
+    }
+
+    fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError> {
+        self.read(|conn| captures::ids_in_bin(conn, name, until))
+    }
+
+    fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
+        self.write(captures::remember_newest)?;
+        let slice = self.write_slice(ids, |tx, id| captures::delete(tx, *id))?;
+        if slice.done == ids.len() {
+            self.vacuum();
+        }
+        Ok(slice)
+    }
+
+    fn bins(&self) -> Result<Vec<Bin>, JournalError> {
+        self.read(captures::bins)
+    }
+
+    fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
+        self.read(|conn| captures::bin_named(conn, name))
+    }
+
+    fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
+        self.write(|tx| {
+            captures::insert_bin(tx, name, private, now)?;
+            captures::bin_named(tx, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        })
+    }
+
+    fn check(&self) -> Result<Health, JournalError> {
+        self.read(maintenance::check)
+    }
+
+    fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
+        self.export_to(path)
+    }
 }

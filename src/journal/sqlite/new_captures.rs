@@ -3,24 +3,19 @@
 //! Ids, bins and counts are cached between commits as long as no other connection has written.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::captures::{insert_bin, newest_id};
-use super::error::{is_of_the_row, store_error};
 use crate::capture::{CapturedResponse, is_bin_name};
-use crate::journal::{NewCapture, StoredCapture, WriteResult};
+use crate::journal::{NewCapture, StoredCapture};
 
 /// Bins whose ids are cached; a client that makes up names must not fill the memory.
 const MAX_CACHED_BINS: usize = 1_000;
 
-/// While more captures arrive, a bin may exceed its limit by this part of it, but by no more than `MAX_EXCESS`: deleting
-/// many at once is faster.
-const EXCESS_PART: i64 = 64;
-const MAX_EXCESS: i64 = 512;
+/// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
+const MAX_PRUNED: i64 = 5_000;
 
 /// What the last commit knew about captures.
 #[derive(Default)]
@@ -54,44 +49,32 @@ impl CaptureCache {
         &mut self,
         tx: &Transaction<'_>,
         new: &Arc<NewCapture>,
-        journal: &Path,
-    ) -> rusqlite::Result<WriteResult> {
+    ) -> rusqlite::Result<StoredCapture> {
         let (bin_id, bin) = self.bin_for(tx, new)?;
         let id = self.newest_id + 1;
-        if let Err(error) = insert(tx, id, bin_id, new) {
-            if is_of_the_row(&error) {
-                let rejected = store_error(journal, Duration::ZERO, error);
-                return Ok(WriteResult::Rejected(Arc::new(rejected)));
-            }
-            return Err(error);
-        }
+        insert(tx, id, bin_id, new)?;
         self.newest_id = id;
         let limit = i64::from(new.rules.keep_per_bin.max(1));
         let count = self.counts.entry(bin_id).or_default();
         *count = (count.0 + 1, limit);
-        Ok(WriteResult::Captured(StoredCapture {
+        Ok(StoredCapture {
             id,
             bin,
             new: Arc::clone(new),
-        }))
+        })
     }
 
-    /// Deletes the oldest captures of full bins. To be called once per transaction, with the number of captures it added.
-    pub fn prune(&mut self, tx: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
+    /// Deletes the oldest captures of full bins.
+    pub fn prune(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         for (bin_id, (count, limit)) in &mut self.counts {
-            let excess = *count - *limit;
-            let allowed = if added > 1 {
-                MAX_EXCESS.min(*limit / EXCESS_PART)
-            } else {
-                0
-            };
-            if *limit > 0 && excess > allowed {
+            let excess = (*count - *limit).min(MAX_PRUNED);
+            if *limit > 0 && excess > 0 {
                 tx.prepare_cached(
                     "DELETE FROM captures WHERE id IN
                          (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
                 )?
                 .execute([*bin_id, excess])?;
-                *count = *limit;
+                *count -= excess;
             }
         }
         Ok(())
@@ -157,7 +140,7 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &NewCapture) -> rusql
     } = new;
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
-             answer_status, answer_duration_ms, answer_note, body_size, head, body, wire_body)
+             response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
@@ -183,7 +166,7 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &NewCapture) -> rusql
 
 pub fn amend(tx: &Transaction<'_>, id: i64, response: &CapturedResponse) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "UPDATE captures SET answer_status = ?2, answer_duration_ms = ?3, answer_note = ?4 WHERE id = ?1",
+        "UPDATE captures SET response_status = ?2, response_duration_ms = ?3, response_note = ?4 WHERE id = ?1",
     )?
     .execute(params![
         id,

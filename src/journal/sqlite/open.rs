@@ -1,134 +1,210 @@
-//! Opening a journal: the file, its permissions, its mode and its version.
+//! Opening a journal: its file, permissions, WAL mode and tables.
 //!
-//! Many processes may do this at once on a file that does not exist yet. Nothing is written to a file before it is known to
-//! be ours or empty.
+//! Many processes may do this at once, also while the file does not exist yet. Nothing is written to a file before it is
+//! known to be a journal or empty.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read as _};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, MetadataExt as _, OpenOptionsExt, PermissionsExt as _,
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::Access;
 
-use super::create::{PAGE_SIZE, create};
 use super::error::{is_busy, store_error};
-use super::schema::{self, APPLICATION_ID, VERSION};
-use crate::journal::store::JournalError;
+use super::schema::{self, APPLICATION_ID, DEVELOPMENT_APPLICATION_ID};
+use crate::journal::JournalError;
+use crate::text::shell_word;
 
-/// How long a process waits for the lock before it gives up.
-pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// In pages of this size ten deliveries of the usual size fit, so that a commit writes few of them.
+const PAGE_SIZE: u32 = 16 * 1024;
 
-/// An open journal file.
-pub struct Opened {
-    /// The connection, ready for use.
-    pub conn: Connection,
-    /// The log, which is beside the file.
-    pub log: PathBuf,
-    /// What was in the log when it was opened.
-    pub found: Found,
-    /// Whether the version was read as of the last commit. Where the file's beginning says that all is in order, that is left
-    /// to the first transaction: one only for this would take the locks once more.
-    pub version_known: bool,
-    /// Which file it is.
-    pub identity: Identity,
-    /// Closing any descriptor of a file gives up all POSIX locks that the process has on it, SQLite's too: this one, which
-    /// was there before SQLite's, must be closed after it.
-    pub file: File,
+/// Pages in the WAL after which a commit checkpoints. Each new process reads the whole WAL, so it stays short.
+const AUTOCHECKPOINT_PAGES: u32 = 64;
+
+/// The size of the smallest database.
+const MIN_DATABASE_BYTES: u64 = 512;
+
+/// The pause between two tries to switch a new file to WAL mode.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// The journal's files, recognised by device and inode.
+pub struct JournalFiles {
+    path: PathBuf,
+    wal: PathBuf,
+    identity: [(u64, u64); 2],
 }
 
-/// What tells a file from every other one on this machine, whatever their names: its device and its inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity(u64, u64);
+impl JournalFiles {
+    pub fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
+    }
 
-impl Identity {
-    /// That of a file.
-    pub fn of(metadata: &Metadata) -> Identity {
-        Identity(metadata.dev(), metadata.ino())
+    /// Fails if one of the files was removed or replaced since the journal was opened: what is then written to the open
+    /// files is lost.
+    pub fn check(&self) -> Result<(), JournalError> {
+        match identities(&self.path, &self.wal) {
+            Ok(identity) if identity == self.identity => Ok(()),
+            _ => Err(JournalError::Lost {
+                path: self.path.clone(),
+                what: "the file was removed or replaced".to_owned(),
+            }),
+        }
     }
 }
 
-/// The state of the log at the opening.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It is new, as its journal: nothing was ever in it.
-    New,
-    /// It is empty: all that was in it has been moved into the journal's file.
-    Empty,
-    /// There is something in it.
-    Pages,
+fn identities(path: &Path, wal: &Path) -> std::io::Result<[(u64, u64); 2]> {
+    let file = std::fs::metadata(path)?;
+    let log = std::fs::metadata(wal)?;
+    Ok([(file.dev(), file.ino()), (log.dev(), log.ino())])
 }
 
-/// Opens the journal, and makes it if there is none.
-pub fn open(path: &Path, timeout: Duration) -> Result<Opened, JournalError> {
-    let there = identity(path)?;
-    let made = if there.is_some() { None } else { create(path) };
-    let (file, header) = match made {
-        Some(file) => (file, None),
-        None => {
-            let mut file = open_file(path)?;
-            let header =
-                Header::read(&mut file).map_err(|e| io_error("read the journal", path, e))?;
-            header.refuse_strange(path)?;
-            if header.is_empty() {
-                // It may have been there before, made by somebody with another mask.
-                let private = file.set_permissions(Permissions::from_mode(0o600));
-                private.map_err(|e| io_error("make private", path, e))?;
-            }
-            (file, Some(header))
-        }
-    };
-    let opened = || file.metadata().map(|metadata| Identity::of(&metadata));
-    let identity = there
-        .map_or_else(opened, Ok)
-        .map_err(|e| io_error("read the journal", path, e))?;
+/// Opens the journal, and creates it if it does not exist.
+pub fn open(
+    path: &Path,
+    timeout: Duration,
+    migrations: &[&str],
+) -> Result<(Connection, JournalFiles), JournalError> {
+    let before = prepare_file(path)?;
     let opening = Opening {
         path,
         timeout,
-        file: &file,
+        migrations,
     };
-    let mut conn = opening.connect()?;
-    let log = log_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
-    let has_pages = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
-    let found = match &header {
-        None => Found::New,
-        Some(_) if has_pages() => Found::Pages,
-        Some(_) => Found::Empty,
-    };
-    // A newly made one lacks nothing.
-    let unsettled = header.filter(|header| !header.is_settled());
-    if let Some(header) = &unsettled {
-        if opening.check_identity(&mut conn)? != VERSION || !header.is_wal() {
-            opening.complete(&mut conn, header)?;
-        }
-        // Else it is so by default, and saying so would read the schema in a transaction of its own.
-        opening.synchronous(&conn, "FULL")?;
+    let conn = opening.connect()?;
+    let version = opening.check_identity(&conn)?;
+    opening.switch_to_wal(&conn)?;
+    if version != opening.newest_version() {
+        opening.migrate(&conn)?;
     }
-    Ok(Opened {
-        conn,
-        log,
-        found,
-        version_known: unsettled.is_some(),
+    // The first read opens the WAL: from here on the connection has both files open, and never opens them again.
+    opening.run(|| conn.query_row("SELECT count(*) FROM deleted_ids", [], |_| Ok(())))?;
+    let wal = wal_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
+    let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
+    let files = JournalFiles {
+        path: path.to_owned(),
+        wal,
         identity,
-        file,
-    })
+    };
+    if identity[0] != before {
+        return Err(JournalError::Lost {
+            path: path.to_owned(),
+            what: "the file was removed or replaced".to_owned(),
+        });
+    }
+    Ok((conn, files))
 }
 
-/// SQLite puts the log where the file itself is, wherever a symbolic link to it may be.
-fn log_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
-    // It tells only names in UTF-8.
-    let file = conn
-        .path()
-        .map_or_else(|| path.canonicalize(), |file| Ok(file.into()))?;
-    let mut log = file.into_os_string();
-    log.push("-wal");
-    Ok(log.into())
+/// Creates the file, mode 0600, if it does not exist: SQLite gives `-wal` and `-shm` the mode of the file. Returns its
+/// device and inode.
+///
+/// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process has on it,
+/// including SQLite's.
+fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
+    if std::fs::metadata(path).is_err() && !path.is_symlink() {
+        create_file(path)?;
+    }
+    let foreign = |reason: &str| JournalError::Foreign {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if path.is_symlink() && e.kind() == ErrorKind::NotFound => {
+            return Err(foreign(
+                "it is a symbolic link to a file that does not exist",
+            ));
+        }
+        Err(e) => return Err(io_error("open the journal", path, e)),
+    };
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        return Err(foreign("it is a directory"));
+    } else if kind.is_fifo() {
+        return Err(foreign("it is a named pipe"));
+    } else if !kind.is_file() {
+        return Err(foreign("it is not a regular file"));
+    } else if metadata.nlink() > 1 {
+        return Err(JournalError::Unusable {
+            path: path.to_owned(),
+            problem: format!(
+                "has {} hard links; a journal must have one name, since each name would get a write-ahead log of its own",
+                metadata.nlink()
+            ),
+        });
+    }
+    // SQLite would open a file that may not be written for reading only.
+    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK)
+        .map_err(|e| io_error("open the journal", path, e.into()))?;
+    if (1..MIN_DATABASE_BYTES).contains(&metadata.len()) {
+        // SQLite would take a file of one byte for an empty one, and overwrite it.
+        return Err(foreign("it is not an SQLite database"));
+    }
+    if metadata.len() == 0 {
+        // An empty file may have been created by another program, and the umask may have removed the owner's permissions.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))
+            .map_err(|e| io_error("make private", path, e))?;
+    }
+    Ok((metadata.dev(), metadata.ino()))
 }
 
-pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> JournalError {
+/// Creates an empty file, and its directory with mode 0700.
+///
+/// A `-wal` and a `-shm` that are left of a journal of the same name are removed first: a process that still has them open
+/// would share them with this one. The directory is locked meanwhile, so that no other process's new files are removed.
+fn create_file(path: &Path) -> Result<(), JournalError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let fail = |source| io_error("create the journal", path, source);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| io_error("create the directory", directory, e))?;
+    let lock = File::open(directory).map_err(fail)?;
+    lock.lock().map_err(fail)?;
+    if path.exists() {
+        return Ok(());
+    }
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(beside(path, suffix)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(fail(e)),
+            _ => {}
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// SQLite puts the WAL beside the file itself, not beside a symbolic link to it.
+fn wal_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
+    let file = match conn.path() {
+        Some(file) => PathBuf::from(file),
+        // SQLite reports only names in UTF-8.
+        None => path.canonicalize()?,
+    };
+    Ok(beside(&file, "-wal"))
+}
+
+pub fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> JournalError {
     JournalError::Io {
         doing,
         path: path.to_owned(),
@@ -136,134 +212,37 @@ pub(super) fn io_error(doing: &'static str, path: &Path, source: std::io::Error)
     }
 }
 
-/// Which file there is; if none, its folder is made. A folder, a pipe or a dangling link is refused before it is opened:
-/// opening it might block, or make a file elsewhere.
-fn identity(path: &Path) -> Result<Option<Identity>, JournalError> {
-    let refused = |reason: &str| {
-        Err(JournalError::Foreign {
+/// Fails if a newer hookfire has upgraded the journal, possibly while this process has it open.
+pub fn check_version(
+    conn: &Connection,
+    path: &Path,
+    known: i64,
+) -> rusqlite::Result<Result<(), JournalError>> {
+    let found: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    Ok(if found > known {
+        Err(JournalError::Newer {
             path: path.to_owned(),
-            reason: reason.to_owned(),
+            found,
+            known,
         })
-    };
-    match std::fs::metadata(path) {
-        Ok(file) if file.is_file() => Ok(Some(Identity::of(&file))),
-        Ok(folder) if folder.is_dir() => refused("it is a folder"),
-        Ok(pipe) if pipe.file_type().is_fifo() => refused("it is a named pipe"),
-        Ok(_) => refused("it is not a regular file"),
-        Err(_) if path.is_symlink() => {
-            refused("it is a symbolic link to a file that does not exist")
-        }
-        Err(_) => create_folder(path).map(|()| None),
-    }
-}
-
-fn create_folder(path: &Path) -> Result<(), JournalError> {
-    let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    else {
-        return Ok(());
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|e| io_error("create the folder", folder, e))
-}
-
-/// Makes the file with its final permissions before SQLite sees it: the `-wal` and `-shm` files take their mode from it.
-fn open_file(path: &Path) -> Result<File, JournalError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    opened.map_err(|e| {
-        let doing = if e.kind() == ErrorKind::NotFound {
-            "create the journal"
-        } else {
-            "open the journal"
-        };
-        io_error(doing, path, e)
+    } else {
+        Ok(())
     })
 }
 
-/// The beginning of the file.
-struct Header(Vec<u8>);
-
-impl Header {
-    const MAGIC: &[u8] = b"SQLite format 3\0";
-
-    fn read(file: &mut File) -> std::io::Result<Header> {
-        let mut header = vec![0; 100];
-        let length = file.read(&mut header)?;
-        header.truncate(length);
-        Ok(Header(header))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether the file is in WAL mode for good: the mode is part of its first page.
-    fn is_wal(&self) -> bool {
-        self.0.get(18..20) == Some(&[2, 2])
-    }
-
-    /// Whether it is a journal of this version already; the log may only make it a newer one.
-    fn is_settled(&self) -> bool {
-        self.is_wal() && self.number(60) == VERSION && self.number(68) == APPLICATION_ID
-    }
-
-    /// What stands in the main file itself; the WAL may know better, but not that this is ours.
-    fn number(&self, at: usize) -> i64 {
-        let bytes = self
-            .0
-            .get(at..at + 4)
-            .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
-        bytes.map_or(0, |bytes| i64::from(u32::from_be_bytes(bytes)))
-    }
-
-    /// Refuses what can be told from the first page, before SQLite opens the file and leaves a `-shm` beside it.
-    fn refuse_strange(&self, path: &Path) -> Result<(), JournalError> {
-        let foreign = |reason: &str| {
-            Err(JournalError::Foreign {
-                path: path.to_owned(),
-                reason: reason.to_owned(),
-            })
-        };
-        let (version, application) = (self.number(60), self.number(68));
-        if self.is_empty() {
-            Ok(())
-        } else if !self.0.starts_with(Header::MAGIC) {
-            foreign("it is some other kind of file")
-        } else if application != APPLICATION_ID && (application != 0 || version != 0) {
-            foreign("it is another program's SQLite database")
-        } else {
-            refuse_newer(path, version)
-        }
-    }
-}
-
-/// Refuses a version that this program does not know.
-pub fn refuse_newer(path: &Path, version: i64) -> Result<(), JournalError> {
-    if version > VERSION {
-        return Err(JournalError::Newer {
-            path: path.to_owned(),
-            found: version,
-            known: VERSION,
-        });
-    }
-    Ok(())
-}
-
-/// One opening, between the file and a connection that can be used.
 struct Opening<'a> {
     path: &'a Path,
     timeout: Duration,
-    file: &'a File,
+    migrations: &'a [&'a str],
 }
 
 impl Opening<'_> {
+    fn newest_version(&self) -> i64 {
+        self.migrations.len() as i64
+    }
+
     fn run<T>(&self, run: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, JournalError> {
         run().map_err(|e| store_error(self.path, self.timeout, e))
     }
@@ -273,117 +252,111 @@ impl Opening<'_> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let conn = Connection::open_with_flags(self.path, flags)?;
             conn.busy_timeout(self.timeout)?;
-            // A checkpoint when the last connection closes costs more than a whole fire; `checkpoint` does it now and then.
+            // A checkpoint on close would take longer than a whole fire, and would also remove the WAL by its name: by then
+            // it may be another journal's.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            // Not by a pragma, which would read the schema in a transaction of its own.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
             Ok(conn)
         })
     }
 
-    /// Refuses another program's database, and a newer hookfire's, before anything is written; returns the version.
-    fn check_identity(&self, conn: &mut Connection) -> Result<i64, JournalError> {
-        let mut read = || {
-            // One transaction, so that SQLite takes its locks once. It begins with what can be read without the tables:
-            // reading those first would be a transaction of its own.
-            let tx = conn.transaction()?;
-            let number = |sql| tx.query_row(sql, [], |row| row.get(0));
-            let (version, application) = (
-                number("PRAGMA user_version")?,
-                number("PRAGMA application_id")?,
-            );
+    /// Returns the version, 0 for an empty file. Rejects other programs' databases and newer journals.
+    fn check_identity(&self, conn: &Connection) -> Result<i64, JournalError> {
+        let read = || {
+            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
+            let number = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
             Ok((
-                application,
-                version,
+                number("PRAGMA application_id")?,
+                number("PRAGMA user_version")?,
                 number("SELECT count(*) FROM sqlite_schema")?,
             ))
         };
-        let (application, version, tables): (i64, i64, i64) =
-            self.run(|| retry_busy(self.timeout, &mut read))?;
-        if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
-            let reason = "it is another program's SQLite database".to_owned();
+        let (application, version, tables) = self.run(|| retry_busy(self.timeout, read))?;
+        let is_empty = (application, version, tables) == (0, 0, 0);
+        if application == DEVELOPMENT_APPLICATION_ID {
+            return Err(self.development_build());
+        }
+        if application != APPLICATION_ID && !is_empty {
             return Err(JournalError::Foreign {
                 path: self.path.to_owned(),
-                reason,
+                reason: "it is another program's SQLite database".to_owned(),
             });
         }
-        refuse_newer(self.path, version)?;
+        if version > self.newest_version() {
+            return Err(JournalError::Newer {
+                path: self.path.to_owned(),
+                found: version,
+                known: self.newest_version(),
+            });
+        }
         Ok(version)
     }
 
-    /// Switches a file that is empty to WAL mode, and brings the tables of an older one to this program's version.
-    fn complete(&self, conn: &mut Connection, header: &Header) -> Result<(), JournalError> {
-        // Neither is worth syncing step by step: it becomes durable with the first delivery, whose commit syncs all of the
-        // WAL. In an empty file there is nothing whose order could matter, and `migrate` syncs it before the WAL counts.
-        self.synchronous(conn, if header.is_empty() { "OFF" } else { "NORMAL" })?;
-        if !header.is_wal() {
-            self.switch_to_wal(conn)?;
+    fn development_build(&self) -> JournalError {
+        let path = shell_word(&self.path.to_string_lossy());
+        JournalError::Unusable {
+            path: self.path.to_owned(),
+            problem: format!(
+                "was written by a development build of hookfire and cannot be read; move it and the files beside it \
+                 away with: mkdir {path}.old && mv {path} {path}-* {path}.old/"
+            ),
         }
-        self.migrate(conn)
     }
 
-    fn synchronous(&self, conn: &Connection, level: &str) -> Result<(), JournalError> {
-        self.run(|| conn.pragma_update(None, "synchronous", level))
-    }
-
-    /// SQLite's busy handler does not cover the switch of a fresh file, so that of sixteen first openers some would fail.
+    /// SQLite's busy timeout does not cover this switch.
     fn switch_to_wal(&self, conn: &Connection) -> Result<(), JournalError> {
         let switch = || {
             let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
             if mode == "wal" {
                 return Ok(mode);
             }
-            // Both only count while the file is still empty.
+            // These two only have an effect while the file is empty.
             conn.pragma_update(None, "page_size", PAGE_SIZE)?;
             conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         };
         let mode = self.run(|| retry_busy(self.timeout, switch))?;
-        if mode == "wal" {
-            return Ok(());
+        if mode != "wal" {
+            return Err(JournalError::Unusable {
+                path: self.path.to_owned(),
+                problem: format!(
+                    "cannot be used on this file system, which does not support SQLite's WAL mode (got `{mode}`)"
+                ),
+            });
         }
-        let problem = format!(
-            "cannot be kept on this file system: it does not support SQLite's WAL mode (got `{mode}`)"
-        );
-        Err(JournalError::Unusable {
-            path: self.path.to_owned(),
-            problem,
+        self.run(|| {
+            conn.pragma_update(None, "synchronous", "FULL")?;
+            conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)
         })
     }
 
-    /// Brings the tables to this program's version; the version is read under the write lock, so that exactly one of many
-    /// processes does it.
-    fn migrate(&self, conn: &mut Connection) -> Result<(), JournalError> {
-        let tx = self.run(|| conn.transaction_with_behavior(TransactionBehavior::Immediate))?;
-        let found: i64 = self.run(|| tx.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        refuse_newer(self.path, found)?;
-        if found == VERSION {
-            // Another process was faster; nothing is left to commit.
-            return Ok(());
+    /// Reads the version again under the write lock, so that exactly one of many processes migrates.
+    fn migrate(&self, conn: &Connection) -> Result<(), JournalError> {
+        let found = self.run(|| {
+            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+            let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            if found < self.newest_version() {
+                schema::migrate(&tx, found, self.migrations)?;
+            }
+            tx.commit()?;
+            Ok(found)
+        })?;
+        if found > self.newest_version() {
+            return Err(JournalError::Newer {
+                path: self.path.to_owned(),
+                found,
+                known: self.newest_version(),
+            });
         }
-        if found == 0 {
-            // If the power failed with this file still empty on the disk, SQLite would throw the WAL beside it away.
-            self.file
-                .sync_all()
-                .map_err(|e| io_error("sync the journal", self.path, e))?;
-        }
-        self.run(|| {
-            schema::migrate(&tx, found)?;
-            tx.commit()
-        })
+        Ok(())
     }
 }
 
-fn retry_busy<T>(
-    timeout: Duration,
-    mut run: impl FnMut() -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+fn retry_busy<T>(timeout: Duration, run: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let deadline = Instant::now() + timeout;
     loop {
         match run() {
-            Err(e) if is_busy(&e) && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10))
-            }
+            Err(e) if is_busy(&e) && Instant::now() < deadline => std::thread::sleep(BUSY_PAUSE),
             result => return result,
         }
     }

@@ -152,6 +152,12 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
+/// Reads a count from the first column.
+pub fn count(row: &Row<'_>) -> rusqlite::Result<usize> {
+    let count: i64 = row.get(0)?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 fn optional_kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ErrorKind>> {
     match row.get::<_, Option<String>>(column)? {
         None => Ok(None),

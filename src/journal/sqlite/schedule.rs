@@ -1,17 +1,16 @@
-//! The schedule: what is due, what will be, and what is put off or taken off it.
+//! The schedule: deliveries that wait for their next attempt without a process.
 //!
-//! Each statement has word for word the condition of the index `deliveries_due`, or SQLite would not use it.
+//! Each condition repeats the words of the index `deliveries_due`, or SQLite does not use it.
 
-use rusqlite::params;
+use rusqlite::{Connection, Transaction, params};
 
-use super::SqliteJournal;
-use super::sending::interrupt_sql;
-use crate::journal::store::{Due, JournalError, Schedule, Seen};
+use super::attempts::interrupt_sql;
+use crate::journal::{Due, Seen};
 use crate::time::UnixMs;
 
-/// In two parts, since SQLite looks up only the first column of `(next_attempt_at, id) > (?2, ?3)`: thousands that are due
-/// at one moment would be walked again for each page.
-pub(super) const DUE: &str = "SELECT * FROM
+/// In two parts, since SQLite uses an index only for the first column of `(next_attempt_at, id) > (?2, ?3)`, and thousands
+/// may be due at the same moment.
+pub const DUE: &str = "SELECT * FROM
      (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
       WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
           AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
@@ -23,109 +22,78 @@ pub(super) const DUE: &str = "SELECT * FROM
       ORDER BY next_attempt_at, id LIMIT ?4)
      ORDER BY 1, 2 LIMIT ?4";
 
-pub(super) const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
+pub const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND next_attempt_at > ?1";
 
-/// As it was seen, and still on the schedule.
-const AS_SEEN: &str =
+/// Scheduled, and unchanged since it was read. Parameters: id, attempt count.
+const UNCHANGED: &str =
     "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
 
-impl Schedule for SqliteJournal {
-    fn due(
-        &self,
-        now: UnixMs,
-        last: Option<(UnixMs, i64)>,
-        limit: u32,
-        url: Option<&str>,
-    ) -> Result<Vec<Due>, JournalError> {
-        let (at, id) = last.map_or((i64::MIN, 0), |(at, id)| (at.0, id));
-        self.read(|conn| {
-            conn.prepare_cached(DUE)?
-                .query_map(params![now.0, at, id, limit, url], |row| {
-                    let seen = Seen {
-                        id: row.get(1)?,
-                        attempts: row.get(2)?,
-                    };
-                    Ok(Due {
-                        at: UnixMs(row.get(0)?),
-                        seen,
-                        url: row.get(3)?,
-                    })
-                })?
-                .collect()
-        })
-    }
-
-    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
-        self.read(|conn| {
-            let due: Option<i64> = conn
-                .prepare_cached(NEXT_DUE)?
-                .query_row([now.0], |row| row.get(0))?;
-            Ok(due.map(UnixMs))
-        })
-    }
-
-    fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
-        // Who watches a file that was removed would wait for ever.
-        self.refuse_lost_file()?;
-        SqliteJournal::release_dead(self, now)
-    }
-
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
-        self.write(|tx| {
-            let sql = format!("UPDATE deliveries SET next_attempt_at = ?3 WHERE {AS_SEEN}");
-            Ok(tx
-                .prepare_cached(&sql)?
-                .execute(params![seen.id, seen.attempts, due.0])?
-                == 1)
-        })
-    }
-
-    fn unschedule(&self, seen: &[Seen]) -> Result<usize, JournalError> {
-        let interrupt = interrupt_sql(AS_SEEN, "NULL");
-        self.write_and_checkpoint(|tx| {
-            let mut statement = tx.prepare_cached(&interrupt)?;
-            seen.iter().try_fold(0, |taken, seen| {
-                Ok(taken + statement.execute(params![seen.id, seen.attempts])?)
+pub fn due(
+    conn: &Connection,
+    now: UnixMs,
+    after: Option<(UnixMs, i64)>,
+    limit: u32,
+    url: Option<&str>,
+) -> rusqlite::Result<Vec<Due>> {
+    let (at, id) = after.map_or((i64::MIN, 0), |(at, id)| (at.0, id));
+    conn.prepare_cached(DUE)?
+        .query_map(params![now.0, at, id, limit, url], |row| {
+            Ok(Due {
+                at: UnixMs(row.get(0)?),
+                seen: Seen {
+                    id: row.get(1)?,
+                    attempts: row.get(2)?,
+                },
+                url: row.get(3)?,
             })
-        })
-    }
+        })?
+        .collect()
 }
 
-impl SqliteJournal {
-    /// What is scheduled, of one endpoint or of all; what a dead process left behind is in the failed list already.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT id, attempt_count FROM deliveries
-                 WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending'
-                     AND (?1 IS NULL OR endpoint = ?1)
-                 ORDER BY id",
-            )?
-            .query_map([endpoint], |row| {
-                Ok(Seen {
-                    id: row.get(0)?,
-                    attempts: row.get(1)?,
-                })
-            })?
-            .collect()
-        })
-    }
+pub fn next_due(conn: &Connection, now: UnixMs) -> rusqlite::Result<Option<UnixMs>> {
+    let due: Option<i64> = conn
+        .prepare_cached(NEXT_DUE)?
+        .query_row([now.0], |row| row.get(0))?;
+    Ok(due.map(UnixMs))
+}
 
-    /// Whether a delivery waits for its next attempt without anybody who would make it.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT 1 FROM deliveries
-                 WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending' AND id = ?1",
-            )?
-            .exists([id])
+pub fn reschedule(tx: &Transaction<'_>, seen: Seen, due: UnixMs) -> rusqlite::Result<bool> {
+    let rows = tx
+        .prepare_cached(&format!(
+            "UPDATE deliveries SET next_attempt_at = ?3 WHERE {UNCHANGED}"
+        ))?
+        .execute(params![seen.id, seen.attempts, due.0])?;
+    Ok(rows == 1)
+}
+
+/// Moves a scheduled delivery to the failed list; how many rows it changed.
+pub fn cancel(tx: &Transaction<'_>, seen: Seen) -> rusqlite::Result<usize> {
+    tx.prepare_cached(&interrupt_sql(UNCHANGED, "NULL"))?
+        .execute(params![seen.id, seen.attempts])
+}
+
+/// Only `pending` ones: those that a dead process left are in the failed list already.
+pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<Vec<Seen>> {
+    conn.prepare_cached(
+        "SELECT id, attempt_count FROM deliveries
+         WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending'
+             AND (?1 IS NULL OR endpoint = ?1)
+         ORDER BY id",
+    )?
+    .query_map([endpoint], |row| {
+        Ok(Seen {
+            id: row.get(0)?,
+            attempts: row.get(1)?,
         })
-    }
+    })?
+    .collect()
+}
+
+pub fn is_scheduled(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT 1 FROM deliveries
+         WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending' AND id = ?1",
+    )?
+    .exists([id])
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::capture;
-use crate::journal::store::{CaptureStore, Done, SharedCapture};
+use crate::journal::{CaptureStore, Done, SharedCapture};
 
 const HALF_HEAD: &str = "GET /half HTTP/1.1\r\nA:";
 const HALF_BODY: &str = "POST /stalled HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::http::Memory;
-use crate::journal::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use crate::listener::{Relayed, Upstream, WebUi};
 use crate::secret::Secret;
 

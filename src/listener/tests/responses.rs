@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::{HeaderError, ListenerError};
 use super::*;
 use crate::capture;
-use crate::journal::store::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use crate::secret::Secret;
 
 #[test]

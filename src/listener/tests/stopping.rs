@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::ListenerError;
 use super::*;
 use crate::capture;
-use crate::journal::store::{CaptureStore, Done, JournalError, SharedCapture};
+use crate::journal::{CaptureStore, Done, JournalError, SharedCapture};
 
 fn stop_promptly(listener: &mut Listener) {
     let started = Instant::now();

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::capture;
-use crate::journal::store::{CaptureStore, Done, SharedCapture};
+use crate::journal::{CaptureStore, Done, SharedCapture};
 
 /// More than the system holds for a client that does not read.
 const LONG: usize = 4 << 20;

@@ -6,8 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::*;
 use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, Head};
-use crate::journal::CaptureKeeper;
-use crate::journal::store::{CaptureQuery, CaptureStore, JournalError, Kept, Order, SharedCapture};
+use crate::journal::{CaptureQuery, CaptureStore, JournalError, Kept, Order, SharedCapture};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -191,7 +190,7 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     let newest = journal.newest_capture().unwrap();
     keep(&keeper, "/orders/later");
     assert_eq!(
-        journal.clear_bin("orders", newest).unwrap(),
+        journal.dynamic().clear_bin("orders", newest).unwrap(),
         4,
         "what came later stays"
     );
@@ -205,8 +204,8 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
         ),
         ["/orders/later"]
     );
-    assert_eq!(journal.clear_bin("orders", i64::MAX).unwrap(), 1);
-    assert_eq!(journal.delete_captures(&[1, 1, 99]).unwrap(), 1);
+    assert_eq!(journal.dynamic().clear_bin("orders", i64::MAX).unwrap(), 1);
+    assert_eq!(journal.dynamic().delete_captures(&[1, 1, 99]).unwrap(), 1);
     assert_eq!(
         counts(&journal),
         [("inbox".to_owned(), 4), ("orders".to_owned(), 0)]
@@ -246,9 +245,9 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
     let id = |keeper: &CaptureKeeper| keep(keeper, "/").id;
     assert_eq!((id(&keeper), id(&keeper)), (1, 2));
-    journal.delete_captures(&[2]).unwrap();
+    journal.dynamic().delete_captures(&[2]).unwrap();
     assert_eq!(id(&keeper), 3);
-    journal.clear_bin("inbox", i64::MAX).unwrap();
+    journal.dynamic().clear_bin("inbox", i64::MAX).unwrap();
     drop(keeper);
     let [one, other] =
         [1, 3].map(|who| CaptureKeeper::start(Box::new(bench.open(who)), "inbox", 10).unwrap());

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::journal::Query;
 use crate::journal::sqlite::schema::{APPLICATION_ID, VERSION};
 
 const ROWS: i64 = 8;
@@ -152,43 +151,59 @@ fn garbage_after_the_last_commit_of_a_log_changes_nothing() {
 }
 
 #[test]
-fn an_upgrade_killed_anywhere_leaves_the_older_journal_or_the_newer_one_with_all_that_is_in_it() {
-    let bench = older(1);
+fn an_upgrade_killed_anywhere_leaves_the_old_or_the_new_tables() {
+    let later = [
+        schema::MIGRATIONS,
+        &["ALTER TABLE deliveries ADD COLUMN later TEXT; CREATE TABLE later (a)"],
+    ]
+    .concat();
+    let upgrade = |bench: &Bench| {
+        let timeout = Duration::from_secs(1);
+        SqliteJournal::open_with(&bench.path(), bench.host.process(1), timeout, &later).unwrap()
+    };
+    let bench = Bench::new();
+    let id = accept(&bench.open(1), T0).id;
     bench
         .raw()
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
     let file = std::fs::read(bench.path()).unwrap();
-    drop(bench.open_fast(1));
+    drop(upgrade(&bench));
     let wal = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
     assert!(
         std::fs::read(bench.path()).unwrap() == file && !wal.is_empty(),
-        "all of it is in the log"
+        "the upgrade is in the WAL"
     );
     let mut found = BTreeSet::new();
     for cut in frame_starts(&wal).flat_map(|start| [start - 1, start, start + 12, start + 100]) {
         let killed = Bench::new();
         std::fs::write(killed.path(), &file).unwrap();
         std::fs::write(beside(&killed.path(), "-wal"), &wal[..cut.min(wal.len())]).unwrap();
-        found.insert(
-            killed
+        let version = |bench: &Bench| -> i64 {
+            bench
                 .raw()
-                .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-                .unwrap(),
-        );
-        let journal = killed.open_fast(2);
-        assert_eq!(
-            (
-                journal.delivery(7).unwrap().is_some(),
-                journal.attempts(7).unwrap().len()
-            ),
-            (true, 1),
-            "{cut}"
-        );
-        assert!(journal.check().unwrap().problems.is_empty(), "{cut}");
-        assert_eq!(accept(&journal, T0).id, 10, "{cut}");
+                .query_row("PRAGMA user_version", [], |row| row.get(0))
+                .unwrap()
+        };
+        found.insert(version(&killed));
+        let journal = upgrade(&killed);
+        assert_eq!(version(&killed), VERSION + 1, "{cut}");
+        let rows: i64 = journal
+            .conn
+            .query_row(
+                "SELECT count(*) FROM deliveries JOIN attempts ON delivery_id = id WHERE later IS NULL AND id = ?1",
+                [id],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(rows, 1, "{cut}");
+        let problems: String = journal
+            .conn
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(problems, "ok", "{cut}");
     }
-    assert_eq!(found, BTreeSet::from([1, VERSION]));
+    assert_eq!(found, BTreeSet::from([VERSION, VERSION + 1]));
 }
 
 #[test]

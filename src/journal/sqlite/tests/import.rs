@@ -5,7 +5,6 @@ use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{ErrorKind, LastError, Status};
 use crate::event::{BodyFormat, Event};
-use crate::journal::Import;
 
 const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";
@@ -85,20 +84,4 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
         accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id,
         "ids go on"
     );
-}
-
-#[test]
-fn settled_imports_are_no_work_for_whoever_opens_the_journal_next() {
-    let bench = Bench::new();
-    let journal = bench.open_fast(1);
-    import(&journal, &["a", "b"]);
-    let log = || {
-        std::fs::metadata(beside(&bench.path(), "-wal"))
-            .unwrap()
-            .len()
-    };
-    assert!(log() > 0);
-    journal.settle_imports().unwrap();
-    assert_eq!(log(), 0);
-    assert!(bench.open_fast(2).of_uuid("b").unwrap().is_some());
 }

@@ -6,8 +6,6 @@ use proptest::test_runner::FileFailurePersistence;
 use super::*;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
-use crate::journal::store::Next;
-use crate::journal::{List, Query};
 
 /// Few values each, so that deliveries and filters meet; near misses of one another among them.
 const TYPES: [&str; 4] = ["account", "Account", "account\0", "a'c"];
@@ -96,13 +94,12 @@ fn write(journal: &SqliteJournal, row: &Row) {
     let target = Target::from_url("https://example.com/hook").unwrap();
     let started = UnixMs(T0.0 + row.started);
     let new = NewDelivery {
-        event_type: row.event_type,
-        action: row.action,
-        event: b"<event/>",
-        endpoint: row.endpoint,
-        target: &target,
+        event_type: row.event_type.to_owned(),
+        action: row.action.to_owned(),
+        endpoint: row.endpoint.map(str::to_owned),
+        target: target.clone(),
         wire: BodyFormat::Xml,
-        rule: &RetryPolicy::default(),
+        ..new_delivery(b"<event/>")
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;
     let Some((took, kind, http_status, end)) = row.end else {
@@ -121,10 +118,7 @@ fn write(journal: &SqliteJournal, row: &Row) {
         End::Delivered => Next::Delivered,
         End::Failed => Next::Failed,
         End::Interrupted => Next::Interrupted,
-        End::Waiting | End::GivenUp => Next::RetryAt {
-            due: at(60),
-            lease_until: at(120),
-        },
+        End::Waiting | End::GivenUp => retry(at(60), at(120)),
     };
     journal
         .finish_attempt(id, 1, Duration::from_millis(took), &outcome, next)
@@ -137,7 +131,7 @@ fn write(journal: &SqliteJournal, row: &Row) {
 /// What the list means, in plain words: those of its status that the filter matches, in the list's order.
 fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
     let listed = |delivery: &&Delivery| match query.list {
-        List::Failed => delivery.status.in_failed_list(),
+        List::Failed | List::NewestFailed => delivery.status.in_failed_list(),
         List::All(status) => status.is_none_or(|status| delivery.status == status),
     };
     let mut found: Vec<&Delivery> = all
@@ -147,6 +141,10 @@ fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
         .collect();
     match query.list {
         List::Failed => found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id)),
+        List::NewestFailed => {
+            found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id));
+            found.reverse();
+        }
         List::All(_) => found.sort_by_key(|delivery| -delivery.id),
     }
     found.into_iter().map(|delivery| delivery.id).collect()
@@ -158,7 +156,7 @@ fn visited(journal: &SqliteJournal, query: &Query) -> Vec<Delivery> {
         found.push(delivery);
         Ok::<(), ()>(())
     };
-    journal.each(query, visit).unwrap().unwrap();
+    journal.dynamic().each(query, visit).unwrap().unwrap();
     found
 }
 
@@ -182,7 +180,7 @@ proptest! {
         }
         let count = i64::try_from(rows.len()).unwrap();
         let all: Vec<Delivery> = (1..=count).map(|id| journal.delivery(id).unwrap().unwrap()).collect();
-        let mut lists = vec![List::Failed, List::All(None)];
+        let mut lists = vec![List::Failed, List::NewestFailed, List::All(None)];
         lists.extend(Status::ALL.map(|status| List::All(Some(status))));
         for filter in filters.iter().chain([&Filter::default()]) {
             for &list in &lists {
@@ -194,7 +192,7 @@ proptest! {
                 let first = Query { limit: Some(limit), ..whole.clone() };
                 prop_assert_eq!(&journal.ids(&first).unwrap()[..], &ids[..limit.min(ids.len())]);
                 for query in [whole, first] {
-                    prop_assert_eq!(journal.count(&query).unwrap(), ids.len());
+                    prop_assert_eq!(journal.dynamic().count(&query).unwrap(), ids.len());
                     prop_assert_eq!(journal.count_up_to(&query, limit).unwrap(), ids.len().min(limit));
                 }
             }
@@ -207,13 +205,12 @@ fn the_failed_list_is_read_along_its_index_however_it_is_narrowed() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let plan = |list, filter| {
-        journal
-            .plan(&Query {
-                list,
-                filter,
-                limit: Some(50),
-            })
-            .unwrap()
+        let query = Query {
+            list,
+            filter,
+            limit: Some(50),
+        };
+        journal.plan(&query, None)
     };
     let along = "SCAN deliveries USING INDEX deliveries_failed";
     assert_eq!(plan(List::Failed, Filter::default()), along);
@@ -257,7 +254,7 @@ fn a_visit_that_fails_ends_the_list_and_its_error_comes_back() {
         accept(&journal, at(n));
     }
     let mut seen = Vec::new();
-    let ended = journal.each(&Query::all(None), |delivery| {
+    let ended = journal.dynamic().each(&Query::all(None), |delivery| {
         seen.push(delivery.id);
         if seen.len() == 2 {
             Err("enough")

@@ -5,8 +5,6 @@ use std::sync::Barrier;
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::Query;
-use crate::journal::store::{Begun, Next, Turn};
 
 /// Runs `work` on so many threads that all start at once.
 fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
@@ -70,7 +68,10 @@ fn sixteen_openers_of_a_fresh_file_may_go_on_to_write_at_once() {
     for _ in 0..4 {
         let bench = Bench::new();
         at_once(16, |thread| accept(&connect(&bench.path(), thread), T0).id);
-        assert_eq!(bench.open(1).count(&Query::all(None)).unwrap(), 16);
+        assert_eq!(
+            bench.open(1).dynamic().count(&Query::all(None)).unwrap(),
+            16
+        );
     }
 }
 
@@ -107,11 +108,11 @@ fn of_eight_who_retry_the_same_failed_ones_each_is_begun_once() {
     let begun = at_once(8, |thread| {
         let journal = connect(&bench.path(), thread);
         let mine = |id: &i64| {
-            let turn = Turn::Failed { attempts: 1 };
+            let turn = ClaimCondition::Failed { attempts: 1 };
             journal
                 .begin_attempt(*id, turn, &attempt(at(thread)))
                 .unwrap()
-                == Begun::Attempt(2)
+                == Some(2)
         };
         (1..=200).filter(mine).collect::<Vec<_>>()
     });

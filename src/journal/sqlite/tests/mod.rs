@@ -1,12 +1,12 @@
 //! The journal's tests, and what they share: a folder of their own, processes that live or die as told, and no clock.
 
 mod captures;
-mod checkpoint;
 mod damage;
+mod group_writer;
 mod import;
 mod leases;
-mod ledger;
 mod lists;
+mod lost;
 mod machine;
 mod many;
 mod opening;
@@ -15,6 +15,7 @@ mod schedule;
 mod sending;
 mod upkeep;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,22 +24,25 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::SqliteJournal;
-use super::schema::{APPLICATION_ID, MIGRATIONS};
+use super::{SqliteJournal, schema};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, Outcome};
 use crate::event::BodyFormat;
-use crate::journal::store::{
-    Deliveries, Intent, Liveness, NewAttempt, NewDelivery, ProcessId, Processes, Store,
-};
+use crate::journal::sqlite;
+use crate::journal::*;
 use crate::time::UnixMs;
 
 const T0: UnixMs = UnixMs(1_795_255_200_000);
 const LEASE: Duration = Duration::from_secs(90);
 
+thread_local! {
+    /// The time on a thread, unless the host's own is set.
+    static NOW: Cell<UnixMs> = const { Cell::new(T0) };
+}
+
 /// Some time after the beginning of a test.
-fn at(seconds: i64) -> UnixMs {
+const fn at(seconds: i64) -> UnixMs {
     UnixMs(T0.0 + seconds * 1000)
 }
 
@@ -56,7 +60,10 @@ struct HostProcess {
 
 impl Processes for HostProcess {
     fn now(&self) -> UnixMs {
-        UnixMs(self.host.now.load(Ordering::Relaxed))
+        match self.host.now.load(Ordering::Relaxed) {
+            0 => NOW.get(),
+            now => UnixMs(now),
+        }
     }
 
     fn current(&self) -> ProcessId {
@@ -134,42 +141,52 @@ impl Bench {
     }
 }
 
-fn open(path: &Path) -> Result<SqliteJournal, crate::journal::store::JournalError> {
+fn open(path: &Path) -> Result<SqliteJournal, JournalError> {
     SqliteJournal::open(path, Host::default().process(1))
 }
 
-fn attempt(started_at: UnixMs) -> NewAttempt<'static> {
-    NewAttempt {
-        started_at,
-        insecure: false,
-        sent_to: None,
-        lease_until: started_at.plus(LEASE),
+/// An attempt that begins at this time.
+struct Starting {
+    at: UnixMs,
+    attempt: NewAttempt,
+}
+
+fn attempt(at: UnixMs) -> Starting {
+    Starting {
+        at,
+        attempt: NewAttempt {
+            insecure: false,
+            sent_to: None,
+            lease: LEASE,
+        },
     }
 }
 
-fn intent(started_at: UnixMs) -> Intent {
-    Intent {
-        started_at,
-        insecure: false,
-        sent_to: None,
-        lease_until: started_at.plus(LEASE),
-    }
-}
-
-/// One that no journal has yet.
-fn new_delivery(now: UnixMs) -> Box<Delivery> {
-    let target = Target::from_url("https://example.com/hook").unwrap();
-    let rule = RetryPolicy::default();
-    let new = NewDelivery {
-        event_type: "account",
-        action: "created",
-        event: b"",
+fn new_delivery(event: &[u8]) -> NewDelivery {
+    NewDelivery {
+        event_type: "account".to_owned(),
+        action: "created".to_owned(),
+        event: event.into(),
         endpoint: None,
-        target: &target,
+        target: Target::from_url("https://example.com/hook").unwrap(),
         wire: BodyFormat::Xml,
-        rule: &rule,
-    };
-    Box::new(new.accepted(now))
+        rule: RetryPolicy::default(),
+    }
+}
+
+/// Another attempt at this time; it is kept with [`SqliteJournal::finish_attempt`], which counts from the epoch.
+const fn retry(due: UnixMs, lease_until: UnixMs) -> Next {
+    Next::Retry {
+        delay: Duration::from_millis(due.0 as u64),
+        lease: Duration::from_millis(lease_until.0 as u64),
+    }
+}
+
+/// As [`retry`], by the process that then reads the schedule.
+const fn scheduled_at(due: UnixMs) -> Next {
+    Next::Scheduled {
+        delay: Duration::from_millis(due.0 as u64),
+    }
 }
 
 fn accept(journal: &SqliteJournal, started_at: UnixMs) -> Delivery {
@@ -177,17 +194,9 @@ fn accept(journal: &SqliteJournal, started_at: UnixMs) -> Delivery {
 }
 
 fn accept_event(journal: &SqliteJournal, started_at: UnixMs, event: &[u8]) -> Delivery {
-    let target = Target::from_url("https://example.com/hook").unwrap();
-    let new = NewDelivery {
-        event_type: "account",
-        action: "created",
-        event,
-        endpoint: None,
-        target: &target,
-        wire: BodyFormat::Xml,
-        rule: &RetryPolicy::default(),
-    };
-    journal.accept(&new, &attempt(started_at)).unwrap()
+    journal
+        .accept(&new_delivery(event), &attempt(started_at))
+        .unwrap()
 }
 
 fn success() -> Outcome {
@@ -210,35 +219,6 @@ fn refusal(status: u16) -> Outcome {
         error: Some(error),
         ..success()
     }
-}
-
-/// A journal as an older version of the program left it, with the delivery 7, one attempt of it, and 9, which was deleted.
-fn older(version: usize) -> Bench {
-    let bench = Bench::new();
-    let old = bench.raw();
-    old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
-        .unwrap();
-    MIGRATIONS[..version]
-        .iter()
-        .for_each(|migration| old.execute_batch(migration).unwrap());
-    old.pragma_update(None, "application_id", APPLICATION_ID)
-        .unwrap();
-    old.pragma_update(None, "user_version", version as i64)
-        .unwrap();
-    old.execute_batch(
-        "INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
-             status, created_at, event)
-         VALUES (7, 'u', 'account', 'created', 'https://example.com/', '[]', '[]', 5, 60000, '200', 'failed', 1, x'3c');
-         INSERT INTO attempts (delivery_id, number, started_at, insecure) VALUES (7, 1, 1, 0);
-         INSERT INTO deliveries (id, uuid, type, action, url, params, headers, retries, retry_interval_ms, success,
-             status, created_at, event)
-         SELECT 9, uuid, type, action, url, params, headers, retries, retry_interval_ms, success, status, created_at,
-             event FROM deliveries;
-         DELETE FROM deliveries WHERE id = 9",
-    )
-    .unwrap();
-    drop(old);
-    bench
 }
 
 /// The frames of a write-ahead log: where each ends, and whether it ends a commit.
@@ -272,19 +252,145 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// Single writes at a given time.
 impl SqliteJournal {
-    fn ids(&self, query: &super::Query) -> Result<Vec<i64>, crate::journal::store::JournalError> {
+    fn dynamic(&self) -> &dyn Journal {
+        self
+    }
+
+    fn commit_at(&self, now: UnixMs, write: Write) -> Result<WriteResult, JournalError> {
+        NOW.set(now);
+        let committed = self.commit(&[write]);
+        NOW.set(T0);
+        Ok(committed?.pop().unwrap())
+    }
+
+    fn accept(&self, new: &NewDelivery, first: &Starting) -> Result<Delivery, JournalError> {
+        let write = Write::Accept(new.clone(), first.attempt.clone());
+        match self.commit_at(first.at, write)? {
+            WriteResult::Delivery(delivery) => Ok(*delivery),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ignore(
+        &self,
+        new: &NewDelivery,
+        by: crate::delivery::switches::Switch,
+        now: UnixMs,
+    ) -> Result<Delivery, JournalError> {
+        match self.commit_at(now, Write::Ignore(new.clone(), by))? {
+            WriteResult::Delivery(delivery) => Ok(*delivery),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The attempt's number, if it began.
+    fn begin_attempt(
+        &self,
+        id: i64,
+        condition: ClaimCondition,
+        starting: &Starting,
+    ) -> Result<Option<u32>, JournalError> {
+        let attempt = starting.attempt.clone();
+        let claim = Claim {
+            id,
+            condition,
+            attempt,
+        };
+        Ok(match self.commit_at(starting.at, Write::Begin(claim))? {
+            WriteResult::Claimed(number) => Some(number),
+            WriteResult::Refused => None,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Whether the attempt was there. What follows is counted from the epoch.
+    fn finish_attempt(
+        &self,
+        id: i64,
+        number: u32,
+        duration: Duration,
+        outcome: &Outcome,
+        next: Next,
+    ) -> Result<bool, JournalError> {
+        let result = AttemptResult {
+            id,
+            number,
+            sent_after: Duration::ZERO,
+            duration,
+            outcome: Arc::new(outcome.clone()),
+            next,
+        };
+        let result = self.commit_at(UnixMs(0), Write::Finish(result))?;
+        Ok(!matches!(result, WriteResult::Deleted))
+    }
+
+    fn renew(&self, id: i64, until: UnixMs) -> Result<bool, JournalError> {
+        let renew = Write::Renew {
+            ids: vec![id],
+            lease: until.since(UnixMs(0)),
+        };
+        let renewed = self.commit_at(UnixMs(0), renew)?;
+        Ok(matches!(renewed, WriteResult::Renewed(ids) if ids == [id]))
+    }
+
+    fn interrupt(&self, id: i64) -> Result<(), JournalError> {
+        self.commit_at(T0, Write::Release(vec![id])).map(drop)
+    }
+
+    fn release_dead(&self, now: UnixMs) -> Result<usize, JournalError> {
+        NOW.set(now);
+        let released = self.interrupt_abandoned();
+        NOW.set(T0);
+        released
+    }
+
+    fn due(
+        &self,
+        now: UnixMs,
+        after: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, JournalError> {
+        self.read(|conn| sqlite::schedule::due(conn, now, after, limit, url))
+    }
+
+    fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
+        self.read(|conn| sqlite::schedule::next_due(conn, now))
+    }
+
+    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
+        self.write(|tx| sqlite::schedule::reschedule(tx, seen, due))
+    }
+
+    fn ids(&self, query: &Query) -> Result<Vec<i64>, JournalError> {
         Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
     }
 
-    /// Deletes as somebody does who has just looked.
+    /// Deletes what has these ids now.
     fn delete_ids(
         &self,
         ids: &[i64],
         statuses: &[crate::delivery::Status],
-    ) -> Result<usize, crate::journal::store::JournalError> {
-        let mut seen = self.seen(&super::Query::all(None))?;
+    ) -> Result<usize, JournalError> {
+        let mut seen = self.seen(&Query::all(None))?;
         seen.retain(|seen| ids.contains(&seen.id));
-        self.delete(&seen, statuses)
+        self.dynamic().delete(&seen, statuses)
+    }
+
+    /// How SQLite would read a list.
+    fn plan(&self, query: &Query, after: Option<Cursor>) -> String {
+        let page = sqlite::lists::page_statement(query, after, 50);
+        let mut statement = self
+            .conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {}", page.sql))
+            .unwrap();
+        let steps = statement
+            .query_map(rusqlite::params_from_iter(&page.values), |row| {
+                row.get::<_, String>(3)
+            })
+            .unwrap();
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
     }
 }

@@ -2,9 +2,6 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::Below;
-use crate::journal::sqlite::pages::newest_sql;
-use crate::journal::store::Next;
 
 /// Five deliveries, accepted a minute apart; all failed but the middle one, the first of them last.
 fn five(journal: &SqliteJournal) -> Vec<i64> {
@@ -23,11 +20,11 @@ fn five(journal: &SqliteJournal) -> Vec<i64> {
 }
 
 fn page(journal: &SqliteJournal, failed: bool, below: Option<&Delivery>) -> Vec<Delivery> {
-    let below = below.map(|last| Below {
+    let below = below.map(|last| Cursor {
         finished_at: last.decided_at(),
         id: last.id,
     });
-    journal.newest(failed, below, 2).unwrap()
+    journal.dynamic().newest(failed, below, 2).unwrap()
 }
 
 fn ids(page: &[Delivery]) -> Vec<i64> {
@@ -65,18 +62,20 @@ fn pages_follow_one_another_the_newest_first() {
 fn a_page_of_the_failed_list_reads_no_more_than_it_must() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
-    let plan: Vec<String> = journal
-        .read(|conn| {
-            let mut statement =
-                conn.prepare(&format!("EXPLAIN QUERY PLAN {}", newest_sql(true)))?;
-            statement.query_map([1, 1, 1], |row| row.get(3))?.collect()
-        })
-        .unwrap();
+    let query = Query {
+        list: List::NewestFailed,
+        ..Query::all(None)
+    };
+    let after = Cursor {
+        finished_at: T0,
+        id: 1,
+    };
+    let plan = journal.plan(&query, Some(after));
     assert!(
-        plan.concat().contains("deliveries_failed (finished_at<?)"),
+        plan.contains("deliveries_failed (finished_at<?)"),
         "{plan:?}"
     );
-    assert!(!plan.concat().contains("TEMP B-TREE"), "{plan:?}");
+    assert!(!plan.contains("TEMP B-TREE"), "{plan:?}");
 }
 
 #[test]

@@ -2,15 +2,13 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::Query;
+use crate::journal::sqlite::maintenance::LEASED;
 use crate::journal::sqlite::schedule::{DUE, NEXT_DUE};
-use crate::journal::sqlite::upkeep::LEASED;
-use crate::journal::store::{Begun, Due, Next, Schedule as _, Seen, Turn};
 
 /// One that was refused once, and is due so many seconds after the beginning.
 fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
     let id = accept(journal, T0).id;
-    finish(journal, id, 1, Next::Scheduled { due: at(seconds) });
+    finish(journal, id, 1, scheduled_at(at(seconds)));
     id
 }
 
@@ -25,9 +23,13 @@ fn finish(journal: &SqliteJournal, id: i64, number: u32, next: Next) {
         .unwrap();
 }
 
-fn begin(journal: &SqliteJournal, id: i64, attempts: u32, seconds: i64) -> Begun {
+fn begin(journal: &SqliteJournal, id: i64, attempts: u32, seconds: i64) -> Option<u32> {
     journal
-        .begin_attempt(id, Turn::Scheduled { attempts }, &attempt(at(seconds)))
+        .begin_attempt(
+            id,
+            ClaimCondition::Scheduled { attempts },
+            &attempt(at(seconds)),
+        )
         .unwrap()
 }
 
@@ -113,10 +115,12 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
         0
     );
     let failed = two
-        .begin_attempt(id, Turn::Failed { attempts: 1 }, &attempt(at(61)))
+        .begin_attempt(id, ClaimCondition::Failed { attempts: 1 }, &attempt(at(61)))
         .unwrap();
-    let mine = one.begin_attempt(id, Turn::Mine, &attempt(at(61))).unwrap();
-    assert_eq!((failed, mine), (Begun::Taken, Begun::Taken));
+    let mine = one
+        .begin_attempt(id, ClaimCondition::Owned, &attempt(at(61)))
+        .unwrap();
+    assert_eq!((failed, mine), (None, None));
     assert!(!one.renew(id, at(1000)).unwrap());
 }
 
@@ -130,20 +134,20 @@ fn of_two_who_found_it_due_only_the_first_may_send_it() {
         two.due(at(10), None, 9, None).unwrap(),
     );
     assert_eq!(found.0, found.1);
-    assert_eq!(begin(&one, id, 1, 10), Begun::Attempt(2));
-    assert_eq!(begin(&two, id, 1, 10), Begun::Taken);
+    assert_eq!(begin(&one, id, 1, 10), Some(2));
+    assert_eq!(begin(&two, id, 1, 10), None);
     assert_eq!(
         two.due(at(1000), None, 9, None).unwrap(),
         [],
         "who is at it has it off the schedule"
     );
-    finish(&one, id, 2, Next::Scheduled { due: at(20) });
+    finish(&one, id, 2, scheduled_at(at(20)));
     assert_eq!(
         begin(&two, id, 1, 21),
-        Begun::Taken,
+        None,
         "it was sent since it was found"
     );
-    assert_eq!(begin(&two, id, 2, 21), Begun::Attempt(3));
+    assert_eq!(begin(&two, id, 2, 21), Some(3));
     finish(&two, id, 3, Next::Delivered);
     assert_eq!(one.due(at(1000), None, 9, None).unwrap(), []);
 }
@@ -164,7 +168,7 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
                     let due = journal.due(at(1), None, 1000, None).unwrap();
                     let mine = due
                         .into_iter()
-                        .filter(|due| begin(&journal, due.seen.id, 1, 1) == Begun::Attempt(2));
+                        .filter(|due| begin(&journal, due.seen.id, 1, 1) == Some(2));
                     mine.map(|due| due.seen.id).collect::<Vec<_>>()
                 })
             })
@@ -184,15 +188,7 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
     let (one, two) = (bench.open(1), bench.open(2));
     let under_way = accept(&one, T0).id;
     let waiting = accept(&one, at(5)).id;
-    finish(
-        &one,
-        waiting,
-        1,
-        Next::RetryAt {
-            due: at(65),
-            lease_until: at(125),
-        },
-    );
+    finish(&one, waiting, 1, retry(at(65), at(125)));
     let taken = scheduled(&one, 7);
     begin(&one, taken, 1, 7);
     bench.host.fate(1, Liveness::Dead);
@@ -213,7 +209,7 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
     }
     let last = &two.attempts(taken).unwrap()[1];
     assert!(last.outcome.as_ref().unwrap().maybe_received);
-    assert_eq!(begin(&two, taken, 2, 67), Begun::Attempt(3));
+    assert_eq!(begin(&two, taken, 2, 67), Some(3));
     assert_eq!(
         two.delivery(taken).unwrap().unwrap().status,
         Status::Pending
@@ -226,27 +222,11 @@ fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_t
     let (one, two) = (bench.open(1), bench.open(2));
     let (last, stopped) = (accept(&one, T0).id, accept(&one, T0).id);
     for number in 1..=5 {
-        finish(
-            &one,
-            last,
-            number,
-            Next::RetryAt {
-                due: at(1),
-                lease_until: at(100),
-            },
-        );
-        one.begin_attempt(last, Turn::Mine, &attempt(at(1)))
+        finish(&one, last, number, retry(at(1), at(100)));
+        one.begin_attempt(last, ClaimCondition::Owned, &attempt(at(1)))
             .unwrap();
     }
-    finish(
-        &one,
-        stopped,
-        1,
-        Next::RetryAt {
-            due: at(60),
-            lease_until: at(120),
-        },
-    );
+    finish(&one, stopped, 1, retry(at(60), at(120)));
     one.interrupt(stopped).unwrap();
     bench.host.fate(1, Liveness::Dead);
     assert_eq!(two.release_dead(at(8)).unwrap(), 1);
@@ -268,10 +248,10 @@ fn who_was_suspended_beyond_its_lease_finds_that_another_process_has_it() {
     );
     assert_eq!(two.release_dead(at(201)).unwrap(), 1);
     assert!(!one.renew(id, at(300)).unwrap());
-    assert_eq!(begin(&two, id, 2, 202), Begun::Attempt(3));
+    assert_eq!(begin(&two, id, 2, 202), Some(3));
     assert!(!one.renew(id, at(300)).unwrap(), "another one has it");
-    finish(&two, id, 3, Next::Scheduled { due: at(300) });
-    finish(&one, id, 2, Next::Scheduled { due: at(400) });
+    finish(&two, id, 3, scheduled_at(at(300)));
+    finish(&one, id, 2, scheduled_at(at(400)));
     let delivery = two.delivery(id).unwrap().unwrap();
     assert_eq!(
         (delivery.next_attempt_at, delivery.attempt_count),
@@ -287,7 +267,7 @@ fn a_late_success_takes_it_off_the_schedule() {
     let id = accept(&one, T0).id;
     two.release_dead(at(1000)).unwrap();
     begin(&two, id, 1, 1001);
-    finish(&two, id, 2, Next::Scheduled { due: at(1100) });
+    finish(&two, id, 2, scheduled_at(at(1100)));
     finish(&one, id, 1, Next::Delivered);
     assert_eq!(two.delivery(id).unwrap().unwrap().status, Status::Delivered);
     assert_eq!(two.due(at(2000), None, 9, None).unwrap(), []);
@@ -301,7 +281,8 @@ fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_o
     let seen = |id| Seen { id, attempts: 1 };
     assert_eq!(
         journal
-            .unschedule(&[
+            .dynamic()
+            .cancel(&[
                 seen(cancelled),
                 Seen {
                     id: put_off,
@@ -321,7 +302,7 @@ fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_o
         (Status::Interrupted, Some(UnixMs(T0.0 + 40)))
     );
     assert_eq!(delivery.last_error.unwrap().http_status, Some(503));
-    assert_eq!(begin(&journal, cancelled, 1, 11), Begun::Taken);
+    assert_eq!(begin(&journal, cancelled, 1, 11), None);
 }
 
 #[test]
@@ -388,17 +369,9 @@ fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
     drop(accept(&bench.open(1), T0));
     let fire = |journal: &SqliteJournal| {
         let id = accept(journal, T0).id;
-        finish(
-            journal,
-            id,
-            1,
-            Next::RetryAt {
-                due: at(60),
-                lease_until: at(120),
-            },
-        );
+        finish(journal, id, 1, retry(at(60), at(120)));
         journal
-            .begin_attempt(id, Turn::Mine, &attempt(at(60)))
+            .begin_attempt(id, ClaimCondition::Owned, &attempt(at(60)))
             .unwrap();
         journal
             .conn

@@ -6,7 +6,6 @@
 mod model;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::mpsc;
 
 use proptest::prelude::*;
@@ -16,13 +15,7 @@ use model::{End, Kept, RULE, Tried};
 
 use super::*;
 use crate::delivery::Status;
-use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
-use crate::journal::store::{
-    Begun, Done, Due, Ended, JournalError, Ledger as _, Next, Schedule as _, Seen, Slot, Turn,
-};
-use crate::journal::{DeliveryLedger, Query};
-
 #[derive(Clone, Debug)]
 enum Step {
     Accept(usize),
@@ -45,7 +38,7 @@ enum Step {
         took: u64,
     },
     Interrupt(usize, usize),
-    /// What a batch has its ledger write, in one commit.
+    /// What a batch writes in one commit.
     Group(usize, Vec<Entry>),
     Release {
         who: usize,
@@ -68,7 +61,7 @@ enum Step {
     Pass(i64),
 }
 
-/// An entry of a ledger.
+/// A write of a group.
 #[derive(Clone, Debug)]
 enum Entry {
     Accept,
@@ -140,34 +133,38 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Who is told what comes of an entry, and who waits for it and knows what it must be.
-fn told<T: Send + 'static, E: Debug + PartialEq + 'static>(
-    expected: E,
-    of_it: fn(T) -> E,
-) -> (Done<T>, Box<dyn FnOnce()>) {
-    let (report, heard) = mpsc::channel::<Result<T, Arc<JournalError>>>();
-    let hear = move || {
-        assert_eq!(
-            of_it(
-                heard
-                    .recv_timeout(Duration::from_secs(20))
-                    .unwrap()
-                    .unwrap()
-            ),
-            expected
-        )
-    };
-    (
-        Box::new(move |result| drop(report.send(result))),
-        Box::new(hear),
-    )
+/// A submitted write, and what its result must be.
+type Submitted = (
+    mpsc::Receiver<Result<WriteResult, Arc<JournalError>>>,
+    Expected,
+);
+
+enum Expected {
+    Delivery(i64),
+    Begun(Option<u32>),
+    Renewed(Vec<i64>),
+    Done,
+}
+
+impl Expected {
+    fn check(&self, result: &WriteResult) {
+        let holds = match (self, result) {
+            (Expected::Delivery(id), WriteResult::Delivery(delivery)) => delivery.id == *id,
+            (Expected::Begun(number), WriteResult::Claimed(begun)) => *number == Some(*begun),
+            (Expected::Begun(number), WriteResult::Refused) => number.is_none(),
+            (Expected::Renewed(ids), WriteResult::Renewed(renewed)) => ids == renewed,
+            (Expected::Done, WriteResult::Done) => true,
+            _ => false,
+        };
+        assert!(holds, "{result:?}");
+    }
 }
 
 struct World {
     bench: Bench,
     journals: [SqliteJournal; 2],
-    /// Each process's batch.
-    ledgers: [DeliveryLedger; 2],
+    /// Each process's group writer.
+    writers: [GroupWriter; 2],
     kept: BTreeMap<i64, Kept>,
     accepted: i64,
     now: UnixMs,
@@ -177,11 +174,13 @@ impl World {
     fn new() -> World {
         let bench = Bench::new();
         let journals = [bench.open_fast(0), bench.open_fast(1)];
-        let ledgers = [0, 1].map(|who| DeliveryLedger::start(bench.open_fast(who)).unwrap());
+        let writers =
+            [0, 1].map(|who| GroupWriter::start(Box::new(bench.open_fast(who)), None).unwrap());
+        bench.host.now.store(T0.0, Ordering::Relaxed);
         World {
             bench,
             journals,
-            ledgers,
+            writers,
             kept: BTreeMap::new(),
             accepted: 0,
             now: T0,
@@ -200,13 +199,13 @@ impl World {
                 let expected = self.take(Kept::new(who, self.now));
                 assert_eq!(delivery.id, expected, "ids count up and never come again");
             }
-            Step::Begin(who, which) => self.begin(who, self.id(which), Turn::Mine),
+            Step::Begin(who, which) => self.begin(who, self.id(which), ClaimCondition::Owned),
             Step::Resend { who, which, stale } => {
                 let id = self.id(which);
                 self.begin(
                     who,
                     id,
-                    Turn::Failed {
+                    ClaimCondition::Failed {
                         attempts: self.seen(id, stale),
                     },
                 );
@@ -216,7 +215,7 @@ impl World {
                 self.begin(
                     who,
                     id,
-                    Turn::Scheduled {
+                    ClaimCondition::Scheduled {
                         attempts: self.seen(id, stale),
                     },
                 );
@@ -255,7 +254,10 @@ impl World {
                     self.kept.remove(&id);
                 }
             }
-            Step::Pass(ms) => self.now = UnixMs(self.now.0 + ms),
+            Step::Pass(ms) => {
+                self.now = UnixMs(self.now.0 + ms);
+                self.bench.host.now.store(self.now.0, Ordering::Relaxed);
+            }
         }
     }
 
@@ -291,7 +293,7 @@ impl World {
                 attempts: self.seen(id, stale),
             })
             .collect();
-        let taken = self.journals[who].unschedule(&seen).unwrap();
+        let taken = self.journals[who].dynamic().cancel(&seen).unwrap();
         let mut expected = 0;
         for Seen { id, attempts } in seen {
             let kept = self
@@ -305,7 +307,7 @@ impl World {
     }
 
     /// What is to come of beginning an attempt; none where the use cases would not ask.
-    fn begun(&mut self, who: usize, id: i64, turn: Turn) -> Option<Begun> {
+    fn begun(&mut self, who: usize, id: i64, turn: ClaimCondition) -> Option<Option<u32>> {
         if self
             .kept
             .get(&id)
@@ -314,20 +316,20 @@ impl World {
             return None;
         }
         let free = self.kept.get_mut(&id).filter(|kept| match turn {
-            Turn::Mine => kept.held_by(who),
-            Turn::Failed { attempts } => {
+            ClaimCondition::Owned => kept.held_by(who),
+            ClaimCondition::Failed { attempts } => {
                 kept.status.in_failed_list() && kept.tried.len() == attempts as usize
             }
-            Turn::Scheduled { attempts } => kept.scheduled(attempts).is_some(),
+            ClaimCondition::Scheduled { attempts } => kept.scheduled(attempts).is_some(),
         });
         let Some(kept) = free else {
-            return Some(Begun::Taken);
+            return Some(None);
         };
         kept.begin(who, self.now);
-        Some(Begun::Attempt(u32::try_from(kept.tried.len()).unwrap()))
+        Some(Some(u32::try_from(kept.tried.len()).unwrap()))
     }
 
-    fn begin(&mut self, who: usize, id: i64, turn: Turn) {
+    fn begin(&mut self, who: usize, id: i64, turn: ClaimCondition) {
         if let Some(expected) = self.begun(who, id, turn) {
             assert_eq!(
                 self.journals[who]
@@ -344,109 +346,88 @@ impl World {
         who: usize,
         which: usize,
         end: (u16, usize, u64),
-        left_at: Option<UnixMs>,
-    ) -> Option<Ended> {
-        let ((status, then, took), id) = (end, self.id(which));
+        sent_after: Duration,
+    ) -> Option<AttemptResult> {
+        let ((status, then, took), id, now) = (end, self.id(which), self.now);
         let kept = self.kept.get_mut(&id)?;
         let index = kept.under_way(who)?;
-        let due = self.now.plus(Duration::from_secs(60));
+        let delay = Duration::from_secs(60);
         let next = match (status, then) {
             (200, _) => Next::Delivered,
             (_, 0) => Next::Failed,
             (_, 1) => Next::Interrupted,
-            (_, 2) => Next::Scheduled { due },
-            _ => Next::RetryAt {
-                due,
-                lease_until: due.plus(LEASE),
+            (_, 2) => Next::Scheduled { delay },
+            _ => Next::Retry {
+                delay,
+                lease: delay + LEASE,
             },
         };
-        let outcome = Arc::new(if status == 200 {
+        let outcome = if status == 200 {
             success()
         } else {
             refusal(status)
-        });
-        left_at
-            .into_iter()
-            .for_each(|left_at| kept.tried[index].started = left_at);
-        kept.finish(who, index, took, status, next);
-        let (number, duration) = (
-            u32::try_from(index + 1).unwrap(),
-            Duration::from_millis(took),
-        );
-        Some(Ended {
+        };
+        let started = kept.tried[index].started;
+        kept.tried[index].started = started.plus(sent_after);
+        kept.finish(who, index, took, status, next, now);
+        Some(AttemptResult {
             id,
-            number,
-            left_at,
-            duration,
-            outcome,
+            number: u32::try_from(index + 1).unwrap(),
+            sent_after,
+            duration: Duration::from_millis(took),
+            outcome: Arc::new(outcome),
             next,
         })
     }
 
     fn finish(&mut self, who: usize, which: usize, end: (u16, usize, u64)) {
-        if let Some(Ended {
-            id,
-            number,
-            duration,
-            outcome,
-            next,
-            ..
-        }) = self.ended(who, which, end, None)
-        {
-            self.journals[who]
-                .finish_attempt(id, number, duration, &outcome, next)
-                .unwrap();
+        if let Some(result) = self.ended(who, which, end, Duration::ZERO) {
+            let results = self.journals[who].commit(&[Write::Finish(result)]).unwrap();
+            assert!(matches!(results[..], [WriteResult::Done]), "{results:?}");
         }
     }
 
-    /// All in one commit, since nobody can write until all are there.
+    /// In one commit, since the journal is locked until all are submitted.
     fn group(&mut self, who: usize, entries: &[Entry]) {
         let lock = self.bench.raw();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let heard: Vec<Box<dyn FnOnce()>> = entries
+        let submitted: Vec<Submitted> = entries
             .iter()
             .filter_map(|entry| self.submit(who, entry))
             .collect();
         lock.execute_batch("COMMIT").unwrap();
-        heard.into_iter().for_each(|hear| hear());
+        for (replied, expected) in submitted {
+            let result = replied.recv_timeout(Duration::from_secs(20)).unwrap();
+            expected.check(&result.unwrap());
+        }
     }
 
-    /// Hands an entry in, and gives who waits for what comes of it.
-    fn submit(&mut self, who: usize, entry: &Entry) -> Option<Box<dyn FnOnce()>> {
-        let intent = intent(self.now);
+    fn submit(&mut self, who: usize, entry: &Entry) -> Option<Submitted> {
+        let (write, expected) = self.write_of(who, entry)?;
+        let (reply, replied) = mpsc::channel();
+        self.writers[who].submit(write, Box::new(move |result| drop(reply.send(result))));
+        Some((replied, expected))
+    }
+
+    fn write_of(&mut self, who: usize, entry: &Entry) -> Option<(Write, Expected)> {
+        let new = new_delivery(b"<event/>");
         Some(match *entry {
             Entry::Accept => {
-                let (done, heard) = told(
-                    self.take(Kept::new(who, self.now)),
-                    |delivery: Box<Delivery>| delivery.id,
-                );
-                self.ledgers[who].accept(
-                    new_delivery(self.now),
-                    b"<event/>".as_slice().into(),
-                    intent,
-                    done,
-                );
-                heard
+                let id = self.take(Kept::new(who, self.now));
+                (
+                    Write::Accept(new, attempt(T0).attempt),
+                    Expected::Delivery(id),
+                )
             }
             Entry::Ignore => {
-                let (done, heard) = told(
-                    self.take(Kept::ignored(self.now)),
-                    |delivery: Box<Delivery>| delivery.id,
-                );
-                let event = b"<event/>".as_slice().into();
-                self.ledgers[who].ignore(new_delivery(self.now), event, Switch::Active, done);
-                heard
+                let id = self.take(Kept::ignored(self.now));
+                (Write::Ignore(new, Switch::Active), Expected::Delivery(id))
             }
-            Entry::Again(which) => self.submit_begin(who, self.id(which), Turn::Mine)?,
+            Entry::Again(which) => self.claim(who, self.id(which), ClaimCondition::Owned)?,
             Entry::Resend(which, stale) => {
                 let id = self.id(which);
-                self.submit_begin(
-                    who,
-                    id,
-                    Turn::Failed {
-                        attempts: self.seen(id, stale),
-                    },
-                )?
+                let attempts = self.seen(id, stale);
+                self.claim(who, id, ClaimCondition::Failed { attempts })?
             }
             Entry::Finish {
                 which,
@@ -455,34 +436,26 @@ impl World {
                 took,
                 left_after,
             } => {
-                let left_at = left_after.map(|ms| UnixMs(self.now.0 + ms));
-                let ended = self.ended(who, which, (status, then, took), left_at)?;
-                let (done, heard) = told((), |()| ());
-                self.ledgers[who].finish(ended, done);
-                heard
+                let sent_after = Duration::from_millis(left_after.unwrap_or(0).unsigned_abs());
+                let result = self.ended(who, which, (status, then, took), sent_after)?;
+                (Write::Finish(result), Expected::Done)
             }
             Entry::Interrupt(ref which) => {
                 let ids: Vec<i64> = which.iter().map(|&which| self.id(which)).collect();
                 for id in &ids {
-                    self.kept
-                        .get_mut(id)
-                        .filter(|kept| kept.held_by(who))
-                        .into_iter()
-                        .for_each(Kept::interrupt);
+                    if let Some(kept) = self.kept.get_mut(id).filter(|kept| kept.held_by(who)) {
+                        kept.interrupt();
+                    }
                 }
-                let (done, heard) = told((), |()| ());
-                self.ledgers[who].interrupt(ids, done);
-                heard
+                (Write::Release(ids), Expected::Done)
             }
-            Entry::PutBack(which, left_behind) => {
-                let (id, slot) = (
-                    self.id(which),
-                    Slot {
-                        due: self.now.plus(RULE.interval),
-                        left_behind,
-                    },
-                );
-                // The first attempt comes off no schedule.
+            Entry::PutBack(which, abandoned) => {
+                let slot = ScheduleSlot {
+                    due: self.now.plus(RULE.interval),
+                    abandoned,
+                };
+                let id = self.id(which);
+                // The first attempt was not scheduled.
                 let number = Some(self.seen(id, false)).filter(|number| *number > 1)?;
                 let open = |kept: &&mut Kept| {
                     kept.tried
@@ -490,42 +463,41 @@ impl World {
                         .is_some_and(|tried| tried.end == End::Open)
                 };
                 let kept = self.kept.get_mut(&id).filter(|kept| kept.held_by(who));
-                kept.filter(open)
-                    .into_iter()
-                    .for_each(|kept| kept.put_back(slot));
-                let (done, heard) = told((), |()| ());
-                self.ledgers[who].put_back(id, number, slot, done);
-                heard
+                if let Some(kept) = kept.filter(open) {
+                    kept.put_back(slot);
+                }
+                (Write::PutBack { id, number, slot }, Expected::Done)
             }
             Entry::Renew(ref which, ms) => {
-                let (ids, until) = (
-                    which
-                        .iter()
-                        .map(|&which| self.id(which))
-                        .collect::<Vec<_>>(),
-                    UnixMs(self.now.0 + ms),
-                );
-                let mine = |id: &i64| self.kept.get(id).is_some_and(|kept| kept.held_by(who));
-                let renewed: Vec<i64> = ids.iter().copied().filter(mine).collect();
-                for kept in self
-                    .kept
-                    .iter_mut()
-                    .filter(|(id, _)| renewed.contains(id))
-                    .map(|(_, kept)| kept)
-                {
-                    kept.lease = kept.lease.map(|(holder, known)| (holder, known.max(until)));
+                let ids: Vec<i64> = which.iter().map(|&which| self.id(which)).collect();
+                let lease = Duration::from_millis(ms.unsigned_abs());
+                let until = self.now.plus(lease);
+                let owned = |id: &i64| self.kept.get(id).is_some_and(|kept| kept.held_by(who));
+                let renewed: Vec<i64> = ids.iter().copied().filter(owned).collect();
+                for (id, kept) in &mut self.kept {
+                    if renewed.contains(id) {
+                        kept.lease = kept.lease.map(|(owner, known)| (owner, known.max(until)));
+                    }
                 }
-                let (done, heard) = told(renewed, |mine| mine);
-                self.ledgers[who].renew(ids, until, done);
-                heard
+                (Write::Renew { ids, lease }, Expected::Renewed(renewed))
             }
         })
     }
 
-    fn submit_begin(&mut self, who: usize, id: i64, turn: Turn) -> Option<Box<dyn FnOnce()>> {
-        let (done, heard) = told(self.begun(who, id, turn)?, |begun| begun);
-        self.ledgers[who].begin(id, turn, intent(self.now), done);
-        Some(heard)
+    fn claim(
+        &mut self,
+        who: usize,
+        id: i64,
+        condition: ClaimCondition,
+    ) -> Option<(Write, Expected)> {
+        let begun = self.begun(who, id, condition)?;
+        let attempt = attempt(T0).attempt;
+        let claim = Claim {
+            id,
+            condition,
+            attempt,
+        };
+        Some((Write::Begin(claim), Expected::Begun(begun)))
     }
 
     /// A delivery that is taken in; gives its id.

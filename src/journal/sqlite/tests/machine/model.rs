@@ -115,7 +115,7 @@ impl Kept {
     }
 
     /// Its last attempt is not made.
-    pub fn put_back(&mut self, Slot { due, left_behind }: Slot) {
+    pub fn put_back(&mut self, ScheduleSlot { due, abandoned }: ScheduleSlot) {
         self.tried.pop();
         match self
             .tried
@@ -123,7 +123,7 @@ impl Kept {
             .find(|tried| matches!(tried.end, End::Known(_, 200)))
         {
             Some(success) => self.stand(Status::Delivered, Some(success.last_sign()), None, None),
-            None if left_behind => {
+            None if abandoned => {
                 let finished = self.tried.last().map(Tried::last_sign);
                 self.stand(Status::Interrupted, finished, None, Some(due));
             }
@@ -144,7 +144,15 @@ impl Kept {
         self.stand(status, finished, None, None);
     }
 
-    pub fn finish(&mut self, who: usize, index: usize, took: u64, status: u16, next: Next) {
+    pub fn finish(
+        &mut self,
+        who: usize,
+        index: usize,
+        took: u64,
+        status: u16,
+        next: Next,
+        now: UnixMs,
+    ) {
         self.tried[index].end = End::Known(took, status);
         let newest = index + 1 == self.tried.len();
         let success = self
@@ -165,9 +173,12 @@ impl Kept {
             Next::Delivered => self.stand(Status::Delivered, finished, None, None),
             Next::Failed => self.stand(Status::Failed, finished, None, None),
             Next::Interrupted => self.stand(Status::Interrupted, finished, None, None),
-            Next::Scheduled { due } => self.stand(Status::Pending, None, None, Some(due)),
-            Next::RetryAt { due, lease_until } => {
-                self.stand(Status::Pending, None, Some((who, lease_until)), Some(due));
+            Next::Scheduled { delay } => {
+                self.stand(Status::Pending, None, None, Some(now.plus(delay)));
+            }
+            Next::Retry { delay, lease } => {
+                let (due, lease) = (now.plus(delay), now.plus(lease));
+                self.stand(Status::Pending, None, Some((who, lease)), Some(due));
             }
         }
     }

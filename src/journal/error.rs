@@ -1,0 +1,46 @@
+//! Why the journal cannot be used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process held the lock for longer than the timeout.
+    #[error("the journal `{path}` is locked: another process has held it for {}", crate::time::compact(*waited))]
+    Locked { path: PathBuf, waited: Duration },
+    #[error("`{path}` is not a hookfire journal: {reason}")]
+    Foreign { path: PathBuf, reason: String },
+    #[error(
+        "the journal `{path}` was written by a newer hookfire (version {found} of its tables, this one knows {known})"
+    )]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    /// A file or directory cannot be opened or created; `doing` is a verb.
+    #[error("cannot {doing} `{path}`: {source}")]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    /// What was to be written has no place any more.
+    #[error("the journal `{path}` changed while it was in use: {what}")]
+    Lost { path: PathBuf, what: String },
+    #[error("the journal `{path}` cannot be written: the disk is full")]
+    Full { path: PathBuf },
+    /// Damage, or a write that was refused; `problem` continues the sentence.
+    #[error("the journal `{path}` {problem}")]
+    Unusable { path: PathBuf, problem: String },
+}
+
+impl JournalError {
+    /// Whether it may pass while the caller waits: a lock is released, a disk gets room.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            JournalError::Locked { .. } | JournalError::Full { .. }
+        )
+    }
+}

@@ -1,0 +1,356 @@
+//! Deliveries and attempts: adding, claiming, finishing, giving up.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use uuid::Builder;
+
+use super::rows;
+use crate::delivery::switches::Switch;
+use crate::delivery::{Delivery, Status};
+use crate::event::BodyFormat;
+use crate::journal::ProcessId;
+use crate::journal::{
+    AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot,
+};
+use crate::time::{UnixMs, duration_ms};
+
+/// This process owns the delivery. Parameters: `?1` id, `?2` to `?4` owner.
+const OWNED: &str =
+    "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
+
+/// When the first successful attempt of a delivery ended.
+const SUCCEEDED_AT: &str =
+    "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
+     AND duration_ms IS NOT NULL AND error_kind IS NULL ORDER BY number LIMIT 1)";
+
+/// When the last attempt of a delivery ended, or began if its end was not recorded.
+pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
+     WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
+
+/// One transaction's context.
+pub struct Writing<'a> {
+    pub tx: &'a Transaction<'a>,
+    pub owner: &'a ProcessId,
+    pub now: UnixMs,
+}
+
+impl Writing<'_> {
+    pub fn accept(
+        &self,
+        new: &NewDelivery,
+        attempt: &NewAttempt,
+    ) -> rusqlite::Result<Box<Delivery>> {
+        let mut delivery = self.new_delivery(new)?;
+        delivery.attempt_count = 1;
+        self.insert(&delivery, &new.event, Some(attempt))?;
+        self.insert_attempt(delivery.id, 1, attempt)?;
+        Ok(delivery)
+    }
+
+    pub fn ignore(&self, new: &NewDelivery, by: Switch) -> rusqlite::Result<Box<Delivery>> {
+        let mut delivery = self.new_delivery(new)?;
+        (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
+        self.insert(&delivery, &new.event, None)?;
+        Ok(delivery)
+    }
+
+    /// Begins an attempt and returns its number; `None` if the condition does not hold.
+    pub fn begin(&self, claim: &Claim) -> rusqlite::Result<Option<u32>> {
+        let (condition, attempts) = match claim.condition {
+            ClaimCondition::Owned => (OWNED, None),
+            ClaimCondition::Failed { attempts } => (
+                "id = ?1 AND status IN ('failed', 'interrupted')",
+                Some(attempts),
+            ),
+            ClaimCondition::Scheduled { attempts } => (
+                "id = ?1 AND next_attempt_at IS NOT NULL AND owner_host IS NULL",
+                Some(attempts),
+            ),
+        };
+        let number: Option<u32> = self
+            .tx
+            .prepare_cached(&format!(
+                "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
+                     attempt_count = attempt_count + 1,
+                     owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
+                 WHERE {condition} AND (?6 IS NULL OR attempt_count = ?6) RETURNING attempt_count"
+            ))?
+            .query_row(
+                params![
+                    claim.id,
+                    self.owner.host,
+                    self.owner.pid,
+                    self.owner.started,
+                    self.now.plus(claim.attempt.lease).0,
+                    attempts
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(number) = number {
+            self.insert_attempt(claim.id, number, &claim.attempt)?;
+        }
+        Ok(number)
+    }
+
+    /// Records the result of an attempt; false if the delivery was deleted.
+    pub fn finish(&self, result: &AttemptResult) -> rusqlite::Result<bool> {
+        let AttemptResult { id, number, .. } = *result;
+        // Another process may have considered this one dead and closed the attempt: the real result replaces that.
+        let was_closed = !self.finish_attempt(result, false)?;
+        if was_closed && !self.finish_attempt(result, true)? {
+            return Ok(false);
+        }
+        if result.outcome.error.is_some() || was_closed {
+            refresh_last_error(self.tx, id)?;
+        }
+        // If an earlier attempt has succeeded in the meantime, the delivery is delivered, whatever this one says.
+        let earlier_success = match result.next {
+            Next::Delivered => None,
+            _ => self.first_success(id)?,
+        };
+        let (number, next) = match earlier_success {
+            Some(earlier) => (earlier, Next::Delivered),
+            None => (number, result.next),
+        };
+        let (status, delay, lease) = match next {
+            Next::Delivered => (Status::Delivered, None, None),
+            Next::Failed => (Status::Failed, None, None),
+            Next::Interrupted => (Status::Interrupted, None, None),
+            Next::Scheduled { delay } => (Status::Pending, Some(delay), None),
+            Next::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
+        };
+        // The result of an earlier attempt changes the delivery only if it is a success.
+        self.tx
+            .prepare_cached(
+                "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
+                     finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
+                                       WHERE delivery_id = ?1 AND number = ?8)),
+                     owner_host = iif(?4 IS NOT NULL, ?5, NULL),
+                     owner_pid = iif(?4 IS NOT NULL, ?6, NULL),
+                     owner_started = iif(?4 IS NOT NULL, ?7, NULL)
+                 WHERE id = ?1 AND status <> 'delivered'
+                     AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
+                          OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
+            )?
+            .execute(params![
+                id,
+                status.as_str(),
+                delay.map(|delay| self.now.plus(delay).0),
+                lease.map(|lease| self.now.plus(lease).0),
+                self.owner.host,
+                self.owner.pid,
+                self.owner.started,
+                number
+            ])?;
+        Ok(true)
+    }
+
+    /// `closed` selects an attempt that another process has marked as interrupted; whether there was one.
+    fn finish_attempt(&self, result: &AttemptResult, closed: bool) -> rusqlite::Result<bool> {
+        let outcome = &result.outcome;
+        let error = outcome.error.as_ref();
+        let rows = self
+            .tx
+            .prepare_cached(
+                "UPDATE attempts SET duration_ms = ?3, http_status = ?4, error_kind = ?5, error_message = ?6,
+                     maybe_received = ?7, response_body = ?8, note = ?9, started_at = started_at + ?10
+                 WHERE delivery_id = ?1 AND number = ?2 AND duration_ms IS NULL
+                     AND (error_kind IS NOT NULL) = ?11",
+            )?
+            .execute(params![
+                result.id,
+                result.number,
+                duration_ms(result.duration),
+                outcome.http_status,
+                error.map(|e| e.kind.as_str()),
+                error.map(|e| &e.message),
+                outcome.maybe_received,
+                outcome.response_body,
+                outcome.note,
+                duration_ms(result.sent_after),
+                closed,
+            ])?;
+        Ok(rows > 0)
+    }
+
+    fn first_success(&self, id: i64) -> rusqlite::Result<Option<u32>> {
+        self.tx
+            .prepare_cached(
+                "SELECT number FROM attempts
+                 WHERE delivery_id = ?1 AND duration_ms IS NOT NULL AND error_kind IS NULL
+                 ORDER BY number LIMIT 1",
+            )?
+            .query_row([id], |row| row.get(0))
+            .optional()
+    }
+
+    /// Moves a delivery that this process owns to the failed list.
+    pub fn release(&self, id: i64) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(&interrupt_sql(OWNED, "NULL"))?
+            .execute(params![
+                id,
+                self.owner.host,
+                self.owner.pid,
+                self.owner.started
+            ])?;
+        Ok(())
+    }
+
+    /// Deletes an attempt that was not sent, and returns the delivery to its place in the schedule.
+    pub fn put_back(&self, id: i64, number: u32, slot: ScheduleSlot) -> rusqlite::Result<()> {
+        let deleted = self
+            .tx
+            .prepare_cached(&format!(
+                "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?5 AND duration_ms IS NULL
+                     AND EXISTS (SELECT 1 FROM deliveries WHERE {OWNED} AND attempt_count = ?5)"
+            ))?
+            .execute(params![
+                id,
+                self.owner.host,
+                self.owner.pid,
+                self.owner.started,
+                number
+            ])?;
+        if deleted == 0 {
+            return Ok(());
+        }
+        self.tx
+            .prepare_cached(&format!(
+                "UPDATE deliveries SET attempt_count = attempt_count - 1,
+                     status = iif({SUCCEEDED_AT} IS NULL, iif(?3, 'interrupted', 'pending'), 'delivered'),
+                     next_attempt_at = iif({SUCCEEDED_AT} IS NULL, ?2, NULL),
+                     finished_at = coalesce({SUCCEEDED_AT}, iif(?3, {LAST_ACTIVE_AT}, NULL)),
+                     lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL
+                 WHERE id = ?1"
+            ))?
+            .execute(params![id, slot.due.0, slot.abandoned])?;
+        Ok(())
+    }
+
+    /// Whether this process still owns the delivery; its lease then lasts at least until `until`.
+    pub fn renew(&self, id: i64, until: UnixMs) -> rusqlite::Result<bool> {
+        let renewed = self
+            .tx
+            .prepare_cached(&format!(
+                "UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {OWNED}"
+            ))?
+            .execute(params![
+                id,
+                self.owner.host,
+                self.owner.pid,
+                self.owner.started,
+                until.0
+            ])?;
+        Ok(renewed > 0)
+    }
+
+    /// A delivery with its new id and uuid, not yet inserted.
+    fn new_delivery(&self, new: &NewDelivery) -> rusqlite::Result<Box<Delivery>> {
+        let (id, random): (i64, [u8; 10]) = self
+            .tx
+            .prepare_cached(
+                "SELECT 1 + max(newest_delivery, coalesce((SELECT max(id) FROM deliveries), 0)), randomblob(10)
+                 FROM deleted_ids",
+            )?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let uuid = Builder::from_unix_timestamp_millis(self.now.0.unsigned_abs(), &random);
+        Ok(Box::new(Delivery {
+            id,
+            uuid: uuid.into_uuid().to_string(),
+            event_type: new.event_type.clone(),
+            action: new.action.clone(),
+            endpoint: new.endpoint.clone(),
+            target: new.target.clone(),
+            wire: new.wire,
+            rule: new.rule.clone(),
+            status: Status::Pending,
+            ignored_by: None,
+            created_at: self.now,
+            finished_at: None,
+            next_attempt_at: None,
+            attempt_count: 0,
+            last_error: None,
+        }))
+    }
+
+    fn insert(
+        &self,
+        delivery: &Delivery,
+        event: &[u8],
+        attempt: Option<&NewAttempt>,
+    ) -> rusqlite::Result<()> {
+        let owner = attempt.map(|_| self.owner);
+        self.tx
+            .prepare_cached(
+                "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries,
+                     retry_interval_ms, success, status, created_at, attempt_count, owner_host, owner_pid,
+                     owner_started, lease_until, event, form, ignored_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+            )?
+            .execute(params![
+                delivery.id,
+                delivery.uuid,
+                delivery.event_type,
+                delivery.action,
+                delivery.endpoint,
+                delivery.target.base.as_str(),
+                rows::kept_json(&delivery.target.params),
+                rows::kept_json(&delivery.target.headers),
+                delivery.rule.retries,
+                duration_ms(delivery.rule.interval),
+                delivery.rule.success.to_string(),
+                delivery.status.as_str(),
+                delivery.created_at.0,
+                delivery.attempt_count,
+                owner.map(|owner| &owner.host),
+                owner.map(|owner| owner.pid),
+                owner.map(|owner| owner.started),
+                attempt.map(|attempt| self.now.plus(attempt.lease).0),
+                event,
+                delivery.wire == BodyFormat::Form,
+                delivery.ignored_by.map(Switch::as_str),
+            ])?;
+        Ok(())
+    }
+
+    fn insert_attempt(&self, id: i64, number: u32, attempt: &NewAttempt) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO attempts (delivery_id, number, started_at, insecure, sent_to)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                id,
+                number,
+                self.now.0,
+                attempt.insecure,
+                attempt.sent_to
+            ])?;
+        Ok(())
+    }
+}
+
+/// Copies the error of the newest unsuccessful attempt to the delivery, where lists and filters read it.
+pub fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE deliveries SET (error_kind, error_status, error_message) =
+             (SELECT error_kind, http_status, error_message FROM attempts
+              WHERE delivery_id = ?1 AND error_kind IS NOT NULL ORDER BY number DESC LIMIT 1)
+         WHERE id = ?1",
+    )?
+    .execute([id])?;
+    Ok(())
+}
+
+/// The statement that moves pending deliveries to the failed list, with a due time or NULL; one of which an attempt has
+/// succeeded becomes delivered.
+pub fn interrupt_sql(condition: &str, due: &str) -> String {
+    format!(
+        "UPDATE deliveries SET status = iif({SUCCEEDED_AT} IS NULL, 'interrupted', 'delivered'),
+             next_attempt_at = iif({SUCCEEDED_AT} IS NULL, {due}, NULL),
+             lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL,
+             finished_at = coalesce({SUCCEEDED_AT}, {LAST_ACTIVE_AT})
+         WHERE {condition}"
+    )
+}

@@ -1,0 +1,147 @@
+//! Dead processes, deletion, verification.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
+use super::{SqliteJournal, lists, rows};
+use crate::delivery::Status;
+use crate::journal::{Health, Query};
+use crate::journal::{JournalError, Liveness, ProcessId, Seen};
+use crate::time::UnixMs;
+
+/// The same words as in the index `deliveries_leased`, or SQLite does not use it.
+pub const LEASED: &str =
+    "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
+     WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+
+const ABANDONED: &str = "its process ended before a response was recorded";
+
+/// A delivery that a process works on.
+struct Leased {
+    id: i64,
+    owner: Option<ProcessId>,
+    lease_until: i64,
+}
+
+impl SqliteJournal {
+    pub(super) fn release_abandoned(&self) -> Result<usize, JournalError> {
+        let leased = self.read(leased)?;
+        if leased.is_empty() {
+            return Ok(0);
+        }
+        let (now, mut known) = (self.host.now(), HashMap::new());
+        let abandoned: Vec<Leased> = leased
+            .into_iter()
+            .filter(|leased| self.is_abandoned(leased, now, &mut known))
+            .collect();
+        if abandoned.is_empty() {
+            return Ok(0);
+        }
+        self.write(|tx| {
+            let mut released = 0;
+            for leased in &abandoned {
+                released += release(tx, leased)?;
+            }
+            Ok(released)
+        })
+    }
+
+    /// `known` holds the liveness of owners already asked for.
+    fn is_abandoned(
+        &self,
+        leased: &Leased,
+        now: UnixMs,
+        known: &mut HashMap<ProcessId, Liveness>,
+    ) -> bool {
+        let Some(owner) = &leased.owner else {
+            return true;
+        };
+        let liveness = *known
+            .entry(owner.clone())
+            .or_insert_with(|| self.host.liveness(owner));
+        liveness == Liveness::Dead || leased.lease_until < now.0
+    }
+}
+
+fn leased(conn: &Connection) -> rusqlite::Result<Vec<Leased>> {
+    conn.prepare_cached(LEASED)?
+        .query_map([], |row| {
+            let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
+                (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
+                _ => None,
+            };
+            Ok(Leased {
+                id: row.get(0)?,
+                owner,
+                lease_until: row.get(4)?,
+            })
+        })?
+        .collect()
+}
+
+/// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the lease
+/// since it was read; how many rows it changed.
+fn release(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
+    let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
+    let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
+         AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+    let released = tx
+        .prepare_cached(&interrupt_sql(unchanged, &due))?
+        .execute([leased.id, leased.lease_until])?;
+    if released > 0 {
+        tx.prepare_cached(
+            "UPDATE attempts SET error_kind = 'interrupted', maybe_received = 1, error_message = ?2
+             WHERE delivery_id = ?1 AND duration_ms IS NULL AND error_kind IS NULL",
+        )?
+        .execute(params![leased.id, ABANDONED])?;
+        refresh_last_error(tx, leased.id)?;
+    }
+    Ok(released)
+}
+
+/// Deletes a delivery unless it changed since it was read; how many rows it deleted.
+pub fn delete(tx: &Transaction<'_>, seen: Seen, statuses: &[Status]) -> rusqlite::Result<usize> {
+    let names: Vec<String> = statuses
+        .iter()
+        .map(|status| format!("'{}'", status.as_str()))
+        .collect();
+    tx.prepare_cached(&format!(
+        "DELETE FROM deliveries WHERE id = ?1 AND attempt_count = ?2 AND status IN ({})",
+        names.join(", ")
+    ))?
+    .execute(params![seen.id, seen.attempts])
+}
+
+pub fn check(conn: &Connection) -> rusqlite::Result<Health> {
+    let mut problems: Vec<String> = conn
+        .prepare("PRAGMA integrity_check(20)")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    problems.retain(|line| line != "ok");
+    let orphans: Vec<(String, usize)> = conn
+        .prepare("SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1")?
+        .query_map([], |row| {
+            let rows: i64 = row.get(1)?;
+            Ok((row.get(0)?, usize::try_from(rows).unwrap_or(0)))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for (table, rows) in orphans {
+        problems.push(match table.as_str() {
+            "attempts" => format!("{rows} attempts belong to no delivery"),
+            "imported" => format!("{rows} uuids of imported deliveries belong to no delivery"),
+            _ => format!("{rows} {table} belong to no bin"),
+        });
+    }
+    let mut counts = Vec::new();
+    for status in Status::ALL {
+        counts.push((status, lists::count(conn, &Query::all(Some(status)), None)?));
+    }
+    Ok(Health {
+        counts,
+        attempts: conn.query_row("SELECT count(*) FROM attempts", [], rows::count)?,
+        captures: conn.query_row("SELECT count(*) FROM captures", [], rows::count)?,
+        problems,
+    })
+}
