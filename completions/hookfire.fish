@@ -33,33 +33,33 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Print 
 complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "fire" -d 'Send an event, and retry until it is delivered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "expect" -d 'Wait for a webhook that matches conditions, for tests and CI'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "demo" -d 'Watch a webhook fail, be kept and be delivered, in seconds and all on this machine'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'The object\'s XML from this file (- = stdin), instead of the built-in sample' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-object -d 'The object of this id, as the 3scale tenant has it; TYPE says whether account, user or application' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-account -d 'The account that --portal-object belongs to: needed for a user' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'A whole event document from this file (- = stdin), sent byte for byte' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l batch -d 'Many events from this file (- = stdin), a line of JSON each' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l skip -d 'Leave out the first N lines of the batch' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l object -d 'Read the object\'s XML from this file (- = stdin) instead of using the built-in sample' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-object -d 'Fetch the object with this id from the 3scale tenant; TYPE is account, user or application' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-account -d 'The account of --portal-object; required for a user' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l event -d 'Send the event document in this file (- = stdin) byte for byte' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l set -d 'Set a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l batch -d 'Send the events in this file (- = stdin), one JSON object per line' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l skip -d 'Skip the first N lines of the batch' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, or OAuth [default: as the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
 oauth\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l seed -d 'Make the sample\'s ids, keys and times reproducible: the same number yields the same values [default: random]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'Request body: the XML, or a form with the XML in the field `params[xml]` [default: xml]' -r -f -a "xml\t''
 form\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
@@ -90,11 +90,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l journal -d 'U
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send it even if a switch of the endpoint says no'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'One attempt only, as --retries 0'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l background -d 'One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send the event even if a switch of the endpoint disables it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'Make one attempt only, like --retries 0'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l background -d 'Make one attempt; if it fails, schedule the next one in the journal for `hookfire retry --due`'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Print the request and the rule; send and write down nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l dry-run -d 'Show the request and the retry policy; send and record nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -203,7 +203,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete failed deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s e -l endpoint -d 'With ids or --all: send to this endpoint instead. Otherwise a filter: only deliveries for it' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l url -d 'Send to this URL instead' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
@@ -227,8 +227,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l retry-interv
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l success -d 'Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s j -l jobs -d 'Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l rate -d 'Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l max -d 'Send at most so many' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Begin no more once so many in a row have failed' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l max -d 'Send at most N' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l stop-after -d 'Stop after N failures in a row' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
@@ -243,11 +243,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l journal -d '
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'Everything in the failed list'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'What is scheduled and due, and what a process that died left behind, by the rule\'s remaining attempts'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l watch -d 'With --due: go on until Ctrl-C, and make each attempt when it is due'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'All failed deliveries'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'Scheduled deliveries that are due, and those of processes that died'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l watch -d 'With --due: continue until Ctrl-C, and make each attempt when it is due'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l dry-run -d 'Show what would be sent; send nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l dry-run -d 'Show what would be sent, and send nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -262,12 +262,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fi
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "list" -d 'List captured requests, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "delete" -d 'Delete captured requests from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'At most so many' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l limit -d 'List at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l bin -d 'Only captures in this bin' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l method -d 'Only requests with this method, such as POST, in any case' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l type -d 'Only requests whose body is an event of this type' -r -f
@@ -282,15 +282,15 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l as -d 'Write it in another tool\'s form' -r -f -a "curl\t'A command line of curl'
-http\t'A request of a .http file, as the REST clients of editors read it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l as -d 'Print the request for another tool' -r -f -a "curl\t'A curl command'
+http\t'A request for a .http file, as REST clients of editors read it'
 har\t'A HAR 1.2 archive'
-json\t'The JSON object that `listen` streams'"
+json\t'The JSON object that `listen` prints'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
@@ -299,9 +299,9 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the bytes exactly as they were sent, head and body'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the body\'s bytes exactly, transfer coding undone'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l reveal -d 'Show secret values as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the exact bytes of head and body'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the exact bytes of the body, without transfer coding'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l reveal -d 'Show secret values'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -319,14 +319,14 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'Everything that was captured'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted; delete nothing'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'All captures'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask for confirmation'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l to -d 'Where to send; every value in its query counts as secret' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l to -d 'Where to send; all values in its query are treated as secrets' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s e -l endpoint -d 'Send to this configured endpoint, with its secrets and headers' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
@@ -342,9 +342,9 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host than they came for'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent; send nothing'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l dry-run -d 'Show what would be sent, and send nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -362,9 +362,9 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "list" -d 'List captured requests, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete captured requests from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -584,7 +584,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -600,8 +600,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the tenant\'s failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, delivered or not'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l max -d 'Send at most so many' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Send no more once so many in a row have failed' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l max -d 'Send at most N' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Stop after N failures in a row' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s e -l endpoint -d 'Send to this endpoint instead' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l url -d 'Send to this URL instead' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
@@ -626,7 +626,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted; change nothing, here or there'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted, and change nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -663,7 +663,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhooks: where they go, and which events'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -676,10 +676,10 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the events that 3scale documents, and whether an endpoint gets them'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'The endpoint whose switches count [default: the configuration\'s `default_endpoint`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s e -l endpoint -d 'Show the switches of this endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l origin -d 'Where the change was made; changes in the admin portal are sent only if the endpoint\'s `provider_actions` is on [default: developer-portal]' -r -f -a "developer-portal\t''
 admin-portal\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "text\t''
@@ -695,11 +695,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth\'s redirect URL beside these [default: what the action implies, else user-key]' -r -f -a "user-key\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l auth-mode -d 'Authentication of the sample\'s application: user key, application id and keys, or OAuth [default: as the action implies, else user-key]' -r -f -a "user-key\t''
 app-id\t''
 oauth\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l seed -d 'Always the same ids, keys and times in the sample for the same number [default: others each time]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Whose order of fields: type before action, as documented, or action before type, as 3scale\'s own program (porta) has it [default: documented]' -r -f -a "documented\t''
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l seed -d 'Make the sample\'s ids, keys and times reproducible: the same number yields the same values [default: random]' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
@@ -714,7 +714,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the events that 3scale documents, and whether an endpoint gets them'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -785,18 +785,18 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the value of every setting, and where it comes from'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the path of the configuration file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l type -d 'The event is of this type' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l type -d 'The event has this type' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l action -d 'The event has this action' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l match -d 'The body has this value at this place: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l match -d 'The body has this value at this path: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l method -d 'The request has this method' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s H -l header -d 'The request has this header; also as \'NAME: VALUE\'; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l secret -d 'The query has this secret; VALUE is @env:VAR, @file:PATH or a literal, and is never shown (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l count -d 'So many such requests, or more; 0: none may come in all of --within' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l within -d 'How long to wait for them' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l listen -d 'Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 'What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200 or 200@2s; the last for all that follow' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l bin -d 'Do not listen: watch this bin, which a running `hookfire listen` fills' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l since -d 'With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l count -d 'Wait for at least N matching requests; 0: none may arrive during --within' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l within -d 'How long to wait' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l listen -d 'Listen at this address instead of a free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l respond -d 'Respond with these statuses in turn, or `timeout` or `reset`, such as 503x2,200 or 200@2s; the last one repeats' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l bin -d 'Do not listen, but watch this bin of a running `hookfire listen`' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l since -d 'With --bin: include captures since this time: RFC 3339, 2026-11-20, or an age such as 5m [default: now]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l junit -d 'Write a JUnit report with one test case to this file' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
@@ -852,17 +852,17 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print shell completions'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write the man pages of all commands and the manual\'s chapters'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "fire" -d 'Send an event and keep what comes of it'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "fire" -d 'Send an event, and retry until it is delivered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "failed" -d 'List, show, delete and import failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, compare, send again and delete captured requests'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'Read, recover and delete a 3scale tenant\'s failed deliveries; read its objects; set its webhooks'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "config" -d 'Write a configuration file, and show the resolved settings'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "expect" -d 'Wait for the webhook that should come, and say how it differs if it does not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "expect" -d 'Wait for a webhook that matches conditions, for tests and CI'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "demo" -d 'Watch a webhook fail, be kept and be delivered, in seconds and all on this machine'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "generate" -d 'Write shell completions and man pages'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -871,9 +871,9 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete failed deliveries from the journal'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "import" -d 'Import 3scale\'s list of failed deliveries into the failed list'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "list" -d 'List captured requests, newest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: its head as it came, its body laid out, what it was answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "show" -d 'Show a captured request: head, formatted body, and response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "delete" -d 'Delete captured requests from the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again, as they came'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "replay" -d 'Send captured requests again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from captured" -f -a "diff" -d 'Compare two captured requests, or a delivery with a captured request'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "list" -d 'List deliveries of any status, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
@@ -883,10 +883,10 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "cancel" -d 'Cancel scheduled attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Deliver what the tenant could not, and delete there what was delivered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, each with its switch at an endpoint'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, and whether an endpoint gets them'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "show" -d 'Show the built-in sample of an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a configuration file with every key explained'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show the value of every setting, and where it comes from'

@@ -13,11 +13,11 @@ use crate::text;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Event")]
 pub struct SampleArgs {
-    /// The kind of application that the sample shows: with a user key, with an application id and keys, or with OAuth's
-    /// redirect URL beside these [default: what the action implies, else user-key]
+    /// Authentication of the sample's application: user key, application id and keys, or OAuth [default: as the action
+    /// implies, else user-key]
     #[arg(long, value_name = "MODE", value_enum)]
     auth_mode: Option<AuthModeArg>,
-    /// Always the same ids, keys and times in the sample for the same number [default: others each time]
+    /// Make the sample's ids, keys and times reproducible: the same number yields the same values [default: random]
     #[arg(long, value_name = "N", env = "HOOKFIRE_SEED", hide_env_values = true)]
     seed: Option<u64>,
 }

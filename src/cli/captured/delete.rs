@@ -19,31 +19,31 @@ const EXAMPLES: &str = "\
 Examples:
   Delete one:
     $ hookfire captured delete 17
-  Empty a bin; see first what would go:
+  Show what deleting a bin's captures would delete, then delete them:
     $ hookfire captured delete --bin orders --dry-run
     $ hookfire captured delete --bin orders --yes
-  Delete everything that was captured:
+  Delete all captures:
     $ hookfire captured delete --all --yes";
 
 /// Delete captured requests from the journal
 ///
-/// A filter (--bin is one) or --all is a bulk: it asks on a terminal and needs --yes elsewhere. An unreadable time, or no
-/// scope at all, deletes nothing. What comes in meanwhile stays.
+/// With a filter (such as --bin) or --all, asks for confirmation on a terminal, and requires --yes elsewhere. An invalid time,
+/// or no selection at all, deletes nothing. Requests that arrive meanwhile are not deleted.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedDeleteArgs {
     /// Captures, such as 17 or '#17'
     #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<CaptureId>,
-    /// Everything that was captured
+    /// All captures
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: CaptureFilterArgs,
-    /// Show what would be deleted; delete nothing
+    /// Show what would be deleted, and delete nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long, help_heading = None)]
     yes: bool,
     #[command(flatten)]

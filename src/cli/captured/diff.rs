@@ -20,11 +20,11 @@ use crate::secret::MASK;
 
 const EXAMPLES: &str = "\
 Examples:
-  What changed from one request to the next?
+  Show what changed from one request to the next:
     $ hookfire captured diff 17 18
-  Did it arrive as it was sent?
+  Check whether a delivery arrived as it was sent:
     $ hookfire captured diff delivery:42 17
-  In a script:
+  Print the paths of the differences, for a script:
     $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'";
 
 const MAX_TEXT_DIFFERENCES: usize = 50;
@@ -45,19 +45,19 @@ const IGNORED_HEADERS: [&str; 10] = [
 
 /// Compare two captured requests, or a delivery with a captured request
 ///
-/// Bodies that are both XML, or both JSON, are compared by content: the order of attributes or keys, white space between
-/// elements, the spelling of characters and numbers, comments and the XML declaration do not count; the order of elements
-/// and of array items does. All other bodies are compared byte by byte. At most 1000 differences are listed.
+/// Two XML or two JSON bodies are compared by content: the order of attributes or keys, white space between elements, the
+/// notation of characters and numbers, comments and the XML declaration do not count; the order of elements and array items
+/// does. Other bodies are compared byte by byte. At most 1000 differences are listed.
 ///
-/// The exit code is that of `diff`: 0 if the bodies are equal or equivalent, 1 if they are not. Differences in method,
-/// path, query and headers are shown but do not count: two deliveries never have the same webhook-id.
+/// The exit code is like that of `diff`: 0 if the bodies are equal or equivalent, 1 if not. Differences in method, path, query
+/// and headers are shown but do not count: two deliveries never have the same webhook-id.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedDiffArgs {
     /// A capture such as 17, or a delivery such as delivery:42
     #[arg(value_name = "A", value_hint = ValueHint::Other)]
     a: SideId,
-    /// The other one
+    /// The other capture or delivery
     #[arg(value_name = "B", value_hint = ValueHint::Other)]
     b: SideId,
     #[command(flatten)]

@@ -19,26 +19,26 @@ const SCREENFUL: u32 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
-  What was caught last:
+  List the newest captures:
     $ hookfire captured list
-  The events of one type since this morning:
+  List events of one type since a day:
     $ hookfire captured list --type application --since 2026-11-20
-  The ids of what came into a bin, for a script:
+  Print the ids of the captures of a bin, for a script:
     $ hookfire captured list --bin orders -o ndjson | jq .id";
 
 /// List captured requests, newest first
 ///
-/// As text the newest 50, in the other formats all, unless --limit says otherwise. An empty list is no error. Bodies are
-/// left out; `captured show` has them.
+/// Without --limit, text output lists the newest 50 and the other formats list all. An empty list is not an error. Bodies are not
+/// included; `captured show` prints them.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedListArgs {
-    /// At most so many
+    /// List at most N
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU32>)]
     limit: Option<NonZeroU32>,
     #[command(flatten)]
     filter: CaptureFilterArgs,
-    /// Show secret values as they came
+    /// Show secret values
     #[arg(long, help_heading = None)]
     reveal: bool,
     #[command(flatten)]

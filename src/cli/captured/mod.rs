@@ -13,10 +13,10 @@ use super::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
-/// List, show, compare, send again and delete captured requests
+/// List, show, replay, compare and delete captured requests
 ///
-/// A capture is one request that `hookfire` caught, kept byte for byte. Values of secret parameters and of the headers
-/// Authorization, Cookie and their like are shown as *** unless --reveal asks for them; bodies are shown as they are.
+/// A capture is a request that hookfire received, stored byte for byte. The values of secret parameters and of headers such
+/// as Authorization and Cookie are shown as *** without --reveal. Bodies are shown unchanged.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire captured list\n  $ hookfire captured show 17\n  \

@@ -24,43 +24,42 @@ use crate::time::{duration_ms, measured};
 
 const EXAMPLES: &str = "\
 Examples:
-  Send one to the receiver that you are working on:
+  Send a capture to the receiver you are working on:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000
-  Several, in this order, to a path of its own:
+  Send several in this order, to another path:
     $ hookfire captured replay 17 18 19 --to https://staging.example.com/webhooks
-  See what would be sent, and send nothing:
+  Show what would be sent, and send nothing:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 --dry-run
-  Is the new receiver as happy with it as the old one?
+  Print the statuses of the responses, for a script:
     $ hookfire captured replay 17 --to http://127.0.0.1:3000 -o json | jq '.[].http_status'";
 
-/// Send captured requests again, as they came
+/// Send captured requests again
 ///
-/// Method, path, query, headers and body are those that came; a URL with a path of its own keeps it, and one with a query
-/// keeps that. Headers about one connection (Connection, Host, Content-Length and their like) are made anew, and
-/// `hookfire-replay-of: ID` is added. On the wire header names are in lower case with repeats together, and a request
-/// without Accept gets `Accept: */*`. Nothing is written to the journal.
+/// Sends the captured method, path, query, headers and body. A path or query of the URL replaces the captured one. Headers about
+/// the connection (Connection, Host, Content-Length and similar) are new, and `hookfire-replay-of: ID` is added. Header names are
+/// sent in lower case, and a request without Accept gets `Accept: */*`. Nothing is recorded in the journal.
 ///
-/// Captured headers that look like a credential (Authorization, Cookie, X-Api-Key: those whose values are shown as ***) go
-/// only to the host that they came for, whatever its port, unless --send-credentials is given; without it nothing is sent
-/// (exit code 2). The exit code says what came: 0 every answer was a success (2xx), 3 another status, 4 no answer.
+/// Captured headers that contain credentials (Authorization, Cookie, X-Api-Key: those shown as ***) are sent only to the host
+/// they were captured for, on any port; for another host, pass --send-credentials, otherwise nothing is sent (exit code 2). The
+/// exit code is 0 if every response was a success (2xx), 3 for another status, and 4 without a response.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedReplayArgs {
     /// Captures, such as 17 or '#17', sent in this order
     #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
     ids: Vec<CaptureId>,
-    /// Where to send; every value in its query counts as secret
+    /// Where to send; all values in its query are treated as secrets
     #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
-    /// Send captured credentials to another host than they came for
+    /// Send captured credentials to another host too
     #[arg(long, help_heading = "Target")]
     send_credentials: bool,
     #[command(flatten)]
     transport: TransportArgs,
-    /// Show what would be sent; send nothing
+    /// Show what would be sent, and send nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]

@@ -13,35 +13,35 @@ use crate::output::{capture, json};
 
 const EXAMPLES: &str = "\
 Examples:
-  All that is known of one:
+  Show everything about a capture:
     $ hookfire captured show 17
-  Exactly the bytes that were sent, head and body:
+  Write the exact bytes, head and body:
     $ hookfire captured show 17 --raw > request.bin
-  A body that came compressed:
+  Decompress a compressed body:
     $ hookfire captured show 17 --body | gunzip
-  The same request as a command, secrets included:
+  Print the request as a curl command, with secrets:
     $ hookfire captured show 17 --as curl --reveal";
 
-/// Show a captured request: its head as it came, its body laid out, what it was answered
+/// Show a captured request: head, formatted body, and response
 ///
-/// XML and JSON are indented; a compressed or binary body is told by its size and first bytes. --raw and --body write
-/// exact bytes, in which nothing is masked; only on a terminal are control characters made visible.
+/// XML and JSON bodies are indented; of a compressed or binary body, the size and first bytes are shown. --raw and --body write
+/// the exact bytes without masking; only a terminal gets control characters escaped.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct CapturedShowArgs {
     /// The capture, such as 17 or '#17'
     #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     id: CaptureId,
-    /// Write the bytes exactly as they were sent, head and body
+    /// Write the exact bytes of head and body
     #[arg(long, help_heading = None)]
     raw: bool,
-    /// Write the body's bytes exactly, transfer coding undone
+    /// Write the exact bytes of the body, without transfer coding
     #[arg(long, help_heading = None, conflicts_with = "raw")]
     body: bool,
-    /// Write it in another tool's form
+    /// Print the request for another tool
     #[arg(long = "as", value_name = "FORM", value_enum, help_heading = None, conflicts_with_all = ["raw", "body"])]
     form: Option<Form>,
-    /// Show secret values as they came
+    /// Show secret values
     #[arg(long, help_heading = None)]
     reveal: bool,
     #[command(flatten)]
@@ -51,13 +51,13 @@ pub struct CapturedShowArgs {
 /// The forms of other tools.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
-    /// A command line of curl
+    /// A curl command
     Curl,
-    /// A request of a .http file, as the REST clients of editors read it
+    /// A request for a .http file, as REST clients of editors read it
     Http,
     /// A HAR 1.2 archive
     Har,
-    /// The JSON object that `listen` streams
+    /// The JSON object that `listen` prints
     Json,
 }
 

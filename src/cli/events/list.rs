@@ -15,22 +15,21 @@ use crate::output::{self, Column};
 
 const EXAMPLES: &str = "\
 Examples:
-  Every event that 3scale documents, and whether the default endpoint gets it:
+  List all events, and whether the default endpoint gets them:
     $ hookfire events list
-  What staging gets of what is done in the admin portal:
+  List which changes in the admin portal an endpoint gets:
     $ hookfire events list -e staging --origin admin-portal
-  Fire one of each that is fired:
+  Send one of each event that is not ignored:
     $ hookfire events list -o ndjson | jq -r 'select(.fired) | \"\\(.type) \\(.action)\"' | xargs -n2 hookfire fire";
 
-/// List the events that 3scale documents, each with its switch at an endpoint
+/// List the events that 3scale documents, and whether an endpoint gets them
 ///
-/// Whether `fire` would send it or ignore it, and which switch says so. The switches are those of the endpoint, else of the
-/// configuration's default one, else as they stand where nothing is configured: every event of the developer portal is
-/// fired.
+/// Shows whether `fire` would send or ignore each event, and because of which switch. The switches are those of the endpoint,
+/// else of the default endpoint, else the defaults: every event of the developer portal is sent.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct EventsListArgs {
-    /// The endpoint whose switches count [default: the configuration's `default_endpoint`]
+    /// Show the switches of this endpoint [default: the configuration's `default_endpoint`]
     #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other, help_heading = "Webhook switches")]
     endpoint: Option<String>,
     #[command(flatten)]

@@ -11,16 +11,16 @@ use crate::exit::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  What does 3scale send when an application is created?
+  Show the event of a new application:
     $ hookfire events show application created
-  And when it is one of OAuth?
+  Show it for an OAuth application:
     $ hookfire events show application created --auth-mode oauth
-  A sample that stays the same, to keep beside a test:
+  Write a reproducible sample for a test:
     $ hookfire events show account created --seed 1 -o xml > account-created.xml";
 
 /// Show the built-in sample of an event
 ///
-/// The whole document, as `fire` would send it. Ids, keys and times are others each time unless --seed is given.
+/// Prints the document that `fire` would send. Ids, keys and times differ each time unless --seed is given.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct EventsShowArgs {
@@ -32,8 +32,8 @@ pub struct EventsShowArgs {
     action: String,
     #[command(flatten)]
     sample: SampleArgs,
-    /// Whose order of fields: type before action, as documented, or action before type, as 3scale's own program (porta)
-    /// has it [default: documented]
+    /// Field order: `documented` (type, action), or `porta` (action, type) as 3scale's own software sends it
+    /// [default: documented]
     #[arg(
         long,
         value_name = "ORDER",

@@ -14,19 +14,19 @@ use crate::secret::{SecretSource, header_is_secret};
 
 /// What is expected of a request.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Conditions (all of those given)")]
+#[command(next_help_heading = "Conditions (combined with AND)")]
 pub struct Criteria {
-    /// The event is of this type
+    /// The event has this type
     #[arg(long = "type", value_name = "TYPE", value_hint = ValueHint::Other)]
     event_type: Option<String>,
     /// The event has this action
     #[arg(long, value_name = "ACTION", value_hint = ValueHint::Other)]
     action: Option<String>,
-    /// The body has this value at this place: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)
+    /// The body has this value at this path: `object/application/plan/name=Gold`, `//org_name=Acme` (repeatable)
     ///
-    /// A path leads down from the root element, whose own name may stand in front or not; `//` begins anywhere. `user[2]` is
-    /// the second of its siblings of that name, `user` any of them; `@name` at the end is an attribute. In a JSON body the
-    /// names are keys and `[2]` is the second value of an array. White space around a value does not count.
+    /// A path starts at the root element, whose name may be omitted; `//` starts anywhere. `user[2]` is the second sibling of
+    /// that name, `user` any of them; `@name` at the end is an attribute. In a JSON body, names are keys and `[2]` is the
+    /// second array item. White space around a value does not count.
     #[arg(long = "match", value_name = "PATH=VALUE", value_hint = ValueHint::Other)]
     matches: Vec<String>,
     /// The request has this method

@@ -43,41 +43,40 @@ const WAITING: &str = "Waiting";
 
 const EXAMPLES: &str = "\
 Examples:
-  A command that should fire an event, and the event that should come of it:
+  Run a command, and wait for the event it should send:
     $ hookfire expect --type application --action created -- hookfire fire application created
-  A test of your own sender, which finds the URL in HOOKFIRE_EXPECT_URL:
+  Test your own sender, which reads the URL from HOOKFIRE_EXPECT_URL:
     $ hookfire expect --match '//org_name=Acme' --within 10s --junit report.xml -- npm test
-  A line of shell that posts to it:
+  Run a shell command that sends a request:
     $ hookfire expect --method POST -- sh -c 'curl -d hello \"$HOOKFIRE_EXPECT_URL\"'
-  Nothing may be sent for two seconds:
+  Check that nothing is sent for two seconds:
     $ hookfire expect --count 0 --within 2s -- ./migrate --dry-run
-  Without a command, at an address that the sender knows:
+  Wait without a command, at a fixed address:
     $ hookfire expect --listen 9000 --type user --secret token=@env:HOOK_TOKEN
-  What a running `hookfire listen` has caught in the last five minutes:
+  Check what a running `hookfire listen` captured in the last five minutes:
     $ hookfire expect --bin inbox --since 5m --within 0s --type account";
 
-/// Wait for the webhook that should come, and say how it differs if it does not
+/// Wait for a webhook that matches conditions, for tests and CI
 ///
-/// Listens on a free port of this machine, runs COMMAND with the URL in HOOKFIRE_EXPECT_URL and HOOKFIRE_URL (so that a
-/// `hookfire fire` in it needs no --url), and waits until as many requests as --count says have met all conditions. They
-/// are printed, and the exit code is 0. If they have not come by the end of --within, it is 7, and what came nearest is
-/// shown with what differs.
+/// Listens on a free port of this machine, runs COMMAND with the URL in HOOKFIRE_EXPECT_URL and HOOKFIRE_URL (so that
+/// `hookfire fire` needs no --url), and waits until --count requests match all conditions. Prints them and exits with 0. If
+/// they do not arrive within --within, exits with 7 and shows how the closest request differs.
 ///
-/// COMMAND's exit code is kept: if it fails, expect ends at once with that code, whatever came. If it ends well the webhook
-/// may still come later. What still runs when the time is up is ended (SIGTERM, SIGKILL two seconds later), and the exit
-/// code is 7. What COMMAND left running in the background is ended in the same way when expect ends, unless stdin is
-/// a terminal, whose process group it is in then. COMMAND reads expect's stdin; what it prints goes to stderr, since stdout is for captures.
+/// If COMMAND fails, expect ends at once with its exit code. If COMMAND succeeds, the webhook may arrive later. When the time
+/// is up, a running COMMAND is ended (SIGTERM, SIGKILL two seconds later), and the exit code is 7. Background processes of
+/// COMMAND are ended in the same way, unless stdin is a terminal: then COMMAND is in the terminal's process group. COMMAND
+/// reads expect's stdin; its output goes to stderr, because stdout is for captures.
 ///
-/// What comes is kept in the bin `expect` of the journal. A request that is malformed meets nothing.
+/// Requests are stored in the journal's bin `expect`. A malformed request never matches.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ExpectArgs {
     #[command(flatten)]
     criteria: Criteria,
-    /// So many such requests, or more; 0: none may come in all of --within
+    /// Wait for at least N matching requests; 0: none may arrive during --within
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = WAITING)]
     count: u64,
-    /// How long to wait for them
+    /// How long to wait
     #[arg(
         long,
         value_name = "DURATION",
@@ -89,18 +88,18 @@ pub struct ExpectArgs {
         help_heading = WAITING
     )]
     within: Duration,
-    /// Listen here, instead of on any free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
+    /// Listen at this address instead of a free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
     ///
-    /// At an address that is not this machine's own, others can send requests too; nothing can be read there.
+    /// At an address that other machines reach, they can send requests too, but cannot read anything.
     #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, help_heading = WAITING)]
     listen: Option<Address>,
-    /// What to answer, in turn: statuses, `timeout` or `reset`, such as 503x2,200 or 200@2s; the last for all that follow
+    /// Respond with these statuses in turn, or `timeout` or `reset`, such as 503x2,200 or 200@2s; the last one repeats
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]
     respond: Script,
-    /// Do not listen: watch this bin, which a running `hookfire listen` fills
+    /// Do not listen, but watch this bin of a running `hookfire listen`
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, conflicts_with = "respond", help_heading = WAITING)]
     bin: Option<String>,
-    /// With --bin: what it has caught since this time counts too: RFC 3339, 2026-11-20, or an age such as 5m [default: now]
+    /// With --bin: include captures since this time: RFC 3339, 2026-11-20, or an age such as 5m [default: now]
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, requires = "bin", allow_hyphen_values = true, help_heading = WAITING)]
     since: Option<String>,
     /// Write a JUnit report with one test case to this file
@@ -108,7 +107,7 @@ pub struct ExpectArgs {
     junit: Option<PathBuf>,
     #[command(flatten)]
     output: ReportOutput,
-    /// What to run, and its arguments
+    /// The command to run, and its arguments
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }

@@ -36,43 +36,43 @@ use crate::time::compact;
 
 const EXAMPLES: &str = "\
 Examples:
-  Fire a built-in sample at a URL:
+  Send a built-in sample to a URL:
     $ hookfire fire application created --url http://127.0.0.1:8080/hook
   Change fields of the sample, and send it to a configured endpoint:
     $ hookfire fire account created -e staging --set org_name=Acme --set state=pending
   Send the object that 3scale's API returned, with a secret from the environment:
     $ hookfire fire user updated -e staging --object user.xml --secret t=@env:TOKEN
-  Send an account as the 3scale tenant has it:
+  Send the current state of an account at the 3scale tenant:
     $ hookfire fire account updated -e staging --portal-object 42
   Send a whole event document byte for byte, read from stdin:
     $ hookfire fire --event - -e staging
-  As an old 3scale sends it: action before type, in a form:
+  Send it like an old 3scale: action before type, in a form:
     $ hookfire fire application key_created -e staging --auth-mode oauth --compat porta --wire form
-  Do not wait if it is refused; `hookfire retry --due` makes the other attempts:
+  Do not wait for retries; `hookfire retry --due` makes them:
     $ hookfire fire account created -e staging --background
-  Send many, a line of JSON each, eight at once:
+  Send many events, one JSON object per line, eight at a time:
     $ hookfire fire --batch events.ndjson -e staging
     $ echo '{\"type\":\"user\",\"action\":\"created\",\"set\":{\"email\":\"jo@acme.example\"}}' | hookfire fire --batch - -e staging
-  See what would be sent, and send nothing:
+  Show what would be sent, and send nothing:
     $ hookfire fire account created -e staging --dry-run";
 
-/// Send an event and keep what comes of it
+/// Send an event, and retry until it is delivered
 ///
-/// The event is written to the journal before the request leaves. It is delivered if the endpoint answers 200 (or what
-/// --success says); otherwise hookfire tries 5 more times, 60 seconds apart. After that it is in the failed list, from
-/// where `hookfire retry` sends it again.
+/// hookfire records the event in the journal, then sends it. It is delivered if the endpoint responds with 200 (or a status of
+/// --success); otherwise hookfire retries 5 times, 60 seconds apart. After that it is in the failed list, and `hookfire retry`
+/// sends it again.
 ///
-/// With --background it makes one attempt. If that fails, the next one is scheduled in the journal, and the exit code is 0;
-/// `hookfire retry --due` makes it, by the same rule. Nobody else does: have that run by a timer, or beside you with --watch.
+/// With --background, hookfire makes one attempt. If it fails, the next attempt is scheduled in the journal and the exit code is
+/// 0. No daemon makes it: run `hookfire retry --due` from a timer, or `hookfire retry --due --watch`.
 ///
-/// Every delivery carries its uuid as the header `webhook-id`, the same over all retries.
+/// Each delivery has a uuid, which all its attempts carry in the header `webhook-id`.
 ///
-/// With --batch, each line of a file is an event of its own: {"type": "user", "action": "created"}, and where
-/// wanted "object" (XML), "object_file" (from the working folder), "set" ({"path": "value"}) and "endpoint". A line that is wrong is told with its
-/// number, and the others are sent. What has to wait for its next attempt holds up nobody; all options hold for each line.
+/// With --batch, each line of a file is an event: {"type": "user", "action": "created"}, optionally with "object" (XML),
+/// "object_file" (relative to the working directory), "set" ({"path": "value"}) and "endpoint". Invalid lines are reported with
+/// their number and skipped. Retries do not block other events. Options apply to every line.
 ///
-/// An endpoint's switches (`active`, `provider_actions`, `events`) are 3scale's own: what they say no to is not sent but written
-/// down as `ignored`, and the exit code is 0.
+/// The switches of an endpoint (`active`, `provider_actions`, `events`) are those of 3scale. An event that they disable is
+/// recorded as `ignored` and not sent, and the exit code is 0.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct FireArgs {
@@ -86,13 +86,13 @@ pub struct FireArgs {
     /// key_deleted. Any other type and action can be sent with --object.
     #[arg(value_name = "ACTION", value_hint = ValueHint::Other, required_unless_present_any = ["event", "batch"])]
     action: Option<String>,
-    /// The object's XML from this file (- = stdin), instead of the built-in sample
+    /// Read the object's XML from this file (- = stdin) instead of using the built-in sample
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
     object: Option<PathBuf>,
-    /// The object of this id, as the 3scale tenant has it; TYPE says whether account, user or application
+    /// Fetch the object with this id from the 3scale tenant; TYPE is account, user or application
     #[arg(long, value_name = "ID", help_heading = "Event", conflicts_with_all = ["event", "object"])]
     portal_object: Option<u64>,
-    /// The account that --portal-object belongs to: needed for a user
+    /// The account of --portal-object; required for a user
     #[arg(
         long,
         value_name = "ID",
@@ -100,18 +100,18 @@ pub struct FireArgs {
         requires = "portal_object"
     )]
     portal_account: Option<u64>,
-    /// A whole event document from this file (- = stdin), sent byte for byte
+    /// Send the event document in this file (- = stdin) byte for byte
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event", conflicts_with_all = ["event_type", "object", "set"])]
     event: Option<PathBuf>,
-    /// Change a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
+    /// Set a field of the object: `org_name=Acme`, `plan/name=Gold`, `users/user[2]/email=a@b.c` (repeatable)
     #[arg(long, value_name = "PATH=VALUE", value_hint = ValueHint::Other, help_heading = "Event")]
     set: Vec<String>,
-    /// Many events from this file (- = stdin), a line of JSON each
+    /// Send the events in this file (- = stdin), one JSON object per line
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Batch", conflicts_with_all = [
         "event_type", "action", "object", "event", "set", "portal_object", "portal_account",
     ])]
     batch: Option<PathBuf>,
-    /// Leave out the first N lines of the batch
+    /// Skip the first N lines of the batch
     #[arg(long, value_name = "N", help_heading = "Batch")]
     skip: Option<u64>,
     #[command(flatten)]
@@ -126,20 +126,20 @@ pub struct FireArgs {
     target: TargetArgs,
     #[command(flatten)]
     origin: OriginArgs,
-    /// Send it even if a switch of the endpoint says no
+    /// Send the event even if a switch of the endpoint disables it
     #[arg(long, help_heading = "Webhook switches")]
     force: bool,
     #[command(flatten)]
     rule: RetryPolicyArgs,
-    /// One attempt only, as --retries 0
+    /// Make one attempt only, like --retries 0
     #[arg(long, help_heading = "Retry policy")]
     no_retry: bool,
-    /// One attempt now; if it fails, schedule the next one in the journal and return: `hookfire retry --due` goes on
+    /// Make one attempt; if it fails, schedule the next one in the journal for `hookfire retry --due`
     #[arg(long, help_heading = "Retry policy")]
     background: bool,
     #[command(flatten)]
     transport: TransportArgs,
-    /// Print the request and the rule; send and write down nothing
+    /// Show the request and the retry policy; send and record nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]

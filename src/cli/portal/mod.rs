@@ -16,11 +16,11 @@ use crate::exit::Exit;
 pub use access::PortalArgs;
 pub use object::fetch;
 
-/// Read, recover and delete a 3scale tenant's failed deliveries; read its objects; set its webhooks
+/// List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks
 ///
-/// The tenant is the configuration's `[portal]`, or HOOKFIRE_PORTAL_URL (--portal-url). Its token is one for the Account
-/// Management API: the variable HOOKFIRE_PORTAL_TOKEN, a file (--portal-token-file), or the configuration's
-/// `portal.token`. No option takes it: others could read it.
+/// The tenant is that of the configuration's `[portal]`, or HOOKFIRE_PORTAL_URL (--portal-url). Its token must be valid for
+/// the Account Management API. It comes from the variable HOOKFIRE_PORTAL_TOKEN, a file (--portal-token-file), or the
+/// configuration's `portal.token`; there is no option for it, because other users could read it.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire portal failed list\n  $ hookfire portal recover --dry-run\n  $ hookfire portal object account 42"

@@ -35,35 +35,34 @@ const NEXT_SECOND: Duration = Duration::from_millis(1_100);
 
 const EXAMPLES: &str = "\
 Examples:
-  See what the tenant has, and what would be done:
+  Show what would be sent and deleted:
     $ hookfire portal recover --dry-run
-  A first one, to see that the endpoint is well:
+  Send one, to check the endpoint:
     $ hookfire portal recover --max 1
-  All of them; give up when ten in a row fail:
+  Send all; stop when ten in a row fail:
     $ hookfire portal recover --stop-after 10
-  To another place than where they failed:
+  Send them to another endpoint:
     $ hookfire portal recover --endpoint staging";
 
-/// Deliver what the tenant could not, and delete there what was delivered
+/// Send the tenant's failed deliveries, and delete the delivered ones there
 ///
-/// Asks the tenant for its failed deliveries, takes them into the journal, sends each once, oldest first, with its id there
-/// as webhook-id, and deletes them on the tenant up to the time of the last one before the first that still fails. The
-/// tenant's times have a grain of one second: what shares its second with one that still fails stays there, and so does
-/// what failed in the meantime. What was delivered is never sent again, so that it can be run again whenever it ended
-/// early; the journal knows, so keep it until the tenant's list is empty.
+/// Imports the tenant's failed deliveries into the journal, sends each once, oldest first, with its id as webhook-id, and deletes
+/// them at the tenant up to the last one before the first that still fails. The tenant's times have a precision of one second:
+/// deliveries that failed in the same second as one that still fails stay there, as do those that failed meanwhile. Delivered
+/// events are never sent again, so you can repeat the command after it ended early. The journal knows what was delivered: keep
+/// it until the tenant's list is empty.
 ///
-/// A delivery goes to the endpoint that is configured for its URL, else to that URL as the tenant has it, else to where
-/// --endpoint or --url say.
+/// A delivery is sent to the endpoint that is configured for its URL, else to its URL at the tenant, or to --endpoint or --url.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalRecoverArgs {
-    /// Show what would be sent and deleted; change nothing, here or there
+    /// Show what would be sent and deleted, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Send at most so many
+    /// Send at most N
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     max: Option<NonZeroUsize>,
-    /// Send no more once so many in a row have failed
+    /// Stop after N failures in a row
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
     stop_after: Option<NonZeroUsize>,
     /// Send to this endpoint instead

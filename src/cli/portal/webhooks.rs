@@ -20,11 +20,11 @@ const LONGEST_URL: usize = 255;
 
 const EXAMPLES: &str = "\
 Examples:
-  Send webhooks to a configured endpoint, its secret included:
+  Send webhooks to a configured endpoint, including its secret:
     $ hookfire portal webhooks set --endpoint staging --active on
-  Only these events, and none for what is done in the admin portal:
+  Send only these events, and none for changes in the admin portal:
     $ hookfire portal webhooks set --provider-actions off --event 'application.*=on' --event account.created=on
-  No webhooks while the endpoint is repaired:
+  Send no webhooks for now:
     $ hookfire portal webhooks set --active off";
 
 /// Change how the tenant sends webhooks
@@ -61,14 +61,14 @@ impl Switch {
 
 /// Set the tenant's webhooks: where they go, and which events
 ///
-/// Only what is given is changed. Prints what the tenant answers, the values in the URL's query masked.
+/// Changes only what is given. Prints the tenant's response, with query values of the URL masked.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalWebhooksSetArgs {
-    /// Where webhooks go; a secret of its query is better given with --secret
+    /// Where webhooks are sent; give secrets of its query with --secret
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "endpoint")]
     url: Option<String>,
-    /// Where webhooks go: this configured endpoint, its query parameters and secrets included
+    /// Send webhooks to this configured endpoint, including its query parameters and secrets
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
     endpoint: Option<String>,
     /// A secret query parameter of the URL; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
@@ -77,10 +77,10 @@ pub struct PortalWebhooksSetArgs {
     /// Whether webhooks are sent at all: on or off
     #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
     active: Option<Switch>,
-    /// Whether actions in the admin portal send webhooks, too: on or off
+    /// Whether changes in the admin portal send webhooks too: on or off
     #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
     provider_actions: Option<Switch>,
-    /// Whether an event is sent, as account.created=on; `account.*` means all of that type (repeatable)
+    /// Whether an event is sent, such as account.created=on; `account.*` means all of that type (repeatable)
     #[arg(long, value_name = "TYPE.ACTION=SWITCH", value_hint = ValueHint::Other)]
     event: Vec<String>,
     #[command(flatten)]

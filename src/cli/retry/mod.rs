@@ -41,54 +41,55 @@ const EXAMPLES: &str = "\
 Examples:
   Send one again:
     $ hookfire retry 42
-  Send everything that failed, oldest first:
+  Send all failed deliveries again, oldest first:
     $ hookfire retry --all
-  Only what failed with a 5xx in the last two hours; see first what that is:
+  Show those that failed with a 5xx status in the last two hours:
     $ hookfire retry --http-status 5xx --since 2h --dry-run
-  One first, then four at a time but not more than fifty a second; give up when ten in a row fail:
+  Send one, then all others with limits; stop when ten in a row fail:
     $ hookfire retry --all --max 1
     $ hookfire retry --all --jobs 4 --rate 50/s --stop-after 10
-  Give the secret that was given literally the first time, and so was not kept:
+  Give a secret again that was given literally, and so was not stored:
     $ hookfire retry 42 --secret token=@env:HOOK_TOKEN
-  Send them to another place:
+  Send them to another URL:
     $ hookfire retry --all --url http://127.0.0.1:8080/hook
-  Make the attempts that are due, from a timer; or all of them when they are due, until Ctrl-C:
+  Make the attempts that are due, from a timer or until Ctrl-C:
     $ hookfire retry --due
     $ hookfire retry --due --watch --jobs 20 --rate 100/s";
 
 /// Send failed deliveries again
 ///
-/// One attempt each, oldest first, unless --retries says more; same uuid, so that a receiver can drop doubles. Each is done
-/// with before the next one begins, unless --jobs says how many at once. What succeeds leaves the failed list. What counts as
-/// delivered, and the time between attempts, are those of the first time unless given. Two retries at once never send one delivery twice. It never asks; --dry-run shows what it would send.
+/// Makes one attempt per delivery, oldest first, unless --retries is given. Deliveries are sent one at a time unless --jobs is
+/// given. The uuid stays the same, so that receivers can detect duplicates; two retries running at once never send the same
+/// delivery twice. Delivered events leave the failed list. Success statuses and interval are those of the original delivery
+/// unless given. Never prompts; --dry-run shows what would be sent.
 ///
-/// Secrets come from this command's flags, else from the endpoint's configuration, else from the reference that was kept
-/// with the delivery (@env:, @file:). A delivery whose secret cannot be had is left as it is.
+/// Secrets come from the options, else from the endpoint's configuration, else from the reference (@env:, @file:) stored with
+/// the delivery. A delivery whose secret cannot be resolved is not sent and stays in the list.
 ///
-/// --due makes the attempts whose time has come: of deliveries that `fire --background` or an earlier `retry --due` has
-/// scheduled, and of those that a process left behind when it died, from when their next attempt would have been due. Each
-/// keeps to the rule it was accepted under: one attempt, then it is delivered, scheduled again, or has failed. Eight requests
-/// are on the wire at once, or as many as --jobs says; an endpoint that does not answer has at most half of them, so that it
-/// holds up nobody else's. What the user stopped with Ctrl-C is not sent by it. It ends with 0 unless a delivery has failed for
-/// good or could not be sent. `hookfire journal cancel` takes deliveries off the schedule. --watch goes on until Ctrl-C or
-/// SIGTERM, which lets the requests that are under way come to their end, and leaves the others on the schedule; a second one
-/// ends it at once.
+/// --due sends the deliveries whose next attempt is due: those that `fire --background` or an earlier `retry --due` scheduled,
+/// and those of processes that died. Each keeps its retry policy: after the attempt it is delivered, scheduled again, or failed.
+/// Up to 8 requests are sent at a time, or --jobs; an endpoint that does not respond uses at most half of them. Deliveries that
+/// you stopped with Ctrl-C are not included. The exit code is 0 unless a delivery finally failed or could not be sent.
+/// `hookfire journal cancel` cancels scheduled deliveries.
+///
+/// --watch continues until Ctrl-C or SIGTERM: requests in progress finish, the others stay scheduled. A second Ctrl-C ends at
+/// once.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RetryArgs {
-    /// Deliveries of the failed list, such as 42 or '#42'
+    /// Failed deliveries, such as 42 or '#42'
     #[arg(value_name = "ID", value_hint = ValueHint::Other)]
     ids: Vec<DeliveryId>,
-    /// Everything in the failed list
+    /// All failed deliveries
     #[arg(long)]
     all: bool,
-    /// What is scheduled and due, and what a process that died left behind, by the rule's remaining attempts
+    /// Scheduled deliveries that are due, and those of processes that died
     #[arg(long, conflicts_with_all = ["ids", "all", "endpoint", "url", "event_type", "action", "since", "before", "http_status", "error"])]
     due: bool,
-    /// With --due: go on until Ctrl-C, and make each attempt when it is due
+    /// With --due: continue until Ctrl-C, and make each attempt when it is due
     #[arg(long, requires = "due", conflicts_with = "dry_run")]
     watch: bool,
-    /// With ids or --all: send to this endpoint instead. Else a filter: only deliveries meant for it
+    /// With ids or --all: send to this endpoint instead. Otherwise a filter: only deliveries for it
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
     /// Send to this URL instead
@@ -102,15 +103,15 @@ pub struct RetryArgs {
     rule: RetryPolicyArgs,
     #[command(flatten)]
     pace: PaceArgs,
-    /// Send at most so many
+    /// Send at most N
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
     max: Option<NonZeroUsize>,
-    /// Begin no more once so many in a row have failed
+    /// Stop after N failures in a row
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
     stop_after: Option<NonZeroUsize>,
     #[command(flatten)]
     transport: TransportArgs,
-    /// Show what would be sent; send nothing
+    /// Show what would be sent, and send nothing
     #[arg(long, help_heading = None)]
     dry_run: bool,
     #[command(flatten)]

@@ -14,29 +14,29 @@ use crate::time::{Edge, UnixMs, failures_list_time, parse_time};
 
 const EXAMPLES: &str = "\
 Examples:
-  See how many would go, then let them go:
+  Show how many would be deleted, then delete them:
     $ hookfire portal failed delete --before '2026-11-20 10:00:00' --dry-run
     $ hookfire portal failed delete --before '2026-11-20 10:00:00' --yes
-  All that the tenant has:
+  Delete all:
     $ hookfire portal failed delete --all --yes";
 
 /// Delete the tenant's failed deliveries, delivered or not
 ///
-/// What is deleted is gone: 3scale keeps no copy. `hookfire portal recover` deletes what it delivered by itself. `--before`
-/// is inclusive, and has a grain of one second, as 3scale's own `time`. It asks on a terminal and needs --yes elsewhere.
+/// 3scale keeps no copy. `hookfire portal recover` deletes what it delivered by itself. `--before` is inclusive, with a precision
+/// of one second, like `time` in 3scale's API. Asks for confirmation on a terminal, and requires --yes elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("scope").required(true))]
 pub struct PortalFailedDeleteArgs {
-    /// Those that failed at or before this time
+    /// Deliveries that failed at or before this time
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, group = "scope")]
     before: Option<String>,
-    /// All of them, those that fail in this moment included
+    /// All, including those that fail meanwhile
     #[arg(long, group = "scope")]
     all: bool,
-    /// Show how many would be deleted; delete nothing
+    /// Show how many would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]

@@ -14,14 +14,14 @@ use crate::time::{local, rfc3339};
 
 const EXAMPLES: &str = "\
 Examples:
-  What the tenant could not deliver, oldest first:
+  List the tenant's failed deliveries:
     $ hookfire portal failed list
-  Keep it as a file that `hookfire failed import` takes:
+  Write a file for `hookfire failed import`:
     $ hookfire portal failed list -o xml > failures.xml";
 
 /// List the tenant's failed deliveries, oldest first
 ///
-/// Nothing is imported or changed. `xml` is 3scale's own document, with the values in the URLs' queries masked.
+/// Imports and changes nothing. `xml` is the document of 3scale's API, with query values of URLs masked.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalFailedListArgs {
