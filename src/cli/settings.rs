@@ -210,7 +210,9 @@ pub fn secrets(
                     "an unset variable may be the reason; `{option} {name}=@env:VARIABLE` reports that"
                 )));
             }
-            Ok((name.to_owned(), SecretSource::parse(value).anchored(&env.folder())))
+            let source = SecretSource::parse(value)
+                .map_err(|e| Failure::from_error(Kind::Usage, e).context(format!("secret `{name}`")))?;
+            Ok((name.to_owned(), source.anchored(&env.folder())))
         })
         .collect()
 }
@@ -221,7 +223,11 @@ pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Param>, Fail
     given
         .map(|text| {
             let (name, value) = named_value(text, "--header", ':', "'NAME: VALUE'")?;
-            let source = SecretSource::parse(value.trim()).anchored(&env.folder());
+            let source = SecretSource::parse(value.trim())
+                .map_err(|e| {
+                    Failure::from_error(Kind::Usage, e).context(format!("header `{}`", name.trim()))
+                })?
+                .anchored(&env.folder());
             if source.reference().is_none() && is_reference(value) {
                 let name = name.trim();
                 return Err(Failure::usage(format!(

@@ -182,7 +182,7 @@ impl<'de> Deserialize<'de> for RawSecret {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSecret, E> {
-                Ok(RawSecret(SecretSource::parse(text)))
+                SecretSource::parse(text).map(RawSecret).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawSecret, A::Error> {

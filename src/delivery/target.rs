@@ -306,7 +306,10 @@ mod tests {
     #[test]
     fn later_parameter_replaces_an_earlier_one() {
         let mut target = Target::from_url("https://h/?a=1&b=2").unwrap();
-        target.set_param(Param::secret("a", SecretSource::parse("new secret")));
+        target.set_param(Param::secret(
+            "a",
+            SecretSource::parse("new secret").unwrap(),
+        ));
         assert_eq!(
             target.resolve(&NoVars).unwrap().url.expose(),
             "https://h/?a=new+secret&b=2"
@@ -320,7 +323,7 @@ mod tests {
         own.set_header(Param::public("X-Source", "ci"));
         own.set_header(Param::secret(
             "Authorization",
-            SecretSource::parse("Bearer x"),
+            SecretSource::parse("Bearer x").unwrap(),
         ));
         let mut elsewhere = Target::from_url("https://other/").unwrap();
         elsewhere.set_header(Param::public("x-source", "there"));
@@ -360,7 +363,7 @@ mod tests {
         let mut target = Target::from_url("https://h/").unwrap();
         target.set_header(Param::secret(
             "Authorization",
-            SecretSource::parse("Bearer abcdef"),
+            SecretSource::parse("Bearer abcdef").unwrap(),
         ));
         assert_eq!(
             target

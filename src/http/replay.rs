@@ -431,7 +431,7 @@ mod tests {
     fn the_destinations_own_header_takes_the_place_of_a_captured_one() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: theirs\r\n\r\n";
         let mut destination = to("http://other/");
-        let source = crate::secret::SecretSource::parse("ours");
+        let source = crate::secret::SecretSource::parse("ours").unwrap();
         destination
             .target
             .set_header(crate::delivery::target::Param::secret(

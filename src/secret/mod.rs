@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 
+use crate::text::nearest;
+
 mod redactor;
 pub mod safe_url;
 pub use redactor::Redactor;
@@ -73,20 +75,45 @@ pub enum SecretError {
     Forgotten,
 }
 
+/// A value that starts like a reference, `@evn:TOKEN`. It is not shown, because it may be a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("the value starts like a reference, but is neither `@env:VARIABLE` nor `@file:PATH`{}; write `@@` for a value that starts with `@`", self.suggestion())]
+pub struct UnknownReference {
+    near: Option<&'static str>,
+}
+
+impl UnknownReference {
+    fn suggestion(&self) -> String {
+        match self.near {
+            Some(near) => format!(" (did you mean `@{near}:`?)"),
+            None => String::new(),
+        }
+    }
+}
+
 /// How secrets are looked up: the process's environment, or a test's.
 pub trait Variables {
     fn var(&self, name: &str) -> Option<std::ffi::OsString>;
 }
 
 impl SecretSource {
-    /// Reads `@env:VAR`, `@file:PATH` or a literal.
-    pub fn parse(text: &str) -> SecretSource {
-        if let Some(name) = text.strip_prefix("@env:") {
-            SecretSource::Env(name.to_owned())
-        } else if let Some(path) = text.strip_prefix("@file:") {
-            SecretSource::File(PathBuf::from(path))
-        } else {
-            SecretSource::Literal(Secret::new(text))
+    /// Parses `@env:VAR`, `@file:PATH` or a literal value, in which `@@` at the start stands for `@`.
+    pub fn parse(text: &str) -> Result<SecretSource, UnknownReference> {
+        let Some(rest) = text.strip_prefix('@') else {
+            return Ok(SecretSource::Literal(Secret::new(text)));
+        };
+        match rest.split_once(':') {
+            Some(("env", name)) => Ok(SecretSource::Env(name.to_owned())),
+            Some(("file", path)) => Ok(SecretSource::File(PathBuf::from(path))),
+            Some((word, _))
+                if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic()) =>
+            {
+                Err(UnknownReference {
+                    near: nearest(&word.to_ascii_lowercase(), ["env", "file"]),
+                })
+            }
+            _ if rest.starts_with('@') => Ok(SecretSource::Literal(Secret::new(rest))),
+            _ => Ok(SecretSource::Literal(Secret::new(text))),
         }
     }
 
@@ -197,9 +224,37 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print() {
-        let source = SecretSource::parse("hunter2");
+        let source = SecretSource::parse("hunter2").unwrap();
         assert_eq!(format!("{source:?}"), "Literal(***)");
         assert_eq!(source.reference(), None);
+    }
+
+    #[test]
+    fn unknown_references_are_refused_with_a_suggestion() {
+        for (text, suggestion) in [
+            ("@evn:CANARY", "did you mean `@env:`?"),
+            ("@Env:CANARY", "did you mean `@env:`?"),
+            ("@flie:CANARY", "did you mean `@file:`?"),
+            ("@vault:CANARY", "write `@@`"),
+        ] {
+            let error = SecretSource::parse(text).unwrap_err().to_string();
+            assert!(error.contains(suggestion), "{error}");
+            assert!(
+                !error.contains("CANARY") && !error.contains("vault"),
+                "{error}"
+            );
+        }
+        for (text, value) in [
+            ("@@evn:x", "@evn:x"),
+            ("@@", "@"),
+            ("@x", "@x"),
+            ("@", "@"),
+            ("@a b:c", "@a b:c"),
+            ("a@env:x", "a@env:x"),
+        ] {
+            let source = SecretSource::parse(text).unwrap();
+            assert_eq!(source, SecretSource::Literal(Secret::new(value)));
+        }
     }
 
     #[test]
@@ -213,7 +268,7 @@ mod tests {
 
     #[test]
     fn references_are_resolved_each_time() {
-        let source = SecretSource::parse("@env:TOKEN");
+        let source = SecretSource::parse("@env:TOKEN").unwrap();
         assert_eq!(source.reference().as_deref(), Some("@env:TOKEN"));
         assert_eq!(
             source
@@ -244,7 +299,9 @@ mod tests {
             ("a b \n\n", "a b \n"),
         ] {
             std::fs::write(&path, content).unwrap();
-            let source = SecretSource::parse("@file:token").anchored(dir.path());
+            let source = SecretSource::parse("@file:token")
+                .unwrap()
+                .anchored(dir.path());
             assert_eq!(source.resolve(&Vars(vec![])).unwrap().expose(), expected);
         }
         std::fs::write(&path, "\n").unwrap();

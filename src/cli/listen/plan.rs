@@ -172,9 +172,8 @@ fn portal_token(
             ),
         };
     };
-    let token = SecretSource::parse(text)
-        .anchored(&ctx.env.folder())
-        .resolve(&ctx.env);
+    let source = SecretSource::parse(text).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let token = source.anchored(&ctx.env.folder()).resolve(&ctx.env);
     token.map(Some).map_err(|e| {
         Failure::from_error(
             Kind::Error,

@@ -63,7 +63,10 @@ fn kept(json: &str) -> serde_json::Result<Vec<Param>> {
         .into_iter()
         .map(|kept| match (kept.value, kept.secret) {
             (Some(value), _) => Param::public(kept.name, value),
-            (None, Some(reference)) => Param::secret(kept.name, SecretSource::parse(&reference)),
+            (None, Some(reference)) => {
+                let source = SecretSource::parse(&reference).unwrap_or(SecretSource::Forgotten);
+                Param::secret(kept.name, source)
+            }
             (None, None) => Param::secret(kept.name, SecretSource::Forgotten),
         })
         .collect())
