@@ -64,7 +64,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l wire -d 'Requ
 form\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l compat -d 'Field order: `documented` (type, action), or `porta` (action, type) as 3scale\'s own software sends it [default: documented]' -r -f -a "documented\t''
 porta\t''"
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-url -d 'The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s e -l endpoint -d 'A configured endpoint [default: the configuration\'s `default_endpoint`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l url -d 'A URL; all values in its query are treated as secrets' -r -f
@@ -585,7 +585,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "object" -d 'Print an object of the tenant as XML, as it goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -598,7 +598,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the tenant\'s failed deliveries, oldest first'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, delivered or not'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, whether or not they were resent'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l max -d 'Send at most N' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l stop-after -d 'Stop after N failures in a row' -r
@@ -607,7 +607,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l secret -d 'A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l param -d 'A query parameter that is not secret (repeatable)' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s H -l header -d 'An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-url -d 'The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retries -d 'Attempts after the first one [default: 5; for `retry`: 0]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l retry-interval -d 'Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]' -r
@@ -632,8 +632,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l account -d 'The account it belongs to: needed for a user' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The tenant\'s admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l account -d 'Its account; required for a user' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-url -d 'The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration\'s `portal.url`]' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l portal-token-file -d 'The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration\'s `portal.token`]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
@@ -660,11 +660,11 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s V -l version -d 'Print version'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhooks: where they go, and which events'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhook URL and switches'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "object" -d 'Print an object of the tenant as XML, as it goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
@@ -884,7 +884,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from journal" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "failed" -d 'List and delete a tenant\'s failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "recover" -d 'Send the tenant\'s failed deliveries, and delete the delivered ones there'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "object" -d 'Print an object of the tenant, the XML that goes into an event'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "object" -d 'Print an object of the tenant as XML, as it goes into an event'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from portal" -f -a "webhooks" -d 'Change how the tenant sends webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "list" -d 'List the events that 3scale documents, and whether an endpoint gets them'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and __fish_seen_subcommand_from events" -f -a "show" -d 'Show the built-in sample of an event'

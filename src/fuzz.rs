@@ -1,31 +1,26 @@
-//! For tests: a reader of foreign bytes is given a great many that are nearly right.
+//! For tests: fuzzes a parser with many mutations of valid inputs.
 //!
-//! Seeds are changed piece by piece, and what came of it is changed again. No coverage is looked at, so that it runs with any
-//! compiler, as an ordinary test. Invariant: the same seed and number of rounds are the same inputs; an input that breaks a
-//! law is told, as small as it could be made.
+//! Mutations are mutated again. There is no coverage feedback, so that it runs as an ordinary test. The same seed and
+//! number of rounds give the same inputs; a failing input is reduced before it is reported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many inputs each reader gets, unless [`ROUNDS_VARIABLE`] says otherwise: about two seconds for all, without optimisation.
+/// The default of [`ROUNDS_VARIABLE`]: about two seconds for all parsers, unoptimized.
 const ROUNDS: u64 = 4_000;
 const ROUNDS_VARIABLE: &str = "HOOKFIRE_FUZZ_ROUNDS";
-/// Where the chain of inputs begins.
 const SEED_VARIABLE: &str = "HOOKFIRE_FUZZ_SEED";
 
-/// How many inputs are kept to be changed again.
+/// Inputs that are mutated again.
 const POOL: usize = 64;
-/// The longest input; what doubles itself again and again must end.
-const LONGEST: usize = 16 * 1024;
+/// Repeated duplication must end.
+const MAX_INPUT_BYTES: usize = 16 * 1024;
 
-/// Holds `law` to all that comes of changing `seeds`; it must not panic. `words` are pieces that may be put in.
-///
-/// # Panics
-/// With the input for which it did.
+/// Calls `law` with mutations of `seeds`, into which `words` are inserted. Panics with the input for which `law` panics.
 pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
     let number = |variable, usual| match std::env::var(variable) {
         Ok(text) => text
             .parse()
-            .unwrap_or_else(|_| panic!("`{variable}` is no number")),
+            .unwrap_or_else(|_| panic!("`{variable}` is not a number")),
         Err(_) => usual,
     };
     let (rounds, seed) = (number(ROUNDS_VARIABLE, ROUNDS), number(SEED_VARIABLE, 1));
@@ -38,7 +33,7 @@ pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
         for _ in 0..=chance.below(4) {
             change(&mut input, &pool, words, &mut chance);
         }
-        input.truncate(LONGEST);
+        input.truncate(MAX_INPUT_BYTES);
         if !holds(&input) {
             let least = smaller(input, holds);
             panic!(
@@ -46,7 +41,7 @@ pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
                 least.escape_ascii()
             );
         }
-        // The seeds stay.
+        // Seeds are never replaced.
         match (chance.below(4), pool.len()) {
             (0, POOL..) => {
                 let place = seeds.len() + chance.below(POOL - seeds.len());
@@ -58,7 +53,6 @@ pub fn fuzz(seeds: &[&[u8]], words: &[&str], law: impl Fn(&[u8])) {
     }
 }
 
-/// Changes one thing.
 fn change(input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[&str], chance: &mut Chance) {
     let from = chance.below(input.len() + 1);
     let to = (from + 1 + chance.below(24)).min(input.len());
@@ -83,7 +77,7 @@ fn change(input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[&str], chance: &mut Ch
     }
 }
 
-/// What is left of an input if all is taken away that the law is broken without.
+/// The smallest part of the input that still breaks the law.
 fn smaller(mut input: Vec<u8>, holds: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut piece = input.len() / 2;
     while piece > 0 {
@@ -121,7 +115,7 @@ impl Chance {
 }
 
 #[test]
-fn a_law_that_does_not_hold_is_found_out_and_the_input_is_small() {
+fn a_broken_law_is_found_and_its_input_reduced() {
     let found = catch_unwind(|| {
         fuzz(&[b"<a><b/></a>"], &["<", "&"], |input| {
             assert!(!input.ends_with(b"&<"))

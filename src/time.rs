@@ -83,7 +83,7 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
     if let (10, Ok(date)) = (text.len(), text.parse::<civil::Date>()) {
         return Ok(from_civil(date.at(0, 0, 0, 0)));
     }
-    if let Some(point) = parse_clock_time(text) {
+    if let Some(point) = parse_list_time(text) {
         let whole_second = !text.contains('.') && point.0 % 1000 == 0;
         return Ok(match edge {
             Edge::UpTo if whole_second => UnixMs(point.0 + 999),

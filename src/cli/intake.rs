@@ -1,6 +1,6 @@
-//! Taking a tenant's failures into the journal, as `failed import` and `portal recover` do.
+//! Imports 3scale's failed deliveries into the journal, for `failed import` and `portal recover`.
 //!
-//! A thousand of them share a commit. Secret values are left at the door: what is kept has their names.
+//! Secret values are not stored, only the names of their parameters.
 
 use crate::cli::settings;
 use crate::config::{Config, Endpoint, Settings};
@@ -11,34 +11,33 @@ use crate::journal::{Import, Journal};
 use crate::portal::failures::{ListError, PortalFailure};
 use crate::secret::safe_url::BaseUrl;
 
-/// The most failures that share a commit.
-const BATCH: usize = 1_000;
-/// The most bytes of events that wait for a commit.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Failures in one commit.
+const MAX_BATCH: usize = 1_000;
+/// Bytes of events that wait for a commit.
+const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// Where a delivery belongs: the endpoint, and what is asked for there.
-struct Place<'a> {
+/// The endpoint of an imported delivery, and its settings.
+struct Destination<'a> {
     endpoint: Option<&'a str>,
     rule: RetryPolicy,
     wire: BodyFormat,
 }
 
-/// Takes failures in, batch by batch; [`Intake::finish`] takes in what is left.
-pub struct Intake<'a> {
+/// Imports failures batch by batch; [`FailureImport::finish`] imports the rest.
+pub struct FailureImport<'a> {
     journal: &'a dyn Journal,
     config: &'a Config,
     waiting: Vec<PortalFailure>,
     waiting_bytes: usize,
-    /// So many were new.
+    /// How many were new.
     pub imported: usize,
-    /// So many were in the journal already.
+    /// How many were in the journal already.
     pub known: usize,
 }
 
-impl<'a> Intake<'a> {
-    /// An intake that has taken nothing.
-    pub fn new(journal: &'a dyn Journal, config: &'a Config) -> Intake<'a> {
-        Intake {
+impl<'a> FailureImport<'a> {
+    pub fn new(journal: &'a dyn Journal, config: &'a Config) -> FailureImport<'a> {
+        FailureImport {
             journal,
             config,
             waiting: Vec::new(),
@@ -48,24 +47,18 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes one in, with the next commit.
-    ///
-    /// # Errors
-    /// When the journal cannot be written; what an earlier commit took is taken.
-    pub fn take(&mut self, failed: PortalFailure) -> Result<(), Failure> {
+    /// Imports one with the next commit.
+    pub fn push(&mut self, failed: PortalFailure) -> Result<(), Failure> {
         self.waiting_bytes += failed.event.bytes().len();
         self.waiting.push(failed);
-        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES {
+        if self.waiting.len() >= MAX_BATCH || self.waiting_bytes >= MAX_BATCH_BYTES {
             self.write()
         } else {
             Ok(())
         }
     }
 
-    /// Takes in what waits, and leaves the journal as whoever opens it next likes to find it.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
+    /// Imports the rest and updates the journal's statistics.
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.write()
     }
@@ -76,33 +69,24 @@ impl<'a> Intake<'a> {
         if batch.is_empty() {
             return Ok(());
         }
-        let places: Vec<Place<'_>> = batch
+        let destinations: Vec<Destination<'_>> = batch
             .iter()
-            .map(|failed| self.place(&failed.target.base))
+            .map(|failed| self.destination(&failed.target.base))
             .collect();
         let imports: Vec<Import<'_>> = batch
             .iter()
-            .zip(&places)
-            .map(
-                |(
-                    failed,
-                    Place {
-                        endpoint,
-                        rule,
-                        wire,
-                    },
-                )| Import {
-                    uuid: &failed.uuid,
-                    failed_at: failed.at,
-                    told_time: &failed.time,
-                    error: &failed.error,
-                    event: &failed.event,
-                    endpoint: *endpoint,
-                    target: &failed.target,
-                    wire: *wire,
-                    rule,
-                },
-            )
+            .zip(&destinations)
+            .map(|(failed, destination)| Import {
+                uuid: &failed.uuid,
+                failed_at: failed.at,
+                told_time: &failed.time,
+                error: &failed.error,
+                event: &failed.event,
+                endpoint: destination.endpoint,
+                target: &failed.target,
+                wire: destination.wire,
+                rule: &destination.rule,
+            })
             .collect();
         let new = self
             .journal
@@ -115,11 +99,11 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// What is configured for this URL.
-    fn place(&self, base: &BaseUrl) -> Place<'a> {
+    /// The configuration for this URL.
+    fn destination(&self, base: &BaseUrl) -> Destination<'a> {
         let (endpoint, settings) = endpoint_at(self.config, base).unzip();
         let settings = settings::with_endpoint(Settings::default(), settings);
-        Place {
+        Destination {
             endpoint,
             rule: settings.retry_policy(),
             wire: settings.body_format(),
@@ -127,8 +111,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// The configured endpoint whose URL, without its query, is this one. Of several the default endpoint; else none, as nobody
-/// said which.
+/// The configured endpoint with this URL, its query ignored. Of several, the default endpoint or none.
 pub fn endpoint_at<'a>(config: &'a Config, base: &BaseUrl) -> Option<(&'a str, &'a Endpoint)> {
     let mut there = config
         .endpoints
@@ -145,7 +128,6 @@ pub fn endpoint_at<'a>(config: &'a Config, base: &BaseUrl) -> Option<(&'a str, &
     (default.1.target.base == *base).then(|| named(default))
 }
 
-/// A list of failures that could not be read to its end.
 pub fn unreadable(error: ListError, from: &str) -> Failure {
     let kind = if matches!(error, ListError::Io(_)) {
         Kind::Error
@@ -154,13 +136,13 @@ pub fn unreadable(error: ListError, from: &str) -> Failure {
     };
     let other = matches!(error, ListError::Other(_));
     let failure = Failure::from_error(kind, error)
-        .context(format!("the failures in {from} are not all read"));
+        .context(format!("the failures in {from} were not read completely"));
     match other {
         true => failure.hint(
-            "it takes what 3scale answers to GET /admin/api/webhooks/failures.xml or failures.json",
+            "the list must be 3scale's response to GET /admin/api/webhooks/failures.xml or failures.json",
         ),
         false => failure.hint(
-            "what came before is in the journal; taking in a whole list later adds what is missing",
+            "the failures read so far are in the journal; importing the complete list later adds the rest",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The built-in sample of an event as `fire` and `events show` take it: its options, and what to do where there is none.
+//! The built-in sample of an event, for `fire` and `events show`: options, and the error for an event without a sample.
 
 use clap::Args;
 
@@ -9,7 +9,6 @@ use crate::event::samples::{NoSample, SampleContext, sample};
 use crate::event::{Object, catalogue};
 use crate::text;
 
-/// Which sample.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Event")]
 pub struct SampleArgs {
@@ -22,23 +21,16 @@ pub struct SampleArgs {
     seed: Option<u64>,
 }
 
-/// What a sample is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// To be sent.
     Fire,
-    /// To be sent for this line of a batch: each has its own, also with `--seed`, and `--auth-mode` is for those that are
-    /// about an application.
+    /// This line of a batch. Lines have different samples, with `--seed` too, and `--auth-mode` applies to applications
+    /// only.
     Line(u64),
-    /// To be looked at.
     Show,
 }
 
 impl SampleArgs {
-    /// The sample's object.
-    ///
-    /// # Errors
-    /// When there is none for the event, or none in the mode that was asked for.
     pub fn object(
         &self,
         ctx: &Context<'_>,
@@ -66,10 +58,7 @@ impl SampleArgs {
         sample(event_type, action, &cx).map_err(|none| refusal(none, event_type, action, purpose))
     }
 
-    /// Refuses flags about the sample where there is none.
-    ///
-    /// # Errors
-    /// When one was typed; `instead` is what took the sample's place.
+    /// Refuses flags about the sample; `instead` is the option that replaces it.
     pub fn refuse_beside(&self, ctx: &Context<'_>, instead: &str) -> Result<(), Failure> {
         let typed = ["auth_mode", "seed"]
             .into_iter()
@@ -77,13 +66,13 @@ impl SampleArgs {
         typed.map_or(Ok(()), |option| {
             let option = option.replace('_', "-");
             Err(Failure::usage(format!(
-                "`--{option}` is about the built-in sample, which `{instead}` replaces"
+                "`--{option}` applies to the built-in sample, which `{instead}` replaces"
             )))
         })
     }
 }
 
-/// A number far from that of the next line, so that the samples of two seeds do not overlap.
+/// Numbers of adjacent lines are far apart, so that the samples of two seeds do not overlap.
 fn scattered(line: u64) -> u64 {
     line.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -99,15 +88,15 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> 
     };
     match none {
         NoSample::NoModes => Failure::usage(format!(
-            "`--auth-mode` is about the sample of an application, and `{event_type} {action}` is not about one"
+            "`--auth-mode` applies to application events only, not to `{event_type} {action}`"
         )),
         NoSample::OtherMode(mode) => {
             let mode = mode.as_str();
             Failure::usage(format!(
-                "`{action}` does not happen to applications of the mode that is asked for"
+                "`{action}` does not occur for applications of this mode"
             ))
             .hint(format!(
-                "its sample is of `--auth-mode {mode}`; any other can be sent with {with_object}"
+                "its sample has `--auth-mode {mode}`; another object can be sent with {with_object}"
             ))
         }
         NoSample::Unknown => {
@@ -122,18 +111,18 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> 
             };
             let failure = match purpose {
                 Purpose::Show => {
-                    failure.hint("`hookfire events list` shows the events that have one")
+                    failure.hint("`hookfire events list` lists the events with samples")
                 }
                 Purpose::Fire | Purpose::Line(_) => failure,
             };
             failure.hint(format!(
-                "any type and action can be sent with an object: {with_object}"
+                "pass an object for any other type and action: {with_object}"
             ))
         }
     }
 }
 
-/// The documented event that was most likely meant.
+/// The most similar documented event.
 fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
     let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
     Some((

@@ -1,16 +1,14 @@
-//! The two forms in which 3scale has posted events: the document itself, and a form with it in a field.
+//! How a request carries an event: as its body, or in a form field.
 //!
-//! Reading deliberately does not ask for a `Content-Type`: clients that post XML say `application/x-www-form-urlencoded` of
-//! it often enough. Invariant: what [`BodyFormat::body`] makes of a document, [`extract_xml`] gives back byte for byte.
+//! [`extract_xml`] ignores the `Content-Type`: many clients post XML as `application/x-www-form-urlencoded`.
 
 use std::borrow::Cow;
 
 use crate::secret::safe_url;
 
-/// The field that holds the document, as it is written, and as a form's own rules would have it.
+/// The form field, plain and percent-encoded.
 const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];
 
-/// How a request carries an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyFormat {
     /// The body is the document.
@@ -21,10 +19,8 @@ pub enum BodyFormat {
 }
 
 impl BodyFormat {
-    /// Both, the default first.
     pub const ALL: [BodyFormat; 2] = [BodyFormat::Xml, BodyFormat::Form];
 
-    /// The word for it on the command line, in the configuration and in every output.
     pub fn as_str(self) -> &'static str {
         match self {
             BodyFormat::Xml => "xml",
@@ -32,7 +28,6 @@ impl BodyFormat {
         }
     }
 
-    /// What the request says of its body.
     pub fn content_type(self) -> &'static str {
         match self {
             BodyFormat::Xml => "application/xml",
@@ -40,7 +35,6 @@ impl BodyFormat {
         }
     }
 
-    /// The body that carries a document.
     pub fn body(self, document: &[u8]) -> Cow<'_, [u8]> {
         match self {
             BodyFormat::Xml => Cow::Borrowed(document),
@@ -52,9 +46,8 @@ impl BodyFormat {
     }
 }
 
-/// The document that a body carries: of a form with a field `params[xml]` that field, else the body as it is.
+/// The field `params[xml]` of a form, or else the body itself.
 pub fn extract_xml(body: &[u8]) -> Cow<'_, [u8]> {
-    // A document is no form.
     if body.trim_ascii_start().starts_with(b"<") {
         return Cow::Borrowed(body);
     }
@@ -77,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_form_and_the_plain_body_carry_the_same_document() {
+    fn form_and_plain_body_carry_the_same_document() {
         let document = "<event><name>a &amp; b+c = é</name></event>";
         let form = "utf8=1&params%5bxml%5D=%3Cevent%3E%3Cname%3Ea+%26amp%3B+b%2Bc+%3D+%C3%A9%3C%2Fname%3E%3C%2Fevent%3E&x=";
         assert_eq!(extract_xml(form.as_bytes()), document.as_bytes());
@@ -86,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_goes_out_as_it_is_or_as_the_one_field_of_a_form() {
+    fn documents_are_sent_plain_or_as_a_form_field() {
         let document = "<a>é +&</a>\n".as_bytes();
         assert_eq!(&*BodyFormat::Xml.body(document), document);
         assert_eq!(
@@ -96,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_left_as_it_is() {
+    fn other_bodies_are_unchanged() {
         for body in [
             &b""[..],
             b"a=1&b=2",
@@ -111,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_form_carries_is_the_document_byte_for_byte(document: Vec<u8>) {
+        fn forms_carry_documents_byte_for_byte(document: Vec<u8>) {
             let body = BodyFormat::Form.body(&document);
             prop_assert_eq!(&*extract_xml(&body), &document[..]);
         }

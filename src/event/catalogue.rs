@@ -1,16 +1,9 @@
-//! The documented events: three types, sixteen pairs of type and action.
-//!
-//! Deliberately a table and not an enum: any other type or action may be fired as well, with an
-//! object of one's own.
-//!
-//! Invariant: the order is the manual's, type by type; lists and help pages show it as it stands
-//! here.
+//! The events that 3scale documents, in the manual's order. Any other type or action can be fired with an object.
 
-/// The documented types, in the manual's order. An object's root element has the name of its type.
+/// An object's root element has the name of its type.
 pub const TYPES: &[&str] = &["account", "user", "application"];
 
-/// The documented pairs of type and action, in the manual's order. The switchboard has one switch
-/// for each.
+/// Pairs of type and action. There is one webhook switch for each.
 pub const EVENTS: &[(&str, &str)] = &[
     ("account", "created"),
     ("account", "updated"),
@@ -25,13 +18,13 @@ pub const EVENTS: &[(&str, &str)] = &[
     ("application", "plan_changed"),
     ("application", "user_key_updated"),
     ("application", "deleted"),
-    // "Keys" on the admin page, but the type is `application` all the same.
+    // "Keys" on the admin page.
     ("application", "key_created"),
     ("application", "key_updated"),
     ("application", "key_deleted"),
 ];
 
-/// The documented actions of a type, in the manual's order; none for an unknown type.
+/// Empty for an unknown type.
 pub fn actions_of(event_type: &str) -> impl Iterator<Item = &'static str> {
     EVENTS
         .iter()

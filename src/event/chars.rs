@@ -1,17 +1,12 @@
-//! Characters: which ones XML 1.0 allows and where, which ones can be seen, and how to escape the
-//! rest.
+//! The characters that XML 1.0 allows, the visible ones, and escaping.
 //!
-//! Deliberately without any notion of a document. The tables are those of XML 1.0, fifth edition,
-//! sections 2.2 and 2.3, and of Namespaces in XML 1.0, section 3.
-//!
-//! Invariant: what an `escape_*` function returns holds no `<`, no bare `&` and no quote that could
-//! end its place.
+//! The tables are those of XML 1.0, fifth edition, sections 2.2 and 2.3, and of Namespaces in XML 1.0, section 3.
 
 use std::borrow::Cow;
 
 /// `Char`: what may stand in a document at all, escaped or not.
 pub(super) fn is_xml_char(c: char) -> bool {
-    // Surrogates, the other gap in the production, are no `char` to begin with.
+    // A `char` is never a surrogate.
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
@@ -20,45 +15,21 @@ pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Nothing but white space (also: nothing at all).
+/// Empty or only white space.
 pub(super) fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| is_space(char::from(byte)))
 }
 
-/// `NCName`: a name without a colon, which is what each half of a name must be once namespaces
-/// count.
+/// `NCName`: a name without a colon.
 pub(super) fn is_ncname(name: &str) -> bool {
     let mut chars = name.chars();
-    is_plain_name(name) || (chars.next().is_some_and(is_name_start) && chars.all(is_name_char))
+    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
-
-/// Nearly all names are plain, and that is told much faster by the byte.
-fn is_plain_name(name: &str) -> bool {
-    let inside = |byte: u8| PLAIN[usize::from(byte)];
-    let first = name.bytes().next();
-    first.is_some_and(|first| inside(first) && !matches!(first, b'0'..=b'9' | b'-' | b'.'))
-        && name.bytes().all(inside)
-}
-
-/// The bytes that are a character of ASCII which may stand in a name.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < plain.len() {
-        plain[byte] =
-            matches!(byte as u8, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
-        byte += 1;
-    }
-    plain
-};
 
 /// `QName`: `local` or `prefix:local`.
 pub(super) fn is_qname(name: &str) -> bool {
-    if is_plain_name(name) {
-        return true;
-    }
-    match name.bytes().position(|byte| byte == b':') {
-        Some(colon) => is_ncname(&name[..colon]) && is_ncname(&name[colon + 1..]),
+    match name.split_once(':') {
+        Some((prefix, local)) => is_ncname(prefix) && is_ncname(local),
         None => is_ncname(name),
     }
 }
@@ -81,8 +52,7 @@ fn is_name_char(c: char) -> bool {
             | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
-/// Shows as itself in a line of text: no control, no line break, nothing invisible, nothing that
-/// reorders its neighbours.
+/// Visible on a line of text: not a control, not invisible, without effect on the direction of text.
 pub(super) fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
@@ -125,7 +95,7 @@ pub(super) fn escape_attribute(value: &str) -> Cow<'_, str> {
     })
 }
 
-/// Escapes text that nobody checked, for element content: what XML forbids becomes U+FFFD.
+/// Escapes unchecked text for element content; forbidden characters become U+FFFD.
 pub fn escape_text_lossy(value: &str) -> Cow<'_, str> {
     match allowed(value) {
         Cow::Borrowed(value) => escape_text(value),
@@ -133,7 +103,7 @@ pub fn escape_text_lossy(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// Escapes text that nobody checked, for an attribute: what XML forbids becomes U+FFFD.
+/// Escapes unchecked text for an attribute; forbidden characters become U+FFFD.
 pub fn escape_attribute_lossy(value: &str) -> Cow<'_, str> {
     match allowed(value) {
         Cow::Borrowed(value) => escape_attribute(value),
@@ -142,8 +112,7 @@ pub fn escape_attribute_lossy(value: &str) -> Cow<'_, str> {
 }
 
 fn allowed(value: &str) -> Cow<'_, str> {
-    // Nearly always it is plain, and that is told much faster by the byte.
-    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) || value.chars().all(is_xml_char) {
+    if value.chars().all(is_xml_char) {
         return Cow::Borrowed(value);
     }
     value
@@ -158,7 +127,7 @@ fn allowed(value: &str) -> Cow<'_, str> {
         .collect()
 }
 
-/// Only bytes of ASCII are substituted, each of which is a character.
+/// Substitutes ASCII bytes only, each of which is a character.
 fn escape(value: &str, substitute: impl Fn(u8) -> Option<&'static str>) -> Cow<'_, str> {
     let mut escaped = String::new();
     let mut rest = 0;

@@ -1,77 +1,49 @@
-//! What can be wrong with an event, in words for the person who wrote it.
-//!
-//! Deliberately one small enum whose details are text: callers show these errors, they do not
-//! branch on them.
-//!
-//! Invariant: no message carries a control or invisible character out of the document, nor more
-//! than a few words of it ([`shown`] sees to both).
+//! Why an object, an event or an edit is refused. Messages quote at most a few characters of the document, made visible.
 
 use super::chars;
 
-/// Why an object, an event or an edit was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// Nothing there, or nothing but white space.
     #[error("the document is empty")]
     Empty,
-    /// The XML declaration names an encoding that nobody knows.
     #[error("unknown encoding `{label}` in the XML declaration")]
-    UnknownEncoding {
-        /// The name as declared.
-        label: String,
-    },
-    /// The bytes are not text in the encoding that they claim to be in.
+    UnknownEncoding { label: String },
     #[error("not valid {encoding}: malformed sequence at byte {offset}")]
     Undecodable {
-        /// The encoding's usual name.
         encoding: &'static str,
-        /// Bytes before the malformed sequence, a byte order mark included.
+        /// In bytes, a byte order mark included.
         offset: usize,
     },
-    /// Text, but no attempt at XML.
     #[error("not XML: it starts with `{start}`")]
-    NotXml {
-        /// The first few characters.
-        start: String,
-    },
-    /// XML, but not well-formed, or with a construct that is refused here.
+    NotXml { start: String },
+    /// Not well-formed, or with a construct that is refused.
     #[error("line {line}, column {column}: {problem}")]
     Malformed {
         /// Counted from 1.
         line: usize,
         /// Counted from 1, in characters: bytes would mislead in any encoding but UTF-8.
         column: usize,
-        /// What is wrong there.
         problem: String,
     },
-    /// Well-formed XML that is not an event document.
     #[error("not an event: {0}")]
     NotAnEvent(String),
-    /// A type or an action that cannot stand in a document that we build.
+    /// A type or an action that cannot be used to build an event.
     #[error(
         "the {field} `{value}` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
     )]
     NotAName {
         /// `type` or `action`.
         field: &'static str,
-        /// What was given.
         value: String,
     },
-    /// The object has no place for a value, or cannot hold it.
     #[error("cannot set `{path}`: {problem}")]
-    Set {
-        /// The path as given.
-        path: String,
-        /// Which step failed and what is there instead, or what is wrong with the value.
-        problem: String,
-    },
+    Set { path: String, problem: String },
 }
 
-/// A problem at a byte offset into the decoded text. Parsers deal in these; [`Fault::within`] makes
-/// them readable.
+/// A problem at a byte offset in the decoded text.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// Bytes before the culprit; always at a character boundary.
+    /// At a character boundary.
     pub(super) at: usize,
     pub(super) problem: String,
 }
@@ -84,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// The error to show: the offset becomes a line and a column of `text`.
+    /// Turns the offset into a line and a column of `text`.
     pub(super) fn within(self, text: &str) -> EventError {
         let before = &text[..self.at];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -96,9 +68,9 @@ impl Fault {
     }
 }
 
-/// `text` fit for a message: cut to a few words, with U+FFFD for all that cannot be seen.
+/// The beginning of `text` for a message, with U+FFFD for invisible characters.
 pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
+    const MAX_CHARS: usize = 60;
     let visible = |c| {
         if chars::is_printable(c) {
             c
@@ -106,8 +78,8 @@ pub(super) fn shown(text: &str) -> String {
             char::REPLACEMENT_CHARACTER
         }
     };
-    let mut short: String = text.chars().take(LONGEST).map(visible).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    let mut short: String = text.chars().take(MAX_CHARS).map(visible).collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
         short.push('…');
     }
     short

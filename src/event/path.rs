@@ -1,19 +1,13 @@
-//! The path of a field: `users/user[2]/email`, `plan/@default`.
-//!
-//! Deliberately no XPath: a path names one place, so there are no wildcards, axes or predicates but
-//! an index.
-//!
-//! Invariant: every name in a [`Path`] is one that an XML element or attribute can have.
+//! Paths for `--set`: `users/user[2]/email`, `plan/@default`. A path names one place: no wildcards, axes or predicates.
 
 use super::chars::is_qname;
 use super::error::shown;
 
-/// A path that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Path<'a> {
     /// The way down from the root element; may be empty if there is an attribute.
     pub(super) steps: Vec<Step<'a>>,
-    /// The attribute of the last element, if that is what is meant.
+    /// The attribute of the last element.
     pub(super) attribute: Option<&'a str>,
 }
 
@@ -28,7 +22,7 @@ pub(super) struct Step<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// Reads a path, or says in words what is wrong with it.
+    /// The error is a message.
     pub(super) fn parse(path: &'a str) -> Result<Path<'a>, String> {
         let (above, last) = path
             .rsplit_once('/')

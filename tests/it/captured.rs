@@ -33,7 +33,7 @@ fn captured_list_is_newest_first_and_filtered() {
     let env = TestEnv::new();
     assert_eq!(
         captured(&env, &["list"]).assert_code(0).stderr(),
-        "nothing was captured yet\n"
+        "no captures yet\n"
     );
     assert_eq!(
         captured(&env, &["list", "-o", "json"])
@@ -517,17 +517,17 @@ fn impossible_replays_are_refused() {
     );
     assert!(server.requests().is_empty());
     let refused = captured(&env, &["replay", "1"]).assert_code(2);
-    let hint = "hint: `--to URL` names an address, `-e NAME` an endpoint of the configuration\n";
+    let hint = "hint: pass `--to URL` or a configured endpoint with `-e NAME`\n";
     assert_eq!(
         refused.stderr(),
-        format!("error: nothing says where to send\n{hint}")
+        format!("error: no destination given\n{hint}")
     );
     for limit in ["0", "x"] {
         let refused = captured(&env, &["list", "--limit", limit]).assert_code(2);
         assert!(
             refused
                 .stderr()
-                .contains("it must be a whole number, 1 or more"),
+                .contains("it must be a whole number of at least 1"),
             "{refused}"
         );
     }
@@ -551,7 +551,7 @@ fn replay_keeps_credentials_from_other_hosts() {
         refused.stderr(),
         "error: nothing is sent, because of capture #2\n\
          caused by: it carries `Authorization` for `hooks.example.com`, not for `127.0.0.1`\n\
-         hint: if that host may have them, say so with `--send-credentials`\n"
+         hint: if that host may have them, pass `--send-credentials`\n"
     );
     assert!(server.requests().is_empty());
     let dry = captured(
@@ -687,7 +687,7 @@ fn replay_target_comes_from_option_or_variable() {
         captured(&env, &both)
             .assert_code(2)
             .stderr()
-            .contains("give one of them")
+            .contains("cannot be combined")
     );
 }
 

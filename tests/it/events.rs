@@ -200,8 +200,8 @@ fn auth_mode_selects_the_credentials_of_a_sample() {
     )
     .assert_code(2);
     insta::assert_snapshot!(refused.stderr(), @"
-    error: `key_created` does not happen to applications of the mode that is asked for
-    hint: its sample is of `--auth-mode app-id`; any other can be sent with `hookfire fire application key_created --object FILE`
+    error: `key_created` does not occur for applications of this mode
+    hint: its sample has `--auth-mode app-id`; another object can be sent with `hookfire fire application key_created --object FILE`
     ");
     shown(&env, &["account", "created", "--auth-mode", "oauth"]).assert_code(2);
     shown(&env, &["acount", "created"]).assert_code(2);
@@ -222,7 +222,7 @@ fn auth_mode_selects_the_credentials_of_a_sample() {
     assert!(
         replaced
             .stderr()
-            .contains("`--seed` is about the built-in sample, which `--object` replaces"),
+            .contains("`--seed` applies to the built-in sample, which `--object` replaces"),
         "{replaced}"
     );
     let variable = env
@@ -387,7 +387,7 @@ fn switched_off_event_is_recorded_as_ignored() {
     assert!(
         again
             .stderr()
-            .contains("#1 was ignored, as the switchboard said"),
+            .contains("#1 was ignored because of a webhook switch"),
         "{again}"
     );
     let page = env.hookfire(["journal", "show", "2"]).run().assert_code(0);

@@ -873,9 +873,9 @@ fn invalid_options_are_refused_first() {
         ("--match", "//*=c", "`*` is not an element name"),
         ("--header", "no-value", "`--header` takes NAME=VALUE"),
         ("--within", "-1s", "negative"),
-        ("--listen", "here", "an address is like 8080"),
+        ("--listen", "here", "write an address such as 8080"),
         ("--respond", "ok", "`ok` is not a step"),
-        ("--count", "some", "invalid digit"),
+        ("--count", "some", "is not a whole number"),
     ] {
         let outcome = expect_of_shell(&env, &[option, value], "touch ran")
             .run()

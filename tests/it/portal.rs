@@ -96,7 +96,9 @@ fn configured_token_goes_only_to_its_tenant() {
         .run()
         .assert_code(1);
     assert!(
-        elsewhere.stderr().contains("no token for the tenant"),
+        elsewhere
+            .stderr()
+            .contains("no access token for the portal"),
         "{elsewhere}"
     );
     let shown = env.hookfire(["config", "show"]).run().assert_code(0);
@@ -167,14 +169,14 @@ fn portal_list_is_shown_and_deleted() {
         .assert_code(0);
     assert!(
         dry.stderr()
-            .contains("2 failed deliveries on the tenant would be deleted"),
+            .contains("2 failed deliveries on the portal would be deleted"),
         "{dry}"
     );
     assert_eq!(story.left().len(), 3);
     let deleted = story.env.hookfire(before).arg("--yes").run().assert_code(0);
     assert_eq!(
         deleted.stdout(),
-        "deleted 2 failed deliveries on the tenant\n"
+        "deleted 2 failed deliveries on the portal\n"
     );
     assert_eq!(story.left(), ["id-3"]);
     story
@@ -212,7 +214,7 @@ fn deleting_a_truncated_list_reports_and_more() {
     let all = delete(&["--all", "--dry-run"]);
     assert!(
         all.stderr()
-            .contains("3 failed deliveries and more on the tenant would be deleted"),
+            .contains("3 failed deliveries and more on the portal would be deleted"),
         "{all}"
     );
     let before = ["--before", "2020-01-01 10:00:02"];
@@ -225,7 +227,7 @@ fn deleting_a_truncated_list_reports_and_more() {
     let deleted = delete(&["--all", "--yes"]);
     assert_eq!(
         deleted.stdout(),
-        "deleted 3 failed deliveries and more on the tenant\n"
+        "deleted 3 failed deliveries and more on the portal\n"
     );
 }
 

@@ -496,7 +496,7 @@ fn recover_respects_max_and_stop_after() {
             .hookfire(["portal", "recover", option, "0"])
             .run()
             .assert_code(2);
-        assert!(none.stderr().contains("1 or more"), "{none}");
+        assert!(none.stderr().contains("at least 1"), "{none}");
     }
 }
 
@@ -525,7 +525,7 @@ fn recover_uses_unknown_urls_without_storing_their_secret() {
     assert!(
         outcome
             .stderr()
-            .contains("left on the tenant: failure 2 (line 3)"),
+            .contains("kept on the portal: failure 2 (line 3)"),
         "{outcome}"
     );
     assert_eq!(

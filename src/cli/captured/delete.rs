@@ -101,7 +101,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     )
 }
 
-/// The ids that are there now, as they were named, or else the newest first.
+/// The existing ids, in the order given or else the newest first.
 fn seen(
     journal: Option<&dyn Journal>,
     named: Option<&[i64]>,

@@ -14,8 +14,8 @@ use crate::journal::CaptureQuery;
 use crate::output::capture_json::CaptureView;
 use crate::output::{RowWriter, capture};
 
-/// Newest captures shown as text unless told otherwise; the other formats are for scripts and show all.
-const SCREENFUL: u32 = 50;
+/// The default limit of text output; other formats list all.
+const DEFAULT_LIMIT: u32 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +50,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let filter = args.filter.query(ctx.now())?;
     let limit = match args.limit {
         Some(limit) => Some(limit.get()),
-        None if format == Format::Text => Some(SCREENFUL),
+        None if format == Format::Text => Some(DEFAULT_LIMIT),
         None => None,
     };
     // As text, reads one more to find out whether the limit leaves any out.
@@ -85,7 +85,7 @@ pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             ctx.ui.status(if is_filtered {
                 "no capture matches"
             } else {
-                "nothing was captured yet"
+                "no captures yet"
             });
             args.filter.hint_at_unknown(ctx, journal.as_deref());
         }

@@ -1,4 +1,4 @@
-//! `hookfire captured`: the requests that were caught.
+//! `hookfire captured`: stored requests.
 
 mod delete;
 mod diff;
@@ -31,10 +31,6 @@ pub enum CapturedCommand {
 }
 
 impl CapturedCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             CapturedCommand::List(args) => list::run(&args, ctx),

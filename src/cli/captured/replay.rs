@@ -69,16 +69,14 @@ pub struct CapturedReplayArgs {
 pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let chosen = match (&args.to, &args.endpoint) {
         (Some(_), Some(_)) if ctx.is_flag("to") => {
-            return Err(Failure::usage(
-                "`--to` and `--endpoint` both say where to send; give one of them",
-            ));
+            return Err(Failure::usage("`--to` and `--endpoint` cannot be combined"));
         }
         // The option wins over the variable of the other.
         (_, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
         (Some(url), None) => settings::from_url(url)?,
         (None, None) => {
-            return Err(Failure::usage("nothing says where to send")
-                .hint("`--to URL` names an address, `-e NAME` an endpoint of the configuration"));
+            return Err(Failure::usage("no destination given")
+                .hint("pass `--to URL` or a configured endpoint with `-e NAME`"));
         }
     };
     let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
@@ -94,7 +92,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         mask: ctx.mask(false)?,
     };
     let journal = ctx.existing_journal()?;
-    // All are prepared before one is sent: a refusal is no half of a job.
+    // All are prepared before the first is sent, so that a refusal sends nothing.
     let mut prepared = Vec::new();
     for CaptureId(id) in &args.ids {
         let (caught, body) = whole(journal.as_deref(), *id)?;
@@ -125,13 +123,13 @@ fn refused(error: ReplayError, id: i64) -> Failure {
     let failure = match error {
         ReplayError::Secret(missing) => return missing.into(),
         ReplayError::Credentials { .. } => Failure::from_error(Kind::Usage, error)
-            .hint("if that host may have them, say so with `--send-credentials`"),
+            .hint("if that host may have them, pass `--send-credentials`"),
         ReplayError::NoPath(_) => Failure::from_error(Kind::Usage, error)
             .hint("give a URL with a path: `--to http://127.0.0.1:3000/hook`"),
         ReplayError::Unsendable => Failure::from_error(Kind::Usage, error)
             .hint("give a URL with a path and a query: `--to 'http://127.0.0.1:3000/hook?a=1'`"),
         ReplayError::Partial => Failure::from_error(Kind::Usage, error).hint(format!(
-            "`hookfire captured show {id} --raw` has the bytes that came"
+            "`hookfire captured show {id} --raw` writes the bytes as received"
         )),
     };
     failure.context(format!("nothing is sent, because of capture #{id}"))
@@ -148,7 +146,7 @@ impl Run<'_> {
     fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
         let mut array = json::Array::default();
         let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
-        // What could not be printed does not keep the rest from being sent.
+        // An output error does not stop the sending.
         let mut printed = Ok(());
         for (caught, _, one) in prepared {
             let exchange = self.relay.send(one.request.clone());
@@ -175,7 +173,7 @@ impl Run<'_> {
             Exit::Interrupted => {
                 return Err(Failure::new(
                     Kind::Interrupted,
-                    "stopped before an answer came",
+                    "stopped before a response arrived",
                 ));
             }
             _ => return Ok(exit),
@@ -228,7 +226,7 @@ impl Run<'_> {
         Ok(Exit::Done)
     }
 
-    /// The headers as they may be shown: credentials and the destination's own secrets are not.
+    /// The headers, with credentials and the destination's secrets masked.
     fn head(&self, one: &Prepared) -> Vec<(String, String)> {
         let own_secret = |name: &str| {
             let own = self
@@ -304,7 +302,7 @@ fn exit_of(exchange: &Completed) -> Exit {
     }
 }
 
-/// The JSON view; what is secret of either side is masked in what came back.
+/// The JSON view. Secrets of the capture and of the destination are masked in the response.
 fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> serde_json::Value {
     let redactor = &one.request.redactor;
     let answer = exchange.result.as_ref().ok();

@@ -1,4 +1,4 @@
-//! Which captures a command is about, and reading them without holding them all.
+//! The captures that a command selects, read page by page.
 
 use clap::{Args, ValueHint};
 
@@ -10,10 +10,10 @@ use crate::journal::Journal;
 use crate::journal::{CaptureQuery, Order};
 use crate::time::{Edge, UnixMs, parse_time};
 
-/// Captures that are read at once: their heads may be long.
-const AT_ONCE: u32 = 500;
+/// Heads may be long.
+const PAGE_SIZE: u32 = 500;
 
-/// The filter of commands about captures. The time stays text here, so that an unreadable one is told in our words.
+/// The time is parsed in [`CaptureFilterArgs::query`], for a better error message than clap's.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filter (combined with AND)")]
 pub struct CaptureFilterArgs {
@@ -36,9 +36,6 @@ pub struct CaptureFilterArgs {
 
 impl CaptureFilterArgs {
     /// The filter, in no order and without a limit.
-    ///
-    /// # Errors
-    /// When the time cannot be read.
     pub fn query(&self, now: UnixMs) -> Result<CaptureQuery, Failure> {
         let since = self
             .since
@@ -55,7 +52,7 @@ impl CaptureFilterArgs {
         })
     }
 
-    /// Hints at words of the filter that name nothing known: the list is then empty for a reason.
+    /// Prints hints about values of the filter that name nothing known.
     pub fn hint_at_unknown(&self, ctx: &Context<'_>, journal: Option<&dyn Journal>) {
         hint_at_unknown_event(ctx, self.event_type.as_deref(), self.action.as_deref());
         let (Some(name), Some(journal)) = (&self.bin, journal) else {
@@ -67,10 +64,7 @@ impl CaptureFilterArgs {
     }
 }
 
-/// Visits what a query asks for, the newest first, a part at a time.
-///
-/// # Errors
-/// The journal's, or the visitor's.
+/// Visits the selected captures page by page, newest first.
 pub fn newest_first(
     journal: &dyn Journal,
     query: &CaptureQuery,
@@ -82,7 +76,7 @@ pub fn newest_first(
         ..query.clone()
     };
     while left > 0 {
-        let asked = left.min(AT_ONCE);
+        let asked = left.min(PAGE_SIZE);
         part.limit = Some(asked);
         let captures = journal.captures(&part)?;
         let found = u32::try_from(captures.len()).unwrap_or(asked);
@@ -96,18 +90,12 @@ pub fn newest_first(
     Ok(())
 }
 
-/// The capture of this id, without its body.
-///
-/// # Errors
-/// When there is none.
+/// The capture without its body; an error if there is none.
 pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
     head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
 }
 
-/// The capture of this id, without its body, unless it is gone.
-///
-/// # Errors
-/// When the journal cannot be read.
+/// The capture without its body, if it exists.
 pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Caught>, Failure> {
     let query = CaptureQuery {
         after: Some(id.saturating_sub(1)),
@@ -120,10 +108,7 @@ pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Ca
     Ok(found.into_iter().flatten().next())
 }
 
-/// The capture of this id with its body.
-///
-/// # Errors
-/// When there is none.
+/// The capture with its body; an error if there is none.
 pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<(Caught, Body), Failure> {
     let found = journal.map(|journal| journal.capture(id)).transpose()?;
     found.flatten().ok_or_else(|| Failure::no_capture(id))

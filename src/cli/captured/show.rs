@@ -48,7 +48,6 @@ pub struct CapturedShowArgs {
     output: ReportOutput,
 }
 
-/// The forms of other tools.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Form {
     /// A curl command
@@ -65,7 +64,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let exact = args.raw || args.body;
     if (exact || args.form.is_some()) && ctx.is_flag("output") {
         return Err(Failure::usage(
-            "`--raw`, `--body` and `--as` say how to print already; leave out `--output`",
+            "`--raw`, `--body` and `--as` cannot be combined with `--output`",
         ));
     }
     let mask = if exact {

@@ -38,13 +38,12 @@ pub struct EventsListArgs {
     output: ListOutput,
 }
 
-/// An event and its switch.
 #[derive(Clone, Debug, Serialize)]
 struct EventView {
     r#type: &'static str,
     action: &'static str,
     fired: bool,
-    /// The switch that says no; none if the event is fired.
+    /// The switch that is off; none if the event is fired.
     ignored_by: Option<&'static str>,
     reason: String,
 }

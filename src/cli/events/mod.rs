@@ -20,10 +20,6 @@ pub enum EventsCommand {
 }
 
 impl EventsCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             EventsCommand::List(args) => list::run(&args, ctx),

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
-use crate::cli::intake::{Intake, unreadable};
+use crate::cli::intake::{FailureImport, unreadable};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::portal::failures;
@@ -49,10 +49,10 @@ pub struct FailedImportArgs {
 pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (from, mut input) = open(&args.file)?;
     let journal = ctx.journal()?;
-    let mut intake = Intake::new(&*journal, ctx.config()?);
+    let mut intake = FailureImport::new(&*journal, ctx.config()?);
     let (mut broken, mut named) = (0, Vec::new());
     let read = failures::each(&mut *input, |failure| match failure {
-        Ok(failed) => intake.take(failed),
+        Ok(failed) => intake.push(failed),
         Err(problem) => {
             broken += 1;
             ctx.ui.warning(&ctx.ui.untrusted(&problem.to_string()));

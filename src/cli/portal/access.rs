@@ -1,6 +1,6 @@
-//! Which tenant, with which token, over which connection.
+//! The portal's URL, the access token and the connection.
 //!
-//! A token of the configuration is for the tenant of the configuration, and goes to no other.
+//! A configured token is sent to the configured portal only.
 
 use std::path::PathBuf;
 
@@ -18,16 +18,13 @@ use crate::portal::Portal;
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, Variables as _};
 
-/// The parameter that carries the token.
-const PARAMETER: &str = "access_token";
-/// The variable that holds the token.
-const TOKEN: &str = "HOOKFIRE_PORTAL_TOKEN";
+const DEFAULT_PARAMETER: &str = "access_token";
+const TOKEN_VARIABLE: &str = "HOOKFIRE_PORTAL_TOKEN";
 
-/// Which tenant.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Tenant")]
 pub struct PortalArgs {
-    /// The tenant's admin portal, such as `https://acme-admin.3scale.net` [default: the configuration's `portal.url`]
+    /// The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration's `portal.url`]
     #[arg(long, value_name = "URL", env = "HOOKFIRE_PORTAL_URL", hide_env_values = true, value_hint = ValueHint::Url)]
     pub portal_url: Option<String>,
     /// The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration's `portal.token`]
@@ -35,21 +32,18 @@ pub struct PortalArgs {
     pub portal_token_file: Option<PathBuf>,
 }
 
-/// All that asking a tenant takes.
+/// What requests to the portal need.
 pub struct Access {
     sender: Client,
     base: BaseUrl,
     parameter: String,
     token: Secret,
-    /// What else may be in the tenant's answers and is not to be shown.
+    /// Further secrets that the portal's responses may repeat.
     pub others: Vec<Secret>,
 }
 
 impl Access {
-    /// Decides, looks the token up, and builds the client.
-    ///
-    /// # Errors
-    /// When no tenant or no token is to be had.
+    /// Resolves the settings and the token, and builds the client.
     pub fn of(
         args: &PortalArgs,
         transport: &TransportArgs,
@@ -61,7 +55,7 @@ impl Access {
             (Some(url), _) => base(url)?,
             (None, Some(portal)) => portal.url.clone(),
             (None, None) => {
-                return Err(Failure::usage("no tenant: neither the configuration nor the environment names its URL")
+                return Err(Failure::usage("no portal configured: its URL is missing")
                     .hint(
                         "set `HOOKFIRE_PORTAL_URL`, such as https://acme-admin.3scale.net, and `HOOKFIRE_PORTAL_TOKEN`",
                     )
@@ -71,7 +65,7 @@ impl Access {
         let configured = configured.filter(|portal| portal.url.same_origin(&base));
         let parameter = configured
             .and_then(|portal| portal.parameter.as_deref())
-            .unwrap_or(PARAMETER);
+            .unwrap_or(DEFAULT_PARAMETER);
         let source = token(args, ctx, configured)?;
         let params = vec![Param::secret(parameter, source.clone())];
         let target = Target {
@@ -82,10 +76,10 @@ impl Access {
         let token = source.resolve(&ctx.env).map_err(|e| {
             Failure::from_error(
                 Kind::Secret,
-                anyhow::Error::new(e).context("the portal's token cannot be had"),
+                anyhow::Error::new(e).context("the portal's token cannot be read"),
             )
             .hint(format!(
-                "set `{TOKEN}`, or name a file with `--portal-token-file FILE`"
+                "set `{TOKEN_VARIABLE}`, or name a file with `--portal-token-file FILE`"
             ))
         })?;
         let options = match configured {
@@ -103,7 +97,6 @@ impl Access {
         })
     }
 
-    /// The tenant.
     pub fn portal(&self) -> Portal<'_> {
         Portal::new(
             &self.sender,
@@ -122,15 +115,15 @@ fn base(url: &str) -> Result<BaseUrl, Failure> {
     let (base, query) = parsed?;
     if !query.is_empty() {
         return Err(
-            Failure::usage("the portal's URL has a query; no parameter of it is needed").hint(
-                format!("the token is given in the variable `{TOKEN}` or in a file"),
-            ),
+            Failure::usage("the portal's URL must not have a query").hint(format!(
+                "pass the token in the variable `{TOKEN_VARIABLE}` or in a file"
+            )),
         );
     }
     Ok(base)
 }
 
-/// Where the token comes from: the flag, the variable, the flag's variable, the configuration.
+/// The flag, the token's variable, the flag's variable, the configuration.
 fn token(
     args: &PortalArgs,
     ctx: &Context<'_>,
@@ -141,8 +134,11 @@ fn token(
         .clone()
         .filter(|path| !path.as_os_str().is_empty());
     let file = file.map(|path| SecretSource::File(path).anchored(&ctx.env.folder()));
-    let variable = ctx.env.var(TOKEN).filter(|value| !value.is_empty());
-    let variable = variable.map(|_| SecretSource::Env(TOKEN.to_owned()));
+    let variable = ctx
+        .env
+        .var(TOKEN_VARIABLE)
+        .filter(|value| !value.is_empty());
+    let variable = variable.map(|_| SecretSource::Env(TOKEN_VARIABLE.to_owned()));
     let flagged = ctx.is_flag("portal_token_file");
     let found = if flagged {
         file.or(variable)
@@ -150,8 +146,8 @@ fn token(
         variable.or(file)
     };
     found.or_else(|| configured.and_then(|portal| portal.token.clone())).ok_or_else(|| {
-        Failure::new(Kind::Secret, "no token for the tenant")
-            .hint(format!("set `{TOKEN}`, name a file with `--portal-token-file FILE`, or configure `portal.token`"))
-            .hint("a token of the configuration is only for the tenant whose `portal.url` is there")
+        Failure::new(Kind::Secret, "no access token for the portal")
+            .hint(format!("set `{TOKEN_VARIABLE}`, name a file with `--portal-token-file FILE`, or configure `portal.token`"))
+            .hint("a configured token is used only with the configured `portal.url`")
     })
 }

@@ -1,4 +1,4 @@
-//! A tenant's list of failed deliveries, asked for and read.
+//! Fetches and reads the portal's list of failed deliveries.
 
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
@@ -6,19 +6,14 @@ use crate::portal::Portal;
 use crate::portal::failures::{self, ListError, PortalFailure};
 use crate::recovery::{Listed, Listing};
 
-/// Asks for the list, hands each failure of it to `take`, and gives what is known of all of them. What cannot be read is
-/// told as a warning, if `warn`.
-///
-/// # Errors
-/// When the tenant does not give it, when it is none, or what `take` gave.
+/// Fetches the list and hands each failure to `take`. With `warn`, failures that cannot be read are warnings.
 pub fn read(
     ctx: &Context<'_>,
     portal: &Portal<'_>,
     warn: bool,
     mut take: impl FnMut(PortalFailure) -> Result<(), Failure>,
 ) -> Result<Listing, Failure> {
-    ctx.ui
-        .transient("asking the tenant for its failed deliveries");
+    ctx.ui.transient("fetching the portal's failed deliveries");
     let answered = portal.failures()?;
     let mut listing = Listing {
         made_at: answered.date,
@@ -37,7 +32,7 @@ pub fn read(
         Err(broken) => {
             if warn {
                 let words =
-                    portal.redact(&format!("not readable, and left on the tenant: {broken}"));
+                    portal.redact(&format!("not readable, and kept on the portal: {broken}"));
                 ctx.ui.warning(&ctx.ui.untrusted(&words));
             }
             listing.failures.push(Listed {
@@ -55,7 +50,7 @@ pub fn read(
             if warn {
                 let count = listing.failures.len();
                 ctx.ui.warning(&format!(
-                    "the tenant's list {cut}; these are its oldest {count}"
+                    "the portal's list {cut}; these are its oldest {count}"
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! `hookfire portal`: a real 3scale tenant, asked through its Account Management API.
+//! `hookfire portal`: the Account Management API of a 3scale tenant.
 
 mod access;
 mod failed;
@@ -35,10 +35,6 @@ pub enum PortalCommand {
 }
 
 impl PortalCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             PortalCommand::Failed(command) => command.run(ctx),

@@ -12,37 +12,36 @@ use crate::portal::PortalErrorKind;
 
 const EXAMPLES: &str = "\
 Examples:
-  An account, as 3scale would send it:
+  An account:
     $ hookfire portal object account 42
-  A user, who belongs to an account:
+  A user of an account:
     $ hookfire portal object user 7 --account 42
-  An application, to be changed and fired:
+  An application, to edit and fire:
     $ hookfire portal object application 9 > application.xml";
 
-/// What a tenant has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ObjectType {
-    /// A developer's account.
+    /// A developer account
     Account,
-    /// A user of an account.
+    /// A user of an account
     User,
-    /// An application of an account.
+    /// An application of an account
     Application,
 }
 
-/// Print an object of the tenant, the XML that goes into an event
+/// Print an object of the tenant as XML, as it goes into an event
 ///
-/// `hookfire fire --portal-object ID` fires with it at once.
+/// `hookfire fire --portal-object ID` fires an event with it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalObjectArgs {
-    /// What it is
+    /// The kind of object
     #[arg(value_name = "TYPE", value_enum)]
     object_type: ObjectType,
     /// Its id
     #[arg(value_name = "ID")]
     id: u64,
-    /// The account it belongs to: needed for a user
+    /// Its account; required for a user
     #[arg(long, value_name = "ID")]
     account: Option<u64>,
     #[command(flatten)]
@@ -69,10 +68,6 @@ pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
-/// The object of an event of this type.
-///
-/// # Errors
-/// When the type is none that a tenant has, or the tenant does not give the object.
 pub fn fetch(
     event_type: &str,
     id: u64,
@@ -82,7 +77,7 @@ pub fn fetch(
 ) -> Result<Object, Failure> {
     let object_type = ObjectType::from_str(event_type, false).map_err(|_| {
         Failure::usage(format!(
-            "`--portal-object` knows account, user and application, not `{event_type}`"
+            "`--portal-object` supports account, user and application, not `{event_type}`"
         ))
         .hint("give any other object with `--object FILE`")
     })?;
@@ -101,10 +96,8 @@ fn ask(
         (ObjectType::Account, _) => (format!("accounts/{id}.xml"), vec![]),
         (ObjectType::User, Some(account)) => (format!("accounts/{account}/users/{id}.xml"), vec![]),
         (ObjectType::User, None) => {
-            return Err(Failure::usage(
-                "a user is found by its account and its id; no account is named",
-            )
-            .hint("name it with `--account ID` (`--portal-account ID` for `fire`)"));
+            return Err(Failure::usage("a user needs its account's id as well")
+                .hint("pass it with `--account ID` (`--portal-account ID` for `fire`)"));
         }
         (ObjectType::Application, Some(account)) => {
             (format!("accounts/{account}/applications/{id}.xml"), vec![])
@@ -117,19 +110,18 @@ fn ask(
     let access = Access::of(portal, transport, ctx)?;
     let answered = access.portal().object(&path, &query).map_err(|e| match e.kind {
         PortalErrorKind::NotFound => Failure::from_error(Kind::NotFound, e)
-            .hint("the tenant has no such object; its id is in the address of its page in the admin portal"),
+            .hint("the portal has no such object; its id is in the address of its page in the admin portal"),
         _ => e.into(),
     })?;
     if let Some(cut) = answered.cut {
         return Err(Failure::new(
             Kind::Error,
-            format!("the tenant's answer {cut}"),
+            format!("the portal's response {cut}"),
         ));
     }
-    // What is no object cannot be sent, and should be told here.
     Object::parse(&answered.body).map_err(|e| {
         Failure::from_error(Kind::Error, e)
-            .context("the tenant's answer is no object in XML".to_owned())
+            .context("the portal's response is not an object in XML".to_owned())
     })?;
     Ok(answered.body)
 }

@@ -14,7 +14,7 @@ use super::access::{Access, PortalArgs};
 use super::listing;
 use crate::cli::args::{ExtraArgs, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one};
 use crate::cli::context::Context;
-use crate::cli::intake::Intake;
+use crate::cli::intake::FailureImport;
 use crate::cli::report::{Report, Style};
 use crate::cli::retry::{self, ResendOptions};
 use crate::delivery::Status;
@@ -184,12 +184,12 @@ impl Run<'_> {
         let stop_after = max(self.args.stop_after);
         loop {
             let mut urls = Vec::new();
-            let mut intake = Intake::new(self.journal, self.ctx.config()?);
+            let mut intake = FailureImport::new(self.journal, self.ctx.config()?);
             let listing = listing::read(self.ctx, self.portal, true, |failed| {
                 if !urls.contains(&failed.full_target) {
                     urls.push(failed.full_target.clone());
                 }
-                intake.take(failed)
+                intake.push(failed)
             })?;
             intake.finish()?;
             (done.left, done.and_more) = (listing.failures.len(), listing.cut);

@@ -1,4 +1,4 @@
-//! `hookfire portal webhooks set`: the tenant's switchboard.
+//! `hookfire portal webhooks set`: the tenant's webhook switches.
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::{Map, Value, json};
@@ -15,8 +15,8 @@ use crate::secret::Secret;
 use crate::secret::safe_url;
 use crate::text;
 
-/// The most characters of a URL that 3scale takes.
-const LONGEST_URL: usize = 255;
+/// 3scale's own limit.
+const MAX_URL_CHARS: usize = 255;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,10 +35,6 @@ pub enum PortalWebhooksCommand {
 }
 
 impl PortalWebhooksCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             PortalWebhooksCommand::Set(args) => set(&args, ctx),
@@ -46,7 +42,6 @@ impl PortalWebhooksCommand {
     }
 }
 
-/// A switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
@@ -59,7 +54,7 @@ impl Switch {
     }
 }
 
-/// Set the tenant's webhooks: where they go, and which events
+/// Set the tenant's webhook URL and switches
 ///
 /// Changes only what is given. Prints the tenant's response, with query values of the URL masked.
 #[derive(Args, Debug)]
@@ -106,14 +101,14 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         fields.extend(event_fields(text)?);
     }
     if fields.is_empty() {
-        return Err(Failure::usage("nothing to set is given")
+        return Err(Failure::usage("nothing to set")
             .hint("give `--url` or `--endpoint`, `--active`, `--provider-actions` or `--event`"));
     }
     let mut access = Access::of(&args.portal, &args.transport, ctx)?;
     access.others.extend(secrets);
     ctx.catch_interrupts()?;
     let portal = access.portal();
-    let answered = portal.set_webhooks(&fields)?;
+    let response = portal.set_webhooks(&fields)?;
     let masked = |(name, value): (String, Value)| {
         let value = match value {
             Value::String(text) if name == "url" => {
@@ -124,7 +119,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         };
         (name, value)
     };
-    let shown: Map<String, Value> = webhook(&answered.body).into_iter().map(masked).collect();
+    let shown: Map<String, Value> = webhook(&response.body).into_iter().map(masked).collect();
     if args.output.format() != Format::Text {
         ctx.ui
             .line(&args.output.format().document(&json!({ "webhook": shown })))?;
@@ -134,7 +129,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     } else {
         let columns = vec![
             Column::<(String, Value)>::text("SETTING", |(name, _)| name.clone()),
-            Column::<(String, Value)>::text("NOW", |(_, value)| worded(value)),
+            Column::<(String, Value)>::text("NOW", |(_, value)| display(value)),
         ];
         output::rows(
             ctx.ui,
@@ -148,7 +143,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-/// The whole URL, secrets included; they are added to `secrets`.
+/// The complete URL. Its secrets are added to `secrets`.
 fn url(
     args: &PortalWebhooksSetArgs,
     ctx: &Context<'_>,
@@ -172,9 +167,9 @@ fn url(
     settings::add_extras(&mut chosen.target, &extras, &ctx.env)?;
     let url = chosen.target.resolve(&ctx.env)?.url;
     let length = url.expose().chars().count();
-    if length > LONGEST_URL {
+    if length > MAX_URL_CHARS {
         return Err(Failure::usage(format!(
-            "the URL has {length} characters; 3scale takes {LONGEST_URL}"
+            "the URL has {length} characters; 3scale takes {MAX_URL_CHARS}"
         )));
     }
     let (_, pairs) =
@@ -218,12 +213,12 @@ fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     )
 }
 
-/// What the tenant answered, in JSON or XML: its settings. Nothing if it is neither.
+/// The settings in the portal's response, JSON or XML; empty if it is neither.
 fn webhook(body: &[u8]) -> Map<String, Value> {
-    if let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) {
-        return match answer.remove("webhook") {
+    if let Ok(Value::Object(mut object)) = serde_json::from_slice(body) {
+        return match object.remove("webhook") {
             Some(Value::Object(webhook)) => webhook,
-            _ => answer,
+            _ => object,
         };
     }
     let Ok(root) = event::tree(body) else {
@@ -239,7 +234,7 @@ fn webhook(body: &[u8]) -> Map<String, Value> {
         .collect()
 }
 
-fn worded(value: &Value) -> String {
+fn display(value: &Value) -> String {
     match value {
         Value::Bool(true) => "on".to_owned(),
         Value::Bool(false) => "off".to_owned(),

@@ -1,10 +1,7 @@
 //! Sample objects for the documented events, so that a first event needs no file.
 //!
-//! Deliberately no clock and no randomness of its own: the same context gives the same bytes; who wants another object
-//! gives another seed.
-//!
-//! Invariant: fields stand in the order in which 3scale sends them, and a document does not contradict itself: the user's
-//! account is the account around it, nothing was updated before it was created, and no two things have one id.
+//! The same context gives the same bytes. Fields are in 3scale's order, and a document is consistent: the user's account is
+//! the account around it, nothing was updated before it was created, and no two objects have the same id.
 
 #[cfg(test)]
 mod tests;
@@ -19,23 +16,21 @@ use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
 /// `<event>` and `<object>`, in which the sample will stand.
 const LEVELS_ABOVE: usize = 2;
 
-/// Hardly any sample is longer.
-const USUAL_LENGTH: usize = 2 * 1024;
+const TYPICAL_BYTES: usize = 2 * 1024;
 
 const DAY_S: u64 = 86_400;
 
-/// What samples are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleContext {
-    /// When it happens: the time of what the event is about.
+    /// The time of the event.
     pub now: UnixMs,
-    /// Where ids, keys and earlier times come from.
+    /// Determines ids, keys and earlier times.
     pub seed: u64,
-    /// How an application authenticates; none for what the action implies.
+    /// None for the mode that the action implies.
     pub mode: Option<AuthMode>,
 }
 
-/// How an application authenticates, and so which fields it has.
+/// How an application authenticates; this decides its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     /// One `user_key`.
@@ -47,10 +42,8 @@ pub enum AuthMode {
 }
 
 impl AuthMode {
-    /// Every mode, the one of a sample first.
     pub const ALL: [AuthMode; 3] = [AuthMode::UserKey, AuthMode::AppId, AuthMode::Oauth];
 
-    /// The word for it on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             AuthMode::UserKey => "user-key",
@@ -60,19 +53,18 @@ impl AuthMode {
     }
 }
 
-/// Why there is no sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSample {
-    /// The event is not documented.
+    /// An undocumented event.
     Unknown,
     /// Only applications authenticate.
     NoModes,
-    /// The event does not happen to applications of the mode that was asked for.
+    /// The event does not occur in the requested mode, but in this one.
     OtherMode(AuthMode),
 }
 
 impl SampleContext {
-    /// The context that a seed alone decides: the same time, whenever it is asked.
+    /// A context that depends on the seed alone, its time included.
     pub fn seeded(seed: u64, mode: Option<AuthMode>) -> SampleContext {
         // 2026-01-01T00:00:00Z, and some second of the year after it.
         let into_year = Duration::from_secs(Draw(seed).nth(0) % (365 * DAY_S));
@@ -84,12 +76,7 @@ impl SampleContext {
     }
 }
 
-/// A sample object for a documented event, indented as it will stand in the event.
-///
-/// A deleted object has lost what belongs to it.
-///
-/// # Errors
-/// [`NoSample`], for any other event and for a mode of authentication that does not go with it.
+/// A sample object for a documented event, indented to fit into it. A deleted object has its own fields only.
 pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Object, NoSample> {
     if !catalogue::EVENTS.contains(&(event_type, action)) {
         return Err(NoSample::Unknown);
@@ -104,7 +91,7 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
         Extent::Whole
     };
     let mut xml = Xml {
-        text: String::with_capacity(USUAL_LENGTH),
+        text: String::with_capacity(TYPICAL_BYTES),
         depth: 0,
     };
     match (event_type, action) {
@@ -119,7 +106,7 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
     Ok(Object::written(xml.text))
 }
 
-/// The mode of the application that an action is about: keys come and go in App ID mode, the user key changes in its own.
+/// Keys exist in App ID mode only, a user key in its own mode.
 fn mode(action: &str, asked: Option<AuthMode>) -> Result<Mode, NoSample> {
     let keys = if action == "key_created" { 2 } else { 1 };
     match (action, asked) {
@@ -143,21 +130,19 @@ fn mode(action: &str, asked: Option<AuthMode>) -> Result<Mode, NoSample> {
     }
 }
 
-/// How much of an object is left.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Whole,
     Deleted,
 }
 
-/// What an application authenticates with.
 #[derive(Clone, Copy)]
 enum Mode {
     UserKey,
     AppId { keys: u64, redirect: bool },
 }
 
-/// Numbers from a seed, each as good as drawn by chance: SplitMix64.
+/// SplitMix64
 struct Draw(u64);
 
 impl Draw {
@@ -170,7 +155,7 @@ impl Draw {
         z ^ (z >> 31)
     }
 
-    /// The id of the `n`th thing of a document: none is that of another, so that a receiver that mixes them up is found out.
+    /// The id of the `n`th object of a document; ids never repeat, so that a receiver that confuses objects fails.
     fn id(&self, n: u64) -> u64 {
         self.nth(n) % 10_000_000 * 8 + n
     }
@@ -181,7 +166,7 @@ impl Draw {
     }
 }
 
-/// What all objects of one document agree on.
+/// The values that all objects of a document share.
 struct Facts {
     account: u64,
     user: u64,
@@ -191,7 +176,7 @@ struct Facts {
     application_plan: u64,
     created_at: String,
     updated_at: String,
-    /// When the application had its first traffic; empty while it had none.
+    /// Empty if there was no traffic.
     first_traffic_at: String,
     user_key: String,
     provider_key: String,
@@ -202,7 +187,7 @@ struct Facts {
 impl Facts {
     fn of(cx: &SampleContext, action: &str) -> Facts {
         let draw = Draw(cx.seed);
-        // What has just been created was never updated, and nobody has used it yet.
+        // A new object has never been updated or used.
         let fresh = action == "created";
         let age = if fresh {
             0
@@ -233,7 +218,7 @@ impl Facts {
     }
 }
 
-/// Writes elements, one to a line.
+/// Writes one element a line.
 struct Xml {
     text: String,
     depth: usize,
@@ -315,7 +300,7 @@ impl Xml {
         self.close("application");
     }
 
-    /// `service` is for application plans, which also say whether they are custom.
+    /// Application plans have a service and the attribute `custom`.
     fn plan(&mut self, id: u64, name: &str, kind: &str, service: Option<u64>) {
         let custom = if service.is_some() {
             " custom=\"false\""
@@ -338,14 +323,13 @@ impl Xml {
         self.close("plan");
     }
 
-    /// The three fields that every object begins with.
     fn times(&mut self, facts: &Facts, id: u64) {
         self.field("id", &id.to_string());
         self.field("created_at", &facts.created_at);
         self.field("updated_at", &facts.updated_at);
     }
 
-    /// A value that there is none of is an empty element.
+    /// An empty value is an empty element.
     fn field(&mut self, name: &str, value: &str) {
         if value.is_empty() {
             return self.empty(name);
@@ -367,7 +351,7 @@ impl Xml {
         self.line(&["</", name, ">"]);
     }
 
-    /// The event indents the first line of an object; the others must do so themselves.
+    /// The event indents the object's first line.
     fn line(&mut self, markup: &[&str]) {
         if !self.text.is_empty() {
             self.text.push('\n');

@@ -20,7 +20,7 @@ Examples:
   Delete all:
     $ hookfire portal failed delete --all --yes";
 
-/// Delete the tenant's failed deliveries, delivered or not
+/// Delete the tenant's failed deliveries, whether or not they were resent
 ///
 /// 3scale keeps no copy. `hookfire portal recover` deletes what it delivered by itself. `--before` is inclusive, with a precision
 /// of one second, like `time` in 3scale's API. Asks for confirmation on a terminal, and requires --yes elsewhere.
@@ -58,20 +58,20 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     ctx.catch_interrupts()?;
     let portal = access.portal();
     let listing = listing::read(ctx, &portal, false, |_| Ok(()))?;
-    // The tenant is told the second.
+    // The portal's `time` has whole seconds.
     let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
-    let doomed = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
+    let selected = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
     let number = listing
         .failures
         .iter()
-        .filter(|listed| doomed(listed.at))
+        .filter(|listed| selected(listed.at))
         .count();
-    // Of a list that is too long for one answer the tenant deletes what was not read as well.
+    // If the response was cut, the portal deletes failures that were not read as well.
     let more = listing.cut
         && listing
             .failures
             .last()
-            .is_some_and(|listed| doomed(listed.at));
+            .is_some_and(|listed| selected(listed.at));
     let what = count(number, "failed delivery", "failed deliveries");
     let what = if more {
         format!("{what} and more")
@@ -82,7 +82,7 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     if args.dry_run {
         match format {
             Format::Text => ctx.ui.status(&format!(
-                "{what} on the tenant would be deleted (--dry-run)"
+                "{what} on the portal would be deleted (--dry-run)"
             )),
             _ => {
                 ctx.ui
@@ -95,14 +95,14 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         return Ok(Exit::Done);
     }
     if number > 0 {
-        if !confirmed(ctx, args.yes, &format!("delete {what} on the tenant"))? {
+        if !confirmed(ctx, args.yes, &format!("delete {what} on the portal"))? {
             ctx.ui.status("nothing was deleted");
             return Ok(Exit::Done);
         }
         portal.delete_failures(last.map(failures_list_time).as_deref())?;
     }
     match format {
-        Format::Text => ctx.ui.line(&format!("deleted {what} on the tenant"))?,
+        Format::Text => ctx.ui.line(&format!("deleted {what} on the portal"))?,
         _ => ctx
             .ui
             .line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,

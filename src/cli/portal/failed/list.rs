@@ -59,7 +59,7 @@ pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit
     ];
     let count = output::rows(ctx.ui, format, columns, view, found)?;
     if count == 0 && format == Format::Text {
-        ctx.ui.status("the tenant has no failed deliveries");
+        ctx.ui.status("the portal has no failed deliveries");
     }
     Ok(Exit::Done)
 }

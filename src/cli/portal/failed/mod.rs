@@ -20,10 +20,6 @@ pub enum PortalFailedCommand {
 }
 
 impl PortalFailedCommand {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What went wrong, ready to be told.
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
         match self {
             PortalFailedCommand::List(args) => list::run(&args, ctx),
