@@ -38,7 +38,7 @@ complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "failed" -d 'List,
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
-complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
+complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "listen" -d 'Capture webhooks: any method, any path, stored byte for byte before the response'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "portal" -d 'List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_needs_command" -f -a "events" -d 'List the events that 3scale fires, and show their samples'
@@ -505,46 +505,46 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_se
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "cancel" -d 'Cancel scheduled attempts'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "export" -d 'Copy the journal to a new file'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l port -d 'The port, if ADDR names none' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l bin -d 'Make these bins; what names none goes to the first (repeatable) [default: inbox]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l respond -d 'What to answer, in turn: 200; 503x3,200 (three times 503, then 200 for ever); 200@2s (after two seconds); timeout; reset' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-body -d 'The answer\'s body [default: ok]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-header -d 'A header of the answer (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-secret -d 'Answer 403 unless this is in the query; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Send each request on to this URL and answer what it answers' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Let pages of this origin call RequestBin\'s API: an origin, or *' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-portal-token -d 'The token that the tenant asks for, as @env:VAR, @file:PATH or a literal [default: it asks for none]' -r -f
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'The longest body, at most 256MiB; more is answered 413, at once where its length is told before' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'The longest head, 8KiB to 16MiB; more is answered 431' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-headers -d 'The most headers of a head; more is answered 431' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-buffered -d 'The most bytes of requests in memory until they are kept, beyond 8 KiB of each connection' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'The longest that a head may take, and then a body; more is answered 408. Also how long an answer may lie unread' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Connections at a time' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N of each bin' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'End after N requests, and print so many; what comes at the same time is answered and kept as well' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'End after this long; with --exit-after, the exit code is 7 if fewer came' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file as soon as requests are taken; removed at the end' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Speak https with this certificate (PEM)' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-key -d 'The certificate\'s key (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l port -d 'The port, if ADDR has none' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l bin -d 'Create these bins; other requests go to the first (repeatable) [default: inbox]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l respond -d 'Responses in turn, the last one repeated: 200; 503x3,200 (three times 503, then 200); 200@2s (after two seconds); timeout; reset' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-body -d 'Body of the response [default: ok]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l response-header -d 'Header of the response (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-secret -d 'Respond with 403 unless the query has this secret; VALUE is @env:VAR, @file:PATH or a literal (repeatable)' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l forward-to -d 'Forward each request to this URL and return its response' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l allow-origin -d 'Allow scripts of this origin to use RequestBin\'s API: an origin, or *' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l require-portal-token -d 'The token that the emulated portal requires, as @env:VAR, @file:PATH or a literal [default: none]' -r -f
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-body -d 'Maximum length of a body, up to 256MiB; longer ones get a 413, at once if the length is declared' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-head -d 'Maximum length of a head, 8KiB to 16MiB; longer ones get a 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-headers -d 'Maximum number of headers; more get a 431' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-buffered -d 'Maximum memory for requests until they are stored, beyond 8 KiB per connection' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l read-timeout -d 'How long a head may take, and then a body (otherwise 408), and how long a response may stay unread' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l max-connections -d 'Maximum number of connections' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l keep -d 'Keep the newest N captures of each bin' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l exit-after -d 'Exit after N requests (concurrent ones are still captured)' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l for -d 'Exit after this time; with --exit-after, the exit code is 7 if fewer arrived' -r
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l ready-file -d 'Write the URL to this file when ready; removed at exit' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-cert -d 'Serve https with this certificate (PEM)' -r -F
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l tls-key -d 'Key of the certificate (PEM)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l timeout -d 'Time limit of an attempt [default: 30s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l connect-timeout -d 'Time limit for DNS, connecting and TLS [default: 10s]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cacert -d 'Trust these certificates (PEM) instead of the system\'s' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l cert -d 'Use this client certificate (PEM, with its key unless --key is given)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l key -d 'The key of the client certificate (PEM)' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s o -l output -d 'How to print' -r -f -a "text\t'A line each'
-ndjson\t'A JSON object each, after one that says where it listens'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s o -l output -d 'Output format' -r -f -a "text\t'One line per capture'
+ndjson\t'One JSON object per line; the first has the URL'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Also in a pipe'
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Answer with the status that the path ends with, as in /inbox/503'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Answer as a 3scale tenant does to `hookfire portal`: the failed list and the switchboard below /admin/api/webhooks; nothing below /admin is caught'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Respond with the status that the path ends with, as in /inbox/503'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l emulate-portal -d 'Emulate a 3scale portal for `hookfire portal`: failures and webhook settings below /admin/api/webhooks; no request below /admin is captured'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l open -d 'Open the page in a browser'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Show secret values in what is printed'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l reveal -d 'Print secret values'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -857,7 +857,7 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "retry" -d 'Send failed deliveries again'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "captured" -d 'List, show, replay, compare and delete captured requests'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "journal" -d 'List all deliveries; check, copy and prune the journal'
-complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Catch webhooks: any method, any path, kept byte for byte before they are answered'
+complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "listen" -d 'Capture webhooks: any method, any path, stored byte for byte before the response'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "ping" -d 'Check whether an endpoint responds, like 3scale\'s "Ping!" button'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "portal" -d 'List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks'
 complete -c hookfire -n "__fish_hookfire_using_subcommand help; and not __fish_seen_subcommand_from fire failed retry captured journal listen ping portal events config expect demo generate help" -f -a "events" -d 'List the events that 3scale fires, and show their samples'

@@ -10,7 +10,6 @@ use crate::engine::Halted;
 use crate::engine::plan::PlanError;
 use crate::event::EventError;
 use crate::exit::Exit;
-use crate::expect::WatchError;
 use crate::http::ClientError;
 use crate::journal::JournalError;
 use crate::output::{OutputError, Report, Ui};
@@ -238,15 +237,6 @@ impl From<PlanError> for Failure {
         match error {
             PlanError::Secret(error) => error.into(),
             PlanError::Client(error) => error.into(),
-        }
-    }
-}
-
-impl From<WatchError> for Failure {
-    fn from(error: WatchError) -> Failure {
-        match error {
-            WatchError::Store(source) => source.into(),
-            WatchError::Command(_) => Failure::from_error(Kind::Error, error),
         }
     }
 }

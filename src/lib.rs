@@ -14,7 +14,6 @@
 //! | `listener` | the HTTP server that captures requests |
 //! | `portal` | client for 3scale's Account Management API |
 //! | `env` | the process's environment: variables, terminals, signals, directories |
-//! | `expect` | what `expect` waits for, and how captured requests match it |
 //! | `journal` | the SQLite file that holds deliveries, attempts and captures |
 //! | `http` | the HTTP client: TLS, proxies, deadlines, error classification |
 //! | `config` | the configuration file |
@@ -38,7 +37,6 @@ mod env;
 mod error;
 mod event;
 mod exit;
-mod expect;
 #[cfg(test)]
 mod fuzz;
 mod http;

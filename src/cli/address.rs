@@ -2,8 +2,12 @@
 //!
 //! The only host name is `localhost`, because the address must belong to this machine.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+
+use crate::error::{Failure, Kind};
+use crate::listener::ListenerError;
 
 pub const DEFAULT_PORT: u16 = 8080;
 
@@ -91,6 +95,23 @@ pub fn parse_port(text: &str) -> Result<u16, String> {
         .ok()
         .filter(|_| plain)
         .ok_or_else(|| "a port is a number from 0 (any free port) to 65535".to_owned())
+}
+
+/// A listener's error. If its port is in use, `other` names the alternatives, given another port.
+pub fn bind_failure(error: ListenerError, other: impl FnOnce(u16) -> String) -> Failure {
+    match error {
+        ListenerError::Bind { addr, source } if source.kind() == ErrorKind::AddrInUse => {
+            let port = addr.port();
+            let other = other(port.checked_add(1).unwrap_or(DEFAULT_PORT));
+            Failure::new(
+                Kind::Error,
+                format!("port {port} is already in use on {}", addr.ip()),
+            )
+            .hint(format!("use another port: {other}"))
+        }
+        ListenerError::Header(_) => Failure::from_error(Kind::Usage, error),
+        _ => Failure::from_error(Kind::Error, error),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod args;
+pub mod capture_feed;
 pub mod captured;
 pub mod command_line;
 pub mod config;

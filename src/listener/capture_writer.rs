@@ -1,23 +1,16 @@
-//! Writes captures, and counts those that could not be written.
+//! Writes captures and publishes them.
 //!
 //! Each capture is submitted at once, and its request is responded to only after the commit. The journal's writer commits
 //! everything that arrives during one commit with the next one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::{CaptureStore, JournalError, SharedCapture};
-
-/// Captures and responses that could not be written.
-#[derive(Clone, Debug, Default)]
-pub struct WriteFailures {
-    pub count: u64,
-    pub last: Option<Arc<JournalError>>,
-}
 
 /// A capture could not be written: its request must not be acknowledged.
 #[derive(Debug)]
@@ -28,20 +21,14 @@ pub(super) struct NotStored;
 pub(super) struct CaptureWriter {
     captures: Arc<dyn CaptureStore>,
     notifier: Notifier,
-    failures: Arc<Mutex<WriteFailures>>,
     pending: Arc<AtomicUsize>,
 }
 
 impl CaptureWriter {
-    pub(super) fn new(
-        captures: Arc<dyn CaptureStore>,
-        notifier: Notifier,
-        failures: Arc<Mutex<WriteFailures>>,
-    ) -> Self {
+    pub(super) fn new(captures: Arc<dyn CaptureStore>, notifier: Notifier) -> Self {
         Self {
             captures,
             notifier,
-            failures,
             pending: Arc::default(),
         }
     }
@@ -57,11 +44,10 @@ impl CaptureWriter {
         self.pending.fetch_add(1, Ordering::Relaxed);
         let done = move |result: Result<SharedCapture, Arc<JournalError>>| {
             writer.pending.fetch_sub(1, Ordering::Relaxed);
-            match &result {
-                Ok(stored) => writer
+            if let Ok(stored) = &result {
+                writer
                     .notifier
-                    .captured(stored.caught.id, &stored.caught.bin),
-                Err(error) => writer.note_failure(error),
+                    .captured(stored.caught.id, &stored.caught.bin);
             }
             // The connection may have ended meanwhile.
             let _ = reply.send(result);
@@ -82,16 +68,15 @@ impl CaptureWriter {
     ) {
         let writer = self.clone();
         let reply = move |result: Result<(), Arc<JournalError>>| {
-            match result {
-                Ok(()) => writer.notifier.changed(),
-                Err(error) => writer.note_failure(&error),
+            if result.is_ok() {
+                writer.notifier.changed();
             }
             done();
         };
         self.captures.set_response(id, response, Box::new(reply));
     }
 
-    /// Changes the response of a stored capture. A failure is only counted.
+    /// Changes the response of a stored capture. The store reports failures.
     pub(super) async fn record_response(&self, id: i64, response: CapturedResponse) {
         let (done, recorded) = oneshot::channel();
         self.update_response(id, response, move || {
@@ -103,11 +88,5 @@ impl CaptureWriter {
     /// Whether a capture is being written, so that its client gets a response soon.
     pub(super) fn is_writing(&self) -> bool {
         self.pending.load(Ordering::Relaxed) > 0
-    }
-
-    fn note_failure(&self, error: &Arc<JournalError>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.count += 1;
-        failures.last = Some(Arc::clone(error));
     }
 }

@@ -68,7 +68,6 @@ use web::WebHandler;
 
 use crate::env;
 
-pub use capture_writer::WriteFailures;
 pub use forward::{HOPS_HEADER, Relayed, Upstream, hops};
 pub use limits::Limits;
 pub use notifier::{Event, Notifier};
@@ -112,7 +111,6 @@ pub enum ListenerError {
 pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
-    failures: Arc<Mutex<WriteFailures>>,
     phase: watch::Sender<Phase>,
     /// Disconnected when the thread is about to end.
     ended: Mutex<Receiver<()>>,
@@ -143,15 +141,13 @@ impl Listener {
             setup.response_body.clone(),
             &setup.response_headers,
         )?;
-        let failures = Arc::default();
         let (phase, phases) = watch::channel(Phase::Serving);
         let (ends, ended) = mpsc::channel();
         let thread = {
-            let failures = Arc::clone(&failures);
             thread::Builder::new()
                 .name("listener".to_owned())
                 .spawn(move || {
-                    run(&runtime, socket, setup, script, addr, failures, phases);
+                    run(&runtime, socket, setup, script, addr, phases);
                     runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
                     drop(ends);
                 })
@@ -160,19 +156,10 @@ impl Listener {
         Ok(Self {
             addr,
             scheme,
-            failures,
             phase,
             ended: Mutex::new(ended),
             thread: Some(thread),
         })
-    }
-
-    /// What could not be written so far.
-    pub fn write_failures(&self) -> WriteFailures {
-        self.failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// With the actual port.
@@ -259,7 +246,6 @@ fn run(
     setup: Setup,
     script: ResponseScript,
     addr: SocketAddr,
-    failures: Arc<Mutex<WriteFailures>>,
     phases: watch::Receiver<Phase>,
 ) {
     let limits = setup.limits;
@@ -284,7 +270,7 @@ fn run(
             limits,
             secrets: RequiredSecrets(setup.require_secret),
             web_token: setup.web_token,
-            writer: CaptureWriter::new(setup.captures, setup.notifier, failures),
+            writer: CaptureWriter::new(setup.captures, setup.notifier),
             script,
             forwarder,
             web,

@@ -369,7 +369,10 @@ fn request_that_cannot_be_stored_at_the_end_is_reported() {
     assert_eq!(read_answer(&mut client).status, 503);
     drop(lock);
     let outcome = listener.wait();
-    assert!(outcome.stderr().contains("1 request not kept"), "{outcome}");
+    assert!(
+        outcome.stderr().contains("1 request not stored"),
+        "{outcome}"
+    );
 }
 
 #[test]
@@ -540,14 +543,14 @@ fn invalid_options_of_listen_are_refused() {
         assert_eq!(outcome.stdout(), "", "{outcome}");
     };
     refused(&["0.0.0.0:0"], 2, "--expose");
-    refused(&["--port", "1", "2"], 2, "two ports");
+    refused(&["--port", "1", "2"], 2, "both give a port");
     refused(&["--respond", "nonsense"], 2, "`nonsense` is not a step");
-    refused(&["--bin", "a/b"], 2, "a bin's name is");
-    refused(&["--bin", "api"], 2, "itself answers");
+    refused(&["--bin", "a/b"], 2, "a bin's name consists of");
+    refused(&["--bin", "api"], 2, "reserved by the listener");
     refused(
         &["--emulate-portal", "--bin", "x", "--bin", "admin"],
         2,
-        "bin `admin`",
+        "`--bin admin`",
     );
     refused(&["--response-header", "nonsense"], 2, "--response-header");
     refused(
@@ -556,7 +559,11 @@ fn invalid_options_of_listen_are_refused() {
         "NOT_SET_AT_ALL",
     );
     refused(&["--forward-to", "ftp://x"], 2, "ftp");
-    refused(&["--ready-file", "no/such/folder/url"], 2, "no such folder");
+    refused(
+        &["--ready-file", "no/such/folder/url"],
+        2,
+        "directory does not exist",
+    );
     refused(&["--tls-cert", "x.pem"], 2, "--tls-key");
     for answer in [
         &["--respond", "200"][..],
@@ -607,7 +614,7 @@ fn invalid_options_of_listen_are_refused() {
             "is not a valid response header",
         );
     }
-    refused(&[&port], 1, &format!("cannot listen on `127.0.0.1:{port}`"));
+    refused(&[&port], 1, &format!("port {port} is already in use"));
 }
 
 #[test]

@@ -1,13 +1,12 @@
-//! `hookfire expect`: listen, run a command, and wait for the webhook that it should cause.
+//! `hookfire expect`: listens, runs a command, and waits for the webhook that the command should cause.
 //!
-//! Puts together what waits (`crate::expect`), where captures come from (`arrivals`), the command (`child`) and what is said
-//! of it all (`report`).
+//! `watch` waits, `child` runs the command, `report` prints, `criteria` has the conditions.
 
-mod arrivals;
 mod child;
 mod criteria;
 mod junit;
 mod report;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,29 +15,30 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use self::arrivals::{Growing, Telling};
 use self::child::Child;
 use self::criteria::Criteria;
 use self::junit::JunitFile;
 use self::report::{Report, Waited};
-use super::address::Address;
+use self::watch::{Command, Watch};
+use super::address::{Address, bind_failure};
 use super::args::{Format, ReportOutput};
+use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
+use crate::capture::expect::Expectation;
+use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::expect::{Arrivals, Command, Watch};
 use crate::journal::CaptureKeeper;
-use crate::journal::CaptureQuery;
+use crate::journal::{CaptureQuery, CaptureStore, Done, SharedCapture};
 use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
-/// The bin of what `expect` catches itself.
+/// The bin of requests to `expect`'s own listener.
 const BIN: &str = "expect";
 
 /// How many captures that bin keeps.
-const KEEP: u32 = 10_000;
+const MAX_CAPTURES: u32 = 10_000;
 
-/// The heading of the options that are not about a request.
 const WAITING: &str = "Waiting";
 
 const EXAMPLES: &str = "\
@@ -112,10 +112,6 @@ pub struct ExpectArgs {
     command: Vec<OsString>,
 }
 
-/// Runs `hookfire expect`.
-///
-/// # Errors
-/// What was expected did not come, COMMAND failed, or something kept it from waiting.
 pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let expectation = args.criteria.expectation(ctx)?;
     let junit = args.junit.as_deref().map(JunitFile::new).transpose()?;
@@ -127,77 +123,100 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     };
     let mut report = Report::new(ctx, args.output.format(), &watch)?;
     if args.bin.is_some() && ctx.is_flag("listen") {
-        return Err(Failure::usage("`--listen` and `--bin` are both given")
-            .hint("`--bin` waits for what another hookfire listens to"));
+        return Err(
+            Failure::usage("`--listen` and `--bin` cannot be used together")
+                .hint("`--bin` watches the captures of another listener"),
+        );
     }
     ctx.catch_interrupts()?;
-    let begun = ctx.clock.elapsed();
+    let started = ctx.clock.elapsed();
     let ended = match &args.bin {
-        Some(bin) => in_bin(args, bin, ctx, &watch, &mut report),
-        None => listening(args, ctx, &watch, &mut report),
+        Some(bin) => watch_bin(args, bin, ctx, &watch, &mut report),
+        None => listen(args, ctx, &watch, &mut report),
     };
     let ended = report.finish(ended);
     let Some(junit) = junit else { return ended };
-    let written = junit.write(&report.case(&ended, ctx.clock.elapsed().saturating_sub(begun)));
+    let took = ctx.clock.elapsed().saturating_sub(started);
+    let written = junit.write(&report.case(&ended, took));
     match (ended, written) {
         (Ok(exit), written) => Failure::after_output(written, exit),
-        (Err(failure), written) => {
-            if let Err(unwritten) = written {
-                ctx.ui.warning(&report::lines(&unwritten).join(": "));
-            }
+        (Err(failure), Err(not_written)) => {
+            ctx.ui.warning(&report::lines(&not_written).join(": "));
             Err(failure)
         }
+        (Err(failure), Ok(())) => Err(failure),
     }
 }
 
-/// Waits for what a listener of our own catches.
-fn listening(
+/// Waits for requests to a listener of this process.
+fn listen(
     args: &ExpectArgs,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
     report: &mut Report<'_>,
 ) -> Result<Exit, Failure> {
     let addr = args.listen.unwrap_or_default().or_port(0);
-    let unaware = args.command.is_empty() && addr.port() == 0;
-    if unaware && args.output.format() == Format::Json {
-        return Err(
-            Failure::usage("with `-o json` nobody is told which port is listened on").hint(
-                "say which with `--listen PORT`, or use `-o ndjson`, whose first line says it",
-            ),
-        );
+    let has_command = !args.command.is_empty();
+    if !has_command && addr.port() == 0 && args.output.format() == Format::Json {
+        return Err(Failure::usage(
+            "`-o json` without a command does not report which port was chosen",
+        )
+        .hint(
+            "choose one with `--listen PORT`, or use `-o ndjson`, whose first line has the URL",
+        ));
     }
-    let journal = ctx.journal()?;
+    let (journal, feed_journal) = (ctx.journal()?, ctx.journal()?);
     journal.create_bin(BIN, false, ctx.now())?;
-    let (keeper, told) = Telling::new(
-        CaptureKeeper::start(journal, BIN, KEEP)?,
-        watch.expectation.clone(),
-    );
-    let mut catcher = Listener::bind(Setup::new(addr, args.respond.clone(), Arc::new(keeper)))
-        .map_err(|e| {
-            Failure::from_error(Kind::Error, e)
-                .hint("`--listen PORT` names another port; without it any free one is taken")
-        })?;
-    // Goes before the catcher does, which waits for what waits here.
-    let mut told = told;
-    let url = catcher.url();
-    report.listening(&url, catcher.addr().port(), args.command.is_empty())?;
+    let writer = CaptureKeeper::start(journal, BIN, MAX_CAPTURES)?;
+    let (store, feed) = ListenerFeed::new(writer, &*feed_journal, WhenFull::DelayResponses, false);
+    let captures = SecretMarker {
+        store,
+        expectation: watch.expectation.clone(),
+    };
+    let setup = Setup::new(addr, args.respond.clone(), Arc::new(captures));
+    let mut listener = Listener::bind(setup).map_err(|e| {
+        bind_failure(e, |port| {
+            format!("`--listen {port}`, or any free one without `--listen`")
+        })
+    })?;
+    // Declared after the listener, and so dropped before it: its drop waits for delayed responses.
+    let mut feed = feed;
+    let url = listener.url();
+    report.listening(&url, listener.addr().port(), has_command)?;
     let child = Child::start(&args.command, Some(&url))?;
     let deadline = ctx.clock.elapsed().saturating_add(args.within);
-    let waited = wait(watch, &mut told, child, report);
-    drop(told);
-    // Before anything is said: what was taken is still answered as it is due, as far as the time allows. Who was ended, waits
-    // for no answer.
-    let over = || ctx.clock.interrupted() || ctx.clock.elapsed() >= deadline;
-    if over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
-        catcher.stop();
+    let waited = wait(watch, &mut feed, child, report);
+    drop(feed);
+    // Responses are still sent when they are due, as far as time allows. A command that was stopped does not wait for one.
+    let is_over = || ctx.clock.interrupted() || ctx.clock.elapsed() >= deadline;
+    if is_over() || waited.as_ref().is_ok_and(|waited| waited.stopped) {
+        listener.stop();
     } else {
-        catcher.finish(over);
+        listener.finish(is_over);
     }
-    report.judge(waited?)
+    report.conclude(waited?)
 }
 
-/// Waits for what is in a bin, and for what comes to it.
-fn in_bin(
+/// Marks captures by whether they have the expected secrets, as a listener that requires them does: readers of the journal
+/// mask their values then.
+struct SecretMarker<S> {
+    store: FeedingStore<S>,
+    expectation: Expectation,
+}
+
+impl<S: CaptureStore> CaptureStore for SecretMarker<S> {
+    fn store(&self, mut capture: Capture, body: Body, done: Done<SharedCapture>) {
+        capture.secret_ok = self.expectation.secrets_are_right(&capture);
+        self.store.store(capture, body, done);
+    }
+
+    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+        self.store.set_response(id, response, done);
+    }
+}
+
+/// Waits for captures of a bin in the journal.
+fn watch_bin(
     args: &ExpectArgs,
     bin: &str,
     ctx: &Context<'_>,
@@ -208,13 +227,12 @@ fn in_bin(
         .since
         .as_deref()
         .map(|text| parse_time(text, ctx.now(), Edge::From))
-        .transpose();
-    let since = since.map_err(|e| Failure::from_error(Kind::Usage, e))?;
+        .transpose()
+        .map_err(|e| Failure::from_error(Kind::Usage, e))?;
     let journal = ctx.journal()?;
-    let after = if since.is_none() {
-        Some(journal.newest_capture()?)
-    } else {
-        None
+    let after = match since {
+        None => Some(journal.newest_capture()?),
+        Some(_) => None,
     };
     report.watching(bin);
     let child = Child::start(&args.command, None)?;
@@ -224,23 +242,23 @@ fn in_bin(
         after,
         ..CaptureQuery::default()
     };
-    let waited = wait(watch, &mut Growing::new(&*journal, query), child, report)?;
+    let waited = wait(watch, &mut BinFeed::new(&*journal, query), child, report)?;
     if waited.seen.captures == 0 && journal.bin(bin)?.is_none() {
         let names: Vec<String> = journal.bins()?.into_iter().map(|bin| bin.name).collect();
         report.no_such_bin(bin, &names);
     }
-    report.judge(waited)
+    report.conclude(waited)
 }
 
-/// Waits, and ends a command that is still running then.
+/// Waits, and then stops a command that is still running.
 fn wait(
     watch: &Watch<'_>,
-    arrivals: &mut dyn Arrivals,
+    feed: &mut dyn CaptureFeed,
     mut child: Option<Child>,
     report: &mut Report<'_>,
 ) -> Result<Waited, Failure> {
     let command = child.as_mut().map(|child| child as &mut dyn Command);
-    let result = watch.run(arrivals, command, report);
+    let result = watch.run(feed, command, report);
     let stopped = child.as_mut().is_some_and(Child::stop);
     let (end, seen) = result?;
     Ok(Waited { end, seen, stopped })

@@ -1,17 +1,17 @@
-//! What `expect` says: the captures that matched as they come, how it ended, and of a miss what differs.
+//! What `expect` prints: matching captures as they arrive, how it ended, and the differences of the nearest miss.
 
 use std::num::NonZeroU8;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::watch::{End, Miss, Observer, Seen, Watch};
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Caught, Mask};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::expect::{End, Miss, Observer, Seen, Watch};
 use crate::output::capture_json::CaptureView;
 use crate::output::junit::{Case, Problem};
 use crate::output::{capture, json};
@@ -20,83 +20,64 @@ use crate::secret::{Redactor, credentials_in_header};
 use crate::text;
 use crate::time::compact;
 
-/// How a wait ended, and what is left to say of it.
+/// How many matches a JUnit report lists.
+const MAX_JUNIT_MATCHES: usize = 100;
+
+/// The result of a wait.
 pub struct Waited {
-    /// How.
     pub end: End,
-    /// What came.
     pub seen: Seen,
-    /// Whether the command had to be ended.
+    /// Whether the command was still running and had to be ended.
     pub stopped: bool,
 }
 
-/// Prints and judges.
 pub struct Report<'a> {
     ctx: &'a Context<'a>,
     format: Format,
-    expected: String,
+    expectation: &'a Expectation,
     count: u64,
     within: Duration,
     array: json::Array,
     mask: Mask,
-    /// The secrets that were expected may stand anywhere in what came.
+    /// The expected secrets may occur anywhere in a request.
     redactor: Redactor,
-    /// The lines of what matched, for the JUnit report; the first ones of many.
-    lines: Vec<String>,
-    /// Why stdout cannot be written; what comes is then still waited for.
-    unreported: Option<Failure>,
+    /// The matches, for the JUnit report.
+    matches: Vec<String>,
+    /// Why stdout cannot be written; the wait goes on.
+    output_error: Option<Failure>,
     hints: Vec<String>,
 }
 
-/// How many matches a JUnit report lists.
-const LISTED: usize = 100;
-
 impl<'a> Report<'a> {
-    /// A report on a wait.
-    ///
-    /// # Errors
-    /// When the configuration, which names secret parameters, cannot be used.
     pub fn new(
         ctx: &'a Context<'a>,
         format: Format,
-        watch: &Watch<'_>,
+        watch: &Watch<'a>,
     ) -> Result<Report<'a>, Failure> {
         let mut mask = ctx.mask(false)?;
-        mask.names.extend(
-            watch
-                .expectation
-                .secrets
-                .iter()
-                .map(|(name, _)| name.clone()),
-        );
+        let secrets = watch.expectation.secrets.iter();
+        mask.names.extend(secrets.map(|(name, _)| name.clone()));
         Ok(Report {
             ctx,
             format,
-            expected: watch.expectation.to_string(),
+            expectation: watch.expectation,
             count: watch.count,
             within: watch.within,
             array: json::Array::default(),
             mask,
             redactor: redactor(watch.expectation),
-            lines: Vec::new(),
-            unreported: None,
+            matches: Vec::new(),
+            output_error: None,
             hints: Vec::new(),
         })
     }
 
-    /// Says where requests are waited for; who starts no command is told on stdout too if a program reads it.
-    ///
-    /// # Errors
-    /// When stdout cannot be written: then nobody learns the address.
-    pub fn listening(&mut self, url: &str, port: u16, alone: bool) -> Result<(), Failure> {
-        // What is kept is marked as asked for these, and for no others.
+    /// Reports the URL to which requests are to be sent. Without a command, it is also the first line of NDJSON.
+    pub fn listening(&mut self, url: &str, port: u16, has_command: bool) -> Result<(), Failure> {
+        // This listener's captures are marked as requiring these secrets.
         self.mask.required = Some(self.mask.names.clone());
-        self.ctx.ui.status(&format!(
-            "listening on {url} for {}: {}",
-            self.asked(),
-            compact(self.within)
-        ));
-        if alone && self.format == Format::Ndjson {
+        self.waiting(&format!("at {url}"));
+        if !has_command && self.format == Format::Ndjson {
             let ready = serde_json::json!({ "event": "ready", "url": url, "port": port });
             self.ctx.ui.line(&json::compact(&ready))?;
             self.ctx.ui.flush()?;
@@ -104,168 +85,159 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Says which bin is watched.
     pub fn watching(&self, bin: &str) {
-        self.ctx.ui.status(&format!(
-            "watching the bin `{bin}` for {}: {}",
-            self.asked(),
-            compact(self.within)
-        ));
+        self.waiting(&format!("in bin `{bin}`"));
     }
 
-    /// Remembers that the bin is not there, for the case that this is why nothing came.
+    fn waiting(&self, place: &str) {
+        let (within, requests) = (compact(self.within), self.requests());
+        let line = match self.count {
+            0 => format!("checking for {within} that there are {requests} {place}"),
+            _ => format!("waiting up to {within} for {requests} {place}"),
+        };
+        self.ctx.ui.status(&line);
+    }
+
+    /// ``3 requests with type `account` ``
+    fn requests(&self) -> String {
+        let requests = match self.count {
+            0 => "no requests".to_owned(),
+            1 => "a request".to_owned(),
+            count => format!("{count} requests"),
+        };
+        format!("{requests}{}", self.conditions())
+    }
+
+    /// `` with type `account` ``, empty if any request matches.
+    fn conditions(&self) -> String {
+        match self.expectation.to_string().as_str() {
+            "any request" => String::new(),
+            conditions => format!(" with {conditions}"),
+        }
+    }
+
+    /// Adds a hint, for the case that nothing arrives because the bin does not exist.
     pub fn no_such_bin(&mut self, name: &str, bins: &[String]) {
         let known = bins.iter().map(String::as_str);
         self.hints.push(match text::nearest(name, known.clone()) {
             Some(near) => format!("there is no bin `{name}`; did you mean `--bin {near}`?"),
             None if bins.is_empty() => {
-                "there is no bin yet; `hookfire listen` makes one".to_owned()
+                "there are no bins yet; `hookfire listen` creates one".to_owned()
             }
             None => format!(
-                "there is no bin `{name}`; there are {}",
+                "there is no bin `{name}`; existing bins: {}",
                 text::listed(known)
             ),
         });
     }
 
-    fn asked(&self) -> String {
-        match self.count {
-            0 => format!("none of: {}", self.expected),
-            1 => self.expected.clone(),
-            count => format!("{count} of: {}", self.expected),
-        }
-    }
-
-    /// What the end means.
-    ///
-    /// # Errors
-    /// Every end but the one that was hoped for.
-    pub fn judge(&mut self, waited: Waited) -> Result<Exit, Failure> {
+    /// Reports how the wait ended.
+    pub fn conclude(&mut self, waited: Waited) -> Result<Exit, Failure> {
         let Waited { end, seen, stopped } = waited;
         if self.format == Format::Json {
             let end = self.array.end();
             self.print(end);
         }
-        if stopped && !matches!(end, End::CommandLate) {
+        if stopped && end != End::CommandTimeout {
             self.ctx
                 .ui
-                .warning("the command was still running and has been ended");
+                .warning("the command was still running and was ended");
         }
         match end {
             End::Met => Ok(Exit::Done),
+            End::Unmet => Err(self.unmet(&seen)),
             End::Interrupted => Err(Failure::new(
                 Kind::Interrupted,
-                format!("stopped while waiting for {}", self.asked()),
+                format!("interrupted while waiting for {}", self.requests()),
             )),
-            End::CommandLate => {
-                let words = format!(
-                    "the command did not end within {} and has been ended",
-                    compact(self.within)
-                );
-                Err(
-                    Failure::new(Kind::Unmet, format!("{words}; {}", self.score(&seen)))
-                        .hint("`--within DURATION` gives it longer"),
-                )
+            End::CommandTimeout => {
+                let (within, score) = (compact(self.within), self.score(&seen));
+                let message =
+                    format!("the command did not end within {within} and was ended; {score}");
+                Err(Failure::new(Kind::Unmet, message)
+                    .hint("`--within DURATION` gives it more time"))
             }
             End::CommandFailed(code) => {
-                let words = format!(
-                    "the command ended with exit code {code}; {}",
-                    self.score(&seen)
-                );
-                let failure = Failure::from_error(Kind::Command, self.with_miss(words, &seen));
+                let score = self.score(&seen);
+                let message = format!("the command ended with exit code {code}; {score}");
+                let failure = self.with_nearest_miss(Kind::Command, message, &seen);
                 Err(Failure {
                     exit: NonZeroU8::new(code).map(Exit::Command),
                     ..failure
                 })
             }
-            End::Unmet => Err(self.unmet(&seen)),
         }
     }
 
-    /// How much of what was expected has come.
+    /// How much of what was expected had arrived.
     fn score(&self, seen: &Seen) -> String {
         match (self.count, seen.matched) {
-            (0, 0) => "nothing had come that should not".to_owned(),
-            (0, _) => "something had come that should not".to_owned(),
-            (count, matched) if matched >= count => "what was expected had come".to_owned(),
-            (count, matched) => format!("{matched} of {count} expected had come"),
+            (0, 0) => "no unexpected request had arrived".to_owned(),
+            (0, _) => "an unexpected request had arrived".to_owned(),
+            (count, matched) => format!(
+                "{matched} of {} had arrived",
+                text::count(count as usize, "expected request", "expected requests")
+            ),
         }
     }
 
     fn unmet(&mut self, seen: &Seen) -> Failure {
-        let within = compact(self.within);
         if self.count == 0 {
-            return Failure::new(
-                Kind::Unmet,
-                format!("a request came that should not: {}", self.expected),
-            );
+            let message = format!("an unexpected request{} arrived", self.conditions());
+            return Failure::new(Kind::Unmet, message);
         }
-        if let Some(reason) = &seen.not_kept {
-            return Failure::from_error(
-                Kind::Journal,
-                anyhow::Error::new(std::sync::Arc::clone(reason)),
-            )
-            .context("a request could not be kept, and was answered 503".to_owned())
-            .context(format!(
-                "{} of {} expected came within {within}: {}",
-                seen.matched, self.count, self.expected
-            ));
-        }
-        let words = match (seen.matched, self.count) {
-            (0, 1) => format!(
-                "what was expected did not come within {within}: {}",
-                self.expected
-            ),
-            (matched, count) => format!(
-                "{matched} of {count} expected came within {within}: {}",
-                self.expected
+        let within = compact(self.within);
+        let message = match seen.matched {
+            0 => format!("expected {} within {within}, got none", self.requests()),
+            matched => format!(
+                "expected {} within {within}, got {matched}",
+                self.requests()
             ),
         };
-        let failure = Failure::from_error(Kind::Unmet, self.with_miss(words, seen));
-        let shows = seen
-            .nearest
-            .as_ref()
-            .map(|miss| format!("`hookfire captured show {}` shows it", miss.kept.caught.id));
-        shows
+        if let Some(reason) = &seen.not_stored {
+            return Failure::from_error(Kind::Journal, std::sync::Arc::clone(reason))
+                .context("a request was not stored and got a 503".to_owned())
+                .context(message);
+        }
+        let mut failure = self.with_nearest_miss(Kind::Unmet, message, seen);
+        if let Some(miss) = &seen.nearest {
+            let id = miss.capture.caught.id;
+            failure = failure.hint(format!("`hookfire captured show {id}` shows it"));
+        }
+        std::mem::take(&mut self.hints)
             .into_iter()
-            .chain(std::mem::take(&mut self.hints))
             .fold(failure, Failure::hint)
     }
 
-    /// The words with, as their causes, what came nearest and in what it differs.
-    fn with_miss(&self, words: String, seen: &Seen) -> anyhow::Error {
-        if seen.matched >= self.count {
-            return anyhow::Error::msg(words);
-        }
-        let causes = match &seen.nearest {
-            Some(Miss { kept, unmet }) => {
-                let nearest = format!("the nearest miss is {}", self.title(&kept.caught));
-                std::iter::once(nearest)
-                    .chain(unmet.iter().map(|words| self.redactor.redact(words)))
-                    .collect()
+    /// The message, with the nearest miss and its differences as causes.
+    fn with_nearest_miss(&self, kind: Kind, message: String, seen: &Seen) -> Failure {
+        let mut causes = Vec::new();
+        if seen.matched < self.count {
+            match &seen.nearest {
+                Some(Miss {
+                    capture,
+                    differences,
+                }) => {
+                    let title = self.title(&capture.caught);
+                    causes.push(format!("the nearest miss is {title}"));
+                    causes.extend(differences.iter().map(|text| self.redactor.redact(text)));
+                }
+                None if seen.captures == 0 => causes.push("no request arrived".to_owned()),
+                None => causes.push("no other request arrived".to_owned()),
             }
-            None if seen.captures == 0 => vec!["no request came at all".to_owned()],
-            None => vec!["no other request came".to_owned()],
-        };
-        let mut causes = causes.into_iter().rev();
-        let innermost = causes
-            .next()
-            .map_or_else(|| anyhow::Error::msg(words.clone()), anyhow::Error::msg);
-        causes
-            .fold(innermost, anyhow::Error::context)
-            .context(words)
+        }
+        let mut lines = std::iter::once(message).chain(causes).rev();
+        let innermost = lines.next().unwrap_or_default();
+        lines.fold(Failure::new(kind, innermost), Failure::context)
     }
 
-    /// Ends the output. What could not be printed does not hide how the wait ended.
-    ///
-    /// # Errors
-    /// Those of the wait; if it went well, that stdout could not be written.
+    /// Ends the output. An error of stdout matters only if the wait succeeded.
     pub fn finish(&mut self, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
         let exit = ended?;
-        Failure::after_output(self.unreported.take().map_or(Ok(()), Err), exit)
+        Failure::after_output(self.output_error.take().map_or(Ok(()), Err), exit)
     }
 
-    /// The wait as a test case.
+    /// The wait as a test case of a JUnit report.
     pub fn case(&self, ended: &Result<Exit, Failure>, took: Duration) -> Case {
         let problem = ended.as_ref().err().map(|failure| Problem {
             is_failure: matches!(failure.kind, Kind::Unmet | Kind::Command),
@@ -274,39 +246,36 @@ impl<'a> Report<'a> {
             details: lines(failure).join("\n"),
         });
         Case {
-            name: self.asked(),
+            name: self.requests(),
             took,
             problem,
-            output: self.lines.join("\n"),
+            output: self.matches.join("\n"),
         }
     }
 
-    /// The capture in JSON.
     fn view(&self, caught: &Caught, body: &Body) -> Value {
-        json::redacted(
-            &CaptureView::new(caught, &self.mask).with_body(body),
-            &self.redactor,
-        )
+        let view = CaptureView::new(caught, &self.mask).with_body(body);
+        json::redacted(&view, &self.redactor)
     }
 
     /// `#17 POST /hook?token=*** application.created`
     fn title(&self, caught: &Caught) -> String {
-        self.redactor
-            .redact(&visible_line(&capture::title(caught, &self.mask)))
+        let title = capture::title(caught, &self.mask);
+        self.redactor.redact(&visible_line(&title))
     }
 
     fn print(&mut self, line: &str) {
-        if self.unreported.is_none() {
+        if self.output_error.is_none() {
             let printed = self.ctx.ui.line(line).and_then(|()| self.ctx.ui.flush());
-            self.unreported = printed.err().map(Failure::from);
+            self.output_error = printed.err().map(Failure::from);
         }
     }
 }
 
 impl Observer for Report<'_> {
     fn matched(&mut self, caught: &Caught, body: &Body) {
-        if self.lines.len() < LISTED {
-            self.lines.push(self.title(caught));
+        if self.matches.len() < MAX_JUNIT_MATCHES {
+            self.matches.push(self.title(caught));
         }
         let printed = match self.format {
             Format::Json => self.array.element(&self.view(caught, body)),
@@ -319,14 +288,14 @@ impl Observer for Report<'_> {
     }
 }
 
-/// What went wrong and why, a line each.
+/// The message and its causes, a line each.
 pub fn lines(failure: &Failure) -> Vec<String> {
     std::iter::once(failure.error.to_string())
         .chain(failure.causes())
         .collect()
 }
 
-/// Masks the secrets that are expected, and what of them an encoding of their own would hide.
+/// Masks the expected secrets, also where an Authorization header encodes them.
 fn redactor(expectation: &Expectation) -> Redactor {
     let mut redactor = Redactor::default();
     for value in expectation.secret_values() {

