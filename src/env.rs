@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use etcetera::BaseStrategy as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
-use crate::journal::{Liveness, ProcessId, Processes};
+use crate::journal::Processes;
 use crate::secret::Variables;
 use crate::time::{Clock, UnixMs, Woken};
 
@@ -204,21 +204,15 @@ impl Clock for SystemClock {
 pub struct HostProcesses;
 
 impl HostProcesses {
-    /// The pid namespace: pids are only comparable within one.
+    /// Pids are only comparable within one boot and one pid namespace.
     fn host() -> String {
-        std::fs::read_link("/proc/self/ns/pid")
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        format!("{} {}", boot.trim(), namespace.display())
     }
 
-    /// When a process started, in kernel ticks since boot; none if it does not run or is a zombie.
-    fn started(pid: i64) -> Option<i64> {
-        HostProcesses::stat(&pid.to_string()).map(|(_, started)| started)
-    }
-
-    /// A process's pid and start time from `/proc`.
-    fn stat(name: &str) -> Option<(i64, i64)> {
+    /// A process's pid, its start time in kernel ticks since boot, and whether it has ended, from `/proc`.
+    fn stat(name: &str) -> Option<(i32, i64, bool)> {
         let mut stat = [0; 1024];
         let length = File::open(format!("/proc/{name}/stat"))
             .ok()?
@@ -229,9 +223,9 @@ impl HostProcesses {
         // The command's name is in parentheses and may contain any character, `)` too.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
-        let state = fields.next()?;
+        let is_zombie = matches!(fields.next()?, "Z" | "X");
         let started = fields.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some((pid.parse().ok()?, started))
+        Some((pid.parse().ok()?, started, is_zombie))
     }
 }
 
@@ -240,33 +234,28 @@ impl Processes for HostProcesses {
         SystemClock::default().now()
     }
 
-    fn current(&self) -> ProcessId {
-        let (pid, started) =
-            HostProcesses::stat("self").unwrap_or_else(|| (i64::from(std::process::id()), 0));
-        ProcessId {
-            host: HostProcesses::host(),
-            pid,
-            started,
-        }
+    fn current(&self) -> String {
+        let own = HostProcesses::stat("self");
+        let (pid, started, _) = own.unwrap_or((std::process::id() as i32, 0, false));
+        format!("{pid} {started} {}", HostProcesses::host())
     }
 
-    fn liveness(&self, process: &ProcessId) -> Liveness {
-        if process.host != HostProcesses::host() {
-            return Liveness::Unknown;
+    fn is_dead(&self, owner: &str) -> bool {
+        let mut words = owner.splitn(3, ' ');
+        let (Some(pid), Some(started), Some(host)) = (words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
+        if host != HostProcesses::host() {
+            return false;
         }
-        if Path::new("/proc/self/stat").exists() {
-            return match HostProcesses::started(process.pid) {
-                Some(started) if started == process.started => Liveness::Alive,
-                _ => Liveness::Dead,
-            };
+        if let Some((_, actual, is_zombie)) = HostProcesses::stat(pid) {
+            return is_zombie || actual.to_string() != started;
         }
-        let pid = i32::try_from(process.pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        match pid.map(rustix::process::test_kill_process) {
-            Some(Err(rustix::io::Errno::SRCH)) | None => Liveness::Dead,
-            Some(_) => Liveness::Alive,
-        }
+        // A process without a visible `/proc` entry may still run, for example as another user.
+        process_id(pid.parse().unwrap_or(0)).is_ok_and(|pid| {
+            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+        })
     }
 }
 
@@ -381,39 +370,27 @@ mod tests {
     #[test]
     fn killed_processes_are_dead_even_as_zombies() {
         let me = HostProcesses.current();
-        assert_eq!(HostProcesses.liveness(&me), Liveness::Alive);
-        assert_eq!(
-            HostProcesses.liveness(&ProcessId {
-                started: me.started + 1,
-                ..me.clone()
-            }),
-            Liveness::Dead
-        );
-        assert_eq!(
-            HostProcesses.liveness(&ProcessId {
-                host: "elsewhere".into(),
-                ..me.clone()
-            }),
-            Liveness::Unknown
-        );
+        assert!(!HostProcesses.is_dead(&me));
+        let (pid, rest) = me.split_once(' ').unwrap();
+        let (started, host) = rest.split_once(' ').unwrap();
+        assert!(HostProcesses.is_dead(&format!("{pid} 1 {host}")));
+        assert!(!HostProcesses.is_dead(&format!("{pid} {started} elsewhere")));
 
         let mut child = std::process::Command::new("sleep")
             .arg("30")
             .spawn()
             .unwrap();
-        let pid = i64::from(child.id());
-        let process = ProcessId {
-            pid,
-            started: HostProcesses::started(pid).unwrap(),
-            host: me.host,
-        };
-        assert_eq!(HostProcesses.liveness(&process), Liveness::Alive);
+        let pid = child.id();
+        let (_, started, _) = HostProcesses::stat(&pid.to_string()).unwrap();
+        let process = format!("{pid} {started} {host}");
+        assert!(!HostProcesses.is_dead(&process));
         child.kill().unwrap();
         // Not waited for: it stays a zombie.
-        while HostProcesses::started(pid).is_some() {
+        while HostProcesses::stat(&pid.to_string()).is_some_and(|(.., is_zombie)| !is_zombie) {
             std::thread::yield_now();
         }
-        assert_eq!(HostProcesses.liveness(&process), Liveness::Dead);
+        assert!(HostProcesses.is_dead(&process));
         child.wait().unwrap();
+        assert!(HostProcesses.is_dead(&process));
     }
 }

@@ -1,18 +1,17 @@
 //! Adds captures through a [`GroupWriter`].
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{CaptureRules, GroupWriter, Journal, NewCapture, Write, WriteResult};
-use super::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use super::{
+    CaptureRules, CaptureStore, Done, GroupWriter, Journal, JournalError, Kept, SharedCapture,
+    Write, WriteResult,
+};
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
 
 /// Adds captures on a thread of its own. Dropping it adds what was submitted first.
 pub struct CaptureKeeper {
     writer: GroupWriter,
-    rules: Arc<CaptureRules>,
-    path: PathBuf,
 }
 
 impl CaptureKeeper {
@@ -22,15 +21,12 @@ impl CaptureKeeper {
         default_bin: &str,
         keep_per_bin: u32,
     ) -> Result<CaptureKeeper, JournalError> {
-        journal.tune_for_captures()?;
-        Ok(CaptureKeeper {
-            path: journal.path().to_owned(),
-            writer: GroupWriter::start(journal, None)?,
-            rules: Arc::new(CaptureRules {
-                default_bin: default_bin.to_owned(),
-                keep_per_bin,
-            }),
-        })
+        journal.tune_for_captures(CaptureRules {
+            default_bin: default_bin.to_owned(),
+            keep_per_bin,
+        })?;
+        let writer = GroupWriter::start(journal, None)?;
+        Ok(CaptureKeeper { writer })
     }
 }
 
@@ -38,17 +34,21 @@ impl CaptureStore for CaptureKeeper {
     fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
         // Here and not on the writer's thread, for which others wait.
         let event = event_name(&body.bytes);
-        let new = NewCapture {
-            capture,
-            body,
-            event,
-            rules: Arc::clone(&self.rules),
+        let new = Arc::new(Kept::new(0, "", event, capture, body));
+        let write = Write::Capture(Arc::clone(&new));
+        let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
+            done(result.and_then(|result| match result {
+                WriteResult::Rejected(error) => Err(error),
+                WriteResult::Captured { id, bin } => {
+                    // The writer has dropped its own reference.
+                    let mut kept = Arc::unwrap_or_clone(new);
+                    (kept.caught.id, kept.caught.bin) = (id, bin);
+                    Ok(Arc::new(kept))
+                }
+                _ => Ok(new),
+            }));
         };
-        let path = self.path.clone();
-        self.writer.submit(
-            Write::Capture(Arc::new(new)),
-            Box::new(move |result| done(stored(result, path))),
-        );
+        self.writer.submit(write, Box::new(reply));
     }
 
     fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
@@ -56,24 +56,6 @@ impl CaptureStore for CaptureKeeper {
             Write::AmendCapture { id, response },
             Box::new(move |result| done(result.map(drop))),
         );
-    }
-}
-
-fn stored(
-    result: Result<WriteResult, Arc<JournalError>>,
-    path: PathBuf,
-) -> Result<SharedCapture, Arc<JournalError>> {
-    match result? {
-        WriteResult::Captured(stored) => {
-            let new = Arc::unwrap_or_clone(stored.new);
-            let kept = Kept::new(stored.id, &stored.bin, new.event, new.capture, new.body);
-            Ok(Arc::new(kept))
-        }
-        WriteResult::Rejected(error) => Err(error),
-        _ => Err(Arc::new(JournalError::Unusable {
-            path,
-            problem: "stored no capture".to_owned(),
-        })),
     }
 }
 

@@ -2,28 +2,11 @@
 
 use crate::time::UnixMs;
 
-/// A process that owns leases, different from every other one that ran on any machine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ProcessId {
-    /// The boot and the pid namespace: pids mean something only within them.
-    pub host: String,
-    pub pid: i64,
-    /// When the process started, in the kernel's ticks: pids are reused.
-    pub started: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liveness {
-    Alive,
-    Dead,
-    /// It runs or ran elsewhere, for example in another container; only the end of its lease tells.
-    Unknown,
-}
-
 pub trait Processes: Send {
     /// The time by the system's clock.
     fn now(&self) -> UnixMs;
-    /// This process.
-    fn current(&self) -> ProcessId;
-    fn liveness(&self, process: &ProcessId) -> Liveness;
+    /// An id of this process, different from that of every other process on any machine.
+    fn current(&self) -> String;
+    /// Whether a process has certainly ended. Of one that cannot be seen from here, only the end of its lease tells.
+    fn is_dead(&self, owner: &str) -> bool;
 }

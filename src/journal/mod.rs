@@ -9,13 +9,13 @@
 
 mod capture_writer;
 mod captures;
-#[cfg(test)]
-mod conformance;
 mod error;
 mod group_writer;
 mod host;
 mod records;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,11 +24,10 @@ pub use capture_writer::CaptureKeeper;
 pub use captures::{CaptureQuery, CaptureStore, Done, Kept, Order, SharedCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
-pub use host::{Liveness, ProcessId, Processes};
+pub use host::Processes;
 pub use records::{
     AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, Due, Health, Import, List,
-    NewAttempt, NewCapture, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Seen, Slice,
-    StoredCapture, Write, WriteResult,
+    NewAttempt, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Seen, Slice, Write, WriteResult,
 };
 
 use crate::capture::{Bin, Body, Caught};
@@ -55,7 +54,7 @@ pub trait Journal: Send {
     fn tune_for_groups(&mut self) -> Result<(), JournalError>;
     /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and its commits survive the
     /// death of the process, but the last ones perhaps not a power failure.
-    fn tune_for_captures(&mut self) -> Result<(), JournalError>;
+    fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
     /// The journal's file.
     fn path(&self) -> &Path;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::JournalError;
-use crate::capture::{Body, Capture, CapturedResponse, EventName};
+use super::SharedCapture;
+use crate::capture::{CapturedResponse, INBOX};
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
@@ -34,8 +35,8 @@ pub enum Write {
     },
     /// Extends the leases that this process still owns.
     Renew { ids: Vec<i64>, lease: Duration },
-    /// Adds a captured request.
-    Capture(Arc<NewCapture>),
+    /// Adds a captured request; its id and bin are assigned.
+    Capture(SharedCapture),
     /// Replaces the response of a capture.
     AmendCapture { id: i64, response: CapturedResponse },
 }
@@ -51,8 +52,10 @@ pub enum WriteResult {
     Refused,
     /// `Renew`: the ids that this process still owns.
     Renewed(Vec<i64>),
-    /// `Capture`.
-    Captured(StoredCapture),
+    Captured {
+        id: i64,
+        bin: String,
+    },
     /// `Finish`: the delivery was deleted in the meantime.
     Deleted,
     /// The write cannot be stored, for example because it is too large.
@@ -147,16 +150,6 @@ pub struct ScheduleSlot {
     pub abandoned: bool,
 }
 
-/// A captured request to be added.
-#[derive(Clone, Debug)]
-pub struct NewCapture {
-    pub capture: Capture,
-    pub body: Body,
-    /// Type and action, if the body is an event.
-    pub event: Option<EventName>,
-    pub rules: Arc<CaptureRules>,
-}
-
 /// Where captures go, and how many are kept.
 #[derive(Clone, Debug)]
 pub struct CaptureRules {
@@ -166,12 +159,13 @@ pub struct CaptureRules {
     pub keep_per_bin: u32,
 }
 
-/// A capture that is stored.
-#[derive(Clone, Debug)]
-pub struct StoredCapture {
-    pub id: i64,
-    pub bin: String,
-    pub new: Arc<NewCapture>,
+impl Default for CaptureRules {
+    fn default() -> CaptureRules {
+        CaptureRules {
+            default_bin: INBOX.to_owned(),
+            keep_per_bin: u32::MAX,
+        }
+    }
 }
 
 /// A delivery that failed elsewhere.

@@ -27,7 +27,7 @@ use crate::http::{Client, Completed, Request, Response, SendError, TransportOpti
 use crate::journal::{
     self, AttemptResult, Journal, NewAttempt, NewDelivery, Next, Reply, Write, WriteResult,
 };
-use crate::journal::{JournalError, Liveness, ProcessId, Processes, Seen};
+use crate::journal::{JournalError, Processes, Seen};
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
 
@@ -66,16 +66,12 @@ impl Processes for SimulatedProcess {
         UnixMs(T0.0 + self.time.ms())
     }
 
-    fn current(&self) -> ProcessId {
-        ProcessId {
-            host: "test".to_owned(),
-            pid: self.pid,
-            started: 7,
-        }
+    fn current(&self) -> String {
+        format!("test {}", self.pid)
     }
 
-    fn liveness(&self, _: &ProcessId) -> Liveness {
-        Liveness::Unknown
+    fn is_dead(&self, _: &str) -> bool {
+        false
     }
 }
 

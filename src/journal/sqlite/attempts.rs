@@ -7,15 +7,13 @@ use super::rows;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::event::BodyFormat;
-use crate::journal::ProcessId;
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot,
 };
 use crate::time::{UnixMs, duration_ms};
 
-/// This process owns the delivery. Parameters: `?1` id, `?2` to `?4` owner.
-const OWNED: &str =
-    "id = ?1 AND status = 'pending' AND owner_host = ?2 AND owner_pid = ?3 AND owner_started = ?4";
+/// This process owns the delivery. Parameters: id, owner.
+const OWNED: &str = "id = ?1 AND status = 'pending' AND owner = ?2";
 
 /// When the first successful attempt of a delivery ended.
 const SUCCEEDED_AT: &str =
@@ -29,7 +27,7 @@ pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) 
 /// One transaction's context.
 pub struct Writing<'a> {
     pub tx: &'a Transaction<'a>,
-    pub owner: &'a ProcessId,
+    pub owner: &'a str,
     pub now: UnixMs,
 }
 
@@ -62,7 +60,7 @@ impl Writing<'_> {
                 Some(attempts),
             ),
             ClaimCondition::Scheduled { attempts } => (
-                "id = ?1 AND next_attempt_at IS NOT NULL AND owner_host IS NULL",
+                "id = ?1 AND next_attempt_at IS NOT NULL AND owner IS NULL",
                 Some(attempts),
             ),
         };
@@ -71,18 +69,11 @@ impl Writing<'_> {
             .prepare_cached(&format!(
                 "UPDATE deliveries SET status = 'pending', finished_at = NULL, next_attempt_at = NULL,
                      attempt_count = attempt_count + 1,
-                     owner_host = ?2, owner_pid = ?3, owner_started = ?4, lease_until = ?5
-                 WHERE {condition} AND (?6 IS NULL OR attempt_count = ?6) RETURNING attempt_count"
+                     owner = ?2, lease_until = ?3
+                 WHERE {condition} AND (?4 IS NULL OR attempt_count = ?4) RETURNING attempt_count"
             ))?
             .query_row(
-                params![
-                    claim.id,
-                    self.owner.host,
-                    self.owner.pid,
-                    self.owner.started,
-                    self.now.plus(claim.attempt.lease).0,
-                    attempts
-                ],
+                params![claim.id, self.owner, self.now.plus(claim.attempt.lease).0, attempts],
                 |row| row.get(0),
             )
             .optional()?;
@@ -124,22 +115,17 @@ impl Writing<'_> {
             .prepare_cached(
                 "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
                      finished_at = iif(?2 = 'pending', NULL, (SELECT started_at + duration_ms FROM attempts
-                                       WHERE delivery_id = ?1 AND number = ?8)),
-                     owner_host = iif(?4 IS NOT NULL, ?5, NULL),
-                     owner_pid = iif(?4 IS NOT NULL, ?6, NULL),
-                     owner_started = iif(?4 IS NOT NULL, ?7, NULL)
+                                       WHERE delivery_id = ?1 AND number = ?6)),
+                     owner = iif(?4 IS NOT NULL, ?5, NULL)
                  WHERE id = ?1 AND status <> 'delivered'
-                     AND ((owner_host = ?5 AND owner_pid = ?6 AND owner_started = ?7)
-                          OR (owner_host IS NULL AND (attempt_count = ?8 OR ?2 = 'delivered')))",
+                     AND (owner = ?5 OR (owner IS NULL AND (attempt_count = ?6 OR ?2 = 'delivered')))",
             )?
             .execute(params![
                 id,
                 status.as_str(),
                 delay.map(|delay| self.now.plus(delay).0),
                 lease.map(|lease| self.now.plus(lease).0),
-                self.owner.host,
-                self.owner.pid,
-                self.owner.started,
+                self.owner,
                 number
             ])?;
         Ok(true)
@@ -188,12 +174,7 @@ impl Writing<'_> {
     pub fn release(&self, id: i64) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached(&interrupt_sql(OWNED, "NULL"))?
-            .execute(params![
-                id,
-                self.owner.host,
-                self.owner.pid,
-                self.owner.started
-            ])?;
+            .execute(params![id, self.owner])?;
         Ok(())
     }
 
@@ -202,16 +183,10 @@ impl Writing<'_> {
         let deleted = self
             .tx
             .prepare_cached(&format!(
-                "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?5 AND duration_ms IS NULL
-                     AND EXISTS (SELECT 1 FROM deliveries WHERE {OWNED} AND attempt_count = ?5)"
+                "DELETE FROM attempts WHERE delivery_id = ?1 AND number = ?3 AND duration_ms IS NULL
+                     AND EXISTS (SELECT 1 FROM deliveries WHERE {OWNED} AND attempt_count = ?3)"
             ))?
-            .execute(params![
-                id,
-                self.owner.host,
-                self.owner.pid,
-                self.owner.started,
-                number
-            ])?;
+            .execute(params![id, self.owner, number])?;
         if deleted == 0 {
             return Ok(());
         }
@@ -221,7 +196,7 @@ impl Writing<'_> {
                      status = iif({SUCCEEDED_AT} IS NULL, iif(?3, 'interrupted', 'pending'), 'delivered'),
                      next_attempt_at = iif({SUCCEEDED_AT} IS NULL, ?2, NULL),
                      finished_at = coalesce({SUCCEEDED_AT}, iif(?3, {LAST_ACTIVE_AT}, NULL)),
-                     lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL
+                     lease_until = NULL, owner = NULL
                  WHERE id = ?1"
             ))?
             .execute(params![id, slot.due.0, slot.abandoned])?;
@@ -233,15 +208,9 @@ impl Writing<'_> {
         let renewed = self
             .tx
             .prepare_cached(&format!(
-                "UPDATE deliveries SET lease_until = max(lease_until, ?5) WHERE {OWNED}"
+                "UPDATE deliveries SET lease_until = max(lease_until, ?3) WHERE {OWNED}"
             ))?
-            .execute(params![
-                id,
-                self.owner.host,
-                self.owner.pid,
-                self.owner.started,
-                until.0
-            ])?;
+            .execute(params![id, self.owner, until.0])?;
         Ok(renewed > 0)
     }
 
@@ -280,13 +249,12 @@ impl Writing<'_> {
         event: &[u8],
         attempt: Option<&NewAttempt>,
     ) -> rusqlite::Result<()> {
-        let owner = attempt.map(|_| self.owner);
         self.tx
             .prepare_cached(
                 "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries,
-                     retry_interval_ms, success, status, created_at, attempt_count, owner_host, owner_pid,
-                     owner_started, lease_until, event, form, ignored_by)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                     retry_interval_ms, success, status, created_at, attempt_count, owner,
+                     lease_until, event, form, ignored_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?
             .execute(params![
                 delivery.id,
@@ -303,9 +271,7 @@ impl Writing<'_> {
                 delivery.status.as_str(),
                 delivery.created_at.0,
                 delivery.attempt_count,
-                owner.map(|owner| &owner.host),
-                owner.map(|owner| owner.pid),
-                owner.map(|owner| owner.started),
+                attempt.map(|_| self.owner),
                 attempt.map(|attempt| self.now.plus(attempt.lease).0),
                 event,
                 delivery.wire == BodyFormat::Form,
@@ -349,7 +315,7 @@ pub fn interrupt_sql(condition: &str, due: &str) -> String {
     format!(
         "UPDATE deliveries SET status = iif({SUCCEEDED_AT} IS NULL, 'interrupted', 'delivered'),
              next_attempt_at = iif({SUCCEEDED_AT} IS NULL, {due}, NULL),
-             lease_until = NULL, owner_host = NULL, owner_pid = NULL, owner_started = NULL,
+             lease_until = NULL, owner = NULL,
              finished_at = coalesce({SUCCEEDED_AT}, {LAST_ACTIVE_AT})
          WHERE {condition}"
     )

@@ -17,7 +17,7 @@ impl SqliteJournal {
         let mut cache = self.captures.borrow_mut();
         let committed = self.write(|tx| self.apply_all(tx, writes, &mut cache));
         if let Err(error) = &committed {
-            *cache = CaptureCache::default();
+            cache.forget();
             if matches!(
                 error,
                 JournalError::Unusable { .. } | JournalError::Full { .. }
@@ -113,7 +113,10 @@ fn apply(
             }
             WriteResult::Renewed(owned)
         }
-        Write::Capture(new) => WriteResult::Captured(cache.add(writing.tx, new)?),
+        Write::Capture(new) => {
+            let (id, bin) = cache.add(writing.tx, new)?;
+            WriteResult::Captured { id, bin }
+        }
         Write::AmendCapture { id, response } => {
             amend(writing.tx, *id, response)?;
             WriteResult::Done

@@ -8,20 +8,18 @@ use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
 use super::{SqliteJournal, lists, rows};
 use crate::delivery::Status;
 use crate::journal::{Health, Query};
-use crate::journal::{JournalError, Liveness, ProcessId, Seen};
-use crate::time::UnixMs;
+use crate::journal::{JournalError, Seen};
 
 /// The same words as in the index `deliveries_leased`, or SQLite does not use it.
-pub const LEASED: &str =
-    "SELECT id, owner_host, owner_pid, owner_started, coalesce(lease_until, 0) FROM deliveries
-     WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+pub const LEASED: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
+     WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
 
 const ABANDONED: &str = "its process ended before a response was recorded";
 
 /// A delivery that a process works on.
 struct Leased {
     id: i64,
-    owner: Option<ProcessId>,
+    owner: Option<String>,
     lease_until: i64,
 }
 
@@ -32,10 +30,17 @@ impl SqliteJournal {
             return Ok(0);
         }
         let (now, mut known) = (self.host.now(), HashMap::new());
-        let abandoned: Vec<Leased> = leased
-            .into_iter()
-            .filter(|leased| self.is_abandoned(leased, now, &mut known))
-            .collect();
+        let mut abandoned = leased;
+        abandoned.retain(|leased| {
+            let is_dead = match &leased.owner {
+                // Each process is looked up once.
+                Some(owner) => *known
+                    .entry(owner.clone())
+                    .or_insert_with(|| self.host.is_dead(owner)),
+                None => true,
+            };
+            is_dead || leased.lease_until < now.0
+        });
         if abandoned.is_empty() {
             return Ok(0);
         }
@@ -47,35 +52,15 @@ impl SqliteJournal {
             Ok(released)
         })
     }
-
-    /// `known` holds the liveness of owners already asked for.
-    fn is_abandoned(
-        &self,
-        leased: &Leased,
-        now: UnixMs,
-        known: &mut HashMap<ProcessId, Liveness>,
-    ) -> bool {
-        let Some(owner) = &leased.owner else {
-            return true;
-        };
-        let liveness = *known
-            .entry(owner.clone())
-            .or_insert_with(|| self.host.liveness(owner));
-        liveness == Liveness::Dead || leased.lease_until < now.0
-    }
 }
 
 fn leased(conn: &Connection) -> rusqlite::Result<Vec<Leased>> {
     conn.prepare_cached(LEASED)?
         .query_map([], |row| {
-            let owner = match (row.get(1)?, row.get(2)?, row.get(3)?) {
-                (Some(host), Some(pid), Some(started)) => Some(ProcessId { host, pid, started }),
-                _ => None,
-            };
             Ok(Leased {
                 id: row.get(0)?,
-                owner,
-                lease_until: row.get(4)?,
+                owner: row.get(1)?,
+                lease_until: row.get(2)?,
             })
         })?
         .collect()
@@ -86,7 +71,7 @@ fn leased(conn: &Connection) -> rusqlite::Result<Vec<Leased>> {
 fn release(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
     let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
     let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
-         AND (owner_host IS NOT NULL OR next_attempt_at IS NULL)";
+         AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
     let released = tx
         .prepare_cached(&interrupt_sql(unchanged, &due))?
         .execute([leased.id, leased.lease_until])?;

@@ -28,7 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::capture::{Bin, Body, Caught};
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::{CaptureQuery, Due, JournalError, ProcessId, Processes, Seen};
+use crate::journal::{CaptureQuery, CaptureRules, Due, JournalError, Processes, Seen};
 use crate::journal::{Cursor, Health, Import, Journal, Outcomes, Query, Slice, Write, WriteResult};
 use crate::time::UnixMs;
 use open::JournalFiles;
@@ -58,7 +58,7 @@ pub struct SqliteJournal {
     files: JournalFiles,
     timeout: Duration,
     host: Box<dyn Processes>,
-    owner: ProcessId,
+    owner: String,
     captures: RefCell<new_captures::CaptureCache>,
 }
 
@@ -191,7 +191,8 @@ impl Journal for SqliteJournal {
             .map_err(|e| self.error(e))
     }
 
-    fn tune_for_captures(&mut self) -> Result<(), JournalError> {
+    fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError> {
+        self.captures.get_mut().rules = rules;
         self.set_lock_timeout(CAPTURE_LOCK_TIMEOUT)?;
         let tune = || {
             self.conn.pragma_update(None, "synchronous", "NORMAL")?;

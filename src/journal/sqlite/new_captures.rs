@@ -3,13 +3,12 @@
 //! Ids, bins and counts are cached between commits as long as no other connection has written.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::captures::{insert_bin, newest_id};
-use crate::capture::{CapturedResponse, is_bin_name};
-use crate::journal::{NewCapture, StoredCapture};
+use crate::capture::{Capture, CapturedResponse, is_bin_name};
+use crate::journal::{CaptureRules, Kept};
 
 /// Bins whose ids are cached; a client that makes up names must not fill the memory.
 const MAX_CACHED_BINS: usize = 1_000;
@@ -25,8 +24,9 @@ pub struct CaptureCache {
     newest_id: i64,
     /// Bin ids by name, `None` for names without a bin.
     bins: HashMap<String, Option<i64>>,
-    /// Captures and limit of each bin, by bin id.
-    counts: HashMap<i64, (i64, i64)>,
+    /// Captures of each bin, by bin id.
+    counts: HashMap<i64, i64>,
+    pub rules: CaptureRules,
 }
 
 impl CaptureCache {
@@ -36,39 +36,37 @@ impl CaptureCache {
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?;
         if self.data_version != Some(data_version) {
-            *self = CaptureCache {
-                data_version: Some(data_version),
-                newest_id: newest_id(tx)?,
-                ..CaptureCache::default()
-            };
+            self.forget();
+            self.data_version = Some(data_version);
+            self.newest_id = newest_id(tx)?;
         }
         Ok(())
     }
 
-    pub fn add(
-        &mut self,
-        tx: &Transaction<'_>,
-        new: &Arc<NewCapture>,
-    ) -> rusqlite::Result<StoredCapture> {
-        let (bin_id, bin) = self.bin_for(tx, new)?;
+    /// To be called when a transaction has failed.
+    pub fn forget(&mut self) {
+        *self = CaptureCache {
+            rules: self.rules.clone(),
+            ..CaptureCache::default()
+        };
+    }
+
+    /// The capture's id and bin.
+    pub fn add(&mut self, tx: &Transaction<'_>, new: &Kept) -> rusqlite::Result<(i64, String)> {
+        let (bin_id, bin) = self.bin_for(tx, &new.caught.capture)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
         self.newest_id = id;
-        let limit = i64::from(new.rules.keep_per_bin.max(1));
-        let count = self.counts.entry(bin_id).or_default();
-        *count = (count.0 + 1, limit);
-        Ok(StoredCapture {
-            id,
-            bin,
-            new: Arc::clone(new),
-        })
+        *self.counts.entry(bin_id).or_default() += 1;
+        Ok((id, bin))
     }
 
     /// Deletes the oldest captures of full bins.
     pub fn prune(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
-        for (bin_id, (count, limit)) in &mut self.counts {
-            let excess = (*count - *limit).min(MAX_PRUNED);
-            if *limit > 0 && excess > 0 {
+        let limit = i64::from(self.rules.keep_per_bin.max(1));
+        for (bin_id, count) in &mut self.counts {
+            let excess = (*count - limit).min(MAX_PRUNED);
+            if excess > 0 {
                 tx.prepare_cached(
                     "DELETE FROM captures WHERE id IN
                          (SELECT id FROM captures WHERE bin_id = ?1 ORDER BY id LIMIT ?2)",
@@ -84,27 +82,25 @@ impl CaptureCache {
     fn bin_for(
         &mut self,
         tx: &Transaction<'_>,
-        new: &NewCapture,
+        capture: &Capture,
     ) -> rusqlite::Result<(i64, String)> {
-        let segments = new.capture.path().strip_prefix('/');
-        let named = segments
-            .and_then(|path| path.split('/').next())
-            .unwrap_or_default();
+        let path = capture.path();
+        let named = path.split('/').nth(1).unwrap_or_default();
         if is_bin_name(named)
             && let Some(id) = self.bin(tx, named)?
         {
             return Ok((id, named.to_owned()));
         }
-        let default = &new.rules.default_bin;
-        if let Some(id) = self.bin(tx, default)? {
-            return Ok((id, default.clone()));
+        let default = self.rules.default_bin.clone();
+        if let Some(id) = self.bin(tx, &default)? {
+            return Ok((id, default));
         }
-        insert_bin(tx, default, false, new.capture.received_at)?;
-        self.bins.remove(default);
+        insert_bin(tx, &default, false, capture.received_at)?;
+        self.bins.remove(&default);
         let id = self
-            .bin(tx, default)?
+            .bin(tx, &default)?
             .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok((id, default.clone()))
+        Ok((id, default))
     }
 
     fn bin(&mut self, tx: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<i64>> {
@@ -121,7 +117,7 @@ impl CaptureCache {
             let count = tx
                 .prepare_cached("SELECT count(*) FROM captures WHERE bin_id = ?1")?
                 .query_row([id], |row| row.get(0))?;
-            self.counts.insert(id, (count, 0));
+            self.counts.insert(id, count);
         }
         if self.bins.len() >= MAX_CACHED_BINS {
             self.bins.clear();
@@ -131,13 +127,9 @@ impl CaptureCache {
     }
 }
 
-fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &NewCapture) -> rusqlite::Result<()> {
-    let NewCapture {
-        capture,
-        body,
-        event,
-        ..
-    } = new;
+fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &Kept) -> rusqlite::Result<()> {
+    let Kept { caught, body } = new;
+    let (capture, event) = (&caught.capture, caught.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,
              response_status, response_duration_ms, response_note, body_size, head, body, wire_body)
@@ -149,8 +141,8 @@ fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &NewCapture) -> rusql
         capture.received_at.0,
         capture.remote_addr.to_string(),
         capture.method(),
-        event.as_ref().map(|event| &event.event_type),
-        event.as_ref().map(|event| &event.action),
+        event.map(|event| &event.event_type),
+        event.map(|event| &event.action),
         capture.malformed,
         capture.secret_ok,
         capture.response.status,

@@ -12,22 +12,22 @@ use crate::time::UnixMs;
 /// may be due at the same moment.
 pub const DUE: &str = "SELECT * FROM
      (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
+      WHERE next_attempt_at IS NOT NULL AND owner IS NULL
           AND next_attempt_at = ?2 AND next_attempt_at <= ?1 AND id > ?3 AND (?5 IS NULL OR url = ?5)
       ORDER BY id LIMIT ?4)
      UNION ALL SELECT * FROM
      (SELECT next_attempt_at, id, attempt_count, url FROM deliveries
-      WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL
+      WHERE next_attempt_at IS NOT NULL AND owner IS NULL
           AND next_attempt_at > ?2 AND next_attempt_at <= ?1 AND (?5 IS NULL OR url = ?5)
       ORDER BY next_attempt_at, id LIMIT ?4)
      ORDER BY 1, 2 LIMIT ?4";
 
 pub const NEXT_DUE: &str = "SELECT min(next_attempt_at) FROM deliveries
-     WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND next_attempt_at > ?1";
+     WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND next_attempt_at > ?1";
 
 /// Scheduled, and unchanged since it was read. Parameters: id, attempt count.
 const UNCHANGED: &str =
-    "next_attempt_at IS NOT NULL AND owner_host IS NULL AND id = ?1 AND attempt_count = ?2";
+    "next_attempt_at IS NOT NULL AND owner IS NULL AND id = ?1 AND attempt_count = ?2";
 
 pub fn due(
     conn: &Connection,
@@ -77,7 +77,7 @@ pub fn cancel(tx: &Transaction<'_>, seen: Seen) -> rusqlite::Result<usize> {
 pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<Vec<Seen>> {
     conn.prepare_cached(
         "SELECT id, attempt_count FROM deliveries
-         WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending'
+         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'
              AND (?1 IS NULL OR endpoint = ?1)
          ORDER BY id",
     )?
@@ -93,7 +93,7 @@ pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<
 pub fn is_scheduled(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
     conn.prepare_cached(
         "SELECT 1 FROM deliveries
-         WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL AND status = 'pending' AND id = ?1",
+         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending' AND id = ?1",
     )?
     .exists([id])
 }

@@ -21,7 +21,7 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// delivery, so that lists and filters read one table. Large values come last: SQLite reads the columns before them without
 /// loading the document.
 ///
-/// A delivery is leased to the process in `owner_*` while it is being sent. An attempt without `duration_ms` and `error_kind`
+/// A delivery is leased to the process in `owner` while it is being sent. An attempt without `duration_ms` and `error_kind`
 /// is in flight; one with only `error_kind` ended without a recorded result. A delivery with `next_attempt_at` and without
 /// an owner is scheduled: `pending`, or `interrupted` if its process died with attempts left.
 ///
@@ -48,9 +48,7 @@ const V1: &str = "
         error_kind        TEXT,
         error_status      INTEGER,
         error_message     TEXT,
-        owner_host        TEXT,
-        owner_pid         INTEGER,
-        owner_started     INTEGER,
+        owner             TEXT,
         lease_until       INTEGER,
         form              INTEGER NOT NULL CHECK (form IN (0, 1)),
         ignored_by        TEXT,
@@ -61,10 +59,10 @@ const V1: &str = "
     CREATE INDEX deliveries_failed ON deliveries (finished_at, id) WHERE status IN ('failed', 'interrupted');
     -- The schedule.
     CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id)
-        WHERE next_attempt_at IS NOT NULL AND owner_host IS NULL;
+        WHERE next_attempt_at IS NOT NULL AND owner IS NULL;
     -- Deliveries that a process works on; read by every command that must notice a dead process.
     CREATE INDEX deliveries_leased ON deliveries (id)
-        WHERE status = 'pending' AND (owner_host IS NOT NULL OR next_attempt_at IS NULL);
+        WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL);
 
     CREATE TABLE attempts (
         delivery_id    INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,

@@ -278,7 +278,7 @@ fn put_back_returns_an_abandoned_delivery_to_the_failed_list() {
     let again = retry(at(60), at(120));
     dead.finish_attempt(waiting, 1, duration, &refusal(503), again)
         .unwrap();
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     let journal = bench.open(3);
     assert_eq!(journal.release_dead(at(8)).unwrap(), 2);
     let scheduled = || journal.due(at(1_000), None, 9, None).unwrap();

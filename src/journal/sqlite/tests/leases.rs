@@ -106,7 +106,7 @@ fn a_dead_owners_delivery_is_interrupted_and_its_open_attempt_may_have_been_rece
     begin(&one, id, ClaimCondition::Owned, 60);
     let uuid = read(&one, id).0.uuid;
     assert_eq!(two.release_dead(at(61)).unwrap(), 0, "it lives");
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(two.release_dead(at(61)).unwrap(), 1);
     assert_eq!(two.release_dead(at(61)).unwrap(), 0, "once is enough");
 
@@ -140,7 +140,7 @@ fn a_delivery_abandoned_between_two_attempts_keeps_its_error_and_the_end_of_its_
         finish(&one, id, 1, &refusal(503), AGAIN);
     }
     one.interrupt(stops).unwrap();
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(two.release_dead(at(30)).unwrap(), 1);
     for id in [dies, stops] {
         let (delivery, attempts) = read(&two, id);
@@ -160,13 +160,10 @@ fn a_lease_holds_to_its_last_millisecond_whoever_can_be_asked() {
     let (one, two) = (bench.open(1), bench.open(2));
     let end = T0.plus(LEASE);
     let after = UnixMs(end.0 + 1);
-    for fate in [Liveness::Alive, Liveness::Unknown] {
-        bench.host.fate(1, fate);
-        let id = accept(&one, T0).id;
-        assert_eq!(two.release_dead(end).unwrap(), 0, "{fate:?}");
-        assert_eq!(two.release_dead(after).unwrap(), 1, "{fate:?}");
-        assert_eq!(read(&two, id).0.status, Status::Interrupted);
-    }
+    let id = accept(&one, T0).id;
+    assert_eq!(two.release_dead(end).unwrap(), 0);
+    assert_eq!(two.release_dead(after).unwrap(), 1);
+    assert_eq!(read(&two, id).0.status, Status::Interrupted);
 }
 
 #[test]
@@ -192,7 +189,7 @@ fn only_pending_deliveries_are_ever_released() {
             read(&one, id)
         })
         .collect();
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(two.release_dead(at(1_000_000)).unwrap(), 0);
     assert_eq!(
         before
@@ -339,19 +336,15 @@ impl Processes for Meddler {
         T0
     }
 
-    fn current(&self) -> ProcessId {
-        ProcessId {
-            host: "test".to_owned(),
-            pid: 9,
-            started: 7,
-        }
+    fn current(&self) -> String {
+        "process 9".to_owned()
     }
 
-    fn liveness(&self, _: &ProcessId) -> Liveness {
+    fn is_dead(&self, _: &str) -> bool {
         if let Some(meddle) = self.0.take() {
             meddle();
         }
-        Liveness::Dead
+        true
     }
 }
 

@@ -16,7 +16,7 @@ mod sending;
 mod upkeep;
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,10 +46,10 @@ const fn at(seconds: i64) -> UnixMs {
     UnixMs(T0.0 + seconds * 1000)
 }
 
-/// Processes whose fates the test decides; whoever it says nothing about is alive.
+/// A clock and processes that the test controls.
 #[derive(Clone, Default)]
 struct Host {
-    fates: Arc<Mutex<HashMap<i64, Liveness>>>,
+    dead: Arc<Mutex<HashSet<i64>>>,
     now: Arc<AtomicI64>,
 }
 
@@ -66,27 +66,13 @@ impl Processes for HostProcess {
         }
     }
 
-    fn current(&self) -> ProcessId {
-        ProcessId {
-            host: "test".to_owned(),
-            pid: self.pid,
-            started: 7,
-        }
+    fn current(&self) -> String {
+        format!("process {}", self.pid)
     }
 
-    fn liveness(&self, process: &ProcessId) -> Liveness {
-        assert_eq!(
-            (process.host.as_str(), process.started),
-            ("test", 7),
-            "an owner must come back as it was kept"
-        );
-        self.host
-            .fates
-            .lock()
-            .unwrap()
-            .get(&process.pid)
-            .copied()
-            .unwrap_or(Liveness::Alive)
+    fn is_dead(&self, owner: &str) -> bool {
+        let pid = owner.strip_prefix("process ").unwrap().parse().unwrap();
+        self.host.dead.lock().unwrap().contains(&pid)
     }
 }
 
@@ -98,8 +84,8 @@ impl Host {
         })
     }
 
-    fn fate(&self, pid: i64, fate: Liveness) {
-        self.fates.lock().unwrap().insert(pid, fate);
+    fn kill(&self, pid: i64) {
+        self.dead.lock().unwrap().insert(pid);
     }
 }
 

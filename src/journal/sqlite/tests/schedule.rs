@@ -97,7 +97,7 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 60);
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(
         two.release_dead(at(1_000_000)).unwrap(),
         0,
@@ -191,7 +191,7 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
     finish(&one, waiting, 1, retry(at(65), at(125)));
     let taken = scheduled(&one, 7);
     begin(&one, taken, 1, 7);
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(two.release_dead(at(8)).unwrap(), 3);
     let due = two.due(at(1000), None, 9, None).unwrap();
     assert_eq!(ids(&due), [under_way, waiting, taken]);
@@ -228,7 +228,7 @@ fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_t
     }
     finish(&one, stopped, 1, retry(at(60), at(120)));
     one.interrupt(stopped).unwrap();
-    bench.host.fate(1, Liveness::Dead);
+    bench.host.kill(1);
     assert_eq!(two.release_dead(at(8)).unwrap(), 1);
     assert_eq!(two.delivery(last).unwrap().unwrap().attempt_count, 6);
     assert_eq!(two.due(at(1_000_000), None, 9, None).unwrap(), []);
@@ -375,7 +375,10 @@ fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
             .unwrap();
         journal
             .conn
-            .execute("UPDATE deliveries SET status = 'delivered', owner_host = NULL, next_attempt_at = NULL", [])
+            .execute(
+                "UPDATE deliveries SET status = 'delivered', owner = NULL, next_attempt_at = NULL",
+                [],
+            )
             .unwrap();
     };
     let with = pages_written(&bench, fire);

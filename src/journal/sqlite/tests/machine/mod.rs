@@ -509,14 +509,12 @@ impl World {
 
     fn release(&mut self, who: usize, dead: [bool; 2]) {
         for (pid, dead) in (0..).zip(dead) {
-            self.bench.host.fate(
-                pid,
-                if dead {
-                    Liveness::Dead
-                } else {
-                    Liveness::Alive
-                },
-            );
+            let mut killed = self.bench.host.dead.lock().unwrap();
+            if dead {
+                killed.insert(pid);
+            } else {
+                killed.remove(&pid);
+            }
         }
         let mut released = 0;
         for kept in self.kept.values_mut() {
