@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, Receiver};
 
 use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
@@ -59,30 +59,18 @@ impl CaptureWriter {
         }
     }
 
-    /// Changes the response of a stored capture; calls `done` when that is committed or has failed.
-    pub(super) fn update_response(
-        &self,
-        id: i64,
-        response: CapturedResponse,
-        done: impl FnOnce() + Send + 'static,
-    ) {
+    /// Changes the response of a stored capture. The receiver resolves when that is committed or has failed.
+    pub(super) fn update_response(&self, id: i64, response: CapturedResponse) -> Receiver<()> {
+        let (done, recorded) = oneshot::channel();
         let writer = self.clone();
         let reply = move |result: Result<(), Arc<JournalError>>| {
             if result.is_ok() {
                 writer.notifier.changed();
             }
-            done();
+            let _ = done.send(());
         };
         self.captures.set_response(id, response, Box::new(reply));
-    }
-
-    /// Changes the response of a stored capture. The store reports failures.
-    pub(super) async fn record_response(&self, id: i64, response: CapturedResponse) {
-        let (done, recorded) = oneshot::channel();
-        self.update_response(id, response, move || {
-            let _ = done.send(());
-        });
-        let _ = recorded.await;
+        recorded
     }
 
     /// Whether a capture is being written, so that its client gets a response soon.

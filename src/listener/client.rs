@@ -1,7 +1,9 @@
-//! One connection as the handler sees it: reads request bodies within the limits, and hands out what was recorded.
+//! One connection as the handler sees it: reads requests within the limits, and sends responses.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::error::Error;
+use std::future::poll_fn;
+use std::io::ErrorKind::{InvalidData, InvalidInput};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::task::Poll;
@@ -39,19 +41,15 @@ pub(super) enum ConnectionEnd {
 #[error("the script sends no response")]
 pub(super) struct NoResponse;
 
-/// A request as it was sent, with a chunked body also decoded.
+/// A request as it was sent.
 pub(super) struct RawRequest {
     pub head: Vec<u8>,
+    /// A chunked body is also decoded.
     pub body: Body,
+    pub start: RequestStart,
     /// Held until the bytes are released.
     pub memory: MemoryPermit,
-}
-
-/// The head of the current request.
-#[derive(Clone, Copy)]
-pub(super) struct CurrentHead {
-    pub arrival: RequestStart,
-    pub conflicting: bool,
+    pub refusal: Option<Refusal>,
 }
 
 pub(super) struct ClientConnection {
@@ -69,64 +67,32 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// The request that hyper has just parsed; `None` if the recorder has another one.
-    pub(super) fn begin_request(&self, method: &str) -> Option<CurrentHead> {
-        let mut recorder = self.recorder.borrow_mut();
-        let request = recorder.begin_handling()?;
-        let rest = request.head.strip_prefix(method.as_bytes())?;
-        rest.starts_with(b" ").then_some(CurrentHead {
-            arrival: request.arrival,
-            conflicting: request.conflicting,
-        })
-    }
-
-    /// Reads a body of at most `limit` bytes. Returns its decoded bytes, if `keep_decoded`, and the reason for a refusal.
-    pub(super) async fn read_body(
+    /// Reads the request with this method, which hyper has just parsed; `None` if the recorder has another one.
+    pub(super) async fn read_request(
         &self,
-        mut body: Incoming,
-        limit: usize,
+        method: &str,
+        body: Incoming,
         limits: &Limits,
-        keep_decoded: bool,
-    ) -> (Vec<u8>, Option<Refusal>) {
-        let mut decoded = Vec::new();
-        let refusal = if body.is_end_stream() {
-            None
-        } else if body.size_hint().lower() > limit as u64 {
-            // At once, so that a client that sent `Expect: 100-continue` is not asked to continue.
-            Some(Refusal::BodyTooLong)
-        } else {
-            let kept = keep_decoded.then_some(&mut decoded);
-            let reading = timeout(limits.body_deadline, read_frames(&mut body, limit, kept));
-            match self.activity.unless_evicted(reading, || true).await {
-                Some(Ok(read)) => read,
-                Some(Err(_)) if self.recorder.borrow().waits_for_memory() => {
-                    Some(Refusal::OutOfMemory)
-                }
-                Some(Err(_)) => Some(Refusal::BodyTimeout),
-                None => {
-                    self.end.set(ConnectionEnd::Evict);
-                    Some(Refusal::Evicted)
-                }
-            }
-        };
-        self.activity.end_client_turn();
-        (decoded, refusal)
-    }
-
-    /// Takes the current request after its body was read; `None` if the recorder lost it.
-    pub(super) fn take_request(
-        &self,
-        decoded: Vec<u8>,
-        refusal: Option<Refusal>,
     ) -> Option<RawRequest> {
+        let (chunked, conflicting, start) = {
+            let mut recorder = self.recorder.borrow_mut();
+            let request = recorder.begin_handling()?;
+            let rest = request.head.strip_prefix(method.as_bytes())?;
+            if !rest.starts_with(b" ") {
+                return None;
+            }
+            (request.chunked, request.conflicting, request.start)
+        };
+        let mut decoded = Vec::new();
+        let body_refusal = self
+            .read_body(body, limits, chunked.then_some(&mut decoded))
+            .await;
+        self.activity.end_client_turn();
         let mut recorder = self.recorder.borrow_mut();
-        let chunked = recorder.current()?.chunked;
+        let truncated = recorder.requests.front()?.truncated;
         let (head, bytes, memory) = recorder.take_current()?;
-        let is_decoded = !matches!(
-            refusal,
-            Some(Refusal::InvalidChunks | Refusal::IncompleteBody)
-        );
-        let body = if chunked && is_decoded {
+        let invalid = [Some(Refusal::InvalidChunks), Some(Refusal::IncompleteBody)];
+        let body = if chunked && !invalid.contains(&body_refusal) {
             Body {
                 bytes: decoded,
                 wire: Some(bytes),
@@ -134,33 +100,50 @@ impl ClientConnection {
         } else {
             Body { bytes, wire: None }
         };
-        Some(RawRequest { head, body, memory })
+        let refusal = body_refusal
+            .or(truncated.then_some(Refusal::TooMuchChunkFraming))
+            .or(conflicting.then_some(Refusal::ConflictingLengths))
+            .or(self.is_plain_on_tls_port.then_some(Refusal::PlainHttp));
+        Some(RawRequest {
+            head,
+            body,
+            start,
+            memory,
+            refusal,
+        })
     }
 
-    pub(super) fn is_chunked(&self) -> bool {
-        self.recorder
-            .borrow()
-            .current()
-            .is_some_and(|request| request.chunked)
-    }
-
-    pub(super) fn is_truncated(&self) -> bool {
-        self.recorder
-            .borrow()
-            .current()
-            .is_some_and(|request| request.truncated)
+    async fn read_body(
+        &self,
+        mut body: Incoming,
+        limits: &Limits,
+        decoded: Option<&mut Vec<u8>>,
+    ) -> Option<Refusal> {
+        if body.is_end_stream() {
+            return None;
+        }
+        if body.size_hint().lower() > limits.body_bytes as u64 {
+            // At once, so that a client that sent `Expect: 100-continue` is not asked to continue.
+            return Some(Refusal::BodyTooLong);
+        }
+        let reading = read_frames(&mut body, limits.body_bytes, decoded);
+        let reading = timeout(limits.body_deadline, reading);
+        match self.activity.unless_evicted(reading, || true).await {
+            Some(Ok(refusal)) => refusal,
+            Some(Err(_)) if self.recorder.borrow().awaited_permit.is_some() => {
+                Some(Refusal::OutOfMemory)
+            }
+            Some(Err(_)) => Some(Refusal::BodyTimeout),
+            None => {
+                self.end.set(ConnectionEnd::Evict);
+                Some(Refusal::Evicted)
+            }
+        }
     }
 
     pub(super) fn respond(&self, response: Response<Bytes>) -> Response<ResponseBody> {
-        self.respond_with(response.map(axum::body::Body::from))
-    }
-
-    pub(super) fn respond_with(
-        &self,
-        response: Response<axum::body::Body>,
-    ) -> Response<ResponseBody> {
         self.responding.set(None);
-        response.map(|body| ResponseBody::new(body, &self.recorder))
+        response.map(|body| ResponseBody::new(body.into(), &self.recorder))
     }
 
     /// The response to a request that could not be stored.
@@ -168,11 +151,16 @@ impl ClientConnection {
         self.respond(response::message(503, response::reason(503), true))
     }
 
-    /// The client may still be sending when the response is sent.
-    pub(super) fn linger(&self) {
-        if self.end.get() == ConnectionEnd::Close {
+    pub(super) fn refuse(&self, refusal: Refusal) -> Response<ResponseBody> {
+        let closes = refusal.is_malformed();
+        if closes && self.end.get() == ConnectionEnd::Close {
             self.end.set(ConnectionEnd::Linger);
         }
+        self.respond(response::message(
+            refusal.status(),
+            refusal.message(),
+            closes,
+        ))
     }
 
     /// Resolves when the client has hung up, or the listener finishes.
@@ -186,18 +174,13 @@ impl ClientConnection {
             let _ = stop.unless_finishing(hung_up).await;
         })
     }
-
-    /// Runs `future` while the client waits; `None` if it has hung up and its connection is needed.
-    pub(super) async fn unless_abandoned<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.activity.unless_abandoned(future).await
-    }
 }
 
 /// Reads a body to its end, or to the first byte beyond `limit`.
 async fn read_frames(
     body: &mut Incoming,
     limit: usize,
-    mut kept: Option<&mut Vec<u8>>,
+    mut decoded: Option<&mut Vec<u8>>,
 ) -> Option<Refusal> {
     let mut left = limit;
     while let Some(frame) = body.frame().await {
@@ -206,8 +189,8 @@ async fn read_frames(
             Err(error) => return Some(body_error(&error)),
         };
         let data = frame.into_data().unwrap_or_default();
-        if let Some(kept) = &mut kept {
-            kept.extend_from_slice(&data[..left.min(data.len())]);
+        if let Some(decoded) = &mut decoded {
+            decoded.extend_from_slice(&data[..left.min(data.len())]);
         }
         left = match left.checked_sub(data.len()) {
             Some(left) => left,
@@ -218,11 +201,9 @@ async fn read_frames(
 }
 
 fn body_error(error: &hyper::Error) -> Refusal {
-    use std::io::ErrorKind::{InvalidData, InvalidInput};
-    let source =
-        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    match source {
-        Some(io) if matches!(io.kind(), InvalidInput | InvalidData) => Refusal::InvalidChunks,
+    let source = error.source().and_then(|source| source.downcast_ref());
+    match source.map(std::io::Error::kind) {
+        Some(InvalidInput | InvalidData) => Refusal::InvalidChunks,
         _ => Refusal::IncompleteBody,
     }
 }

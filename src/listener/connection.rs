@@ -20,13 +20,11 @@ use super::closing;
 use super::connections::Activity;
 use super::handler::Handler;
 use super::limits::Limits;
-use super::memory::MemoryLimit;
-use super::recorder::{RecordedStream, RequestRecorder, RequestStart};
+use super::recorder::{HttpPhase, RecordedStream, RequestRecorder, RequestStart};
 use super::refusal::{self, EVICTED};
 use super::response;
 use super::stop::Stop;
-use super::stream::{HandshakeBytes, HttpStream};
-use super::tls::Tls;
+use super::stream::HttpStream;
 use crate::capture::{Body, Capture, DEFAULT_MAX_HEADERS};
 use crate::time::compact;
 
@@ -48,26 +46,19 @@ enum HttpOutcome {
     Evicted,
 }
 
-/// What all connections need to run.
-pub(super) struct Services {
-    pub handler: Handler,
-    pub request_memory: Arc<MemoryLimit>,
-    pub tls: Option<Tls>,
-}
-
 /// Serves a connection until it ends, or until the listener ends and the current request has its response.
 pub(super) async fn serve(
     stream: TcpStream,
     remote_addr: SocketAddr,
-    services: Rc<Services>,
+    handler: Rc<Handler>,
     activity: Rc<Activity>,
     stop: Stop,
 ) {
     // Responses are small and written at once: to wait for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let opened = open(stream, remote_addr, &services, &activity, &stop).await;
+    let opened = open(stream, remote_addr, &handler, &activity, &stop).await;
     if let Some(stream) = opened {
-        serve_http(stream, remote_addr, services, activity, stop).await;
+        serve_http(stream, remote_addr, handler, activity, stop).await;
     }
 }
 
@@ -75,20 +66,17 @@ pub(super) async fn serve(
 async fn open(
     stream: TcpStream,
     remote_addr: SocketAddr,
-    services: &Services,
+    handler: &Handler,
     activity: &Activity,
     stop: &Stop,
 ) -> Option<HttpStream> {
-    let Some(tls) = &services.tls else {
+    let Some(tls) = &handler.tls else {
         return Some(HttpStream::Plain(stream));
     };
-    let limits = &services.handler.limits;
-    let recorded = Rc::new(RefCell::new(HandshakeBytes {
-        bytes: Vec::new(),
-        limit: limits.head_bytes,
-    }));
-    let arrival = RequestStart::now();
-    let accepting = timeout(limits.head_deadline, tls.accept(stream, &recorded));
+    let mut hello = Vec::new();
+    let start = RequestStart::now();
+    let accepting = tls.accept(stream, &mut hello);
+    let accepting = timeout(handler.limits.head_deadline, accepting);
     let accepted = stop
         .unless_finishing(activity.unless_evicted(accepting, || true))
         .await;
@@ -98,17 +86,12 @@ async fn open(
         Some(None) => EVICTED,
         None => "the listener stopped during the TLS handshake",
     };
-    let bytes = std::mem::take(&mut recorded.borrow_mut().bytes);
-    if !bytes.is_empty() {
-        let mut capture = Capture::new(arrival.received_at, remote_addr, bytes);
-        capture.response.duration_ms = arrival.elapsed_ms();
+    if !hello.is_empty() {
+        let mut capture = Capture::new(start.received_at, remote_addr, hello);
+        capture.response.duration_ms = start.elapsed_ms();
         capture.response.note = Some(note.to_owned());
-        // A failure is counted; the client cannot be told.
-        let _ = services
-            .handler
-            .writer
-            .store(capture, Body::default())
-            .await;
+        // A failure is counted; the client gets no response.
+        let _ = handler.writer.store(capture, Body::default()).await;
     }
     None
 }
@@ -116,17 +99,17 @@ async fn open(
 async fn serve_http(
     stream: HttpStream,
     remote_addr: SocketAddr,
-    services: Rc<Services>,
+    handler: Rc<Handler>,
     activity: Rc<Activity>,
     stop: Stop,
 ) {
-    let limits = services.handler.limits;
-    let is_plain_on_tls_port = services.tls.is_some() && matches!(stream, HttpStream::Plain(_));
+    let limits = handler.limits;
+    let is_plain_on_tls_port = handler.tls.is_some() && matches!(stream, HttpStream::Plain(_));
     let stream = Rc::new(RefCell::new(stream));
     activity.set_stream(&stream);
     let recorder = Rc::new(RefCell::new(RequestRecorder::new(
         limits,
-        Arc::clone(&services.request_memory),
+        Arc::clone(&handler.request_memory),
         Rc::clone(&activity),
     )));
     let client = Rc::new(ClientConnection {
@@ -140,10 +123,10 @@ async fn serve_http(
         stop,
     });
     let service = service_fn({
-        let (client, services) = (Rc::clone(&client), Rc::clone(&services));
+        let (client, handler) = (Rc::clone(&client), Rc::clone(&handler));
         move |request| {
-            let (client, services) = (Rc::clone(&client), Rc::clone(&services));
-            async move { services.handler.handle(&client, request).await }
+            let (client, handler) = (Rc::clone(&client), Rc::clone(&handler));
+            async move { handler.handle(&client, request).await }
         }
     });
     let recorded = RecordedStream::new(
@@ -168,19 +151,21 @@ async fn serve_http(
         .serve_connection(TokioIo::new(recorded), service);
 
     // While the handler has a request, it notices an eviction itself.
-    let serving = activity.unless_evicted(&mut connection, || !recorder.borrow().is_handling());
+    let serving = activity.unless_evicted(&mut connection, || {
+        recorder.borrow().phase != HttpPhase::Handling
+    });
     let outcome = match client.stop.unless_finishing(serving).await {
         Some(Some(ended)) => HttpOutcome::Ended(ended),
         Some(None) => HttpOutcome::Evicted,
-        None if recorder.borrow().is_reading_head() => HttpOutcome::Stopped,
+        None if recorder.borrow().phase == HttpPhase::ReadingHead => HttpOutcome::Stopped,
         None => {
             Pin::new(&mut connection).graceful_shutdown();
-            drain(&mut connection, &services.handler, &client).await
+            drain(&mut connection, &handler, &client).await
         }
     };
     let recorded = connection.into_parts().io.into_inner();
     Closing {
-        handler: &services.handler,
+        handler: &handler,
         client: &client,
         is_stalled: recorded.is_stalled(),
         outcome,
@@ -199,7 +184,7 @@ async fn drain(
     let finishing = async {
         match timeout(DRAIN_LIMIT, &mut connection).await {
             Ok(ended) => Some(ended),
-            Err(_) if client.recorder.borrow().is_current_taken() => Some((&mut connection).await),
+            Err(_) if client.recorder.borrow().taken => Some((&mut connection).await),
             Err(_) => None,
         }
     };
@@ -280,12 +265,12 @@ impl Closing<'_> {
     /// Captures the bytes that did not become a request. Returns the status to respond with, if the client can still get
     /// one.
     async fn capture_rest(&self) -> Option<u16> {
-        let (bytes, arrival, memory) = self.client.recorder.borrow_mut().take_rest()?;
-        let mut capture = self.handler.capture(self.client, bytes, arrival);
+        let (bytes, start, memory) = self.client.recorder.borrow_mut().take_rest()?;
+        let mut capture = self.handler.capture(self.client, bytes, start);
         let (status, note) = self.refusal(&capture.head);
         capture.response.status = status;
         capture.response.note = Some(note);
-        capture.response.duration_ms = arrival.elapsed_ms();
+        capture.response.duration_ms = start.elapsed_ms();
         let stored = self.handler.writer.store(capture, Body::default()).await;
         drop(memory);
         status.map(|status| if stored.is_ok() { status } else { 503 })
@@ -310,7 +295,7 @@ impl Closing<'_> {
             }
             HttpOutcome::Ended(Err(error)) => error,
         };
-        let intercepted = self.client.recorder.borrow().refusal();
+        let intercepted = self.client.recorder.borrow().refusal;
         let status = match intercepted {
             Some(status) => status,
             None if error.is_timeout() => 408,

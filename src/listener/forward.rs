@@ -4,17 +4,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::capture_writer::CaptureWriter;
+use super::limits::Limits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::recorder::RequestStart;
 use super::response;
@@ -25,7 +25,7 @@ use crate::text::size;
 use crate::time::compact;
 
 /// Requests that are being forwarded at a time: each occupies a thread.
-const MAX_FORWARDS: usize = 256;
+pub(super) const MAX_FORWARDS: usize = 256;
 
 /// How many listeners have forwarded a request. Each adds one, so that listeners that forward to each other stop.
 pub const HOPS_HEADER: &str = "Hookfire-Hops";
@@ -66,41 +66,26 @@ pub trait Upstream: Send + Sync {
 }
 
 pub(super) struct ForwardHandler {
-    upstream: Arc<dyn Upstream>,
-    slots: Arc<Semaphore>,
-    memory: Arc<MemoryLimit>,
-    limit_bytes: usize,
-    memory_timeout: Duration,
+    pub upstream: Arc<dyn Upstream>,
+    /// [`MAX_FORWARDS`].
+    pub slots: Arc<Semaphore>,
+    /// Counts the responses, of which each may use all of it.
+    pub memory: Arc<MemoryLimit>,
+    pub limits: Limits,
 }
 
 impl ForwardHandler {
-    /// Counts responses in `memory`, of which each may use `limit_bytes` and wait for `memory_timeout`.
-    pub(super) fn new(
-        upstream: Arc<dyn Upstream>,
-        memory: Arc<MemoryLimit>,
-        limit_bytes: usize,
-        memory_timeout: Duration,
-    ) -> Self {
-        Self {
-            upstream,
-            slots: Arc::new(Semaphore::new(MAX_FORWARDS)),
-            memory,
-            limit_bytes,
-            memory_timeout,
-        }
-    }
-
     /// Forwards a stored request, whose memory is released afterwards. Goes on if the returned future is dropped. `None` if
     /// the result is unknown.
     pub(super) async fn forward(
         self: Rc<Self>,
         writer: CaptureWriter,
         stored: SharedCapture,
-        arrival: RequestStart,
+        start: RequestStart,
         request_memory: MemoryPermit,
-    ) -> Option<Response<Bytes>> {
+    ) -> Option<(Response<Bytes>, MemoryPermit)> {
         let relaying = tokio::task::spawn_local(async move {
-            let response = self.relay(writer, stored, arrival).await;
+            let response = self.relay(writer, stored, start).await;
             drop(request_memory);
             response
         });
@@ -111,29 +96,27 @@ impl ForwardHandler {
         &self,
         writer: CaptureWriter,
         stored: SharedCapture,
-        arrival: RequestStart,
-    ) -> Option<Response<Bytes>> {
+        start: RequestStart,
+    ) -> Option<(Response<Bytes>, MemoryPermit)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         let upstream = Arc::clone(&self.upstream);
-        let memory: Arc<dyn Memory> = Arc::new(ResponseMemory {
+        let memory = Arc::new(ResponseMemory {
             memory: Arc::clone(&self.memory),
             held: Mutex::default(),
-            limit_bytes: self.limit_bytes,
-            timeout: self.memory_timeout,
+            limits: self.limits,
             runtime: Handle::current(),
         });
-        let (done, recorded) = oneshot::channel();
         // The thread also records the response, so that it does so even if the listener stops meanwhile.
         let relaying = tokio::task::spawn_blocking(move || {
-            let stored = &*stored;
-            let relay = || upstream.relay(&stored.caught.capture, &stored.body, &memory);
+            let counted: Arc<dyn Memory> = Arc::clone(&memory) as _;
+            let relay = || upstream.relay(&stored.caught.capture, &stored.body, &counted);
             let result = catch_unwind(AssertUnwindSafe(relay))
                 .unwrap_or_else(|_| Err("internal error".to_owned()))
                 .and_then(final_response);
             drop(slot);
             let (response, note) = match result {
                 Ok(relayed) => (
-                    client_response(relayed, memory, stored.caught.capture.method()),
+                    client_response(relayed, stored.caught.capture.method()),
                     format!("forwarded to {}", upstream.name()),
                 ),
                 Err(error) => {
@@ -143,18 +126,16 @@ impl ForwardHandler {
             };
             let captured = CapturedResponse {
                 status: Some(response.status().as_u16()),
-                duration_ms: arrival.elapsed_ms(),
+                duration_ms: start.elapsed_ms(),
                 note: Some(note),
             };
-            writer.update_response(stored.caught.id, captured, move || {
-                let _ = done.send(());
-            });
-            response
+            let recorded = writer.update_response(stored.caught.id, captured);
+            (response, std::mem::take(&mut *memory.held()), recorded)
         });
-        let response = relaying.await.ok()?;
+        let (response, memory, recorded) = relaying.await.ok()?;
         // Returned even if it could not be recorded: the receiver has acted.
         let _ = recorded.await;
-        Some(response)
+        Some((response, memory))
     }
 }
 
@@ -162,37 +143,40 @@ impl ForwardHandler {
 struct ResponseMemory {
     memory: Arc<MemoryLimit>,
     held: Mutex<MemoryPermit>,
-    limit_bytes: usize,
-    timeout: Duration,
+    limits: Limits,
     runtime: Handle,
+}
+
+impl ResponseMemory {
+    fn held(&self) -> MutexGuard<'_, MemoryPermit> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Memory for ResponseMemory {
     fn grow(&self, length: usize) -> Result<(), String> {
-        if length > self.limit_bytes {
-            return Err(format!("is longer than {}", size(self.limit_bytes as u64)));
+        let limit = self.limits.buffered_bytes;
+        if length > limit {
+            return Err(format!("is longer than {}", size(limit as u64)));
         }
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         if held.covers(length, &self.memory) {
             return Ok(());
         }
         // A body that grows piece by piece needs a buffer of up to twice its length.
-        let wanted = length.next_power_of_two().min(self.limit_bytes);
+        let wanted = length.next_power_of_two().min(limit);
         let more = wanted.saturating_sub(UNCOUNTED_BYTES) - held.bytes();
-        let acquiring =
-            async { timeout(self.timeout, Arc::clone(&self.memory).acquire(more)).await };
-        match self.runtime.block_on(acquiring) {
-            Ok(Some(permit)) => {
-                held.merge(permit);
-                Ok(())
-            }
-            Ok(None) => Err("was dropped because the listener stops".to_owned()),
-            Err(_) => Err(format!(
+        let patience = self.limits.body_deadline;
+        let acquiring = async { timeout(patience, Arc::clone(&self.memory).acquire(more)).await };
+        let Ok(permit) = self.runtime.block_on(acquiring) else {
+            return Err(format!(
                 "waited {} for memory: other responses used the limit of {}",
-                compact(self.timeout),
-                size(self.limit_bytes as u64)
-            )),
-        }
+                compact(patience),
+                size(limit as u64)
+            ));
+        };
+        held.merge(permit);
+        Ok(())
     }
 }
 
@@ -205,37 +189,22 @@ fn final_response(relayed: Relayed) -> Result<Relayed, String> {
     }
 }
 
-/// A body with the memory it uses until it was sent.
-struct CountedBody {
-    body: Vec<u8>,
-    _memory: Arc<dyn Memory>,
-}
-
-impl AsRef<[u8]> for CountedBody {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
-    }
-}
-
 /// The response for the client, without the headers that belong to the connection to the receiver.
-fn client_response(relayed: Relayed, memory: Arc<dyn Memory>, method: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_owner(CountedBody {
-        body: relayed.body,
-        _memory: memory,
-    }));
+fn client_response(relayed: Relayed, method: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(relayed.body));
     *response.status_mut() = response::status_code(relayed.status);
-    let named_by_connection: Vec<String> = relayed
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
-        .flat_map(|(_, value)| {
-            let names = String::from_utf8_lossy(value).to_ascii_lowercase();
-            names
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let mut named_by_connection = String::new();
+    for (name, value) in &relayed.headers {
+        if name.eq_ignore_ascii_case("connection") {
+            named_by_connection += &String::from_utf8_lossy(value).to_ascii_lowercase();
+            named_by_connection.push(',');
+        }
+    }
+    let is_named = |name: &str| {
+        named_by_connection
+            .split(',')
+            .any(|named| named.trim() == name)
+    };
     for (name, value) in &relayed.headers {
         let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
@@ -249,11 +218,7 @@ fn client_response(relayed: Relayed, memory: Arc<dyn Memory>, method: &str) -> R
         {
             // The length of a body that is not sent: it frames nothing.
             response.headers_mut().insert(name, value);
-        } else if !response::is_framing(name.as_str())
-            && !named_by_connection
-                .iter()
-                .any(|named| named == name.as_str())
-        {
+        } else if !response::is_framing(name.as_str()) && !is_named(name.as_str()) {
             response.headers_mut().append(name, value);
         }
     }

@@ -3,23 +3,24 @@
 //! A captured request gets a response only after its capture is committed.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::time::sleep;
 
 use super::auth::{self, RequiredSecrets};
 use super::capture_writer::CaptureWriter;
-use super::client::{ClientConnection, ConnectionEnd, CurrentHead, NoResponse};
+use super::client::{ClientConnection, ConnectionEnd, NoResponse, RawRequest};
 use super::forward::{self, ForwardHandler, MAX_HOPS};
 use super::limits::Limits;
-use super::memory::MemoryPermit;
-use super::recorder::RequestStart;
+use super::memory::{MemoryLimit, MemoryPermit};
+use super::recorder::{HttpPhase, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
 use super::script::{ResponseScript, ScriptAction, ScriptStep};
-use super::stop::Stop;
+use super::tls::Tls;
 use super::web::WebHandler;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::secret::Secret;
@@ -33,6 +34,16 @@ pub(super) struct Handler {
     pub script: ResponseScript,
     pub forwarder: Option<Rc<ForwardHandler>>,
     pub web: Option<WebHandler>,
+    pub request_memory: Arc<MemoryLimit>,
+    pub tls: Option<Tls>,
+}
+
+/// A request on its way to the journal.
+struct Captured {
+    capture: Capture,
+    body: Body,
+    memory: MemoryPermit,
+    start: RequestStart,
 }
 
 impl Handler {
@@ -41,30 +52,29 @@ impl Handler {
         client: &ClientConnection,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, NoResponse> {
-        let Some(head) = client.begin_request(request.method().as_str()) else {
+        let (parts, body) = request.into_parts();
+        let reading = client.read_request(parts.method.as_str(), body, &self.limits);
+        let Some(request) = reading.await else {
             // To assign bytes to the wrong request would be worse than to refuse this one.
             client.recorder.borrow_mut().refuse(400);
             return Err(NoResponse);
         };
-        let (parts, body) = request.into_parts();
-        if let Some(web) = self.web_for(client, head, &parts) {
-            client.recorder.borrow_mut().skip_current();
+        if let Some(web) = &self.web
+            && web.reserves(&parts.method, &parts.uri)
+            && !request.refusal.is_some_and(Refusal::is_ambiguous)
+        {
             // Boxed: it is rare, and would enlarge the future of every request.
-            return Ok(Box::pin(web.respond(client, parts, body, &self.limits)).await);
+            return Ok(Box::pin(web.respond(client, parts, request)).await);
         }
-        let limit = self.limits.body_bytes;
-        let (decoded, refusal) = client
-            .read_body(body, limit, &self.limits, client.is_chunked())
-            .await;
-        let truncated = client.is_truncated();
-        let Some(request) = client.take_request(decoded, refusal) else {
-            return Err(NoResponse);
-        };
-        let mut capture = self.capture(client, request.head, head.arrival);
+        let RawRequest {
+            head,
+            body,
+            start,
+            memory,
+            refusal,
+        } = request;
+        let mut capture = self.capture(client, head, start);
         let refusal = refusal
-            .or(truncated.then_some(Refusal::TooMuchChunkFraming))
-            .or(head.conflicting.then_some(Refusal::ConflictingLengths))
-            .or(client.is_plain_on_tls_port.then_some(Refusal::PlainHttp))
             .or((capture.secret_ok == Some(false)).then_some(Refusal::WrongSecret))
             .or(self
                 .is_forward_loop(&capture)
@@ -72,9 +82,9 @@ impl Handler {
         capture.malformed = refusal.is_some_and(Refusal::is_malformed);
         let captured = Captured {
             capture,
-            body: request.body,
-            memory: request.memory,
-            arrival: head.arrival,
+            body,
+            memory,
+            start,
         };
         match (refusal, &self.forwarder) {
             (Some(refusal), _) => Ok(self.refuse(client, captured, refusal).await),
@@ -85,31 +95,17 @@ impl Handler {
         }
     }
 
-    fn web_for(
-        &self,
-        client: &ClientConnection,
-        head: CurrentHead,
-        parts: &Parts,
-    ) -> Option<&WebHandler> {
-        if head.conflicting || client.is_plain_on_tls_port {
-            return None;
-        }
-        self.web
-            .as_ref()
-            .filter(|web| web.reserves(&parts.method, &parts.uri))
-    }
-
     pub(super) fn capture(
         &self,
         client: &ClientConnection,
         head: Vec<u8>,
-        arrival: RequestStart,
+        start: RequestStart,
     ) -> Capture {
         let head = match &self.web_token {
             Some(token) => auth::without_token(&head, token),
             None => head,
         };
-        let mut capture = Capture::new(arrival.received_at, client.remote_addr, head);
+        let mut capture = Capture::new(start.received_at, client.remote_addr, head);
         capture.secret_ok = self.secrets.check(capture.query());
         capture
     }
@@ -122,18 +118,15 @@ impl Handler {
     ) -> Response<ResponseBody> {
         captured.capture.response = CapturedResponse {
             status: Some(refusal.status()),
-            duration_ms: captured.arrival.elapsed_ms(),
+            duration_ms: captured.start.elapsed_ms(),
             note: refusal.reason(&self.limits),
         };
-        if refusal.is_malformed() {
-            client.linger();
-        }
-        if self.store(captured).await.is_none() {
+        let stored = self.store(captured).await;
+        let response = client.refuse(refusal);
+        if stored.is_none() {
             return client.respond_unavailable();
         }
-        let message =
-            response::message(refusal.status(), refusal.message(), refusal.is_malformed());
-        client.respond(message)
+        response
     }
 
     async fn follow_script(
@@ -142,26 +135,18 @@ impl Handler {
         mut captured: Captured,
     ) -> Result<Response<ResponseBody>, NoResponse> {
         let ScriptStep { action, delay } = self.script.next(captured.capture.path());
-        let arrival = captured.arrival;
-        captured.capture.response.duration_ms = arrival
-            .elapsed_ms()
-            .saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        let start = captured.start;
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        captured.capture.response.duration_ms = start.elapsed_ms().saturating_add(delay_ms);
         if let ScriptAction::Respond(status) = action {
             captured.capture.response.status = Some(status);
         }
         let Some(id) = self.store(captured).await else {
             return Ok(client.respond_unavailable());
         };
-        if !delay.is_zero()
-            && let Some(reason) = wait(client, &client.stop, delay).await
-        {
+        if let Err(reason) = wait(client, delay).await {
             // To respond too early would be another behaviour than the chosen one.
-            let response = CapturedResponse {
-                status: None,
-                duration_ms: arrival.elapsed_ms(),
-                note: Some(reason.to_owned()),
-            };
-            self.writer.record_response(id, response).await;
+            self.record_no_response(id, start, reason.to_owned()).await;
             return Err(NoResponse);
         }
         match action {
@@ -186,21 +171,19 @@ impl Handler {
         captured: Captured,
         forwarder: Rc<ForwardHandler>,
     ) -> Result<Response<ResponseBody>, NoResponse> {
-        let Captured {
-            capture,
-            body,
-            memory,
-            arrival,
-        } = captured;
-        let Ok(stored) = self.writer.store(capture, body).await else {
+        let storing = self.writer.store(captured.capture, captured.body);
+        let Ok(stored) = storing.await else {
             return Ok(client.respond_unavailable());
         };
-        let forwarding = forwarder.forward(self.writer.clone(), stored, arrival, memory);
-        match client.unless_abandoned(forwarding).await {
-            Some(Some(mut response)) => {
+        let (writer, start) = (self.writer.clone(), captured.start);
+        let forwarding = forwarder.forward(writer, stored, start, captured.memory);
+        match client.activity.unless_abandoned(forwarding).await {
+            Some(Some((mut response, memory))) => {
                 self.sandbox(&mut response);
-                client.activity.set_holds_memory(true);
-                Ok(client.respond(response))
+                client.activity.set_holds_memory(!memory.is_empty());
+                let mut response = client.respond(response);
+                response.body_mut().memory = memory;
+                Ok(response)
             }
             Some(None) => Ok(client.respond_unavailable()),
             None => Err(NoResponse),
@@ -219,15 +202,9 @@ impl Handler {
 
     /// Stores a capture and releases its memory; returns its id.
     async fn store(&self, captured: Captured) -> Option<i64> {
-        let Captured {
-            capture,
-            body,
-            memory,
-            ..
-        } = captured;
-        let stored = self.writer.store(capture, body).await;
-        drop(memory);
-        stored.ok().map(|stored| stored.caught.id)
+        let storing = self.writer.store(captured.capture, captured.body);
+        let stored = storing.await.ok()?;
+        Some(stored.caught.id)
     }
 
     /// Records that the response in progress was not sent completely, if there is one.
@@ -236,45 +213,39 @@ impl Handler {
         client: &ClientConnection,
         reason: impl FnOnce(u16) -> String,
     ) {
-        let (unsent, duration_ms) = {
+        let start = {
             let recorder = client.recorder.borrow();
-            let duration_ms = recorder
-                .current()
-                .map_or(0, |request| request.arrival.elapsed_ms());
-            (recorder.is_responding(), duration_ms)
+            let current = recorder.requests.front();
+            current
+                .filter(|_| recorder.phase == HttpPhase::Responding)
+                .map(|request| request.start)
         };
-        let Some((id, status)) = client.responding.take().filter(|_| unsent) else {
-            return;
-        };
+        if let (Some((id, status)), Some(start)) = (client.responding.take(), start) {
+            self.record_no_response(id, start, reason(status)).await;
+        }
+    }
+
+    async fn record_no_response(&self, id: i64, start: RequestStart, reason: String) {
         let response = CapturedResponse {
             status: None,
-            duration_ms,
-            note: Some(reason(status)),
+            duration_ms: start.elapsed_ms(),
+            note: Some(reason),
         };
-        self.writer.record_response(id, response).await;
+        let _ = self.writer.update_response(id, response).await;
     }
 }
 
-/// A request on its way to the journal.
-struct Captured {
-    capture: Capture,
-    body: Body,
-    memory: MemoryPermit,
-    arrival: RequestStart,
-}
-
-/// Waits until a response is due; returns why it will not be sent, if so.
-async fn wait(
-    client: &ClientConnection,
-    stop: &Stop,
-    delay: std::time::Duration,
-) -> Option<&'static str> {
-    let waiting = client.unless_abandoned(sleep(delay));
-    match stop.unless_stopping(waiting).await {
-        Some(Some(())) => None,
-        Some(None) => Some(
+/// Waits until a response is due; an error says why it will not be sent.
+async fn wait(client: &ClientConnection, delay: Duration) -> Result<(), &'static str> {
+    if delay.is_zero() {
+        return Ok(());
+    }
+    let waiting = client.activity.unless_abandoned(sleep(delay));
+    match client.stop.unless_stopping(waiting).await {
+        Some(Some(())) => Ok(()),
+        Some(None) => Err(
             "the client closed the connection before the response was due, and the connection was needed",
         ),
-        None => Some("the listener stopped before the response was due"),
+        None => Err("the listener stopped before the response was due"),
     }
 }

@@ -4,12 +4,12 @@
 //! connection are not counted, so that small requests never wait. One holder at a time may exceed the limit: otherwise
 //! requests that need more while they already hold some could wait for each other.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::connections::Connections;
 
@@ -28,7 +28,6 @@ pub(super) struct MemoryLimit {
     excess: Arc<Semaphore>,
     /// Silence after which a client that holds memory is evicted if others wait.
     evict_after: Duration,
-    waiting: AtomicUsize,
     wanted: Notify,
 }
 
@@ -47,33 +46,33 @@ impl MemoryLimit {
             limit_kib,
             excess: Arc::new(Semaphore::new(1)),
             evict_after,
-            waiting: AtomicUsize::new(0),
             wanted: Notify::new(),
         })
     }
 
-    /// A permit for `bytes`, or for the whole limit if that is less. Waits while others hold them; never granted after
+    /// A permit for `bytes`, or for the whole limit if that is less. Waits while others hold them; empty after
     /// [`MemoryLimit::close`].
-    pub(super) async fn acquire(self: Arc<Self>, bytes: usize) -> Option<MemoryPermit> {
+    pub(super) async fn acquire(self: Arc<Self>, bytes: usize) -> MemoryPermit {
         let wanted = in_kib(bytes).min(self.limit_kib);
         if let Ok(permit) = Arc::clone(&self.kib).try_acquire_many_owned(wanted) {
-            return Some(MemoryPermit {
+            return MemoryPermit {
                 kib: Some(permit),
                 excess: None,
-            });
+            };
         }
-        let _waiting = WaitGuard::new(&self.waiting);
-        self.wanted.notify_one();
-        tokio::select! {
-            biased;
-            permit = Arc::clone(&self.kib).acquire_many_owned(wanted) => Some(MemoryPermit {
-                kib: Some(permit.ok()?),
-                excess: None,
-            }),
-            permit = Arc::clone(&self.excess).acquire_owned() => Some(MemoryPermit {
-                kib: None,
-                excess: Some(permit.ok()?),
-            }),
+        let acquiring = async {
+            tokio::select! {
+                biased;
+                kib = Arc::clone(&self.kib).acquire_many_owned(wanted) => MemoryPermit { kib: kib.ok(), excess: None },
+                excess = Arc::clone(&self.excess).acquire_owned() => MemoryPermit { kib: None, excess: excess.ok() },
+            }
+        };
+        let mut acquiring = pin!(acquiring);
+        loop {
+            self.wanted.notify_one();
+            if let Ok(permit) = timeout(EVICTION_INTERVAL, &mut acquiring).await {
+                return permit;
+            }
         }
     }
 
@@ -87,10 +86,7 @@ impl MemoryLimit {
     pub(super) async fn evict_while_short(&self, connections: &Connections) {
         loop {
             self.wanted.notified().await;
-            while self.waiting.load(Ordering::Relaxed) > 0 {
-                connections.evict_for_memory(self.evict_after);
-                sleep(EVICTION_INTERVAL).await;
-            }
+            connections.evict_for_memory(self.evict_after);
         }
     }
 }
@@ -138,20 +134,4 @@ impl MemoryPermit {
 
 fn in_kib(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
-/// Counts a waiting task, also one that is dropped.
-struct WaitGuard<'a>(&'a AtomicUsize);
-
-impl<'a> WaitGuard<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for WaitGuard<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

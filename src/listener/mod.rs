@@ -53,13 +53,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 use auth::RequiredSecrets;
 use capture_writer::CaptureWriter;
-use connection::Services;
-use forward::ForwardHandler;
+use forward::{ForwardHandler, MAX_FORWARDS};
 use handler::Handler;
 use memory::MemoryLimit;
 use script::ResponseScript;
@@ -255,29 +254,27 @@ fn run(
         tls: setup.tls.is_some(),
     };
     let forwarder = setup.upstream.map(|upstream| {
-        Rc::new(ForwardHandler::new(
+        Rc::new(ForwardHandler {
             upstream,
-            Arc::clone(&response_memory),
-            limits.buffered_bytes,
-            limits.body_deadline,
-        ))
+            slots: Arc::new(Semaphore::new(MAX_FORWARDS)),
+            memory: Arc::clone(&response_memory),
+            limits,
+        })
     });
     let web = setup
         .web
         .map(|ui| WebHandler::new(ui, bound, Arc::clone(&response_memory)));
-    let services = Services {
-        handler: Handler {
-            limits,
-            secrets: RequiredSecrets(setup.require_secret),
-            web_token: setup.web_token,
-            writer: CaptureWriter::new(setup.captures, setup.notifier),
-            script,
-            forwarder,
-            web,
-        },
+    let handler = Handler {
+        limits,
+        secrets: RequiredSecrets(setup.require_secret),
+        web_token: setup.web_token,
+        writer: CaptureWriter::new(setup.captures, setup.notifier),
+        script,
+        forwarder,
+        web,
         request_memory: MemoryLimit::new(limits.buffered_bytes, connections::EVICTABLE_AFTER),
         tls: setup.tls,
     };
-    let serving = server::run(socket, services, response_memory, Stop::new(phases));
+    let serving = server::run(socket, handler, response_memory, Stop::new(phases));
     LocalSet::new().block_on(runtime, serving);
 }

@@ -62,7 +62,7 @@ pub(super) struct RecordedRequest {
     pub head: Vec<u8>,
     /// The body as it was sent, up to the limits.
     pub body: Vec<u8>,
-    pub arrival: RequestStart,
+    pub start: RequestStart,
     pub chunked: bool,
     /// Whether the body was longer than what is kept of it.
     pub truncated: bool,
@@ -90,7 +90,7 @@ enum RequestPart {
 
 /// What hyper is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HttpPhase {
+pub(super) enum HttpPhase {
     /// Reads a head: if it writes now, it refuses that head.
     ReadingHead,
     /// The handler has the oldest request.
@@ -106,20 +106,21 @@ pub(super) struct RequestRecorder {
     memory: Arc<MemoryLimit>,
     permit: MemoryPermit,
     /// Resolves when there is memory for more.
-    awaited_permit: Option<Pin<Box<dyn Future<Output = Option<MemoryPermit>>>>>,
+    pub awaited_permit: Option<Pin<Box<dyn Future<Output = MemoryPermit>>>>,
     part: RequestPart,
-    phase: HttpPhase,
+    pub phase: HttpPhase,
     /// Whether the handler took the oldest request, or does not want it.
-    taken: bool,
+    pub taken: bool,
     /// Whether hyper has received the whole response to the oldest request.
-    response_complete: bool,
-    /// Oldest first.
-    requests: VecDeque<RecordedRequest>,
+    pub response_complete: bool,
+    /// Oldest first; the handler has the first one.
+    pub requests: VecDeque<RecordedRequest>,
     partial_head: Vec<u8>,
     partial_since: Option<RequestStart>,
     /// Whether the last byte of `partial_head` ended a line: another line end completes the head.
     at_line_start: bool,
-    refusal: Option<u16>,
+    /// The first status with which bytes were refused.
+    pub refusal: Option<u16>,
 }
 
 impl RequestRecorder {
@@ -148,11 +149,6 @@ impl RequestRecorder {
         self.requests.front()
     }
 
-    /// The request that the handler has.
-    pub(super) fn current(&self) -> Option<&RecordedRequest> {
-        self.requests.front()
-    }
-
     /// Takes head and body of the current request, with the permit for their memory.
     pub(super) fn take_current(&mut self) -> Option<(Vec<u8>, Vec<u8>, MemoryPermit)> {
         self.taken = true;
@@ -162,46 +158,9 @@ impl RequestRecorder {
         Some((head, body, self.release()))
     }
 
-    /// The current request is not wanted as a capture.
-    pub(super) fn skip_current(&mut self) {
-        self.taken = true;
-    }
-
-    /// Whether the current request is complete and was taken.
-    pub(super) fn is_current_taken(&self) -> bool {
-        self.taken
-    }
-
-    pub(super) fn begin_response(&mut self) {
-        self.phase = HttpPhase::Responding;
-        self.response_complete = false;
-    }
-
-    /// hyper has received the last byte of the response.
-    pub(super) fn complete_response(&mut self) {
-        self.response_complete = true;
-    }
-
-    /// Whether the connection is idle or within a head.
-    pub(super) fn is_reading_head(&self) -> bool {
-        self.phase == HttpPhase::ReadingHead
-    }
-
-    pub(super) fn is_handling(&self) -> bool {
-        self.phase == HttpPhase::Handling
-    }
-
-    pub(super) fn is_responding(&self) -> bool {
-        self.phase == HttpPhase::Responding
-    }
-
     /// Notes that the bytes read are refused with `status`; only the first refusal counts.
     pub(super) fn refuse(&mut self, status: u16) {
         self.refusal.get_or_insert(status);
-    }
-
-    pub(super) fn refusal(&self) -> Option<u16> {
-        self.refusal
     }
 
     /// Whether hyper has refused a head before all of it was read.
@@ -217,7 +176,7 @@ impl RequestRecorder {
         let mut since = None;
         let mut bytes = Vec::new();
         for request in self.requests.drain(taken..) {
-            since.get_or_insert(request.arrival);
+            since.get_or_insert(request.start);
             bytes.extend(request.head);
             bytes.extend(request.body);
         }
@@ -306,7 +265,7 @@ impl RequestRecorder {
         self.requests.push_back(RecordedRequest {
             head,
             body: Vec::new(),
-            arrival: self.partial_since.take().unwrap_or_else(RequestStart::now),
+            start: self.partial_since.take().unwrap_or_else(RequestStart::now),
             chunked: framing.length == BodyLength::Chunked,
             truncated: false,
             conflicting: framing.conflicting,
@@ -372,15 +331,10 @@ impl RequestRecorder {
             return Poll::Pending;
         };
         self.awaited_permit = None;
-        self.permit.merge(permit.unwrap_or_default());
+        self.permit.merge(permit);
         self.activity.set_holds_memory(true);
         self.activity.begin_client_turn();
         Poll::Ready(())
-    }
-
-    /// Whether reading is suspended because the memory limit is reached.
-    pub(super) fn waits_for_memory(&self) -> bool {
-        self.awaited_permit.is_some()
     }
 
     /// The permit for what was taken: all but what the rest needs.
@@ -392,7 +346,7 @@ impl RequestRecorder {
 
     /// Whether what hyper writes is a refusal of its own: then it is not sent, but its status is noted.
     fn intercepts(&mut self, written: &[u8]) -> bool {
-        if !self.is_reading_head() {
+        if self.phase != HttpPhase::ReadingHead {
             return false;
         }
         // `HTTP/1.1 431 …`: hyper writes a refusal at once.
@@ -407,7 +361,7 @@ impl RequestRecorder {
     /// hyper has nothing left to write. Returns whether that ends a response: of one that does not fit into its buffer, hyper
     /// writes the beginning before it has received the rest.
     fn flushed(&mut self) -> bool {
-        let ended = self.is_responding() && self.response_complete;
+        let ended = self.phase == HttpPhase::Responding && self.response_complete;
         if ended {
             self.phase = HttpPhase::ReadingHead;
             self.taken = false;
@@ -477,7 +431,7 @@ impl RecordedStream {
             }
             return written;
         }
-        if !self.recorder.borrow().is_responding() {
+        if self.recorder.borrow().phase != HttpPhase::Responding {
             return Poll::Pending;
         }
         let stalled = self.stalled.get_or_insert_with(|| {
@@ -592,16 +546,16 @@ mod tests {
     fn a_request_is_removed_when_its_response_is_flushed() {
         let mut recorder = recorded(&[BARE, BARE].concat(), 7);
         assert!(recorder.intercepts(b"HTTP/1.1 431 Too Large\r\n"));
-        assert_eq!(recorder.refusal(), Some(431));
+        assert_eq!(recorder.refusal, Some(431));
         assert_eq!(recorder.begin_handling().unwrap().head, BARE);
         recorder.flushed();
         assert!(!recorder.intercepts(b"HTTP/1.1 100 Continue\r\n\r\n"));
         recorder.take_current();
-        recorder.begin_response();
+        recorder.phase = HttpPhase::Responding;
         assert!(!recorder.flushed(), "the response is not complete");
-        assert!(!recorder.is_reading_head());
-        recorder.complete_response();
-        assert!(recorder.flushed() && recorder.is_reading_head());
+        assert!(recorder.phase != HttpPhase::ReadingHead);
+        recorder.response_complete = true;
+        assert!(recorder.flushed() && recorder.phase == HttpPhase::ReadingHead);
         assert_eq!(recorder.requests.len(), 1);
     }
 

@@ -96,6 +96,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is unclear what the request is.
+    pub(super) fn is_ambiguous(self) -> bool {
+        matches!(self, Self::ConflictingLengths | Self::PlainHttp)
+    }
+
     /// Whether the request is incomplete or ambiguous, so that the rest of the connection cannot be trusted.
     pub(super) fn is_malformed(self) -> bool {
         !matches!(self, Self::WrongSecret | Self::ForwardLoop)

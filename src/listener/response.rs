@@ -10,7 +10,7 @@ use hyper::header::{CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderVal
 use hyper::{Response, StatusCode};
 
 use super::memory::MemoryPermit;
-use super::recorder::RequestRecorder;
+use super::recorder::{HttpPhase, RequestRecorder};
 
 const TEXT_PLAIN: &str = "text/plain";
 
@@ -27,38 +27,31 @@ pub(super) struct ResponseBody {
     pending: Bytes,
     recorder: Rc<RefCell<RequestRecorder>>,
     /// For bodies without an end of their own.
-    end: Option<StreamEnd>,
-    _memory: Option<MemoryPermit>,
+    pub end: Option<StreamEnd>,
+    /// Held until the body was sent.
+    pub memory: MemoryPermit,
 }
 
 impl ResponseBody {
     pub(super) fn new(body: axum::body::Body, recorder: &Rc<RefCell<RequestRecorder>>) -> Self {
-        recorder.borrow_mut().begin_response();
+        {
+            let mut recorder = recorder.borrow_mut();
+            recorder.phase = HttpPhase::Responding;
+            recorder.response_complete = false;
+        }
         Self {
             body,
             pending: Bytes::new(),
             recorder: Rc::clone(recorder),
             end: None,
-            _memory: None,
+            memory: MemoryPermit::default(),
         }
-    }
-
-    /// Ends the body early when `end` resolves.
-    pub(super) fn ending_with(mut self, end: StreamEnd) -> Self {
-        self.end = Some(end);
-        self
-    }
-
-    /// Holds the permit until the body was sent.
-    pub(super) fn holding(mut self, memory: MemoryPermit) -> Self {
-        self._memory = Some(memory);
-        self
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.recorder.borrow_mut().complete_response();
+        self.recorder.borrow_mut().response_complete = true;
     }
 }
 

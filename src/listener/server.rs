@@ -11,8 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{self, Services};
+use super::connection;
 use super::connections::Connections;
+use super::handler::Handler;
 use super::memory::MemoryLimit;
 use super::stop::Stop;
 
@@ -29,16 +30,16 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 /// Serves connections until `stop`, then lets them end. Must run in a `LocalSet`.
 pub(super) async fn run(
     listener: TcpListener,
-    services: Services,
+    handler: Handler,
     response_memory: Arc<MemoryLimit>,
     stop: Stop,
 ) {
-    let services = Rc::new(services);
-    let max_connections = services.handler.limits.connections.max(1);
+    let handler = Rc::new(handler);
+    let max_connections = handler.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(max_connections as usize));
     let connections = Rc::new(Connections::default());
     for memory in [
-        Arc::clone(&services.request_memory),
+        Arc::clone(&handler.request_memory),
         Arc::clone(&response_memory),
     ] {
         let connections = Rc::clone(&connections);
@@ -58,10 +59,10 @@ pub(super) async fn run(
         let Some(permit) = stop.unless_finishing(acquiring).await else {
             break;
         };
-        let (services, stop) = (Rc::clone(&services), stop.clone());
+        let (handler, stop) = (Rc::clone(&handler), stop.clone());
         let (connections, activity) = (Rc::clone(&connections), connections.open());
         spawn_local(async move {
-            connection::serve(stream, remote_addr, services, Rc::clone(&activity), stop).await;
+            connection::serve(stream, remote_addr, handler, Rc::clone(&activity), stop).await;
             connections.close(&activity);
             drop(permit);
         });
@@ -72,7 +73,7 @@ pub(super) async fn run(
     if stop.unless_stopping(all_ended()).await.is_none() {
         let _ = timeout(DRAIN_LIMIT, all_ended()).await;
     }
-    services.request_memory.close();
+    handler.request_memory.close();
     response_memory.close();
 }
 

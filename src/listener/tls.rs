@@ -1,17 +1,18 @@
 //! TLS on the listener's port: the certificate and the handshake. Offers HTTP/1.1 only, without client certificates.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::{HandshakeBytes, HandshakeStream, HttpStream};
+use super::stream::HttpStream;
+
+/// The first bytes of a failed handshake that are captured.
+const MAX_HELLO_BYTES: usize = 16 * 1024;
 
 /// The first byte of every TLS connection, and of no HTTP request.
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -34,10 +35,8 @@ pub enum TlsError {
         /// `a certificate` or `a private key`.
         what: &'static str,
         path: PathBuf,
-        source: rustls::pki_types::pem::Error,
+        source: Error,
     },
-    #[error("`{}` contains no certificate", .0.display())]
-    Empty(PathBuf),
     #[error("the certificate in `{}` cannot be used with the key in `{}`", cert.display(), key.display())]
     Unusable {
         cert: PathBuf,
@@ -49,16 +48,17 @@ pub enum TlsError {
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-            .and_then(Iterator::collect)
+        let chain = CertificateDer::pem_file_iter(cert)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .and_then(|chain| match chain.is_empty() {
+                true => Err(Error::NoItemsFound),
+                false => Ok(chain),
+            })
             .map_err(|source| TlsError::Pem {
                 what: "a certificate",
                 path: cert.to_owned(),
                 source,
             })?;
-        if chain.is_empty() {
-            return Err(TlsError::Empty(cert.to_owned()));
-        }
         let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
             what: "a private key",
             path: key.to_owned(),
@@ -81,26 +81,20 @@ impl Tls {
         Ok(Tls(Arc::new(config)))
     }
 
-    /// Performs the handshake, and records the bytes read meanwhile. A client that does not use TLS gets its stream back with
-    /// nothing read; `None` if the handshake fails, or if there is no first byte.
+    /// Performs the handshake. A client that does not use TLS gets its stream back with nothing read; `None` if the handshake
+    /// fails, or if there is no first byte. The first bytes are left in `hello`, for the capture of a failed handshake.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
-        recorded: &Rc<RefCell<HandshakeBytes>>,
+        hello: &mut Vec<u8>,
     ) -> Option<HttpStream> {
-        let mut first = [0];
-        if stream.peek(&mut first).await.ok()? == 0 {
-            return None;
-        }
-        if first != [HANDSHAKE_RECORD] {
+        hello.resize(MAX_HELLO_BYTES, 0);
+        let length = stream.peek(hello).await.unwrap_or(0);
+        hello.truncate(length);
+        if *hello.first()? != HANDSHAKE_RECORD {
             return Some(HttpStream::Plain(stream));
         }
-        let stream = HandshakeStream::new(stream, Rc::clone(recorded));
-        let mut encrypted = TlsAcceptor::from(Arc::clone(&self.0))
-            .accept(stream)
-            .await
-            .ok()?;
-        encrypted.get_mut().0.end_handshake();
-        Some(HttpStream::Tls(Box::new(encrypted)))
+        let accepting = TlsAcceptor::from(Arc::clone(&self.0)).accept(stream);
+        Some(HttpStream::Tls(Box::new(accepting.await.ok()?)))
     }
 }

@@ -1,21 +1,18 @@
-//! Requests for the web UI: they are read completely, then an axum router responds.
+//! Requests for the web UI: an axum router responds to them.
 
 use std::sync::Arc;
 
-use hyper::body::{Body as _, Incoming};
+use axum::body::Body;
+use hyper::body::Body as _;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
-use super::client::ClientConnection;
-use super::limits::Limits;
-use super::memory::{MemoryLimit, UNCOUNTED_BYTES};
-use super::response::{self, ResponseBody};
+use super::client::{ClientConnection, RawRequest};
+use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
+use super::response::ResponseBody;
 use super::setup::{Bound, WebUi};
-
-/// Bytes that a request to the web UI may have in its body.
-const MAX_WEB_BODY: usize = 1024 * 1024;
 
 /// Requests that the web UI handles at a time; only their responses are not yet counted in memory.
 const MAX_WEB_CALLS: usize = 32;
@@ -47,32 +44,29 @@ impl WebHandler {
         &self,
         client: &ClientConnection,
         mut parts: Parts,
-        body: Incoming,
-        limits: &Limits,
+        request: RawRequest,
     ) -> Response<ResponseBody> {
-        let (bytes, refusal) = client.read_body(body, MAX_WEB_BODY, limits, true).await;
-        if let Some(refusal) = refusal {
-            client.linger();
-            let message = response::message(refusal.status(), refusal.message(), true);
-            return client.respond(message);
+        if let Some(refusal) = request.refusal {
+            return client.refuse(refusal);
         }
         parts.extensions.insert(self.bound);
-        let request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        let request = Request::from_parts(parts, Body::from(request.body.bytes));
         let call = self.calls.acquire().await;
         let Ok(response) = self.ui.router.clone().oneshot(request).await;
         let size = response.body().size_hint().exact();
-        let permit = match size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)) {
-            Some(bytes) if bytes > UNCOUNTED_BYTES => {
-                let permit = Arc::clone(&self.memory).acquire(bytes).await;
-                client.activity.set_holds_memory(true);
-                permit
-            }
-            _ => None,
-        };
+        let bytes = size.map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let mut memory = MemoryPermit::default();
+        if bytes > UNCOUNTED_BYTES {
+            memory = Arc::clone(&self.memory).acquire(bytes).await;
+            client.activity.set_holds_memory(true);
+        }
         drop(call);
-        client.respond_with(response).map(|body| match size {
-            Some(_) => body.holding(permit.unwrap_or_default()),
-            None => body.ending_with(client.stream_end()),
+        let end = size.is_none().then(|| client.stream_end());
+        response.map(|body| {
+            let mut body = ResponseBody::new(body, &client.recorder);
+            body.end = end;
+            body.memory = memory;
+            body
         })
     }
 }

@@ -262,7 +262,10 @@ fn unusable_certificates_are_errors_with_the_file() {
         "{missing:?}"
     );
     let swapped = Tls::load(&file(&one, "key.pem"), &file(&one, "key.pem")).unwrap_err();
-    assert!(matches!(swapped, TlsError::Empty(_)), "{swapped:?}");
+    assert!(
+        swapped.to_string().contains("a certificate in"),
+        "{swapped:?}"
+    );
     let no_key = Tls::load(&file(&one, "cert.pem"), &file(&one, "cert.pem")).unwrap_err();
     assert!(
         matches!(
