@@ -17,7 +17,7 @@ const MAX_BATCH: usize = 1_000;
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// The endpoint of an imported delivery, and its settings.
-struct Destination<'a> {
+struct ImportSettings<'a> {
     endpoint: Option<&'a str>,
     rule: RetryPolicy,
     wire: BodyFormat,
@@ -69,7 +69,7 @@ impl<'a> FailureImport<'a> {
         if batch.is_empty() {
             return Ok(());
         }
-        let destinations: Vec<Destination<'_>> = batch
+        let destinations: Vec<ImportSettings<'_>> = batch
             .iter()
             .map(|failed| self.destination(&failed.target.base))
             .collect();
@@ -100,10 +100,10 @@ impl<'a> FailureImport<'a> {
     }
 
     /// The configuration for this URL.
-    fn destination(&self, base: &BaseUrl) -> Destination<'a> {
+    fn destination(&self, base: &BaseUrl) -> ImportSettings<'a> {
         let (endpoint, settings) = endpoint_at(self.config, base).unzip();
         let settings = settings::with_endpoint(Settings::default(), settings);
-        Destination {
+        ImportSettings {
             endpoint,
             rule: settings.retry_policy(),
             wire: settings.body_format(),

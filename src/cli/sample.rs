@@ -22,7 +22,7 @@ pub struct SampleArgs {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Purpose {
+pub enum SamplePurpose {
     Fire,
     /// This line of a batch. Lines have different samples, with `--seed` too, and `--auth-mode` applies to applications
     /// only.
@@ -36,9 +36,9 @@ impl SampleArgs {
         ctx: &Context<'_>,
         event_type: &str,
         action: &str,
-        purpose: Purpose,
+        purpose: SamplePurpose,
     ) -> Result<Object, Failure> {
-        let line = if let Purpose::Line(number) = purpose {
+        let line = if let SamplePurpose::Line(number) = purpose {
             Some(number)
         } else {
             None
@@ -77,11 +77,11 @@ fn scattered(line: u64) -> u64 {
     line.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> Failure {
+fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpose) -> Failure {
     let with_object = match purpose {
-        Purpose::Fire => "`--object FILE`".to_owned(),
-        Purpose::Line(_) => "`\"object\"` or `\"object_file\"` in the line".to_owned(),
-        Purpose::Show => {
+        SamplePurpose::Fire => "`--object FILE`".to_owned(),
+        SamplePurpose::Line(_) => "`\"object\"` or `\"object_file\"` in the line".to_owned(),
+        SamplePurpose::Show => {
             let words = [event_type, action].map(text::shell_word).join(" ");
             format!("`hookfire fire {words} --object FILE`")
         }
@@ -110,10 +110,10 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: Purpose) -> 
                 None => failure,
             };
             let failure = match purpose {
-                Purpose::Show => {
+                SamplePurpose::Show => {
                     failure.hint("`hookfire events list` lists the events with samples")
                 }
-                Purpose::Fire | Purpose::Line(_) => failure,
+                SamplePurpose::Fire | SamplePurpose::Line(_) => failure,
             };
             failure.hint(format!(
                 "pass an object for any other type and action: {with_object}"

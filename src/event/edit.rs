@@ -10,7 +10,7 @@ use roxmltree::Node;
 use super::chars::{escape_attribute, escape_text, is_blank, is_space, is_xml_char};
 use super::error::{EventError, shown};
 use super::object::Object;
-use super::path::{Path, Step};
+use super::path::{Path, PathStep};
 use super::{MAX_DEPTH, xml};
 
 /// The object with the field at `path` set to `value`; see [`Object::set`].
@@ -111,7 +111,7 @@ fn append(parent: Node<'_, '_>, name: &str, value: &str) -> Result<Edit, String>
     let filled = content.start + text[content.clone()].trim_end_matches(is_space).len();
     let Some(last) = parent.last_element_child() else {
         if !is_blank(&xml::text(parent)) {
-            // An element beside text is hardly what was meant.
+            // An element beside text is probably a mistake.
             let name = shown(xml::name(parent));
             return Err(format!("`{name}` contains text, not elements"));
         }
@@ -137,7 +137,7 @@ fn line_start<'a>(element: Node<'_, 'a>) -> Option<&'a str> {
     Some(&space[start..])
 }
 
-fn missing(parent: Node<'_, '_>, step: &Step<'_>, same: usize) -> String {
+fn missing(parent: Node<'_, '_>, step: &PathStep<'_>, same: usize) -> String {
     const MAX_NAMES: usize = 12;
     let parent_name = shown(xml::name(parent));
     let typed = shown(step.typed);

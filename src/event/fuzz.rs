@@ -89,7 +89,7 @@ fn fuzzed_events_and_objects() {
             let form = BodyFormat::Form.body(&body);
             assert_eq!(extract_xml(&form), body, "a form carries it whole");
             let shown = pretty(&body).expect("it can be laid out");
-            // For people, who see text in no encoding, whatever its declaration says.
+            // The output is UTF-8 even if its declaration names another encoding.
             if decode(shown.as_bytes()).is_ok_and(|decoded| decoded.text == shown) {
                 assert_eq!(
                     pretty(shown.as_bytes()).as_deref(),

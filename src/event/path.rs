@@ -6,14 +6,14 @@ use super::error::shown;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Path<'a> {
     /// The way down from the root element; may be empty if there is an attribute.
-    pub(super) steps: Vec<Step<'a>>,
+    pub(super) steps: Vec<PathStep<'a>>,
     /// The attribute of the last element.
     pub(super) attribute: Option<&'a str>,
 }
 
 /// One level down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step<'a> {
+pub(super) struct PathStep<'a> {
     pub(super) name: &'a str,
     /// Which of the children of that name, counted from 1.
     pub(super) index: usize,
@@ -35,7 +35,7 @@ impl<'a> Path<'a> {
         };
         let steps = elements.map_or_else(
             || Ok(Vec::new()),
-            |elements| elements.split('/').map(Step::parse).collect(),
+            |elements| elements.split('/').map(PathStep::parse).collect(),
         )?;
         match attribute {
             Some(name) if !is_qname(name) => {
@@ -46,8 +46,8 @@ impl<'a> Path<'a> {
     }
 }
 
-impl<'a> Step<'a> {
-    fn parse(typed: &'a str) -> Result<Step<'a>, String> {
+impl<'a> PathStep<'a> {
+    fn parse(typed: &'a str) -> Result<PathStep<'a>, String> {
         let (name, index) = match typed
             .strip_suffix(']')
             .and_then(|step| step.split_once('['))
@@ -67,7 +67,7 @@ impl<'a> Step<'a> {
                 shown(name)
             )),
             _ if !is_qname(name) => Err(format!("`{}` is not an element name", shown(name))),
-            _ => Ok(Step { name, index, typed }),
+            _ => Ok(PathStep { name, index, typed }),
         }
     }
 }

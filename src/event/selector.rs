@@ -13,14 +13,14 @@ use super::{MAX_DOCUMENT_DEPTH, xml};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    steps: Vec<Step>,
+    steps: Vec<SelectorStep>,
     attribute: Option<String>,
     anywhere: bool,
 }
 
 /// One level down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Step {
+struct SelectorStep {
     /// Prefix included.
     name: String,
     /// Which of the siblings of that name, counted from 1; none for all.
@@ -44,7 +44,7 @@ impl Selector {
             None => (false, typed.strip_prefix('/').unwrap_or(typed)),
         };
         let Path { steps, attribute } = Path::parse(path)?;
-        let step = |step: &super::path::Step<'_>| Step {
+        let step = |step: &super::path::PathStep<'_>| SelectorStep {
             name: step.name.to_owned(),
             index: step.typed.ends_with(']').then_some(step.index),
         };
@@ -95,7 +95,7 @@ impl Selector {
     }
 }
 
-fn follow<'d, 'a>(from: Node<'d, 'a>, steps: &[Step], matches: &mut Vec<Node<'d, 'a>>) {
+fn follow<'d, 'a>(from: Node<'d, 'a>, steps: &[SelectorStep], matches: &mut Vec<Node<'d, 'a>>) {
     let Some((step, rest)) = steps.split_first() else {
         if from.is_element() {
             matches.push(from);

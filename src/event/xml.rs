@@ -364,7 +364,7 @@ pub fn text(element: Node<'_, '_>) -> String {
     texts.filter_map(|text| text.text()).collect()
 }
 
-/// What is between the tags; none for `<x/>`.
+/// The range between the tags; none for `<x/>`.
 pub(super) fn content(element: Node<'_, '_>) -> Option<Range<usize>> {
     let range = element.range();
     let raw = &element.document().input_text()[range.clone()];

@@ -18,7 +18,7 @@ const FAILURES_PATH: &str = "/admin/api/webhooks/failures.xml";
 const MAX_MESSAGE_CHARS: usize = 200;
 
 /// A tenant's portal, and the access token for it.
-pub struct Portal<'a> {
+pub struct PortalClient<'a> {
     relay: &'a dyn SendRequest,
     base: BaseUrl,
     parameter: String,
@@ -35,7 +35,7 @@ pub struct PortalResponse {
     pub date: Option<UnixMs>,
 }
 
-impl<'a> Portal<'a> {
+impl<'a> PortalClient<'a> {
     /// The token is sent as `parameter`; `others` are further secrets that responses may repeat.
     pub fn new(
         relay: &'a dyn SendRequest,
@@ -43,10 +43,10 @@ impl<'a> Portal<'a> {
         parameter: &str,
         token: Secret,
         others: &[Secret],
-    ) -> Portal<'a> {
+    ) -> PortalClient<'a> {
         let mut redactor = Redactor::new([&token]);
         redactor.add(others);
-        Portal {
+        PortalClient {
             relay,
             base,
             parameter: parameter.to_owned(),

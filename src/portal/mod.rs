@@ -10,5 +10,5 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-pub use client::Portal;
+pub use client::PortalClient;
 pub use error::{PortalError, PortalErrorKind};

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::client::Portal;
+use super::client::PortalClient;
 use crate::delivery::ErrorKind;
 use crate::http::{Completed, Request, Response, SendError, SendRequest};
 use crate::secret::Secret;
@@ -51,9 +51,9 @@ fn fake(response: Result<(u16, &'static str, &'static str), ErrorKind>) -> FakeP
     }
 }
 
-fn portal(fake: &FakePortal) -> Portal<'_> {
+fn portal(fake: &FakePortal) -> PortalClient<'_> {
     let (base, _) = BaseUrl::parse("https://acme-admin.example/prefix/").unwrap();
-    Portal::new(fake, base, "access_token", Secret::new(TOKEN), &[])
+    PortalClient::new(fake, base, "access_token", Secret::new(TOKEN), &[])
 }
 
 #[test]

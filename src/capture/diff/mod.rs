@@ -1,7 +1,7 @@
 //! Compares two bodies by content: XML and JSON element by element, all else byte by byte.
 //!
 //! Bodies are equivalent if they differ only in what no receiver should act on. The format is recognized by the body
-//! itself, not by its `Content-Type`. Time is linear and the result is limited, whatever the bodies are.
+//! itself, not by its `Content-Type`. Time is linear and the result limited for all bodies.
 
 mod json;
 mod xml;
@@ -15,18 +15,18 @@ const MAX_CHARS: usize = 1_000;
 
 /// How two bodies were compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum BodyKind {
     Xml,
     Json,
     Bytes,
 }
 
-impl Kind {
+impl BodyKind {
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Xml => "xml",
-            Kind::Json => "json",
-            Kind::Bytes => "bytes",
+            BodyKind::Xml => "xml",
+            BodyKind::Json => "json",
+            BodyKind::Bytes => "bytes",
         }
     }
 }
@@ -46,8 +46,8 @@ pub struct Difference {
 pub enum Comparison {
     SameBytes,
     /// Other bytes with the same content.
-    Equivalent(Kind),
-    Different(Kind, Differences),
+    Equivalent(BodyKind),
+    Different(BodyKind, Differences),
 }
 
 /// Differences in the order of the first body.
@@ -92,14 +92,14 @@ pub fn compare(a: &[u8], b: &[u8]) -> Comparison {
     let mut differences = Differences::default();
     let kind = if let (Ok(a), Ok(b)) = trees {
         xml::compare_roots(&a, &b, &mut differences);
-        Kind::Xml
+        BodyKind::Xml
     } else if let (Ok(a), Ok(b)) = (Json::parse(a), Json::parse(b)) {
         json::compare_roots(&a, &b, &mut differences);
-        Kind::Json
+        BodyKind::Json
     } else {
         let (path, a, b) = first_difference(a, b);
         differences.push(path, a, b);
-        Kind::Bytes
+        BodyKind::Bytes
     };
     if differences.found.is_empty() {
         Comparison::Equivalent(kind)
@@ -148,19 +148,19 @@ mod tests {
         assert_eq!(compare(b"x", b"x"), Comparison::SameBytes);
         assert_eq!(
             compare(b"<a/>", b"<a></a>"),
-            Comparison::Equivalent(Kind::Xml)
+            Comparison::Equivalent(BodyKind::Xml)
         );
         assert_eq!(
             compare(b"<a/>", b"params[xml]=%3Ca/%3E"),
-            Comparison::Equivalent(Kind::Xml)
+            Comparison::Equivalent(BodyKind::Xml)
         );
         assert_eq!(
             compare(b"[1]", b"[ 1.0 ]"),
-            Comparison::Equivalent(Kind::Json)
+            Comparison::Equivalent(BodyKind::Json)
         );
         assert!(matches!(
             compare(b"<a/>", b"[]"),
-            Comparison::Different(Kind::Bytes, _)
+            Comparison::Different(BodyKind::Bytes, _)
         ));
     }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn bytes_differ_from_the_first_difference_on() {
         let found = |a: &[u8], b: &[u8]| match compare(a, b) {
-            Comparison::Different(Kind::Bytes, differences) => differences.found,
+            Comparison::Different(BodyKind::Bytes, differences) => differences.found,
             other => panic!("{other:?}"),
         };
         assert_eq!(

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::secret::safe_url::form_decoded;
 
 pub use path::FieldPath;
-use path::Value;
+use path::FoundValue;
 
 /// Conditions on a captured request; without any, every request matches.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,7 @@ impl Expectation {
                     "element"
                 };
                 let values = found.next().unwrap_or_default();
-                let values: Vec<Value> = values.into_iter().map(Value::from).collect();
+                let values: Vec<FoundValue> = values.into_iter().map(FoundValue::from).collect();
                 wrong_field(path, expected, &values, what)
             }
             Err(problem) => Some(not_found(path, &format!("the body is XML, and {problem}"))),
@@ -267,7 +267,12 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 
-fn wrong_field(path: &FieldPath, expected: &str, found: &[Value], what: &str) -> Option<String> {
+fn wrong_field(
+    path: &FieldPath,
+    expected: &str,
+    found: &[FoundValue],
+    what: &str,
+) -> Option<String> {
     let quoted_path = quoted(path.as_str());
     if found.iter().any(|value| is_expected(value, expected)) {
         return None;
@@ -283,26 +288,26 @@ fn wrong_field(path: &FieldPath, expected: &str, found: &[Value], what: &str) ->
 }
 
 /// White space around a text does not count; numbers are compared by value.
-fn is_expected(value: &Value, expected: &str) -> bool {
+fn is_expected(value: &FoundValue, expected: &str) -> bool {
     match value {
-        Value::Text(text) => text == expected || text.trim() == expected.trim(),
-        Value::Number(written) => {
+        FoundValue::Text(text) => text == expected || text.trim() == expected.trim(),
+        FoundValue::Number(written) => {
             let number = canonical_number(written);
             written == expected.trim()
                 || number.is_some() && number == canonical_number(expected.trim())
         }
-        Value::Group => false,
+        FoundValue::Group => false,
     }
 }
 
 /// The values as a sentence lists them, each once, and of many the first few.
-fn listed(found: &[Value]) -> String {
+fn listed(found: &[FoundValue]) -> String {
     const MAX_VALUES: usize = 3;
     let mut words: Vec<String> = Vec::new();
     for value in found {
         let word = match value {
-            Value::Text(text) | Value::Number(text) => quoted(text.trim()),
-            Value::Group => "a group of elements".to_owned(),
+            FoundValue::Text(text) | FoundValue::Number(text) => quoted(text.trim()),
+            FoundValue::Group => "a group of elements".to_owned(),
         };
         if words.contains(&word) {
             continue;

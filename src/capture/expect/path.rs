@@ -29,9 +29,8 @@ struct KeyStep {
     index: Option<usize>,
 }
 
-/// What is at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum FoundValue {
     Text(String),
     /// As written.
     Number(String),
@@ -72,7 +71,7 @@ impl FieldPath {
         self.selector.as_ref().map_err(String::as_str)
     }
 
-    pub(super) fn find_in_json(&self, root: &Json<'_>) -> Vec<Value> {
+    pub(super) fn find_in_json(&self, root: &Json<'_>) -> Vec<FoundValue> {
         let mut found = Vec::new();
         match &self.keys {
             Some(path) if path.anywhere => anywhere(root, &path.steps, &mut found),
@@ -83,11 +82,11 @@ impl FieldPath {
     }
 }
 
-impl From<Found> for Value {
-    fn from(found: Found) -> Value {
+impl From<Found> for FoundValue {
+    fn from(found: Found) -> FoundValue {
         match found {
-            Found::Text(text) => Value::Text(text),
-            Found::Elements => Value::Group,
+            Found::Text(text) => FoundValue::Text(text),
+            Found::Elements => FoundValue::Group,
         }
     }
 }
@@ -145,7 +144,7 @@ impl KeyStep {
 }
 
 /// [`Json`] is nested a limited number of levels deep.
-fn follow(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<Value>) {
+fn follow(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<FoundValue>) {
     match (value, steps) {
         (Json::Array(items), [KeyStep { key: None, index }, rest @ ..]) => {
             let item = index.and_then(|index| items.get(index - 1));
@@ -168,19 +167,19 @@ fn follow(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<Value>) {
                 }
             }
         }
-        (Json::Object(_), []) => found.push(Value::Group),
+        (Json::Object(_), []) => found.push(FoundValue::Group),
         (Json::Scalar(written), []) => found.push(match json::string(written) {
-            Some(text) => Value::Text(text),
+            Some(text) => FoundValue::Text(text),
             None if json::canonical_number(written).is_some() => {
-                Value::Number((*written).to_owned())
+                FoundValue::Number((*written).to_owned())
             }
-            None => Value::Text((*written).to_owned()),
+            None => FoundValue::Text((*written).to_owned()),
         }),
         (Json::Scalar(_), _) => {}
     }
 }
 
-fn anywhere(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<Value>) {
+fn anywhere(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<FoundValue>) {
     match value {
         Json::Object(members) => {
             follow(value, steps, found);
@@ -201,8 +200,8 @@ mod tests {
         let root = Json::parse(body.as_bytes()).unwrap();
         let found = FieldPath::parse(path).unwrap().find_in_json(&root);
         let text = |value| match value {
-            Value::Text(text) | Value::Number(text) => text,
-            Value::Group => "(object)".to_owned(),
+            FoundValue::Text(text) | FoundValue::Number(text) => text,
+            FoundValue::Group => "(object)".to_owned(),
         };
         found.into_iter().map(text).collect()
     }

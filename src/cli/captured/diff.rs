@@ -1,12 +1,12 @@
 //! `hookfire captured diff`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueHint};
 
 use super::selection::whole;
 use crate::capture::Mask;
-use crate::capture::diff::{Comparison, Difference, Kind, compare};
+use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
 use crate::cli::args::{Format, ReportOutput, id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
@@ -28,6 +28,8 @@ Examples:
     $ hookfire captured diff 17 18 -o json | jq -r '.differences[].path'";
 
 const MAX_TEXT_DIFFERENCES: usize = 50;
+
+const HEADER_RANK: u8 = 3;
 
 /// They differ from request to request without meaning, or only frame the message.
 const IGNORED_HEADERS: [&str; 10] = [
@@ -71,6 +73,12 @@ enum SideId {
     Delivery(i64),
 }
 
+impl SideId {
+    fn is_delivery(self) -> bool {
+        matches!(self, SideId::Delivery(_))
+    }
+}
+
 impl std::str::FromStr for SideId {
     type Err = String;
 
@@ -92,24 +100,13 @@ impl std::fmt::Display for SideId {
     }
 }
 
-/// A value of the query or of a header.
-struct Part {
-    /// Masked.
-    shown: String,
-    /// None for a secret that is not stored; it equals any value.
-    known: Option<String>,
-}
+/// A value of the request: as shown, masked; and as compared, none for a secret that is not stored and equals any value.
+type FieldValue = (String, Option<String>);
 
 /// One of the two requests.
 struct Side {
-    method: String,
-    path: String,
-    /// By decoded name, in order.
-    query: BTreeMap<String, Vec<Part>>,
-    /// By name in lower case, in order.
-    headers: BTreeMap<String, Vec<Part>>,
-    /// False for a delivery, to which the HTTP client adds headers.
-    all_headers: bool,
+    /// By rank (so that the method comes first) and label, such as `query token` and `header x-source`.
+    fields: BTreeMap<(u8, String), Vec<FieldValue>>,
     body: Vec<u8>,
 }
 
@@ -118,17 +115,13 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let journal = ctx.existing_journal()?;
     let mut a = Side::read(journal.as_deref(), args.a, &mask)?;
     let mut b = Side::read(journal.as_deref(), args.b, &mask)?;
-    // A delivery's event is compared with the event in the request, XML or form.
-    if [args.a, args.b]
-        .iter()
-        .any(|side| matches!(side, SideId::Delivery(_)))
-    {
-        [&mut a, &mut b]
-            .into_iter()
-            .for_each(|side| side.body = event::extract_xml(&side.body).into_owned());
+    if args.a.is_delivery() || args.b.is_delivery() {
+        // A delivery's event is compared with the event in the request, XML or form.
+        a.body = event::extract_xml(&a.body).into_owned();
+        b.body = event::extract_xml(&b.body).into_owned();
     }
     let comparison = compare(&a.body, &b.body);
-    let request = request_differences(&a, &b);
+    let request = request_differences(args, &a, &b);
     let exit = if matches!(comparison, Comparison::Different(..)) {
         Exit::Error
     } else {
@@ -137,8 +130,7 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     let printed = match args.output.format() {
         Format::Text => print_text(ctx, args, &comparison, &request),
         format => {
-            let view = view(args, &comparison, &request);
-            let line = format.document(&view);
+            let line = format.document(&view(args, &comparison, &request));
             ctx.ui.line(&line).map_err(Failure::from)
         }
     };
@@ -153,6 +145,36 @@ impl Side {
         }
     }
 
+    fn new(method: &str, path: &str, body: Vec<u8>) -> Side {
+        let mut side = Side {
+            fields: BTreeMap::new(),
+            body,
+        };
+        for (rank, name, value) in [(0, "method", method), (1, "path", path)] {
+            side.add(
+                rank,
+                name.to_owned(),
+                (value.to_owned(), Some(value.to_owned())),
+            );
+        }
+        side
+    }
+
+    fn add(&mut self, rank: u8, label: String, value: FieldValue) {
+        self.fields.entry((rank, label)).or_default().push(value);
+    }
+
+    fn add_query(&mut self, name: &str, value: FieldValue) {
+        self.add(2, format!("query {name}"), value);
+    }
+
+    fn add_header(&mut self, name: &str, value: FieldValue) {
+        let name = name.to_ascii_lowercase();
+        if !IGNORED_HEADERS.contains(&name.as_str()) {
+            self.add(HEADER_RANK, format!("header {name}"), value);
+        }
+    }
+
     fn capture(journal: Option<&dyn Journal>, id: i64, mask: &Mask) -> Result<Side, Failure> {
         let (caught, body) = whole(journal, id)?;
         let capture = &caught.capture;
@@ -160,171 +182,74 @@ impl Side {
             reveal: true,
             ..Mask::default()
         };
-        let parts = |received: Vec<(String, String)>, shown: Vec<(String, String)>| {
-            let pairs = received.into_iter().zip(shown);
-            pairs.map(|((name, known), (_, shown))| {
-                (
-                    name,
-                    Part {
-                        shown,
-                        known: Some(known),
-                    },
-                )
-            })
-        };
-        Ok(Side {
-            method: capture.method().to_owned(),
-            path: capture.path().to_owned(),
-            query: grouped(parts(revealed.query(capture), mask.query(capture))),
-            headers: grouped(
-                parts(revealed.headers(capture), mask.headers(capture))
-                    .map(|(name, part)| (name.to_ascii_lowercase(), part)),
-            ),
-            all_headers: true,
-            body: body.bytes,
-        })
+        let mut side = Side::new(capture.method(), capture.path(), body.bytes);
+        let query = revealed.query(capture).into_iter();
+        for ((name, known), (_, shown)) in query.zip(mask.query(capture)) {
+            side.add_query(&name, (shown, Some(known)));
+        }
+        let headers = revealed.headers(capture).into_iter();
+        for ((name, known), (_, shown)) in headers.zip(mask.headers(capture)) {
+            side.add_header(&name, (shown, Some(known)));
+        }
+        Ok(side)
     }
 
     fn delivery(journal: Option<&dyn Journal>, id: i64) -> Result<Side, Failure> {
-        let found = journal
-            .map(|journal| Ok::<_, Failure>((journal.delivery(id)?, journal)))
-            .transpose()?;
-        let Some((Some(delivery), journal)) = found else {
-            return Err(Failure::no_delivery(id));
-        };
+        let journal = journal.ok_or_else(|| Failure::no_delivery(id))?;
+        let delivery = journal
+            .delivery(id)?
+            .ok_or_else(|| Failure::no_delivery(id))?;
         let target = &delivery.target;
-        let own = target
-            .headers
-            .iter()
-            .map(|header| (header.name.to_ascii_lowercase(), part(header)));
-        let replaced = |name: &str| {
-            target
-                .headers
-                .iter()
-                .any(|header| header.name.eq_ignore_ascii_case(name))
-        };
-        let standard = event_headers(&delivery.uuid, delivery.wire)
-            .into_iter()
-            .filter(|(name, _)| !replaced(name));
-        let standard = standard.map(|(name, value)| {
-            (
-                name.to_owned(),
-                Part {
-                    shown: value.clone(),
-                    known: Some(value),
-                },
-            )
-        });
-        Ok(Side {
-            method: "POST".to_owned(),
-            path: target.base.path().to_owned(),
-            query: grouped(
-                target
-                    .params
-                    .iter()
-                    .map(|param| (param.name.clone(), part(param))),
-            ),
-            headers: grouped(own.chain(standard)),
-            all_headers: false,
-            body: journal.event(id)?,
-        })
-    }
-}
-
-fn part(named: &Param) -> Part {
-    match &named.value {
-        Value::Public(value) => Part {
-            shown: value.clone(),
-            known: Some(value.clone()),
-        },
-        Value::Secret(_) => Part {
-            shown: MASK.to_owned(),
-            known: None,
-        },
-    }
-}
-
-fn grouped(pairs: impl Iterator<Item = (String, Part)>) -> BTreeMap<String, Vec<Part>> {
-    let mut groups: BTreeMap<String, Vec<Part>> = BTreeMap::new();
-    for (name, part) in pairs {
-        groups.entry(name).or_default().push(part);
-    }
-    groups
-}
-
-fn request_differences(a: &Side, b: &Side) -> Vec<Difference> {
-    let mut found = Vec::new();
-    for (what, a, b) in [("method", &a.method, &b.method), ("path", &a.path, &b.path)] {
-        if a != b {
-            found.push(Difference {
-                path: what.to_owned(),
-                a: Some(a.clone()),
-                b: Some(b.clone()),
-            });
+        let mut side = Side::new("POST", target.base.path(), journal.event(id)?);
+        for param in &target.params {
+            side.add_query(&param.name, field_value(param));
         }
+        for header in &target.headers {
+            side.add_header(&header.name, field_value(header));
+        }
+        for (name, value) in event_headers(&delivery.uuid, delivery.wire) {
+            let mut own = target.headers.iter();
+            if !own.any(|header| header.name.eq_ignore_ascii_case(name)) {
+                side.add_header(name, (value.clone(), Some(value)));
+            }
+        }
+        Ok(side)
     }
-    found.extend(group_differences("query", &a.query, &b.query, |_| true));
-    found.extend(group_differences(
-        "header",
-        &a.headers,
-        &b.headers,
-        |name| {
-            let one_sided = a.all_headers && b.all_headers
-                || a.headers.contains_key(name) && b.headers.contains_key(name);
-            // A header of the delivery that did not arrive is shown; one that the client added is not.
-            let lost = !a.all_headers && a.headers.contains_key(name)
-                || !b.all_headers && b.headers.contains_key(name);
-            !IGNORED_HEADERS.contains(&name) && (one_sided || lost)
-        },
-    ));
+}
+
+fn field_value(param: &Param) -> FieldValue {
+    match &param.value {
+        Value::Public(value) => (value.clone(), Some(value.clone())),
+        Value::Secret(_) => (MASK.to_owned(), None),
+    }
+}
+
+fn request_differences(args: &CapturedDiffArgs, a: &Side, b: &Side) -> Vec<Difference> {
+    let is_different = |key: &(u8, String)| match (a.fields.get(key), b.fields.get(key)) {
+        (Some(a), Some(b)) => {
+            let equal =
+                |((_, a), (_, b)): (&FieldValue, &FieldValue)| a.is_none() || b.is_none() || a == b;
+            a.len() != b.len() || !a.iter().zip(b).all(equal)
+        }
+        // The HTTP client adds headers to a delivery.
+        (Some(_), None) if key.0 == HEADER_RANK => args.a.is_delivery() || !args.b.is_delivery(),
+        (None, Some(_)) if key.0 == HEADER_RANK => args.b.is_delivery() || !args.a.is_delivery(),
+        _ => true,
+    };
+    let shown = |values: Option<&Vec<FieldValue>>| {
+        let texts: Vec<&str> = values?.iter().map(|(shown, _)| shown.as_str()).collect();
+        Some(texts.join(", "))
+    };
+    let keys: BTreeSet<&(u8, String)> = a.fields.keys().chain(b.fields.keys()).collect();
+    let mut found = Vec::new();
+    for key in keys.into_iter().filter(|key| is_different(key)) {
+        found.push(Difference {
+            path: key.1.clone(),
+            a: shown(a.fields.get(key)),
+            b: shown(b.fields.get(key)),
+        });
+    }
     found
-}
-
-fn group_differences(
-    what: &str,
-    a: &BTreeMap<String, Vec<Part>>,
-    b: &BTreeMap<String, Vec<Part>>,
-    counts: impl Fn(&str) -> bool,
-) -> Vec<Difference> {
-    let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let shown = |parts: Option<&Vec<Part>>| {
-        parts.map(|parts| {
-            parts
-                .iter()
-                .map(|part| part.shown.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        })
-    };
-    let different = names
-        .into_iter()
-        .filter(|name| counts(name) && !same(a.get(*name), b.get(*name)));
-    different
-        .map(|name| Difference {
-            path: format!("{what} {name}"),
-            a: shown(a.get(name)),
-            b: shown(b.get(name)),
-        })
-        .collect()
-}
-
-fn same(a: Option<&Vec<Part>>, b: Option<&Vec<Part>>) -> bool {
-    let (Some(a), Some(b)) = (a, b) else {
-        return false;
-    };
-    let pairs = || a.iter().zip(b);
-    a.len() == b.len()
-        && pairs().all(|(a, b)| a.known.is_none() || b.known.is_none() || a.known == b.known)
-}
-
-fn outcome_words(comparison: &Comparison) -> (&'static str, Tone) {
-    match comparison {
-        Comparison::SameBytes => ("byte-equal", Tone::Good),
-        Comparison::Equivalent(_) => ("equivalent, bytes differ", Tone::Good),
-        Comparison::Different(..) => ("different", Tone::Bad),
-    }
 }
 
 fn print_text(
@@ -333,21 +258,19 @@ fn print_text(
     comparison: &Comparison,
     request: &[Difference],
 ) -> Result<(), Failure> {
-    let (words, tone) = outcome_words(comparison);
-    let kind = match comparison {
-        Comparison::Equivalent(kind) | Comparison::Different(kind, _) => {
-            format!(" ({})", kind.as_str())
-        }
-        Comparison::SameBytes => String::new(),
+    let (words, kind, tone) = match comparison {
+        Comparison::SameBytes => ("byte-equal", None, Tone::Good),
+        Comparison::Equivalent(kind) => ("equivalent, bytes differ", Some(kind), Tone::Good),
+        Comparison::Different(kind, _) => ("different", Some(kind), Tone::Bad),
     };
+    let words = ctx.ui.toned(tone, words);
+    let kind = kind.map_or(String::new(), |kind| format!(" ({})", kind.as_str()));
     ctx.ui.line(&format!(
-        "bodies of {} and {}: {}{kind}",
-        args.a,
-        args.b,
-        ctx.ui.toned(tone, words)
+        "bodies of {} and {}: {words}{kind}",
+        args.a, args.b
     ))?;
     if let Comparison::Different(kind, differences) = comparison {
-        print_differences(ctx, &differences.found, *kind == Kind::Json)?;
+        print_differences(ctx, &differences.found, *kind == BodyKind::Json)?;
         if differences.truncated {
             ctx.ui.line("  and others, which are not listed")?;
         }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueHint};
+use serde_json::Value;
 
 use super::selection::whole;
 use crate::capture::{Body, Caught, header_text, is_hidden};
 use crate::cli::args::{CaptureId, Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
-use crate::delivery::ErrorKind;
+use crate::delivery::{ErrorKind, target};
 use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -17,7 +18,7 @@ use crate::http::replay::{Destination, Prepared, ReplayError, prepare};
 use crate::http::tls_hint;
 use crate::http::{Client, Completed, MAX_STORED_BODY, Response, status_text};
 use crate::output::capture_json::BodyView;
-use crate::output::{Tone, capture, json};
+use crate::output::{RowWriter, Tone, capture};
 use crate::secret::MASK;
 use crate::text::count;
 use crate::time::{duration_ms, measured};
@@ -144,7 +145,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
-        let mut array = json::Array::default();
+        let mut rows = self.rows()?;
         let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);
         // An output error does not stop the sending.
         let mut printed = Ok(());
@@ -157,14 +158,14 @@ impl Run<'_> {
                 hint = hint.or_else(|| tls_hint(&none.message));
             }
             if printed.is_ok() {
-                printed = self.print(caught, one, &exchange, &mut array);
+                printed = self.print(caught, one, &exchange, &mut rows);
             }
             if exit == Exit::Interrupted {
                 break;
             }
         }
-        if self.format == Format::Json && printed.is_ok() {
-            printed = self.line(array.end());
+        if printed.is_ok() {
+            printed = rows.finish().map(|_| ()).map_err(Failure::from);
         }
         let exit = Failure::after_output(printed, worst)?;
         let kind = match exit {
@@ -188,7 +189,7 @@ impl Run<'_> {
     }
 
     fn dry_run(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
-        let mut array = json::Array::default();
+        let mut rows = self.rows()?;
         for (caught, body, one) in prepared {
             let head = self.head(one);
             if self.format == Format::Text {
@@ -213,15 +214,9 @@ impl Run<'_> {
                     "body": view.text(), "body_encoding": view.encoding(),
                 },
             });
-            self.line(&if self.format == Format::Json {
-                array.element(&view)
-            } else {
-                json::compact(&view)
-            })?;
+            rows.push(&view)?;
         }
-        if self.format == Format::Json {
-            self.line(array.end())?;
-        }
+        rows.finish()?;
         self.ctx.ui.status("nothing is sent (--dry-run)");
         Ok(Exit::Done)
     }
@@ -229,28 +224,21 @@ impl Run<'_> {
     /// The headers, with credentials and the destination's secrets masked.
     fn head(&self, one: &Prepared) -> Vec<(String, String)> {
         let own_secret = |name: &str| {
-            let own = self
-                .destination
-                .target
-                .headers
-                .iter()
-                .find(|own| own.name.eq_ignore_ascii_case(name));
-            own.is_some_and(|own| matches!(own.value, crate::delivery::target::Value::Secret(_)))
+            let mut own = self.destination.target.headers.iter();
+            let own = own.find(|own| own.name.eq_ignore_ascii_case(name));
+            own.is_some_and(|own| matches!(own.value, target::Value::Secret(_)))
         };
-        let headers = one.request.headers.iter();
-        headers
-            .map(|(name, value)| {
-                let hide = is_hidden(name, value) || own_secret(name);
-                (
-                    name.clone(),
-                    if hide {
-                        MASK.to_owned()
-                    } else {
-                        header_text(value)
-                    },
-                )
-            })
-            .collect()
+        let mut shown = Vec::new();
+        for (name, value) in &one.request.headers {
+            let hide = is_hidden(name, value) || own_secret(name);
+            let value = if hide {
+                MASK.to_owned()
+            } else {
+                header_text(value)
+            };
+            shown.push((name.clone(), value));
+        }
+        shown
     }
 
     fn print(
@@ -258,13 +246,13 @@ impl Run<'_> {
         caught: &Caught,
         one: &Prepared,
         exchange: &Completed,
-        array: &mut json::Array,
+        rows: &mut RowWriter<'_, Value>,
     ) -> Result<(), Failure> {
         if self.format == Format::Text {
             let what = format!("#{} {} → {}", caught.id, one.request.method, one.shown_url);
             let (tone, words) = match &exchange.result {
-                Ok(answer) if is_success(answer) => (Tone::Good, status_text(answer.status)),
-                Ok(answer) => (Tone::Bad, status_text(answer.status)),
+                Ok(response) if is_success(response) => (Tone::Good, status_text(response.status)),
+                Ok(response) => (Tone::Bad, status_text(response.status)),
                 Err(none) => (Tone::Bad, none.message.clone()),
             };
             let ui = self.ctx.ui;
@@ -275,12 +263,14 @@ impl Run<'_> {
                 ui.toned(tone, &ui.untrusted(&words))
             ));
         }
-        let view = view(caught, one, exchange);
-        self.line(&if self.format == Format::Json {
-            array.element(&view)
-        } else {
-            json::compact(&view)
-        })
+        rows.push(&view(caught, one, exchange))?;
+        Ok(self.ctx.ui.flush()?)
+    }
+
+    /// For every format but text.
+    fn rows(&self) -> Result<RowWriter<'_, Value>, Failure> {
+        let rows = RowWriter::new(self.ctx.ui, self.format, Vec::new(), Value::clone);
+        Ok(rows?)
     }
 
     fn line(&self, text: &str) -> Result<(), Failure> {
@@ -289,13 +279,13 @@ impl Run<'_> {
     }
 }
 
-fn is_success(answer: &Response) -> bool {
-    (200..300).contains(&answer.status)
+fn is_success(response: &Response) -> bool {
+    (200..300).contains(&response.status)
 }
 
 fn exit_of(exchange: &Completed) -> Exit {
     match &exchange.result {
-        Ok(answer) if is_success(answer) => Exit::Done,
+        Ok(response) if is_success(response) => Exit::Done,
         Ok(_) => Exit::Refused,
         Err(none) if none.kind == ErrorKind::Interrupted => Exit::Interrupted,
         Err(_) => Exit::Unreachable,
@@ -303,32 +293,29 @@ fn exit_of(exchange: &Completed) -> Exit {
 }
 
 /// The JSON view. Secrets of the capture and of the destination are masked in the response.
-fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> serde_json::Value {
+fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> Value {
     let redactor = &one.request.redactor;
-    let answer = exchange.result.as_ref().ok();
+    let response = exchange.result.as_ref().ok();
     let none = exchange.result.as_ref().err();
-    let headers = answer.map(|answer| {
-        let shown = |(name, value): &(String, Vec<u8>)| {
-            let hidden = is_hidden(name, value);
-            (
-                name.clone(),
-                if hidden {
-                    MASK.to_owned()
-                } else {
-                    redactor.redact(&header_text(value))
-                },
-            )
-        };
-        answer.headers.iter().map(shown).collect::<Vec<_>>()
+    let shown_header = |(name, value): &(String, Vec<u8>)| match is_hidden(name, value) {
+        true => (name.clone(), MASK.to_owned()),
+        false => (name.clone(), redactor.redact(&header_text(value))),
+    };
+    let headers = response.map(|response| {
+        response
+            .headers
+            .iter()
+            .map(shown_header)
+            .collect::<Vec<_>>()
     });
-    let redacted = answer.map(|answer| redactor.redact_bytes(&answer.body));
+    let redacted = response.map(|response| redactor.redact_bytes(&response.body));
     let kept = redacted.as_deref().map(kept_body);
-    let cut = answer
-        .and_then(|answer| answer.cut.as_ref())
+    let cut = response
+        .and_then(|response| response.cut.as_ref())
         .map(|words| format!("the response body {words}"));
     serde_json::json!({
         "id": caught.id, "method": one.request.method, "url": one.shown_url,
-        "http_status": answer.map(|answer| answer.status), "duration_ms": duration_ms(exchange.duration),
+        "http_status": response.map(|response| response.status), "duration_ms": duration_ms(exchange.duration),
         "error": none.map(|none| serde_json::json!({
             "kind": none.kind.as_str(), "message": none.message,
         })),
@@ -336,7 +323,7 @@ fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> serde_json::Va
         "response_headers": headers,
         "response_body": kept.as_ref().map(BodyView::text),
         "response_body_encoding": kept.as_ref().map(BodyView::encoding),
-        "response_body_size": answer.map(|answer| answer.body.len()),
+        "response_body_size": response.map(|response| response.body.len()),
         "note": cut,
     })
 }

@@ -10,7 +10,6 @@ use crate::journal::Journal;
 use crate::journal::{CaptureQuery, Order};
 use crate::time::{Edge, UnixMs, parse_time};
 
-/// Heads may be long.
 const PAGE_SIZE: u32 = 500;
 
 /// The time is parsed in [`CaptureFilterArgs::query`], for a better error message than clap's.
@@ -108,7 +107,7 @@ pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Ca
     Ok(found.into_iter().flatten().next())
 }
 
-/// The capture with its body; an error if there is none.
+/// Like [`head`], with the body.
 pub fn whole(journal: Option<&dyn Journal>, id: i64) -> Result<(Caught, Body), Failure> {
     let found = journal.map(|journal| journal.capture(id)).transpose()?;
     found.flatten().ok_or_else(|| Failure::no_capture(id))

@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{CompatArg, Format, PageOutput};
 use crate::cli::context::Context;
-use crate::cli::sample::{Purpose, SampleArgs};
+use crate::cli::sample::{SampleArgs, SamplePurpose};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::exit::Exit;
@@ -49,7 +49,7 @@ pub struct EventsShowArgs {
 pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let object = args
         .sample
-        .object(ctx, &args.event_type, &args.action, Purpose::Show)?;
+        .object(ctx, &args.event_type, &args.action, SamplePurpose::Show)?;
     let compat = args.compat.map(|compat| compat.0).unwrap_or_default();
     let event = Event::build(&args.event_type, &args.action, &object, compat)?;
     match args.output.format() {

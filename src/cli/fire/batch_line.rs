@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::context::Context;
-use crate::cli::sample::{Purpose, SampleArgs};
+use crate::cli::sample::{SampleArgs, SamplePurpose};
 use crate::error::Failure;
 use crate::event::{ElementOrder, Event, Object};
 
@@ -63,7 +63,7 @@ impl BatchLine {
             (None, Some(path)) => {
                 Object::parse(&super::read(path)?).map_err(|e| super::in_file(e, "object", path))?
             }
-            (None, None) => sample.object(ctx, event_type, action, Purpose::Line(number))?,
+            (None, None) => sample.object(ctx, event_type, action, SamplePurpose::Line(number))?,
         };
         for (path, value) in &self.set {
             let value = match value {

@@ -18,7 +18,7 @@ use super::args::{
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
 use super::report::{self, Report, Style};
-use super::sample::{Purpose, SampleArgs};
+use super::sample::{SampleArgs, SamplePurpose};
 use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
 use crate::delivery::switches::Switch;
@@ -350,7 +350,9 @@ fn event(args: &FireArgs, ctx: &Context<'_>, compat: ElementOrder) -> Result<Eve
             args.sample.refuse_beside(ctx, "--object")?;
             Object::parse(&read(path)?).map_err(|e| in_file(e, "object", path))?
         }
-        (None, None) => args.sample.object(ctx, event_type, action, Purpose::Fire)?,
+        (None, None) => args
+            .sample
+            .object(ctx, event_type, action, SamplePurpose::Fire)?,
     };
     for change in &args.set {
         let (path, value) = change

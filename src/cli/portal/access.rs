@@ -14,7 +14,7 @@ use crate::delivery::target::{Param, Target};
 use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::http::Client;
-use crate::portal::Portal;
+use crate::portal::PortalClient;
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, Variables as _};
 
@@ -33,7 +33,7 @@ pub struct PortalArgs {
 }
 
 /// What requests to the portal need.
-pub struct Access {
+pub struct PortalAccess {
     sender: Client,
     base: BaseUrl,
     parameter: String,
@@ -42,13 +42,13 @@ pub struct Access {
     pub others: Vec<Secret>,
 }
 
-impl Access {
+impl PortalAccess {
     /// Resolves the settings and the token, and builds the client.
     pub fn of(
         args: &PortalArgs,
         transport: &TransportArgs,
         ctx: &Context<'_>,
-    ) -> Result<Access, Failure> {
+    ) -> Result<PortalAccess, Failure> {
         let configured = ctx.config()?.portal.as_ref();
         let url = args.portal_url.as_deref().filter(|url| !url.is_empty());
         let base = match (url, configured) {
@@ -88,7 +88,7 @@ impl Access {
         };
         ctx.warn_of_exposure(&target, &options);
         let others = proxy_credentials(&ctx.env, &options);
-        Ok(Access {
+        Ok(PortalAccess {
             sender: ctx.clients.client(&target, &options, 0)?,
             base,
             parameter: parameter.to_owned(),
@@ -97,8 +97,8 @@ impl Access {
         })
     }
 
-    pub fn portal(&self) -> Portal<'_> {
-        Portal::new(
+    pub fn portal(&self) -> PortalClient<'_> {
+        PortalClient::new(
             &self.sender,
             self.base.clone(),
             &self.parameter,

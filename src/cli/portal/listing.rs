@@ -2,14 +2,14 @@
 
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
-use crate::portal::Portal;
+use crate::portal::PortalClient;
 use crate::portal::failures::{self, ListError, PortalFailure};
 use crate::recovery::{Listed, Listing};
 
 /// Fetches the list and hands each failure to `take`. With `warn`, failures that cannot be read are warnings.
 pub fn read(
     ctx: &Context<'_>,
-    portal: &Portal<'_>,
+    portal: &PortalClient<'_>,
     warn: bool,
     mut take: impl FnMut(PortalFailure) -> Result<(), Failure>,
 ) -> Result<Listing, Failure> {

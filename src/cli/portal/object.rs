@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::access::{Access, PortalArgs};
+use super::access::{PortalAccess, PortalArgs};
 use crate::cli::args::TransportArgs;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
@@ -107,7 +107,7 @@ fn ask(
             vec![("application_id", number.as_str())],
         ),
     };
-    let access = Access::of(portal, transport, ctx)?;
+    let access = PortalAccess::of(portal, transport, ctx)?;
     let answered = access.portal().object(&path, &query).map_err(|e| match e.kind {
         PortalErrorKind::NotFound => Failure::from_error(Kind::NotFound, e)
             .hint("the portal has no such object; its id is in the address of its page in the admin portal"),

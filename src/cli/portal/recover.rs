@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
-use super::access::{Access, PortalArgs};
+use super::access::{PortalAccess, PortalArgs};
 use super::listing;
 use crate::cli::args::{ExtraArgs, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one};
 use crate::cli::context::Context;
@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::Seen;
 use crate::output::Format;
-use crate::portal::Portal;
+use crate::portal::PortalClient;
 use crate::recovery::Listing;
 use crate::text::count;
 use crate::time::Clock as _;
@@ -118,7 +118,7 @@ struct Recovered {
 }
 
 pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let access = Access::of(&args.portal, &args.transport, ctx)?;
+    let access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
     let portal = access.portal();
     let format = args.output.format();
@@ -172,7 +172,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
 struct Run<'a> {
     args: &'a PortalRecoverArgs,
     ctx: &'a Context<'a>,
-    portal: &'a Portal<'a>,
+    portal: &'a PortalClient<'a>,
     journal: &'a dyn Journal,
     report: &'a Report<'a>,
 }
@@ -315,7 +315,7 @@ fn print_totals(
 fn dry_run(
     args: &PortalRecoverArgs,
     ctx: &Context<'_>,
-    portal: &Portal<'_>,
+    portal: &PortalClient<'_>,
     planner: &Planner<'_>,
 ) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::{Map, Value, json};
 
-use super::access::{Access, PortalArgs};
+use super::access::{PortalAccess, PortalArgs};
 use crate::cli::args::{ExtraArgs, Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
@@ -43,14 +43,14 @@ impl PortalWebhooksCommand {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
+enum OnOff {
     On,
     Off,
 }
 
-impl Switch {
+impl OnOff {
     fn value(self) -> String {
-        (self == Switch::On).to_string()
+        (self == OnOff::On).to_string()
     }
 }
 
@@ -71,10 +71,10 @@ pub struct PortalWebhooksSetArgs {
     secret: Vec<String>,
     /// Whether webhooks are sent at all: on or off
     #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
-    active: Option<Switch>,
+    active: Option<OnOff>,
     /// Whether changes in the admin portal send webhooks too: on or off
     #[arg(long, value_name = "SWITCH", value_enum, hide_possible_values = true)]
-    provider_actions: Option<Switch>,
+    provider_actions: Option<OnOff>,
     /// Whether an event is sent, such as account.created=on; `account.*` means all of that type (repeatable)
     #[arg(long, value_name = "TYPE.ACTION=SWITCH", value_hint = ValueHint::Other)]
     event: Vec<String>,
@@ -104,7 +104,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         return Err(Failure::usage("nothing to set")
             .hint("give `--url` or `--endpoint`, `--active`, `--provider-actions` or `--event`"));
     }
-    let mut access = Access::of(&args.portal, &args.transport, ctx)?;
+    let mut access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
     access.others.extend(secrets);
     ctx.catch_interrupts()?;
     let portal = access.portal();
@@ -182,7 +182,7 @@ fn url(
 fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let parts = text.split_once('=').and_then(|(event, switch)| {
         let (event_type, action) = event.split_once('.')?;
-        Some((event_type, action, Switch::from_str(switch, true).ok()?))
+        Some((event_type, action, OnOff::from_str(switch, true).ok()?))
     });
     let Some((event_type, action, switch)) = parts else {
         return Err(Failure::usage(format!(

@@ -85,61 +85,37 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
         return Err(NoSample::NoModes);
     }
     let facts = Facts::of(cx, action);
-    let extent = if action == "deleted" {
-        Extent::Deleted
-    } else {
-        Extent::Whole
-    };
+    let whole = action != "deleted";
     let mut xml = Xml {
         text: String::with_capacity(TYPICAL_BYTES),
         depth: 0,
     };
     match (event_type, action) {
-        ("account", "created") => xml.account(&facts, "created", "pending", extent),
-        ("account", _) => xml.account(&facts, "approved", "active", extent),
-        ("user", "created") => xml.user(&facts, "pending", extent),
-        ("user", _) => xml.user(&facts, "active", extent),
-        (_, "suspended") => xml.application(&facts, "suspended", mode(action, cx.mode)?, extent),
-        _ => xml.application(&facts, "live", mode(action, cx.mode)?, extent),
+        ("account", "created") => xml.account(&facts, "created", "pending", whole),
+        ("account", _) => xml.account(&facts, "approved", "active", whole),
+        ("user", "created") => xml.user(&facts, "pending", whole),
+        ("user", _) => xml.user(&facts, "active", whole),
+        (_, "suspended") => xml.application(&facts, "suspended", mode(action, cx.mode)?, action),
+        _ => xml.application(&facts, "live", mode(action, cx.mode)?, action),
     }
     // Fixed tags, closed in order, around escaped text.
     Ok(Object::written(xml.text))
 }
 
 /// Keys exist in App ID mode only, a user key in its own mode.
-fn mode(action: &str, asked: Option<AuthMode>) -> Result<Mode, NoSample> {
-    let keys = if action == "key_created" { 2 } else { 1 };
-    match (action, asked) {
-        ("user_key_updated", Some(AuthMode::AppId | AuthMode::Oauth)) => {
-            Err(NoSample::OtherMode(AuthMode::UserKey))
+fn mode(action: &str, requested: Option<AuthMode>) -> Result<AuthMode, NoSample> {
+    let implied = match action {
+        "user_key_updated" => Some(AuthMode::UserKey),
+        "key_created" | "key_updated" | "key_deleted" => Some(AuthMode::AppId),
+        _ => None,
+    };
+    match (implied, requested) {
+        (Some(AuthMode::UserKey), Some(AuthMode::AppId | AuthMode::Oauth))
+        | (Some(AuthMode::AppId), Some(AuthMode::UserKey)) => {
+            Err(NoSample::OtherMode(implied.unwrap_or(AuthMode::UserKey)))
         }
-        ("key_created" | "key_updated" | "key_deleted", Some(AuthMode::UserKey)) => {
-            Err(NoSample::OtherMode(AuthMode::AppId))
-        }
-        ("key_created" | "key_updated" | "key_deleted", None) | (_, Some(AuthMode::AppId)) => {
-            Ok(Mode::AppId {
-                keys,
-                redirect: false,
-            })
-        }
-        (_, Some(AuthMode::Oauth)) => Ok(Mode::AppId {
-            keys,
-            redirect: true,
-        }),
-        (_, None | Some(AuthMode::UserKey)) => Ok(Mode::UserKey),
+        _ => Ok(requested.or(implied).unwrap_or(AuthMode::UserKey)),
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    Deleted,
-}
-
-#[derive(Clone, Copy)]
-enum Mode {
-    UserKey,
-    AppId { keys: u64, redirect: bool },
 }
 
 /// SplitMix64
@@ -225,11 +201,11 @@ struct Xml {
 }
 
 impl Xml {
-    fn account(&mut self, facts: &Facts, state: &str, user_state: &str, extent: Extent) {
+    fn account(&mut self, facts: &Facts, state: &str, user_state: &str, whole: bool) {
         self.open("account", "");
         self.times(facts, facts.account);
         self.field("state", state);
-        if extent == Extent::Whole {
+        if whole {
             self.field("org_name", "Acme Logistics");
             self.empty("extra_fields");
             self.field("monthly_billing_enabled", "true");
@@ -239,19 +215,19 @@ impl Xml {
             self.plan(facts.account_plan, "Default", "account_plan", None);
             self.close("plans");
             self.open("users", "");
-            self.user(facts, user_state, Extent::Whole);
+            self.user(facts, user_state, true);
             self.close("users");
         }
         self.close("account");
     }
 
-    fn user(&mut self, facts: &Facts, state: &str, extent: Extent) {
+    fn user(&mut self, facts: &Facts, state: &str, whole: bool) {
         self.open("user", "");
         self.times(facts, facts.user);
         self.field("account_id", &facts.account.to_string());
         self.field("state", state);
         self.field("role", "admin");
-        if extent == Extent::Whole {
+        if whole {
             self.field("username", "jane.doe");
             self.field("email", "jane.doe@acme.example");
             self.field("first_name", "Jane");
@@ -261,7 +237,8 @@ impl Xml {
         self.close("user");
     }
 
-    fn application(&mut self, facts: &Facts, state: &str, mode: Mode, extent: Extent) {
+    fn application(&mut self, facts: &Facts, state: &str, mode: AuthMode, action: &str) {
+        let whole = action != "deleted";
         self.open("application", "");
         self.times(facts, facts.application);
         self.field("state", state);
@@ -269,21 +246,20 @@ impl Xml {
         self.field("first_traffic_at", &facts.first_traffic_at);
         self.field("first_daily_traffic_at", &facts.first_traffic_at);
         self.field("service_id", &facts.service.to_string());
-        match mode {
-            Mode::UserKey => {
-                self.field("user_key", &facts.user_key);
-                self.field("provider_verification_key", &facts.provider_key);
+        if mode == AuthMode::UserKey {
+            self.field("user_key", &facts.user_key);
+            self.field("provider_verification_key", &facts.provider_key);
+        } else {
+            self.field("application_id", &facts.application_id);
+            if mode == AuthMode::Oauth {
+                self.field("redirect_url", "https://app.acme.example/callback");
             }
-            Mode::AppId { keys, redirect } => {
-                self.field("application_id", &facts.application_id);
-                if redirect {
-                    self.field("redirect_url", "https://app.acme.example/callback");
+            if whole {
+                self.open("keys", "");
+                for nth in 0..if action == "key_created" { 2 } else { 1 } {
+                    self.field("key", &facts.keys.key(40 + nth));
                 }
-                if extent == Extent::Whole {
-                    self.open("keys", "");
-                    (0..keys).for_each(|nth| self.field("key", &facts.keys.key(40 + nth)));
-                    self.close("keys");
-                }
+                self.close("keys");
             }
         }
         self.plan(
@@ -292,7 +268,7 @@ impl Xml {
             "application_plan",
             Some(facts.service),
         );
-        if extent == Extent::Whole {
+        if whole {
             self.field("name", "Parcel tracker");
             self.field("description", "Shows customers where their parcels are");
             self.empty("extra_fields");

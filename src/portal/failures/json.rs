@@ -8,7 +8,7 @@ use serde::de::{
 use serde_json::Value;
 use serde_json::error::Category;
 
-use super::{ListError, Place, Texts, UnreadableFailure, Visit, read, unreadable};
+use super::{ListError, Location, Texts, UnreadableFailure, Visit, read, unreadable};
 
 /// Called with each element; false stops the reading.
 type Take<'t> = &'t mut dyn FnMut(Value) -> bool;
@@ -22,7 +22,7 @@ pub(super) fn each<E>(
     let mut stopped = None;
     let mut take = |element: Value| {
         number += 1;
-        let place = Place { number, line: None };
+        let place = Location { number, line: None };
         stopped = visit(texts(place, element).and_then(|texts| read(place, texts))).err();
         stopped.is_none()
     };
@@ -47,9 +47,9 @@ fn place(error: &serde_json::Error) -> String {
 }
 
 /// The element may be wrapped in an object with the key `webhooks-failure`.
-fn texts(place: Place, element: Value) -> Result<Texts, UnreadableFailure> {
+fn texts(place: Location, element: Value) -> Result<Texts, UnreadableFailure> {
     let Value::Object(mut fields) = element else {
-        return Err(unreadable(place, None, None, "it is not an object"));
+        return Err(unreadable(place, "it is not an object".to_owned()));
     };
     if let Some(Value::Object(inner)) = fields.remove("webhooks-failure") {
         fields = inner;
@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         while let Some(key) = map.next_key::<String>()? {
             if key == "webhooks-failures" {
                 found = true;
-                map.next_value_seed(List(&mut *self.0))?;
+                map.next_value_seed(JsonList(&mut *self.0))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -104,13 +104,13 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        List(self.0).visit_seq(list)
+        JsonList(self.0).visit_seq(list)
     }
 }
 
-struct List<'t>(Take<'t>);
+struct JsonList<'t>(Take<'t>);
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
+impl<'de> DeserializeSeed<'de> for JsonList<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -118,7 +118,7 @@ impl<'de> DeserializeSeed<'de> for List<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_> {
+impl<'de> Visitor<'de> for JsonList<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -16,7 +16,7 @@ use std::io::{self, BufRead};
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
 use crate::event::Event;
-use crate::secret::safe_url::BaseUrl;
+use crate::secret::safe_url::{BaseUrl, UrlError};
 use crate::secret::{MASK, Redactor, Secret, SecretSource};
 use crate::time::{UnixMs, parse_list_time};
 
@@ -88,7 +88,7 @@ struct Texts {
 
 /// Where a failure stands.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Location {
     number: u64,
     line: Option<u64>,
 }
@@ -128,61 +128,45 @@ fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
     }
 }
 
-fn unreadable(
-    place: Place,
-    uuid: Option<&str>,
-    at: Option<UnixMs>,
-    problem: impl Into<String>,
-) -> UnreadableFailure {
-    let Place { number, line } = place;
+fn unreadable(place: Location, problem: String) -> UnreadableFailure {
     UnreadableFailure {
-        number,
-        line,
-        uuid: uuid.map(str::to_owned),
-        at,
-        problem: problem.into(),
+        number: place.number,
+        line: place.line,
+        uuid: None,
+        at: None,
+        problem,
     }
 }
 
-fn read(place: Place, texts: Texts) -> Result<PortalFailure, UnreadableFailure> {
-    let time = texts
-        .time
-        .as_deref()
-        .map(str::trim)
-        .unwrap_or_default()
-        .to_owned();
-    let at = parse_list_time(&time);
+fn read(place: Location, texts: Texts) -> Result<PortalFailure, UnreadableFailure> {
     let uuid = texts.id.as_deref().map(str::trim).filter(|id| is_id(id));
-    let wrong = |problem: String| unreadable(place, uuid, at, problem);
-    let Some(uuid) = uuid else {
-        return Err(wrong(
-            "it has no `id`, or one that cannot be a header's value".to_owned(),
-        ));
+    let uuid = uuid.map(str::to_owned);
+    let at = texts.time.as_deref().and_then(parse_list_time);
+    build(texts, uuid.clone(), at).map_err(|problem| UnreadableFailure {
+        uuid,
+        at,
+        ..unreadable(place, problem)
+    })
+}
+
+fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<PortalFailure, String> {
+    let text = |text: Option<String>| text.as_deref().unwrap_or_default().trim().to_owned();
+    let uuid = uuid.ok_or("it has no `id`, or one that cannot be a header's value")?;
+    let (time, url) = (text(texts.time), text(texts.url));
+    let at = match at {
+        Some(at) => at,
+        None if time.is_empty() => return Err("it has no `time`".to_owned()),
+        None => return Err("its `time` cannot be read".to_owned()),
     };
-    let Some(at) = at else {
-        let problem = if time.is_empty() {
-            "it has no `time`"
-        } else {
-            "its `time` cannot be read"
-        };
-        return Err(wrong(problem.to_owned()));
-    };
-    let url = texts
-        .url
-        .as_deref()
-        .map(str::trim)
-        .filter(|url| !url.is_empty());
-    let url = url.ok_or_else(|| wrong("it has no `url`".to_owned()))?;
-    let (target, full_target, secrets) =
-        targets(url).map_err(|e| wrong(format!("its `url`: {e}")))?;
-    let event = texts
-        .event
-        .ok_or_else(|| wrong("it has no `event`".to_owned()))?;
-    let event =
-        Event::from_document(event.into_bytes()).map_err(|e| wrong(format!("its `event`: {e}")))?;
+    if url.is_empty() {
+        return Err("it has no `url`".to_owned());
+    }
+    let (target, full_target, secrets) = targets(&url).map_err(|e| format!("its `url`: {e}"))?;
+    let event = texts.event.ok_or("it has no `event`")?.into_bytes();
+    let event = Event::from_document(event).map_err(|e| format!("its `event`: {e}"))?;
     let message = Redactor::new(&secrets).redact(&texts.error.unwrap_or_default());
     Ok(PortalFailure {
-        uuid: uuid.to_owned(),
+        uuid,
         at,
         time,
         error: last_error(message),
@@ -199,92 +183,66 @@ fn is_id(id: &str) -> bool {
 }
 
 /// The target without the values of its query, the target with them, and the values.
-fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), crate::secret::safe_url::UrlError> {
+fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), UrlError> {
     let mut full_target = Target::from_url(url)?;
     for param in &mut full_target.params {
         // hookfire's own lists have masks instead of values.
-        if matches!(&param.value, Value::Secret(SecretSource::Literal(value)) if value.expose() == MASK)
+        if let Value::Secret(SecretSource::Literal(value)) = &param.value
+            && value.expose() == MASK
         {
             *param = Param::secret(&param.name, SecretSource::Forgotten);
         }
     }
     let (base, pairs) = BaseUrl::parse(url)?;
-    let params = pairs
-        .iter()
-        .map(|pair| Param::secret(&pair.name, SecretSource::Forgotten))
-        .collect();
-    let secrets = pairs
-        .into_iter()
-        .flat_map(|pair| [pair.value, pair.spelling])
-        .collect();
-    Ok((
-        Target {
-            base,
-            params,
-            headers: Vec::new(),
-        },
-        full_target,
-        secrets,
-    ))
+    let (mut params, mut secrets) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        params.push(Param::secret(&pair.name, SecretSource::Forgotten));
+        secrets.extend([pair.value, pair.spelling]);
+    }
+    let target = Target {
+        base,
+        params,
+        headers: Vec::new(),
+    };
+    Ok((target, full_target, secrets))
 }
 
 /// Guesses the kind of an error from its message.
 fn last_error(message: String) -> LastError {
-    const PHRASES: [(ErrorKind, &[&str]); 6] = [
+    const PHRASES: [(ErrorKind, &str); 6] = [
         (
             ErrorKind::Interrupted,
-            &["interrupted", "its process ended", "stopped"],
+            "interrupted|its process ended|stopped",
         ),
         (
             ErrorKind::Timeout,
-            &[
-                "timed out",
-                "timeout",
-                "no answer within",
-                "no response within",
-                "expired",
-            ],
+            "timed out|timeout|no answer within|no response within|expired",
         ),
-        (ErrorKind::Tls, &["ssl", "tls", "certificate"]),
+        (ErrorKind::Tls, "ssl|tls|certificate"),
         (
             ErrorKind::Dns,
-            &["getaddrinfo", "name or service", "resolve", "lookup", "dns"],
+            "getaddrinfo|name or service|resolve|lookup|dns",
         ),
-        (
-            ErrorKind::Connect,
-            &["refused", "unreachable", "no route", "connect"],
-        ),
+        (ErrorKind::Connect, "refused|unreachable|no route|connect"),
         (
             ErrorKind::Reset,
-            &[
-                "reset",
-                "end of file",
-                "eof",
-                "broken pipe",
-                "closed",
-                "broke",
-            ],
+            "reset|end of file|eof|broken pipe|closed|broke",
         ),
     ];
-    let status = message
-        .split_whitespace()
-        .next()
-        .filter(|word| word.len() == 3)
-        .and_then(|word| word.parse().ok());
-    if let Some(status) = status.filter(|status| (100..600).contains(status)) {
-        return LastError {
-            kind: ErrorKind::Status,
-            http_status: Some(status),
-            message,
-        };
-    }
-    let words = message.to_lowercase();
-    let found = PHRASES
-        .iter()
-        .find(|(_, phrases)| phrases.iter().any(|phrase| words.contains(phrase)));
+    let first_word = message.split_whitespace().next().unwrap_or_default();
+    let status = first_word.parse().ok();
+    let status = status.filter(|status| first_word.len() == 3 && (100..600).contains(status));
+    let lower = message.to_lowercase();
+    let is_phrase = |phrases: &str| phrases.split('|').any(|phrase| lower.contains(phrase));
+    let guessed = PHRASES.iter().find(|(_, phrases)| is_phrase(phrases));
+    let kind = match (status, guessed) {
+        (Some(_), _) => ErrorKind::Status,
+        (None, Some((kind, _))) => *kind,
+        (None, None) => ErrorKind::Protocol,
+    };
     LastError {
-        kind: found.map_or(ErrorKind::Protocol, |(kind, _)| *kind),
-        http_status: None,
+        kind,
+        http_status: status,
         message,
     }
 }

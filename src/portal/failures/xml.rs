@@ -9,7 +9,7 @@ use quick_xml::Reader;
 use quick_xml::errors::Error;
 use quick_xml::events::Event as Token;
 
-use super::{ListError, Place, Texts, Visit, read, unreadable};
+use super::{ListError, Location, Texts, Visit, read, unreadable};
 use crate::event::{MAX_DOCUMENT_DEPTH, xml};
 
 /// Events are a few kilobytes.
@@ -24,19 +24,19 @@ pub(super) fn each<E>(
     input: &mut dyn BufRead,
     visit: Visit<'_, E>,
 ) -> Result<Result<(), E>, ListError> {
-    let mut list = List::new(input);
+    let mut list = XmlList::new(input);
     let mut number = 0;
     loop {
         let more = list.advance()?;
         for (line, entry) in list.found.drain(..) {
             number += 1;
-            let place = Place {
+            let place = Location {
                 number,
                 line: Some(line),
             };
             let failure = match entry {
                 Ok(texts) => read(place, texts),
-                Err(problem) => Err(unreadable(place, None, None, problem)),
+                Err(problem) => Err(unreadable(place, problem)),
             };
             if let Err(stop) = visit(failure) {
                 return Ok(Err(stop));
@@ -48,16 +48,16 @@ pub(super) fn each<E>(
     }
 }
 
-struct List<'r> {
+struct XmlList<'r> {
     reader: Reader<Recorder<'r>>,
-    position: Position,
+    position: ReadState,
     has_doctype: bool,
     /// The entries that the last token completed, each with the line on which it begins, or what is wrong with it.
     found: Vec<(u64, Result<Texts, String>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Position {
+enum ReadState {
     BeforeList,
     InList,
     /// The line on which the entry begins.
@@ -66,8 +66,8 @@ enum Position {
     InUnknown,
 }
 
-impl<'r> List<'r> {
-    fn new(input: &'r mut dyn BufRead) -> List<'r> {
+impl<'r> XmlList<'r> {
+    fn new(input: &'r mut dyn BufRead) -> XmlList<'r> {
         let mut reader = Reader::from_reader(Recorder {
             input,
             recorded: Vec::new(),
@@ -76,9 +76,9 @@ impl<'r> List<'r> {
         // Tags that do not match are reported by the parser of the entry.
         reader.config_mut().check_end_names = false;
         reader.config_mut().allow_unmatched_ends = true;
-        List {
+        XmlList {
             reader,
-            position: Position::BeforeList,
+            position: ReadState::BeforeList,
             has_doctype: false,
             found: Vec::new(),
         }
@@ -86,7 +86,7 @@ impl<'r> List<'r> {
 
     /// Reads one token; false after the end of the list.
     fn advance(&mut self) -> Result<bool, ListError> {
-        if !matches!(self.position, Position::InEntry(_)) {
+        if !matches!(self.position, ReadState::InEntry(_)) {
             self.reader.get_mut().recorded.clear();
         }
         let (start, line) = (
@@ -116,10 +116,10 @@ impl<'r> List<'r> {
             _ => ("", false, false),
         };
         match (&token, self.position) {
-            (Token::Eof, Position::BeforeList) => return Err(not_a_list()),
+            (Token::Eof, ReadState::BeforeList) => return Err(not_a_list()),
             (Token::Eof, _) => return Err(ListError::Cut),
-            (Token::DocType(_), Position::BeforeList) => self.has_doctype = true,
-            (Token::Decl(declaration), Position::BeforeList) => {
+            (Token::DocType(_), ReadState::BeforeList) => self.has_doctype = true,
+            (Token::Decl(declaration), ReadState::BeforeList) => {
                 if let Some(Ok(label)) = declaration.encoding()
                     && !["utf-8", "utf8", "us-ascii", "ascii"]
                         .contains(&label.to_ascii_lowercase().as_str())
@@ -127,37 +127,37 @@ impl<'r> List<'r> {
                     return Err(unreadable_encoding(&label));
                 }
             }
-            (_, Position::BeforeList) if opens && name == LIST => {
+            (_, ReadState::BeforeList) if opens && name == LIST => {
                 if self.has_doctype {
                     let problem = "it has a DOCTYPE, which is refused: it could define entities";
                     return Err(ListError::Other(format!(
                         "not a list of failures: {problem}"
                     )));
                 }
-                self.position = Position::InList;
+                self.position = ReadState::InList;
                 return Ok(!empty);
             }
-            (_, Position::BeforeList) if opens => return Err(not_a_list()),
-            (_, Position::BeforeList) => {}
+            (_, ReadState::BeforeList) if opens => return Err(not_a_list()),
+            (_, ReadState::BeforeList) => {}
             (_, position) if opens && name == ENTRY => {
-                if let Position::InEntry(line) = position {
+                if let ReadState::InEntry(line) = position {
                     self.found.push((line, Err("it has no end tag".to_owned())));
                 }
                 self.reader.get_mut().recorded.drain(..start);
                 if empty {
                     self.found.push((line, Ok(Texts::default())));
-                    self.position = Position::InList;
+                    self.position = ReadState::InList;
                 } else {
-                    self.position = Position::InEntry(line);
+                    self.position = ReadState::InEntry(line);
                 }
             }
-            (Token::End(_), Position::InEntry(line)) if name == ENTRY => {
+            (Token::End(_), ReadState::InEntry(line)) if name == ENTRY => {
                 self.found
                     .push((line, parse(&self.reader.get_ref().recorded)));
-                self.position = Position::InList;
+                self.position = ReadState::InList;
             }
             (Token::End(_), position) if name == LIST => {
-                if let Position::InEntry(line) = position {
+                if let ReadState::InEntry(line) = position {
                     self.found.push((line, Err("it has no end tag".to_owned())));
                 }
                 return Ok(false);
@@ -171,10 +171,10 @@ impl<'r> List<'r> {
 
     /// Reports something that is not an entry, once.
     fn unknown(&mut self, line: u64) {
-        if self.position == Position::InList {
+        if self.position == ReadState::InList {
             self.found
                 .push((line, Err("this is not a failure".to_owned())));
-            self.position = Position::InUnknown;
+            self.position = ReadState::InUnknown;
         }
     }
 }
@@ -268,7 +268,7 @@ mod tests {
     /// The ids that were found, or `line: problem`; and the final error.
     fn read(list: &str) -> (Vec<String>, Option<String>) {
         let mut input = io::BufReader::with_capacity(1, list.as_bytes());
-        let mut list = List::new(&mut input);
+        let mut list = XmlList::new(&mut input);
         let mut found = Vec::new();
         loop {
             let more = match list.advance() {
@@ -411,7 +411,7 @@ mod tests {
         let endless = io::repeat(b'x').take(2 * MAX_ENTRY_BYTES as u64);
         let list = b"<webhooks-failures><webhooks-failure><id>".chain(endless);
         let mut input = io::BufReader::new(list);
-        let mut list = List::new(&mut input);
+        let mut list = XmlList::new(&mut input);
         let error = loop {
             if let Err(error) = list.advance() {
                 break error;

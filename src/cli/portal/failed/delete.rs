@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, ValueHint};
 
 use crate::cli::args::{Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
-use crate::cli::portal::access::{Access, PortalArgs};
+use crate::cli::portal::access::{PortalAccess, PortalArgs};
 use crate::cli::portal::listing;
 use crate::cli::scope::confirmed;
 use crate::error::{Failure, Kind};
@@ -54,7 +54,7 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         .map(|text| parse_time(text, ctx.now(), Edge::UpTo))
         .transpose();
     let before = before.map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let access = Access::of(&args.portal, &args.transport, ctx)?;
+    let access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
     let portal = access.portal();
     let listing = listing::read(ctx, &portal, false, |_| Ok(()))?;
