@@ -19,7 +19,6 @@ pub mod due;
 pub mod plan;
 mod rate;
 pub mod resend;
-mod retry_queue;
 mod run;
 mod summary;
 #[cfg(test)]
@@ -27,7 +26,6 @@ mod tests;
 mod window;
 mod writer;
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -35,12 +33,13 @@ use std::time::Duration;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
 use crate::http::{Client, Completed, Pool, Request};
-use crate::journal::{Journal, NewDelivery, Reply, Write, WriteResult};
+use crate::journal::{Journal, NewDelivery, Reply, Write};
 use crate::journal::{JournalError, Seen};
-use crate::time::{Clock, UnixMs};
+use crate::time::Clock;
 
 pub use plan::{RetryMode, SendPlan};
 pub use rate::Rate;
+use run::EventKind;
 pub use summary::{Summary, exit_of};
 pub use writer::{InlineWriter, RETRY_PAUSE, WaitingRetry};
 
@@ -55,7 +54,7 @@ pub enum SourceItem {
     /// A new event. `line` identifies it until it has an id.
     New {
         delivery: NewDelivery,
-        plan: Rc<SendPlan>,
+        plan: Arc<SendPlan>,
         line: u64,
     },
     /// A new event that a webhook switch stops: it is recorded and not sent.
@@ -92,7 +91,7 @@ pub trait Source {
 
     /// How to send a delivery that is in the journal, asked before each attempt except the first of a new event. `None`
     /// leaves the delivery as it is; the source has reported why.
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>>;
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>>;
 
     /// The engine is done with a [`SourceItem::Due`] delivery.
     fn released(&mut self, _id: i64, _contact: Contact) {}
@@ -216,31 +215,8 @@ pub struct Halted {
     pub unrecorded: Vec<(i64, String)>,
 }
 
-/// Why a write was submitted; comes back with its result.
-enum Purpose {
-    Claim(u64),
-    Record(u64),
-    Ignore {
-        line: u64,
-    },
-    GiveUp(Vec<i64>),
-    PutBack,
-    Renew {
-        ids: Vec<i64>,
-        at: UnixMs,
-        lease: Duration,
-    },
-}
-
 /// What the engine waits for.
 pub struct Event(EventKind);
-
-enum EventKind {
-    Written(Purpose, Result<WriteResult, Arc<JournalError>>),
-    Responded(u64, Completed),
-    JournalBlocked(Option<String>),
-    Wake,
-}
 
 /// The queue of events from the writer, the senders and other threads.
 pub struct Inbox {

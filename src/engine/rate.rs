@@ -1,26 +1,20 @@
-//! So many attempts in a time, and no more: a token bucket.
+//! `--rate`: at most so many attempts per second, minute or hour.
 //!
-//! Pure arithmetic; the time is handed in. In any span of time `t` it lets through at most `N * t` and what may come at
-//! once, which is what falls into the grain in which a program can wait: 10 ms.
+//! In any time `t` at most `rate * t` requests pass, and a burst of 10 ms' worth: a program cannot wait more precisely.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::time::UnixMs;
+const BURST_TIME: Duration = Duration::from_millis(10);
 
-/// The grain: so much may come at once.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// One per nanosecond.
+const MAX_RATE: u32 = 1_000_000_000;
 
-const NANOS_PER_MS: i128 = 1_000_000;
-
-/// The most that can be asked for: one in a nanosecond.
-const MOST: u64 = 1_000_000_000;
-
-/// So many attempts in a time.
+/// Attempts per unit of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    attempts: u64,
+    attempts: u32,
     per: Unit,
 }
 
@@ -31,28 +25,27 @@ enum Unit {
     Hour,
 }
 
-/// Text that is no rate.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "cannot read `{0}` as a rate; write how many in a second, a minute or an hour: 10/s, 600/m or 100/h"
+    "cannot read `{0}` as a rate; write attempts per second, minute or hour: 10/s, 600/m or 100/h"
 )]
 pub struct RateError(String);
 
 impl Rate {
-    /// The time from one to the next, rounded up: it is never faster than it says.
-    fn interval(self) -> i128 {
+    /// From one attempt to the next, rounded up.
+    fn interval(self) -> Duration {
         let seconds: u64 = match self.per {
             Unit::Second => 1,
             Unit::Minute => 60,
             Unit::Hour => 3600,
         };
-        i128::from((seconds * 1_000_000_000).div_ceil(self.attempts))
+        Duration::from_nanos((seconds * 1_000_000_000).div_ceil(u64::from(self.attempts)))
     }
 
-    /// How many may come at once.
-    pub fn burst(self) -> u64 {
-        let grain = AT_ONCE.as_nanos().cast_signed();
-        u64::try_from(grain / self.interval()).unwrap_or(1).max(1)
+    /// How many may pass at once.
+    pub fn burst(self) -> u32 {
+        let burst = BURST_TIME.as_nanos() / self.interval().as_nanos();
+        u32::try_from(burst).unwrap_or(u32::MAX).max(1)
     }
 }
 
@@ -60,23 +53,19 @@ impl FromStr for Rate {
     type Err = RateError;
 
     fn from_str(text: &str) -> Result<Rate, RateError> {
-        let unreadable = || RateError(text.to_owned());
         let (number, unit) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));
-        let per = match unit.trim() {
-            "s" => Unit::Second,
-            "m" => Unit::Minute,
-            "h" => Unit::Hour,
-            _ => return Err(unreadable()),
-        };
         let number = number.trim();
-        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let attempts = number
-            .parse()
-            .ok()
-            .filter(|number| plain && (1..=MOST).contains(number));
-        attempts
-            .map(|attempts| Rate { attempts, per })
-            .ok_or_else(unreadable)
+        let per = match unit.trim() {
+            "s" => Some(Unit::Second),
+            "m" => Some(Unit::Minute),
+            "h" => Some(Unit::Hour),
+            _ => None,
+        };
+        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        match (number.parse(), per) {
+            (Ok(attempts @ 1..=MAX_RATE), Some(per)) if is_plain => Ok(Rate { attempts, per }),
+            _ => Err(RateError(text.to_owned())),
+        }
     }
 }
 
@@ -91,13 +80,14 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What is left of a rate.
+/// A token bucket on the engine's monotonic clock.
 #[derive(Debug)]
 pub struct Bucket {
-    interval: i128,
-    slack: i128,
-    /// When the next one would come if all came evenly, in nanoseconds.
-    even: Option<i128>,
+    interval: Duration,
+    /// How much earlier than evenly spaced a request may be.
+    slack: Duration,
+    /// When the next request would be sent if all were evenly spaced.
+    next: Duration,
 }
 
 impl Bucket {
@@ -106,35 +96,24 @@ impl Bucket {
         let interval = rate.interval();
         Bucket {
             interval,
-            slack: interval * i128::from(rate.burst() - 1),
-            even: None,
+            slack: interval * (rate.burst() - 1),
+            next: Duration::ZERO,
         }
     }
 
-    /// Lets one through, or says when to ask again.
-    ///
-    /// # Errors
-    /// The time from which one may pass, if nothing else does until then.
-    pub fn take(&mut self, now: UnixMs) -> Result<(), UnixMs> {
-        self.free_at(now).map_or(Ok(()), Err)?;
-        self.even = Some(self.even(now) + self.interval);
+    /// Lets one request pass, or returns the time from which one may.
+    pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
+        let free_at = self.free_at();
+        if free_at > now {
+            return Err(free_at);
+        }
+        self.next = self.next.max(now) + self.interval;
         Ok(())
     }
 
-    /// The time from which one may pass; none if one may now.
-    pub fn free_at(&self, now: UnixMs) -> Option<UnixMs> {
-        let wait = self.even(now) - self.slack - i128::from(now.0) * NANOS_PER_MS;
-        let ms =
-            i64::try_from((wait + NANOS_PER_MS - 1).div_euclid(NANOS_PER_MS)).unwrap_or(i64::MAX);
-        (ms > 0).then(|| UnixMs(now.0.saturating_add(ms)))
-    }
-
-    fn even(&self, now: UnixMs) -> i128 {
-        let nanos = i128::from(now.0) * NANOS_PER_MS;
-        // Never further ahead than it can have got: a clock that was set back must not stop everything.
-        self.even.map_or(nanos, |even| {
-            even.clamp(nanos, nanos + self.slack + self.interval)
-        })
+    /// The time from which a request may pass.
+    pub fn free_at(&self) -> Duration {
+        self.next.saturating_sub(self.slack)
     }
 }
 
@@ -144,10 +123,12 @@ mod tests {
 
     use super::*;
 
-    const T0: UnixMs = UnixMs(1_795_255_200_000);
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
 
     #[test]
-    fn rates_are_read_and_written_alike() {
+    fn rates_are_parsed_and_printed() {
         for (text, shown) in [
             ("10/s", "10/s"),
             ("10", "10/s"),
@@ -171,62 +152,53 @@ mod tests {
             "1000000001",
             "٣",
         ] {
-            assert!(text.parse::<Rate>().is_err(), "{text:?} was taken");
+            assert!(text.parse::<Rate>().is_err(), "{text:?} was accepted");
         }
     }
 
     #[test]
-    fn it_lets_them_through_evenly() {
+    fn requests_pass_evenly() {
         let mut bucket = Bucket::new("10/s".parse().unwrap());
-        assert_eq!(bucket.take(T0), Ok(()));
-        assert_eq!(bucket.take(T0), Err(UnixMs(T0.0 + 100)));
-        assert_eq!(bucket.take(UnixMs(T0.0 + 99)), Err(UnixMs(T0.0 + 100)));
-        assert_eq!(bucket.take(UnixMs(T0.0 + 100)), Ok(()));
-        assert_eq!(bucket.take(UnixMs(T0.0 + 100)), Err(UnixMs(T0.0 + 200)));
+        assert_eq!(bucket.take(ms(0)), Ok(()));
+        assert_eq!(bucket.take(ms(0)), Err(ms(100)));
+        assert_eq!(bucket.take(ms(99)), Err(ms(100)));
+        assert_eq!(bucket.take(ms(100)), Ok(()));
+        assert_eq!(bucket.take(ms(100)), Err(ms(200)));
         // What was not used is not saved up.
-        let later = UnixMs(T0.0 + 60_000);
-        assert_eq!(bucket.take(later), Ok(()));
-        assert_eq!(bucket.take(later), Err(UnixMs(later.0 + 100)));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_does_not_stop_it() {
-        let mut bucket = Bucket::new("1/m".parse().unwrap());
-        assert_eq!(bucket.take(T0), Ok(()));
-        let back = UnixMs(T0.0 - 3_600_000);
-        assert_eq!(bucket.take(back), Err(UnixMs(back.0 + 60_000)));
+        assert_eq!(bucket.take(ms(60_000)), Ok(()));
+        assert_eq!(bucket.take(ms(60_000)), Err(ms(60_100)));
     }
 
     proptest! {
-        /// Asked again and again at the times that it names, and at others.
         #[test]
-        fn in_no_span_of_time_there_are_more_than_the_rate_and_what_may_come_at_once(
-            attempts in 1u64..5_000,
+        fn no_time_has_more_than_the_rate_and_a_burst(
+            attempts in 1u32..5_000,
             unit in prop::sample::select(vec!["s", "m"]),
-            steps in prop::collection::vec((0i64..50, any::<bool>()), 1..300),
+            steps in prop::collection::vec((0u64..50, any::<bool>()), 1..300),
         ) {
             let rate: Rate = format!("{attempts}/{unit}").parse().unwrap();
-            let per_ms = attempts as f64 / if unit == "s" { 1_000.0 } else { 60_000.0 };
+            let per_ms = f64::from(attempts) / if unit == "s" { 1_000.0 } else { 60_000.0 };
             let mut bucket = Bucket::new(rate);
-            let (mut now, mut passed) = (T0, Vec::new());
-            for (step, obedient) in steps {
+            let (mut now, mut passed) = (Duration::ZERO, Vec::new());
+            for (step, waits) in steps {
                 match bucket.take(now) {
                     Ok(()) => passed.push(now),
-                    Err(free) => {
-                        prop_assert!(free > now);
-                        if obedient {
-                            now = free;
-                            prop_assert_eq!(bucket.take(now), Ok(()), "it keeps its word");
+                    Err(free_at) => {
+                        prop_assert!(free_at > now);
+                        if waits {
+                            now = free_at;
+                            prop_assert_eq!(bucket.take(now), Ok(()));
                             passed.push(now);
                         }
                     }
                 }
-                now = UnixMs(now.0 + step / 10);
+                now += ms(step / 10);
             }
             for (i, from) in passed.iter().enumerate() {
                 for (j, to) in passed.iter().enumerate().skip(i) {
-                    let most = per_ms * (to.0 - from.0) as f64 + rate.burst() as f64;
-                    prop_assert!((j - i + 1) as f64 <= most + 1e-6, "{} in {} ms", j - i + 1, to.0 - from.0);
+                    let elapsed = (*to - *from).as_secs_f64() * 1e3;
+                    let max = per_ms * elapsed + f64::from(rate.burst());
+                    prop_assert!((j - i + 1) as f64 <= max + 1e-6, "{} in {elapsed} ms", j - i + 1);
                 }
             }
         }

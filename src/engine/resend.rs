@@ -3,7 +3,7 @@
 //! [`Planner::plan`] combines a delivery in the journal with the configuration and with what the user overrides.
 //! [`FailedRows`] is the engine's source for rows of the failed list.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::plan::{Clients, PlanError, RetryMode, SendPlan, transport_options};
 use super::{Source, SourceItem};
@@ -176,11 +176,11 @@ impl Source for FailedRows<'_> {
         self.rows.next().map_or(SourceItem::End, SourceItem::Failed)
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         match self.planner.plan(delivery) {
             Ok(planned) => {
                 (self.report)(delivery, Ok(&planned));
-                Some(Rc::new(planned.plan))
+                Some(Arc::new(planned.plan))
             }
             Err(e) => {
                 (self.report)(delivery, Err(e));

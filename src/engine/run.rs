@@ -1,22 +1,20 @@
 //! One run of the engine: an event loop on the caller's thread.
 //!
-//! A delivery is in one place at a time: `claiming` (its claim is being committed), `ready` (claimed), `in_flight` (the
-//! senders have its request), `recording` (its outcome is being committed), or `waiting` for its next attempt, from where
-//! it is claimed again. Events move it on.
+//! A delivery is in one state at a time: claiming (its claim is being committed), ready, in flight (the senders have its
+//! request), recording (its outcome is being committed), or waiting for its next attempt, from where it is claimed again.
+//! Events move it on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use super::plan::{RetryMode, SendPlan};
 use super::rate::Bucket;
-use super::retry_queue::{RetryQueue, Waiting};
 use super::window::{ClaimWindow, MAX_AHEAD};
 use super::{
-    Claims, Contact, Engine, Event, EventKind, FinishedAttempt, Halted, INTERRUPT_POLL, Idle,
-    LEASE_GRACE, Observer, Purpose, Source, SourceItem, Summary, Update, Waker,
+    Claims, Contact, Engine, Event, FinishedAttempt, Halted, INTERRUPT_POLL, Idle, LEASE_GRACE,
+    Observer, Source, SourceItem, Summary, Update, Waker,
 };
 use crate::delivery::retry_policy::Decision;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
@@ -26,10 +24,13 @@ use crate::journal::{
     WriteResult,
 };
 use crate::journal::{JournalError, Seen};
-use crate::time::{UnixMs, duration_ms};
+use crate::time::UnixMs;
 
-/// A lease of this age is renewed before a request is sent under it.
-const RENEW_AFTER: Duration = LEASE_GRACE.checked_div(2).expect("two is not zero");
+/// A request is sent only under a lease that was taken or renewed within this time.
+const MAX_LEASE_AGE: Duration = Duration::from_secs(LEASE_GRACE.as_secs() / 2);
+
+/// How often leases are renewed.
+const RENEW_INTERVAL: Duration = Duration::from_secs(LEASE_GRACE.as_secs() / 4);
 
 /// Event documents in memory at most, in bytes.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -49,34 +50,39 @@ const ROUNDS_PER_IDLE: u64 = 16;
 /// Deliveries to give up in one commit.
 const MAX_RELEASED_AT_ONCE: usize = 500;
 
-/// A claim that is being committed.
-enum Claiming {
-    New {
-        event: Arc<[u8]>,
-        plan: Rc<SendPlan>,
-        line: u64,
-        renew_at: UnixMs,
-    },
-    Again(Attempt),
+/// A delivery that waits for its next attempt. Holds ids only, since many may wait.
+struct Waiting {
+    /// Attempts of this run so far.
+    made: u32,
+    lease_until: UnixMs,
 }
 
-/// A claimed attempt.
-struct Attempt {
+/// A new event whose claim is being committed.
+pub struct Accepting {
+    event: Arc<[u8]>,
+    plan: Arc<SendPlan>,
+    line: u64,
+    leased_at: UnixMs,
+}
+
+/// An attempt that is claimed, or whose claim is being committed.
+pub struct Attempt {
     delivery: Box<Delivery>,
     condition: ClaimCondition,
     event: Arc<[u8]>,
-    plan: Rc<SendPlan>,
+    plan: Arc<SendPlan>,
     /// Attempts before this one: of this run, or of all runs for a scheduled delivery.
     made: u32,
-    renew_at: UnixMs,
+    /// By the clock that other processes compare leases with.
+    leased_at: UnixMs,
     /// When the claim was committed, on the monotonic clock.
     claimed_at: Duration,
     /// When the senders got the request.
     handed_over_at: Duration,
 }
 
-/// An outcome that is being committed.
-struct Recording {
+/// An attempt whose outcome is being committed.
+pub struct Recording {
     attempt: Attempt,
     /// Whether the request was sent at all.
     sent: bool,
@@ -86,18 +92,39 @@ struct Recording {
     ended_at: Duration,
 }
 
+pub type Written = Result<WriteResult, Arc<JournalError>>;
+
+/// What the engine waits for. A delivery travels with the write or the request that it waits for.
+pub enum EventKind {
+    Accepted(Accepting, Written),
+    Ignored(u64, Written),
+    Claimed(Attempt, Written),
+    Responded(Attempt, Completed),
+    Recorded(Recording, Written),
+    GaveUp(Vec<i64>, Written),
+    PutBack(Written),
+    Renewed {
+        ids: Vec<i64>,
+        at: UnixMs,
+        lease: Duration,
+        result: Written,
+    },
+    JournalBlocked(Option<String>),
+    Wake,
+}
+
 pub struct Run<'r> {
     engine: &'r Engine<'r>,
     waker: Waker,
     source: &'r mut dyn Source,
     observer: &'r dyn Observer,
     summary: Summary,
-    last_key: u64,
-    claiming: HashMap<u64, Claiming>,
+    claiming: usize,
     ready: VecDeque<Attempt>,
-    in_flight: HashMap<u64, Attempt>,
-    recording: HashMap<u64, Recording>,
-    waiting: RetryQueue,
+    in_flight: usize,
+    recording: usize,
+    /// By due time on the monotonic clock, then by id.
+    waiting: BTreeMap<(Duration, i64), Waiting>,
     /// Writes of deliveries that are ignored, given up or put back.
     other_writes: usize,
     /// Of all event documents in memory.
@@ -107,10 +134,11 @@ pub struct Run<'r> {
     slowest: Duration,
     bucket: Option<Bucket>,
     /// When the rate allows the next request.
-    rate_allows_at: Option<UnixMs>,
+    rate_allows_at: Option<Duration>,
     /// When to ask the source again, if it said so.
     ask_at: Option<Duration>,
     renewing: bool,
+    renew_at: UnixMs,
     has_more: bool,
     stopping: bool,
 }
@@ -129,12 +157,11 @@ impl<'r> Run<'r> {
             source,
             observer,
             summary: Summary::default(),
-            last_key: 0,
-            claiming: HashMap::new(),
+            claiming: 0,
             ready: VecDeque::new(),
-            in_flight: HashMap::new(),
-            recording: HashMap::new(),
-            waiting: RetryQueue::default(),
+            in_flight: 0,
+            recording: 0,
+            waiting: BTreeMap::new(),
             other_writes: 0,
             bytes: 0,
             window: ClaimWindow::new(limits.jobs, limits.claims),
@@ -143,6 +170,7 @@ impl<'r> Run<'r> {
             rate_allows_at: None,
             ask_at: None,
             renewing: false,
+            renew_at: engine.clock.now().plus(RENEW_INTERVAL),
             has_more: true,
             stopping: false,
         }
@@ -179,13 +207,10 @@ impl<'r> Run<'r> {
     /// Lets the observer report; returns how long to wait for an event.
     fn idle(&mut self) -> Duration {
         let elapsed = self.elapsed();
-        let next_in = self
-            .waiting
-            .next_due()
-            .map(|due| due.saturating_sub(elapsed));
+        let next_in = self.next_due().map(|due| due.saturating_sub(elapsed));
         let report_in = self.observer.idle(Idle {
             summary: &self.summary,
-            in_flight: self.in_flight.len(),
+            in_flight: self.in_flight,
             waiting: self.waiting.len(),
             next_in,
         });
@@ -198,20 +223,26 @@ impl<'r> Run<'r> {
         if self.stopping {
             return None;
         }
-        let (now, elapsed) = (self.now(), self.elapsed());
+        let elapsed = self.elapsed();
         // A delivery that is already due waits for a free worker, which is an event.
-        let due_in = [self.waiting.next_due(), self.ask_at]
+        [self.next_due(), self.ask_at, self.rate_allows_at]
             .into_iter()
             .flatten()
-            .filter(|due| *due > elapsed)
-            .map(|due| due - elapsed)
-            .min();
-        let renewal = self.next_renewal().filter(|_| !self.renewing);
-        let at = self.rate_allows_at.into_iter().chain(renewal).min();
-        [at.map(|at| at.since(now)), due_in]
-            .into_iter()
-            .flatten()
+            .filter(|at| *at > elapsed)
             .min()
+            .map(|at| at - elapsed)
+    }
+
+    /// When the next attempt of a waiting delivery is due.
+    fn next_due(&self) -> Option<Duration> {
+        self.waiting.keys().next().map(|(due, _)| *due)
+    }
+
+    fn pop_due(&mut self) -> Option<(i64, Waiting)> {
+        let elapsed = self.elapsed();
+        let first = self.waiting.first_entry()?;
+        let (due, id) = *first.key();
+        (due <= elapsed).then(|| (id, first.remove()))
     }
 
     fn now(&self) -> UnixMs {
@@ -222,20 +253,15 @@ impl<'r> Run<'r> {
         self.engine.clock.elapsed()
     }
 
-    fn next_key(&mut self) -> u64 {
-        self.last_key += 1;
-        self.last_key
-    }
-
     fn under_way(&self) -> usize {
-        self.claiming.len() + self.ready.len() + self.in_flight.len() + self.recording.len()
+        self.claiming + self.ready.len() + self.in_flight + self.recording
     }
 
     fn is_idle(&self) -> bool {
         self.under_way() + self.waiting.len() + self.other_writes == 0
     }
 
-    fn write(&self, purpose: Purpose, write: Write) {
+    fn write(&self, write: Write, event: impl FnOnce(Written) -> EventKind + Send + 'static) {
         let waker = self.waker.clone();
         self.engine.writer.submit(
             write,
@@ -244,16 +270,18 @@ impl<'r> Run<'r> {
                     Ok(WriteResult::Rejected(error)) => Err(error),
                     result => result,
                 };
-                waker.send(EventKind::Written(purpose, result));
+                waker.send(event(result));
             }),
         );
     }
 
     fn handle(&mut self, event: EventKind) {
         match event {
-            EventKind::Written(Purpose::Claim(key), result) => self.claimed(key, result),
-            EventKind::Written(Purpose::Record(key), result) => self.recorded(key, result),
-            EventKind::Written(Purpose::Ignore { line }, result) => {
+            EventKind::Accepted(accepting, result) => self.accepted(accepting, result),
+            EventKind::Claimed(attempt, result) => self.claimed(attempt, result),
+            EventKind::Responded(attempt, completed) => self.responded(attempt, completed),
+            EventKind::Recorded(recording, result) => self.recorded(recording, result),
+            EventKind::Ignored(line, result) => {
                 self.other_writes -= 1;
                 match result {
                     Ok(WriteResult::Delivery(delivery)) => self.end(&delivery),
@@ -261,20 +289,25 @@ impl<'r> Run<'r> {
                     Err(e) => self.not_accepted(line, e),
                 }
             }
-            EventKind::Written(Purpose::GiveUp(ids), result) => {
+            EventKind::GaveUp(ids, result) => {
                 self.other_writes -= 1;
                 match result {
                     Ok(_) => ids.into_iter().for_each(|id| self.report_given_up(id)),
                     Err(e) => self.halt(e),
                 }
             }
-            EventKind::Written(Purpose::PutBack, result) => {
+            EventKind::PutBack(result) => {
                 self.other_writes -= 1;
                 if let Err(e) = result {
                     self.halt(e);
                 }
             }
-            EventKind::Written(Purpose::Renew { ids, at, lease }, result) => {
+            EventKind::Renewed {
+                ids,
+                at,
+                lease,
+                result,
+            } => {
                 self.renewing = false;
                 match result {
                     Ok(WriteResult::Renewed(owned)) => self.renewed(&ids, at, lease, &owned),
@@ -282,7 +315,6 @@ impl<'r> Run<'r> {
                     Err(e) => self.halt(e),
                 }
             }
-            EventKind::Responded(key, completed) => self.responded(key, completed),
             EventKind::JournalBlocked(why) => self
                 .observer
                 .observe(Update::JournalBlocked(why.as_deref())),
@@ -298,8 +330,8 @@ impl<'r> Run<'r> {
             if unsent >= MAX_UNSENT_PER_ROUND {
                 return true;
             }
-            let claimed = match self.waiting.pop_due(self.elapsed()) {
-                Some(waiting) => self.claim_next_attempt(waiting),
+            let claimed = match self.pop_due() {
+                Some((id, waiting)) => self.claim_next_attempt(id, waiting.made),
                 None if !self.may_take_more() => return false,
                 None => match self.next_item() {
                     SourceItem::New {
@@ -309,7 +341,9 @@ impl<'r> Run<'r> {
                     } => self.accept(delivery, plan, line),
                     SourceItem::Ignore { delivery, by, line } => {
                         self.other_writes += 1;
-                        self.write(Purpose::Ignore { line }, Write::Ignore(delivery, by));
+                        self.write(Write::Ignore(delivery, by), move |result| {
+                            EventKind::Ignored(line, result)
+                        });
                         true
                     }
                     SourceItem::Failed(seen) => {
@@ -349,7 +383,7 @@ impl<'r> Run<'r> {
     }
 
     fn has_room(&self) -> bool {
-        let ahead = self.claiming.len() + self.ready.len();
+        let ahead = self.claiming + self.ready.len();
         let max = self.engine.limits.jobs + 2 * MAX_AHEAD;
         !self.stopping
             && ahead < self.window.ahead()
@@ -385,20 +419,49 @@ impl<'r> Run<'r> {
         plan.timeout.saturating_add(self.slowest)
     }
 
-    fn accept(&mut self, delivery: NewDelivery, plan: Rc<SendPlan>, line: u64) -> bool {
-        let key = self.next_key();
+    fn accept(&mut self, delivery: NewDelivery, plan: Arc<SendPlan>, line: u64) -> bool {
         let attempt = self.new_attempt(&plan);
-        let event = Arc::clone(&delivery.event);
-        self.bytes += event.len();
-        let claiming = Claiming::New {
+        let accepting = Accepting {
+            event: Arc::clone(&delivery.event),
+            plan,
+            line,
+            leased_at: self.now(),
+        };
+        self.bytes += accepting.event.len();
+        self.claiming += 1;
+        self.write(Write::Accept(delivery, attempt), |result| {
+            EventKind::Accepted(accepting, result)
+        });
+        true
+    }
+
+    fn accepted(&mut self, accepting: Accepting, result: Written) {
+        self.claiming -= 1;
+        self.window.committed();
+        let claimed_at = self.elapsed();
+        let Accepting {
             event,
             plan,
             line,
-            renew_at: self.now().plus(RENEW_AFTER),
-        };
-        self.claiming.insert(key, claiming);
-        self.write(Purpose::Claim(key), Write::Accept(delivery, attempt));
-        true
+            leased_at,
+        } = accepting;
+        match result {
+            Ok(WriteResult::Delivery(delivery)) => self.ready.push_back(Attempt {
+                delivery,
+                condition: ClaimCondition::Owned,
+                event,
+                plan,
+                made: 0,
+                leased_at,
+                claimed_at,
+                handed_over_at: claimed_at,
+            }),
+            Ok(_) => self.bytes -= event.len(),
+            Err(e) => {
+                self.bytes -= event.len();
+                self.not_accepted(line, e);
+            }
+        }
     }
 
     /// Claims a delivery of the failed list or the schedule unless it changed since it was listed; returns whether it did.
@@ -428,15 +491,13 @@ impl<'r> Run<'r> {
         self.claim(condition, delivery, plan, made)
     }
 
-    fn claim_next_attempt(&mut self, waiting: Waiting) -> bool {
-        match self.engine.journal.delivery(waiting.id) {
+    fn claim_next_attempt(&mut self, id: i64, made: u32) -> bool {
+        match self.engine.journal.delivery(id) {
             Ok(Some(delivery)) => match self.source.plan(&delivery) {
-                Some(plan) => {
-                    return self.claim(ClaimCondition::Owned, delivery, plan, waiting.made);
-                }
-                None => self.give_up(vec![waiting.id]),
+                Some(plan) => return self.claim(ClaimCondition::Owned, delivery, plan, made),
+                None => self.give_up(vec![id]),
             },
-            Ok(None) => self.lost(waiting.id, ClaimCondition::Owned),
+            Ok(None) => self.lost(id, ClaimCondition::Owned),
             Err(e) => self.halt(Arc::new(e)),
         }
         false
@@ -446,7 +507,7 @@ impl<'r> Run<'r> {
         &mut self,
         condition: ClaimCondition,
         delivery: Delivery,
-        plan: Rc<SendPlan>,
+        plan: Arc<SendPlan>,
         made: u32,
     ) -> bool {
         let id = delivery.id;
@@ -462,73 +523,40 @@ impl<'r> Run<'r> {
                 return false;
             }
         };
-        let key = self.next_key();
-        let attempt = self.new_attempt(&plan);
+        let write = Write::Begin(Claim {
+            id,
+            condition,
+            attempt: self.new_attempt(&plan),
+        });
         self.bytes += event.len();
-        let claiming = Claiming::Again(Attempt {
+        self.claiming += 1;
+        let attempt = Attempt {
             delivery: Box::new(delivery),
             condition,
             event,
             plan,
             made,
-            renew_at: self.now().plus(RENEW_AFTER),
+            leased_at: self.now(),
             claimed_at: Duration::ZERO,
             handed_over_at: Duration::ZERO,
-        });
-        self.claiming.insert(key, claiming);
-        let claim = Claim {
-            id,
-            condition,
-            attempt,
         };
-        self.write(Purpose::Claim(key), Write::Begin(claim));
+        self.write(write, |result| EventKind::Claimed(attempt, result));
         true
     }
 
-    fn claimed(&mut self, key: u64, result: Result<WriteResult, Arc<JournalError>>) {
-        let Some(claiming) = self.claiming.remove(&key) else {
-            return;
-        };
+    fn claimed(&mut self, mut attempt: Attempt, result: Written) {
+        self.claiming -= 1;
         self.window.committed();
-        let claimed_at = self.elapsed();
-        match (claiming, result) {
-            (
-                Claiming::New {
-                    event,
-                    plan,
-                    renew_at,
-                    ..
-                },
-                Ok(WriteResult::Delivery(delivery)),
-            ) => self.ready.push_back(Attempt {
-                delivery,
-                condition: ClaimCondition::Owned,
-                event,
-                plan,
-                made: 0,
-                renew_at,
-                claimed_at,
-                handed_over_at: claimed_at,
-            }),
-            (Claiming::Again(mut attempt), Ok(WriteResult::Claimed(number))) => {
-                attempt.delivery.attempt_count = number;
-                attempt.claimed_at = claimed_at;
-                self.ready.push_back(attempt);
-            }
-            (Claiming::Again(attempt), Ok(_)) => {
-                self.bytes -= attempt.event.len();
-                self.lost(attempt.delivery.id, attempt.condition);
-            }
-            (Claiming::New { event, line, .. }, Err(e)) => {
-                self.bytes -= event.len();
-                self.not_accepted(line, e);
-            }
-            (Claiming::Again(attempt), Err(e)) => {
-                self.bytes -= attempt.event.len();
-                self.release(attempt.delivery.id, attempt.condition, Contact::NotSent);
-                self.halt(e);
-            }
-            (Claiming::New { event, .. }, Ok(_)) => self.bytes -= event.len(),
+        if let Ok(WriteResult::Claimed(number)) = result {
+            attempt.delivery.attempt_count = number;
+            attempt.claimed_at = self.elapsed();
+            self.ready.push_back(attempt);
+            return;
+        }
+        self.bytes -= attempt.event.len();
+        match result {
+            Ok(_) => self.lost(attempt.delivery.id, attempt.condition),
+            Err(e) => self.halt(e),
         }
     }
 
@@ -565,24 +593,24 @@ impl<'r> Run<'r> {
     /// Hands claimed requests to the senders, as far as they are free and the rate allows.
     fn send_ready(&mut self) {
         self.rate_allows_at = None;
-        while !self.stopping && self.in_flight.len() < self.engine.limits.handed_over() {
-            let now = self.now();
+        while !self.stopping && self.in_flight < self.engine.limits.handed_over() {
+            let elapsed = self.elapsed();
             let Some(first) = self.ready.front() else {
                 let rate_holds = self
                     .bucket
                     .as_ref()
-                    .is_some_and(|bucket| bucket.free_at(now).is_some());
-                if !self.claiming.is_empty() && !rate_holds {
+                    .is_some_and(|bucket| bucket.free_at() > elapsed);
+                if self.claiming > 0 && !rate_holds {
                     self.window.starve();
                 }
                 return;
             };
             // Another process may own it by now; a renewal tells.
-            if first.renew_at <= now {
+            if first.leased_at.plus(MAX_LEASE_AGE) <= self.now() {
                 return;
             }
             if let Some(bucket) = &mut self.bucket
-                && let Err(free_at) = bucket.take(now)
+                && let Err(free_at) = bucket.take(elapsed)
             {
                 self.rate_allows_at = Some(free_at);
                 return;
@@ -594,7 +622,6 @@ impl<'r> Run<'r> {
     }
 
     fn send(&mut self, mut attempt: Attempt) {
-        let key = self.next_key();
         attempt.handed_over_at = self.elapsed();
         self.window
             .sent(attempt.handed_over_at.saturating_sub(attempt.claimed_at));
@@ -604,31 +631,29 @@ impl<'r> Run<'r> {
         });
         let request = attempt.plan.request(&attempt.delivery.uuid, &attempt.event);
         let waker = self.waker.clone();
+        let client = attempt.plan.client;
+        self.in_flight += 1;
         self.engine.sender.begin(
-            &attempt.plan.client,
+            &client,
             request,
-            Box::new(move |completed| waker.send(EventKind::Responded(key, completed))),
+            Box::new(move |completed| waker.send(EventKind::Responded(attempt, completed))),
         );
-        self.in_flight.insert(key, attempt);
     }
 
-    fn responded(&mut self, key: u64, completed: Completed) {
-        let Some(mut attempt) = self.in_flight.remove(&key) else {
-            return;
-        };
-        let plan = Rc::clone(&attempt.plan);
+    fn responded(&mut self, mut attempt: Attempt, completed: Completed) {
+        self.in_flight -= 1;
         let Completed { duration, result } = completed;
+        let plan = &attempt.plan;
         let outcome = outcome_of(&plan.policy, &plan.target.redactor, result);
         attempt.made = attempt.made.saturating_add(1);
-        let next = self.next_step(&plan, &outcome, attempt.made);
-        let ended_at = self.elapsed();
+        let next = self.next_step(plan, &outcome, attempt.made);
         self.record(Recording {
             attempt,
             sent: true,
             duration,
             outcome: Arc::new(outcome),
             next,
-            ended_at,
+            ended_at: self.elapsed(),
         });
     }
 
@@ -654,7 +679,6 @@ impl<'r> Run<'r> {
     }
 
     fn record(&mut self, recording: Recording) {
-        let key = self.next_key();
         let attempt = &recording.attempt;
         // The request may have waited for a worker.
         let sent_at = recording
@@ -669,14 +693,14 @@ impl<'r> Run<'r> {
             outcome: Arc::clone(&recording.outcome),
             next: recording.next,
         };
-        self.recording.insert(key, recording);
-        self.write(Purpose::Record(key), Write::Finish(result));
+        self.recording += 1;
+        self.write(Write::Finish(result), |result| {
+            EventKind::Recorded(recording, result)
+        });
     }
 
-    fn recorded(&mut self, key: u64, result: Result<WriteResult, Arc<JournalError>>) {
-        let Some(recording) = self.recording.remove(&key) else {
-            return;
-        };
+    fn recorded(&mut self, recording: Recording, result: Written) {
+        self.recording -= 1;
         let Recording {
             attempt,
             sent,
@@ -731,11 +755,11 @@ impl<'r> Run<'r> {
         match next {
             Next::Retry { delay, lease } => {
                 let waiting = Waiting {
-                    id,
                     made: attempt.made,
                     lease_until: self.now().plus(lease),
                 };
-                self.waiting.push(ended_at.saturating_add(delay), waiting);
+                let due = ended_at.saturating_add(delay);
+                self.waiting.insert((due, id), waiting);
             }
             _ => self.end(&delivery),
         }
@@ -769,14 +793,18 @@ impl<'r> Run<'r> {
         while let Some(attempt) = self.ready.pop_front() {
             self.withdraw(attempt);
         }
-        for ids in self.waiting.drain().chunks(MAX_RELEASED_AT_ONCE) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let ids: Vec<i64> = waiting.into_keys().map(|(_, id)| id).collect();
+        for ids in ids.chunks(MAX_RELEASED_AT_ONCE) {
             self.give_up(ids.to_vec());
         }
     }
 
     fn give_up(&mut self, ids: Vec<i64>) {
         self.other_writes += 1;
-        self.write(Purpose::GiveUp(ids.clone()), Write::Release(ids));
+        self.write(Write::Release(ids.clone()), |result| {
+            EventKind::GaveUp(ids, result)
+        });
     }
 
     fn report_given_up(&mut self, id: i64) {
@@ -798,7 +826,7 @@ impl<'r> Run<'r> {
                 abandoned: delivery.status.in_failed_list(),
             };
             let (id, number) = (delivery.id, delivery.attempt_count);
-            self.write(Purpose::PutBack, Write::PutBack { id, number, slot });
+            self.write(Write::PutBack { id, number, slot }, EventKind::PutBack);
             return self.release(id, attempt.condition, Contact::NotSent);
         }
         let outcome = Outcome {
@@ -822,74 +850,70 @@ impl<'r> Run<'r> {
         });
     }
 
-    fn next_renewal(&self) -> Option<UnixMs> {
-        let ready = self.ready.front().map(|first| first.renew_at);
-        let waiting = self
-            .waiting
-            .first_lease_end()
-            .map(|end| UnixMs(end.0.saturating_sub(duration_ms(RENEW_AFTER))));
-        ready.into_iter().chain(waiting).min()
-    }
-
-    /// Renews the leases of deliveries that wait for a worker or for their next attempt. A low rate or a slow endpoint can
-    /// make them wait for longer than a lease lasts; a process that was suspended learns what others took over.
+    /// Renews the leases of deliveries that wait for a worker, and of retries that are overdue. A low rate or a slow endpoint
+    /// can make them wait for longer than a lease lasts; a process that was suspended learns what others took over.
     fn renew_leases(&mut self) {
         let now = self.now();
-        let is_time = self.next_renewal().is_some_and(|renewal| renewal <= now);
-        if self.stopping || self.renewing || !is_time {
+        if self.stopping || self.renewing || now < self.renew_at {
             return;
         }
-        // Includes the leases that end soon, so that they are renewed together.
-        let ending = self
-            .waiting
-            .leases_ending(now.plus(RENEW_AFTER + RENEW_AFTER / 2));
+        self.renew_at = now.plus(RENEW_INTERVAL);
         let elapsed = self.elapsed();
-        let waits = ending.iter().map(|(due, _)| due.saturating_sub(elapsed));
-        let requests = self
-            .ready
-            .iter()
-            .map(|attempt| self.longest_request(&attempt.plan));
-        let Some(longest) = waits.chain(requests).max() else {
+        let mut ids = Vec::new();
+        let mut longest = Duration::ZERO;
+        for attempt in &self.ready {
+            ids.push(attempt.delivery.id);
+            longest = longest.max(self.longest_request(&attempt.plan));
+        }
+        for ((due, id), waiting) in &self.waiting {
+            if waiting.lease_until < now.plus(MAX_LEASE_AGE + RENEW_INTERVAL) {
+                ids.push(*id);
+                longest = longest.max(due.saturating_sub(elapsed));
+            }
+        }
+        if ids.is_empty() {
             return;
-        };
-        let ready = self.ready.iter().map(|attempt| attempt.delivery.id);
-        let ids: Vec<i64> = ending.iter().map(|(_, id)| *id).chain(ready).collect();
+        }
         let lease = longest.saturating_add(LEASE_GRACE);
-        let purpose = Purpose::Renew {
+        self.renewing = true;
+        let write = Write::Renew {
             ids: ids.clone(),
-            at: now,
             lease,
         };
-        self.renewing = true;
-        self.write(purpose, Write::Renew { ids, lease });
+        self.write(write, move |result| EventKind::Renewed {
+            ids,
+            at: now,
+            lease,
+            result,
+        });
     }
 
     fn renewed(&mut self, asked: &[i64], at: UnixMs, lease: Duration, owned: &[i64]) {
         let asked: HashSet<i64> = asked.iter().copied().collect();
         let owned: HashSet<i64> = owned.iter().copied().collect();
+        let is_lost = |id: i64| asked.contains(&id) && !owned.contains(&id);
         let mut lost = Vec::new();
-        let mut kept = VecDeque::new();
         for mut attempt in std::mem::take(&mut self.ready) {
             let id = attempt.delivery.id;
-            if owned.contains(&id) {
-                attempt.renew_at = attempt.renew_at.max(at.plus(RENEW_AFTER));
-            } else if asked.contains(&id) {
+            if is_lost(id) {
                 self.bytes -= attempt.event.len();
                 lost.push((id, attempt.condition));
                 continue;
             }
-            kept.push_back(attempt);
+            if owned.contains(&id) {
+                attempt.leased_at = attempt.leased_at.max(at);
+            }
+            self.ready.push_back(attempt);
         }
-        self.ready = kept;
-        self.waiting.update_leases(|waiting| {
-            if owned.contains(&waiting.id) {
-                return Some(waiting.lease_until.max(at.plus(lease)));
+        self.waiting.retain(|(_, id), waiting| {
+            if is_lost(*id) {
+                lost.push((*id, ClaimCondition::Owned));
+                return false;
             }
-            if asked.contains(&waiting.id) {
-                lost.push((waiting.id, ClaimCondition::Owned));
-                return None;
+            if owned.contains(id) {
+                waiting.lease_until = waiting.lease_until.max(at.plus(lease));
             }
-            Some(waiting.lease_until)
+            true
         });
         for (id, condition) in lost {
             self.taken_over(id, condition);

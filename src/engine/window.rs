@@ -25,12 +25,12 @@ pub struct ClaimWindow {
 
 impl ClaimWindow {
     pub fn new(jobs: usize, claims: Claims) -> ClaimWindow {
-        let per_job = match claims {
-            Claims::OneByOne | Claims::Few => 1,
-            Claims::Many => MAX_PER_JOB,
+        let (ahead, per_job) = match claims {
+            Claims::OneByOne | Claims::Few => (jobs, 1),
+            Claims::Many => (1, MAX_PER_JOB),
         };
         ClaimWindow {
-            ahead: 1,
+            ahead,
             max: jobs.saturating_mul(per_job).min(MAX_AHEAD),
             starved: false,
         }

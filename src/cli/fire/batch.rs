@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::batch_line::BatchLine;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
@@ -13,14 +14,13 @@ use crate::cli::context::Context;
 use crate::cli::report::{Report, Style};
 use crate::cli::settings;
 use crate::delivery::Delivery;
-use crate::delivery::switches::Switch;
 use crate::engine::{
     Claims, Engine, Inbox, Limits, RealTime, SendPlan, Source, SourceItem, Summary,
 };
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::Pool;
-use crate::journal::{GroupWriter, NewDelivery};
+use crate::journal::GroupWriter;
 use crate::output::Format;
 use crate::text::{self, count};
 use crate::time::Clock as _;
@@ -28,26 +28,7 @@ use crate::time::Clock as _;
 const DEFAULT_JOBS: u16 = 8;
 
 /// The destination of some lines, with how to send there.
-struct Route<'a> {
-    destination: Destination<'a>,
-    plan: Rc<SendPlan>,
-}
-
-/// What becomes of a line.
-struct Prepared<'a> {
-    delivery: NewDelivery,
-    route: Rc<Route<'a>>,
-    stopped_by: Option<Switch>,
-}
-
-/// What the next line is.
-enum NextLine<'a> {
-    Event(u64, Box<Prepared<'a>>),
-    Invalid,
-    NotSendable,
-    Pending,
-    End,
-}
+type Route<'a> = Rc<(Destination<'a>, Arc<SendPlan>)>;
 
 struct Batch<'a> {
     ctx: &'a Context<'a>,
@@ -56,9 +37,9 @@ struct Batch<'a> {
     report: &'a Report<'a>,
     lines: Lines,
     /// By the endpoint's name; none for a bare URL.
-    routes: HashMap<Option<String>, Rc<Route<'a>>>,
+    routes: HashMap<Option<String>, Route<'a>>,
     /// For lines that do not name an endpoint.
-    default_route: Option<Rc<Route<'a>>>,
+    default_route: Option<Route<'a>>,
     reached_end: bool,
     read_error: Option<Failure>,
 }
@@ -136,22 +117,22 @@ impl<'a> Batch<'a> {
     }
 
     /// The route to a target, resolved once.
-    fn route(&mut self, chosen: settings::Chosen<'a>) -> Result<Rc<Route<'a>>, Failure> {
+    fn route(&mut self, chosen: settings::Chosen<'a>) -> Result<Route<'a>, Failure> {
         let name = chosen.endpoint.map(|(name, _)| name.to_owned());
         if let Some(known) = self.routes.get(&name) {
             return Ok(Rc::clone(known));
         }
         let destination = Destination::resolve(self.args, self.ctx, chosen)?;
-        let plan = Rc::new(destination.plan(self.ctx, jobs(self.args))?);
+        let plan = destination.plan(self.ctx, jobs(self.args))?;
         let settings = &destination.settings;
         self.ctx
             .warn_of_exposure(&settings.target, &settings.transport);
-        let route = Rc::new(Route { destination, plan });
+        let route = Rc::new((destination, Arc::new(plan)));
         self.routes.insert(name, Rc::clone(&route));
         Ok(route)
     }
 
-    fn route_of(&mut self, line: &BatchLine) -> Result<Rc<Route<'a>>, Failure> {
+    fn route_of(&mut self, line: &BatchLine) -> Result<Route<'a>, Failure> {
         let Some(name) = line.endpoint.as_deref() else {
             return self.default_route.clone().ok_or_else(|| {
                 Failure::usage("it names no endpoint, and neither does the command")
@@ -166,23 +147,31 @@ impl<'a> Batch<'a> {
         self.route(chosen)
     }
 
-    fn prepare(&mut self, number: u64, line: &[u8]) -> Result<Prepared<'a>, Failure> {
-        let line = BatchLine::parse(line)?;
-        let route = self.route_of(&line)?;
-        let destination = &route.destination;
+    fn item(&mut self, number: u64, line: &[u8]) -> Result<SourceItem, Failure> {
+        let line_object = BatchLine::parse(line)?;
+        let route = self.route_of(&line_object)?;
+        let (destination, plan) = &*route;
         let order = destination.settings.element_order;
-        let event = line.event(self.ctx, &self.args.sample, order, number)?;
-        Ok(Prepared {
-            delivery: destination.delivery(&event),
-            stopped_by: destination.stopped_by(&event, self.args),
-            route,
+        let event = line_object.event(self.ctx, &self.args.sample, order, number)?;
+        let delivery = destination.delivery(&event);
+        Ok(match destination.stopped_by(&event, self.args) {
+            Some(by) => SourceItem::Ignore {
+                delivery,
+                by,
+                line: number,
+            },
+            None => SourceItem::New {
+                delivery,
+                plan: Arc::clone(plan),
+                line: number,
+            },
         })
     }
 
-    /// Prepares the next line; reports what is wrong with it.
-    fn next_line(&mut self, take: fn(&mut Lines) -> Line) -> NextLine<'a> {
+    /// The event of the next line; reports what is wrong with the line.
+    fn next_item(&mut self, take: fn(&mut Lines) -> Line) -> SourceItem {
         loop {
-            let (number, prepared) = match take(&mut self.lines) {
+            let (number, item) = match take(&mut self.lines) {
                 Line::Text(number, line) => {
                     // A byte order mark may precede the first line.
                     let mark = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1);
@@ -190,7 +179,7 @@ impl<'a> Batch<'a> {
                     if line.trim_ascii().is_empty() {
                         continue;
                     }
-                    (number, self.prepare(number, line))
+                    (number, self.item(number, line))
                 }
                 Line::TooLong(number) => {
                     let max = text::size(MAX_LINE_BYTES as u64);
@@ -199,62 +188,61 @@ impl<'a> Batch<'a> {
                 }
                 Line::End => {
                     self.reached_end = true;
-                    return NextLine::End;
+                    return SourceItem::End;
                 }
                 Line::Broken(e) => {
                     self.read_error = Some(cannot_read(self.file, e));
-                    return NextLine::End;
+                    return SourceItem::End;
                 }
-                Line::Pending => return NextLine::Pending,
+                Line::Pending => return SourceItem::Later(None),
             };
-            let failure = match prepared {
-                Ok(prepared) => return NextLine::Event(number, Box::new(prepared)),
+            let failure = match item {
+                Ok(item) => return item,
                 Err(failure) => failure,
             };
             let is_invalid = failure.kind == Kind::Usage;
             let words = format!("line {number}: {}", failure.error);
             self.report.failed_now(&failure.context(words));
             return if is_invalid {
-                NextLine::Invalid
+                SourceItem::Invalid
             } else {
-                NextLine::NotSendable
+                SourceItem::NotSendable
             };
         }
     }
 
     /// Prints how many events would be sent where.
     fn dry_run(mut self) -> Result<Exit, Failure> {
-        let mut routes: Vec<(Rc<Route<'a>>, usize, usize)> = Vec::new();
         let mut summary = Summary::default();
+        // Endpoint, URL, events to send and to ignore, in the order of the lines.
+        let mut routes: Vec<(Option<String>, String, usize, usize)> = Vec::new();
         loop {
-            let prepared = match self.next_line(Lines::wait) {
-                NextLine::Event(_, prepared) => prepared,
-                NextLine::Invalid => {
+            let (delivery, sent) = match self.next_item(Lines::wait) {
+                SourceItem::New { delivery, .. } => (delivery, 1),
+                SourceItem::Ignore { delivery, .. } => (delivery, 0),
+                SourceItem::Invalid => {
                     summary.invalid += 1;
                     continue;
                 }
-                NextLine::NotSendable => {
+                SourceItem::NotSendable => {
                     summary.not_sent += 1;
                     continue;
                 }
-                NextLine::Pending => continue,
-                NextLine::End => break,
+                _ => break,
             };
             let known = routes
-                .iter()
-                .position(|(known, ..)| Rc::ptr_eq(known, &prepared.route));
-            let index = known.unwrap_or(routes.len());
-            if known.is_none() {
-                routes.push((prepared.route, 0, 0));
-            }
-            let (_, sent, ignored) = &mut routes[index];
-            match prepared.stopped_by {
-                Some(_) => *ignored += 1,
-                None => *sent += 1,
+                .iter_mut()
+                .find(|(name, ..)| *name == delivery.endpoint);
+            if let Some((.., to_send, to_ignore)) = known {
+                *to_send += sent;
+                *to_ignore += 1 - sent;
+            } else {
+                let url = delivery.target.to_string();
+                routes.push((delivery.endpoint, url, sent, 1 - sent));
             }
         }
-        for (route, sent, ignored) in &routes {
-            self.print_route(&route.destination, *sent, *ignored)?;
+        for (name, url, sent, ignored) in &routes {
+            self.print_route(name.as_deref(), url, *sent, *ignored)?;
         }
         let exit = self.report.end_output(&summary)?;
         let words = summary.in_words(None);
@@ -274,20 +262,20 @@ impl<'a> Batch<'a> {
 
     fn print_route(
         &self,
-        destination: &Destination<'_>,
+        name: Option<&str>,
+        url: &str,
         sent: usize,
         ignored: usize,
     ) -> Result<(), Failure> {
-        let (name, target) = (destination.endpoint(), &destination.settings.target);
         if self.args.output.format() != Format::Text {
             return self.report.print_json(&serde_json::json!({
-                "dry_run": true, "endpoint": name, "url": target.to_string(),
+                "dry_run": true, "endpoint": name, "url": url,
                 "would_send": sent, "would_ignore": ignored,
             }));
         }
         let to = match name {
-            Some(name) => format!("{name} ({target})"),
-            None => target.to_string(),
+            Some(name) => format!("{name} ({url})"),
+            None => url.to_owned(),
         };
         let mut line = format!("would send {sent} to {to}");
         if ignored > 0 {
@@ -374,35 +362,18 @@ impl<'a> Batch<'a> {
 
 impl Source for Batch<'_> {
     fn next(&mut self) -> SourceItem {
-        let next = self.next_line(Lines::next);
-        let skipped = self.args.skip.unwrap_or(0);
+        let item = self.next_item(Lines::next);
         let expected = self.lines.expected();
+        let skipped = self.args.skip.unwrap_or(0);
         self.report
             .expected
             .set(expected.map(|all| all.saturating_sub(skipped)));
-        match next {
-            NextLine::Event(line, prepared) => match prepared.stopped_by {
-                Some(by) => SourceItem::Ignore {
-                    delivery: prepared.delivery,
-                    by,
-                    line,
-                },
-                None => SourceItem::New {
-                    delivery: prepared.delivery,
-                    plan: Rc::clone(&prepared.route.plan),
-                    line,
-                },
-            },
-            NextLine::Invalid => SourceItem::Invalid,
-            NextLine::NotSendable => SourceItem::NotSendable,
-            NextLine::Pending => SourceItem::Later(None),
-            NextLine::End => SourceItem::End,
-        }
+        item
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         // This run accepted the delivery, so its route is known.
         let route = self.routes.get(&delivery.endpoint)?;
-        Some(Rc::clone(&route.plan))
+        Some(Arc::clone(&route.1))
     }
 }

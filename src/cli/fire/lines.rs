@@ -3,7 +3,7 @@
 //! Memory is bounded for any input: a line that is too long is skipped, and the thread waits until its lines are taken.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
@@ -11,10 +11,8 @@ use crate::engine::Waker;
 
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Chunks to read ahead.
-const CHUNKS_AHEAD: usize = 4;
-
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Lines to read ahead.
+const LINES_AHEAD: usize = 32;
 
 pub enum Line {
     /// Counted from 1, without the line end.
@@ -25,18 +23,12 @@ pub enum Line {
     Pending,
     End,
     /// The rest cannot be read.
-    Broken(std::io::Error),
-}
-
-struct Chunk {
-    lines: Vec<Line>,
-    /// Bytes of the input up to the end of this chunk.
-    offset: u64,
+    Broken(io::Error),
 }
 
 pub struct Lines {
-    chunks: Receiver<Chunk>,
-    current: std::vec::IntoIter<Line>,
+    /// Each with the number of bytes up to its end.
+    lines: Receiver<(Line, u64)>,
     offset: u64,
     /// Of a regular file.
     size: Option<u64>,
@@ -45,9 +37,9 @@ pub struct Lines {
 
 impl Lines {
     /// The lines of a file, `-` for stdin, without the first `skip`.
-    pub fn open(path: &Path, skip: u64, waker: Option<Waker>) -> std::io::Result<Lines> {
+    pub fn open(path: &Path, skip: u64, waker: Option<Waker>) -> io::Result<Lines> {
         if path == Path::new("-") {
-            return Lines::start(std::io::stdin(), None, skip, waker);
+            return Lines::start(io::stdin(), None, skip, waker);
         }
         let file = File::open(path)?;
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file);
@@ -60,19 +52,14 @@ impl Lines {
         size: Option<u64>,
         skip: u64,
         waker: Option<Waker>,
-    ) -> std::io::Result<Lines> {
-        let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
-        let splitter = Splitter {
-            skip,
-            ..Splitter::default()
-        };
+    ) -> io::Result<Lines> {
+        let (sender, lines) = sync_channel(LINES_AHEAD);
         // Not joined: it may be reading from a writer that never writes again.
         std::thread::Builder::new()
             .name("batch".to_owned())
-            .spawn(move || read(input, splitter, &sender, waker.as_ref()))?;
+            .spawn(move || send_lines(input, skip, &sender, waker.as_ref()))?;
         Ok(Lines {
-            chunks,
-            current: Vec::new().into_iter(),
+            lines,
             offset: 0,
             size,
             last: skip,
@@ -81,32 +68,27 @@ impl Lines {
 
     /// The next line, if it has been read.
     pub fn next(&mut self) -> Line {
-        self.take(|chunks| match chunks.try_recv() {
-            Ok(chunk) => Some(chunk),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(reader_panicked()),
-        })
+        match self.lines.try_recv() {
+            Ok((line, offset)) => self.taken(line, offset),
+            Err(TryRecvError::Empty) => Line::Pending,
+            Err(TryRecvError::Disconnected) => reader_panicked(),
+        }
     }
 
     /// Waits for the next line.
     pub fn wait(&mut self) -> Line {
-        self.take(|chunks| Some(chunks.recv().unwrap_or_else(|_| reader_panicked())))
+        match self.lines.recv() {
+            Ok((line, offset)) => self.taken(line, offset),
+            Err(_) => reader_panicked(),
+        }
     }
 
-    fn take(&mut self, receive: impl Fn(&Receiver<Chunk>) -> Option<Chunk>) -> Line {
-        loop {
-            if let Some(line) = self.current.next() {
-                if let Line::Text(number, _) | Line::TooLong(number) = line {
-                    self.last = number;
-                }
-                return line;
-            }
-            let Some(chunk) = receive(&self.chunks) else {
-                return Line::Pending;
-            };
-            self.offset = self.offset.max(chunk.offset);
-            self.current = chunk.lines.into_iter();
+    fn taken(&mut self, line: Line, offset: u64) -> Line {
+        self.offset = offset;
+        if let Line::Text(number, _) | Line::TooLong(number) = line {
+            self.last = number;
         }
+        line
     }
 
     /// The number of the last line taken, skipped lines included.
@@ -116,112 +98,64 @@ impl Lines {
 
     /// The number of lines of a regular file, estimated from what was read.
     pub fn expected(&self) -> Option<u64> {
-        let read = self.last + self.current.len() as u64;
-        let expected = u128::from(read) * u128::from(self.size?) / u128::from(self.offset.max(1));
-        let expected = u64::try_from(expected).ok()?;
-        Some(expected.max(read))
+        let size = u128::from(self.size?);
+        let expected = u128::from(self.last) * size / u128::from(self.offset.max(1));
+        u64::try_from(expected).ok()
     }
 }
 
 /// The reader ends with [`Line::End`] or [`Line::Broken`] unless it panics, which the panic hook reports.
-fn reader_panicked() -> Chunk {
-    let reason = std::io::Error::other("internal error in the reader");
-    Chunk {
-        lines: vec![Line::Broken(reason)],
-        offset: 0,
-    }
+fn reader_panicked() -> Line {
+    Line::Broken(io::Error::other("internal error in the reader"))
 }
 
-fn read(
-    mut input: impl Read,
-    mut splitter: Splitter,
-    sender: &SyncSender<Chunk>,
+fn send_lines(
+    input: impl Read,
+    skip: u64,
+    sender: &SyncSender<(Line, u64)>,
     waker: Option<&Waker>,
 ) {
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut input = BufReader::with_capacity(64 * 1024, input);
     let mut offset = 0;
-    loop {
-        let (lines, more) = match input.read(&mut buffer) {
-            Ok(0) => (splitter.end(), false),
-            Ok(length) => {
-                offset += length as u64;
-                (splitter.split(&buffer[..length]), true)
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => (vec![Line::Broken(e)], false),
-        };
-        if !lines.is_empty() && sender.send(Chunk { lines, offset }).is_err() {
+    for number in 1.. {
+        let (line, bytes) = read_line(&mut input, number).unwrap_or_else(|e| (Line::Broken(e), 0));
+        offset += bytes;
+        let is_last = matches!(line, Line::End | Line::Broken(_));
+        if !is_last && number <= skip {
+            continue;
+        }
+        if sender.send((line, offset)).is_err() {
             return;
         }
         if let Some(waker) = waker {
             waker.wake();
         }
-        if !more {
+        if is_last {
             return;
         }
     }
 }
 
-/// Splits chunks into lines.
-#[derive(Default)]
-struct Splitter {
-    skip: u64,
-    number: u64,
-    begun: Vec<u8>,
-    too_long: bool,
-}
-
-impl Splitter {
-    fn split(&mut self, mut bytes: &[u8]) -> Vec<Line> {
-        let mut lines = Vec::new();
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.add(&bytes[..end]);
-            bytes = &bytes[end + 1..];
-            self.finish(&mut lines);
-        }
-        self.add(bytes);
-        lines
+/// A line, and its length with the line end.
+fn read_line(input: &mut impl BufRead, number: u64) -> io::Result<(Line, u64)> {
+    let mut line = Vec::new();
+    let limit = MAX_LINE_BYTES as u64 + 1;
+    let mut length = input.by_ref().take(limit).read_until(b'\n', &mut line)? as u64;
+    if length == 0 {
+        return Ok((Line::End, 0));
     }
-
-    fn end(&mut self) -> Vec<Line> {
-        let mut lines = Vec::new();
-        if self.too_long || !self.begun.is_empty() {
-            self.finish(&mut lines);
-        }
-        lines.push(Line::End);
-        lines
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if length == limit {
+        length += input.skip_until(b'\n')? as u64;
+        return Ok((Line::TooLong(number), length));
     }
-
-    fn add(&mut self, bytes: &[u8]) {
-        if self.number < self.skip {
-            // Only notes that there is a line.
-            self.too_long |= !bytes.is_empty();
-        } else if self.too_long || self.begun.len() + bytes.len() > MAX_LINE_BYTES {
-            self.too_long = true;
-            self.begun = Vec::new();
-        } else {
-            self.begun.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish(&mut self, lines: &mut Vec<Line>) {
-        self.number += 1;
-        let line = std::mem::take(&mut self.begun);
-        let too_long = std::mem::take(&mut self.too_long);
-        if self.number <= self.skip {
-            return;
-        }
-        lines.push(if too_long {
-            Line::TooLong(self.number)
-        } else {
-            Line::Text(self.number, line)
-        });
-    }
+    Ok((Line::Text(number, line), length))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Cursor};
+    use std::io::Cursor;
 
     use super::*;
 
@@ -250,7 +184,7 @@ mod tests {
         );
         assert_eq!(words(Cursor::new(""), 0), [""; 0]);
         assert_eq!(words(Cursor::new("\n"), 0), ["1 "]);
-        let long = "x".repeat(CHUNK_BYTES + 7);
+        let long = "x".repeat((64 * 1024) + 7);
         let text = format!("{long}\n{long}\nend");
         assert_eq!(
             words(Cursor::new(text), 0),
@@ -267,15 +201,15 @@ mod tests {
 
     #[test]
     fn endless_line_is_skipped_without_memory() {
-        let endless = io::repeat(b'x')
+        let endless = std::io::repeat(b'x')
             .take(MAX_LINE_BYTES as u64 + 1)
             .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(endless, 0), ["1 too long", "2 next"]);
-        let longest = io::repeat(b'x')
+        let longest = std::io::repeat(b'x')
             .take(MAX_LINE_BYTES as u64)
             .chain(Cursor::new("\nnext"));
         assert_eq!(words(longest, 0).len(), 2);
-        let skipped = io::repeat(b'x')
+        let skipped = std::io::repeat(b'x')
             .take(MAX_LINE_BYTES as u64 + 1)
             .chain(Cursor::new("\nnext\n"));
         assert_eq!(words(skipped, 1), ["2 next"]);
@@ -285,8 +219,8 @@ mod tests {
     fn lines_before_a_read_error_are_returned() {
         struct Breaks;
         impl Read for Breaks {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("the disk is gone"))
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("the disk is gone"))
             }
         }
         assert_eq!(

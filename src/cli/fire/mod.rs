@@ -7,7 +7,7 @@ mod lines;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 
@@ -281,7 +281,7 @@ fn send(
     };
     let mut source = OneEvent {
         delivery: Some(delivery),
-        plan: Rc::new(plan),
+        plan: Arc::new(plan),
     };
     let mut summary = engine.run(Inbox::default(), &mut source, &report);
     if let Some(halted) = summary.halted.take() {
@@ -299,7 +299,7 @@ fn send(
 /// The engine's source for a single event.
 struct OneEvent {
     delivery: Option<NewDelivery>,
-    plan: Rc<SendPlan>,
+    plan: Arc<SendPlan>,
 }
 
 impl Source for OneEvent {
@@ -307,15 +307,15 @@ impl Source for OneEvent {
         match self.delivery.take() {
             Some(delivery) => SourceItem::New {
                 delivery,
-                plan: Rc::clone(&self.plan),
+                plan: Arc::clone(&self.plan),
                 line: 1,
             },
             None => SourceItem::End,
         }
     }
 
-    fn plan(&mut self, _: &Delivery) -> Option<Rc<SendPlan>> {
-        Some(Rc::clone(&self.plan))
+    fn plan(&mut self, _: &Delivery) -> Option<Arc<SendPlan>> {
+        Some(Arc::clone(&self.plan))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{PlanReport, RetryArgs, dry_run, nothing_to_send, planner};
@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
 use crate::engine::due::{DueQueue, Upcoming, postpone};
 use crate::engine::{
-    Claims, Contact, Engine, Inbox, RETRY_PAUSE, RealTime, SendPlan, Source, SourceItem, Summary,
+    Claims, Contact, Engine, Inbox, RETRY_PAUSE, RealTime, SendPlan, Source, SourceItem,
     WaitingRetry,
 };
 use crate::error::{Failure, Kind};
@@ -36,10 +36,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     };
     if args.dry_run {
         plan_once(args, ctx, &*journal)
-    } else if args.watch {
-        watch(args, ctx, &*journal)
     } else {
-        once(args, ctx, &*journal)
+        send(args, ctx, &*journal)
     }
 }
 
@@ -83,67 +81,36 @@ fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Resu
     super::finish(ctx, summary, &report, 0)
 }
 
-/// Makes one attempt of each delivery that is due now.
-fn once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
+/// Makes one attempt of each delivery that is due now; with `--watch`, each attempt when it is due, until the user stops it or
+/// the journal cannot be used any more.
+fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     ctx.catch_interrupts_and_drain()?;
     let planner = planner(ctx, args.resend_options(None))?;
-    let report = Report::new(ctx, Some(journal), args.output.format(), Style::Many);
-    let queue = DueQueue::once(journal, args.jobs(), ctx.now());
-    let plan_report = PlanReport::new(ctx, &planner);
-    let mut rows = DueRows::new(&plan_report, &report, journal, queue);
-    let mut summary = send(args, ctx, journal, Inbox::default(), None, &mut rows)?;
-    let is_halted = summary.halted.is_some();
-    let interrupted = ctx.clock.interrupted();
-    let found_nothing = summary.total() == 0
-        && report.exit(&summary) == Exit::Done
-        && rows.error.is_none()
-        && !is_halted;
-    if found_nothing && !interrupted {
-        return nothing_due(ctx, args, rows.queue.next_due());
-    }
-    end_output(ctx, &mut summary, &mut rows, interrupted)?;
-    if interrupted && !is_halted {
-        return Err(Failure::new(
-            Kind::Interrupted,
-            "stopped; what is due stays scheduled",
-        ));
-    }
-    finish(&summary, &report)
-}
-
-/// Makes each attempt when it is due, until the user stops it or the journal cannot be used any more.
-fn watch(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
-    ctx.catch_interrupts_and_drain()?;
-    let planner = planner(ctx, args.resend_options(None))?;
-    ctx.ui
-        .status("making attempts when they are due (Ctrl-C ends it)");
-    let report = Report::new(ctx, Some(journal), args.output.format(), Style::Watch);
-    let queue = DueQueue::watching(journal, args.jobs());
-    let plan_report = PlanReport::new(ctx, &planner);
-    let mut rows = DueRows::new(&plan_report, &report, journal, queue);
-    rows.watching = true;
     let inbox = Inbox::default();
-    let retry: Box<dyn CommitRetry> = Box::new(WaitingRetry::new(ctx.clock.clone(), inbox.waker()));
-    let mut summary = send(args, ctx, journal, inbox, Some(retry), &mut rows)?;
-    let is_halted = summary.halted.is_some();
-    end_output(ctx, &mut summary, &mut rows, false)?;
-    if ctx.clock.interrupted() && !is_halted {
-        return Ok(Exit::Done);
-    }
-    finish(&summary, &report)
-}
-
-fn send(
-    args: &RetryArgs,
-    ctx: &Context<'_>,
-    journal: &dyn Journal,
-    inbox: Inbox,
-    retry: Option<Box<dyn CommitRetry>>,
-    rows: &mut DueRows<'_>,
-) -> Result<Summary, Failure> {
+    let (style, queue, retry) = if args.watch {
+        ctx.ui
+            .status("making attempts when they are due (Ctrl-C ends it)");
+        let queue = DueQueue::watching(journal, args.jobs());
+        let retry = WaitingRetry::new(ctx.clock.clone(), inbox.waker());
+        let retry: Box<dyn CommitRetry> = Box::new(retry);
+        (Style::Watch, queue, Some(retry))
+    } else {
+        let queue = DueQueue::once(journal, args.jobs(), ctx.now());
+        (Style::Many, queue, None)
+    };
+    let report = Report::new(ctx, Some(journal), args.output.format(), style);
+    let mut rows = DueRows {
+        ctx,
+        plan_report: PlanReport::new(ctx, &planner),
+        report: &report,
+        journal,
+        queue,
+        watching: args.watch,
+        reported: HashSet::new(),
+        error: None,
+    };
     let limits = args.limits(Claims::Few);
     let writer = GroupWriter::start(ctx.journal()?, retry)?;
-    let report = rows.report;
     let engine = Engine {
         journal,
         writer: &writer,
@@ -152,52 +119,52 @@ fn send(
         wait: &RealTime,
         limits,
     };
-    Ok(engine.run(inbox, rows, report))
-}
-
-fn end_output(
-    ctx: &Context<'_>,
-    summary: &mut Summary,
-    rows: &mut DueRows<'_>,
-    interrupted: bool,
-) -> Result<(), Failure> {
-    let report = rows.report;
+    let mut summary = engine.run(inbox, &mut rows, &report);
+    let interrupted = ctx.clock.interrupted();
     let halted = summary.halted.take();
     let is_halted = halted.is_some();
+    let is_clean = report.exit(&summary) == Exit::Done && rows.error.is_none() && !is_halted;
+    if !args.watch && !interrupted && is_clean && summary.total() == 0 {
+        return nothing_due(ctx, args, rows.queue.next_due());
+    }
     if let Some(halted) = halted {
         report.halted(halted);
     }
-    if interrupted || is_halted {
-        report.end_output_before_failure(summary);
+    if is_halted || interrupted && !args.watch {
+        report.end_output_before_failure(&summary);
     } else {
-        report.end_output(summary)?;
+        report.end_output(&summary)?;
     }
+    let totals = summary.in_words(None);
     if summary.total() > 1 {
-        ctx.ui.status(&summary.in_words(None));
+        ctx.ui.status(&totals);
     }
-    let Some(error) = rows.error.take() else {
-        return Ok(());
-    };
-    let failure = Failure::from(error);
-    if !is_halted {
-        return Err(failure);
+    match rows.error.take() {
+        // The same journal, and less important than what was sent and not recorded.
+        Some(error) if is_halted => report.failed_now(&Failure::from(error)),
+        Some(error) => return Err(error.into()),
+        None => {}
     }
-    // The same journal, and less important than what was sent and not recorded.
-    report.failed_now(&failure);
-    Ok(())
-}
-
-fn finish(summary: &Summary, report: &Report<'_>) -> Result<Exit, Failure> {
+    if interrupted && !is_halted {
+        if args.watch {
+            return Ok(Exit::Done);
+        }
+        return Err(Failure::new(
+            Kind::Interrupted,
+            "stopped; what is due stays scheduled",
+        ));
+    }
     report.finish(
-        summary,
-        &format!("not all were delivered: {}", summary.in_words(None)),
+        &summary,
+        &format!("not all were delivered: {totals}"),
         Some("`hookfire failed list` shows what is left"),
     )
 }
 
 /// The engine's source of due deliveries. Each keeps its policy.
 struct DueRows<'a> {
-    plan_report: &'a PlanReport<'a>,
+    ctx: &'a Context<'a>,
+    plan_report: PlanReport<'a>,
     report: &'a Report<'a>,
     journal: &'a dyn Journal,
     queue: DueQueue<'a>,
@@ -208,27 +175,10 @@ struct DueRows<'a> {
     error: Option<JournalError>,
 }
 
-impl<'a> DueRows<'a> {
-    fn new(
-        plan_report: &'a PlanReport<'a>,
-        report: &'a Report<'a>,
-        journal: &'a dyn Journal,
-        queue: DueQueue<'a>,
-    ) -> DueRows<'a> {
-        DueRows {
-            plan_report,
-            report,
-            journal,
-            queue,
-            watching: false,
-            reported: HashSet::new(),
-            error: None,
-        }
-    }
-
+impl DueRows<'_> {
     /// A watcher waits until a lock or a full disk has passed; any other error of the journal ends the run.
     fn journal_failed(&mut self, error: JournalError) -> SourceItem {
-        if self.watching && error.may_pass() && !self.plan_report.ctx.clock.interrupted() {
+        if self.watching && error.may_pass() && !self.ctx.clock.interrupted() {
             self.report
                 .journal_blocked(Blocked::Reader, Some(&error.to_string()));
             return SourceItem::Later(Some(RETRY_PAUSE));
@@ -267,7 +217,7 @@ impl Source for DueRows<'_> {
         if self.error.is_some() {
             return SourceItem::End;
         }
-        let ctx = self.plan_report.ctx;
+        let ctx = self.ctx;
         let upcoming = match self.queue.next(ctx.now()) {
             Ok(upcoming) => upcoming,
             Err(e) => return self.journal_failed(e),
@@ -287,11 +237,11 @@ impl Source for DueRows<'_> {
         }
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         match self.plan_report.planner.plan(delivery) {
             Ok(planned) => {
                 self.plan_report.warn(&planned);
-                Some(Rc::new(planned.plan))
+                Some(Arc::new(planned.plan))
             }
             Err(e) => {
                 let failure = self.plan_report.hinted(delivery, e.into());
@@ -305,7 +255,7 @@ impl Source for DueRows<'_> {
         if contact != Contact::NotSent {
             self.reported.remove(&id);
         }
-        let now = self.plan_report.ctx.now();
+        let now = self.ctx.now();
         self.queue.release(id, contact, now);
     }
 }

@@ -22,7 +22,7 @@ impl Source for DueItems<'_> {
         }
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         Some(
             self.simulation
                 .plan_for(&delivery.rule, RetryMode::Schedule),

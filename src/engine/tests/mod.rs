@@ -4,7 +4,6 @@ mod due;
 mod leases;
 mod simulation;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -77,7 +76,7 @@ impl Source for Items<'_> {
         }
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         if (self.unsendable)(delivery.id) {
             self.simulation.wait(self.planning);
             return None;
@@ -414,7 +413,7 @@ impl Source for Slow<'_> {
         SourceItem::Later(None)
     }
 
-    fn plan(&mut self, delivery: &Delivery) -> Option<Rc<SendPlan>> {
+    fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         self.items.plan(delivery)
     }
 }

@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
@@ -229,7 +228,7 @@ impl Simulation {
         }
     }
 
-    pub fn plan_for(&self, policy: &RetryPolicy, mode: RetryMode) -> Rc<SendPlan> {
+    pub fn plan_for(&self, policy: &RetryPolicy, mode: RetryMode) -> Arc<SendPlan> {
         self.plan_within(policy, mode, TIMEOUT)
     }
 
@@ -238,14 +237,14 @@ impl Simulation {
         policy: &RetryPolicy,
         mode: RetryMode,
         timeout: Duration,
-    ) -> Rc<SendPlan> {
+    ) -> Arc<SendPlan> {
         static CLIENT: OnceLock<Client> = OnceLock::new();
         let client = CLIENT.get_or_init(|| {
             let base = Target::from_url(URL).unwrap().base;
             let interrupted = Arc::new(AtomicBool::new(false));
             Client::new(&TransportOptions::default(), &base, 0, interrupted).unwrap()
         });
-        Rc::new(SendPlan {
+        Arc::new(SendPlan {
             client: *client,
             target: Arc::new(Resolved {
                 url: Secret::new(URL),
@@ -476,7 +475,8 @@ impl Sender for Simulation {
 
 impl Wait for Simulation {
     fn receive(&self, events: &Receiver<Event>, timeout: Duration) -> Option<Event> {
-        let end = self.time.ms() + timeout.as_millis() as i64;
+        // The clock has a resolution of 1 ms.
+        let end = self.time.ms() + timeout.as_nanos().div_ceil(1_000_000) as i64;
         loop {
             if let Ok(event) = events.try_recv() {
                 return Some(event);
