@@ -1,8 +1,10 @@
 //! Reading and deleting captures and bins. Ids of captures are never reused.
 
-use rusqlite::types::{Type, Value};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
+use super::lists::Condition;
+use super::rows;
 use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
 use crate::journal::{CaptureQuery, Order};
 use crate::time::UnixMs;
@@ -44,9 +46,9 @@ pub fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 pub fn list(conn: &Connection, query: &CaptureQuery) -> rusqlite::Result<Vec<Caught>> {
-    let (sql, values) = select(query);
-    conn.prepare_cached(&sql)?
-        .query_map(params_from_iter(values), caught)?
+    let select = select(query);
+    conn.prepare_cached(&select.sql)?
+        .query_map(params_from_iter(select.values), caught)?
         .collect()
 }
 
@@ -96,56 +98,36 @@ pub fn bin_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Bin>>
         .optional()
 }
 
-pub fn select(query: &CaptureQuery) -> (String, Vec<Value>) {
-    let CaptureQuery {
-        bin,
-        method,
-        event_type,
-        action,
-        since,
-        after,
-        before,
-        order,
-        limit,
-    } = query;
-    let conditions = [
-        (
-            "bin_id = (SELECT id FROM bins WHERE name = ?)",
-            bin.clone().map(Value::from),
-        ),
-        ("method = ? COLLATE NOCASE", method.clone().map(Value::from)),
-        ("type = ?", event_type.clone().map(Value::from)),
-        ("action = ?", action.clone().map(Value::from)),
-        ("received_at >= ?", since.map(|since| Value::from(since.0))),
-        ("captures.id > ?", after.map(Value::from)),
-        ("captures.id < ?", before.map(Value::from)),
-    ];
-    let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
-    for (condition, value) in conditions {
-        if let Some(value) = value {
-            sql.push_str(" AND ");
-            sql.push_str(condition);
-            values.push(value);
-        }
-    }
-    let direction = match order {
+pub fn select(query: &CaptureQuery) -> Condition {
+    let mut select = Condition {
+        sql: "TRUE".to_owned(),
+        values: Vec::new(),
+    };
+    let bin = query.bin.clone();
+    select.and("bin_id = (SELECT id FROM bins WHERE name = ?)", bin);
+    select.and("method = ? COLLATE NOCASE", query.method.clone());
+    select.and("type = ?", query.event_type.clone());
+    select.and("action = ?", query.action.clone());
+    select.and("received_at >= ?", query.since.map(|since| since.0));
+    select.and("captures.id > ?", query.after);
+    select.and("captures.id < ?", query.before);
+    let direction = match query.order {
         Order::OldestFirst => "ASC",
         Order::NewestFirst => "DESC",
     };
-    values.push(Value::from(limit.map_or(-1, i64::from)));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM captures JOIN bins ON bins.id = bin_id WHERE {sql} ORDER BY captures.id {direction} LIMIT ?"
+    let condition = select.sql;
+    select
+        .values
+        .push(Value::from(query.limit.map_or(-1, i64::from)));
+    select.sql = format!(
+        "SELECT {COLUMNS} FROM captures JOIN bins ON bins.id = bin_id
+         WHERE {condition} ORDER BY captures.id {direction} LIMIT ?"
     );
-    (sql, values)
+    select
 }
 
 /// Reads a row of [`COLUMNS`].
 fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
-    let remote_addr: String = row.get(3)?;
-    let remote_addr = remote_addr
-        .parse()
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(e)))?;
-    let head = Head::read(row.get(12)?);
     let event = match (row.get(4)?, row.get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),
         _ => None,
@@ -156,9 +138,9 @@ fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
         event,
         body_size: row.get::<_, i64>(11)?.unsigned_abs(),
         capture: Capture {
-            received_at: UnixMs(row.get(2)?),
-            remote_addr,
-            head,
+            received_at: row.get(2)?,
+            remote_addr: rows::parsed(row, 3, str::parse)?,
+            head: Head::read(row.get(12)?),
             malformed: row.get(6)?,
             secret_ok: row.get(7)?,
             response: CapturedResponse {
@@ -174,7 +156,7 @@ fn bin(row: &Row<'_>) -> rusqlite::Result<Bin> {
     Ok(Bin {
         name: row.get(0)?,
         private: row.get(1)?,
-        created_at: UnixMs(row.get(2)?),
+        created_at: row.get(2)?,
         request_count: row.get::<_, i64>(3)?.unsigned_abs(),
     })
 }

@@ -4,8 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::rows;
-use crate::delivery::filter::Filter;
-use crate::delivery::{Attempt, Delivery, Status};
+use crate::delivery::{Attempt, Delivery};
 use crate::journal::Seen;
 use crate::journal::{Cursor, List, Outcomes, Query};
 use crate::time::UnixMs;
@@ -14,6 +13,7 @@ use crate::time::UnixMs;
 pub const MAX_COUNTED: u32 = 20_000;
 
 /// A statement's condition and its parameters.
+#[derive(Default)]
 pub struct Condition {
     pub sql: String,
     pub values: Vec<Value>,
@@ -21,100 +21,88 @@ pub struct Condition {
 
 impl Condition {
     pub fn new(query: &Query) -> Condition {
+        let filter = &query.filter;
         let mut condition = Condition {
             sql: "TRUE".to_owned(),
             values: Vec::new(),
         };
-        let time = match query.list {
+        let mut time = "finished_at";
+        match query.list {
+            // The same words as in the index `deliveries_failed`, or SQLite does not use it.
             List::Failed | List::NewestFailed => {
-                // The same words as in the index `deliveries_failed`, or SQLite does not use it.
-                condition
-                    .sql
-                    .push_str(" AND status IN ('failed', 'interrupted')");
-                "finished_at"
+                condition.sql = "status IN ('failed', 'interrupted')".to_owned();
             }
             List::All(status) => {
-                if let Some(status) = status {
-                    condition.and("status = ?", [status.as_str().to_owned()]);
-                }
-                "coalesce(finished_at, created_at)"
-            }
-        };
-        let Filter {
-            event_type,
-            action,
-            endpoint,
-            since,
-            before,
-            http_status,
-            error,
-        } = &query.filter;
-        let words = [
-            ("type = ?", event_type),
-            ("action = ?", action),
-            ("endpoint = ?", endpoint),
-        ];
-        for (sql, word) in words {
-            if let Some(word) = word {
-                condition.and(sql, [word.clone()]);
+                condition.and(
+                    "status = ?",
+                    status.map(|status| status.as_str().to_owned()),
+                );
+                time = "coalesce(finished_at, created_at)";
             }
         }
-        if let Some(since) = since {
-            condition.and(&format!("{time} >= ?"), [since.0]);
-        }
-        if let Some(before) = before {
-            condition.and(&format!("{time} <= ?"), [before.0]);
-        }
-        if let Some(ranges) = http_status {
+        condition.and("type = ?", filter.event_type.clone());
+        condition.and("action = ?", filter.action.clone());
+        condition.and("endpoint = ?", filter.endpoint.clone());
+        condition.and(&format!("{time} >= ?"), filter.since.map(|since| since.0));
+        condition.and(
+            &format!("{time} <= ?"),
+            filter.before.map(|before| before.0),
+        );
+        let kind = filter.error.map(|kind| kind.as_str().to_owned());
+        condition.and("error_kind = ?", kind);
+        if let Some(ranges) = &filter.http_status {
             let ranges = ranges.ranges();
             let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");
-            let bounds = ranges
-                .iter()
-                .flat_map(|range| [i64::from(*range.start()), i64::from(*range.end())]);
-            condition.and(&format!("({either})"), bounds);
-        }
-        if let Some(kind) = error {
-            condition.and("error_kind = ?", [kind.as_str().to_owned()]);
+            condition.sql.push_str(&format!(" AND ({either})"));
+            for range in ranges {
+                let bounds = [range.start(), range.end()].map(|bound| i64::from(*bound).into());
+                condition.values.extend(bounds);
+            }
         }
         condition
     }
 
-    fn and<V: Into<Value>>(&mut self, sql: &str, values: impl IntoIterator<Item = V>) {
-        self.sql.push_str(" AND ");
-        self.sql.push_str(sql);
-        self.values.extend(values.into_iter().map(Into::into));
+    /// Nothing for `None`.
+    pub fn and(&mut self, sql: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.sql.push_str(" AND ");
+            self.sql.push_str(sql);
+            self.values.push(value.into());
+        }
+    }
+
+    fn after(&mut self, comparison: &str, after: Option<Cursor>) {
+        if let Some(Cursor { finished_at, id }) = after {
+            let sql = format!("(finished_at, id) {comparison} (?, ?)");
+            self.and(&sql, Some(finished_at.0));
+            self.values.push(Value::from(id));
+        }
     }
 }
 
 /// The statement for the next deliveries of a list, after `after`.
 pub fn page_statement(query: &Query, after: Option<Cursor>, limit: usize) -> Condition {
     let mut page = Condition::new(query);
-    let order = match query.list {
-        List::NewestFailed => {
-            if let Some(Cursor { finished_at, id }) = after {
-                page.and("(finished_at, id) < (?, ?)", [finished_at.0, id]);
-            }
-            "finished_at DESC, id DESC"
-        }
-        List::Failed => {
-            if let Some(Cursor { finished_at, id }) = after {
-                page.and("(finished_at, id) > (?, ?)", [finished_at.0, id]);
-            }
-            "finished_at, id"
-        }
-        List::All(_) => {
-            if let Some(Cursor { id, .. }) = after {
-                page.and("id < ?", [id]);
-            }
-            "id DESC"
-        }
-    };
+    match query.list {
+        List::Failed => page.after(">", after),
+        List::NewestFailed => page.after("<", after),
+        List::All(_) => page.and("id < ?", after.map(|after| after.id)),
+    }
+    let order = order(query.list);
     let columns = rows::DELIVERY_COLUMNS;
     let condition = page.sql;
     page.values.push(Value::from(limit as i64));
     page.sql =
         format!("SELECT {columns} FROM deliveries WHERE {condition} ORDER BY {order} LIMIT ?");
     page
+}
+
+fn order(list: List) -> &'static str {
+    match list {
+        List::Failed => "finished_at, id",
+        List::NewestFailed => "finished_at DESC, id DESC",
+        List::All(_) => "id DESC",
+    }
 }
 
 pub fn page(
@@ -132,11 +120,7 @@ pub fn page(
 /// Id and attempt count of each delivery of a list, in its order and within its limit.
 pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<Seen>> {
     let limit = query.limit.map_or(-1, |limit| limit as i64);
-    let order = match query.list {
-        List::Failed => "finished_at, id",
-        List::NewestFailed => "finished_at DESC, id DESC",
-        List::All(_) => "id DESC",
-    };
+    let order = order(query.list);
     let Condition { sql, mut values } = Condition::new(query);
     values.push(Value::from(limit));
     conn.prepare_cached(&format!(
@@ -191,13 +175,11 @@ pub fn outcomes(conn: &Connection, since: UnixMs, interval_ms: i64) -> rusqlite:
              GROUP BY 1, 2 ORDER BY 1, 2",
         )?
         .query_map(params![since.0, interval_ms.max(1), MAX_COUNTED], |row| {
-            let interval: i64 = row.get(0)?;
-            let status: Status = rows::status(row, 1)?;
-            let count: i64 = row.get(2)?;
+            let (interval, count): (i64, i64) = (row.get(0)?, row.get(2)?);
             Ok((
-                usize::try_from(interval).unwrap_or(0),
-                status,
-                usize::try_from(count).unwrap_or(0),
+                interval.unsigned_abs() as usize,
+                row.get(1)?,
+                count.unsigned_abs() as usize,
             ))
         })?
         .collect::<rusqlite::Result<_>>()?;

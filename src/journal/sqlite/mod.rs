@@ -120,8 +120,12 @@ impl SqliteJournal {
     }
 
     fn check_version(&self) -> Result<(), JournalError> {
-        open::check_version(&self.conn, &self.path, schema::VERSION)
-            .unwrap_or_else(|e| Err(self.error(e)))
+        let found = self
+            .conn
+            .prepare_cached("PRAGMA user_version")
+            .and_then(|mut version| version.query_row([], |row| row.get(0)))
+            .map_err(|e| self.error(e))?;
+        open::reject_newer(&self.path, found, schema::VERSION)
     }
 
     /// Changes items, in order, for at most [`SLICE_TIME`].
@@ -130,7 +134,7 @@ impl SqliteJournal {
         items: &[T],
         change: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
     ) -> Result<Slice, JournalError> {
-        let slice = self.write(|tx| {
+        self.write(|tx| {
             let (began, mut slice) = (Instant::now(), Slice::default());
             for item in items {
                 slice.changed += change(tx, item)?;
@@ -140,8 +144,7 @@ impl SqliteJournal {
                 }
             }
             Ok(slice)
-        })?;
-        Ok(slice)
+        })
     }
 
     /// Returns free pages to the file system. An error would deny that rows were deleted, and the pages are used again.

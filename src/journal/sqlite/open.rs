@@ -46,22 +46,18 @@ impl JournalFiles {
     }
 
     /// Fails if one of the files was removed or replaced since the journal was opened: what is then written to the open
-    /// files is lost.
+    /// files does not survive.
     pub fn check(&self) -> Result<(), JournalError> {
         match identities(&self.path, &self.wal) {
             Ok(identity) if identity == self.identity => Ok(()),
-            _ => Err(JournalError::Lost {
-                path: self.path.clone(),
-                what: "the file was removed or replaced".to_owned(),
-            }),
+            _ => Err(lost(&self.path)),
         }
     }
 }
 
 fn identities(path: &Path, wal: &Path) -> std::io::Result<[(u64, u64); 2]> {
-    let file = std::fs::metadata(path)?;
-    let log = std::fs::metadata(wal)?;
-    Ok([(file.dev(), file.ino()), (log.dev(), log.ino())])
+    let (file, wal) = (std::fs::metadata(path)?, std::fs::metadata(wal)?);
+    Ok([(file.dev(), file.ino()), (wal.dev(), wal.ino())])
 }
 
 /// Opens the journal, and creates it if it does not exist.
@@ -70,34 +66,55 @@ pub fn open(
     timeout: Duration,
     migrations: &[&str],
 ) -> Result<(Connection, JournalFiles), JournalError> {
+    let fail = |e| store_error(path, timeout, e);
     let before = prepare_file(path)?;
-    let opening = Opening {
-        path,
-        timeout,
-        migrations,
-    };
-    let conn = opening.connect()?;
-    let version = opening.check_identity(&conn)?;
-    opening.switch_to_wal(&conn)?;
-    if version != opening.newest_version() {
-        opening.migrate(&conn)?;
+    let conn = connect(path, timeout).map_err(fail)?;
+    let version = check_identity(&conn, path, timeout)?;
+    let known = migrations.len() as i64;
+    reject_newer(path, version, known)?;
+    let mode = retry_busy(timeout, || switch_to_wal(&conn)).map_err(fail)?;
+    if mode != "wal" {
+        let problem = format!("needs a file system that supports SQLite's WAL mode (got `{mode}`)");
+        return Err(unusable(path, problem));
     }
+    let set_up = || {
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+        if version == known {
+            return Ok(version);
+        }
+        // Reads the version again under the write lock, so that exactly one of many processes migrates.
+        let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate)?;
+        let found = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if found < known {
+            schema::migrate(&tx, found, migrations)?;
+        }
+        tx.commit()?;
+        Ok(found)
+    };
+    reject_newer(path, set_up().map_err(fail)?, known)?;
     // The first read opens the WAL: from here on the connection has both files open, and never opens them again.
-    opening.run(|| conn.query_row("SELECT count(*) FROM deleted_ids", [], |_| Ok(())))?;
-    let wal = wal_beside(&conn, path).map_err(|e| io_error("find", path, e))?;
-    let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
-    let files = JournalFiles {
-        path: path.to_owned(),
-        wal,
-        identity,
+    conn.query_row("SELECT count(*) FROM deleted_ids", [], |_| Ok(()))
+        .map_err(fail)?;
+    // SQLite puts the WAL beside the file itself, not beside a symbolic link to it; it reports only names in UTF-8.
+    let file = match conn.path() {
+        Some(file) => Ok(PathBuf::from(file)),
+        None => path.canonicalize(),
     };
+    let wal = beside(&file.map_err(|e| io_error("find", path, e))?, "-wal");
+    let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
     if identity[0] != before {
-        return Err(JournalError::Lost {
-            path: path.to_owned(),
-            what: "the file was removed or replaced".to_owned(),
-        });
+        return Err(lost(path));
     }
-    Ok((conn, files))
+    let path = path.to_owned();
+    Ok((
+        conn,
+        JournalFiles {
+            path,
+            wal,
+            identity,
+        },
+    ))
 }
 
 /// Creates the file, mode 0600, if it does not exist: SQLite gives `-wal` and `-shm` the mode of the file. Returns its
@@ -106,49 +123,44 @@ pub fn open(
 /// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process has on it,
 /// including SQLite's.
 fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
-    if std::fs::metadata(path).is_err() && !path.is_symlink() {
+    let foreign = |reason: &str| {
+        Err(JournalError::Foreign {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    let fail = |e| io_error("open the journal", path, e);
+    if path.is_symlink() {
+        if matches!(path.try_exists(), Ok(false)) {
+            return foreign("it is a symbolic link to a file that does not exist");
+        }
+    } else if std::fs::metadata(path).is_err() {
         create_file(path)?;
     }
-    let foreign = |reason: &str| JournalError::Foreign {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(e) if path.is_symlink() && e.kind() == ErrorKind::NotFound => {
-            return Err(foreign(
-                "it is a symbolic link to a file that does not exist",
-            ));
-        }
-        Err(e) => return Err(io_error("open the journal", path, e)),
-    };
+    let metadata = std::fs::metadata(path).map_err(fail)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return Err(foreign("it is a directory"));
+        return foreign("it is a directory");
     } else if kind.is_fifo() {
-        return Err(foreign("it is a named pipe"));
+        return foreign("it is a named pipe");
     } else if !kind.is_file() {
-        return Err(foreign("it is not a regular file"));
+        return foreign("it is not a regular file");
     } else if metadata.nlink() > 1 {
-        return Err(JournalError::Unusable {
-            path: path.to_owned(),
-            problem: format!(
-                "has {} hard links; a journal must have one name, since each name would get a write-ahead log of its own",
-                metadata.nlink()
-            ),
-        });
+        let problem = format!(
+            "has {} hard links; a journal must have one name, since each name would get a write-ahead log of its own",
+            metadata.nlink()
+        );
+        return Err(unusable(path, problem));
     }
     // SQLite would open a file that may not be written for reading only.
-    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK)
-        .map_err(|e| io_error("open the journal", path, e.into()))?;
+    rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|e| fail(e.into()))?;
     if (1..MIN_DATABASE_BYTES).contains(&metadata.len()) {
         // SQLite would take a file of one byte for an empty one, and overwrite it.
-        return Err(foreign("it is not an SQLite database"));
+        return foreign("it is not an SQLite database");
     }
     if metadata.len() == 0 {
         // An empty file may have been created by another program, and the umask may have removed the owner's permissions.
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))
-            .map_err(|e| io_error("make private", path, e))?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(fail)?;
     }
     Ok((metadata.dev(), metadata.ino()))
 }
@@ -194,16 +206,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// SQLite puts the WAL beside the file itself, not beside a symbolic link to it.
-fn wal_beside(conn: &Connection, path: &Path) -> std::io::Result<PathBuf> {
-    let file = match conn.path() {
-        Some(file) => PathBuf::from(file),
-        // SQLite reports only names in UTF-8.
-        None => path.canonicalize()?,
-    };
-    Ok(beside(&file, "-wal"))
-}
-
 pub fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> JournalError {
     JournalError::Io {
         doing,
@@ -212,144 +214,85 @@ pub fn io_error(doing: &'static str, path: &Path, source: std::io::Error) -> Jou
     }
 }
 
-/// Fails if a newer hookfire has upgraded the journal, possibly while this process has it open.
-pub fn check_version(
-    conn: &Connection,
-    path: &Path,
-    known: i64,
-) -> rusqlite::Result<Result<(), JournalError>> {
-    let found: i64 = conn
-        .prepare_cached("PRAGMA user_version")?
-        .query_row([], |row| row.get(0))?;
-    Ok(if found > known {
-        Err(JournalError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        })
-    } else {
-        Ok(())
+fn lost(path: &Path) -> JournalError {
+    JournalError::Lost {
+        path: path.to_owned(),
+        what: "the file was removed or replaced".to_owned(),
+    }
+}
+
+fn unusable(path: &Path, problem: String) -> JournalError {
+    JournalError::Unusable {
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+/// Rejects tables that a newer hookfire has created or upgraded.
+pub fn reject_newer(path: &Path, found: i64, known: i64) -> Result<(), JournalError> {
+    if found <= known {
+        return Ok(());
+    }
+    Err(JournalError::Newer {
+        path: path.to_owned(),
+        found,
+        known,
     })
 }
 
-struct Opening<'a> {
-    path: &'a Path,
-    timeout: Duration,
-    migrations: &'a [&'a str],
+fn connect(path: &Path, timeout: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(timeout)?;
+    // A checkpoint on close would take longer than a whole fire, and would also remove the WAL by its name: by then it may
+    // be another journal's.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    Ok(conn)
 }
 
-impl Opening<'_> {
-    fn newest_version(&self) -> i64 {
-        self.migrations.len() as i64
-    }
-
-    fn run<T>(&self, run: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, JournalError> {
-        run().map_err(|e| store_error(self.path, self.timeout, e))
-    }
-
-    fn connect(&self) -> Result<Connection, JournalError> {
-        self.run(|| {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let conn = Connection::open_with_flags(self.path, flags)?;
-            conn.busy_timeout(self.timeout)?;
-            // A checkpoint on close would take longer than a whole fire, and would also remove the WAL by its name: by then
-            // it may be another journal's.
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-            Ok(conn)
-        })
-    }
-
-    /// Returns the version, 0 for an empty file. Rejects other programs' databases and newer journals.
-    fn check_identity(&self, conn: &Connection) -> Result<i64, JournalError> {
-        let read = || {
-            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
-            let number = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
-            Ok((
-                number("PRAGMA application_id")?,
-                number("PRAGMA user_version")?,
-                number("SELECT count(*) FROM sqlite_schema")?,
-            ))
-        };
-        let (application, version, tables) = self.run(|| retry_busy(self.timeout, read))?;
-        let is_empty = (application, version, tables) == (0, 0, 0);
-        if application == DEVELOPMENT_APPLICATION_ID {
-            return Err(self.development_build());
-        }
-        if application != APPLICATION_ID && !is_empty {
-            return Err(JournalError::Foreign {
-                path: self.path.to_owned(),
-                reason: "it is another program's SQLite database".to_owned(),
-            });
-        }
-        if version > self.newest_version() {
-            return Err(JournalError::Newer {
-                path: self.path.to_owned(),
-                found: version,
-                known: self.newest_version(),
-            });
-        }
-        Ok(version)
-    }
-
-    fn development_build(&self) -> JournalError {
-        let path = shell_word(&self.path.to_string_lossy());
-        JournalError::Unusable {
-            path: self.path.to_owned(),
-            problem: format!(
+/// Returns the version, 0 for an empty file. Rejects other programs' databases.
+fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64, JournalError> {
+    let read = || -> rusqlite::Result<(i64, i64, i64)> {
+        let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
+        let number = |sql| tx.query_row(sql, [], |row| row.get(0));
+        let application = number("PRAGMA application_id")?;
+        let version = number("PRAGMA user_version")?;
+        Ok((
+            application,
+            version,
+            number("SELECT count(*) FROM sqlite_schema")?,
+        ))
+    };
+    let found = retry_busy(timeout, read).map_err(|e| store_error(path, timeout, e))?;
+    match found {
+        (APPLICATION_ID, version, _) => Ok(version),
+        (0, 0, 0) => Ok(0),
+        (DEVELOPMENT_APPLICATION_ID, ..) => {
+            let file = shell_word(&path.to_string_lossy());
+            let problem = format!(
                 "was written by a development build of hookfire and cannot be read; move it and the files beside it \
-                 away with: mkdir {path}.old && mv {path} {path}-* {path}.old/"
-            ),
+                 away with: mkdir {file}.old && mv {file} {file}-* {file}.old/"
+            );
+            Err(unusable(path, problem))
         }
+        _ => Err(JournalError::Foreign {
+            path: path.to_owned(),
+            reason: "it is another program's SQLite database".to_owned(),
+        }),
     }
+}
 
-    /// SQLite's busy timeout does not cover this switch.
-    fn switch_to_wal(&self, conn: &Connection) -> Result<(), JournalError> {
-        let switch = || {
-            let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-            if mode == "wal" {
-                return Ok(mode);
-            }
-            // These two only have an effect while the file is empty.
-            conn.pragma_update(None, "page_size", PAGE_SIZE)?;
-            conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-            conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        };
-        let mode = self.run(|| retry_busy(self.timeout, switch))?;
-        if mode != "wal" {
-            return Err(JournalError::Unusable {
-                path: self.path.to_owned(),
-                problem: format!(
-                    "cannot be used on this file system, which does not support SQLite's WAL mode (got `{mode}`)"
-                ),
-            });
-        }
-        self.run(|| {
-            conn.pragma_update(None, "synchronous", "FULL")?;
-            conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)
-        })
+/// Returns the resulting mode. SQLite's busy timeout does not cover this.
+fn switch_to_wal(conn: &Connection) -> rusqlite::Result<String> {
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(mode);
     }
-
-    /// Reads the version again under the write lock, so that exactly one of many processes migrates.
-    fn migrate(&self, conn: &Connection) -> Result<(), JournalError> {
-        let found = self.run(|| {
-            let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-            let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            if found < self.newest_version() {
-                schema::migrate(&tx, found, self.migrations)?;
-            }
-            tx.commit()?;
-            Ok(found)
-        })?;
-        if found > self.newest_version() {
-            return Err(JournalError::Newer {
-                path: self.path.to_owned(),
-                found,
-                known: self.newest_version(),
-            });
-        }
-        Ok(())
-    }
+    // These two only have an effect while the file is empty.
+    conn.pragma_update(None, "page_size", PAGE_SIZE)?;
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
 fn retry_busy<T>(timeout: Duration, run: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {

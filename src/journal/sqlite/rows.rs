@@ -1,12 +1,9 @@
-//! Rows to domain and back: the only place that knows how a delivery lies in its columns.
-//!
-//! Secret values have no way in: a parameter is kept as its public value, or as the reference to its secret, or by its
-//! name alone.
+//! Rows as records, and how a delivery's parameters are stored: a secret only as its reference or by its name.
 
 use std::time::Duration;
 
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::retry_policy::RetryPolicy;
@@ -27,10 +24,10 @@ pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, param
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
      error_message, maybe_received, response_body, note";
 
-/// A parameter or header as it is kept: exactly one of the two, or neither for a secret whose value is not kept.
+/// A parameter or header: a public value, or a secret's reference, or neither if the secret's value was not stored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct StoredParam {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
@@ -38,47 +35,87 @@ struct Kept {
     secret: Option<String>,
 }
 
-/// Parameters or headers as one column's JSON.
-pub fn kept_json(list: &[Param]) -> String {
-    let kept: Vec<Kept> = list
-        .iter()
-        .map(|named| {
-            let (value, secret) = match &named.value {
-                Value::Public(value) => (Some(value.clone()), None),
-                Value::Secret(source) => (None, source.reference()),
-            };
-            Kept {
-                name: named.name.clone(),
-                value,
-                secret,
-            }
-        })
-        .collect();
-    serde_json::to_string(&kept).expect("strings always serialise")
+/// Parameters or headers as JSON.
+pub fn params_json(params: &[Param]) -> String {
+    let mut stored = Vec::with_capacity(params.len());
+    for param in params {
+        let (value, secret) = match &param.value {
+            Value::Public(value) => (Some(value.clone()), None),
+            Value::Secret(source) => (None, source.reference()),
+        };
+        let name = param.name.clone();
+        stored.push(StoredParam {
+            name,
+            value,
+            secret,
+        });
+    }
+    serde_json::to_string(&stored).expect("strings always serialise")
 }
 
-fn kept(json: &str) -> serde_json::Result<Vec<Param>> {
-    let kept: Vec<Kept> = serde_json::from_str(json)?;
-    Ok(kept
-        .into_iter()
-        .map(|kept| match (kept.value, kept.secret) {
-            (Some(value), _) => Param::public(kept.name, value),
-            (None, Some(reference)) => {
-                let source = SecretSource::parse(&reference).unwrap_or(SecretSource::Forgotten);
-                Param::secret(kept.name, source)
+fn params(json: &str) -> serde_json::Result<Vec<Param>> {
+    let mut params = Vec::new();
+    for stored in serde_json::from_str::<Vec<StoredParam>>(json)? {
+        params.push(match stored.value {
+            Some(value) => Param::public(stored.name, value),
+            None => {
+                let reference = stored.secret.as_deref();
+                let source = reference.and_then(|reference| SecretSource::parse(reference).ok());
+                Param::secret(stored.name, source.unwrap_or(SecretSource::Forgotten))
             }
-            (None, None) => Param::secret(kept.name, SecretSource::Forgotten),
-        })
-        .collect())
+        });
+    }
+    Ok(params)
+}
+
+impl FromSql for UnixMs {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<UnixMs> {
+        value.as_i64().map(UnixMs)
+    }
+}
+
+impl FromSql for Status {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Status> {
+        Status::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for ErrorKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ErrorKind> {
+        ErrorKind::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for Switch {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Switch> {
+        Switch::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// Reads a text column; text that `parse` rejects is damage.
+pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    parse(text).map_err(|e| FromSqlError::other(e).into())
 }
 
 /// Reads a row of [`DELIVERY_COLUMNS`].
 pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    let status = status(row, 11)?;
-    // One that a dead process left behind has a time too, but nobody who said that there would be another attempt.
-    let next_attempt_at = row
-        .get::<_, Option<i64>>(14)?
-        .filter(|_| status == Status::Pending);
+    let status = row.get(11)?;
+    // An interrupted delivery may be scheduled as well, but its process did not announce another attempt.
+    let next_attempt_at = row.get::<_, Option<UnixMs>>(14)?;
+    let last_error = match row.get(16)? {
+        None => None,
+        Some(kind) => Some(LastError {
+            kind,
+            http_status: row.get(17)?,
+            message: row.get::<_, Option<String>>(18)?.unwrap_or_default(),
+        }),
+    };
+    let is_form: bool = row.get(19)?;
     Ok(Delivery {
         id: row.get(0)?,
         uuid: row.get(1)?,
@@ -86,11 +123,11 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         action: row.get(3)?,
         endpoint: row.get(4)?,
         target: Target {
-            base: text(row, 5, |url| BaseUrl::parse(url).map(|(base, _)| base))?,
-            params: text(row, 6, kept)?,
-            headers: text(row, 7, kept)?,
+            base: parsed(row, 5, |url| BaseUrl::parse(url).map(|(base, _)| base))?,
+            params: parsed(row, 6, params)?,
+            headers: parsed(row, 7, params)?,
         },
-        wire: if row.get(19)? {
+        wire: if is_form {
             BodyFormat::Form
         } else {
             BodyFormat::Xml
@@ -98,56 +135,36 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         rule: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),
-            success: text(row, 10, str::parse)?,
+            success: parsed(row, 10, str::parse)?,
         },
         status,
-        ignored_by: match row.get::<_, Option<String>>(20)? {
-            None => None,
-            Some(_) => Some(text(row, 20, |name| {
-                Switch::from_name(name).ok_or(UnknownWord)
-            })?),
-        },
-        created_at: UnixMs(row.get(12)?),
-        finished_at: row.get::<_, Option<i64>>(13)?.map(UnixMs),
-        next_attempt_at: next_attempt_at.map(UnixMs),
+        ignored_by: row.get(20)?,
+        created_at: row.get(12)?,
+        finished_at: row.get(13)?,
+        next_attempt_at: next_attempt_at.filter(|_| status == Status::Pending),
         attempt_count: row.get(15)?,
-        last_error: match optional_kind(row, 16)? {
-            None => None,
-            Some(kind) => Some(LastError {
-                kind,
-                http_status: row.get(17)?,
-                message: row.get::<_, Option<String>>(18)?.unwrap_or_default(),
-            }),
-        },
-    })
-}
-
-/// Reads a column that holds a status.
-pub fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
-    text(row, column, |name| {
-        Status::from_name(name).ok_or(UnknownWord)
+        last_error,
     })
 }
 
 /// Reads a row of [`ATTEMPT_COLUMNS`].
 pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let duration: Option<i64> = row.get(2)?;
-    let kind = optional_kind(row, 6)?;
-    let outcome = if duration.is_none() && kind.is_none() {
-        None
-    } else {
+    let kind: Option<ErrorKind> = row.get(6)?;
+    let mut outcome = None;
+    if duration.is_some() || kind.is_some() {
         let message = row.get::<_, Option<String>>(7)?.unwrap_or_default();
-        Some(Outcome {
+        outcome = Some(Outcome {
             http_status: row.get(5)?,
             error: kind.map(|kind| AttemptError { kind, message }),
             maybe_received: row.get(8)?,
             response_body: row.get(9)?,
             note: row.get(10)?,
-        })
-    };
+        });
+    }
     Ok(Attempt {
         number: row.get(0)?,
-        started_at: UnixMs(row.get(1)?),
+        started_at: row.get(1)?,
         duration: duration.map(milliseconds),
         insecure: row.get(3)?,
         sent_to: row.get(4)?,
@@ -158,37 +175,9 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
 /// Reads a count from the first column.
 pub fn count(row: &Row<'_>) -> rusqlite::Result<usize> {
     let count: i64 = row.get(0)?;
-    Ok(usize::try_from(count).unwrap_or(0))
-}
-
-fn optional_kind(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ErrorKind>> {
-    match row.get::<_, Option<String>>(column)? {
-        None => Ok(None),
-        Some(_) => text(row, column, |name| {
-            ErrorKind::from_name(name).ok_or(UnknownWord)
-        })
-        .map(Some),
-    }
+    Ok(count.unsigned_abs() as usize)
 }
 
 fn milliseconds(value: i64) -> Duration {
     Duration::from_millis(value.unsigned_abs())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a word that this version does not know")]
-struct UnknownWord;
-
-/// Reads a text column through `parse`; what it refuses is damage, since only this program writes the journal.
-fn text<T, E>(
-    row: &Row<'_>,
-    column: usize,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> rusqlite::Result<T>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let value: String = row.get(column)?;
-    parse(&value)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e)))
 }

@@ -500,7 +500,7 @@ fn dropping_the_capture_writer_commits_what_was_submitted() {
 fn a_list_of_one_bin_reads_no_other() {
     let bench = Bench::new();
     let journal = bench.open(1);
-    let (sql, values) = crate::journal::sqlite::captures::select(&CaptureQuery {
+    let select = crate::journal::sqlite::captures::select(&CaptureQuery {
         bin: Some("b".into()),
         order: Order::NewestFirst,
         limit: Some(50),
@@ -508,9 +508,9 @@ fn a_list_of_one_bin_reads_no_other() {
     });
     let plan: Vec<String> = journal
         .conn
-        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", select.sql))
         .unwrap()
-        .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+        .query_map(rusqlite::params_from_iter(select.values), |row| row.get(3))
         .unwrap()
         .collect::<Result<_, _>>()
         .unwrap();
