@@ -101,10 +101,10 @@ pub fn head_if_there(journal: Option<&dyn Journal>, id: i64) -> Result<Option<Ca
         before: id.checked_add(1),
         ..CaptureQuery::default()
     };
-    let found = journal
-        .map(|journal| journal.captures(&query))
-        .transpose()?;
-    Ok(found.into_iter().flatten().next())
+    let Some(journal) = journal else {
+        return Ok(None);
+    };
+    Ok(journal.captures(&query)?.into_iter().next())
 }
 
 /// Like [`head`], with the body.

@@ -109,23 +109,21 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
     ctx.catch_interrupts()?;
     let portal = access.portal();
     let response = portal.set_webhooks(&fields)?;
-    let masked = |(name, value): (String, Value)| {
-        let value = match value {
-            Value::String(text) if name == "url" => {
-                Value::from(portal.redact(&safe_url::masked(&text)))
+    let mut shown = webhook(&response.body);
+    for (name, value) in &mut shown {
+        if let Value::String(text) = value {
+            if name == "url" {
+                *text = safe_url::masked(text);
             }
-            Value::String(text) => Value::from(portal.redact(&text)),
-            value => value,
-        };
-        (name, value)
-    };
-    let shown: Map<String, Value> = webhook(&response.body).into_iter().map(masked).collect();
+            *text = portal.redact(text);
+        }
+    }
     if args.output.format() != Format::Text {
         ctx.ui
             .line(&args.output.format().document(&json!({ "webhook": shown })))?;
     } else if shown.is_empty() {
         ctx.ui
-            .status("the tenant has taken it, and does not say how it stands now");
+            .status("the portal accepted the change without returning its settings");
     } else {
         let columns = vec![
             Column::<(String, Value)>::text("SETTING", |(name, _)| name.clone()),
@@ -189,28 +187,24 @@ fn event_fields(text: &str) -> Result<Vec<(String, String)>, Failure> {
             "`--event` takes TYPE.ACTION=on or =off, not `{text}`"
         )));
     };
-    let meant = |(known_type, known_action): &&(&str, &str)| {
-        *known_type == event_type && (action == "*" || *known_action == action)
-    };
-    let known = catalogue::EVENTS.iter().filter(meant);
-    let fields: Vec<_> = known
-        .map(|(t, a)| (format!("{t}_{a}_on"), switch.value()))
-        .collect();
+    let mut fields = Vec::new();
+    for (known_type, known_action) in catalogue::EVENTS {
+        if *known_type == event_type && (action == "*" || *known_action == action) {
+            fields.push((format!("{known_type}_{known_action}_on"), switch.value()));
+        }
+    }
     if !fields.is_empty() {
         return Ok(fields);
     }
-    let words: Vec<String> = catalogue::EVENTS
-        .iter()
-        .map(|(t, a)| format!("{t}.{a}"))
-        .collect();
+    let events = catalogue::EVENTS.iter();
+    let names: Vec<String> = events.map(|(t, a)| format!("{t}.{a}")).collect();
     let wanted = format!("{event_type}.{action}");
     let failure = Failure::usage(format!("3scale has no switch for `{wanted}`"));
-    Err(
-        match text::nearest(&wanted, words.iter().map(String::as_str)) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint("`hookfire events list` shows those that it has"),
-        },
-    )
+    let hint = match text::nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`hookfire events list` lists the events".to_owned(),
+    };
+    Err(failure.hint(hint))
 }
 
 /// The settings in the portal's response, JSON or XML; empty if it is neither.

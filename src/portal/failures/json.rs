@@ -27,7 +27,7 @@ pub(super) fn each<E>(
         stopped.is_none()
     };
     let mut json = serde_json::Deserializer::from_reader(input);
-    let list = Document(&mut take).deserialize(&mut json);
+    let list = JsonList(&mut take).deserialize(&mut json);
     let ended = list.and_then(|()| json.end());
     match (stopped, ended) {
         (Some(e), _) => Ok(Err(e)),
@@ -58,20 +58,19 @@ fn texts(place: Location, element: Value) -> Result<Texts, UnreadableFailure> {
         Some(Value::String(text)) => Some(text),
         _ => None,
     };
-    let (id, time, error, url) = (text("id"), text("time"), text("error"), text("url"));
     Ok(Texts {
-        id,
-        time,
-        error,
-        url,
+        id: text("id"),
+        time: text("time"),
+        error: text("error"),
+        url: text("url"),
         event: text("event"),
     })
 }
 
-/// An object that contains the list, or the list alone.
-struct Document<'t>(Take<'t>);
+/// The list, or an object that contains it under the key `webhooks-failures`.
+struct JsonList<'t>(Take<'t>);
 
-impl<'de> DeserializeSeed<'de> for Document<'_> {
+impl<'de> DeserializeSeed<'de> for JsonList<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -79,7 +78,7 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_> {
+impl<'de> Visitor<'de> for JsonList<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,28 +102,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        JsonList(self.0).visit_seq(list)
-    }
-}
-
-struct JsonList<'t>(Take<'t>);
-
-impl<'de> DeserializeSeed<'de> for JsonList<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for JsonList<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an array")
-    }
-
+    /// `null` is an empty list.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
