@@ -57,7 +57,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use clap::FromArgMatches as _;
 
-use cli::command_line::Cli;
+use cli::command_line::{self, Cli};
 use cli::context::Context;
 use cli::usage;
 use env::Terminals;
@@ -93,7 +93,7 @@ fn run(arguments: &[OsString]) -> Exit {
     };
     report_panics(options);
     let ui = Ui::new(Terminals::current(), options);
-    let ctx = Context::new(&ui, cli.globals, matches);
+    let ctx = Context::new(&ui, cli.globals, matches, command_line::definition);
     let result = match cli.command.run(&ctx) {
         Ok(exit) => Failure::after_output(ui.flush().map_err(Failure::from), exit),
         Err(failure) => Err(failure),

@@ -7,23 +7,21 @@
 
 mod settings;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::target::{Param, Target, Value};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::safe_url::BaseUrl;
 use crate::secret::{Secret, SecretSource, header_is_secret};
 use crate::text;
-use crate::time::{TimeError, parse_duration, parse_timeout};
+use crate::time::{parse_duration, parse_timeout};
 pub use settings::{SETTINGS, SettingSource, Settings};
 
 /// The file that `config init` writes: every key, commented.
@@ -71,138 +69,33 @@ pub enum ConfigError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    default_endpoint: Option<Spanned<String>>,
-    #[serde(default)]
-    endpoints: BTreeMap<Spanned<String>, RawEndpoint>,
-    portal: Option<RawPortal>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table such as `[portal]` with `url` and `token`"
-)]
-struct RawPortal {
-    url: Spanned<String>,
-    token: Option<Spanned<RawSecret>>,
-    parameter: Option<Spanned<String>>,
-    timeout: Option<Parsed<Timeout>>,
-    connect_timeout: Option<Parsed<Timeout>>,
-    cacert: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    insecure: Option<bool>,
-    proxy: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table such as `[endpoints.staging]` with `url`"
-)]
-struct RawEndpoint {
-    url: Spanned<String>,
-    #[serde(default)]
-    secrets: BTreeMap<Spanned<String>, RawSecret>,
-    #[serde(default)]
-    params: BTreeMap<String, String>,
-    #[serde(default)]
-    headers: BTreeMap<Spanned<String>, RawSecret>,
-    #[serde(default)]
-    retry: RawRetry,
-    success: Option<Parsed<StatusRanges>>,
-    timeout: Option<Parsed<Timeout>>,
-    connect_timeout: Option<Parsed<Timeout>>,
-    cacert: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    insecure: Option<bool>,
-    proxy: Option<String>,
-    active: Option<bool>,
-    provider_actions: Option<bool>,
-    events: Option<Vec<Spanned<String>>>,
-    wire: Option<Spanned<String>>,
-    compat: Option<Spanned<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table such as `retry = { retries = 5, interval = \"60s\" }`"
-)]
-struct RawRetry {
-    retries: Option<u32>,
-    interval: Option<Parsed<Interval>>,
-}
-
-/// Text that is parsed while the file is read, so that errors have its place.
-struct Parsed<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parsed<T>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Parsed).map_err(de::Error::custom)
-    }
-}
-
-struct Interval(std::time::Duration);
-
-impl FromStr for Interval {
-    type Err = TimeError;
-
-    fn from_str(text: &str) -> Result<Interval, Self::Err> {
-        parse_duration(text).map(Interval)
-    }
-}
-
-struct Timeout(std::time::Duration);
-
-impl FromStr for Timeout {
-    type Err = TimeError;
-
-    fn from_str(text: &str) -> Result<Timeout, Self::Err> {
-        parse_timeout(text).map(Timeout)
-    }
-}
-
-/// `"literal"`, `{ env = "VAR" }` or `{ file = "PATH" }`.
-struct RawSecret(SecretSource);
-
-impl<'de> Deserialize<'de> for RawSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawSecret, D::Error> {
-        struct SecretVisitor;
-        impl<'de> Visitor<'de> for SecretVisitor {
-            type Value = RawSecret;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, { env = \"VARIABLE\" } or { file = \"PATH\" }")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSecret, E> {
-                SecretSource::parse(text).map(RawSecret).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawSecret, A::Error> {
-                let source = match map.next_entry::<String, String>()? {
-                    Some((key, name)) if key == "env" => SecretSource::Env(name),
-                    Some((key, path)) if key == "file" => SecretSource::File(path.into()),
-                    Some((key, _)) => return Err(de::Error::unknown_field(&key, &["env", "file"])),
-                    None => return Err(de::Error::missing_field("env")),
-                };
-                match map.next_key::<String>()? {
-                    None => Ok(RawSecret(source)),
-                    Some(_) => Err(de::Error::custom(
-                        "a secret has one source, either env or file",
-                    )),
-                }
-            }
-        }
-        deserializer.deserialize_any(SecretVisitor)
-    }
-}
+const ROOT_KEYS: &[&str] = &["default_endpoint", "endpoints", "portal"];
+const CONNECTION_KEYS: &[&str] = &[
+    "timeout",
+    "connect_timeout",
+    "cacert",
+    "cert",
+    "key",
+    "insecure",
+    "proxy",
+];
+const ENDPOINT_KEYS: &[&str] = &[
+    "secrets",
+    "params",
+    "headers",
+    "retry",
+    "success",
+    "active",
+    "provider_actions",
+    "events",
+    "wire",
+    "compat",
+];
+const PORTAL_KEYS: &[&str] = &["token", "parameter"];
+const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
+const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
+const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
+const SECRET_FORM: &str = "text, { env = \"VARIABLE\" } or { file = \"PATH\" }";
 
 impl Config {
     /// Reads a file. One that does not exist is an empty configuration unless the user `named` it.
@@ -233,240 +126,343 @@ impl Config {
     /// Reads a file's text. Relative paths in it start at the file's folder.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let file = ConfigFile { path, text };
-        let raw: RawConfig = toml::from_str(text).map_err(|e| file.toml_error(&e))?;
-        let mut endpoints = BTreeMap::new();
-        for (name, endpoint) in raw.endpoints {
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-            if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
-                return Err(file.error(
-                    name.span(),
-                    "an endpoint's name consists of letters, digits, `-`, `_` and `.`",
-                ));
+        let root = DeTable::parse(text).map_err(|e| file.syntax_error(&e))?;
+        let mut config = Config::default();
+        let mut default = None;
+        for entry in file.entries(root.get_ref()) {
+            match entry.name() {
+                "default_endpoint" => default = Some(entry),
+                "endpoints" => {
+                    for entry in entry.entries("a table")? {
+                        let endpoint = entry.endpoint()?;
+                        config.endpoints.insert(entry.name().to_owned(), endpoint);
+                    }
+                }
+                "portal" => config.portal = Some(entry.portal()?),
+                _ => return Err(entry.unknown(&[ROOT_KEYS])),
             }
-            endpoints.insert(name.into_inner(), file.endpoint(endpoint)?);
         }
-        if let Some(name) = raw
-            .default_endpoint
-            .as_ref()
-            .filter(|name| !endpoints.contains_key(name.get_ref()))
-        {
-            let known = endpoints.keys().map(String::as_str);
-            let problem = format!(
-                "`default_endpoint` is not an endpoint of this file{}",
-                did_you_mean(name.get_ref(), known)
-            );
-            return Err(file.error(name.span(), problem));
+        if let Some(entry) = default {
+            let name = entry.text()?;
+            if !config.endpoints.contains_key(name) {
+                let near = did_you_mean(name, config.endpoints.keys().map(String::as_str));
+                let problem = format!("`default_endpoint` is not an endpoint of this file{near}");
+                return Err(entry.error(problem));
+            }
+            config.default_endpoint = Some(name.to_owned());
         }
-        let default_endpoint = raw.default_endpoint.map(Spanned::into_inner);
-        let portal = raw.portal.map(|portal| file.portal(portal)).transpose()?;
-        Ok(Config {
-            default_endpoint,
-            endpoints,
-            portal,
-            warnings: Vec::new(),
-        })
+        Ok(config)
     }
 
     fn has_literal_secret(&self) -> bool {
+        let is_literal = |source: &SecretSource| matches!(source, SecretSource::Literal(_));
         let token = self
             .portal
             .as_ref()
             .and_then(|portal| portal.token.as_ref());
-        matches!(token, Some(SecretSource::Literal(_)))
-            || self.endpoints.values().any(|endpoint| {
-                let named = endpoint
-                    .target
-                    .params
-                    .iter()
-                    .chain(&endpoint.target.headers);
-                named
-                    .into_iter()
-                    .any(|named| matches!(named.value, Value::Secret(SecretSource::Literal(_))))
-            })
+        let targets = self.endpoints.values().map(|endpoint| &endpoint.target);
+        token.is_some_and(is_literal)
+            || targets
+                .flat_map(|target| target.params.iter().chain(&target.headers))
+                .any(|named| matches!(&named.value, Value::Secret(source) if is_literal(source)))
     }
 }
 
+#[derive(Clone, Copy)]
 struct ConfigFile<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl ConfigFile<'_> {
-    fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
+impl<'a> ConfigFile<'a> {
+    fn error(self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         ConfigError::Content {
             path: self.path.to_owned(),
-            line,
+            line: before.matches('\n').count() + 1,
             problem: problem.into(),
         }
     }
 
-    /// A TOML error in hookfire's words, which never quote the value found.
-    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
-        let (message, span) = (error.message(), error.span().unwrap_or(0..0));
-        let problem = if let Some((unknown, known)) = unknown_field(message) {
-            format!("unknown key `{unknown}`{}", did_you_mean(unknown, known))
-        } else if let Some(expected) = expected(message) {
-            match self.key_before(span.start) {
-                Some((key, _)) => format!("`{key}` must be {expected}"),
-                None => format!("expected {expected}"),
-            }
-        } else if let Some(key) = self.unquoted_value(span.start) {
-            format!("the value of `{key}` needs quotes: `{key} = \"…\"`")
-        } else {
-            let line = message.lines().next().unwrap_or_default();
-            line.replace("missing field", "missing key")
+    /// A TOML error without its excerpt of the file. Text without quotes is the most common one.
+    fn syntax_error(self, error: &toml::de::Error) -> ConfigError {
+        let span = error.span().unwrap_or_default();
+        let problem = match self.unquoted_value(span.start) {
+            Some(key) => format!("the value of `{key}` needs quotes: `{key} = \"…\"`"),
+            None => error
+                .message()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         };
         self.error(span, problem)
     }
 
-    /// The key that is assigned a value before this offset of its line, and the offset behind its `=`.
-    fn key_before(&self, offset: usize) -> Option<(&str, usize)> {
+    /// The key of a value that should have been in quotes, such as `timeout = 30s`.
+    fn unquoted_value(self, offset: usize) -> Option<&'a str> {
         let before = self.text.get(..offset)?;
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let equals = line_start + before[line_start..].rfind('=')?;
-        let key = self.text[line_start..equals]
-            .trim_end()
-            .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
-            .next()?;
-        (!key.is_empty()).then_some((key, equals + 1))
-    }
-
-    /// The key of a value that should have been in quotes, such as `timeout = 30s`.
-    fn unquoted_value(&self, offset: usize) -> Option<&str> {
-        let (key, value_start) = self.key_before(offset)?;
-        let value = self.text[value_start..].lines().next()?.trim();
+        let key = self.text[line_start..equals].trim_end();
+        let key = key.rsplit([' ', '\t', '{', ',']).next()?;
+        let value = self.text[equals + 1..].lines().next()?.trim();
         let is_unquoted = !value.is_empty() && !value.starts_with(['"', '\'', '[', '{', '#']);
         is_unquoted.then_some(key)
     }
 
-    fn endpoint(&self, raw: RawEndpoint) -> Result<Endpoint, ConfigError> {
-        let folder = self.folder();
-        let mut target = self.target(&raw.url)?;
-        for (name, secret) in raw.secrets {
-            if name.get_ref().is_empty() {
-                return Err(self.error(name.span(), "a secret of this endpoint has no name"));
-            }
-            if let Some(problem) = secret_problem(&secret.0) {
-                let problem = format!("the secret `{}` {problem}", name.get_ref());
-                return Err(self.error(name.span(), problem));
-            }
-            target.set_param(Param::secret(name.into_inner(), secret.0.anchored(&folder)));
-        }
-        for (name, value) in raw.params {
-            target.set_param(Param::public(name, value));
-        }
-        for (name, source) in raw.headers {
-            let header = header(name.get_ref(), source.0.anchored(&folder))
-                .map_err(|e| self.error(name.span(), e))?;
-            target.set_header(header);
-        }
-        let mut events = None;
-        if let Some(names) = raw.events {
-            let patterns = names.iter().map(|name| self.read(name, str::parse));
-            events = Some(patterns.collect::<Result<_, _>>()?);
-        }
-        let settings = Settings {
-            retries: raw.retry.retries,
-            retry_interval: raw.retry.interval.map(|interval| interval.0.0),
-            success: raw.success.map(|success| success.0),
-            timeout: raw.timeout.map(|timeout| timeout.0.0),
-            connect_timeout: raw.connect_timeout.map(|timeout| timeout.0.0),
-            cacert: raw.cacert.map(|path| folder.join(path)),
-            cert: raw.cert.map(|path| folder.join(path)),
-            key: raw.key.map(|path| folder.join(path)),
-            insecure: raw.insecure,
-            proxy: raw.proxy.map(Secret::new),
-            wire: self.one_of(raw.wire, BodyFormat::ALL, BodyFormat::as_str)?,
-            compat: self.one_of(raw.compat, ElementOrder::ALL, ElementOrder::as_str)?,
-            active: raw.active,
-            provider_actions: raw.provider_actions,
-            events,
-        };
-        Ok(Endpoint { target, settings })
-    }
-
-    fn portal(&self, raw: RawPortal) -> Result<Portal, ConfigError> {
-        let folder = self.folder();
-        let target = self.target(&raw.url)?;
-        if !target.params.is_empty() {
-            let problem = "the portal's `url` must not have a query; the token belongs in `token`";
-            return Err(self.error(raw.url.span(), problem));
-        }
-        let mut token = None;
-        if let Some(raw) = raw.token {
-            if let Some(problem) = secret_problem(&raw.get_ref().0) {
-                return Err(self.error(raw.span(), format!("the portal's `token` {problem}")));
-            }
-            token = Some(raw.into_inner().0.anchored(&folder));
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if let Some(name) = &raw.parameter
-            && (name.get_ref().is_empty() || !name.get_ref().bytes().all(plain))
-        {
-            let problem = "`parameter` must be a name such as access_token or provider_key";
-            return Err(self.error(name.span(), problem));
-        }
-        let settings = Settings {
-            timeout: raw.timeout.map(|timeout| timeout.0.0),
-            connect_timeout: raw.connect_timeout.map(|timeout| timeout.0.0),
-            cacert: raw.cacert.map(|path| folder.join(path)),
-            cert: raw.cert.map(|path| folder.join(path)),
-            key: raw.key.map(|path| folder.join(path)),
-            insecure: raw.insecure,
-            proxy: raw.proxy.map(Secret::new),
-            ..Settings::default()
-        };
-        Ok(Portal {
-            url: target.base,
-            settings,
-            token,
-            parameter: raw.parameter.map(Spanned::into_inner),
-        })
-    }
-
     /// The folder at which relative paths start. Absolute, because the journal keeps references to secret files for later
     /// runs in other folders.
-    fn folder(&self) -> PathBuf {
+    fn folder(self) -> PathBuf {
         let path = std::path::absolute(self.path).unwrap_or_else(|_| self.path.to_owned());
         path.parent().unwrap_or(Path::new("")).to_owned()
     }
 
-    fn target(&self, url: &Spanned<String>) -> Result<Target, ConfigError> {
-        self.read(url, Target::from_url)
-    }
-
-    fn read<T, E: fmt::Display>(
-        &self,
-        raw: &Spanned<String>,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<T, ConfigError> {
-        parse(raw.get_ref()).map_err(|e| self.error(raw.span(), e.to_string()))
-    }
-
-    fn one_of<T: Copy, const N: usize>(
-        &self,
-        raw: Option<Spanned<String>>,
-        known: [T; N],
-        name: fn(T) -> &'static str,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(raw) = raw else { return Ok(None) };
-        let word = raw.get_ref();
-        if let Some(found) = known.iter().find(|value| name(**value) == word) {
-            return Ok(Some(*found));
-        }
-        let names = text::listed(known.map(name));
-        Err(self.error(raw.span(), format!("`{word}` is not one of {names}")))
+    fn entries(self, table: &'a DeTable<'a>) -> impl Iterator<Item = Entry<'a>> {
+        table.iter().map(move |(key, value)| Entry {
+            file: self,
+            key,
+            value,
+        })
     }
 }
 
-/// Why a secret cannot be used, if so. `--secret` refuses the same.
-fn secret_problem(source: &SecretSource) -> Option<&'static str> {
-    match source {
-        SecretSource::Literal(value) if value.expose().is_empty() => Some("is empty"),
-        SecretSource::Env(variable) if variable.is_empty() => Some("names no variable"),
-        _ => None,
+/// A key and its value.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    file: ConfigFile<'a>,
+    key: &'a Spanned<Cow<'a, str>>,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Entry<'a> {
+    fn name(self) -> &'a str {
+        self.key.get_ref()
+    }
+
+    fn error(self, problem: impl Into<String>) -> ConfigError {
+        self.file.error(self.value.span(), problem)
+    }
+
+    fn key_error(self, problem: impl Into<String>) -> ConfigError {
+        self.file.error(self.key.span(), problem)
+    }
+
+    fn unknown(self, known: &[&[&str]]) -> ConfigError {
+        let near = did_you_mean(self.name(), known.concat());
+        self.key_error(format!("unknown key `{}`{near}", self.name()))
+    }
+
+    fn must_be(self, form: &str) -> ConfigError {
+        self.error(format!("`{}` must be {form}", self.name()))
+    }
+
+    fn text(self) -> Result<&'a str, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Ok(text),
+            _ => Err(self.must_be("text in quotes")),
+        }
+    }
+
+    fn parsed<T, E: fmt::Display>(
+        self,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, ConfigError> {
+        parse(self.text()?).map_err(|e| self.error(e.to_string()))
+    }
+
+    fn boolean(self) -> Result<bool, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.must_be("`true` or `false`")),
+        }
+    }
+
+    fn path(self) -> Result<PathBuf, ConfigError> {
+        Ok(self.file.folder().join(self.text()?))
+    }
+
+    fn one_of<T>(self, all: &[T], name: fn(T) -> &'static str) -> Result<T, ConfigError>
+    where
+        T: Copy,
+    {
+        let word = self.text()?;
+        if let Some(value) = all.iter().find(|value| name(**value) == word) {
+            return Ok(*value);
+        }
+        let names = text::listed(all.iter().map(|value| name(*value)));
+        Err(self.error(format!("`{word}` is not one of {names}")))
+    }
+
+    fn table(self, form: &str) -> Result<&'a DeTable<'a>, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::Table(table) => Ok(table),
+            _ => Err(self.must_be(form)),
+        }
+    }
+
+    fn entries(self, form: &str) -> Result<impl Iterator<Item = Entry<'a>>, ConfigError> {
+        Ok(self.file.entries(self.table(form)?))
+    }
+
+    fn endpoint(self) -> Result<Endpoint, ConfigError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if self.name().is_empty() || !self.name().bytes().all(plain) {
+            let problem = "an endpoint's name consists of letters, digits, `-`, `_` and `.`";
+            return Err(self.key_error(problem));
+        }
+        let mut target = self.target(ENDPOINT_FORM, ENDPOINT_KEYS)?;
+        let mut settings = Settings::default();
+        let mut params = Vec::new();
+        for entry in self.entries(ENDPOINT_FORM)? {
+            match entry.name() {
+                "secrets" => {
+                    for entry in entry.entries("a table")? {
+                        if entry.name().is_empty() {
+                            return Err(entry.key_error("a secret of this endpoint has no name"));
+                        }
+                        target.set_param(Param::secret(entry.name(), entry.secret("secret ")?));
+                    }
+                }
+                "params" => {
+                    for entry in entry.entries("a table")? {
+                        params.push(Param::public(entry.name(), entry.text()?));
+                    }
+                }
+                "headers" => {
+                    for entry in entry.entries("a table")? {
+                        let header = header(entry.name(), entry.secret_source()?);
+                        target.set_header(header.map_err(|e| entry.key_error(e))?);
+                    }
+                }
+                "retry" => entry.retry(&mut settings)?,
+                "success" => settings.success = Some(entry.parsed(str::parse)?),
+                "active" => settings.active = Some(entry.boolean()?),
+                "provider_actions" => settings.provider_actions = Some(entry.boolean()?),
+                "events" => {
+                    let DeValue::Array(values) = entry.value.get_ref() else {
+                        return Err(entry.must_be("a list in `[` and `]`"));
+                    };
+                    let entries = values.iter().map(|value| Entry { value, ..entry });
+                    let patterns = entries.map(|entry| entry.parsed(str::parse));
+                    settings.events = Some(patterns.collect::<Result<_, _>>()?);
+                }
+                "wire" => settings.wire = Some(entry.one_of(&BodyFormat::ALL, BodyFormat::as_str)?),
+                "compat" => {
+                    settings.compat = Some(entry.one_of(&ElementOrder::ALL, ElementOrder::as_str)?)
+                }
+                _ => entry.connection(&mut settings)?,
+            }
+        }
+        params.into_iter().for_each(|param| target.set_param(param));
+        Ok(Endpoint { target, settings })
+    }
+
+    fn portal(self) -> Result<Portal, ConfigError> {
+        let target = self.target(PORTAL_FORM, PORTAL_KEYS)?;
+        let mut portal = Portal {
+            url: target.base,
+            settings: Settings::default(),
+            token: None,
+            parameter: None,
+        };
+        for entry in self.entries(PORTAL_FORM)? {
+            match entry.name() {
+                "url" if !target.params.is_empty() => {
+                    let problem =
+                        "the portal's `url` must not have a query; the token belongs in `token`";
+                    return Err(entry.error(problem));
+                }
+                "token" => portal.token = Some(entry.secret("portal's ")?),
+                "parameter" => {
+                    let name = entry.text()?;
+                    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+                    if name.is_empty() || !name.bytes().all(plain) {
+                        return Err(entry.must_be("a name such as access_token or provider_key"));
+                    }
+                    portal.parameter = Some(name.to_owned());
+                }
+                _ => entry.connection(&mut portal.settings)?,
+            }
+        }
+        Ok(portal)
+    }
+
+    /// The target of `url`, after a check that all keys are `known` or those of connections.
+    fn target(self, form: &str, known: &[&str]) -> Result<Target, ConfigError> {
+        let mut url = None;
+        for entry in self.entries(form)? {
+            match entry.name() {
+                "url" => url = Some(entry),
+                name if known.contains(&name) || CONNECTION_KEYS.contains(&name) => {}
+                _ => return Err(entry.unknown(&[&["url"], known, CONNECTION_KEYS])),
+            }
+        }
+        match url {
+            Some(entry) => entry.parsed(Target::from_url),
+            None => Err(self.key_error("missing key `url`")),
+        }
+    }
+
+    fn retry(self, settings: &mut Settings) -> Result<(), ConfigError> {
+        for entry in self.entries(RETRY_FORM)? {
+            match entry.name() {
+                "retries" => match entry.value.get_ref() {
+                    DeValue::Integer(number) if number.as_str().parse::<u32>().is_ok() => {
+                        settings.retries = number.as_str().parse().ok();
+                    }
+                    _ => return Err(entry.must_be("a whole number from 0 to 4294967295")),
+                },
+                "interval" => settings.retry_interval = Some(entry.parsed(parse_duration)?),
+                _ => return Err(entry.unknown(&[&["retries", "interval"]])),
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that endpoints and the portal share.
+    fn connection(self, settings: &mut Settings) -> Result<(), ConfigError> {
+        match self.name() {
+            "timeout" => settings.timeout = Some(self.parsed(parse_timeout)?),
+            "connect_timeout" => settings.connect_timeout = Some(self.parsed(parse_timeout)?),
+            "cacert" => settings.cacert = Some(self.path()?),
+            "cert" => settings.cert = Some(self.path()?),
+            "key" => settings.key = Some(self.path()?),
+            "insecure" => settings.insecure = Some(self.boolean()?),
+            "proxy" => settings.proxy = Some(Secret::new(self.text()?)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn secret(self, owner: &str) -> Result<SecretSource, ConfigError> {
+        let source = self.secret_source()?;
+        let problem = match &source {
+            SecretSource::Literal(value) if value.expose().is_empty() => "is empty",
+            SecretSource::Env(variable) if variable.is_empty() => "names no variable",
+            _ => return Ok(source),
+        };
+        Err(self.error(format!("the {owner}`{}` {problem}", self.name())))
+    }
+
+    /// `"literal"`, `{ env = "VAR" }` or `{ file = "PATH" }`.
+    fn secret_source(self) -> Result<SecretSource, ConfigError> {
+        let source = match self.value.get_ref() {
+            DeValue::String(_) => self.parsed(SecretSource::parse)?,
+            DeValue::Table(table) if table.len() == 1 => {
+                let mut source = None;
+                for entry in self.file.entries(table) {
+                    source = Some(match entry.name() {
+                        "env" => SecretSource::Env(entry.text()?.to_owned()),
+                        "file" => SecretSource::File(entry.text()?.into()),
+                        _ => return Err(entry.unknown(&[&["env", "file"]])),
+                    });
+                }
+                source.ok_or_else(|| self.must_be(SECRET_FORM))?
+            }
+            _ => return Err(self.must_be(SECRET_FORM)),
+        };
+        Ok(source.anchored(&self.file.folder()))
     }
 }
 
@@ -501,12 +497,6 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
     }
 }
 
-fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
-    let mut words = message.strip_prefix("unknown field `")?.split('`');
-    let unknown = words.next()?;
-    Some((unknown, words.skip(1).step_by(2).collect()))
-}
-
 fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match text::nearest(word, known.iter().copied()) {
@@ -514,23 +504,6 @@ fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Str
         None if known.is_empty() => String::new(),
         None => format!("; known are {}", text::listed(known)),
     }
-}
-
-/// What should be in the place of a value of another type, from serde's
-/// ``invalid type: integer `42`, expected a string``.
-fn expected(message: &str) -> Option<&str> {
-    if !message.starts_with("invalid type: ") && !message.starts_with("invalid value: ") {
-        return None;
-    }
-    let (_, expected) = message.rsplit_once(", expected ")?;
-    Some(match expected {
-        "a string" | "path string" => "text in quotes",
-        "a boolean" => "`true` or `false`",
-        "a map" => "a table",
-        "a sequence" => "a list in `[` and `]`",
-        "u32" => "a whole number from 0 to 4294967295",
-        other => other,
-    })
 }
 
 fn readable_by_others(path: &Path) -> bool {

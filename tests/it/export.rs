@@ -84,7 +84,7 @@ fn export_overwrites_nothing_and_cleans_up_on_failure() {
         .run()
         .assert_code(1);
     assert!(
-        refused.stderr().contains("taken.db` is there already"),
+        refused.stderr().contains("taken.db` already exists"),
         "{refused}"
     );
     assert_eq!(std::fs::read(&taken).unwrap(), b"mine");

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use super::command_line::definition;
 use super::context::Context;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -47,12 +46,12 @@ impl GenerateCommand {
         match self {
             GenerateCommand::Completions(args) => {
                 let mut script = Vec::new();
-                clap_complete::generate(args.shell, &mut definition(), "hookfire", &mut script);
+                clap_complete::generate(args.shell, &mut (ctx.definition)(), "hookfire", &mut script);
                 ctx.ui.data(|out| out.write_all(&script))?;
                 ctx.ui.flush()?;
             }
             GenerateCommand::Man(args) => {
-                let commands = command::pages(definition());
+                let commands = command::pages((ctx.definition)());
                 for (name, page) in commands.into_iter().chain(chapter::pages()) {
                     write(&args.folder.join(name), &page)?;
                 }
