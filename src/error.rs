@@ -103,6 +103,11 @@ impl Failure {
         }
     }
 
+    /// An I/O error of an action such as ``cannot write `report.xml` ``.
+    pub fn io(action: impl Into<String>, error: std::io::Error) -> Failure {
+        Failure::from(error).context(action.into())
+    }
+
     pub fn no_delivery(id: i64) -> Failure {
         let message = format!("there is no delivery #{id} in the journal");
         Failure::new(Kind::NotFound, message).hint("`hookfire journal list` lists all deliveries")
@@ -176,6 +181,12 @@ impl From<OutputError> for Failure {
             Kind::Error
         };
         Failure::from_error(kind, error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::from_error(Kind::Error, error)
     }
 }
 

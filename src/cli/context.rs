@@ -1,4 +1,7 @@
-//! What every command gets: the decided world, and the doors to journal, configuration and the wire.
+//! What every command gets: output, options, clock, configuration, journal and HTTP clients.
+//!
+//! The configuration is read at its first use. [`Context::journal`] opens a connection per call, because a thread that writes
+//! to the journal needs one of its own.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -21,26 +24,26 @@ use crate::secret::safe_url;
 use crate::text;
 use crate::time::{Clock as _, UnixMs};
 
-/// The decided world of one run.
 pub struct Context<'a> {
-    /// stdout and stderr.
     pub ui: &'a Ui,
-    /// Variables and folders.
     pub env: Environment,
-    /// The clock and Ctrl-C.
     pub clock: SystemClock,
-    /// Options of every command.
     pub globals: GlobalArgs,
-    /// The command's own matches, to tell a flag from a variable.
+    /// The matches of the innermost subcommand.
     pub matches: &'a ArgMatches,
+    /// The clap definition of the whole command line, for generated files.
+    pub definition: fn() -> clap::Command,
     config: OnceCell<Config>,
-    /// The HTTP clients.
     pub clients: Clients,
 }
 
 impl<'a> Context<'a> {
-    /// The context of one run.
-    pub fn new(ui: &'a Ui, globals: GlobalArgs, matches: &'a ArgMatches) -> Self {
+    pub fn new(
+        ui: &'a Ui,
+        globals: GlobalArgs,
+        matches: &'a ArgMatches,
+        definition: fn() -> clap::Command,
+    ) -> Self {
         let clock = SystemClock::default();
         let context = Context {
             ui,
@@ -49,6 +52,7 @@ impl<'a> Context<'a> {
             clock,
             globals,
             matches,
+            definition,
             config: OnceCell::new(),
         };
         ui.set_program(context.program());
@@ -69,7 +73,6 @@ impl<'a> Context<'a> {
         program
     }
 
-    /// The time now.
     pub fn now(&self) -> UnixMs {
         self.clock.now()
     }
@@ -90,10 +93,8 @@ impl<'a> Context<'a> {
 
     /// The journal's path, whether or not the file exists.
     pub fn journal_path(&self) -> Result<(PathBuf, SettingSource), Failure> {
-        let default = self
-            .env
-            .state_folder()
-            .map(|folder| folder.join("journal.db"));
+        let folder = self.env.state_folder();
+        let default = folder.map(|folder| folder.join("journal.db"));
         let (path, source) = self.path("journal", self.globals.journal.as_ref(), default)?;
         let name = path.to_string_lossy();
         if name.contains("://") {
@@ -108,10 +109,8 @@ impl<'a> Context<'a> {
 
     /// The configuration's path, whether or not the file exists.
     pub fn config_path(&self) -> Result<(PathBuf, SettingSource), Failure> {
-        let default = self
-            .env
-            .config_folder()
-            .map(|folder| folder.join("config.toml"));
+        let folder = self.env.config_folder();
+        let default = folder.map(|folder| folder.join("config.toml"));
         self.path("config", self.globals.config.as_ref(), default)
     }
 
@@ -166,11 +165,7 @@ impl<'a> Context<'a> {
         Ok(journal::open(&path, Box::new(HostProcesses))?)
     }
 
-    /// The journal for commands about what is in it: none if there is none yet, and what dead processes left behind is in
-    /// its failed list.
-    ///
-    /// # Errors
-    /// When it cannot be used.
+    /// The journal, if it exists. Deliveries of dead processes are moved to its failed list first.
     pub fn existing_journal(&self) -> Result<Option<Box<dyn Journal>>, Failure> {
         let (path, source) = self.journal_path()?;
         // Opening reports every other error, such as an unreadable folder or a dangling link.
@@ -195,76 +190,56 @@ impl<'a> Context<'a> {
         Ok(Some(journal))
     }
 
-    /// What is hidden where captures are shown: the secret parameters of every endpoint, whatever their values.
-    ///
-    /// # Errors
-    /// When the configuration, which has their names, cannot be used.
+    /// What to mask in captures: the secret parameters of all endpoints.
     pub fn mask(&self, reveal: bool) -> Result<Mask, Failure> {
-        if reveal {
-            return Ok(Mask {
-                reveal,
-                ..Mask::default()
-            });
-        }
-        let params = self
-            .config()?
-            .endpoints
-            .values()
-            .flat_map(|endpoint| &endpoint.target.params);
-        let secret = params
-            .filter(|param| matches!(param.value, Value::Secret(_)) && !param.name.is_empty());
-        Ok(Mask {
-            names: secret.map(|param| param.name.clone()).collect(),
+        let mut mask = Mask {
+            reveal,
             ..Mask::default()
-        })
+        };
+        if !reveal {
+            let endpoints = self.config()?.endpoints.values();
+            for param in endpoints.flat_map(|endpoint| &endpoint.target.params) {
+                if matches!(param.value, Value::Secret(_)) && !param.name.is_empty() {
+                    mask.names.insert(param.name.clone());
+                }
+            }
+        }
+        Ok(mask)
     }
 
-    /// Warns of a secret that would cross the network in the clear, and of certificates that go unchecked.
+    /// Warns of secrets in plain HTTP, and of TLS certificates that are not verified.
     pub fn warn_of_exposure(&self, target: &Target, options: &TransportOptions) {
         if target.has_secrets() && !target.base.is_https() && !target.base.is_loopback() {
             let host = target.base.host();
             self.ui.warning(&format!(
-                "secrets go to `{host}` over plain http, where others can read them; use https"
+                "secrets are sent to `{host}` over plain http, where others can read them; use https"
             ));
         }
         if options.insecure && target.base.is_https() {
             self.ui.warning(
-                "certificates are not checked (--insecure): anyone between here and the endpoint can read along",
+                "TLS certificates are not verified (--insecure): anyone on the network path can read the traffic",
             );
         }
     }
 
-    /// From here on Ctrl-C is recorded instead of ending the process.
-    ///
-    /// # Errors
-    /// When the system refuses the handlers.
+    /// Records Ctrl-C from now on instead of ending the process.
     pub fn catch_interrupts(&self) -> Result<(), Failure> {
-        self.clock
-            .catch_interrupts()
-            .map_err(|e| Failure::from_error(Kind::Error, e))
+        Ok(self.clock.catch_interrupts()?)
     }
 
-    /// As [`Context::catch_interrupts`], but that requests under way come to their end.
-    ///
-    /// # Errors
-    /// When the system refuses the handlers.
+    /// As [`Context::catch_interrupts`], and lets requests in progress finish.
     pub fn catch_interrupts_and_drain(&self) -> Result<(), Failure> {
-        self.clock
-            .catch_interrupts_and_drain()
-            .map_err(|e| Failure::from_error(crate::error::Kind::Error, e))
+        Ok(self.clock.catch_interrupts_and_drain()?)
     }
 }
 
-/// A request's head as it would be sent, secrets masked.
+/// The head of a request, with secrets masked. The target's headers replace `headers` of the same name.
 pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -> String {
     let mut head = format!("{method} {target}\n");
     for (name, value) in headers {
-        if !target
-            .headers
-            .iter()
-            .any(|header| header.name.eq_ignore_ascii_case(name))
-        {
-            head.push_str(&format!("{name}: {value}\n"));
+        let mut own = target.headers.iter();
+        if !own.any(|header| header.name.eq_ignore_ascii_case(name)) {
+            head += &format!("{name}: {value}\n");
         }
     }
     for header in &target.headers {
@@ -272,7 +247,7 @@ pub fn request_head(method: &str, target: &Target, headers: &[(&str, String)]) -
             Value::Public(value) => value,
             Value::Secret(_) => MASK,
         };
-        head.push_str(&format!("{}: {value}\n", header.name));
+        head += &format!("{}: {value}\n", header.name);
     }
     head
 }

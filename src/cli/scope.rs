@@ -29,14 +29,8 @@ impl Scope {
         all: bool,
         command: &str,
     ) -> Result<Scope, Failure> {
-        let wording = Wording {
-            command,
-            things: "deliveries",
-            example_id: "42",
-            example_filter: "--type account",
-            list: "hookfire failed list",
-        };
-        let ids = resolve(ids, !filter.is_empty(), all, &wording)?;
+        let is_filtered = !filter.is_empty();
+        let ids = resolve(ids, is_filtered, all, command, "42", "--type account")?;
         Ok(ids.map_or(Scope::Failed(filter), Scope::Ids))
     }
 
@@ -125,30 +119,16 @@ impl Scope {
     }
 }
 
-/// What messages of a command call the things it acts on.
-pub struct Wording<'a> {
-    pub command: &'a str,
-    pub things: &'a str,
-    pub example_id: &'a str,
-    pub example_filter: &'a str,
-    /// The command that lists them.
-    pub list: &'a str,
-}
-
-/// The ids, without duplicates, in the given order; none for a filter or `--all`.
+/// The ids, without duplicates, in the given order; none for a filter or `--all`. An error shows `id` and `filter` as
+/// examples of what to pass to `command`.
 pub fn resolve(
     ids: &[i64],
     is_filtered: bool,
     all: bool,
-    wording: &Wording<'_>,
+    command: &str,
+    id: &str,
+    filter: &str,
 ) -> Result<Option<Vec<i64>>, Failure> {
-    let Wording {
-        command,
-        things,
-        example_id,
-        example_filter,
-        list,
-    } = wording;
     match (ids, is_filtered, all) {
         ([], true, false) | ([], false, true) => Ok(None),
         ([_, ..], false, false) => {
@@ -156,9 +136,11 @@ pub fn resolve(
             let ids = ids.iter().copied().filter(|id| seen.insert(*id));
             Ok(Some(ids.collect()))
         }
-        ([], false, false) => Err(Failure::usage(format!("`{command}` needs a selection of {things}"))
-            .hint(format!("give ids (`{command} {example_id}`), a filter (`{command} {example_filter}`), or `{command} --all`"))
-            .hint(format!("`{list}` lists them"))),
+        ([], false, false) => Err(
+            Failure::usage(format!("`{command}` needs a selection")).hint(format!(
+                "give ids (`{command} {id}`), a filter (`{command} {filter}`), or `{command} --all`"
+            )),
+        ),
         _ => Err(Failure::usage(
             "ids, filters and `--all` cannot be used together",
         )),

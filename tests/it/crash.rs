@@ -120,10 +120,7 @@ fn delivery_of_a_running_process_cannot_be_retried() {
         .json();
     assert_eq!(listed, serde_json::json!([]));
     let retry = env.hookfire(["retry", "1"]).run().assert_code(5);
-    assert!(
-        retry.stderr().contains("#1 is being sent"),
-        "{retry}"
-    );
+    assert!(retry.stderr().contains("#1 is being sent"), "{retry}");
     env.hookfire(["failed", "delete", "1", "--yes"])
         .run()
         .assert_code(5);

@@ -117,7 +117,7 @@ fn every_documented_event_with_a_full_object_has_a_sample() {
     insta::assert_snapshot!(outcome.stderr(), @"
     error: there is no built-in sample for `acount` `created`
     hint: did you mean `account created`?
-    hint: any type and action can be sent with an object: `--object FILE`
+    hint: pass an object for any other type and action: `--object FILE`
     ");
     assert!(
         !env.journal_path().exists(),

@@ -357,38 +357,27 @@ impl FinishedStatusArg {
     }
 }
 
-/// A delivery's id: `42` or `#42`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeliveryId(pub i64);
-
-impl std::str::FromStr for DeliveryId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<DeliveryId, String> {
-        id(text)
-            .map(DeliveryId)
-            .ok_or_else(|| "an id is a number such as 42 or #42".to_owned())
-    }
-}
-
-/// A capture's id: `17` or `#17`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CaptureId(pub i64);
-
-impl std::str::FromStr for CaptureId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<CaptureId, String> {
-        id(text)
-            .map(CaptureId)
-            .ok_or_else(|| "an id is a number such as 17 or #17".to_owned())
-    }
-}
-
-pub fn id(text: &str) -> Option<i64> {
+/// Parses an id of a delivery or capture: `42` or `#42`.
+pub fn parse_id(text: &str) -> Result<i64, String> {
     let digits = text.strip_prefix('#').unwrap_or(text);
-    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|id| plain && *id > 0)
+    let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse() {
+        Ok(id) if is_number && id > 0 => Ok(id),
+        _ => Err("an id is a number such as 42 or #42".to_owned()),
+    }
+}
+
+/// Options of commands that delete.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DeleteArgs {
+    /// Show what would be deleted, and delete nothing
+    #[arg(long, help_heading = None)]
+    pub dry_run: bool,
+    /// Do not ask for confirmation
+    #[arg(short, long, help_heading = None)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub output: ReportOutput,
 }
 
 /// Declares an `--output` option that takes some of the formats.

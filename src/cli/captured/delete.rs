@@ -4,10 +4,10 @@ use clap::{Args, ValueHint};
 
 use super::selection::{CaptureFilterArgs, head, head_if_there, newest_first};
 use crate::capture::Caught;
-use crate::cli::args::{CaptureId, Format, ReportOutput};
+use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
-use crate::cli::scope::{self, Wording};
+use crate::cli::scope;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::CaptureQuery;
@@ -33,39 +33,33 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedDeleteArgs {
     /// Captures, such as 17 or '#17'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    ids: Vec<CaptureId>,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    ids: Vec<i64>,
     /// All captures
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: CaptureFilterArgs,
-    /// Show what would be deleted, and delete nothing
-    #[arg(long, help_heading = None)]
-    dry_run: bool,
-    /// Do not ask for confirmation
-    #[arg(short, long, help_heading = None)]
-    yes: bool,
     #[command(flatten)]
-    output: ReportOutput,
+    delete: DeleteArgs,
 }
 
 pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let query = args.filter.query(ctx.now())?;
-    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let wording = Wording {
-        command: "hookfire captured delete",
-        things: "captures",
-        example_id: "17",
-        example_filter: "--type account",
-        list: "hookfire captured list",
-    };
     let is_filtered = query != CaptureQuery::default();
-    let named = scope::resolve(&ids, is_filtered, args.all, &wording)?;
+    let command = "hookfire captured delete";
+    let named = scope::resolve(
+        &args.ids,
+        is_filtered,
+        args.all,
+        command,
+        "17",
+        "--type account",
+    )?;
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
     let ids = seen(journal.as_deref(), named.as_deref(), &query)?;
-    if ids.is_empty() && args.output.format() == Format::Text {
+    if ids.is_empty() && args.delete.output.format() == Format::Text {
         args.filter.hint_at_unknown(ctx, journal.as_deref());
     }
     let table = || {
@@ -81,24 +75,12 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
         list.finish()?;
         Ok(())
     };
-    deletion::run(
-        ctx,
-        &deletion::Deletion {
-            ids: &ids,
-            one: "capture",
-            many: "captures",
-            ask: named.is_none(),
-            yes: args.yes,
-            dry_run: args.dry_run,
-            format: args.output.format(),
-            table: &table,
-            delete: &|| {
-                Ok(journal
-                    .as_ref()
-                    .map_or(Ok(0), |journal| journal.delete_captures(&ids))?)
-            },
-        },
-    )
+    let delete = || match &journal {
+        Some(journal) => Ok(journal.delete_captures(&ids)?),
+        None => Ok(0),
+    };
+    let (names, must_confirm) = (("capture", "captures"), named.is_none());
+    deletion::run(ctx, &args.delete, &ids, names, must_confirm, table, delete)
 }
 
 /// The existing ids, in the order given or else the newest first.

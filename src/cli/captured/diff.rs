@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use super::selection::whole;
 use crate::capture::Mask;
 use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
-use crate::cli::args::{Format, ReportOutput, id};
+use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
 use crate::engine::plan::event_headers;
@@ -84,8 +84,10 @@ impl std::str::FromStr for SideId {
 
     fn from_str(text: &str) -> Result<SideId, String> {
         let side = match text.strip_prefix("delivery:") {
-            Some(rest) => id(rest).map(SideId::Delivery),
-            None => id(text.strip_prefix("capture:").unwrap_or(text)).map(SideId::Capture),
+            Some(rest) => parse_id(rest).ok().map(SideId::Delivery),
+            None => parse_id(text.strip_prefix("capture:").unwrap_or(text))
+                .ok()
+                .map(SideId::Capture),
         };
         side.ok_or_else(|| "write a capture's id such as 17 or #17, or delivery:42".to_owned())
     }

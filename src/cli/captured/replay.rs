@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::selection::whole;
 use crate::capture::{Body, Caught, header_text, is_hidden};
-use crate::cli::args::{CaptureId, Format, ReportOutput, TransportArgs};
+use crate::cli::args::{Format, ReportOutput, TransportArgs, parse_id};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::{ErrorKind, target};
@@ -47,8 +47,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedReplayArgs {
     /// Captures, such as 17 or '#17', sent in this order
-    #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
-    ids: Vec<CaptureId>,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other, required = true)]
+    ids: Vec<i64>,
     /// Where to send; all values in its query are treated as secrets
     #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
@@ -95,7 +95,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
     let journal = ctx.existing_journal()?;
     // All are prepared before the first is sent, so that a refusal sends nothing.
     let mut prepared = Vec::new();
-    for CaptureId(id) in &args.ids {
+    for id in &args.ids {
         let (caught, body) = whole(journal.as_deref(), *id)?;
         destination.replay_of = Some(*id);
         let mut one =

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::selection::whole;
 use crate::capture::{Mask, export};
-use crate::cli::args::{CaptureId, Format, ReportOutput};
+use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -30,8 +30,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedShowArgs {
     /// The capture, such as 17 or '#17'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    id: CaptureId,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    id: i64,
     /// Write the exact bytes of head and body
     #[arg(long, help_heading = None)]
     raw: bool,
@@ -73,7 +73,7 @@ pub(super) fn run(args: &CapturedShowArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ctx.mask(args.reveal)?
     };
     let journal = ctx.existing_journal()?;
-    let (caught, body) = whole(journal.as_deref(), args.id.0)?;
+    let (caught, body) = whole(journal.as_deref(), args.id)?;
     let program = ctx.program();
     let view = || CaptureView::new(&caught, &mask).with_body(&body);
     let bytes = |bytes: &[u8]| {

@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use clap::Args;
 
@@ -26,19 +27,14 @@ pub struct ConfigInitArgs {}
 
 pub(super) fn run(_: &ConfigInitArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (path, _) = ctx.config_path()?;
-    let failed = |doing: &str, e: std::io::Error| {
-        let words = format!("cannot {doing} `{}`", path.display());
-        Failure::from_error(Kind::Error, anyhow::Error::new(e).context(words))
-    };
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
+    let name = format!("`{}`", path.display());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if !folder.as_os_str().is_empty() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|e| failed("create the folder of", e))?;
+            .map_err(|e| Failure::io(format!("cannot create the folder of {name}"), e))?;
     }
     let mut file = match OpenOptions::new()
         .write(true)
@@ -48,15 +44,14 @@ pub(super) fn run(_: &ConfigInitArgs, ctx: &Context<'_>) -> Result<Exit, Failure
     {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let words = format!("`{}` already exists", path.display());
-            return Err(Failure::new(Kind::Error, words)
+            return Err(Failure::new(Kind::Error, format!("{name} already exists"))
                 .hint("`hookfire config show` prints the settings in effect"));
         }
-        Err(e) => return Err(failed("create", e)),
+        Err(e) => return Err(Failure::io(format!("cannot create {name}"), e)),
     };
     file.write_all(TEMPLATE.as_bytes())
         .and_then(|()| file.sync_all())
-        .map_err(|e| failed("write", e))?;
+        .map_err(|e| Failure::io(format!("cannot write {name}"), e))?;
     ctx.ui.line(&path.to_string_lossy())?;
     ctx.ui.flush()?;
     ctx.ui

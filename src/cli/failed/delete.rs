@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{DeliveryId, Format, ListFilterArgs, ReportOutput};
+use crate::cli::args::{DeleteArgs, Format, ListFilterArgs, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
 use crate::cli::scope::Scope;
@@ -28,50 +28,35 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedDeleteArgs {
     /// Failed deliveries, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    ids: Vec<DeliveryId>,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    ids: Vec<i64>,
     /// All failed deliveries
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: ListFilterArgs,
-    /// Show what would be deleted, and delete nothing
-    #[arg(long, help_heading = None)]
-    dry_run: bool,
-    /// Do not ask for confirmation
-    #[arg(short, long, help_heading = None)]
-    yes: bool,
     #[command(flatten)]
-    output: ReportOutput,
+    delete: DeleteArgs,
 }
 
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
-    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let scope = Scope::resolve(&ids, filter, args.all, "hookfire failed delete")?;
+    let scope = Scope::resolve(&args.ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
     let seen = scope.seen(journal.as_deref(), None)?;
-    if seen.is_empty() && args.output.format() == Format::Text {
+    if seen.is_empty() && args.delete.output.format() == Format::Text {
         scope.hint_at_unknown(ctx);
     }
+    let names = ("failed delivery", "failed deliveries");
     let statuses = &[Status::Failed, Status::Interrupted];
-    let deliveries = deletion::Deliveries {
-        journal: journal.as_deref(),
-        seen: &seen,
-        statuses,
-    };
-    deletion::run(
+    let journal = journal.as_deref();
+    deletion::deliveries(
         ctx,
-        &deletion::Deletion {
-            ids: &deliveries.ids(),
-            one: "failed delivery",
-            many: "failed deliveries",
-            ask: scope.is_bulk(),
-            yes: args.yes,
-            dry_run: args.dry_run,
-            format: args.output.format(),
-            table: &|| deliveries.table(ctx),
-            delete: &|| deliveries.delete(),
-        },
+        &args.delete,
+        journal,
+        &seen,
+        statuses,
+        names,
+        scope.is_bulk(),
     )
 }

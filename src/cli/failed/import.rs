@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 use crate::cli::args::{Format, ReportOutput};
 use crate::cli::context::Context;
 use crate::cli::intake::{FailureImport, unreadable};
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::portal::failures;
 use crate::text::count;
@@ -106,11 +106,6 @@ fn open(path: &Path) -> Result<(String, Box<dyn BufRead>), Failure> {
         return Ok(("stdin".to_owned(), Box::new(std::io::stdin().lock())));
     }
     let name = format!("`{}`", path.display());
-    let file = File::open(path).map_err(|e| {
-        Failure::from_error(
-            Kind::Error,
-            anyhow::Error::new(e).context(format!("cannot read {name}")),
-        )
-    })?;
+    let file = File::open(path).map_err(|e| Failure::io(format!("cannot read {name}"), e))?;
     Ok((name, Box::new(BufReader::with_capacity(64 * 1024, file))))
 }

@@ -4,10 +4,9 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
-use crate::cli::args::{FailedOutput, Format, ListFilterArgs, at_least_one};
+use crate::cli::args::{FailedOutput, ListFilterArgs, at_least_one};
 use crate::cli::context::Context;
-use crate::cli::list::{self, Wording};
-use crate::cli::scope;
+use crate::cli::list;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{List, Query};
@@ -51,20 +50,6 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         limit: args.limit.map(NonZeroUsize::get),
     };
     let journal = ctx.existing_journal()?;
-    let wording = Wording {
-        empty,
-        hint_if_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
-        with_status: false,
-    };
-    list::print(
-        ctx,
-        journal.as_deref(),
-        &query,
-        args.output.format(),
-        &wording,
-    )?;
-    if args.output.format() == Format::Text {
-        list::report_limit(ctx, journal.as_deref(), &query)?;
-    }
+    list::print(ctx, journal.as_deref(), &query, args.output.format(), empty)?;
     Ok(Exit::Done)
 }

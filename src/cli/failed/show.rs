@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{DeliveryId, PageOutput};
+use crate::cli::args::{PageOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::{journal, scope};
 use crate::error::Failure;
@@ -22,17 +22,17 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedShowArgs {
     /// The delivery, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    id: DeliveryId,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    id: i64,
     #[command(flatten)]
     output: PageOutput,
 }
 
 pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
-    let delivery = scope::in_failed_list(journal.as_deref(), args.id.0)?;
+    let delivery = scope::in_failed_list(journal.as_deref(), args.id)?;
     match journal {
         Some(journal) => journal::show::page(ctx, &*journal, &delivery, args.output.format()),
-        None => Err(Failure::no_delivery(args.id.0)),
+        None => Err(Failure::no_delivery(args.id)),
     }
 }

@@ -46,7 +46,12 @@ impl GenerateCommand {
         match self {
             GenerateCommand::Completions(args) => {
                 let mut script = Vec::new();
-                clap_complete::generate(args.shell, &mut (ctx.definition)(), "hookfire", &mut script);
+                clap_complete::generate(
+                    args.shell,
+                    &mut (ctx.definition)(),
+                    "hookfire",
+                    &mut script,
+                );
                 ctx.ui.data(|out| out.write_all(&script))?;
                 ctx.ui.flush()?;
             }

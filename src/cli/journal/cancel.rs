@@ -2,9 +2,9 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{DeliveryId, Format, ReportOutput};
+use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
-use crate::cli::scope::{self, Wording};
+use crate::cli::scope;
 use crate::delivery::Status;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -29,8 +29,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JournalCancelArgs {
     /// Scheduled deliveries, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    ids: Vec<DeliveryId>,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    ids: Vec<i64>,
     /// All scheduled deliveries for this endpoint
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
     endpoint: Option<String>,
@@ -42,15 +42,15 @@ pub struct JournalCancelArgs {
 }
 
 pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let wording = Wording {
-        command: "hookfire journal cancel",
-        things: "deliveries",
-        example_id: "42",
-        example_filter: "-e staging",
-        list: "hookfire journal list --status pending",
-    };
-    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let named = scope::resolve(&ids, args.endpoint.is_some(), args.all, &wording)?;
+    let (command, is_filtered) = ("hookfire journal cancel", args.endpoint.is_some());
+    let named = scope::resolve(
+        &args.ids,
+        is_filtered,
+        args.all,
+        command,
+        "42",
+        "-e staging",
+    )?;
     let journal = ctx.existing_journal()?;
     let seen = seen(
         named.as_deref(),

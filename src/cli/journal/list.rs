@@ -6,8 +6,7 @@ use clap::Args;
 
 use crate::cli::args::{Format, ListFilterArgs, ListOutput, StatusArg, at_least_one};
 use crate::cli::context::Context;
-use crate::cli::list::{self, Wording};
-use crate::cli::scope;
+use crate::cli::list;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{List, Query};
@@ -60,14 +59,6 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     } else {
         "nothing in the journal matches"
     };
-    let wording = Wording {
-        empty,
-        hint_if_empty: &|| scope::hint_at_unknown(ctx, &query.filter),
-        with_status: true,
-    };
-    list::print(ctx, journal.as_deref(), &query, format, &wording)?;
-    if format == Format::Text {
-        list::report_limit(ctx, journal.as_deref(), &query)?;
-    }
+    list::print(ctx, journal.as_deref(), &query, format, empty)?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{FinishedStatusArg, ReportOutput};
+use crate::cli::args::{DeleteArgs, FinishedStatusArg};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
 use crate::delivery::filter::Filter;
@@ -31,14 +31,8 @@ pub struct JournalPruneArgs {
     /// Delete deliveries of this status
     #[arg(long, value_name = "STATUS", value_enum, default_value = "delivered")]
     status: FinishedStatusArg,
-    /// Show what would be deleted, and delete nothing
-    #[arg(long, help_heading = None)]
-    dry_run: bool,
-    /// Do not ask for confirmation
-    #[arg(short, long)]
-    yes: bool,
     #[command(flatten)]
-    output: ReportOutput,
+    delete: DeleteArgs,
 }
 
 pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
@@ -55,26 +49,10 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         limit: None,
     };
     let journal = ctx.existing_journal()?;
-    let seen = journal
-        .as_ref()
-        .map(|journal| journal.seen(&query))
-        .transpose()?
-        .unwrap_or_default();
-    let deliveries = deletion::Deliveries {
-        journal: journal.as_deref(),
-        seen: &seen,
-        statuses: &[status],
+    let seen = match &journal {
+        Some(journal) => journal.seen(&query)?,
+        None => Vec::new(),
     };
-    let deletion = deletion::Deletion {
-        ids: &deliveries.ids(),
-        one: "delivery",
-        many: "deliveries",
-        ask: true,
-        yes: args.yes,
-        dry_run: args.dry_run,
-        format: args.output.format(),
-        table: &|| deliveries.table(ctx),
-        delete: &|| deliveries.delete(),
-    };
-    deletion::run(ctx, &deletion)
+    let (journal, names) = (journal.as_deref(), ("delivery", "deliveries"));
+    deletion::deliveries(ctx, &args.delete, journal, &seen, &[status], names, true)
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{DeliveryId, Format, PageOutput};
+use crate::cli::args::{Format, PageOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::Delivery;
 use crate::error::Failure;
@@ -23,14 +23,14 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JournalShowArgs {
     /// The delivery, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    id: DeliveryId,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    id: i64,
     #[command(flatten)]
     output: PageOutput,
 }
 
 pub(super) fn run(args: &JournalShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let id = args.id.0;
+    let id = args.id;
     let journal = ctx
         .existing_journal()?
         .ok_or_else(|| Failure::no_delivery(id))?;

@@ -1,112 +1,79 @@
 //! Deletes rows after confirmation, or shows them with `--dry-run`. The rows are fixed before the user is asked.
 
-use crate::cli::args::Format;
+use crate::cli::args::{DeleteArgs, Format};
 use crate::cli::context::Context;
 use crate::cli::scope::confirmed;
 use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::Journal;
-use crate::journal::Seen;
+use crate::journal::{Journal, Seen};
 use crate::output::json::DeliveryView;
 use crate::output::{RowWriter, human};
 use crate::text::count;
 
-/// What to delete and how to report it.
-pub struct Deletion<'a> {
-    pub ids: &'a [i64],
-    /// Singular and plural of what is deleted.
-    pub one: &'static str,
-    pub many: &'static str,
-    /// Whether confirmation is required without `--yes`.
-    pub ask: bool,
-    pub yes: bool,
-    pub dry_run: bool,
-    pub format: Format,
-    /// Prints a table of what would be deleted.
-    pub table: &'a dyn Fn() -> Result<(), Failure>,
-    /// Deletes, and returns how many rows still existed.
-    pub delete: &'a dyn Fn() -> Result<usize, Failure>,
-}
-
-pub fn run(ctx: &Context<'_>, deletion: &Deletion<'_>) -> Result<Exit, Failure> {
-    let what = count(deletion.ids.len(), deletion.one, deletion.many);
-    if deletion.dry_run {
-        return dry_run(ctx, deletion, &what);
-    }
-    if !deletion.ids.is_empty()
-        && deletion.ask
-        && !confirmed(ctx, deletion.yes, &format!("delete {what}"))?
-    {
-        ctx.ui.status("nothing was deleted");
-        return Ok(Exit::Done);
-    }
-    let deleted = if deletion.ids.is_empty() {
-        0
-    } else {
-        (deletion.delete)()?
-    };
-    match deletion.format {
-        Format::Text => ctx.ui.line(&format!(
-            "deleted {}",
-            count(deleted, deletion.one, deletion.many)
-        ))?,
-        format => ctx
-            .ui
-            .line(&format.document(&serde_json::json!({ "deleted": deleted })))?,
-    }
-    ctx.ui.flush()?;
-    Ok(Exit::Done)
-}
-
-fn dry_run(ctx: &Context<'_>, deletion: &Deletion<'_>, what: &str) -> Result<Exit, Failure> {
-    if deletion.format == Format::Text {
-        if !deletion.ids.is_empty() {
-            (deletion.table)()?;
-        }
-        ctx.ui
-            .status(&format!("{what} would be deleted (--dry-run)"));
-    } else {
-        let view = serde_json::json!({ "would_delete": deletion.ids.len(), "ids": deletion.ids });
-        ctx.ui.line(&deletion.format.document(&view))?;
-    }
-    ctx.ui.flush()?;
-    Ok(Exit::Done)
-}
-
-/// Deliveries to delete, if they still have one of these statuses.
-pub struct Deliveries<'a> {
-    pub journal: Option<&'a dyn Journal>,
-    pub seen: &'a [Seen],
-    pub statuses: &'a [Status],
-}
-
-impl Deliveries<'_> {
-    /// Prints a table of those that still exist.
-    pub fn table(&self, ctx: &Context<'_>) -> Result<(), Failure> {
+/// Deletes deliveries that still have one of `statuses`.
+pub fn deliveries(
+    ctx: &Context<'_>,
+    args: &DeleteArgs,
+    journal: Option<&dyn Journal>,
+    seen: &[Seen],
+    statuses: &[Status],
+    names: (&str, &str),
+    must_confirm: bool,
+) -> Result<Exit, Failure> {
+    let ids: Vec<i64> = seen.iter().map(|seen| seen.id).collect();
+    let print_table = || {
         let columns = human::columns(true, ctx.now());
         let mut list = RowWriter::new(ctx.ui, Format::Text, columns, DeliveryView::new)?;
-        for seen in self.seen {
-            let delivery = match self.journal {
-                Some(journal) => journal.delivery(seen.id)?,
-                None => None,
-            };
-            if let Some(delivery) = delivery {
+        for id in &ids {
+            if let Some(delivery) = journal.map_or(Ok(None), |journal| journal.delivery(*id))? {
                 list.push(&delivery)?;
             }
         }
         list.finish()?;
         Ok(())
-    }
+    };
+    let delete = || Ok(journal.map_or(Ok(0), |journal| journal.delete(seen, statuses))?);
+    run(ctx, args, &ids, names, must_confirm, print_table, delete)
+}
 
-    /// Deletes those that still exist, and returns their number.
-    pub fn delete(&self) -> Result<usize, Failure> {
-        Ok(self
-            .journal
-            .map_or(Ok(0), |journal| journal.delete(self.seen, self.statuses))?)
+/// Deletes rows: `names` are the singular and plural of what they are, and `delete` returns how many still existed.
+pub fn run(
+    ctx: &Context<'_>,
+    args: &DeleteArgs,
+    ids: &[i64],
+    (one, many): (&str, &str),
+    must_confirm: bool,
+    print_table: impl FnOnce() -> Result<(), Failure>,
+    delete: impl FnOnce() -> Result<usize, Failure>,
+) -> Result<Exit, Failure> {
+    let what = count(ids.len(), one, many);
+    let format = args.output.format();
+    let (message, view) = if args.dry_run {
+        if format == Format::Text && !ids.is_empty() {
+            print_table()?;
+        }
+        let message = format!("{what} would be deleted (--dry-run)");
+        let view = serde_json::json!({ "would_delete": ids.len(), "ids": ids });
+        (message, view)
+    } else if ids.is_empty() {
+        (
+            format!("deleted {what}"),
+            serde_json::json!({ "deleted": 0 }),
+        )
+    } else if must_confirm && !confirmed(ctx, args.yes, &format!("delete {what}"))? {
+        ctx.ui.status("nothing was deleted");
+        return Ok(Exit::Done);
+    } else {
+        let deleted = delete()?;
+        let message = format!("deleted {}", count(deleted, one, many));
+        (message, serde_json::json!({ "deleted": deleted }))
+    };
+    match format {
+        Format::Text if args.dry_run => ctx.ui.status(&message),
+        Format::Text => ctx.ui.line(&message)?,
+        format => ctx.ui.line(&format.document(&view))?,
     }
-
-    pub fn ids(&self) -> Vec<i64> {
-        self.seen.iter().map(|seen| seen.id).collect()
-    }
+    ctx.ui.flush()?;
+    Ok(Exit::Done)
 }

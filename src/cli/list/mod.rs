@@ -6,42 +6,45 @@ use std::io::ErrorKind;
 
 use super::args::Format;
 use super::context::Context;
+use super::scope;
 use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
-use crate::journal::{Journal, Query};
+use crate::journal::{Journal, List, Query};
 use crate::output::failures_xml::FailuresXml;
 use crate::output::json::DeliveryView;
 use crate::output::{OutputError, RowWriter, human};
 use crate::time::failures_list_time;
 
-/// What a list says about itself.
-pub struct Wording<'a> {
-    /// The message for an empty list.
-    pub empty: &'static str,
-    /// Prints hints at why the list is empty.
-    pub hint_if_empty: &'a dyn Fn(),
-    /// Whether the list may contain several statuses.
-    pub with_status: bool,
-}
-
-/// Prints the deliveries that match. Without a journal the list is empty.
+/// Prints the deliveries that match; `empty` is the message for none. Without a journal the list is empty.
 pub fn print(
     ctx: &Context<'_>,
     journal: Option<&dyn Journal>,
     query: &Query,
     format: Format,
-    wording: &Wording<'_>,
+    empty: &str,
 ) -> Result<(), Failure> {
     if format == Format::Xml {
         xml(ctx, journal, query)?;
         return Ok(ctx.ui.flush()?);
     }
-    let columns = human::columns(wording.with_status, ctx.now());
+    let with_status = matches!(query.list, List::All(_));
+    let columns = human::columns(with_status, ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, DeliveryView::new)?;
     each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;
-    if list.finish()? == 0 && format == Format::Text {
-        ctx.ui.status(wording.empty);
-        (wording.hint_if_empty)();
+    let count = list.finish()?;
+    match (journal, query.limit) {
+        _ if format != Format::Text => {}
+        _ if count == 0 => {
+            ctx.ui.status(empty);
+            scope::hint_at_unknown(ctx, &query.filter);
+        }
+        (Some(journal), Some(limit)) => {
+            let total = journal.count_up_to(query, MAX_COUNTED.max(limit) + 1)?;
+            if let Some(message) = left_out(limit, total) {
+                ctx.ui.status(&message);
+            }
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -76,22 +79,6 @@ fn each(
 
 /// How far to count what a limit leaves out. Counting a million rows takes ten times as long as listing the first ones.
 const MAX_COUNTED: usize = 100_000;
-
-/// Says on stderr how many rows the limit leaves out.
-pub fn report_limit(
-    ctx: &Context<'_>,
-    journal: Option<&dyn Journal>,
-    query: &Query,
-) -> Result<(), Failure> {
-    let (Some(limit), Some(journal)) = (query.limit, journal) else {
-        return Ok(());
-    };
-    let total = journal.count_up_to(query, MAX_COUNTED.max(limit) + 1)?;
-    if let Some(message) = left_out(limit, total) {
-        ctx.ui.status(&message);
-    }
-    Ok(())
-}
 
 fn left_out(limit: usize, total: usize) -> Option<String> {
     if total <= limit {

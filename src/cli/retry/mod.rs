@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueHint};
 
 use super::args::{
-    DeliveryId, ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs,
-    TransportArgs, at_least_one,
+    ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
+    at_least_one, parse_id,
 };
 use super::context::Context;
 use super::report::{Report, Style};
@@ -78,8 +78,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct RetryArgs {
     /// Failed deliveries, such as 42 or '#42'
-    #[arg(value_name = "ID", value_hint = ValueHint::Other)]
-    ids: Vec<DeliveryId>,
+    #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other)]
+    ids: Vec<i64>,
     /// All failed deliveries
     #[arg(long)]
     all: bool,
@@ -346,8 +346,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         filter.endpoint.clone_from(&args.endpoint);
     }
     let narrowed = filter != Filter::default();
-    let ids: Vec<i64> = args.ids.iter().map(|id| id.0).collect();
-    let scope = Scope::resolve(&ids, filter, args.all, "hookfire retry")?;
+    let scope = Scope::resolve(&args.ids, filter, args.all, "hookfire retry")?;
     let destination = if has_destination {
         let (endpoint, url) = (args.endpoint.as_deref(), args.url.as_deref());
         Some(destination(ctx, endpoint, url, &args.extras)?)
