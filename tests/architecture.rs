@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("anstyle", &["output/mod.rs"]),
     ("anstyle_query", &["output/mod.rs"]),
-    ("anyhow", &["cli/", "error.rs", "web/"]),
+    ("anyhow", &["cli/", "error.rs"]),
     ("axum", &["listener/", "web/"]),
     (
         "base64",

@@ -11,6 +11,7 @@ pub mod human;
 pub mod json;
 pub mod junit;
 mod progress;
+pub mod replay_json;
 pub mod requestbin;
 pub mod rows;
 

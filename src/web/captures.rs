@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::sending::error_view;
 use super::{ApiError, Shared, WebState, blocking, json_response};
 use crate::capture::{Body, Caught, Mask, credentials};
 use crate::capture::{diff, export};
@@ -331,22 +332,20 @@ async fn replay(
     Path(id): Path<i64>,
     Json(replay): Json<Replay>,
 ) -> Result<Response, ApiError> {
+    let found = Arc::clone(&state).with_journal(move |_, journal| find(journal, id));
+    let (caught, body) = found.await?;
     blocking(move || {
-        let mut args = vec!["captured".to_owned(), "replay".to_owned(), id.to_string()];
-        if replay.send_credentials {
-            args.push("--send-credentials".to_owned());
-        }
-        let said = state
-            .self_command
-            .run(&args, &[("HOOKFIRE_TO", &replay.url)])?;
-        let result = match said.result {
-            Some(Value::Array(results)) => results.into_iter().next(),
-            result => result,
+        let Replay {
+            url,
+            send_credentials,
+        } = replay;
+        let sending = &state.sending;
+        let sent = sending.replay(&caught, &body, &url, send_credentials, &state.mask);
+        let view = match sent {
+            Ok(result) => json!({ "result": result, "error": null }),
+            Err(failure) => json!({ "result": null, "error": error_view(&failure) }),
         };
-        Ok(json_response(
-            StatusCode::OK,
-            &json!({ "result": result, "error": said.error }),
-        ))
+        Ok(json_response(StatusCode::OK, &view))
     })
     .await
 }

@@ -120,9 +120,11 @@ async fn retry(
     let failed = Arc::clone(&state).with_journal(move |_, journal| {
         let mut failed = Vec::new();
         for id in ids {
-            let delivery = journal.delivery(id)?;
-            if delivery.is_some_and(|delivery| delivery.status.in_failed_list()) {
-                failed.push(id.to_string());
+            if let Some(delivery) = journal.delivery(id)?
+                && delivery.status.in_failed_list()
+            {
+                let attempts = delivery.attempt_count;
+                failed.push(Seen { id, attempts });
             }
         }
         Ok(failed)
@@ -132,20 +134,7 @@ async fn retry(
         let nothing = json!({ "results": [], "error": null });
         return Ok(json_response(StatusCode::OK, &nothing));
     }
-    blocking(move || {
-        let mut args = ["retry", "--retries", "0"].map(str::to_owned).to_vec();
-        args.extend(failed);
-        let said = state.self_command.run(&args, &[])?;
-        let results = said
-            .result
-            .filter(Value::is_array)
-            .unwrap_or_else(|| json!([]));
-        Ok(json_response(
-            StatusCode::OK,
-            &json!({ "results": results, "error": said.error }),
-        ))
-    })
-    .await
+    blocking(move || Ok(json_response(StatusCode::OK, &state.sending.retry(failed)?))).await
 }
 
 #[derive(Deserialize)]

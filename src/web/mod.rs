@@ -12,11 +12,10 @@ mod page;
 mod paths;
 mod portal_emulator;
 mod requestbin;
-mod self_command;
+mod sending;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,7 +37,7 @@ use tower::ServiceExt as _;
 
 pub use auth::{Access, random_token};
 use auth::{Area, Auth, Authorized};
-use self_command::SelfCommand;
+pub use sending::Sending;
 
 use crate::capture::Mask;
 use crate::error::{Failure, Kind};
@@ -47,12 +46,11 @@ use crate::listener::{Bound, Notifier, WebUi};
 use crate::output::{Report, json};
 use crate::secret::Secret;
 
-pub struct WebOptions<'a> {
+pub struct WebOptions {
     /// A connection of the web UI's own, so that it does not block capturing.
     pub journal: Box<dyn Journal>,
     pub notifier: Notifier,
-    /// The configuration file, if one was named.
-    pub config: Option<&'a Path>,
+    pub sending: Sending,
     pub access: Access,
     /// The other origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
     pub allow_origin: Option<String>,
@@ -72,7 +70,7 @@ pub struct WebOptions<'a> {
 struct WebState {
     journal: Mutex<Box<dyn Journal>>,
     notifier: Notifier,
-    self_command: SelfCommand,
+    sending: Sending,
     auth: Auth,
     default_bin: String,
     mask: Mask,
@@ -92,9 +90,9 @@ struct WebState {
 type Shared = State<Arc<WebState>>;
 
 /// The router for reserved paths.
-pub fn web_ui(options: WebOptions<'_>) -> Result<WebUi, Failure> {
+pub fn web_ui(options: WebOptions) -> WebUi {
     let state = Arc::new(WebState {
-        self_command: SelfCommand::new(options.journal.path(), options.config)?,
+        sending: options.sending,
         notifier: options.notifier,
         auth: Auth {
             access: options.access,
@@ -132,10 +130,10 @@ pub fn web_ui(options: WebOptions<'_>) -> Result<WebUi, Failure> {
         Router::new().fallback(move |request| serve(Arc::clone(&state), routes.clone(), request));
     let reserves =
         move |method: &Method, uri: &Uri| paths::reserved(method, uri, emulates_portal).is_some();
-    Ok(WebUi {
+    WebUi {
         reserves: Box::new(reserves),
         router,
-    })
+    }
 }
 
 /// Authorizes a request, routes it by the canonical spelling of its path, and adds the headers of all responses.

@@ -52,13 +52,13 @@ impl TestWeb {
         TestWeb::with(|_| {})
     }
 
-    fn with(choose: impl FnOnce(&mut WebOptions<'_>)) -> TestWeb {
+    fn with(choose: impl FnOnce(&mut WebOptions)) -> TestWeb {
         let folder = tempfile::tempdir().unwrap();
         let mut options = WebOptions {
             program: "hookfire".to_owned(),
             journal: open(&folder),
             notifier: Notifier::new(),
-            config: None,
+            sending: sending(&folder),
             access: Access::Loopback,
             allow_origin: None,
             default_bin: INBOX.to_owned(),
@@ -73,7 +73,7 @@ impl TestWeb {
         TestWeb {
             folder,
             notifier: options.notifier.clone(),
-            web: web_ui(options).unwrap(),
+            web: web_ui(options),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
@@ -220,6 +220,16 @@ fn request(method: &str, url: &str) -> Builder {
         .method(method)
         .uri(url)
         .header("host", "localhost")
+}
+
+fn sending(folder: &TempDir) -> Sending {
+    Sending {
+        journal_path: folder.path().join("journal.db"),
+        config_path: None,
+        transport: crate::http::TransportOptions::default(),
+        clock: SystemClock::default(),
+        clients: Mutex::new(crate::engine::plan::Clients::new(Arc::default())),
+    }
 }
 
 fn open(folder: &TempDir) -> Box<dyn Journal> {

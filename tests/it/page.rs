@@ -462,7 +462,7 @@ fn page_replays_a_capture_to_a_given_url() {
     browser.click("#send-to");
     browser.keys(&endpoint.url());
     browser.keys(ENTER);
-    browser.wait_for_text("#dialog .result", "--send-credentials");
+    browser.wait_for_text("#dialog .result", "carries `Authorization`");
     assert_eq!(
         endpoint.requests().len(),
         0,

@@ -16,12 +16,12 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::replay::{Destination, Prepared, ReplayError, prepare};
 use crate::http::tls_hint;
-use crate::http::{Client, Completed, MAX_STORED_BODY, Response, status_text};
+use crate::http::{Client, Completed, Response, status_text};
 use crate::output::capture_json::BodyView;
-use crate::output::{RowWriter, Tone, capture};
+use crate::output::{RowWriter, Tone, capture, replay_json};
 use crate::secret::MASK;
 use crate::text::count;
-use crate::time::{duration_ms, measured};
+use crate::time::measured;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -263,7 +263,7 @@ impl Run<'_> {
                 ui.toned(tone, &ui.untrusted(&words))
             ));
         }
-        rows.push(&view(caught, one, exchange))?;
+        rows.push(&replay_json::view(caught.id, one, exchange))?;
         Ok(self.ctx.ui.flush()?)
     }
 
@@ -289,52 +289,5 @@ fn exit_of(exchange: &Completed) -> Exit {
         Ok(_) => Exit::Refused,
         Err(none) if none.kind == ErrorKind::Interrupted => Exit::Interrupted,
         Err(_) => Exit::Unreachable,
-    }
-}
-
-/// The JSON view. Secrets of the capture and of the destination are masked in the response.
-fn view(caught: &Caught, one: &Prepared, exchange: &Completed) -> Value {
-    let redactor = &one.request.redactor;
-    let response = exchange.result.as_ref().ok();
-    let none = exchange.result.as_ref().err();
-    let shown_header = |(name, value): &(String, Vec<u8>)| match is_hidden(name, value) {
-        true => (name.clone(), MASK.to_owned()),
-        false => (name.clone(), redactor.redact(&header_text(value))),
-    };
-    let headers = response.map(|response| {
-        response
-            .headers
-            .iter()
-            .map(shown_header)
-            .collect::<Vec<_>>()
-    });
-    let redacted = response.map(|response| redactor.redact_bytes(&response.body));
-    let kept = redacted.as_deref().map(kept_body);
-    let cut = response
-        .and_then(|response| response.cut.as_ref())
-        .map(|words| format!("the response body {words}"));
-    serde_json::json!({
-        "id": caught.id, "method": one.request.method, "url": one.shown_url,
-        "http_status": response.map(|response| response.status), "duration_ms": duration_ms(exchange.duration),
-        "error": none.map(|none| serde_json::json!({
-            "kind": none.kind.as_str(), "message": none.message,
-        })),
-        "maybe_received": none.is_some_and(|none| none.maybe_received),
-        "response_headers": headers,
-        "response_body": kept.as_ref().map(BodyView::text),
-        "response_body_encoding": kept.as_ref().map(BodyView::encoding),
-        "response_body_size": response.map(|response| response.body.len()),
-        "note": cut,
-    })
-}
-
-/// The beginning of a body, not cut inside a character.
-fn kept_body(body: &[u8]) -> BodyView<'_> {
-    let kept = &body[..body.len().min(MAX_STORED_BODY)];
-    match std::str::from_utf8(kept) {
-        Err(e) if e.error_len().is_none() && kept.len() < body.len() => {
-            BodyView::new(&kept[..e.valid_up_to()])
-        }
-        _ => BodyView::new(kept),
     }
 }

@@ -8,19 +8,22 @@ mod options;
 mod printer;
 mod ready_file;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempPath;
 
 use super::address::bind_failure;
 use super::capture_feed::{ListenerFeed, WhenFull};
 use super::context::Context;
+use super::settings;
+use crate::config::SettingSource;
+use crate::engine::plan::Clients;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{CaptureKeeper, Journal};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
 use crate::time::{Clock as _, compact};
-use crate::web::{Access, WebOptions, web_ui};
+use crate::web::{Access, Sending, WebOptions, web_ui};
 pub use args::ListenArgs;
 use banner::ListenUrls;
 use options::ListenOptions;
@@ -89,10 +92,19 @@ fn start<'a>(
     let forwards = options.forwarder.is_some();
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
     let notifier = Notifier::new();
+    // Without a home directory there is no default file.
+    let config_path = ctx.config_path().ok();
+    let transport = settings::transport(&settings::with_endpoint(args.transport.settings(), None));
     let web = web_ui(WebOptions {
         journal: ctx.journal()?,
         notifier: notifier.clone(),
-        config: ctx.globals.config.as_deref(),
+        sending: Sending {
+            journal_path: feed_journal.path().to_owned(),
+            config_path: config_path.map(|(path, source)| (path, source != SettingSource::Default)),
+            transport,
+            clients: Mutex::new(Clients::new(ctx.clock.interrupt_flag())),
+            clock: ctx.clock.clone(),
+        },
         access: options
             .token
             .clone()
@@ -103,7 +115,7 @@ fn start<'a>(
         program: ctx.program(),
         emulate_portal: args.portal.emulate_portal,
         portal_token: options.portal_token.clone(),
-    })?;
+    });
     let forwarder = options.forwarder.clone();
     let setup = Setup {
         limits: options.limits,

@@ -1,0 +1,154 @@
+//! What the page's buttons send: retries of failed deliveries, and replays of captures.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::capture::{Body, Caught, Mask};
+use crate::config::{Config, Settings};
+use crate::delivery::Delivery;
+use crate::delivery::target::Target;
+use crate::engine::plan::{Clients, PlanError, proxy_credentials};
+use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
+use crate::engine::{
+    Claims, Engine, Idle, Inbox, InlineWriter, Limits, Observer, RealTime, Update,
+};
+use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::error::{Failure, Kind};
+use crate::http::replay::{Destination, prepare};
+use crate::http::{Pool, TransportOptions};
+use crate::journal::{self, Seen};
+use crate::output::json::DeliveryView;
+use crate::output::replay_json;
+
+pub struct Sending {
+    pub journal_path: PathBuf,
+    /// The configuration file, and whether the user named it. Read anew for each retry, as `hookfire retry` does.
+    pub config_path: Option<(PathBuf, bool)>,
+    /// For replays; retries use those of the endpoint.
+    pub transport: TransportOptions,
+    pub clock: SystemClock,
+    /// One request is sent at a time.
+    pub clients: Mutex<Clients>,
+}
+
+impl Sending {
+    /// Makes one attempt for each delivery that is still as it was seen. Returns the deliveries and the first error.
+    pub(super) fn retry(&self, seen: Vec<Seen>) -> Result<Value, Failure> {
+        let config = match &self.config_path {
+            Some((path, is_named)) => Config::load(path, *is_named)?,
+            None => Config::default(),
+        };
+        // A connection of its own: an attempt may take long.
+        let journal = journal::open(&self.journal_path, Box::new(HostProcesses))?;
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let planner = Planner {
+            config: &config,
+            env: &Environment,
+            clients: &clients,
+            overrides: Overrides {
+                settings: Settings {
+                    retries: Some(0),
+                    ..Settings::default()
+                },
+                ..Overrides::default()
+            },
+            scheduled: false,
+            jobs: 1,
+        };
+        let results = Results::default();
+        let report = |delivery: &Delivery, planned: Result<&Planned, PlanError>| {
+            if let Err(error) = planned {
+                let message = format!("delivery #{} was not sent", delivery.id);
+                results.fail(Failure::from(error).context(message));
+            }
+        };
+        let mut rows = FailedRows {
+            rows: seen.into_iter(),
+            planner: &planner,
+            report: &report,
+        };
+        let engine = Engine {
+            journal: &*journal,
+            writer: &InlineWriter(&*journal),
+            sender: &Pool::new(1),
+            clock: &self.clock,
+            wait: &RealTime,
+            limits: Limits::new(1, Claims::OneByOne),
+        };
+        let summary = engine.run(Inbox::default(), &mut rows, &results);
+        if let Some(halted) = summary.halted {
+            results.fail(Failure::from_error(Kind::Journal, halted.source));
+        }
+        Ok(json!({
+            "results": results.deliveries.take(),
+            "error": results.error.take(),
+        }))
+    }
+
+    /// Sends a capture to `url`; returns the JSON view of the result.
+    pub(super) fn replay(
+        &self,
+        caught: &Caught,
+        body: &Body,
+        url: &str,
+        send_credentials: bool,
+        mask: &Mask,
+    ) -> Result<Value, Failure> {
+        let destination = Destination {
+            target: Target::from_url(url).map_err(|e| Failure::from_error(Kind::Usage, e))?,
+            appends_path: false,
+            send_credentials,
+            replay_of: Some(caught.id),
+            mask: mask.clone(),
+        };
+        let mut prepared = prepare(&caught.capture, body, &destination, &Environment)
+            .map_err(|e| Failure::from_error(Kind::Usage, e))?;
+        let passwords = proxy_credentials(&Environment, &self.transport);
+        Arc::make_mut(&mut prepared.request.redactor).add(&passwords);
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = clients.client(&destination.target, &self.transport, 0)?;
+        let completed = client.send(prepared.request.clone());
+        Ok(replay_json::view(caught.id, &prepared, &completed))
+    }
+}
+
+/// A failure as part of a result.
+pub(super) fn error_view(failure: &Failure) -> Value {
+    let mut message = failure.error.to_string();
+    for cause in failure.causes() {
+        message = format!("{message}: {cause}");
+    }
+    json!({ "message": message, "hints": failure.hints })
+}
+
+/// The results of a retry.
+#[derive(Default)]
+struct Results {
+    deliveries: RefCell<Vec<Value>>,
+    error: RefCell<Option<Value>>,
+}
+
+impl Results {
+    /// Keeps the first error.
+    fn fail(&self, failure: Failure) {
+        let mut error = self.error.borrow_mut();
+        error.get_or_insert_with(|| error_view(&failure));
+    }
+}
+
+impl Observer for Results {
+    fn observe(&self, update: Update<'_>) {
+        if let Update::Ended(delivery) = update {
+            let view = json!(DeliveryView::new(delivery));
+            self.deliveries.borrow_mut().push(view);
+        }
+    }
+
+    fn idle(&self, _: Idle<'_>) -> Option<Duration> {
+        None
+    }
+}
