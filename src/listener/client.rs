@@ -14,9 +14,10 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use tokio::time::timeout;
 
 use super::connections::Activity;
+use super::framing::{BodyFraming, BodyLength};
 use super::limits::Limits;
 use super::memory::MemoryPermit;
-use super::recorder::{RequestRecorder, RequestStart};
+use super::recorder::{RecordedRequest, RequestRecorder, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody, StreamEnd};
 use super::stop::Stop;
@@ -76,12 +77,15 @@ impl ClientConnection {
     ) -> Option<RawRequest> {
         let (chunked, conflicting, start) = {
             let mut recorder = self.recorder.borrow_mut();
-            let request = recorder.begin_handling()?;
-            let rest = request.head.strip_prefix(method.as_bytes())?;
-            if !rest.starts_with(b" ") {
+            let current = recorder.begin_handling()?;
+            if !current.has_method(method) {
                 return None;
             }
-            (request.chunked, request.conflicting, request.start)
+            let BodyFraming {
+                length,
+                conflicting,
+            } = current.framing;
+            (length == BodyLength::Chunked, conflicting, current.start)
         };
         let mut decoded = Vec::new();
         let body_refusal = self
@@ -89,8 +93,12 @@ impl ClientConnection {
             .await;
         self.activity.end_client_turn();
         let mut recorder = self.recorder.borrow_mut();
-        let truncated = recorder.requests.front()?.truncated;
-        let (head, bytes, memory) = recorder.take_current()?;
+        let RecordedRequest {
+            head,
+            body: bytes,
+            truncated,
+            memory,
+        } = recorder.take_current(body_refusal.is_none())?;
         let invalid = [Some(Refusal::InvalidChunks), Some(Refusal::IncompleteBody)];
         let body = if chunked && !invalid.contains(&body_refusal) {
             Body {

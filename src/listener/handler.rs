@@ -215,7 +215,7 @@ impl Handler {
     ) {
         let start = {
             let recorder = client.recorder.borrow();
-            let current = recorder.requests.front();
+            let current = recorder.current.as_ref();
             current
                 .filter(|_| recorder.phase == HttpPhase::Responding)
                 .map(|request| request.start)
