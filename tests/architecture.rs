@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http_body_util", &["http/", "listener/"]),
     ("httparse", &["capture/", "listener/"]),
     ("hyper", &["http/", "listener/"]),
+    ("hyper_rustls", &["http/"]),
     ("hyper_util", &["http/", "listener/"]),
     ("indicatif", &["output/progress.rs"]),
     ("jiff", &["time.rs"]),

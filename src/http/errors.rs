@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use hyper_util::client::legacy;
 use rustls::CertificateError;
 
 use super::SendError;
@@ -46,18 +47,29 @@ impl From<reqwest::Error> for Failed {
     }
 }
 
+impl From<legacy::Error> for Failed {
+    fn from(error: legacy::Error) -> Failed {
+        let phase = if error.is_connect() {
+            Phase::Connect
+        } else {
+            Phase::Exchange
+        };
+        Failed::new(phase, error)
+    }
+}
+
 impl Failed {
-    pub fn new(phase: Phase, error: Box<dyn Error + Send + Sync>) -> Failed {
+    pub fn new(phase: Phase, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failed {
         Failed {
             phase,
             timed_out: false,
-            error,
+            error: error.into(),
         }
     }
 
-    pub fn timeout(phase: Phase) -> Failed {
+    pub fn timeout() -> Failed {
         Failed {
-            phase,
+            phase: Phase::Exchange,
             timed_out: true,
             error: io::Error::from(io::ErrorKind::TimedOut).into(),
         }

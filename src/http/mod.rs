@@ -26,6 +26,7 @@ mod options;
 mod outcome;
 mod pool;
 mod proxy;
+mod receiver;
 pub mod replay;
 mod tls;
 
@@ -33,9 +34,9 @@ pub use client::Client;
 pub use errors::tls_hint;
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome};
-#[expect(unused_imports, reason = "for the engine, which moves to it")]
-pub use pool::Done;
 pub use pool::Pool;
+#[expect(unused_imports, reason = "for the engine, which moves to it")]
+pub use receiver::Done;
 
 /// The most of a response's body that is returned when it is not a delivery's.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;

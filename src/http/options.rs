@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Proxy;
-use reqwest::blocking::Client;
+use reqwest::blocking::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use rustls::ClientConfig;
 
 use super::proxy::Proxies;
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 
-/// The most headers of a response; hyper limits their size to about 400 KiB.
-pub const MAX_HEADERS: usize = 10_000;
+/// The most headers of a response. More make hyper slow for responses that consist of interim (1xx) ones.
+pub const MAX_HEADERS: usize = 300;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportOptions {
@@ -69,42 +68,21 @@ pub enum ClientError {
     Setup(String),
 }
 
-/// What a reqwest client is made of.
-pub struct Connector<'a> {
-    pub options: &'a TransportOptions,
-    pub base: &'a BaseUrl,
-    pub proxies: &'a Proxies,
-    pub connect_timeout: Duration,
-    pub idle_connections: usize,
-}
-
-impl Connector<'_> {
-    pub fn tls(&self) -> Result<ClientConfig, ClientError> {
-        let with_roots = self.base.is_https() || self.proxies.need_tls();
-        super::tls::client_config(self.options, with_roots)
-    }
-
-    pub fn build(&self, tls: ClientConfig) -> Result<Client, ClientError> {
-        let proxies = self.proxies.clone();
-        let mut builder = Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            // A kept connection that the endpoint closed is replaced as long as nothing of the request was written to it.
-            .pool_max_idle_per_host(self.idle_connections)
-            .http1_only()
-            .http1_max_headers(MAX_HEADERS)
-            .connect_timeout(self.connect_timeout)
-            // Each request has its own.
-            .timeout(None)
-            .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()))
-            .tls_backend_preconfigured(tls);
-        if self.base.is_loopback() {
-            builder = builder.dns_resolver(Arc::new(Loopback));
-        }
+pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
+    let builder = ClientBuilder::new()
+        .redirect(Policy::none())
+        .referer(false)
+        // A kept connection that the endpoint closed is replaced as long as nothing of the request was written to it.
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .http1_max_headers(MAX_HEADERS)
+        // Each request has its own.
+        .timeout(None)
+        .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()));
+    if base.is_loopback() {
+        builder.dns_resolver(Arc::new(Loopback))
+    } else {
         builder
-            .build()
-            .map_err(|e| ClientError::Setup(super::errors::innermost(&e.without_url())))
     }
 }
 

@@ -21,11 +21,7 @@ pub fn outcome(
         Ok(response) => {
             let error = (!policy.success.contains(response.status)).then(|| AttemptError {
                 kind: ErrorKind::Status,
-                message: rejection(
-                    policy,
-                    response.status,
-                    redirect_target(&response, redactor).as_deref(),
-                ),
+                message: rejection(policy, redactor, &response),
             });
             let (body, note) = stored_body(&response, redactor);
             Outcome {
@@ -50,22 +46,18 @@ pub fn outcome(
     }
 }
 
-pub(super) fn rejection(policy: &RetryPolicy, status: u16, location: Option<&str>) -> String {
-    let text = status_text(status);
-    match (status, location) {
-        (200..300, _) => format!("{text} is not {}", policy.success),
+fn rejection(policy: &RetryPolicy, redactor: &Redactor, response: &Response) -> String {
+    let status = status_text(response.status);
+    match (response.status, response.header("location")) {
+        (200..300, _) => format!("{status} is not {}", policy.success),
         (300..400, Some(location)) => {
-            format!("{text} to {location}; redirects are never followed")
+            let location = safe_url::masked(&String::from_utf8_lossy(location));
+            let location = shortened(redactor.redact(&location));
+            format!("{status} to {location}; redirects are never followed")
         }
-        (300..400, None) => format!("{text}; redirects are never followed"),
-        _ => text,
+        (300..400, None) => format!("{status}; redirects are never followed"),
+        _ => status,
     }
-}
-
-/// The masked `Location`.
-pub(super) fn redirect_target(response: &Response, redactor: &Redactor) -> Option<String> {
-    let location = String::from_utf8_lossy(response.header("location")?);
-    Some(shortened(redactor.redact(&safe_url::masked(&location))))
 }
 
 fn shortened(mut location: String) -> String {
@@ -77,7 +69,7 @@ fn shortened(mut location: String) -> String {
 }
 
 /// The masked body, and what is missing of it.
-pub(super) fn stored_body(response: &Response, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
+fn stored_body(response: &Response, redactor: &Redactor) -> (Vec<u8>, Option<String>) {
     let body = &response.body;
     let is_long = body.len() > MAX_STORED_BODY;
     let mut masked = if is_long || response.cut.is_some() {

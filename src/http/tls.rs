@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -25,18 +25,16 @@ pub fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| setup(&e))?;
-    let builder = if options.insecure {
-        let verifier = Arc::new(Unchecked(provider));
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-    } else if with_roots {
+    let builder = if with_roots {
         let (roots, given) = trusted(options)?;
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let webpki = webpki.build().map_err(|e| setup(&e))?;
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier { webpki, given }))
+            .with_custom_certificate_verifier(Arc::new(Verifier {
+                webpki: webpki.build().map_err(|e| setup(&e))?,
+                given,
+                insecure: options.insecure,
+            }))
     } else {
         builder.with_root_certificates(RootCertStore::empty())
     };
@@ -115,6 +113,8 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
     given: Vec<CertificateDer<'static>>,
+    /// Accept every certificate.
+    insecure: bool,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -126,6 +126,9 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.insecure {
+            return Ok(ServerCertVerified::assertion());
+        }
         let verified =
             self.webpki
                 .verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
@@ -148,6 +151,9 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.insecure {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         self.webpki
             .verify_tls12_signature(message, certificate, signature)
     }
@@ -158,50 +164,14 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.insecure {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         self.webpki
             .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.webpki.supported_verify_schemes()
-    }
-}
-
-/// Accepts every certificate (`--insecure`).
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
