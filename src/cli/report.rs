@@ -8,15 +8,39 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::delivery::{Delivery, ErrorKind};
-use crate::engine::{FinishedAttempt, Halted, Idle, Observer, Summary, Update, exit_of};
+use crate::engine::{
+    Engine, FinishedAttempt, Halted, Idle, Inbox, Limits, Observer, RealTime, Source, Summary,
+    Update, Writer, exit_of,
+};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::tls_hint;
+use crate::http::{Pool, tls_hint};
 use crate::journal::Journal;
 use crate::output::human::{attempt_line, headline, result_line};
 use crate::output::json::{self, DeliveryView};
 use crate::output::{Format, Progress};
-use crate::time::{UnixMs, measured, measured_finely};
+use crate::time::{Clock as _, UnixMs, measured, measured_finely};
+
+/// Sends what `source` yields, with the command's clock, and reports it.
+pub fn run_engine(
+    ctx: &Context<'_>,
+    journal: &dyn Journal,
+    writer: &dyn Writer,
+    limits: Limits,
+    inbox: Inbox,
+    source: &mut dyn Source,
+    report: &Report<'_>,
+) -> Summary {
+    let engine = Engine {
+        journal,
+        writer,
+        sender: &Pool::new(limits.jobs),
+        clock: &ctx.clock,
+        wait: &RealTime,
+        limits,
+    };
+    engine.run(inbox, source, report)
+}
 
 /// How often a countdown is updated.
 const COUNTDOWN_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,9 +90,9 @@ pub struct Report<'a> {
     format: Format,
     style: Style,
     /// Prints no result lines: the caller prints one document for all.
-    silent: bool,
+    pub silent: bool,
     /// Reports each delivery that another process sent, because the user named it.
-    named: bool,
+    pub named: bool,
     started: UnixMs,
     /// How many there are to process, if known.
     pub expected: Cell<Option<u64>>,
@@ -96,16 +120,6 @@ impl<'a> Report<'a> {
             next_due: Cell::new(None),
             state: RefCell::default(),
         }
-    }
-
-    #[must_use]
-    pub fn silent(self, silent: bool) -> Report<'a> {
-        Report { silent, ..self }
-    }
-
-    #[must_use]
-    pub fn named(self, named: bool) -> Report<'a> {
-        Report { named, ..self }
     }
 
     /// The last delivery that ended.
@@ -342,6 +356,42 @@ impl<'a> Report<'a> {
     pub fn end_output_before_failure(&self, summary: &Summary) {
         if let Err(failure) = self.end_output(summary) {
             self.failed_now(&failure);
+        }
+    }
+
+    /// Ends the output and the command. `stopped` is the error after Ctrl-C, unless that is the normal end.
+    pub fn conclude(
+        &self,
+        mut summary: Summary,
+        totals: &str,
+        show_totals: bool,
+        stopped: Option<&str>,
+    ) -> Result<Exit, Failure> {
+        let stopped = stopped.filter(|_| self.ctx.clock.interrupted());
+        let halted = summary.halted.take();
+        let is_halted = halted.is_some();
+        if let Some(halted) = halted {
+            self.halted(halted);
+        }
+        if is_halted || stopped.is_some() {
+            self.end_output_before_failure(&summary);
+        } else {
+            self.end_output(&summary)?;
+        }
+        if show_totals {
+            self.ctx.ui.status(totals);
+        }
+        match stopped {
+            // What was sent and not recorded matters more.
+            Some(message) if !is_halted => Err(Failure::new(Kind::Interrupted, message)),
+            None if !is_halted && self.style == Style::Watch && self.ctx.clock.interrupted() => {
+                Ok(Exit::Done)
+            }
+            _ => self.finish(
+                &summary,
+                &format!("not all were delivered: {totals}"),
+                Some("`hookfire failed list` shows what is left"),
+            ),
         }
     }
 

@@ -331,7 +331,7 @@ impl<'r> Run<'r> {
                 return true;
             }
             let claimed = match self.pop_due() {
-                Some((id, waiting)) => self.claim_next_attempt(id, waiting.made),
+                Some((id, waiting)) => self.claim(id, ClaimCondition::Owned, waiting.made),
                 None if !self.may_take_more() => return false,
                 None => match self.next_item() {
                     SourceItem::New {
@@ -346,13 +346,11 @@ impl<'r> Run<'r> {
                         });
                         true
                     }
-                    SourceItem::Failed(seen) => {
-                        let attempts = seen.attempts;
-                        self.claim_listed(seen, ClaimCondition::Failed { attempts }, 0)
+                    SourceItem::Failed(Seen { id, attempts }) => {
+                        self.claim(id, ClaimCondition::Failed { attempts }, 0)
                     }
-                    SourceItem::Due(seen) => {
-                        let attempts = seen.attempts;
-                        self.claim_listed(seen, ClaimCondition::Scheduled { attempts }, attempts)
+                    SourceItem::Due(Seen { id, attempts }) => {
+                        self.claim(id, ClaimCondition::Scheduled { attempts }, attempts)
                     }
                     SourceItem::Later(wait) => {
                         self.ask_at = wait.map(|wait| self.elapsed().saturating_add(wait));
@@ -464,64 +462,27 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Claims a delivery of the failed list or the schedule unless it changed since it was listed; returns whether it did.
-    fn claim_listed(&mut self, seen: Seen, condition: ClaimCondition, made: u32) -> bool {
-        let delivery = match self.engine.journal.delivery(seen.id) {
-            Ok(delivery) => delivery,
+    /// Claims a delivery in the journal; returns false if it cannot be sent.
+    fn claim(&mut self, id: i64, condition: ClaimCondition, made: u32) -> bool {
+        let (delivery, event) = match self.read(id, condition) {
+            Ok(Some((delivery, event))) => (delivery, Arc::<[u8]>::from(event)),
+            Ok(None) => {
+                self.lost(id, condition);
+                return false;
+            }
             Err(e) => {
                 self.halt(Arc::new(e));
                 return false;
             }
         };
-        // Whether a delivery is still on the schedule is checked when it is claimed.
-        let unchanged = delivery.filter(|delivery| {
-            delivery.attempt_count == seen.attempts
-                && (matches!(condition, ClaimCondition::Scheduled { .. })
-                    || delivery.status.in_failed_list())
-        });
-        let Some(delivery) = unchanged else {
-            self.lost(seen.id, condition);
-            return false;
-        };
         let Some(plan) = self.source.plan(&delivery) else {
-            self.summary.add_not_sent();
-            self.release(seen.id, condition, Contact::NotSent);
-            return false;
-        };
-        self.claim(condition, delivery, plan, made)
-    }
-
-    fn claim_next_attempt(&mut self, id: i64, made: u32) -> bool {
-        match self.engine.journal.delivery(id) {
-            Ok(Some(delivery)) => match self.source.plan(&delivery) {
-                Some(plan) => return self.claim(ClaimCondition::Owned, delivery, plan, made),
-                None => self.give_up(vec![id]),
-            },
-            Ok(None) => self.lost(id, ClaimCondition::Owned),
-            Err(e) => self.halt(Arc::new(e)),
-        }
-        false
-    }
-
-    fn claim(
-        &mut self,
-        condition: ClaimCondition,
-        delivery: Delivery,
-        plan: Arc<SendPlan>,
-        made: u32,
-    ) -> bool {
-        let id = delivery.id;
-        let event: Arc<[u8]> = match self.engine.journal.event(id) {
-            Ok(event) => event.into(),
-            Err(e) => {
-                // The delivery may have been deleted since it was read.
-                if matches!(self.engine.journal.delivery(id), Ok(None)) {
-                    self.lost(id, condition);
-                } else {
-                    self.halt(Arc::new(e));
-                }
-                return false;
+            if condition == ClaimCondition::Owned {
+                self.give_up(vec![id]);
+            } else {
+                self.summary.add_not_sent();
+                self.release(id, condition, Contact::NotSent);
             }
+            return false;
         };
         let write = Write::Begin(Claim {
             id,
@@ -542,6 +503,34 @@ impl<'r> Run<'r> {
         };
         self.write(write, |result| EventKind::Claimed(attempt, result));
         true
+    }
+
+    /// A delivery with its event; none if it was deleted or changed since it was listed.
+    fn read(
+        &self,
+        id: i64,
+        condition: ClaimCondition,
+    ) -> Result<Option<(Delivery, Vec<u8>)>, JournalError> {
+        let journal = self.engine.journal;
+        let Some(delivery) = journal.delivery(id)? else {
+            return Ok(None);
+        };
+        let unchanged = match condition {
+            ClaimCondition::Owned => true,
+            ClaimCondition::Failed { attempts } => {
+                delivery.status.in_failed_list() && delivery.attempt_count == attempts
+            }
+            // Whether it is still on the schedule is checked when it is claimed.
+            ClaimCondition::Scheduled { attempts } => delivery.attempt_count == attempts,
+        };
+        if !unchanged {
+            return Ok(None);
+        }
+        match journal.event(id) {
+            Ok(event) => Ok(Some((delivery, event))),
+            Err(_) if journal.delivery(id)?.is_none() => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     fn claimed(&mut self, mut attempt: Attempt, result: Written) {

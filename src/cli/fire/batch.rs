@@ -11,15 +11,12 @@ use super::batch_line::BatchLine;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
 use super::{Destination, FireArgs, background};
 use crate::cli::context::Context;
-use crate::cli::report::{Report, Style};
+use crate::cli::report::{Report, Style, run_engine};
 use crate::cli::settings;
 use crate::delivery::Delivery;
-use crate::engine::{
-    Claims, Engine, Inbox, Limits, RealTime, SendPlan, Source, SourceItem, Summary,
-};
+use crate::engine::{Claims, Inbox, Limits, SendPlan, Source, SourceItem, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::Pool;
 use crate::journal::GroupWriter;
 use crate::output::Format;
 use crate::text::{self, count};
@@ -57,19 +54,11 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
     let writer = GroupWriter::start(ctx.journal()?, None)?;
-    let jobs = jobs(args);
-    let engine = Engine {
-        journal: &*journal,
-        writer: &writer,
-        sender: &Pool::new(jobs),
-        clock: &ctx.clock,
-        wait: &RealTime,
-        limits: Limits {
-            rate: args.pace.rate,
-            ..Limits::new(jobs, Claims::Many)
-        },
+    let limits = Limits {
+        rate: args.pace.rate,
+        ..Limits::new(jobs(args), Claims::Many)
     };
-    let summary = engine.run(inbox, &mut batch, &report);
+    let summary = run_engine(ctx, &*journal, &writer, limits, inbox, &mut batch, &report);
     drop(writer);
     batch.finish(summary)
 }

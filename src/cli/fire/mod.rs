@@ -17,20 +17,17 @@ use super::args::{
 };
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
-use super::report::{self, Report, Style};
+use super::report::{self, Report, Style, run_engine};
 use super::sample::{SampleArgs, SamplePurpose};
 use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::event_headers;
-use crate::engine::{
-    Claims, Engine, Inbox, InlineWriter, Limits, RealTime, RetryMode, SendPlan, Source, SourceItem,
-};
+use crate::engine::{Claims, Inbox, InlineWriter, Limits, RetryMode, SendPlan, Source, SourceItem};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
-use crate::http::Pool;
 use crate::journal::{NewDelivery, Write, WriteResult};
 use crate::time::compact;
 
@@ -271,19 +268,19 @@ fn send(
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
     let report = Report::new(ctx, Some(&*journal), format, Style::Single);
-    let engine = Engine {
-        journal: &*journal,
-        writer: &InlineWriter(&*journal),
-        sender: &Pool::new(1),
-        clock: &ctx.clock,
-        wait: &RealTime,
-        limits: Limits::new(1, Claims::OneByOne),
-    };
     let mut source = OneEvent {
         delivery: Some(delivery),
         plan: Arc::new(plan),
     };
-    let mut summary = engine.run(Inbox::default(), &mut source, &report);
+    let mut summary = run_engine(
+        ctx,
+        &*journal,
+        &InlineWriter(&*journal),
+        Limits::new(1, Claims::OneByOne),
+        Inbox::default(),
+        &mut source,
+        &report,
+    );
     if let Some(halted) = summary.halted.take() {
         return Err(halted.into());
     }

@@ -12,11 +12,13 @@ use serde_json::json;
 
 use super::access::{PortalAccess, PortalArgs};
 use super::listing;
-use crate::cli::args::{ExtraArgs, ReportOutput, RetryPolicyArgs, TransportArgs, at_least_one};
+use crate::cli::args::{
+    ExtraArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, at_least_one,
+};
 use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
 use crate::cli::report::{Report, Style};
-use crate::cli::retry::{self, ResendOptions};
+use crate::cli::retry;
 use crate::delivery::Status;
 use crate::engine::resend::Planner;
 use crate::engine::{Claims, Limits, Summary};
@@ -83,28 +85,6 @@ pub struct PortalRecoverArgs {
     output: ReportOutput,
 }
 
-impl PortalRecoverArgs {
-    fn planner<'a>(&'a self, ctx: &'a Context<'_>) -> Result<Planner<'a>, Failure> {
-        let destination = if self.endpoint.is_some() || self.url.is_some() {
-            let (endpoint, url) = (self.endpoint.as_deref(), self.url.as_deref());
-            Some(retry::destination(ctx, endpoint, url, &self.extras)?)
-        } else {
-            None
-        };
-        retry::planner(
-            ctx,
-            ResendOptions {
-                destination,
-                extras: &self.extras,
-                policy: &self.rule,
-                transport: &self.transport,
-                scheduled: false,
-                jobs: 1,
-            },
-        )
-    }
-}
-
 /// What has been done so far.
 #[derive(Default)]
 struct Recovered {
@@ -122,15 +102,22 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     ctx.catch_interrupts()?;
     let portal = access.portal();
     let format = args.output.format();
-    let planner = args.planner(ctx)?;
+    let target = (args.endpoint.is_some() || args.url.is_some()).then(|| TargetArgs {
+        endpoint: args.endpoint.clone(),
+        url: args.url.clone(),
+        extras: args.extras.clone(),
+    });
+    let settings = args.rule.settings().or(&args.transport.settings());
+    let planner = retry::planner(ctx, target.as_ref(), &args.extras, settings)?;
     if args.dry_run {
         return dry_run(args, ctx, &portal, &planner);
     }
     let journal = ctx.journal()?;
     journal.interrupt_abandoned()?;
     let retries = args.rule.retries.is_some();
-    let report = Report::new(ctx, Some(&*journal), format, Style::OneByOne { retries })
-        .silent(format == Format::Json);
+    let style = Style::OneByOne { retries };
+    let mut report = Report::new(ctx, Some(&*journal), format, style);
+    report.silent = format == Format::Json;
     let run = Run {
         args,
         ctx,

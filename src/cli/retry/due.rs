@@ -5,19 +5,17 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PlanReport, RetryArgs, dry_run, nothing_to_send, planner};
+use super::{PlanReport, RetryArgs, dry_run, nothing_to_send};
 use crate::cli::context::Context;
-use crate::cli::report::{Blocked, Report, Style};
+use crate::cli::report::{Blocked, Report, Style, run_engine};
 use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
 use crate::engine::due::{DueQueue, Upcoming, postpone};
 use crate::engine::{
-    Claims, Contact, Engine, Inbox, RETRY_PAUSE, RealTime, SendPlan, Source, SourceItem,
-    WaitingRetry,
+    Claims, Contact, Inbox, RETRY_PAUSE, SendPlan, Source, SourceItem, WaitingRetry,
 };
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::exit::Exit;
-use crate::http::Pool;
 use crate::journal::JournalError;
 use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::secret::SecretError;
@@ -75,17 +73,16 @@ fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Resu
         rows.push(seen);
     }
     let format = args.output.format();
-    let planner = planner(ctx, args.resend_options(None))?;
+    let planner = args.planner(ctx)?;
     let report = Report::new(ctx, Some(journal), format, Style::Many);
-    let summary = dry_run(ctx, journal, &planner, &rows, &report, format)?;
-    super::finish(ctx, summary, &report, 0)
+    dry_run(ctx, journal, &planner, &rows, &report, format)
 }
 
 /// Makes one attempt of each delivery that is due now; with `--watch`, each attempt when it is due, until the user stops it or
 /// the journal cannot be used any more.
 fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     ctx.catch_interrupts_and_drain()?;
-    let planner = planner(ctx, args.resend_options(None))?;
+    let planner = args.planner(ctx)?;
     let inbox = Inbox::default();
     let (style, queue, retry) = if args.watch {
         ctx.ui
@@ -111,54 +108,24 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
     };
     let limits = args.limits(Claims::Few);
     let writer = GroupWriter::start(ctx.journal()?, retry)?;
-    let engine = Engine {
-        journal,
-        writer: &writer,
-        sender: &Pool::new(limits.jobs),
-        clock: &ctx.clock,
-        wait: &RealTime,
-        limits,
-    };
-    let mut summary = engine.run(inbox, &mut rows, &report);
-    let interrupted = ctx.clock.interrupted();
-    let halted = summary.halted.take();
-    let is_halted = halted.is_some();
-    let is_clean = report.exit(&summary) == Exit::Done && rows.error.is_none() && !is_halted;
-    if !args.watch && !interrupted && is_clean && summary.total() == 0 {
+    let summary = run_engine(ctx, journal, &writer, limits, inbox, &mut rows, &report);
+    let is_clean = report.exit(&summary) == Exit::Done && summary.halted.is_none();
+    if let Some(error) = rows.error.take() {
+        match summary.halted {
+            // The same journal, and less important than what was sent and not recorded.
+            Some(_) => report.failed_now(&Failure::from(error)),
+            None => {
+                report.end_output(&summary)?;
+                return Err(error.into());
+            }
+        }
+    } else if !args.watch && !ctx.clock.interrupted() && is_clean && summary.total() == 0 {
         return nothing_due(ctx, args, rows.queue.next_due());
     }
-    if let Some(halted) = halted {
-        report.halted(halted);
-    }
-    if is_halted || interrupted && !args.watch {
-        report.end_output_before_failure(&summary);
-    } else {
-        report.end_output(&summary)?;
-    }
     let totals = summary.in_words(None);
-    if summary.total() > 1 {
-        ctx.ui.status(&totals);
-    }
-    match rows.error.take() {
-        // The same journal, and less important than what was sent and not recorded.
-        Some(error) if is_halted => report.failed_now(&Failure::from(error)),
-        Some(error) => return Err(error.into()),
-        None => {}
-    }
-    if interrupted && !is_halted {
-        if args.watch {
-            return Ok(Exit::Done);
-        }
-        return Err(Failure::new(
-            Kind::Interrupted,
-            "stopped; what is due stays scheduled",
-        ));
-    }
-    report.finish(
-        &summary,
-        &format!("not all were delivered: {totals}"),
-        Some("`hookfire failed list` shows what is left"),
-    )
+    let show_totals = summary.total() > 1;
+    let stopped = (!args.watch).then_some("stopped; what is due stays scheduled");
+    report.conclude(summary, &totals, show_totals, stopped)
 }
 
 /// The engine's source of due deliveries. Each keeps its policy.

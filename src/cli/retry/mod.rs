@@ -13,26 +13,23 @@ use super::args::{
     at_least_one, parse_id,
 };
 use super::context::Context;
-use super::report::{Report, Style};
+use super::report::{Report, Style, run_engine};
 use super::scope::Scope;
-use crate::cli::settings::{self, Chosen};
+use crate::cli::settings;
+use crate::config::Settings;
 use crate::delivery::Delivery;
 use crate::delivery::filter::Filter;
-use crate::delivery::target::{MissingSecret, Target};
+use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
 use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
-use crate::engine::{
-    Claims, Engine, Inbox, InlineWriter, Limits, RealTime, Source, Summary, Writer,
-};
+use crate::engine::{Claims, Inbox, InlineWriter, Limits, Summary, Writer};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::Pool;
 use crate::journal::Seen;
 use crate::journal::{GroupWriter, Journal};
 use crate::output::{Format, json};
 use crate::secret::SecretSource;
 use crate::text;
-use crate::time::Clock as _;
 
 /// Default number of requests at the same time with `--due`; without it, 1.
 const DEFAULT_DUE_JOBS: u16 = 8;
@@ -141,55 +138,36 @@ impl RetryArgs {
         self.url.is_some() || self.endpoint.is_some() && (self.all || !self.ids.is_empty())
     }
 
-    fn resend_options<'a>(&'a self, destination: Option<Chosen<'a>>) -> ResendOptions<'a> {
-        ResendOptions {
-            destination,
-            extras: &self.extras,
-            policy: &self.rule,
-            transport: &self.transport,
+    fn planner<'a>(&'a self, ctx: &'a Context<'_>) -> Result<Planner<'a>, Failure> {
+        let target = self.has_destination().then(|| TargetArgs {
+            endpoint: self.endpoint.clone(),
+            url: self.url.clone(),
+            extras: self.extras.clone(),
+        });
+        let settings = self.rule.settings().or(&self.transport.settings());
+        Ok(Planner {
             scheduled: self.due,
             jobs: self.jobs(),
-        }
+            ..planner(ctx, target.as_ref(), &self.extras, settings)?
+        })
     }
 }
 
-/// How the options of a command change deliveries that are sent again.
-pub(super) struct ResendOptions<'a> {
-    pub destination: Option<Chosen<'a>>,
-    pub extras: &'a ExtraArgs,
-    pub policy: &'a RetryPolicyArgs,
-    pub transport: &'a TransportArgs,
-    pub scheduled: bool,
-    pub jobs: usize,
-}
-
-/// The target that `--endpoint` or `--url` names instead of the deliveries' own.
-pub(super) fn destination<'a>(
-    ctx: &'a Context<'_>,
-    endpoint: Option<&str>,
-    url: Option<&str>,
-    extras: &ExtraArgs,
-) -> Result<Chosen<'a>, Failure> {
-    let target = TargetArgs {
-        endpoint: endpoint.map(str::to_owned),
-        url: url.map(str::to_owned),
-        extras: extras.clone(),
-    };
-    settings::chosen(ctx, &target)
-}
-
+/// Plans deliveries that are sent again, to `target` if it is given.
 pub(super) fn planner<'a>(
     ctx: &'a Context<'_>,
-    options: ResendOptions<'a>,
+    target: Option<&TargetArgs>,
+    extras: &ExtraArgs,
+    settings: Settings,
 ) -> Result<Planner<'a>, Failure> {
-    let ResendOptions {
-        destination,
-        extras,
-        policy,
-        transport,
-        scheduled,
-        jobs,
-    } = options;
+    let destination = match target {
+        Some(target) => {
+            let chosen = settings::chosen(ctx, target)?;
+            let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
+            Some((endpoint, chosen.target))
+        }
+        None => None,
+    };
     let mut public = settings::from_url("http://localhost/")?.target;
     settings::add_public(&mut public, extras, &ctx.env)?;
     Ok(Planner {
@@ -197,18 +175,15 @@ pub(super) fn planner<'a>(
         env: &ctx.env,
         clients: &ctx.clients,
         overrides: Overrides {
-            destination: destination.map(|chosen| {
-                let endpoint = chosen.endpoint.map(|(_, endpoint)| endpoint);
-                (endpoint, chosen.target)
-            }),
+            destination,
             secrets: settings::secrets("--secret", &extras.secret, &ctx.env)?,
             params: public.params,
             headers: public.headers,
-            settings: policy.settings().or(&transport.settings()),
+            settings,
             urls: Vec::new(),
         },
-        scheduled,
-        jobs,
+        scheduled: false,
+        jobs: 1,
     })
 }
 
@@ -294,45 +269,23 @@ pub(super) fn resend(
             Err(e) => report.failed(plan_report.failure(delivery, e)),
         },
     };
-    if limits.jobs == 1 {
-        let writer = InlineWriter(journal);
-        return Ok(run_engine(
-            ctx,
-            journal,
-            &writer,
-            limits,
-            &mut source,
-            report,
-        ));
-    }
-    let writer = GroupWriter::start(ctx.journal()?, None)?;
+    let group;
+    let inline = InlineWriter(journal);
+    let writer: &dyn Writer = if limits.jobs == 1 {
+        &inline
+    } else {
+        group = GroupWriter::start(ctx.journal()?, None)?;
+        &group
+    };
     Ok(run_engine(
         ctx,
         journal,
-        &writer,
+        writer,
         limits,
+        Inbox::default(),
         &mut source,
         report,
     ))
-}
-
-fn run_engine(
-    ctx: &Context<'_>,
-    journal: &dyn Journal,
-    writer: &dyn Writer,
-    limits: Limits,
-    source: &mut dyn Source,
-    report: &Report<'_>,
-) -> Summary {
-    let engine = Engine {
-        journal,
-        writer,
-        sender: &Pool::new(limits.jobs),
-        clock: &ctx.clock,
-        wait: &RealTime,
-        limits,
-    };
-    engine.run(Inbox::default(), source, report)
 }
 
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
@@ -347,14 +300,8 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     }
     let narrowed = filter != Filter::default();
     let scope = Scope::resolve(&args.ids, filter, args.all, "hookfire retry")?;
-    let destination = if has_destination {
-        let (endpoint, url) = (args.endpoint.as_deref(), args.url.as_deref());
-        Some(destination(ctx, endpoint, url, &args.extras)?)
-    } else {
-        None
-    };
     let names_secrets = !has_destination && ctx.is_flag("secret");
-    let planner = planner(ctx, args.resend_options(destination))?;
+    let planner = args.planner(ctx)?;
     let journal = ctx.existing_journal()?;
     // A secret may be for a delivery beyond `--max`: all are searched for it.
     let max = args.max.map(NonZeroUsize::get);
@@ -383,15 +330,17 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     } else {
         Style::Many
     };
-    let report = Report::new(ctx, Some(journal), format, style).named(!scope.is_bulk());
+    let mut report = Report::new(ctx, Some(journal), format, style);
+    report.named = !scope.is_bulk();
     report.expected.set(Some(rows.len() as u64));
     if args.dry_run {
-        let summary = dry_run(ctx, journal, &planner, &rows, &report, format)?;
-        return finish(ctx, summary, &report, 0);
+        return dry_run(ctx, journal, &planner, &rows, &report, format);
     }
     ctx.catch_interrupts()?;
     let summary = resend(ctx, journal, &planner, rows, limits, &report)?;
-    finish(ctx, summary, &report, asked)
+    let totals = summary.in_words(Some(asked));
+    let stopped = "stopped; what was not delivered is in the failed list";
+    report.conclude(summary, &totals, asked > 1, Some(stopped))
 }
 
 /// Prints where deliveries would be sent.
@@ -402,76 +351,35 @@ fn dry_run(
     rows: &[Seen],
     report: &Report<'_>,
     format: Format,
-) -> Result<Summary, Failure> {
+) -> Result<Exit, Failure> {
     let plan_report = PlanReport::new(ctx, planner);
     for row in rows {
         let Some(delivery) = journal.delivery(row.id)? else {
             continue;
         };
-        match planner.plan(&delivery) {
+        let target = match planner.plan(&delivery) {
             Ok(planned) => {
                 plan_report.warn(&planned);
-                print_plan(ctx, &delivery, &planned.target, report, format)?;
+                planned.target
             }
-            Err(e) => report.failed(plan_report.failure(&delivery, e)),
+            Err(e) => {
+                report.failed(plan_report.failure(&delivery, e));
+                continue;
+            }
+        };
+        let (id, event_type, action) = (delivery.id, &delivery.event_type, &delivery.action);
+        if format == Format::Text {
+            let line = format!("would send #{id} {event_type}.{action} → {target}");
+            ctx.ui.line(&line)?;
+        } else {
+            report.print_json(&serde_json::json!({
+                "dry_run": true, "id": id, "uuid": delivery.uuid, "type": event_type,
+                "action": action, "url": target.to_string(),
+            }))?;
         }
     }
     ctx.ui.status("nothing is sent (--dry-run)");
-    Ok(Summary::default())
-}
-
-fn print_plan(
-    ctx: &Context<'_>,
-    delivery: &Delivery,
-    target: &Target,
-    report: &Report<'_>,
-    format: Format,
-) -> Result<(), Failure> {
-    let (id, event_type, action) = (delivery.id, &delivery.event_type, &delivery.action);
-    if format == Format::Text {
-        let line = format!("would send #{id} {event_type}.{action} → {target}");
-        return Ok(ctx.ui.line(&line)?);
-    }
-    report.print_json(&serde_json::json!({
-        "dry_run": true, "id": id, "uuid": delivery.uuid, "type": event_type, "action": action,
-        "url": target.to_string(),
-    }))
-}
-
-/// Ends the report; `asked` is the number of deliveries to send.
-fn finish(
-    ctx: &Context<'_>,
-    mut summary: Summary,
-    report: &Report<'_>,
-    asked: usize,
-) -> Result<Exit, Failure> {
-    let interrupted = ctx.clock.interrupted();
-    let halted = summary.halted.take();
-    let is_halted = halted.is_some();
-    if let Some(halted) = halted {
-        report.halted(halted);
-    }
-    if interrupted || is_halted {
-        report.end_output_before_failure(&summary);
-    } else {
-        report.end_output(&summary)?;
-    }
-    let words = summary.in_words(Some(asked));
-    if asked > 1 {
-        ctx.ui.status(&words);
-    }
-    // What was sent and not recorded matters more.
-    if interrupted && !is_halted {
-        return Err(Failure::new(
-            Kind::Interrupted,
-            "stopped; what was not delivered is in the failed list",
-        ));
-    }
-    report.finish(
-        &summary,
-        &format!("not all were delivered: {words}"),
-        Some("`hookfire failed list` shows what is left"),
-    )
+    report.conclude(Summary::default(), "nothing to send", false, None)
 }
 
 /// Refuses a secret that no delivery has: its name is probably mistyped, and sending without it would fail again.
