@@ -10,7 +10,6 @@ use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 
 mod chapter;
-mod command;
 mod page;
 
 /// Write shell completions and man pages
@@ -56,8 +55,7 @@ impl GenerateCommand {
                 ctx.ui.flush()?;
             }
             GenerateCommand::Man(args) => {
-                let commands = command::pages((ctx.definition)());
-                for (name, page) in commands.into_iter().chain(chapter::pages()) {
+                for (name, page) in page::pages((ctx.definition)()) {
                     write(&args.folder.join(name), &page)?;
                 }
             }
