@@ -70,7 +70,7 @@ impl Object {
     /// Fails with [`EventError::Set`], and changes nothing, for an unreadable path, a missing step, a child for an element
     /// that contains text, a character that XML forbids, and a result that would not be well-formed.
     pub fn set(&mut self, path: &str, value: &str) -> Result<(), EventError> {
-        *self = super::edit::set(self, path, value)?;
+        self.text = super::edit::set(&self.text, path, value)?;
         Ok(())
     }
 }
