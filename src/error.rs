@@ -12,7 +12,7 @@ use crate::event::EventError;
 use crate::exit::Exit;
 use crate::http::ClientError;
 use crate::journal::JournalError;
-use crate::output::{OutputError, Report, Ui};
+use crate::output::{ErrorReport, OutputError, Ui};
 use crate::portal::{PortalError, PortalErrorKind};
 use crate::secret::SecretError;
 
@@ -28,11 +28,10 @@ pub enum Kind {
     Usage,
     /// The response of an endpoint was not a success.
     Refused,
-    /// There was no response.
     Unreachable,
     NotFound,
     Journal,
-    /// `expect` or `listen --exit-after` did not get what they waited for.
+    /// `expect` or `listen --exit-after` did not get the requests they waited for.
     Unmet,
     /// A command that hookfire ran failed or could not be run; [`Failure::exit`] has its exit code.
     Command,
@@ -73,7 +72,6 @@ impl Kind {
     }
 }
 
-/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     pub kind: Kind,
@@ -164,7 +162,7 @@ impl Failure {
     }
 
     pub fn print(&self, ui: &Ui) {
-        ui.failure(&Report {
+        ui.failure(&ErrorReport {
             kind: self.kind.as_str(),
             message: &self.error.to_string(),
             causes: &self.causes(),
@@ -307,46 +305,44 @@ impl From<MissingSecret> for Failure {
 
 impl From<PortalError> for Failure {
     fn from(error: PortalError) -> Failure {
-        let address = "the portal's URL must be that of the admin portal, such as https://acme-admin.3scale.net";
-        let (kind, hints) = match &error.kind {
-            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Interrupted => {
-                (Kind::Interrupted, vec![])
-            }
-            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Timeout => (
-                Kind::Unreachable,
-                vec!["allow more time for a long list with `--timeout 5m`"],
-            ),
-            PortalErrorKind::NoResponse { error, .. } if error.kind == ErrorKind::Tls => (
-                Kind::Unreachable,
-                vec!["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"],
-            ),
-            PortalErrorKind::NoResponse { .. } => (Kind::Unreachable, vec![address]),
-            PortalErrorKind::Token { .. } => (
-                Kind::Error,
-                vec![
-                    "create a token with read and write access to the Account Management API in the portal's account settings",
-                    "for a provider key, set `parameter = \"provider_key\"` in `[portal]`",
-                ],
-            ),
-            PortalErrorKind::NotFound => (
-                Kind::Error,
-                vec!["there is no such API at this address", address],
-            ),
-            kind if kind.is_temporary() => (
-                Kind::Error,
-                vec!["the portal is overloaded or down: try again later"],
-            ),
-            PortalErrorKind::Html { .. } | PortalErrorKind::Redirect { .. } => {
-                (Kind::Error, vec![address])
-            }
-            PortalErrorKind::Status { code: 422, .. } => (
-                Kind::Error,
-                vec!["the portal refused a value and changed nothing; its message names the field"],
-            ),
-            PortalErrorKind::Status { .. } => (Kind::Error, vec![]),
+        let kind = match &error.kind {
+            PortalErrorKind::NoResponse { error, .. } => match error.kind {
+                ErrorKind::Interrupted => Kind::Interrupted,
+                _ => Kind::Unreachable,
+            },
+            _ => Kind::Error,
         };
+        let hints = portal_hints(&error.kind);
+        let failure = Failure::from_error(kind, error);
         hints
-            .into_iter()
-            .fold(Failure::from_error(kind, error), Failure::hint)
+            .iter()
+            .fold(failure, |failure, hint| failure.hint(*hint))
+    }
+}
+
+const PORTAL_URL_HINT: &str =
+    "the portal's URL must be that of the admin portal, such as https://acme-admin.3scale.net";
+
+fn portal_hints(kind: &PortalErrorKind) -> &'static [&'static str] {
+    match kind {
+        PortalErrorKind::NoResponse { error, .. } => match error.kind {
+            ErrorKind::Interrupted => &[],
+            ErrorKind::Timeout => &["allow more time for a long list with `--timeout 5m`"],
+            ErrorKind::Tls => {
+                &["trust the portal's own certificate with `--cacert FILE` or `portal.cacert`"]
+            }
+            _ => &[PORTAL_URL_HINT],
+        },
+        PortalErrorKind::Token { .. } => &[
+            "create a token with read and write access to the Account Management API in the portal's account settings",
+            "for a provider key, set `parameter = \"provider_key\"` in `[portal]`",
+        ],
+        PortalErrorKind::NotFound => &["there is no such API at this address", PORTAL_URL_HINT],
+        kind if kind.is_temporary() => &["the portal is overloaded or down: try again later"],
+        PortalErrorKind::Html { .. } | PortalErrorKind::Redirect { .. } => &[PORTAL_URL_HINT],
+        PortalErrorKind::Status { code: 422, .. } => {
+            &["the portal refused a value and changed nothing; its message names the field"]
+        }
+        PortalErrorKind::Status { .. } => &[],
     }
 }

@@ -1,4 +1,4 @@
-//! Configurations from anywhere: each is read or refused with its place, and what is read can be shown.
+//! Fuzzing of configuration files: each is read, or refused with a line number.
 
 use std::path::Path;
 

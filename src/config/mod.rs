@@ -218,8 +218,8 @@ impl<'a> ConfigFile<'a> {
         path.parent().unwrap_or(Path::new("")).to_owned()
     }
 
-    fn entries(self, table: &'a DeTable<'a>) -> impl Iterator<Item = Entry<'a>> {
-        table.iter().map(move |(key, value)| Entry {
+    fn entries(self, table: &'a DeTable<'a>) -> impl Iterator<Item = ConfigEntry<'a>> {
+        table.iter().map(move |(key, value)| ConfigEntry {
             file: self,
             key,
             value,
@@ -229,13 +229,13 @@ impl<'a> ConfigFile<'a> {
 
 /// A key and its value.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
+struct ConfigEntry<'a> {
     file: ConfigFile<'a>,
     key: &'a Spanned<Cow<'a, str>>,
     value: &'a Spanned<DeValue<'a>>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ConfigEntry<'a> {
     fn name(self) -> &'a str {
         self.key.get_ref()
     }
@@ -301,7 +301,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn entries(self, form: &str) -> Result<impl Iterator<Item = Entry<'a>>, ConfigError> {
+    fn entries(self, form: &str) -> Result<impl Iterator<Item = ConfigEntry<'a>>, ConfigError> {
         Ok(self.file.entries(self.table(form)?))
     }
 
@@ -343,7 +343,7 @@ impl<'a> Entry<'a> {
                     let DeValue::Array(values) = entry.value.get_ref() else {
                         return Err(entry.must_be("a list in `[` and `]`"));
                     };
-                    let entries = values.iter().map(|value| Entry { value, ..entry });
+                    let entries = values.iter().map(|value| ConfigEntry { value, ..entry });
                     let patterns = entries.map(|entry| entry.parsed(str::parse));
                     settings.events = Some(patterns.collect::<Result<_, _>>()?);
                 }

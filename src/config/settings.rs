@@ -33,27 +33,6 @@ impl SettingSource {
     }
 }
 
-/// One layer of settings; fields are named as in the configuration file.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub retries: Option<u32>,
-    pub retry_interval: Option<Duration>,
-    pub success: Option<StatusRanges>,
-    pub timeout: Option<Duration>,
-    pub connect_timeout: Option<Duration>,
-    pub cacert: Option<PathBuf>,
-    pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    pub insecure: Option<bool>,
-    pub proxy: Option<Secret>,
-    pub wire: Option<BodyFormat>,
-    pub compat: Option<ElementOrder>,
-    pub active: Option<bool>,
-    pub provider_actions: Option<bool>,
-    /// No list means all events, an empty one none.
-    pub events: Option<Vec<EventPattern>>,
-}
-
 /// A setting by its name, with texts to show it.
 pub struct SettingRow {
     /// Also the id of the option that sets it, if there is one.
@@ -63,59 +42,54 @@ pub struct SettingRow {
     pub value: fn(&Settings) -> Option<String>,
 }
 
-/// Every setting, in the order in which `config show` prints them.
-pub const SETTINGS: [SettingRow; 15] = [
-    row("retries", Some("5"), |s| s.retries.map(|n| n.to_string())),
-    row("retry_interval", Some("60s"), |s| {
-        s.retry_interval.map(compact)
-    }),
-    row("success", Some("200"), |s| text(s.success.as_ref())),
-    row("timeout", Some("30s"), |s| s.timeout.map(compact)),
-    row("connect_timeout", Some("10s"), |s| {
-        s.connect_timeout.map(compact)
-    }),
-    row("cacert", None, |s| path(s.cacert.as_ref())),
-    row("cert", None, |s| path(s.cert.as_ref())),
-    row("key", None, |s| path(s.key.as_ref())),
-    row("insecure", Some("false"), |s| text(s.insecure.as_ref())),
-    row("proxy", None, |s| {
-        // A proxy's URL may contain a password.
-        let proxy = s.proxy.as_ref()?;
-        Some(safe_url::shown(proxy.expose()))
-    }),
-    row("wire", Some("xml"), |s| {
-        s.wire.map(|wire| wire.as_str().to_owned())
-    }),
-    row("compat", Some("documented"), |s| {
-        s.compat.map(|order| order.as_str().to_owned())
-    }),
-    row("active", Some("true"), |s| text(s.active.as_ref())),
-    row("provider_actions", Some("false"), |s| {
-        text(s.provider_actions.as_ref())
-    }),
-    row("events", Some("all"), |s| {
-        s.events.as_deref().map(event_names)
-    }),
-];
+/// Declares the settings: name, type, default as text, and how to show a value.
+macro_rules! settings {
+    ($($name:ident: $type:ty = $default:expr, $show:expr;)*) => {
+        /// One layer of settings; fields are named as in the configuration file.
+        #[derive(Clone, Debug, Default)]
+        pub struct Settings {
+            $(pub $name: Option<$type>,)*
+        }
 
-const fn row(
-    name: &'static str,
-    default: Option<&'static str>,
-    value: fn(&Settings) -> Option<String>,
-) -> SettingRow {
-    SettingRow {
-        name,
-        default,
-        value,
-    }
+        /// Every setting, in the order in which `config show` prints them.
+        pub const SETTINGS: &[SettingRow] = &[
+            $(SettingRow {
+                name: stringify!($name),
+                default: $default,
+                value: |settings| settings.$name.as_ref().map($show),
+            },)*
+        ];
+
+        impl Settings {
+            /// These settings, and those of `lower` where these have none.
+            #[must_use]
+            pub fn or(self, lower: &Settings) -> Settings {
+                Settings {
+                    $($name: self.$name.or_else(|| lower.$name.clone()),)*
+                }
+            }
+        }
+    };
 }
 
-fn text(value: Option<&impl ToString>) -> Option<String> {
-    value.map(ToString::to_string)
-}
-
-fn path(path: Option<&PathBuf>) -> Option<String> {
-    path.map(|path| path.display().to_string())
+settings! {
+    retries: u32 = Some("5"), ToString::to_string;
+    retry_interval: Duration = Some("60s"), |interval| compact(*interval);
+    success: StatusRanges = Some("200"), ToString::to_string;
+    timeout: Duration = Some("30s"), |timeout| compact(*timeout);
+    connect_timeout: Duration = Some("10s"), |timeout| compact(*timeout);
+    cacert: PathBuf = None, |path| path.display().to_string();
+    cert: PathBuf = None, |path| path.display().to_string();
+    key: PathBuf = None, |path| path.display().to_string();
+    insecure: bool = Some("false"), ToString::to_string;
+    // A proxy's URL may contain a password.
+    proxy: Secret = None, |proxy| safe_url::shown(proxy.expose());
+    wire: BodyFormat = Some("xml"), |wire| wire.as_str().to_owned();
+    compat: ElementOrder = Some("documented"), |order| order.as_str().to_owned();
+    active: bool = Some("true"), ToString::to_string;
+    provider_actions: bool = Some("false"), ToString::to_string;
+    // No list means all events, an empty one none.
+    events: Vec<EventPattern> = Some("all"), |events| event_names(events);
 }
 
 fn event_names(events: &[EventPattern]) -> String {
@@ -127,28 +101,6 @@ fn event_names(events: &[EventPattern]) -> String {
 }
 
 impl Settings {
-    /// These settings, and those of `lower` where these have none.
-    #[must_use]
-    pub fn or(self, lower: &Settings) -> Settings {
-        Settings {
-            retries: self.retries.or(lower.retries),
-            retry_interval: self.retry_interval.or(lower.retry_interval),
-            success: self.success.or_else(|| lower.success.clone()),
-            timeout: self.timeout.or(lower.timeout),
-            connect_timeout: self.connect_timeout.or(lower.connect_timeout),
-            cacert: self.cacert.or_else(|| lower.cacert.clone()),
-            cert: self.cert.or_else(|| lower.cert.clone()),
-            key: self.key.or_else(|| lower.key.clone()),
-            insecure: self.insecure.or(lower.insecure),
-            proxy: self.proxy.or_else(|| lower.proxy.clone()),
-            wire: self.wire.or(lower.wire),
-            compat: self.compat.or(lower.compat),
-            active: self.active.or(lower.active),
-            provider_actions: self.provider_actions.or(lower.provider_actions),
-            events: self.events.or_else(|| lower.events.clone()),
-        }
-    }
-
     pub fn retry_policy(&self) -> RetryPolicy {
         let default = RetryPolicy::default();
         RetryPolicy {

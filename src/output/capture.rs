@@ -1,10 +1,9 @@
-//! Captures for people: a line, a table, a page.
-//!
-//! What is secret is masked; what came from outside is made visible where it goes to a terminal.
+//! Captures as text: a line for `listen`, the columns of lists, and the page of `captured show`. Secrets are masked.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::rows::optional;
 use super::{Column, Tone, Ui};
 use crate::capture::diff;
 use crate::capture::{Body, Capture, Caught, Mask, header_text};
@@ -13,8 +12,8 @@ use crate::sanitize::visible_line;
 use crate::text::count;
 use crate::time::{UnixMs, ago, local, measured, rfc3339};
 
-/// Lines of sixteen bytes that are shown of a body that is no text.
-const HEX_LINES: usize = 8;
+/// Lines of 16 bytes shown of a binary body.
+const MAX_HEX_LINES: usize = 8;
 
 /// `#17 POST /hook?token=*** application.created, 512 bytes, answered 200 OK (1 ms)`
 pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
@@ -80,7 +79,7 @@ fn answer(ui: &Ui, capture: &Capture) -> String {
     }
 }
 
-/// What is out of the ordinary about it.
+/// Problems of the request.
 fn marks(capture: &Capture) -> Vec<&'static str> {
     let malformed = capture.malformed.then_some("malformed");
     let secret = (capture.secret_ok == Some(false)).then_some("wrong or missing secret");
@@ -99,19 +98,14 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
         Col::new("METHOD", "method", |c| c.capture.method().to_owned()),
         Col::new("TARGET", "target", |c| mask.target(&c.capture)),
         Col::text("EVENT", |c| event(c).unwrap_or_default()).min_width(60),
-        Col::csv("type", |c| match &c.event {
-            Some(event) => event.event_type.clone(),
-            None => String::new(),
+        Col::csv("type", |c| {
+            optional(c.event.as_ref().map(|event| &event.event_type))
         }),
-        Col::csv("action", |c| match &c.event {
-            Some(event) => event.action.clone(),
-            None => String::new(),
+        Col::csv("action", |c| {
+            optional(c.event.as_ref().map(|event| &event.action))
         }),
         Col::new("BYTES", "body_size", |c| c.body_size.to_string()).min_width(75),
-        Col::csv("secret_ok", |c| match c.capture.secret_ok {
-            Some(is_right) => is_right.to_string(),
-            None => String::new(),
-        }),
+        Col::csv("secret_ok", |c| optional(c.capture.secret_ok)),
         Col::csv("malformed", |c| c.capture.malformed.to_string()),
         Col::text("RESPONSE", |c| {
             let status = match c.capture.response.status {
@@ -122,10 +116,7 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
             words.extend(marks(&c.capture));
             words.join(", ")
         }),
-        Col::csv("status", |c| match c.capture.response.status {
-            Some(status) => status.to_string(),
-            None => String::new(),
-        }),
+        Col::csv("status", |c| optional(c.capture.response.status)),
         Col::csv("duration_ms", |c| {
             c.capture.response.duration_ms.to_string()
         }),
@@ -134,7 +125,7 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
     ]
 }
 
-/// All that is known of one capture, as a page.
+/// Everything about a capture.
 pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> String {
     let capture = &caught.capture;
     let mut page = format!(
@@ -177,11 +168,11 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
             .response
             .note
             .as_deref()
-            .unwrap_or("not taken in whole: refused, broken off, too slow or too long");
+            .unwrap_or("incomplete: rejected, aborted, too slow or too long");
         field("malformed", &ui.toned(Tone::Warning, &ui.untrusted(why)));
     }
     let _ = write!(page, "\n{}", ui.untrusted(&head(capture, mask)));
-    // Of what was refused nobody knows whether it had a body; a head that could not be read holds all that came.
+    // Whether a rejected request had a body is unknown; an unreadable head contains all its bytes.
     if !capture.malformed || !body.bytes.is_empty() {
         let _ = write!(page, "\n{}", ui.untrusted(&shown_body(caught, body)));
     }
@@ -189,7 +180,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
     page
 }
 
-/// Request line and headers as they came, what is secret masked.
+/// Request line and headers, with secrets masked.
 pub fn head(capture: &Capture, mask: &Mask) -> String {
     if capture.head.headers().is_empty() {
         return unread_head(capture, mask);
@@ -206,7 +197,7 @@ pub fn head(capture: &Capture, mask: &Mask) -> String {
     head
 }
 
-/// A head without headers, or one that nobody could read: line by line as far as it is text.
+/// A head without headers, or one that cannot be parsed: as text if possible.
 fn unread_head(capture: &Capture, mask: &Mask) -> String {
     let head = mask.unread_head(capture);
     let text = std::str::from_utf8(&head).ok().filter(|text| {
@@ -222,7 +213,7 @@ fn unread_head(capture: &Capture, mask: &Mask) -> String {
 fn shown_body(caught: &Caught, body: &Body) -> String {
     let bytes = &body.bytes;
     let exact = format!(
-        "`hookfire captured show {} --body` writes them exactly",
+        "`hookfire captured show {} --body` writes the exact bytes",
         caught.id
     );
     let coding = caught.capture.header("content-encoding").map(header_text);
@@ -241,7 +232,7 @@ fn shown_body(caught: &Caught, body: &Body) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => format!("{text}\n"),
         _ => format!(
-            "({}, no text; {exact})\n{}",
+            "({}, not text; {exact})\n{}",
             count(bytes.len(), "byte", "bytes"),
             hex(bytes)
         ),
@@ -251,7 +242,7 @@ fn shown_body(caught: &Caught, body: &Body) -> String {
 /// The first lines of bytes as `hexdump -C` shows them.
 fn hex(bytes: &[u8]) -> String {
     let mut shown = String::new();
-    for (number, line) in bytes.chunks(16).take(HEX_LINES).enumerate() {
+    for (number, line) in bytes.chunks(16).take(MAX_HEX_LINES).enumerate() {
         let codes: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
         let visible = |byte: &u8| {
             if byte.is_ascii_graphic() || *byte == b' ' {
@@ -268,7 +259,7 @@ fn hex(bytes: &[u8]) -> String {
             codes.join(" ")
         );
     }
-    if bytes.len() > HEX_LINES * 16 {
+    if bytes.len() > MAX_HEX_LINES * 16 {
         let _ = writeln!(shown, "…");
     }
     shown
@@ -313,7 +304,7 @@ mod tests {
         )
     }
 
-    /// Head and body of the page, without what is known of the request beside them.
+    /// Head and body of the page.
     fn request_on_page(head: &[u8], body: &[u8], terminal: bool) -> String {
         let (caught, body) = caught(head, body);
         let page = page(&ui(terminal), &caught, &body, &Mask::default(), UnixMs(0));
@@ -323,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_says_what_came_and_what_it_was_answered() {
+    fn a_line_shows_request_and_response() {
         let (mut caught, _) = caught(b"POST /hook?token=x HTTP/1.1\r\n\r\n", b"12345");
         let mask = Mask {
             names: ["token".to_owned()].into(),
@@ -353,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_as_it_came_and_the_body_laid_out() {
+    fn the_page_shows_the_head_and_a_formatted_body() {
         let head = b"pOST /a HTTP/1.0\r\nX-B: 1\r\nx-a:  2\r\nX-B: 3\r\n\r\n";
         let page = request_on_page(head, b"<a><b>1</b></a>", false);
         assert_eq!(
@@ -365,11 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_by_its_size_and_first_bytes() {
+    fn binary_bodies_are_shown_as_hex() {
         let page = request_on_page(b"POST / HTTP/1.1\r\nX: y\r\n\r\n", &[0xff; 200], false);
         assert!(
             page.contains(
-                "(200 bytes, no text; `hookfire captured show 17 --body` writes them exactly)"
+                "(200 bytes, not text; `hookfire captured show 17 --body` writes the exact bytes)"
             ),
             "{page}"
         );
@@ -391,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_head_is_shown_as_far_as_it_can_be_read() {
+    fn rejected_heads_are_shown_as_text_or_hex() {
         let refused = |head: &[u8]| {
             let (mut caught, body) = caught(head, b"");
             caught.capture.malformed = true;
@@ -406,12 +397,12 @@ mod tests {
         let shown = refused(b"\x16GET /?a=b HTTP/1.1");
         assert!(
             shown.ends_with("|1.1|") && shown.contains("GET /?a=b"),
-            "nobody asked for a secret: {shown}"
+            "no secret is masked: {shown}"
         );
     }
 
     #[test]
-    fn nothing_hostile_reaches_a_terminal() {
+    fn terminals_get_no_control_characters() {
         let head = b"POST /\xc2\x9b31m HTTP/1.1\r\nX: caf\x9b\r\n\r\n";
         let body = "\u{1b}]52;c;x\u{7}\u{202e}\0good\rbad".as_bytes();
         for hostile in [
@@ -425,7 +416,7 @@ mod tests {
         }
         assert!(
             request_on_page(head, b"\x1b[2J", false).contains("\x1b[2J"),
-            "a pipe gets what came"
+            "a pipe gets the bytes unchanged"
         );
     }
 }

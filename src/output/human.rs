@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::rows::optional;
 use super::{Column, Tone, Ui};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::engine::FinishedAttempt;
@@ -90,7 +91,6 @@ pub fn attempt_line(attempt: &FinishedAttempt<'_>) -> String {
 pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>> {
     type Col = Column<'static, Delivery>;
     let status = |d: &Delivery| d.status.as_str().to_owned();
-    let optional_time = |time: Option<UnixMs>| time.map(rfc3339).unwrap_or_default();
     vec![
         Col::text("ID", |d| format!("#{}", d.id)),
         Col::text("EVENT", |d| format!("{}.{}", d.event_type, d.action)),
@@ -102,7 +102,7 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         Col::csv("uuid", |d| d.uuid.clone()),
         Col::csv("type", |d| d.event_type.clone()),
         Col::csv("action", |d| d.action.clone()),
-        Col::csv("endpoint", |d| d.endpoint.clone().unwrap_or_default()),
+        Col::csv("endpoint", |d| optional(d.endpoint.as_ref())),
         Col::csv("url", |d| d.target.to_string()),
         if with_status {
             Col::new("STATUS", "status", status)
@@ -112,20 +112,17 @@ pub fn columns(with_status: bool, now: UnixMs) -> Vec<Column<'static, Delivery>>
         Col::text("WHEN", |d| local(d.decided_at())).min_width(120),
         Col::text("AGE", move |d| ago(d.decided_at(), now)).min_width(60),
         Col::csv("created_at", |d| rfc3339(d.created_at)),
-        Col::csv("finished_at", move |d| optional_time(d.finished_at)),
+        Col::csv("finished_at", |d| optional(d.finished_at.map(rfc3339))),
         Col::new("TRIES", "attempt_count", |d| d.attempt_count.to_string()).min_width(75),
         Col::text("LAST ERROR", move |d| last_error(d, now)),
-        Col::csv("error_kind", |d| match &d.last_error {
-            Some(error) => error.kind.as_str().to_owned(),
-            None => String::new(),
+        Col::csv("error_kind", |d| {
+            optional(d.last_error.as_ref().map(|error| error.kind.as_str()))
         }),
         Col::csv("http_status", |d| {
-            let status = d.last_error.as_ref().and_then(|error| error.http_status);
-            status.map(|status| status.to_string()).unwrap_or_default()
+            optional(d.last_error.as_ref().and_then(|error| error.http_status))
         }),
-        Col::csv("error_message", |d| match &d.last_error {
-            Some(error) => error.message.clone(),
-            None => String::new(),
+        Col::csv("error_message", |d| {
+            optional(d.last_error.as_ref().map(|error| &error.message))
         }),
     ]
 }
@@ -226,7 +223,7 @@ pub fn page(
         );
     }
     let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "event"));
-    // What is damaged is shown as it is: this page is where one would look for the damage.
+    // A damaged document is shown unchanged, so that users can find the damage.
     let shown =
         event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
     let _ = write!(page, "{}", ui.untrusted(shown.trim_end()));

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::Report;
+use super::ErrorReport;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Attempt, Delivery};
 use crate::sanitize::visible_json;
@@ -182,7 +182,7 @@ impl Array {
 }
 
 /// `{"error":{"kind":…,"message":…,"hints":[…]}}` on one line, with the causes in the message.
-pub fn error(report: &Report<'_>) -> String {
+pub fn error(report: &ErrorReport<'_>) -> String {
     let message = report
         .causes
         .iter()

@@ -77,7 +77,7 @@ impl OutputError {
 
 /// An error, ready to print.
 #[derive(Debug)]
-pub struct Report<'a> {
+pub struct ErrorReport<'a> {
     /// For scripts.
     pub kind: &'static str,
     pub message: &'a str,
@@ -348,12 +348,12 @@ impl Ui {
     }
 
     /// Prints an error as text with causes and hints, or as a JSON object.
-    pub fn failure(&self, report: &Report<'_>) {
+    pub fn failure(&self, report: &ErrorReport<'_>) {
         let hints = report.hints.iter();
         let hints: Vec<String> = hints
             .map(|hint| self.with_program(hint).into_owned())
             .collect();
-        let report = &Report {
+        let report = &ErrorReport {
             hints: &hints,
             ..*report
         };

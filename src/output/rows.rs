@@ -195,6 +195,11 @@ impl<'a, T> RowWriter<'a, T> {
     }
 }
 
+/// A cell of an optional value.
+pub fn optional(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
 /// Writes all rows and returns their number.
 pub fn rows<'a, T, V: Serialize>(
     ui: &'a Ui,

@@ -43,7 +43,7 @@ use crate::capture::Mask;
 use crate::error::{Failure, Kind};
 use crate::journal::Journal;
 use crate::listener::{Bound, Notifier, WebUi};
-use crate::output::{Report, json};
+use crate::output::{ErrorReport, json};
 use crate::secret::Secret;
 
 pub struct WebOptions {
@@ -262,7 +262,7 @@ impl From<Failure> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let report = Report {
+        let report = ErrorReport {
             kind: self.0.kind.as_str(),
             message: &self.0.error.to_string(),
             causes: &self.0.causes(),

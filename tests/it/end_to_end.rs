@@ -129,8 +129,8 @@ fn every_documented_event_with_a_full_object_has_a_sample() {
         .assert_code(2);
     insta::assert_snapshot!(outcome.stderr(), @"
     error: there is no built-in sample for `order` `paid out`
-    hint: `hookfire events list` shows the events that have one
-    hint: any type and action can be sent with an object: `hookfire fire order 'paid out' --object FILE`
+    hint: `hookfire events list` lists the events with samples
+    hint: pass an object for any other type and action: `hookfire fire order 'paid out' --object FILE`
     ");
     let other = [
         "events",

@@ -124,7 +124,7 @@ fn settings(
     let given = [args.transport.settings(), args.wire.settings()]
         .iter()
         .fold(args.rule.settings(), Settings::or);
-    for row in &SETTINGS {
+    for row in SETTINGS {
         let in_file = endpoint.and_then(|(_, endpoint)| (row.value)(&endpoint.settings));
         let (value, source) = match ((row.value)(&given), in_file) {
             (Some(value), _) => (Some(value), ctx.source(row.name)),

@@ -64,7 +64,7 @@ pub(super) fn run(args: &FailedImportArgs, ctx: &Context<'_>) -> Result<Exit, Fa
             Ok(())
         }
     });
-    // What was read is taken in, however the reading ended.
+    // The entries before an error are imported.
     let taken = match &read {
         Ok(Err(_)) => Ok(()),
         _ => intake.finish(),
