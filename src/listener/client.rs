@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::connections::Activity;
 use super::framing::{BodyFraming, BodyLength};
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::memory::MemoryPermit;
 use super::recorder::{RecordedRequest, RequestRecorder, RequestStart};
 use super::refusal::Refusal;
@@ -73,7 +73,7 @@ impl ClientConnection {
         &self,
         method: &str,
         body: Incoming,
-        limits: &Limits,
+        limits: &ListenerLimits,
     ) -> Option<RawRequest> {
         let (chunked, conflicting, start) = {
             let mut recorder = self.recorder.borrow_mut();
@@ -124,7 +124,7 @@ impl ClientConnection {
     async fn read_body(
         &self,
         mut body: Incoming,
-        limits: &Limits,
+        limits: &ListenerLimits,
         decoded: Option<&mut Vec<u8>>,
     ) -> Option<Refusal> {
         if body.is_end_stream() {

@@ -1,6 +1,6 @@
 //! How a connection ends after hyper: with a refusal, held open in silence, or with a reset.
 //!
-//! Every end is bounded in time, whatever the client does.
+//! Each way has a time limit.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub(super) const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a refused client may go on sending. Some clients send a whole body before they read the response.
 const LINGER_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long writing to an evicted client may take.
-const EVICTION_WRITE_LIMIT: Duration = Duration::from_millis(10);
+/// How long the last write to a silent client may take.
+const CLOSE_WRITE_LIMIT: Duration = Duration::from_millis(10);
 
 const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -34,16 +34,9 @@ pub(super) async fn linger(mut stream: HttpStream, message: &[u8], stop: &Stop) 
     let _ = stop.unless_stopping(timeout(LINGER_LIMIT, lingering)).await;
 }
 
-/// Writes `message` to a client that sends nothing, and closes at once.
-pub(super) async fn close_silent(mut stream: HttpStream, message: &[u8]) {
-    let _ = timeout(EVICTION_WRITE_LIMIT, send_last(&mut stream, message)).await;
-}
-
-/// Closes a connection without anything left to send.
-pub(super) async fn close(stream: HttpStream) {
-    if stream.needs_closing_message() {
-        close_silent(stream, &[]).await;
-    }
+/// Writes `message` to a client that sends nothing, and closes at once. TLS has a closing message of its own.
+pub(super) async fn close(mut stream: HttpStream, message: &[u8]) {
+    let _ = timeout(CLOSE_WRITE_LIMIT, send_last(&mut stream, message)).await;
 }
 
 /// Sends nothing until the client closes its side, the connection is needed, or the listener stops.

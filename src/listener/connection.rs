@@ -19,13 +19,13 @@ use super::client::{ClientConnection, ConnectionEnd};
 use super::closing;
 use super::connections::Activity;
 use super::handler::Handler;
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::recorder::{HttpPhase, RecordedStream, RequestRecorder, RequestStart};
 use super::refusal::{self, EVICTED};
 use super::response;
 use super::stop::Stop;
 use super::stream::HttpStream;
-use crate::capture::{Body, Capture, DEFAULT_MAX_HEADERS};
+use crate::capture::{Body, Capture};
 use crate::time::compact;
 
 /// How long a request may take after the listener stops, or, while it is read, after the listener finishes. Shorter than the
@@ -39,7 +39,6 @@ const WRITE_DRAIN_LIMIT: Duration = Duration::from_millis(2_000);
 /// hyper panics with a smaller buffer.
 const HYPER_MIN_BUFFER_BYTES: usize = 8192;
 
-/// Why hyper ended.
 enum HttpOutcome {
     Ended(Result<(), hyper::Error>),
     Stopped,
@@ -135,15 +134,11 @@ async fn serve_http(
         Rc::clone(&activity),
         limits.head_deadline,
     );
-    let mut http = http1::Builder::new();
-    if limits.headers != DEFAULT_MAX_HEADERS {
-        // Only then: it costs an allocation for each request.
-        http.max_headers(limits.headers);
-    }
-    let mut connection = http
+    let mut connection = http1::Builder::new()
         // Without a timer hyper ignores the timeout.
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_deadline)
+        .max_headers(limits.headers)
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes.max(HYPER_MIN_BUFFER_BYTES))
         // A client may close its sending side and wait for the response, as `nc -N` does.
@@ -219,19 +214,17 @@ impl Closing<'_> {
         let refused = self.capture_rest().await;
         let message = refused.map(response::message_bytes).unwrap_or_default();
         let stream = recorded.into_stream();
+        let is_evicted = matches!(self.outcome, HttpOutcome::Evicted);
         match client.end.get() {
             // It would not read a message either, and the system would keep the unread bytes.
             _ if self.is_stalled => closing::reset(stream),
             ConnectionEnd::Hold => closing::hold(stream, &client.activity, &client.stop).await,
             ConnectionEnd::Reset => closing::reset(stream),
-            ConnectionEnd::Evict => closing::close_silent(stream, &message).await,
-            ConnectionEnd::Close if matches!(self.outcome, HttpOutcome::Evicted) => {
-                closing::close_silent(stream, &message).await;
+            ConnectionEnd::Linger => closing::linger(stream, &message, &client.stop).await,
+            ConnectionEnd::Close if !message.is_empty() && !is_evicted => {
+                closing::linger(stream, &message, &client.stop).await;
             }
-            ConnectionEnd::Close if message.is_empty() => closing::close(stream).await,
-            ConnectionEnd::Close | ConnectionEnd::Linger => {
-                closing::linger(stream, &message, &client.stop).await
-            }
+            ConnectionEnd::Close | ConnectionEnd::Evict => closing::close(stream, &message).await,
         }
     }
 
@@ -309,7 +302,7 @@ impl Closing<'_> {
         (Some(status), reason)
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &ListenerLimits {
         &self.handler.limits
     }
 }

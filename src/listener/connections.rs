@@ -111,7 +111,6 @@ impl Activity {
     }
 }
 
-/// All open connections.
 #[derive(Default)]
 pub(super) struct Connections {
     open: RefCell<Vec<Rc<Activity>>>,

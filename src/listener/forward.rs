@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::capture_writer::CaptureWriter;
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::recorder::RequestStart;
 use super::response;
@@ -52,7 +52,7 @@ pub struct Relayed {
 
 /// Where captured requests are forwarded. Called on threads that may block, several at once.
 pub trait Upstream: Send + Sync {
-    /// Its URL, without secrets.
+    /// The URL for notes: it contains no secrets.
     fn name(&self) -> &str;
 
     /// Sends the request once, and returns the response within a deadline of its own. Asks `memory` before it reads a body.
@@ -67,11 +67,10 @@ pub trait Upstream: Send + Sync {
 
 pub(super) struct ForwardHandler {
     pub upstream: Arc<dyn Upstream>,
-    /// [`MAX_FORWARDS`].
     pub slots: Arc<Semaphore>,
     /// Counts the responses, of which each may use all of it.
     pub memory: Arc<MemoryLimit>,
-    pub limits: Limits,
+    pub limits: ListenerLimits,
 }
 
 impl ForwardHandler {
@@ -143,7 +142,7 @@ impl ForwardHandler {
 struct ResponseMemory {
     memory: Arc<MemoryLimit>,
     held: Mutex<MemoryPermit>,
-    limits: Limits,
+    limits: ListenerLimits,
     runtime: Handle,
 }
 

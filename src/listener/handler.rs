@@ -14,7 +14,7 @@ use super::auth::{self, RequiredSecrets};
 use super::capture_writer::CaptureWriter;
 use super::client::{ClientConnection, ConnectionEnd, NoResponse, RawRequest};
 use super::forward::{self, ForwardHandler, MAX_HOPS};
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit};
 use super::recorder::{HttpPhase, RequestStart};
 use super::refusal::Refusal;
@@ -27,7 +27,7 @@ use crate::secret::Secret;
 
 /// What the connections of a listener share.
 pub(super) struct Handler {
-    pub limits: Limits,
+    pub limits: ListenerLimits,
     pub secrets: RequiredSecrets,
     pub web_token: Option<Secret>,
     pub writer: CaptureWriter,

@@ -6,7 +6,7 @@ use crate::capture::DEFAULT_MAX_HEADERS;
 
 /// What the listener accepts from its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// Bytes of a head, with the request line and the empty line. A longer one gets the response 431.
     pub head_bytes: usize,
     /// Headers of a head, at most [`crate::capture::MAX_HEADERS`]. More get the response 431.
@@ -28,7 +28,7 @@ pub struct Limits {
     pub body_deadline: Duration,
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             head_bytes: 64 * 1024,

@@ -1,4 +1,4 @@
-//! Limits the bytes that all requests, or all responses, have in memory at a time.
+//! ListenerLimits the bytes that all requests, or all responses, have in memory at a time.
 //!
 //! A semaphore counts them in KiB; a permit is held until its bytes are released. The first [`UNCOUNTED_BYTES`] of each
 //! connection are not counted, so that small requests never wait. One holder at a time may exceed the limit: otherwise
@@ -76,7 +76,6 @@ impl MemoryLimit {
         }
     }
 
-    /// Ends all waiting.
     pub(super) fn close(&self) {
         self.kib.close();
         self.excess.close();

@@ -62,14 +62,14 @@ use forward::{ForwardHandler, MAX_FORWARDS};
 use handler::Handler;
 use memory::MemoryLimit;
 use script::ResponseScript;
-use stop::{Phase, Stop};
+use stop::{Stop, StopPhase};
 use web::WebHandler;
 
 use crate::env;
 
 pub use forward::{HOPS_HEADER, Relayed, Upstream, hops};
-pub use limits::Limits;
-pub use notifier::{Event, Notifier};
+pub use limits::ListenerLimits;
+pub use notifier::{Notification, Notifier};
 pub use script::{HeaderError, Script};
 pub use setup::{Bound, Setup, WebUi};
 pub use tls::Tls;
@@ -110,7 +110,7 @@ pub enum ListenerError {
 pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<StopPhase>,
     /// Disconnected when the thread is about to end.
     ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
@@ -140,7 +140,7 @@ impl Listener {
             setup.response_body.clone(),
             &setup.response_headers,
         )?;
-        let (phase, phases) = watch::channel(Phase::Serving);
+        let (phase, phases) = watch::channel(StopPhase::Serving);
         let (ends, ended) = mpsc::channel();
         let thread = {
             thread::Builder::new()
@@ -161,7 +161,6 @@ impl Listener {
         })
     }
 
-    /// With the actual port.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -182,7 +181,7 @@ impl Listener {
     /// Accepts nothing new, closes idle connections, and waits until the captured requests got what the script says: a
     /// response after its delay, or silence until the client hangs up. Stops at once when `interrupted`.
     pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
-        self.phase.send_replace(Phase::Finishing);
+        self.phase.send_replace(StopPhase::Finishing);
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         while !interrupted()
             && ended.recv_timeout(INTERRUPT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout)
@@ -195,7 +194,7 @@ impl Listener {
     /// a second, three if the journal is locked. A partial request is captured as malformed; a response that is not due yet
     /// is not sent, which is recorded.
     pub fn stop(&mut self) {
-        self.phase.send_replace(Phase::Stopping);
+        self.phase.send_replace(StopPhase::Stopping);
         if let Some(thread) = self.thread.take() {
             // Fails only after a panic, which was reported.
             let _ = thread.join();
@@ -238,14 +237,13 @@ fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, addr))
 }
 
-/// The listener's thread.
 fn run(
     runtime: &Runtime,
     socket: TcpListener,
     setup: Setup,
     script: ResponseScript,
     addr: SocketAddr,
-    phases: watch::Receiver<Phase>,
+    phases: watch::Receiver<StopPhase>,
 ) {
     let limits = setup.limits;
     let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);

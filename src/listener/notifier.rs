@@ -11,9 +11,11 @@ const EVENT_BACKLOG: usize = 256;
 
 /// Something that a page may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A capture was committed.
-    Captured { id: i64, bin: Arc<str> },
+pub enum Notification {
+    Captured {
+        id: i64,
+        bin: Arc<str>,
+    },
     /// Something else changed, such as the response of a capture.
     Changed,
 }
@@ -21,38 +23,35 @@ pub enum Event {
 /// Sends events to all subscribers; clones share them.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<Notification>,
 }
 
 impl Notifier {
-    /// A notifier without subscribers.
     pub fn new() -> Self {
         Self {
             events: broadcast::Sender::new(EVENT_BACKLOG),
         }
     }
 
-    /// Publishes a committed capture.
     pub fn captured(&self, id: i64, bin: &str) {
         if self.events.receiver_count() > 0 {
-            self.publish(Event::Captured {
+            self.publish(Notification::Captured {
                 id,
                 bin: bin.into(),
             });
         }
     }
 
-    /// Publishes another change.
     pub fn changed(&self) {
-        self.publish(Event::Changed);
+        self.publish(Notification::Changed);
     }
 
     /// Receives every event from now on; reports how many it missed if it falls behind.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
         self.events.subscribe()
     }
 
-    fn publish(&self, event: Event) {
+    fn publish(&self, event: Notification) {
         // Fails only without subscribers.
         let _ = self.events.send(event);
     }

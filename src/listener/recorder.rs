@@ -22,7 +22,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::connections::Activity;
 use super::framing::{self, BodyFraming, BodyLength};
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::stream::HttpStream;
 use crate::time::{UnixMs, duration_ms};
@@ -73,14 +73,12 @@ impl RecordedHead {
 /// A request as it was sent.
 pub(super) struct RecordedRequest {
     pub head: Vec<u8>,
-    /// Up to the limits.
     pub body: Vec<u8>,
     /// Whether the body was longer.
     pub truncated: bool,
     pub memory: MemoryPermit,
 }
 
-/// What hyper is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HttpPhase {
     /// Reads a head: if it writes now, it refuses that head.
@@ -93,7 +91,7 @@ pub(super) enum HttpPhase {
 
 /// The bytes of one connection that are not responded to yet.
 pub(super) struct RequestRecorder {
-    limits: Limits,
+    limits: ListenerLimits,
     activity: Rc<Activity>,
     memory: Arc<MemoryLimit>,
     permit: MemoryPermit,
@@ -118,7 +116,11 @@ pub(super) struct RequestRecorder {
 }
 
 impl RequestRecorder {
-    pub(super) fn new(limits: Limits, memory: Arc<MemoryLimit>, activity: Rc<Activity>) -> Self {
+    pub(super) fn new(
+        limits: ListenerLimits,
+        memory: Arc<MemoryLimit>,
+        activity: Rc<Activity>,
+    ) -> Self {
         Self {
             limits,
             activity,
@@ -268,7 +270,7 @@ impl RequestRecorder {
         Poll::Ready(())
     }
 
-    /// The permit for what was taken: all but what the rest needs.
+    /// Gives away the permit, except for the bytes that are left.
     fn release(&mut self) -> MemoryPermit {
         let released = self.permit.split_except(self.bytes().0);
         self.activity.set_holds_memory(!self.permit.is_empty());
@@ -307,7 +309,7 @@ fn is_line_end(byte: &u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// A stream that records the bytes hyper reads. It reads nothing while there is no memory, and fails if the client reads nothing of
+/// A stream that records the bytes hyper reads. It does not read while memory is short, and fails if the client reads nothing of
 /// its response for too long.
 ///
 /// Shutting it down does nothing: `connection` may still have to send a refusal.
@@ -425,10 +427,10 @@ mod tests {
     const BARE: &[u8] = b"GET /3 HTTP/1.0\nA: b\n\n";
 
     fn recorded(wire: &[u8], piece: usize) -> RequestRecorder {
-        let limits = Limits {
+        let limits = ListenerLimits {
             head_bytes: 64,
             body_bytes: 8,
-            ..Limits::default()
+            ..ListenerLimits::default()
         };
         let activity = Connections::default().open();
         let mut recorder =

@@ -9,7 +9,7 @@ use hyper::Uri;
 
 use super::forward::MAX_HOPS;
 use super::framing;
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::recorder::MAX_CHUNK_FRAMING;
 use super::response;
 use crate::text::size;
@@ -55,7 +55,7 @@ impl Refusal {
     }
 
     /// What the capture shows; none where the capture itself tells.
-    pub(super) fn reason(self, limits: &Limits) -> Option<String> {
+    pub(super) fn reason(self, limits: &ListenerLimits) -> Option<String> {
         Some(match self {
             Self::BodyTooLong => {
                 format!("the body is longer than {}", size(limits.body_bytes as u64))
@@ -88,7 +88,6 @@ impl Refusal {
         })
     }
 
-    /// What the client reads.
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::PlainHttp => "this port expects TLS: use https",
@@ -108,7 +107,7 @@ impl Refusal {
 }
 
 /// The reason for a head that hyper refused with `status`.
-pub(super) fn head_reason(bytes: &[u8], status: u16, limits: &Limits) -> String {
+pub(super) fn head_reason(bytes: &[u8], status: u16, limits: &ListenerLimits) -> String {
     match status {
         408 => format!(
             "the head was not complete after {}",
@@ -123,7 +122,7 @@ pub(super) fn head_reason(bytes: &[u8], status: u16, limits: &Limits) -> String 
     }
 }
 
-fn invalid_head_reason(bytes: &[u8], limits: &Limits) -> String {
+fn invalid_head_reason(bytes: &[u8], limits: &ListenerLimits) -> String {
     if bytes.starts_with(b"\x16\x03") {
         return "it is TLS, and this port expects plain HTTP".to_owned();
     }
@@ -190,7 +189,7 @@ mod tests {
 
     #[test]
     fn invalid_heads_have_a_reason() {
-        let limits = Limits::default();
+        let limits = ListenerLimits::default();
         for (head, expected) in [
             (&b"\x16\x03\x01\x02\x00"[..], "it is TLS"),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it is HTTP/2"),

@@ -17,7 +17,7 @@ use super::handler::Handler;
 use super::memory::MemoryLimit;
 use super::stop::Stop;
 
-/// How long to wait after a failed accept: usually there are no file descriptors left.
+/// Accepting fails mostly for lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// How often clients are evicted while all connections are in use.

@@ -1,4 +1,4 @@
-//! What a listener is to do: where it listens, what it responds, and where captures go.
+//! The options of a listener: its address, its responses, and the store of its captures.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, Uri};
 
 use super::forward::Upstream;
-use super::limits::Limits;
+use super::limits::ListenerLimits;
 use super::notifier::Notifier;
 use super::script::Script;
 use super::tls::Tls;
@@ -19,7 +19,7 @@ pub struct Setup {
     pub addr: SocketAddr,
     pub captures: Arc<dyn CaptureStore>,
     pub script: Script,
-    pub limits: Limits,
+    pub limits: ListenerLimits,
     /// The body of the script's responses, instead of `ok` or the reason phrase.
     pub response_body: Option<Vec<u8>>,
     /// Headers of the script's responses. A `Content-Type` replaces `text/plain`.
@@ -46,7 +46,7 @@ impl Setup {
             addr,
             captures,
             script,
-            limits: Limits::default(),
+            limits: ListenerLimits::default(),
             response_body: None,
             response_headers: Vec::new(),
             status_in_path: false,
@@ -74,7 +74,6 @@ pub struct WebUi {
 /// Where the listener listens: an extension of requests to the web UI.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// With the actual port.
     pub addr: SocketAddr,
     pub tls: bool,
 }

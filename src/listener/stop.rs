@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum StopPhase {
     Serving,
     /// Accepts nothing new; requests in progress get their responses when they are due.
     Finishing,
@@ -13,31 +13,30 @@ pub(super) enum Phase {
     Stopping,
 }
 
-/// Follows the listener's phase.
 #[derive(Clone)]
-pub(super) struct Stop(watch::Receiver<Phase>);
+pub(super) struct Stop(watch::Receiver<StopPhase>);
 
 impl Stop {
-    /// Counts a dropped sender as [`Phase::Stopping`].
-    pub(super) fn new(phases: watch::Receiver<Phase>) -> Self {
+    /// Counts a dropped sender as [`StopPhase::Stopping`].
+    pub(super) fn new(phases: watch::Receiver<StopPhase>) -> Self {
         Self(phases)
     }
 
     pub(super) fn is_requested(&self) -> bool {
-        *self.0.borrow() > Phase::Serving
+        *self.0.borrow() > StopPhase::Serving
     }
 
     /// Runs `future`; `None` if the listener finishes or stops first.
     pub(super) async fn unless_finishing<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.unless(Phase::Finishing, future).await
+        self.unless(StopPhase::Finishing, future).await
     }
 
     /// Runs `future`; `None` if the listener stops first.
     pub(super) async fn unless_stopping<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.unless(Phase::Stopping, future).await
+        self.unless(StopPhase::Stopping, future).await
     }
 
-    async fn unless<F: Future>(&self, phase: Phase, future: F) -> Option<F::Output> {
+    async fn unless<F: Future>(&self, phase: StopPhase, future: F) -> Option<F::Output> {
         let mut phases = self.0.clone();
         tokio::select! {
             biased;

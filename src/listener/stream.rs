@@ -15,7 +15,6 @@ pub(super) enum HttpStream {
 }
 
 impl HttpStream {
-    /// The TCP stream below.
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
@@ -37,11 +36,6 @@ impl HttpStream {
             Poll::Ready(_) if self.is_hung_up() => Poll::Ready(()),
             _ => Poll::Pending,
         }
-    }
-
-    /// Whether the protocol has a closing message, without which the client cannot distinguish the end from a failure.
-    pub(super) fn needs_closing_message(&self) -> bool {
-        matches!(self, Self::Tls(_))
     }
 }
 

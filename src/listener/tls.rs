@@ -82,7 +82,7 @@ impl Tls {
     }
 
     /// Performs the handshake. A client that does not use TLS gets its stream back with nothing read; `None` if the handshake
-    /// fails, or if there is no first byte. The first bytes are left in `hello`, for the capture of a failed handshake.
+    /// fails, or if the client sends nothing. The first bytes are left in `hello`, for the capture of a failed handshake.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,

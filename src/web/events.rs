@@ -53,14 +53,16 @@ pub(super) async fn stream(State(state): Shared) -> Response {
 }
 
 /// `None` when the listener stops.
-async fn next_event(changes: &mut Receiver<listener::Event>) -> Option<Event> {
+async fn next_event(changes: &mut Receiver<listener::Notification>) -> Option<Event> {
     let change = match timeout(KEEP_ALIVE_INTERVAL, changes.recv()).await {
         Ok(change) => change,
         Err(_) => return Some(Event::default().comment("keep-alive")),
     };
     let (name, data) = match change {
-        Ok(listener::Event::Captured { id, bin }) => ("capture", json!({ "id": id, "bin": &*bin })),
-        Ok(listener::Event::Changed) => ("changed", json!({})),
+        Ok(listener::Notification::Captured { id, bin }) => {
+            ("capture", json!({ "id": id, "bin": &*bin }))
+        }
+        Ok(listener::Notification::Changed) => ("changed", json!({})),
         Err(RecvError::Lagged(missed)) => ("lagged", json!({ "missed": missed })),
         Err(RecvError::Closed) => return None,
     };

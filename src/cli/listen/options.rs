@@ -10,7 +10,7 @@ use crate::cli::address::DEFAULT_PORT;
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::error::{Failure, Kind};
-use crate::listener::{Limits, Script, Tls, Upstream as _};
+use crate::listener::{ListenerLimits, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
 use crate::text;
 use crate::web::random_token;
@@ -33,7 +33,7 @@ pub struct ListenOptions {
     pub forwarder: Option<Arc<Forwarder>>,
     /// An origin in lower case, or `*`.
     pub allow_origin: Option<String>,
-    pub limits: Limits,
+    pub limits: ListenerLimits,
     pub tls: Option<Tls>,
     /// The token of an exposed listener's page and APIs.
     pub token: Option<Secret>,
@@ -248,11 +248,11 @@ fn parse_header(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-fn limits(args: &ListenArgs) -> Limits {
+fn limits(args: &ListenArgs) -> ListenerLimits {
     let given = &args.limits;
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
-    let default = Limits::default();
-    Limits {
+    let default = ListenerLimits::default();
+    ListenerLimits {
         head_bytes: bytes(given.max_head),
         headers: given.max_headers as usize,
         body_bytes: bytes(given.max_body),
@@ -264,7 +264,7 @@ fn limits(args: &ListenArgs) -> Limits {
 }
 
 /// The limits as the banner shows them.
-pub fn describe_limits(limits: &Limits, keep: u32) -> String {
+pub fn describe_limits(limits: &ListenerLimits, keep: u32) -> String {
     format!(
         "head {}, {}, body {}, {} for each, {}, {} buffered; the newest {keep} of a bin are kept",
         text::size(limits.head_bytes as u64),

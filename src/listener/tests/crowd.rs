@@ -1,4 +1,4 @@
-//! Many clients at once, and much from one: nobody is held up, and nothing grows without bound.
+//! Many clients at once, and long requests: other clients are served, and memory stays limited.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,9 +52,9 @@ fn partial_requests_do_not_block_others() {
 fn the_longest_silent_client_is_evicted_with_408() {
     let listener = listener_with(
         "200,timeout,200",
-        Limits {
+        ListenerLimits {
             connections: 4,
-            ..Limits::default()
+            ..ListenerLimits::default()
         },
     );
     let mut idle = Client::sending(&listener, "GET /idle HTTP/1.1\r\n\r\n");
@@ -116,14 +116,14 @@ fn stalled(bytes: usize) -> Vec<u8> {
 
 #[test]
 fn silent_clients_release_memory_for_others() {
-    let limits = Limits {
+    let limits = ListenerLimits {
         buffered_bytes: 1 << 20,
         body_deadline: Duration::from_secs(5),
-        ..Limits::default()
+        ..ListenerLimits::default()
     };
     let listener = listener_with("200", limits);
     let sent = 600 << 10;
-    // Twenty times as much as there is room for; what is small is not concerned.
+    // Twenty times the limit, which does not count small requests.
     let mut crowd: Vec<Client> = (0..20).map(|_| Client::connect(&listener)).collect();
     let sending: Vec<_> = crowd
         .iter_mut()

@@ -159,11 +159,7 @@ fn a_failed_handshake_is_captured() {
             .status,
         400
     );
-    assert_eq!(
-        captured(&listener).target,
-        "/",
-        "who says nothing is no request"
-    );
+    assert_eq!(captured(&listener).target, "/", "silence is not captured");
 }
 
 #[test]

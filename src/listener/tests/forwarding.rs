@@ -10,7 +10,7 @@ use crate::journal::{CaptureStore, Done, JournalError, Kept, SharedCapture};
 use crate::listener::{Relayed, Upstream, WebUi};
 use crate::secret::Secret;
 
-/// What the keeper was told, in its order.
+/// The writes in their order.
 #[derive(Debug, PartialEq)]
 enum Told {
     Keep {
@@ -423,7 +423,7 @@ fn the_stop_does_not_wait_for_the_forward_target() {
         started.elapsed()
     );
     drop(client);
-    // What was sent on is recorded when its answer comes after all.
+    // The response is recorded when it arrives after the stop.
     stage.answer(relayed(200, &[], ""));
     assert!(matches!(stage.told(), Told::Keep { .. }));
     assert_eq!(

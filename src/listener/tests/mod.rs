@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
-use super::{Limits, Listener, Setup};
+use super::{Listener, ListenerLimits, Setup};
 use crate::capture::{Body, Capture};
 
 /// Longer than anything takes that goes well.
@@ -34,7 +34,7 @@ struct TestListener {
 }
 
 impl TestListener {
-    /// What was kept and not looked at yet, if anything.
+    /// The next capture, if there is one.
     fn try_captured(&self) -> Result<Seen, TryRecvError> {
         self.kept.try_recv().map(Seen::from)
     }
@@ -108,12 +108,12 @@ fn listener_set_up(script: &str, choose: impl FnOnce(&mut Setup)) -> TestListene
     }
 }
 
-fn listener_with(script: &str, limits: Limits) -> TestListener {
+fn listener_with(script: &str, limits: ListenerLimits) -> TestListener {
     listener_set_up(script, |setup| setup.limits = limits)
 }
 
 fn listener(script: &str) -> TestListener {
-    listener_with(script, Limits::default())
+    listener_with(script, ListenerLimits::default())
 }
 
 fn captured(listener: &TestListener) -> Seen {
@@ -188,7 +188,7 @@ impl Client {
         }
     }
 
-    /// Whatever comes until the listener closes; panics if it does not.
+    /// All bytes until the listener closes the connection.
     fn until_closed(&mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).map(|_| rest)
@@ -347,9 +347,9 @@ fn a_half_closed_client_gets_its_response() {
 
 #[test]
 fn expect_continue_is_refused_if_the_body_is_too_large() {
-    let limits = Limits {
+    let limits = ListenerLimits {
         body_bytes: 4,
-        ..Limits::default()
+        ..ListenerLimits::default()
     };
     let listener = listener_with("201", limits);
     let mut client = Client::sending(

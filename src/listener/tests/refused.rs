@@ -5,18 +5,18 @@ use super::*;
 fn body_limited(body_bytes: usize) -> TestListener {
     listener_with(
         "200",
-        Limits {
+        ListenerLimits {
             body_bytes,
-            ..Limits::default()
+            ..ListenerLimits::default()
         },
     )
 }
 
-fn hasty() -> Limits {
-    Limits {
+fn hasty() -> ListenerLimits {
+    ListenerLimits {
         head_deadline: Duration::from_millis(50),
         body_deadline: Duration::from_millis(50),
-        ..Limits::default()
+        ..ListenerLimits::default()
     }
 }
 
@@ -116,9 +116,9 @@ fn a_head_with_too_many_headers_is_captured_completely() {
     for most in [3, 300] {
         let listener = listener_with(
             "200",
-            Limits {
+            ListenerLimits {
                 headers: most,
-                ..Limits::default()
+                ..ListenerLimits::default()
             },
         );
         let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(headers));

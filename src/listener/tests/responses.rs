@@ -1,4 +1,4 @@
-//! What is answered: by the script, by the path, with what body and headers, and what is kept before.
+//! Responses by the script and by the path, with chosen bodies and headers, after the capture is stored.
 
 use std::sync::Mutex;
 use std::time::Instant;

@@ -124,9 +124,9 @@ fn stop_captures_a_request_that_takes_too_long() {
 
 #[test]
 fn connections_beyond_the_limit_wait_while_the_others_are_served() {
-    let limits = Limits {
+    let limits = ListenerLimits {
         connections: 1,
-        ..Limits::default()
+        ..ListenerLimits::default()
     };
     let mut listener = listener_with("200@100ms,200", limits);
     let mut first = Client::sending(&listener, "GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n");

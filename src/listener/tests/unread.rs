@@ -1,5 +1,4 @@
-//! Clients that do not read their answers, or do not wait for them: others are served meanwhile, and what was not taken is not
-//! said to be answered.
+//! Clients that do not read their responses, or do not wait for them.
 
 use super::*;
 use crate::capture;
@@ -27,7 +26,7 @@ impl CaptureStore for Noting {
     }
 }
 
-/// A listener, and what is amended of its captures.
+/// A listener, and the changed responses of its captures.
 fn noting(choose: impl FnOnce(&mut Setup)) -> (TestListener, Receiver<capture::CapturedResponse>) {
     let ((keeper, kept), (amends, amended)) = (mpsc::channel(), mpsc::channel());
     let mut setup = Setup::new(
@@ -49,7 +48,7 @@ fn noting(choose: impl FnOnce(&mut Setup)) -> (TestListener, Receiver<capture::C
 }
 
 /// One with long answers.
-fn verbose(limits: Limits) -> (TestListener, Receiver<capture::CapturedResponse>) {
+fn verbose(limits: ListenerLimits) -> (TestListener, Receiver<capture::CapturedResponse>) {
     noting(|setup| {
         setup.limits = limits;
         setup.response_body = Some(vec![b'x'; LONG]);
@@ -58,9 +57,9 @@ fn verbose(limits: Limits) -> (TestListener, Receiver<capture::CapturedResponse>
 
 #[test]
 fn clients_that_do_not_read_are_evicted() {
-    let (listener, amended) = verbose(Limits {
+    let (listener, amended) = verbose(ListenerLimits {
         connections: 4,
-        ..Limits::default()
+        ..ListenerLimits::default()
     });
     let deaf: Vec<Client> = (0..4).map(|_| Client::sending(&listener, TWO)).collect();
     for _ in 0..3 {
@@ -104,9 +103,9 @@ fn clients_that_do_not_read_are_evicted() {
 
 #[test]
 fn a_client_that_does_not_read_is_disconnected() {
-    let (listener, amended) = verbose(Limits {
+    let (listener, amended) = verbose(ListenerLimits {
         head_deadline: Duration::from_millis(200),
-        ..Limits::default()
+        ..ListenerLimits::default()
     });
     let mut deaf = Client::sending(&listener, TWO);
     let answer = amended.recv_timeout(TIMEOUT).unwrap();
@@ -126,7 +125,7 @@ fn a_client_that_does_not_read_is_disconnected() {
 
 #[test]
 fn a_client_that_does_not_read_does_not_delay_the_stop() {
-    let (mut listener, amended) = verbose(Limits::default());
+    let (mut listener, amended) = verbose(ListenerLimits::default());
     let deaf = Client::sending(&listener, TWO);
     assert_eq!(captured(&listener).target, "/first");
     let started = std::time::Instant::now();

@@ -6,7 +6,7 @@ use axum::extract::Extension;
 use axum::routing::{get, post};
 
 use super::*;
-use crate::listener::{Bound, Event, Notifier, WebUi};
+use crate::listener::{Bound, Notification, Notifier, WebUi};
 
 /// Sends one event for each notification.
 async fn stream(notifier: Notifier) -> Body {
@@ -27,7 +27,7 @@ async fn stream(notifier: Notifier) -> Body {
     let mut events = notifier.subscribe();
     tokio::spawn(async move {
         let _ = sender.send("ready\n".to_owned()).await;
-        while let Ok(Event::Captured { id, bin }) = events.recv().await {
+        while let Ok(Notification::Captured { id, bin }) = events.recv().await {
             if sender.send(format!("{id} {bin}\n")).await.is_err() {
                 break;
             }
