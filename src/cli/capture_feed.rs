@@ -98,7 +98,7 @@ struct Queue {
 
 #[derive(Default)]
 struct QueueState {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<QueueEntry>,
     bytes: usize,
     /// Captures that are being stored.
     in_progress: usize,
@@ -107,7 +107,7 @@ struct QueueState {
     is_closed: bool,
 }
 
-enum Entry {
+enum QueueEntry {
     Captured(SharedCapture),
     /// Consecutive ids of captures that are read from the journal.
     Ids(RangeInclusive<i64>),
@@ -115,12 +115,12 @@ enum Entry {
     ResponseNotRecorded(Arc<JournalError>),
 }
 
-impl Entry {
+impl QueueEntry {
     fn bytes(&self) -> usize {
         match self {
-            Entry::Captured(capture) => capture.weight(),
-            Entry::Ids(_) => 0,
-            Entry::NotStored(_) | Entry::ResponseNotRecorded(_) => Kept::OWN_BYTES,
+            QueueEntry::Captured(capture) => capture.weight(),
+            QueueEntry::Ids(_) => 0,
+            QueueEntry::NotStored(_) | QueueEntry::ResponseNotRecorded(_) => Kept::OWN_BYTES,
         }
     }
 }
@@ -131,15 +131,20 @@ impl Queue {
     }
 
     /// Adds an entry; completes its request with `respond`, later if responses are to be delayed.
-    fn push(&self, entry: Entry, when_full: WhenFull, respond: impl FnOnce() + Send + 'static) {
+    fn push(
+        &self,
+        entry: QueueEntry,
+        when_full: WhenFull,
+        respond: impl FnOnce() + Send + 'static,
+    ) {
         let mut state = self.lock();
         if !state.is_closed {
             let is_full = state.bytes + entry.bytes() > MAX_QUEUED_BYTES;
             match entry {
-                Entry::Captured(capture) if is_full && when_full == WhenFull::ReadLater => {
+                QueueEntry::Captured(capture) if is_full && when_full == WhenFull::ReadLater => {
                     state.push_id(capture.caught.id);
                 }
-                Entry::Ids(ids) => state.push_id(*ids.start()),
+                QueueEntry::Ids(ids) => state.push_id(*ids.start()),
                 entry => {
                     state.bytes += entry.bytes();
                     state.entries.push_back(entry);
@@ -159,8 +164,8 @@ impl Queue {
 impl QueueState {
     fn push_id(&mut self, id: i64) {
         match self.entries.back_mut() {
-            Some(Entry::Ids(ids)) if ids.end() + 1 == id => *ids = *ids.start()..=id,
-            _ => self.entries.push_back(Entry::Ids(id..=id)),
+            Some(QueueEntry::Ids(ids)) if ids.end() + 1 == id => *ids = *ids.start()..=id,
+            _ => self.entries.push_back(QueueEntry::Ids(id..=id)),
         }
     }
 }
@@ -191,8 +196,8 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
         let stored = move |result: Result<SharedCapture, Arc<JournalError>>| {
             let entry = match &result {
                 Ok(_) if awaits_response => return done(result),
-                Ok(capture) => Entry::Captured(Arc::clone(capture)),
-                Err(reason) => Entry::NotStored(Arc::clone(reason)),
+                Ok(capture) => QueueEntry::Captured(Arc::clone(capture)),
+                Err(reason) => QueueEntry::NotStored(Arc::clone(reason)),
             };
             // Before the response: its client may end, and with it the wait.
             queue.push(entry, when_full, move || done(result));
@@ -206,10 +211,10 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
         let recorded = move |result: Result<(), Arc<JournalError>>| {
             if forwards {
                 // Even if its response could not be recorded.
-                queue.push(Entry::Ids(id..=id), WhenFull::ReadLater, || ());
+                queue.push(QueueEntry::Ids(id..=id), WhenFull::ReadLater, || ());
             }
             if let Err(reason) = &result {
-                let entry = Entry::ResponseNotRecorded(Arc::clone(reason));
+                let entry = QueueEntry::ResponseNotRecorded(Arc::clone(reason));
                 queue.push(entry, WhenFull::ReadLater, || ());
             }
             done(result);
@@ -242,10 +247,12 @@ impl CaptureFeed for ListenerFeed<'_> {
         drop(state);
         delayed.into_iter().for_each(|respond| respond());
         match entry {
-            Entry::Captured(capture) => Ok(Some(FeedItem::Captured(capture))),
-            Entry::NotStored(reason) => Ok(Some(FeedItem::NotStored(reason))),
-            Entry::ResponseNotRecorded(reason) => Ok(Some(FeedItem::ResponseNotRecorded(reason))),
-            Entry::Ids(ids) => {
+            QueueEntry::Captured(capture) => Ok(Some(FeedItem::Captured(capture))),
+            QueueEntry::NotStored(reason) => Ok(Some(FeedItem::NotStored(reason))),
+            QueueEntry::ResponseNotRecorded(reason) => {
+                Ok(Some(FeedItem::ResponseNotRecorded(reason)))
+            }
+            QueueEntry::Ids(ids) => {
                 self.ids = Some(ids);
                 self.next(timeout)
             }

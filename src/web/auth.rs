@@ -12,7 +12,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN};
-use axum::http::{Method, StatusCode, request::Parts};
+use axum::http::{Method, StatusCode, Uri, request::Parts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
@@ -28,6 +28,15 @@ pub enum Access {
     Loopback,
     /// Clients that have this token.
     Token(Secret),
+}
+
+/// An origin as browsers send it, in lower case: a scheme, a host and a port that is not the default.
+pub fn parse_origin(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let port = uri.port_u16().map(|port| format!(":{port}"));
+    let origin = format!("{scheme}://{host}{}", port.unwrap_or_default());
+    (origin.eq_ignore_ascii_case(text) && !host.is_empty()).then(|| text.to_ascii_lowercase())
 }
 
 /// A new random token: 32 hexadecimal digits.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::sending::error_view;
-use super::{ApiError, Shared, WebState, blocking, json_response};
+use super::{ApiError, ApiResult, Web, WebState, blocking, json_response};
 use crate::capture::{Body, Caught, Mask, credentials};
 use crate::capture::{diff, export};
 use crate::error::{Failure, Kind};
@@ -44,9 +44,9 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 }
 
 /// All bins, the default one included before it exists.
-async fn bins(State(state): Shared) -> Result<Response, ApiError> {
+async fn bins(State(state): Web) -> ApiResult {
     state
-        .with_journal(|state, journal| {
+        .respond(|state, journal| {
             // The newest id is read first: a capture that arrives in between is counted, but not deleted by `clear`.
             let (newest, bins) = (journal.newest_capture()?, journal.bins()?);
             let view = |name: &str, count: u64| {
@@ -59,10 +59,7 @@ async fn bins(State(state): Shared) -> Result<Response, ApiError> {
             if !bins.iter().any(|bin| bin.name == state.default_bin) {
                 views.insert(0, view(&state.default_bin, 0));
             }
-            Ok(json_response(
-                StatusCode::OK,
-                &json!({ "bins": views, "newest": newest }),
-            ))
+            Ok(json!({ "bins": views, "newest": newest }))
         })
         .await
 }
@@ -74,21 +71,21 @@ struct ClearQuery {
 }
 
 async fn clear(
-    State(state): Shared,
+    State(state): Web,
     Path(bin): Path<String>,
     Query(query): Query<ClearQuery>,
-) -> Result<Response, ApiError> {
+) -> ApiResult {
     state
-        .with_journal(move |_, journal| Ok(deleted(journal.clear_bin(&bin, query.until)?)))
+        .respond(move |_, journal| Ok(deleted(journal.clear_bin(&bin, query.until)?)))
         .await
 }
 
-pub(super) fn deleted(count: usize) -> Response {
-    json_response(StatusCode::OK, &json!({ "deleted": count }))
+pub(super) fn deleted(count: usize) -> Value {
+    json!({ "deleted": count })
 }
 
 #[derive(Deserialize)]
-struct ListQuery {
+struct CapturesQuery {
     bin: Option<String>,
     /// Lists captures with smaller ids.
     before: Option<i64>,
@@ -99,19 +96,16 @@ struct ListQuery {
 }
 
 /// The newest captures of a bin or of all bins.
-async fn list(State(state): Shared, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+async fn list(State(state): Web, Query(query): Query<CapturesQuery>) -> ApiResult {
     state
-        .with_journal(move |state, journal| {
+        .respond(move |state, journal| {
             let limit = page_size(query.limit);
             let found = filtered(journal, &query, limit, &state.mask)?;
             let views = found
                 .iter()
                 .map(|caught| CaptureView::new(caught, &state.mask));
             let (views, more) = first_of(views, limit);
-            Ok(json_response(
-                StatusCode::OK,
-                &json!({ "captures": views, "more": more }),
-            ))
+            Ok(json!({ "captures": views, "more": more }))
         })
         .await
 }
@@ -139,7 +133,7 @@ pub(super) fn first_of<T: serde::Serialize>(
 /// At least one more than `limit`, if there are so many.
 fn filtered(
     journal: &dyn Journal,
-    list: &ListQuery,
+    list: &CapturesQuery,
     limit: usize,
     mask: &Mask,
 ) -> Result<Vec<Caught>, Failure> {
@@ -229,16 +223,11 @@ impl ShowQuery {
     }
 }
 
-async fn show(
-    State(state): Shared,
-    Path(id): Path<i64>,
-    Query(query): Query<ShowQuery>,
-) -> Result<Response, ApiError> {
+async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> ApiResult {
     state
-        .with_journal(move |state, journal| {
+        .respond(move |state, journal| {
             let (caught, body) = find(journal, id)?;
-            let view = detail(&caught, &body, &query.mask(&state.mask));
-            Ok(json_response(StatusCode::OK, &view))
+            Ok(detail(&caught, &body, &query.mask(&state.mask)))
         })
         .await
 }
@@ -290,7 +279,7 @@ fn beginning(bytes: &[u8]) -> &[u8] {
 }
 
 async fn curl(
-    State(state): Shared,
+    State(state): Web,
     Path(id): Path<i64>,
     Query(query): Query<ShowQuery>,
 ) -> Result<String, ApiError> {
@@ -303,7 +292,7 @@ async fn curl(
         .await
 }
 
-async fn download(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+async fn download(State(state): Web, Path(id): Path<i64>) -> ApiResult {
     state
         .with_journal(move |_, journal| {
             let (_, body) = find(journal, id)?;
@@ -314,9 +303,9 @@ async fn download(State(state): Shared, Path(id): Path<i64>) -> Result<Response,
         .await
 }
 
-async fn remove(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+async fn remove(State(state): Web, Path(id): Path<i64>) -> ApiResult {
     state
-        .with_journal(move |_, journal| Ok(deleted(journal.delete_captures(&[id])?)))
+        .respond(move |_, journal| Ok(deleted(journal.delete_captures(&[id])?)))
         .await
 }
 
@@ -327,11 +316,7 @@ struct Replay {
     send_credentials: bool,
 }
 
-async fn replay(
-    State(state): Shared,
-    Path(id): Path<i64>,
-    Json(replay): Json<Replay>,
-) -> Result<Response, ApiError> {
+async fn replay(State(state): Web, Path(id): Path<i64>, Json(replay): Json<Replay>) -> ApiResult {
     let found = Arc::clone(&state).with_journal(move |_, journal| find(journal, id));
     let (caught, body) = found.await?;
     blocking(move || {

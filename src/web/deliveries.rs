@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::captures::{deleted, first_of, page_size};
-use super::{ApiError, Shared, WebState, blocking, json_response};
+use super::{ApiError, ApiResult, Web, WebState, blocking, json_response};
 use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::Failure;
@@ -39,7 +38,7 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 }
 
 #[derive(Deserialize)]
-struct ListQuery {
+struct DeliveriesQuery {
     /// `failed` for failed deliveries only.
     #[serde(default)]
     list: String,
@@ -48,9 +47,9 @@ struct ListQuery {
     limit: Option<u32>,
 }
 
-async fn list(State(state): Shared, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+async fn list(State(state): Web, Query(query): Query<DeliveriesQuery>) -> ApiResult {
     state
-        .with_journal(move |_, journal| {
+        .respond(move |_, journal| {
             let below = query.before.as_deref().map(parse_position).transpose()?;
             let limit = page_size(query.limit);
             journal.interrupt_abandoned()?;
@@ -59,10 +58,7 @@ async fn list(State(state): Shared, Query(query): Query<ListQuery>) -> Result<Re
             let last = found.get(views.len().wrapping_sub(1));
             let more = last.filter(|_| has_more).map(position);
             let failed = journal.count(&DeliveryQuery::failed(Filter::default()))?;
-            Ok(json_response(
-                StatusCode::OK,
-                &json!({ "deliveries": views, "more": more, "failed": failed }),
-            ))
+            Ok(json!({ "deliveries": views, "more": more, "failed": failed }))
         })
         .await
 }
@@ -83,9 +79,9 @@ fn parse_position(text: &str) -> Result<Cursor, Failure> {
     })
 }
 
-async fn show(State(state): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+async fn show(State(state): Web, Path(id): Path<i64>) -> ApiResult {
     state
-        .with_journal(move |_, journal| {
+        .respond(move |_, journal| {
             let delivery = journal
                 .delivery(id)?
                 .ok_or_else(|| Failure::no_delivery(id))?;
@@ -94,10 +90,7 @@ async fn show(State(state): Shared, Path(id): Path<i64>) -> Result<Response, Api
                 .with_attempts(&attempts)
                 .with_event(&document);
             let pretty = event::pretty(&document).ok();
-            Ok(json_response(
-                StatusCode::OK,
-                &json!({ "delivery": view, "pretty": pretty }),
-            ))
+            Ok(json!({ "delivery": view, "pretty": pretty }))
         })
         .await
 }
@@ -108,10 +101,7 @@ struct Retry {
 }
 
 /// Retries deliveries one after the other, with one attempt each.
-async fn retry(
-    State(state): Shared,
-    Json(Retry { ids }): Json<Retry>,
-) -> Result<Response, ApiError> {
+async fn retry(State(state): Web, Json(Retry { ids }): Json<Retry>) -> ApiResult {
     if ids.len() > MAX_RETRIES_PER_CALL {
         return Err(ApiError(Failure::usage(format!(
             "at most {MAX_RETRIES_PER_CALL} deliveries can be retried by one call"
@@ -149,12 +139,9 @@ struct SeenDelivery {
     attempts: u32,
 }
 
-async fn delete(
-    State(state): Shared,
-    Json(Delete { seen }): Json<Delete>,
-) -> Result<Response, ApiError> {
+async fn delete(State(state): Web, Json(Delete { seen }): Json<Delete>) -> ApiResult {
     state
-        .with_journal(move |_, journal| {
+        .respond(move |_, journal| {
             let seen = seen
                 .into_iter()
                 .map(|SeenDelivery { id, attempts }| Seen { id, attempts })
@@ -170,10 +157,7 @@ struct OutcomesQuery {
 }
 
 /// How many deliveries of the last hours have which status, as the bars of the chart.
-async fn outcomes(
-    State(state): Shared,
-    Query(query): Query<OutcomesQuery>,
-) -> Result<Response, ApiError> {
+async fn outcomes(State(state): Web, Query(query): Query<OutcomesQuery>) -> ApiResult {
     let hours = query.hours.unwrap_or(24);
     if !(1..=MAX_CHART_HOURS).contains(&hours) {
         return Err(ApiError(Failure::usage(format!(
@@ -181,7 +165,7 @@ async fn outcomes(
         ))));
     }
     state
-        .with_journal(move |_, journal| {
+        .respond(move |_, journal| {
             let now = journal.now();
             let bar_ms = hours * 3_600_000 / CHART_BARS;
             let since = UnixMs(now.0 - bar_ms * CHART_BARS);
@@ -205,10 +189,9 @@ async fn outcomes(
                     })
                 })
                 .collect();
-            let view = json!({
+            Ok(json!({
                 "from": rfc3339(since), "to": rfc3339(now), "buckets": bars, "cut": found.cut,
-            });
-            Ok(json_response(StatusCode::OK, &view))
+            }))
         })
         .await
 }

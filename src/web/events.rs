@@ -17,7 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{sleep, timeout};
 
-use super::{Shared, WebState, version_of};
+use super::{Web, WebState, version_of};
 use crate::listener;
 
 pub(super) const MAX_STREAMS: usize = 64;
@@ -28,7 +28,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the journal is checked for changes by other processes while a page is open.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) async fn stream(State(state): Shared) -> Response {
+pub(super) async fn stream(State(state): Web) -> Response {
     let Ok(permit) = Arc::clone(&state.streams).try_acquire_owned() else {
         return (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -35,7 +35,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
-pub use auth::{Access, random_token};
+pub use auth::{Access, parse_origin, random_token};
 use auth::{Area, Auth, Authorized};
 pub use sending::Sending;
 
@@ -87,7 +87,8 @@ struct WebState {
     instance: String,
 }
 
-type Shared = State<Arc<WebState>>;
+type Web = State<Arc<WebState>>;
+type ApiResult = Result<Response, ApiError>;
 
 /// The router for reserved paths.
 pub fn web_ui(options: WebOptions) -> WebUi {
@@ -193,7 +194,7 @@ fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-async fn version(State(state): Shared) -> Result<String, ApiError> {
+async fn version(State(state): Web) -> Result<String, ApiError> {
     state.with_journal(|_, journal| version_of(journal)).await
 }
 
@@ -203,7 +204,7 @@ fn version_of(journal: &dyn Journal) -> Result<String, Failure> {
     Ok(format!("{by_others}.{by_this}"))
 }
 
-async fn instance(State(state): Shared) -> String {
+async fn instance(State(state): Web) -> String {
     state.instance.clone()
 }
 
@@ -216,6 +217,15 @@ async fn no_such_call(method: Method, uri: Uri) -> ApiError {
 }
 
 impl WebState {
+    /// Responds with the JSON that `work` returns: see [`WebState::with_journal`].
+    async fn respond(
+        self: Arc<Self>,
+        work: impl FnOnce(&WebState, &dyn Journal) -> Result<Value, Failure> + Send + 'static,
+    ) -> ApiResult {
+        let value = self.with_journal(work).await?;
+        Ok(json_response(StatusCode::OK, &value))
+    }
+
     /// Runs `work` with the journal, one call at a time, on a thread that may block. One at a time also bounds memory:
     /// building a response can take many times the memory of a captured request.
     async fn with_journal<T: Send + 'static>(

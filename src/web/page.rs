@@ -7,13 +7,13 @@ use axum::http::HeaderName;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse, Response};
 
-use super::Shared;
+use super::Web;
 use super::auth::random_hex;
 
 /// Markup, style and script, with the placeholders `{{nonce}}` and `{{token}}`.
 const TEMPLATE: &str = include_str!("page.html");
 
-pub(super) async fn show(State(state): Shared) -> Response {
+pub(super) async fn show(State(state): Web) -> Response {
     let nonce = random_hex();
     let html = TEMPLATE
         .replace("{{nonce}}", &nonce)

@@ -16,7 +16,7 @@ use axum::routing::{get, put};
 use serde_json::{Map, Value, json};
 
 use super::auth::basic;
-use super::{Shared, WebState, json_response};
+use super::{Web, WebState, json_response};
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
@@ -48,33 +48,33 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 struct Parameters {
     /// Those of the body after those of the query; the last of a name wins.
     pairs: Vec<(String, Value)>,
-    format: Format,
+    format: ErrorFormat,
 }
 
 /// What errors are written in.
 #[derive(Clone, Copy)]
-enum Format {
+enum ErrorFormat {
     Xml,
     Json,
 }
 
-impl Format {
-    fn of(uri: &Uri) -> Format {
+impl ErrorFormat {
+    fn of(uri: &Uri) -> ErrorFormat {
         match uri.path().ends_with(".xml") {
-            true => Format::Xml,
-            false => Format::Json,
+            true => ErrorFormat::Xml,
+            false => ErrorFormat::Json,
         }
     }
 
     fn error(self, status: StatusCode, message: &str) -> Response {
         match self {
-            Format::Xml => {
+            ErrorFormat::Xml => {
                 let document = format!(
                     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>{message}</error>\n"
                 );
                 (status, [(CONTENT_TYPE, XML)], document).into_response()
             }
-            Format::Json => json_response(status, &json!({ "error": message })),
+            ErrorFormat::Json => json_response(status, &json!({ "error": message })),
         }
     }
 
@@ -91,7 +91,7 @@ impl FromRequest<Arc<WebState>> for Parameters {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &Arc<WebState>) -> Result<Self, Response> {
-        let format = Format::of(request.uri());
+        let format = ErrorFormat::of(request.uri());
         let mut pairs = text_pairs(request.uri().query().unwrap_or_default());
         let headers = request.headers().clone();
         let body = Bytes::from_request(request, state)
@@ -172,7 +172,7 @@ fn failed_deliveries(before: Option<UnixMs>) -> Query {
     })
 }
 
-async fn list_xml(State(state): Shared, parameters: Parameters) -> Response {
+async fn list_xml(State(state): Web, parameters: Parameters) -> Response {
     let listed = state.with_journal(|_, journal| {
         let mut document = Vec::new();
         let mut list = FailuresXml::new(&mut document).map_err(OutputError::from)?;
@@ -190,7 +190,7 @@ async fn list_xml(State(state): Shared, parameters: Parameters) -> Response {
     listed.unwrap_or_else(|error| parameters.format.failure(&error.0))
 }
 
-async fn list_json(State(state): Shared, parameters: Parameters) -> Response {
+async fn list_json(State(state): Web, parameters: Parameters) -> Response {
     let listed = state.with_journal(|_, journal| {
         let mut failures = Vec::new();
         journal.interrupt_abandoned()?;
@@ -216,7 +216,7 @@ async fn list_json(State(state): Shared, parameters: Parameters) -> Response {
 }
 
 /// Deletes failures up to `time`, all without it. A `time` that cannot be read deletes nothing.
-async fn delete(State(state): Shared, parameters: Parameters) -> Response {
+async fn delete(State(state): Web, parameters: Parameters) -> Response {
     let before = match parameters.get("time") {
         None => None,
         Some(time) => {
@@ -256,7 +256,7 @@ pub(super) fn default_settings() -> Map<String, Value> {
 }
 
 /// Changes the given settings and responds with all of them. Invalid settings change nothing.
-async fn update(State(state): Shared, parameters: Parameters) -> Response {
+async fn update(State(state): Web, parameters: Parameters) -> Response {
     let mut stored = state
         .portal_settings
         .lock()

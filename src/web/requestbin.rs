@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::{ApiError, Shared, WebState, json_body, json_response};
+use super::{ApiResult, Web, WebState, json_body, json_response};
 use crate::capture::Bin;
 use crate::error::Failure;
 use crate::journal::Journal;
@@ -42,7 +42,7 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
         })
 }
 
-async fn create(State(state): Shared, body: Bytes) -> Response {
+async fn create(State(state): Web, body: Bytes) -> Response {
     let private = wants_private(&body);
     let created = state.with_journal(move |_, journal| {
         let mut name = random_name();
@@ -55,7 +55,7 @@ async fn create(State(state): Shared, body: Bytes) -> Response {
     or_error(created.await)
 }
 
-async fn show(State(state): Shared, Path(name): Path<String>) -> Response {
+async fn show(State(state): Web, Path(name): Path<String>) -> Response {
     let found = state.with_journal(move |_, journal| {
         let bin = journal.bin(&name)?;
         Ok(bin.map_or_else(no_such_bin, |bin| {
@@ -65,7 +65,7 @@ async fn show(State(state): Shared, Path(name): Path<String>) -> Response {
     or_error(found.await)
 }
 
-async fn list(State(state): Shared, Path(name): Path<String>) -> Response {
+async fn list(State(state): Web, Path(name): Path<String>) -> Response {
     let listed = state.with_journal(move |_, journal| match journal.bin(&name)? {
         Some(bin) => Ok(json_body(StatusCode::OK, requests(journal, &bin)?)),
         None => Ok(no_such_bin()),
@@ -73,7 +73,7 @@ async fn list(State(state): Shared, Path(name): Path<String>) -> Response {
     or_error(listed.await)
 }
 
-async fn show_request(State(state): Shared, Path((bin, id)): Path<(String, String)>) -> Response {
+async fn show_request(State(state): Web, Path((bin, id)): Path<(String, String)>) -> Response {
     let found = state.with_journal(move |_, journal| {
         if journal.bin(&bin)?.is_none() {
             return Ok(no_such_bin());
@@ -92,7 +92,7 @@ async fn show_request(State(state): Shared, Path((bin, id)): Path<(String, Strin
     or_error(found.await)
 }
 
-fn or_error(result: Result<Response, ApiError>) -> Response {
+fn or_error(result: ApiResult) -> Response {
     result.unwrap_or_else(|failed| error(failed.status(), &failed.0.error.to_string()))
 }
 

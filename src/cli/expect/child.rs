@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
-use super::watch::Command;
+use super::watch::RunningCommand;
 use crate::env::{Ending, end_process, exit_code, group_is_left};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -104,7 +104,7 @@ impl Child {
     }
 }
 
-impl Command for Child {
+impl RunningCommand for Child {
     fn exit_code(&mut self) -> io::Result<Option<u8>> {
         if self.code.is_none() {
             // Codes are a byte; anything else is a failure.

@@ -12,7 +12,7 @@ use crate::delivery::target::{MissingSecret, Part};
 use crate::error::{Failure, Kind};
 use crate::secret::{SecretSource, header_is_secret};
 
-/// What is expected of a request.
+/// Conditions on a request.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Conditions (combined with AND)")]
 pub struct Criteria {

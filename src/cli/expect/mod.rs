@@ -18,8 +18,8 @@ use clap::{Args, ValueHint};
 use self::child::Child;
 use self::criteria::Criteria;
 use self::junit::JunitFile;
-use self::report::{Report, Waited};
-use self::watch::{Command, Watch};
+use self::report::{WaitReport, Waited};
+use self::watch::{RunningCommand, Watch};
 use super::address::{Address, bind_failure};
 use super::args::{Format, ReportOutput};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
@@ -121,7 +121,7 @@ pub fn run(args: &ExpectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         within: args.within,
         clock: &ctx.clock,
     };
-    let mut report = Report::new(ctx, args.output.format(), &watch)?;
+    let mut report = WaitReport::new(ctx, args.output.format(), &watch)?;
     if args.bin.is_some() && ctx.is_flag("listen") {
         return Err(
             Failure::usage("`--listen` and `--bin` cannot be used together")
@@ -153,7 +153,7 @@ fn listen(
     args: &ExpectArgs,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
-    report: &mut Report<'_>,
+    report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
     let addr = args.listen.unwrap_or_default().or_port(0);
     let has_command = !args.command.is_empty();
@@ -221,7 +221,7 @@ fn watch_bin(
     bin: &str,
     ctx: &Context<'_>,
     watch: &Watch<'_>,
-    report: &mut Report<'_>,
+    report: &mut WaitReport<'_>,
 ) -> Result<Exit, Failure> {
     let since = args
         .since
@@ -255,9 +255,9 @@ fn wait(
     watch: &Watch<'_>,
     feed: &mut dyn CaptureFeed,
     mut child: Option<Child>,
-    report: &mut Report<'_>,
+    report: &mut WaitReport<'_>,
 ) -> Result<Waited, Failure> {
-    let command = child.as_mut().map(|child| child as &mut dyn Command);
+    let command = child.as_mut().map(|child| child as &mut dyn RunningCommand);
     let result = watch.run(feed, command, report);
     let stopped = child.as_mut().is_some_and(Child::stop);
     let (end, seen) = result?;

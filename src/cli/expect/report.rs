@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::watch::{End, Miss, Observer, Seen, Watch};
+use super::watch::{Arrivals, End, MatchObserver, Miss, Watch};
 use crate::capture::expect::Expectation;
 use crate::capture::{Body, Caught, Mask};
 use crate::cli::args::Format;
@@ -26,12 +26,12 @@ const MAX_JUNIT_MATCHES: usize = 100;
 /// The result of a wait.
 pub struct Waited {
     pub end: End,
-    pub seen: Seen,
+    pub seen: Arrivals,
     /// Whether the command was still running and had to be ended.
     pub stopped: bool,
 }
 
-pub struct Report<'a> {
+pub struct WaitReport<'a> {
     ctx: &'a Context<'a>,
     format: Format,
     expectation: &'a Expectation,
@@ -48,16 +48,16 @@ pub struct Report<'a> {
     hints: Vec<String>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> WaitReport<'a> {
     pub fn new(
         ctx: &'a Context<'a>,
         format: Format,
         watch: &Watch<'a>,
-    ) -> Result<Report<'a>, Failure> {
+    ) -> Result<WaitReport<'a>, Failure> {
         let mut mask = ctx.mask(false)?;
         let secrets = watch.expectation.secrets.iter();
         mask.names.extend(secrets.map(|(name, _)| name.clone()));
-        Ok(Report {
+        Ok(WaitReport {
             ctx,
             format,
             expectation: watch.expectation,
@@ -169,8 +169,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// How much of what was expected had arrived.
-    fn score(&self, seen: &Seen) -> String {
+    /// The number of matching requests, in words.
+    fn score(&self, seen: &Arrivals) -> String {
         match (self.count, seen.matched) {
             (0, 0) => "no unexpected request had arrived".to_owned(),
             (0, _) => "an unexpected request had arrived".to_owned(),
@@ -181,7 +181,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn unmet(&mut self, seen: &Seen) -> Failure {
+    fn unmet(&mut self, seen: &Arrivals) -> Failure {
         if self.count == 0 {
             let message = format!("an unexpected request{} arrived", self.conditions());
             return Failure::new(Kind::Unmet, message);
@@ -210,7 +210,7 @@ impl<'a> Report<'a> {
     }
 
     /// The message, with the nearest miss and its differences as causes.
-    fn with_nearest_miss(&self, kind: Kind, message: String, seen: &Seen) -> Failure {
+    fn with_nearest_miss(&self, kind: Kind, message: String, seen: &Arrivals) -> Failure {
         let mut causes = Vec::new();
         if seen.matched < self.count {
             match &seen.nearest {
@@ -272,7 +272,7 @@ impl<'a> Report<'a> {
     }
 }
 
-impl Observer for Report<'_> {
+impl MatchObserver for WaitReport<'_> {
     fn matched(&mut self, caught: &Caught, body: &Body) {
         if self.matches.len() < MAX_JUNIT_MATCHES {
             self.matches.push(self.title(caught));

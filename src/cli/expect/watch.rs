@@ -16,17 +16,16 @@ use crate::time::{Clock, UnixMs, duration_ms};
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A process that runs meanwhile.
-pub trait Command {
+pub trait RunningCommand {
     /// `None` while it runs.
     fn exit_code(&mut self) -> std::io::Result<Option<u8>>;
 }
 
 /// Receives matching captures as they arrive.
-pub trait Observer {
+pub trait MatchObserver {
     fn matched(&mut self, caught: &Caught, body: &Body);
 }
 
-/// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Enough matched, and the command, if any, succeeded.
@@ -42,7 +41,7 @@ pub enum End {
 
 /// What arrived while waiting.
 #[derive(Default)]
-pub struct Seen {
+pub struct Arrivals {
     pub captures: u64,
     pub matched: u64,
     /// The capture with the fewest differences; of two the later one.
@@ -71,11 +70,11 @@ impl Watch<'_> {
     pub fn run(
         &self,
         feed: &mut dyn CaptureFeed,
-        mut command: Option<&mut dyn Command>,
-        observer: &mut dyn Observer,
-    ) -> Result<(End, Seen), Failure> {
+        mut command: Option<&mut dyn RunningCommand>,
+        observer: &mut dyn MatchObserver,
+    ) -> Result<(End, Arrivals), Failure> {
         let deadline = self.clock.elapsed().saturating_add(self.within);
-        let mut seen = Seen::default();
+        let mut seen = Arrivals::default();
         loop {
             let left = deadline.saturating_sub(self.clock.elapsed());
             if left.is_zero() {
@@ -117,7 +116,7 @@ impl Watch<'_> {
         matches!(item, FeedItem::Captured(capture) if capture.caught.capture.received_at > deadline)
     }
 
-    fn check(&self, item: FeedItem, seen: &mut Seen, observer: &mut dyn Observer) {
+    fn check(&self, item: FeedItem, seen: &mut Arrivals, observer: &mut dyn MatchObserver) {
         let capture = match item {
             FeedItem::Captured(capture) => capture,
             FeedItem::NotStored(reason) => {
@@ -142,7 +141,7 @@ impl Watch<'_> {
         }
     }
 
-    fn end(&self, seen: &Seen, is_running: bool, is_over: bool) -> Option<End> {
+    fn end(&self, seen: &Arrivals, is_running: bool, is_over: bool) -> Option<End> {
         if self.count == 0 {
             return match (seen.matched, is_over, is_running) {
                 (0, false, _) => None,
@@ -241,7 +240,7 @@ mod tests {
 
     struct Ends<'a>(&'a Now, i64, u8);
 
-    impl Command for Ends<'_> {
+    impl RunningCommand for Ends<'_> {
         fn exit_code(&mut self) -> std::io::Result<Option<u8>> {
             Ok((self.0.ms.get() >= self.1).then_some(self.2))
         }
@@ -250,7 +249,7 @@ mod tests {
     #[derive(Default)]
     struct Ids(Vec<i64>);
 
-    impl Observer for Ids {
+    impl MatchObserver for Ids {
         fn matched(&mut self, caught: &Caught, _: &Body) {
             self.0.push(caught.id);
         }
@@ -263,7 +262,7 @@ mod tests {
         plan: &[(i64, i64, &str)],
         command: Option<(i64, u8)>,
         now: Now,
-    ) -> (End, i64, Vec<i64>, Seen) {
+    ) -> (End, i64, Vec<i64>, Arrivals) {
         let expectation = Expectation {
             method: Some("YES".into()),
             ..Expectation::default()
@@ -283,7 +282,9 @@ mod tests {
             within: Duration::from_secs(1),
             clock: &now,
         };
-        let running = command.as_mut().map(|command| command as &mut dyn Command);
+        let running = command
+            .as_mut()
+            .map(|command| command as &mut dyn RunningCommand);
         let (end, seen) = watch.run(&mut feed, running, &mut ids).unwrap();
         (end, now.ms.get(), ids.0, seen)
     }

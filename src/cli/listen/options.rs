@@ -1,6 +1,6 @@
 //! The options of `listen`, validated before anything is bound or written.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::args::ListenArgs;
@@ -13,7 +13,7 @@ use crate::error::{Failure, Kind};
 use crate::listener::{ListenerLimits, Script, Tls, Upstream as _};
 use crate::secret::{Secret, SecretSource};
 use crate::text;
-use crate::web::random_token;
+use crate::web::{parse_origin, random_token};
 
 /// The first segment of the paths that the portal emulator serves.
 const PORTAL_BIN: &str = "admin";
@@ -93,7 +93,7 @@ impl ListenOptions {
             forwarder,
             allow_origin: match args.responses.allow_origin.as_deref() {
                 None | Some("") => None,
-                Some(text) => Some(parse_origin(text)?),
+                Some(text) => Some(allowed_origin(text)?),
             },
             limits: limits(args),
             tls,
@@ -186,43 +186,16 @@ fn refuse_loop(addr: SocketAddr, forwarder: &Forwarder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An origin as browsers send it, in lower case, or `*`.
-fn parse_origin(text: &str) -> Result<String, Failure> {
-    if text == "*" || is_origin(text) {
-        return Ok(text.to_ascii_lowercase());
+fn allowed_origin(text: &str) -> Result<String, Failure> {
+    if text == "*" {
+        return Ok(text.to_owned());
     }
-    Err(Failure::usage(format!(
-        "invalid `--allow-origin {text}`: an origin is like http://localhost:3000, without a path"
-    ))
-    .hint("`*` allows all origins"))
-}
-
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else {
-        return false;
-    };
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
-    };
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let is_name = match name.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
-        None => {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-        }
-    };
-    let is_port =
-        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    is_scheme && is_name && port.is_none_or(is_port)
+    parse_origin(text).ok_or_else(|| {
+        Failure::usage(format!(
+            "invalid `--allow-origin {text}`: an origin is like http://localhost:3000, without a path"
+        ))
+        .hint("`*` allows all origins")
+    })
 }
 
 fn required_secrets(texts: &[String], ctx: &Context<'_>) -> Result<Vec<(String, Secret)>, Failure> {

@@ -25,8 +25,6 @@ pub struct Printer<'a> {
     ctx: &'a Context<'a>,
     mask: Mask,
     format: ListenFormat,
-    /// The last printed second and its text, which most lines of a burst share.
-    clock: (Option<i64>, String),
     /// `--exit-after`.
     wanted: Option<u64>,
     printed: u64,
@@ -52,7 +50,6 @@ impl<'a> Printer<'a> {
             ctx,
             mask,
             format,
-            clock: (None, String::new()),
             wanted,
             printed: 0,
             surplus: 0,
@@ -115,7 +112,7 @@ impl<'a> Printer<'a> {
         self.wanted.is_some_and(|wanted| self.captured() >= wanted)
     }
 
-    /// Prints what is in the feed, at most as much as was there at once, and waits for the first item.
+    /// Prints a batch of items; waits for the first one.
     fn print_available(
         &mut self,
         feed: &mut dyn CaptureFeed,
@@ -150,15 +147,10 @@ impl<'a> Printer<'a> {
 
     fn print(&mut self, Kept { caught, body }: &Kept) -> Result<(), Failure> {
         let ui = self.ctx.ui;
-        let received_at = caught.capture.received_at;
         let line = match self.format {
             ListenFormat::Text => {
-                let second = received_at.0.div_euclid(1000);
-                if self.clock.0 != Some(second) {
-                    let text = ui.toned(Tone::Faint, &local_clock(received_at));
-                    self.clock = (Some(second), text);
-                }
-                format!("{} {}", self.clock.1, capture::line(ui, caught, &self.mask))
+                let time = ui.toned(Tone::Faint, &local_clock(caught.capture.received_at));
+                format!("{time} {}", capture::line(ui, caught, &self.mask))
             }
             ListenFormat::Ndjson => {
                 json::compact(&CaptureView::new(caught, &self.mask).with_body(body))
