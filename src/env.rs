@@ -1,6 +1,5 @@
 //! The process's environment: variables, directories, terminals, clock, signals, and other processes of the host.
 
-use std::cell::LazyCell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
@@ -66,41 +65,36 @@ impl Variables for Environment {
     }
 }
 
-/// Which output streams are terminals, found out at first use: most runs write nothing to stderr.
-#[derive(Debug)]
+/// Which output streams are terminals.
+#[derive(Clone, Copy, Debug)]
 pub struct Terminals {
-    stdout: LazyCell<bool>,
-    stderr: LazyCell<bool>,
+    stdout: bool,
+    stderr: bool,
 }
 
 impl Terminals {
     pub fn current() -> Terminals {
         Terminals {
-            stdout: LazyCell::new(|| std::io::stdout().is_terminal()),
-            stderr: LazyCell::new(|| std::io::stderr().is_terminal()),
+            stdout: std::io::stdout().is_terminal(),
+            stderr: std::io::stderr().is_terminal(),
         }
     }
 
     pub fn stdout(&self) -> bool {
-        *self.stdout
+        self.stdout
     }
 
     pub fn stderr(&self) -> bool {
-        *self.stderr
+        self.stderr
     }
 }
 
 #[cfg(test)]
 impl From<bool> for Terminals {
-    fn from(are: bool) -> Terminals {
-        let known: fn() -> LazyCell<bool> = if are {
-            || LazyCell::new(|| true)
-        } else {
-            || LazyCell::new(|| false)
-        };
+    fn from(is_terminal: bool) -> Terminals {
         Terminals {
-            stdout: known(),
-            stderr: known(),
+            stdout: is_terminal,
+            stderr: is_terminal,
         }
     }
 }

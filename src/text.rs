@@ -1,5 +1,27 @@
 //! Text helpers: plurals, lists, suggestions for mistyped words, shell quoting, sizes.
 
+/// Defines an enum whose variants have names, in the journal, the configuration and output.
+macro_rules! named_enum {
+    ($(#[$attr:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$attr])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            pub const ALL: [$name; [$($text),+].len()] = [$($name::$variant),+];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)+ }
+            }
+
+            pub fn from_name(name: &str) -> Option<$name> {
+                $name::ALL.into_iter().find(|one| one.as_str() == name)
+            }
+        }
+    };
+}
+pub(crate) use named_enum;
+
 /// `1 delivery`, `2 deliveries`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hyper_util", &["http/", "listener/"]),
     ("indicatif", &["output/progress.rs"]),
     ("jiff", &["time.rs"]),
-    ("percent_encoding", &["web/"]),
+    ("percent_encoding", &["secret/", "web/"]),
     ("pulldown_cmark", &["cli/generate/"]),
     ("quick_xml", &["event/", "portal/"]),
     ("reqwest", &["http/"]),

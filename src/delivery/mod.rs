@@ -15,103 +15,48 @@ use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
 use crate::event::BodyFormat;
+use crate::text::named_enum;
 use crate::time::UnixMs;
 
-/// A delivery's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// In progress, or waiting for its next attempt.
-    Pending,
-    /// The endpoint answered with a success.
-    Delivered,
-    /// All attempts were made, none succeeded.
-    Failed,
-    /// Its process ended before the delivery did.
-    Interrupted,
-    /// Not sent, because of the endpoint's webhook switches.
-    Ignored,
+named_enum! {
+    /// A delivery's state.
+    pub enum Status {
+        /// In progress, or waiting for its next attempt.
+        Pending = "pending",
+        /// The endpoint responded with a success status.
+        Delivered = "delivered",
+        /// All attempts were made, none succeeded.
+        Failed = "failed",
+        /// Its process ended before the delivery did.
+        Interrupted = "interrupted",
+        /// Not sent, because of the endpoint's webhook switches.
+        Ignored = "ignored",
+    }
 }
 
 impl Status {
-    pub const ALL: [Status; 5] = [
-        Status::Pending,
-        Status::Delivered,
-        Status::Failed,
-        Status::Interrupted,
-        Status::Ignored,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Pending => "pending",
-            Status::Delivered => "delivered",
-            Status::Failed => "failed",
-            Status::Interrupted => "interrupted",
-            Status::Ignored => "ignored",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Status> {
-        Status::ALL
-            .into_iter()
-            .find(|status| status.as_str() == name)
-    }
-
     pub fn in_failed_list(self) -> bool {
         matches!(self, Status::Failed | Status::Interrupted)
     }
 }
 
-/// Why an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// The endpoint responded with another status than a success.
-    Status,
-    Dns,
-    Connect,
-    /// The handshake failed: an untrusted certificate, no common protocol.
-    Tls,
-    Timeout,
-    /// The connection was closed before a response.
-    Reset,
-    /// The response was not HTTP.
-    Protocol,
-    Secret,
-    /// The process ended before a response was recorded.
-    Interrupted,
-}
-
-impl ErrorKind {
-    pub const ALL: [ErrorKind; 9] = [
-        ErrorKind::Status,
-        ErrorKind::Dns,
-        ErrorKind::Connect,
-        ErrorKind::Tls,
-        ErrorKind::Timeout,
-        ErrorKind::Reset,
-        ErrorKind::Protocol,
-        ErrorKind::Secret,
-        ErrorKind::Interrupted,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorKind::Status => "status",
-            ErrorKind::Dns => "dns",
-            ErrorKind::Connect => "connect",
-            ErrorKind::Tls => "tls",
-            ErrorKind::Timeout => "timeout",
-            ErrorKind::Reset => "reset",
-            ErrorKind::Protocol => "protocol",
-            ErrorKind::Secret => "secret",
-            ErrorKind::Interrupted => "interrupted",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<ErrorKind> {
-        ErrorKind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+named_enum! {
+    /// Why an attempt failed.
+    pub enum ErrorKind {
+        /// The endpoint responded with another status than a success.
+        Status = "status",
+        Dns = "dns",
+        Connect = "connect",
+        /// The handshake failed: an untrusted certificate, no common protocol.
+        Tls = "tls",
+        Timeout = "timeout",
+        /// The connection was closed before a response.
+        Reset = "reset",
+        /// The response was not HTTP.
+        Protocol = "protocol",
+        Secret = "secret",
+        /// The process ended before a response was recorded.
+        Interrupted = "interrupted",
     }
 }
 

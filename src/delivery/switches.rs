@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use crate::event::catalogue::{EVENTS, TYPES};
-use crate::text;
+use crate::text::{self, named_enum};
 
 /// Where the change that caused the event was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,6 @@ pub enum EventSource {
 }
 
 impl EventSource {
-    /// The default first.
     pub const ALL: [EventSource; 2] = [EventSource::DeveloperPortal, EventSource::AdminPortal];
 
     pub fn as_str(self) -> &'static str {
@@ -29,36 +28,20 @@ impl EventSource {
     }
 }
 
-/// A switch that can keep an event from being sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Switch {
-    /// No event is sent.
-    Active,
-    /// Events caused in the admin portal are not sent.
-    ProviderActions,
-    /// The event is not selected.
-    Events,
+named_enum! {
+    /// A switch that can keep an event from being sent, in the order in which they are checked. The names are those of the
+    /// configuration.
+    pub enum Switch {
+        /// No event is sent.
+        Active = "active",
+        /// Events caused in the admin portal are not sent.
+        ProviderActions = "provider_actions",
+        /// The event is not selected.
+        Events = "events",
+    }
 }
 
 impl Switch {
-    /// In the order in which they are checked.
-    pub const ALL: [Switch; 3] = [Switch::Active, Switch::ProviderActions, Switch::Events];
-
-    /// Its key in the configuration, also used in the journal and in output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Switch::Active => "active",
-            Switch::ProviderActions => "provider_actions",
-            Switch::Events => "events",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Switch> {
-        Switch::ALL
-            .into_iter()
-            .find(|switch| switch.as_str() == name)
-    }
-
     /// Why it keeps the event from being sent, where the switch is called `name`: `active is false`.
     pub fn describe(self, name: &str, event_type: &str, action: &str) -> String {
         match self {

@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use url::Position;
 
-use super::errors::{Failed, Phase};
+use super::errors::{Failed, FailurePoint};
 use super::options::MAX_HEADERS;
 use super::receiver::Receiver;
 
@@ -35,7 +35,7 @@ pub fn build(
         .path_and_query(target)
         .build();
     let mut request = hyper::Request::new(Full::new(Bytes::from(body.unwrap_or_default())));
-    *request.uri_mut() = uri.map_err(|e| Failed::new(Phase::Build, e))?;
+    *request.uri_mut() = uri.map_err(|e| Failed::new(FailurePoint::Build, e))?;
     *request.method_mut() = method;
     *request.headers_mut() = headers;
     let any = HeaderValue::from_static("*/*");
@@ -51,7 +51,7 @@ pub fn send(
     receiver: &Receiver<'_>,
 ) -> Result<(), Failed> {
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failed::new(Phase::Build, e))?;
+    let runtime = runtime.map_err(|e| Failed::new(FailurePoint::Build, e))?;
     let mut has_response = false;
     let ended = runtime.block_on(async {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls);

@@ -13,7 +13,7 @@ use crate::time::compact;
 
 /// How far a request got.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum FailurePoint {
     Build,
     Lookup,
     Connect,
@@ -22,7 +22,7 @@ pub enum Phase {
 
 /// An error of the client, with the phase that it ended.
 pub struct Failed {
-    phase: Phase,
+    phase: FailurePoint,
     timed_out: bool,
     error: Box<dyn Error + Send + Sync>,
 }
@@ -30,13 +30,13 @@ pub struct Failed {
 impl From<reqwest::Error> for Failed {
     fn from(error: reqwest::Error) -> Failed {
         let phase = if error.is_builder() {
-            Phase::Build
+            FailurePoint::Build
         } else if error.is_dns() {
-            Phase::Lookup
+            FailurePoint::Lookup
         } else if error.is_connect() {
-            Phase::Connect
+            FailurePoint::Connect
         } else {
-            Phase::Exchange
+            FailurePoint::Exchange
         };
         Failed {
             phase,
@@ -50,16 +50,16 @@ impl From<reqwest::Error> for Failed {
 impl From<legacy::Error> for Failed {
     fn from(error: legacy::Error) -> Failed {
         let phase = if error.is_connect() {
-            Phase::Connect
+            FailurePoint::Connect
         } else {
-            Phase::Exchange
+            FailurePoint::Exchange
         };
         Failed::new(phase, error)
     }
 }
 
 impl Failed {
-    pub fn new(phase: Phase, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failed {
+    pub fn new(phase: FailurePoint, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failed {
         Failed {
             phase,
             timed_out: false,
@@ -69,7 +69,7 @@ impl Failed {
 
     pub fn timeout() -> Failed {
         Failed {
-            phase: Phase::Exchange,
+            phase: FailurePoint::Exchange,
             timed_out: true,
             error: io::Error::from(io::ErrorKind::TimedOut).into(),
         }
@@ -78,8 +78,9 @@ impl Failed {
     /// The message may contain secrets.
     pub fn classify(&self, timeout: Duration, connect_timeout: Duration) -> SendError {
         let error: &(dyn Error + 'static) = &*self.error;
+        let because = |text: &str| format!("{text}: {}", innermost(error));
         let (kind, message) = match self.phase {
-            Phase::Exchange if self.timed_out => {
+            FailurePoint::Exchange if self.timed_out => {
                 let message = format!("no response within {}", compact(timeout));
                 (ErrorKind::Timeout, message)
             }
@@ -87,20 +88,16 @@ impl Failed {
                 let message = format!("no connection within {}", compact(connect_timeout));
                 (ErrorKind::Timeout, message)
             }
-            Phase::Build => {
-                let message = format!("the request cannot be sent: {}", innermost(error));
-                (ErrorKind::Protocol, message)
-            }
-            Phase::Lookup => {
-                let reason = innermost(error);
-                let message = format!("the host's name cannot be resolved: {reason}");
-                (ErrorKind::Dns, message)
-            }
-            Phase::Connect => connect_error(error),
-            Phase::Exchange => exchange_error(error),
+            FailurePoint::Build => (ErrorKind::Protocol, because("the request cannot be sent")),
+            FailurePoint::Lookup => (
+                ErrorKind::Dns,
+                because("the host's name cannot be resolved"),
+            ),
+            FailurePoint::Connect => connect_error(error),
+            FailurePoint::Exchange => exchange_error(error),
         };
         SendError {
-            maybe_received: self.phase == Phase::Exchange && kind != ErrorKind::Tls,
+            maybe_received: self.phase == FailurePoint::Exchange && kind != ErrorKind::Tls,
             kind,
             message,
         }
@@ -123,10 +120,8 @@ fn connect_error(error: &(dyn Error + 'static)) -> (ErrorKind, String) {
             return (ErrorKind::Connect, "connection refused".to_owned());
         }
         None => {
-            return (
-                ErrorKind::Connect,
-                format!("no connection: {}", innermost(error)),
-            );
+            let message = format!("no connection: {}", innermost(error));
+            return (ErrorKind::Connect, message);
         }
     };
     (ErrorKind::Tls, message)
@@ -140,9 +135,6 @@ fn certificate_error(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
         CertificateError::NotValidForName => WRONG_HOST.to_owned(),
-        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("{WRONG_HOST}: it has no names")
-        }
         CertificateError::NotValidForNameContext { presented, .. } => {
             // `DnsName("hooks.example.com")`
             let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();

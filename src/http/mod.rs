@@ -163,7 +163,7 @@ impl SendError {
     }
 }
 
-/// One request and what it came to.
+/// The result of a request.
 #[derive(Clone)]
 pub struct Completed {
     /// From before the name lookup until the end of the body.

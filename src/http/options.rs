@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
 
 /// The most headers of a response. More make hyper slow for responses that consist of interim (1xx) ones.
-pub const MAX_HEADERS: usize = 300;
+pub const MAX_HEADERS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportOptions {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::receiver::{Done, Progress, Receiver, lock};
+use super::receiver::{Done, InFlight, Receiver, lock};
 use super::{Completed, Cut, Request, Response, SendError};
 use crate::delivery::ErrorKind;
 
@@ -16,17 +16,17 @@ use crate::delivery::ErrorKind;
 const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 /// Up to `jobs` threads, started as needed. They end when the pool is dropped.
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<Workers>);
 
-struct Shared {
+struct Workers {
     jobs: usize,
-    state: Mutex<State>,
+    state: Mutex<Jobs>,
     /// There is a job, or the pool was closed.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Jobs {
     queue: VecDeque<Arc<Exchange>>,
     running: Vec<Arc<Exchange>>,
     threads: usize,
@@ -37,7 +37,7 @@ struct State {
 
 impl Pool {
     pub fn new(jobs: usize) -> Pool {
-        Pool(Arc::new(Shared {
+        Pool(Arc::new(Workers {
             jobs,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -49,7 +49,7 @@ impl Pool {
     pub fn begin(&self, client: &Client, request: Request, done: Done) {
         let exchange = Arc::new(Exchange {
             client: *client,
-            progress: Mutex::new(Progress {
+            progress: Mutex::new(InFlight {
                 request: Some(request),
                 begun: None,
                 received: None,
@@ -93,9 +93,9 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl Workers {
     /// Starts a thread for one more job, if all are busy and there may be more, and the one that watches for interrupts.
-    fn add_threads(self: &Arc<Shared>, state: &mut State) -> std::io::Result<()> {
+    fn add_threads(self: &Arc<Workers>, state: &mut Jobs) -> std::io::Result<()> {
         if !state.is_watched {
             let shared = Arc::clone(self);
             thread::Builder::new().spawn(move || shared.watch())?;
@@ -155,7 +155,7 @@ impl Shared {
 /// A request under way, shared by the thread that runs it and the one that may abandon it. The first to end it reports.
 struct Exchange {
     client: Client,
-    progress: Mutex<Progress>,
+    progress: Mutex<InFlight>,
 }
 
 impl Exchange {
@@ -183,7 +183,7 @@ impl Exchange {
         self.report(received.ok_or_else(|| error.unwrap_or_else(panicked)));
     }
 
-    /// Reports what was received so far. The thread that runs the request ends unnoticed.
+    /// Reports what was received so far. The result of the thread that runs the request is dropped.
     fn abandon(&self) {
         let mut progress = lock(&self.progress);
         let has_begun = progress.begun.is_some();

@@ -13,7 +13,7 @@ use crate::time::compact;
 pub type Done = Box<dyn FnOnce(Completed) + Send>;
 
 /// What is known of a request, shared by the thread that runs it and the one that may abandon it.
-pub struct Progress {
+pub struct InFlight {
     pub request: Option<Request>,
     pub begun: Option<Instant>,
     pub received: Option<Response>,
@@ -23,7 +23,7 @@ pub struct Progress {
 
 /// Stores a response while it arrives.
 pub struct Receiver<'a> {
-    pub progress: &'a Mutex<Progress>,
+    pub progress: &'a Mutex<InFlight>,
     pub timeout: Duration,
     pub limit: usize,
     pub memory: Option<Arc<dyn Memory>>,

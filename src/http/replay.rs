@@ -30,7 +30,7 @@ const HOP_BY_HOP: [&str; 10] = [
 
 /// Where captures are sent, and how.
 #[derive(Clone, Debug)]
-pub struct Destination {
+pub struct ReplayTarget {
     pub target: Target,
     /// Append a capture's path to that of the target, instead of sending it to the target's own.
     pub appends_path: bool,
@@ -82,7 +82,7 @@ pub struct Prepared {
 pub fn prepare(
     capture: &Capture,
     body: &Body,
-    destination: &Destination,
+    destination: &ReplayTarget,
     variables: &dyn Variables,
 ) -> Result<Prepared, ReplayError> {
     if capture.malformed {
@@ -131,7 +131,7 @@ pub fn prepare(
     })
 }
 
-fn url(capture: &Capture, destination: &Destination, own: &str) -> Result<String, ReplayError> {
+fn url(capture: &Capture, destination: &ReplayTarget, own: &str) -> Result<String, ReplayError> {
     let target = &destination.target;
     let own_query = own.split_once('?').map(|(_, query)| query);
     let own_path = target.base.path();
@@ -240,12 +240,12 @@ mod tests {
         capture
     }
 
-    fn to(url: &str) -> Destination {
+    fn to(url: &str) -> ReplayTarget {
         let mask = Mask {
             names: ["token".to_owned()].into(),
             ..Mask::default()
         };
-        Destination {
+        ReplayTarget {
             target: Target::from_url(url).unwrap(),
             appends_path: false,
             send_credentials: false,
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    fn prepared(head: &[u8], destination: &Destination) -> Result<Prepared, ReplayError> {
+    fn prepared(head: &[u8], destination: &ReplayTarget) -> Result<Prepared, ReplayError> {
         prepare(
             &caught(head),
             &Body {
@@ -323,7 +323,7 @@ mod tests {
             Content-Length: 4\r\nx-a: caf\xe9\r\nx-b: 2\r\nHookfire-Replay-Of: 1\r\n\r\n";
         let request = prepared(
             head,
-            &Destination {
+            &ReplayTarget {
                 replay_of: Some(17),
                 ..to("http://h")
             },
@@ -359,7 +359,7 @@ mod tests {
             ("http://h/base/", "http://h/base/a/../b?x=1"),
             ("http://h/base?y=2", "http://h/base/a/../b?y=2"),
         ] {
-            let destination = Destination {
+            let destination = ReplayTarget {
                 appends_path: true,
                 ..to(base)
             };
@@ -402,7 +402,7 @@ mod tests {
         assert!(prepared(local, &to("http://other/")).is_err());
         let told = prepared(
             head,
-            &Destination {
+            &ReplayTarget {
                 send_credentials: true,
                 ..to("http://other/")
             },

@@ -276,42 +276,15 @@ fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn xml_entity(text: &[u8]) -> Option<(u8, usize)> {
-    const NAMED: [(&[u8], u8); 32] = [
-        (b"&amp;", b'&'),
-        (b"&lt;", b'<'),
-        (b"&gt;", b'>'),
-        (b"&quot;", b'"'),
-        (b"&apos;", b'\''),
-        (b"&sol;", b'/'),
-        (b"&equals;", b'='),
-        (b"&plus;", b'+'),
-        (b"&percnt;", b'%'),
-        (b"&colon;", b':'),
-        (b"&commat;", b'@'),
-        (b"&num;", b'#'),
-        (b"&dollar;", b'$'),
-        (b"&excl;", b'!'),
-        (b"&ast;", b'*'),
-        (b"&lpar;", b'('),
-        (b"&rpar;", b')'),
-        (b"&comma;", b','),
-        (b"&period;", b'.'),
-        (b"&semi;", b';'),
-        (b"&quest;", b'?'),
-        (b"&lsqb;", b'['),
-        (b"&rsqb;", b']'),
-        (b"&lowbar;", b'_'),
-        (b"&grave;", b'`'),
-        (b"&lcub;", b'{'),
-        (b"&rcub;", b'}'),
-        (b"&verbar;", b'|'),
-        (b"&bsol;", b'\\'),
-        (b"&Hat;", b'^'),
-        (b"&Tab;", b'\t'),
-        (b"&NewLine;", b'\n'),
-    ];
-    if let Some((name, byte)) = NAMED.iter().find(|(name, _)| text.starts_with(name)) {
-        return Some((*byte, name.len()));
+    // Each name with its character.
+    const NAMED: &str = "amp& lt< gt> quot\" apos' sol/ equals= plus+ percnt% colon: commat@ num# dollar$ excl! ast* lpar( \
+        rpar) comma, period. semi; quest? lsqb[ rsqb] lowbar_ grave` lcub{ rcub} verbar| bsol\\ Hat^ Tab\t NewLine\n";
+    for entity in NAMED.split(' ') {
+        let (name, character) = entity.split_at(entity.len() - 1);
+        let rest = text[1..].strip_prefix(name.as_bytes());
+        if rest.is_some_and(|rest| rest.starts_with(b";")) {
+            return Some((character.as_bytes()[0], name.len() + 2));
+        }
     }
     let end = text.iter().take(9).position(|byte| *byte == b';')?;
     let number = std::str::from_utf8(text.get(2..end)?)

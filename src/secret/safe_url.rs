@@ -289,21 +289,11 @@ pub fn form_decoded(part: &[u8]) -> String {
 
 /// As [`form_decoded`], without the replacement of invalid UTF-8.
 pub fn form_decoded_bytes(part: &[u8]) -> Vec<u8> {
-    let hex = |at: usize| part.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(part.len());
-    let mut at = 0;
-    while let Some(byte) = part.get(at) {
-        at += 1;
-        match (byte, hex(at), hex(at + 1)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', ..) => decoded.push(b' '),
-            (byte, ..) => decoded.push(*byte),
-        }
-    }
-    decoded
+    let spaced: Vec<u8> = part
+        .iter()
+        .map(|&byte| if byte == b'+' { b' ' } else { byte })
+        .collect();
+    percent_encoding::percent_decode(&spaced).collect()
 }
 
 /// Encodes a name or value of a form.

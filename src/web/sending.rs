@@ -18,7 +18,7 @@ use crate::engine::{
 };
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
-use crate::http::replay::{Destination, prepare};
+use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Pool, TransportOptions};
 use crate::journal::{self, Seen};
 use crate::output::json::DeliveryView;
@@ -98,7 +98,7 @@ impl Sending {
         send_credentials: bool,
         mask: &Mask,
     ) -> Result<Value, Failure> {
-        let destination = Destination {
+        let destination = ReplayTarget {
             target: Target::from_url(url).map_err(|e| Failure::from_error(Kind::Usage, e))?,
             appends_path: false,
             send_credentials,

@@ -336,7 +336,7 @@ fn portal_over_plain_http_through_a_proxy_warns() {
         .run()
         .assert_code(0);
     let words = format!(
-        "warning: secrets go to `{TENANT}` over plain http, where others can read them; use https"
+        "warning: secrets are sent to `{TENANT}` over plain http, where others can read them; use https"
     );
     assert!(listed.stderr().contains(&words), "{listed}");
     let refused = env

@@ -291,7 +291,7 @@ fn secrets_do_not_leak_if_the_endpoint_is_down() {
         story.run(&["ping", "-o", "json"], &target, &[]);
         let target = set_up(&mut story.env, "http://x.invalid/hook");
         let warned = story.fire(&target, &["-vv"], 4);
-        let warning = "warning: secrets go to `x.invalid` over plain http, where others can read them; use https";
+        let warning = "warning: secrets are sent to `x.invalid` over plain http, where others can read them; use https";
         assert!(warned.stderr().contains(warning), "{way}\n{warned}");
         story.fire(&target, &["-o", "ndjson"], 4);
         story.assert_kept_to_itself(way);

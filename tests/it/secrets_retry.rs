@@ -373,7 +373,7 @@ fn secrets_over_plain_http_warn_unless_loopback() {
     assert!(
         other
             .stderr()
-            .contains("warning: secrets go to `hooks.example.com` over plain http"),
+            .contains("warning: secrets are sent to `hooks.example.com` over plain http"),
         "{other}"
     );
     let nothing_secret = fire("http://hooks.example.com/", &["--proxy", &proxy.url()]);

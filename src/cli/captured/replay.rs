@@ -14,7 +14,7 @@ use crate::delivery::{ErrorKind, target};
 use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::http::replay::{Destination, Prepared, ReplayError, prepare};
+use crate::http::replay::{Prepared, ReplayError, ReplayTarget, prepare};
 use crate::http::tls_hint;
 use crate::http::{Client, Completed, Response, status_text};
 use crate::output::capture_json::BodyView;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         args.transport.settings(),
         endpoint,
     ));
-    let mut destination = Destination {
+    let mut destination = ReplayTarget {
         target: chosen.target,
         appends_path: false,
         send_credentials: args.send_credentials,
@@ -138,7 +138,7 @@ fn refused(error: ReplayError, id: i64) -> Failure {
 
 struct Run<'a> {
     ctx: &'a Context<'a>,
-    destination: &'a Destination,
+    destination: &'a ReplayTarget,
     format: Format,
     relay: Client,
 }

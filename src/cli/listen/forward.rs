@@ -8,14 +8,14 @@ use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::env::Environment;
 use crate::error::Failure;
-use crate::http::replay::{Destination, prepare};
+use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Client, Memory, Response};
 use crate::listener::{HOPS_HEADER, Relayed, Upstream, hops};
 use crate::secret::safe_url::BaseUrl;
 
 pub struct Forwarder {
     name: String,
-    destination: Destination,
+    destination: ReplayTarget,
     client: Client,
     env: Environment,
 }
@@ -34,7 +34,7 @@ impl Forwarder {
         Ok(Some(Forwarder {
             name: target.to_string(),
             client: Client::new(&options, &target.base, 0, ctx.clock.interrupt_flag())?,
-            destination: Destination {
+            destination: ReplayTarget {
                 target,
                 appends_path: true,
                 // The listener stands in for the target, so requests to it were meant for the target.
