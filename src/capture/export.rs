@@ -3,8 +3,6 @@
 //! A pasted export sends the same request: headers that a tool would add are removed, and nothing in the capture can end a
 //! quotation or begin another request. What cannot be expressed is an [`ExportError`]. Secrets are masked.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
@@ -62,9 +60,7 @@ pub fn curl(
         "GET" if !has_body => {}
         // With `-X HEAD` it would wait for a body.
         "HEAD" if !has_body => command.push_str(" --head"),
-        method => {
-            let _ = write!(command, " -X {}", shell_word(method));
-        }
+        method => command += &format!(" -X {}", shell_word(method)),
     }
     let url = url(capture, mask);
     if url.contains(['[', ']', '{', '}']) {
@@ -73,9 +69,9 @@ pub fn curl(
     if capture.path().contains("/.") {
         command.push_str(" --path-as-is");
     }
-    let _ = write!(command, " {}", quoted(url.as_bytes()));
+    command += &format!(" {}", quoted(url.as_bytes()));
     if !capture.path().starts_with('/') {
-        let _ = write!(command, " --request-target {}", shell_word(capture.path()));
+        command += &format!(" --request-target {}", shell_word(capture.path()));
     }
     for (name, value) in end_to_end(capture) {
         let value = mask.header(name, value);
@@ -83,16 +79,16 @@ pub fn curl(
         let line = if value.is_empty() {
             format!("{name};").into_bytes()
         } else {
-            header_line(name, &value)
+            [name.as_bytes(), b": ", &value].concat()
         };
-        let _ = write!(command, " \\\n  -H {}", quoted(&line));
+        command += &format!(" \\\n  -H {}", quoted(&line));
     }
     for name in ["Accept", "User-Agent"]
         .iter()
         .chain(has_body.then_some(&"Content-Type"))
     {
         if !has(name) {
-            let _ = write!(command, " \\\n  -H '{name}:'");
+            command += &format!(" \\\n  -H '{name}:'");
         }
     }
     Ok(match std::str::from_utf8(&body.bytes) {
@@ -130,26 +126,18 @@ pub fn http(
     let inline = as_text.filter(|text| is_plain_there(text));
     let file = format!("capture-{}.body", caught.id);
     if inline.is_none() {
-        let _ = writeln!(
-            text,
-            "# {program} captured show {} --body > {file}",
-            caught.id
-        );
+        text += &format!("# {program} captured show {} --body > {file}\n", caught.id);
     }
-    let _ = writeln!(text, "{} {url} HTTP/1.1", capture.method());
+    text += &format!("{} {url} HTTP/1.1\n", capture.method());
     for (name, value) in end_to_end(capture) {
         let value = header_text(&mask.header(name, value));
         literal(format!("header `{name}`"), &value)?;
-        let _ = writeln!(text, "{name}: {value}");
+        text += &format!("{name}: {value}\n");
     }
     match inline {
         Some("") => {}
-        Some(body) => {
-            let _ = write!(text, "\n{body}");
-        }
-        None => {
-            let _ = write!(text, "\n< ./{file}");
-        }
+        Some(body) => text += &format!("\n{body}"),
+        None => text += &format!("\n< ./{file}"),
     }
     text.truncate(text.trim_end_matches('\n').len());
     Ok(text)
@@ -233,10 +221,6 @@ fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
-fn header_line(name: &str, value: &[u8]) -> Vec<u8> {
-    [name.as_bytes(), b": ", value].concat()
-}
-
 /// A word for a POSIX shell. Bytes that do not survive pasting are written by `printf`.
 fn quoted(word: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(word)
@@ -251,9 +235,7 @@ fn quoted(word: &[u8]) -> String {
             b'\\' => format.push_str("\\\\"),
             b'\'' => format.push_str("'\\''"),
             b' '..=b'~' => format.push(char::from(byte)),
-            _ => {
-                let _ = write!(format, "\\{byte:03o}");
-            }
+            _ => format += &format!("\\{byte:03o}"),
         }
     }
     format!("\"$(printf '{format}')\"")

@@ -16,6 +16,9 @@ const MAX_BATCH: usize = 1_000;
 /// Bytes of events that wait for a commit.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
+const INCOMPLETE_HINT: &str =
+    "the failures read so far are in the journal; importing the complete list later adds the rest";
+
 /// The endpoint of an imported delivery, and its settings.
 struct ImportSettings<'a> {
     endpoint: Option<&'a str>,
@@ -52,18 +55,13 @@ impl<'a> FailureImport<'a> {
         self.waiting_bytes += failed.event.bytes().len();
         self.waiting.push(failed);
         if self.waiting.len() >= MAX_BATCH || self.waiting_bytes >= MAX_BATCH_BYTES {
-            self.write()
-        } else {
-            Ok(())
+            self.finish()?;
         }
+        Ok(())
     }
 
-    /// Imports the rest and updates the journal's statistics.
+    /// Imports all that were pushed; call it after the last.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        self.write()
-    }
-
-    fn write(&mut self) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         if batch.is_empty() {
@@ -88,14 +86,14 @@ impl<'a> FailureImport<'a> {
                 rule: &destination.rule,
             })
             .collect();
-        let new = self
-            .journal
-            .import(&imports)?
-            .into_iter()
-            .filter(|new| *new)
-            .count();
-        self.imported += new;
-        self.known += imports.len() - new;
+        for is_new in self.journal.import(&imports)? {
+            let count = if is_new {
+                &mut self.imported
+            } else {
+                &mut self.known
+            };
+            *count += 1;
+        }
         Ok(())
     }
 
@@ -113,36 +111,28 @@ impl<'a> FailureImport<'a> {
 
 /// The configured endpoint with this URL, its query ignored. Of several, the default endpoint or none.
 pub fn endpoint_at<'a>(config: &'a Config, base: &BaseUrl) -> Option<(&'a str, &'a Endpoint)> {
-    let mut there = config
-        .endpoints
-        .iter()
-        .filter(|(_, endpoint)| endpoint.target.base == *base);
-    let (first, second) = (there.next(), there.next());
-    let named = |(name, endpoint): (&'a String, &'a Endpoint)| (name.as_str(), endpoint);
-    if second.is_none() {
-        return first.map(named);
+    let mut there = Vec::new();
+    for (name, endpoint) in &config.endpoints {
+        if endpoint.target.base == *base {
+            there.push((name.as_str(), endpoint));
+        }
     }
-    let default = config
-        .endpoints
-        .get_key_value(config.default_endpoint.as_ref()?)?;
-    (default.1.target.base == *base).then(|| named(default))
+    if there.len() > 1 {
+        there.retain(|(name, _)| config.default_endpoint.as_deref() == Some(*name));
+    }
+    there.pop()
 }
 
 pub fn unreadable(error: ListError, from: &str) -> Failure {
-    let kind = if matches!(error, ListError::Io(_)) {
-        Kind::Error
-    } else {
-        Kind::Usage
-    };
-    let other = matches!(error, ListError::Other(_));
-    let failure = Failure::from_error(kind, error)
-        .context(format!("the failures in {from} were not read completely"));
-    match other {
-        true => failure.hint(
+    let (kind, hint) = match error {
+        ListError::Other(_) => (
+            Kind::Usage,
             "the list must be 3scale's response to GET /admin/api/webhooks/failures.xml or failures.json",
         ),
-        false => failure.hint(
-            "the failures read so far are in the journal; importing the complete list later adds the rest",
-        ),
-    }
+        ListError::Io(_) => (Kind::Error, INCOMPLETE_HINT),
+        ListError::Cut => (Kind::Usage, INCOMPLETE_HINT),
+    };
+    Failure::from_error(kind, error)
+        .context(format!("the failures in {from} were not read completely"))
+        .hint(hint)
 }

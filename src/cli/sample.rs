@@ -38,17 +38,15 @@ impl SampleArgs {
         action: &str,
         purpose: SamplePurpose,
     ) -> Result<Object, Failure> {
-        let line = if let SamplePurpose::Line(number) = purpose {
-            Some(number)
-        } else {
-            None
-        };
-        let mode = self
-            .auth_mode
-            .map(|mode| mode.0)
-            .filter(|_| line.is_none() || event_type == "application");
+        let mut mode = self.auth_mode.map(|mode| mode.0);
+        let mut offset: u64 = 0;
+        if let SamplePurpose::Line(number) = purpose {
+            // Numbers of adjacent lines are far apart, so that the samples of two seeds do not overlap.
+            offset = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mode = mode.filter(|_| event_type == "application");
+        }
         let cx = match self.seed {
-            Some(seed) => SampleContext::seeded(seed.wrapping_add(line.map_or(0, scattered)), mode),
+            Some(seed) => SampleContext::seeded(seed.wrapping_add(offset), mode),
             None => SampleContext {
                 now: ctx.now(),
                 seed: ctx.env.seed(),
@@ -60,21 +58,15 @@ impl SampleArgs {
 
     /// Refuses flags about the sample; `instead` is the option that replaces it.
     pub fn refuse_beside(&self, ctx: &Context<'_>, instead: &str) -> Result<(), Failure> {
-        let typed = ["auth_mode", "seed"]
-            .into_iter()
-            .find(|option| ctx.is_flag(option));
-        typed.map_or(Ok(()), |option| {
-            let option = option.replace('_', "-");
-            Err(Failure::usage(format!(
-                "`--{option}` applies to the built-in sample, which `{instead}` replaces"
-            )))
-        })
+        for (id, option) in [("auth_mode", "--auth-mode"), ("seed", "--seed")] {
+            if ctx.is_flag(id) {
+                return Err(Failure::usage(format!(
+                    "`{option}` applies to the built-in sample, which `{instead}` replaces"
+                )));
+            }
+        }
+        Ok(())
     }
-}
-
-/// Numbers of adjacent lines are far apart, so that the samples of two seeds do not overlap.
-fn scattered(line: u64) -> u64 {
-    line.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpose) -> Failure {
@@ -100,21 +92,14 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpos
             ))
         }
         NoSample::Unknown => {
-            let failure = Failure::usage(format!(
-                "there is no built-in sample for `{event_type}` `{action}`"
-            ));
-            let failure = match near_event(event_type, action) {
-                Some((near_type, near_action)) => {
-                    failure.hint(format!("did you mean `{near_type} {near_action}`?"))
-                }
-                None => failure,
-            };
-            let failure = match purpose {
-                SamplePurpose::Show => {
-                    failure.hint("`hookfire events list` lists the events with samples")
-                }
-                SamplePurpose::Fire | SamplePurpose::Line(_) => failure,
-            };
+            let words = format!("`{event_type}` `{action}`");
+            let mut failure = Failure::usage(format!("there is no built-in sample for {words}"));
+            if let Some((near_type, near_action)) = near_event(event_type, action) {
+                failure = failure.hint(format!("did you mean `{near_type} {near_action}`?"));
+            }
+            if let SamplePurpose::Show = purpose {
+                failure = failure.hint("`hookfire events list` lists the events with samples");
+            }
             failure.hint(format!(
                 "pass an object for any other type and action: {with_object}"
             ))
@@ -125,8 +110,6 @@ fn refusal(none: NoSample, event_type: &str, action: &str, purpose: SamplePurpos
 /// The most similar documented event.
 fn near_event(event_type: &str, action: &str) -> Option<(&'static str, &'static str)> {
     let near_type = text::nearest(&event_type.to_lowercase(), catalogue::TYPES.iter().copied())?;
-    Some((
-        near_type,
-        text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?,
-    ))
+    let near_action = text::nearest(&action.to_lowercase(), catalogue::actions_of(near_type))?;
+    Some((near_type, near_action))
 }

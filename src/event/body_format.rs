@@ -51,17 +51,16 @@ pub fn extract_xml(body: &[u8]) -> Cow<'_, [u8]> {
     if body.trim_ascii_start().starts_with(b"<") {
         return Cow::Borrowed(body);
     }
-    let value = body.split(|byte| *byte == b'&').find_map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
+    for pair in body.split(|byte| *byte == b'&') {
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
+            continue;
+        };
         let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-        FIELD
-            .iter()
-            .any(|field| name.eq_ignore_ascii_case(field))
-            .then_some(value)
-    });
-    value.map_or(Cow::Borrowed(body), |value| {
-        Cow::Owned(safe_url::form_decoded_bytes(value))
-    })
+        if FIELD.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+            return Cow::Owned(safe_url::form_decoded_bytes(value));
+        }
+    }
+    Cow::Borrowed(body)
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 //!
 //! The tables are those of XML 1.0, fifth edition, sections 2.2 and 2.3, and of Namespaces in XML 1.0, section 3.
 
-use std::borrow::Cow;
-
 /// `Char`: what may stand in a document at all, escaped or not.
 pub(super) fn is_xml_char(c: char) -> bool {
     // A `char` is never a surrogate.
@@ -61,88 +59,46 @@ pub(super) fn is_printable(c: char) -> bool {
             | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Escapes a value for element content, so that a parser reads back exactly `value`.
-///
-/// The caller has checked that every character [may stand in XML](is_xml_char).
-pub(super) fn escape_text(value: &str) -> Cow<'_, str> {
-    escape(value, |byte| match byte {
-        b'&' => Some("&amp;"),
-        b'<' => Some("&lt;"),
+/// Escapes text for element content, so that a parser reads it back exactly; forbidden characters become U+FFFD.
+pub fn escape_text(value: &str) -> String {
+    escape(value, |c| match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
         // Only `]]>` must not stand bare; escaping every `>` keeps the rule free of context.
-        b'>' => Some("&gt;"),
+        '>' => Some("&gt;"),
         // A bare CR would come back as LF.
-        b'\r' => Some("&#13;"),
+        '\r' => Some("&#13;"),
         _ => None,
     })
 }
 
-/// Escapes a value for an attribute in quotes of either kind, so that a parser reads back exactly
-/// `value`.
-///
-/// The caller has checked that every character [may stand in XML](is_xml_char).
-pub(super) fn escape_attribute(value: &str) -> Cow<'_, str> {
-    escape(value, |byte| match byte {
-        b'&' => Some("&amp;"),
-        b'<' => Some("&lt;"),
-        b'>' => Some("&gt;"),
-        b'"' => Some("&quot;"),
-        b'\'' => Some("&apos;"),
+/// Escapes text for an attribute in quotes of either kind, so that a parser reads it back exactly; forbidden characters
+/// become U+FFFD.
+pub fn escape_attribute(value: &str) -> String {
+    escape(value, |c| match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\'' => Some("&apos;"),
         // White space in an attribute comes back as a plain space unless it is a reference.
-        b'\t' => Some("&#9;"),
-        b'\n' => Some("&#10;"),
-        b'\r' => Some("&#13;"),
+        '\t' => Some("&#9;"),
+        '\n' => Some("&#10;"),
+        '\r' => Some("&#13;"),
         _ => None,
     })
 }
 
-/// Escapes unchecked text for element content; forbidden characters become U+FFFD.
-pub fn escape_text_lossy(value: &str) -> Cow<'_, str> {
-    match allowed(value) {
-        Cow::Borrowed(value) => escape_text(value),
-        Cow::Owned(value) => Cow::Owned(escape_text(&value).into_owned()),
-    }
-}
-
-/// Escapes unchecked text for an attribute; forbidden characters become U+FFFD.
-pub fn escape_attribute_lossy(value: &str) -> Cow<'_, str> {
-    match allowed(value) {
-        Cow::Borrowed(value) => escape_attribute(value),
-        Cow::Owned(value) => Cow::Owned(escape_attribute(&value).into_owned()),
-    }
-}
-
-fn allowed(value: &str) -> Cow<'_, str> {
-    if value.chars().all(is_xml_char) {
-        return Cow::Borrowed(value);
-    }
-    value
-        .chars()
-        .map(|c| {
-            if is_xml_char(c) {
-                c
-            } else {
-                char::REPLACEMENT_CHARACTER
-            }
-        })
-        .collect()
-}
-
-/// Substitutes ASCII bytes only, each of which is a character.
-fn escape(value: &str, substitute: impl Fn(u8) -> Option<&'static str>) -> Cow<'_, str> {
-    let mut escaped = String::new();
-    let mut rest = 0;
-    for (at, byte) in value.bytes().enumerate() {
-        if let Some(reference) = substitute(byte) {
-            escaped.push_str(&value[rest..at]);
-            escaped.push_str(reference);
-            rest = at + 1;
+fn escape(value: &str, reference: impl Fn(char) -> Option<&'static str>) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        match reference(c) {
+            Some(reference) => escaped.push_str(reference),
+            None if is_xml_char(c) => escaped.push(c),
+            None => escaped.push(char::REPLACEMENT_CHARACTER),
         }
     }
-    if rest == 0 {
-        return Cow::Borrowed(value);
-    }
-    escaped.push_str(&value[rest..]);
-    Cow::Owned(escaped)
+    escaped
 }
 
 #[cfg(test)]
@@ -192,9 +148,6 @@ mod tests {
             escape_attribute("\"'\t\n\r<"),
             "&quot;&apos;&#9;&#10;&#13;&lt;"
         );
-        assert_eq!(
-            escape_text_lossy("\0ok\u{FFFF}&"),
-            "\u{FFFD}ok\u{FFFD}&amp;"
-        );
+        assert_eq!(escape_text("\0ok\u{FFFF}&"), "\u{FFFD}ok\u{FFFD}&amp;");
     }
 }

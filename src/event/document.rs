@@ -58,15 +58,13 @@ impl Event {
         require_name("type", event_type)?;
         require_name("action", action)?;
         let object = object.as_str();
-        let [first, second] = match order {
-            ElementOrder::Documented => [("type", event_type), ("action", action)],
-            ElementOrder::Porta => [("action", action), ("type", event_type)],
-        };
-        let line = |(name, value)| format!("<{name}>{value}</{name}>");
+        let mut first = format!("<type>{event_type}</type>");
+        let mut second = format!("<action>{action}</action>");
+        if order == ElementOrder::Porta {
+            std::mem::swap(&mut first, &mut second);
+        }
         let document = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  {}\n  {}\n  <object>\n    {object}\n  </object>\n</event>\n",
-            line(first),
-            line(second),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<event>\n  {first}\n  {second}\n  <object>\n    {object}\n  </object>\n</event>\n"
         );
         Ok(Event {
             event_type: event_type.to_owned(),
@@ -119,14 +117,12 @@ impl Event {
         while event_type.is_none() || action.is_none() {
             match reader.read_event().ok()? {
                 Token::Start(tag) if depth == 0 && tag.name().0 != "event" => return None,
-                Token::Start(tag) if depth == 1 => {
-                    let field = match tag.name().0 {
-                        "type" => &mut event_type,
-                        "action" => &mut action,
-                        _ => {
-                            depth += 1;
-                            continue;
-                        }
+                Token::Start(tag) if depth == 1 && is_title_field(tag.name().0) => {
+                    let is_type = tag.name().0 == "type";
+                    let field = if is_type {
+                        &mut event_type
+                    } else {
+                        &mut action
                     };
                     if field.replace(read_text(&mut reader)?).is_some() {
                         return None;
@@ -134,9 +130,8 @@ impl Event {
                 }
                 Token::Start(_) => depth += 1,
                 Token::End(_) => depth -= 1,
-                Token::Empty(tag) if depth == 0 || is_title_field(tag.name().0, depth) => {
-                    return None;
-                }
+                Token::Empty(_) if depth == 0 => return None,
+                Token::Empty(tag) if depth == 1 && is_title_field(tag.name().0) => return None,
                 Token::DocType(_) | Token::Eof => return None,
                 _ => {}
             }
@@ -162,8 +157,8 @@ impl Event {
     }
 }
 
-fn is_title_field(name: &str, depth: usize) -> bool {
-    depth == 1 && matches!(name, "type" | "action")
+fn is_title_field(name: &str) -> bool {
+    matches!(name, "type" | "action")
 }
 
 /// The text up to the end tag of the element that was entered; none if it contains an element.
@@ -210,10 +205,8 @@ fn read_event(root: Node<'_, '_>) -> Result<(String, String), String> {
 fn read_names(root: Node<'_, '_>) -> Result<(String, String), String> {
     let name = xml::name(root);
     if name != "event" {
-        return Err(format!(
-            "its root element is `{}`, not `event`",
-            shown(name)
-        ));
+        let name = shown(name);
+        return Err(format!("its root element is `{name}`, not `event`"));
     }
     let read = |name| {
         let field = only_child(root, name)?;
@@ -239,13 +232,13 @@ fn field_value(name: &str, text: &str) -> Result<String, String> {
     if value.is_empty() {
         return Err(format!("its `{name}` is empty"));
     }
-    match value.chars().find(|&c| !is_printable(c)) {
-        Some(c) => Err(format!(
-            "its `{name}` has the unprintable character U+{:04X}",
-            u32::from(c)
-        )),
-        None => Ok(value.to_owned()),
+    if let Some(c) = value.chars().find(|&c| !is_printable(c)) {
+        let code = u32::from(c);
+        return Err(format!(
+            "its `{name}` has the unprintable character U+{code:04X}"
+        ));
     }
+    Ok(value.to_owned())
 }
 
 #[cfg(test)]

@@ -35,9 +35,9 @@ type Edit = (Range<usize>, String);
 fn plan(root: Node<'_, '_>, path: &str, value: &str) -> Result<Edit, String> {
     let path = Path::parse(path)?;
     if let Some(c) = value.chars().find(|&c| !is_xml_char(c)) {
+        let code = u32::from(c);
         return Err(format!(
-            "the character U+{:04X} is not allowed in XML 1.0",
-            u32::from(c)
+            "the character U+{code:04X} is not allowed in XML 1.0"
         ));
     }
     let mut at = root;
@@ -83,7 +83,7 @@ fn set_content(element: Node<'_, '_>, content: &str) -> Edit {
 }
 
 fn set_attribute(element: Node<'_, '_>, name: &str, value: &str) -> Edit {
-    let value = escape_attribute(value).into_owned();
+    let value = escape_attribute(value);
     let attributes = xml::attributes(element);
     if let Some(attribute) = attributes.iter().find(|attribute| attribute.name == name) {
         return (attribute.value_range.clone(), value);
@@ -128,12 +128,8 @@ fn line_start<'a>(element: Node<'_, 'a>) -> Option<&'a str> {
     let space = &before[before.trim_end_matches(is_space).len()..];
     // From the last break on: blank lines above are not repeated. A CR belongs to its LF.
     let newline = space.rfind('\n')?;
-    let start = if space[..newline].ends_with('\r') {
-        newline - 1
-    } else {
-        newline
-    };
-    Some(&space[start..])
+    let has_cr = space[..newline].ends_with('\r');
+    Some(&space[newline - usize::from(has_cr)..])
 }
 
 fn missing(parent: Node<'_, '_>, step: &PathStep<'_>, same: usize) -> String {

@@ -88,20 +88,14 @@ fn known(label: &str) -> Result<&'static Encoding, EventError> {
 
 /// The web reads ASCII as windows-1252 too; a receiver's XML parser does not.
 fn refuse_high_bytes_in_ascii(label: &str, bytes: &[u8]) -> Result<(), EventError> {
-    let ascii = ["us-ascii", "ascii"]
-        .iter()
-        .any(|name| label.eq_ignore_ascii_case(name));
-    let offset = if ascii {
-        bytes.iter().position(|byte| !byte.is_ascii())
-    } else {
-        None
-    };
-    offset.map_or(Ok(()), |offset| {
-        Err(EventError::Undecodable {
+    let is_ascii = label.eq_ignore_ascii_case("us-ascii") || label.eq_ignore_ascii_case("ascii");
+    match bytes.iter().position(|byte| !byte.is_ascii()) {
+        Some(offset) if is_ascii => Err(EventError::Undecodable {
             encoding: "US-ASCII",
             offset,
-        })
-    })
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The text after the first `mark` bytes.

@@ -71,18 +71,9 @@ impl Fault {
 /// The beginning of `text` for a message, with U+FFFD for invisible characters.
 pub(super) fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 60;
-    let visible = |c| {
-        if chars::is_printable(c) {
-            c
-        } else {
-            char::REPLACEMENT_CHARACTER
-        }
-    };
-    let mut short: String = text.chars().take(MAX_CHARS).map(visible).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        short.push('…');
-    }
-    short
+    let short: String = text.chars().take(MAX_CHARS).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    short.replace(|c| !chars::is_printable(c), "\u{FFFD}") + more
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod tree;
 pub mod xml;
 
 pub use body_format::{BodyFormat, extract_xml};
-pub use chars::{escape_attribute_lossy, escape_text_lossy};
+pub use chars::{escape_attribute, escape_text};
 pub use document::{ElementOrder, Event};
 pub use error::EventError;
 pub use object::Object;

@@ -24,19 +24,13 @@ pub(super) struct PathStep<'a> {
 impl<'a> Path<'a> {
     /// The error is a message.
     pub(super) fn parse(path: &'a str) -> Result<Path<'a>, String> {
-        let (above, last) = path
-            .rsplit_once('/')
-            .map_or((None, path), |(above, last)| (Some(above), last));
-        let attribute = last.strip_prefix('@');
-        let elements = if attribute.is_some() {
-            above
-        } else {
-            Some(path)
-        };
-        let steps = elements.map_or_else(
-            || Ok(Vec::new()),
-            |elements| elements.split('/').map(PathStep::parse).collect(),
-        )?;
+        let mut typed: Vec<&str> = path.split('/').collect();
+        let attribute = typed.last().and_then(|last| last.strip_prefix('@'));
+        if attribute.is_some() {
+            typed.pop();
+        }
+        let steps = typed.into_iter().map(PathStep::parse);
+        let steps = steps.collect::<Result<_, _>>()?;
         match attribute {
             Some(name) if !is_qname(name) => {
                 Err(format!("`{}` is not an attribute name", shown(name)))
@@ -48,34 +42,29 @@ impl<'a> Path<'a> {
 
 impl<'a> PathStep<'a> {
     fn parse(typed: &'a str) -> Result<PathStep<'a>, String> {
-        let (name, index) = match typed
-            .strip_suffix(']')
-            .and_then(|step| step.split_once('['))
+        let (mut name, mut index) = (typed, 1);
+        if let Some(indexed) = typed.strip_suffix(']')
+            && let Some((before, digits)) = indexed.split_once('[')
         {
-            Some((name, digits)) => (
-                name,
-                index(digits).ok_or_else(|| {
-                    format!("the index in `{}` is not a number from 1 up", shown(typed))
-                })?,
-            ),
-            None => (typed, 1),
-        };
+            name = before;
+            // `parse` alone would let a `+` through.
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            index = digits.parse().unwrap_or(0);
+            if !is_plain || index == 0 {
+                let typed = shown(typed);
+                return Err(format!("the index in `{typed}` is not a number from 1 up"));
+            }
+        }
+        let shown = shown(name);
         match name {
             "" => Err("a step is empty".to_owned()),
-            _ if name.starts_with('@') => Err(format!(
-                "the attribute `{}` must be the last step",
-                shown(name)
-            )),
-            _ if !is_qname(name) => Err(format!("`{}` is not an element name", shown(name))),
+            _ if name.starts_with('@') => {
+                Err(format!("the attribute `{shown}` must be the last step"))
+            }
+            _ if !is_qname(name) => Err(format!("`{shown}` is not an element name")),
             _ => Ok(PathStep { name, index, typed }),
         }
     }
-}
-
-fn index(digits: &str) -> Option<usize> {
-    // `parse` alone would let a `+` through.
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|&index| plain && index > 0)
 }
 
 #[cfg(test)]

@@ -52,12 +52,11 @@ impl Element {
         for child in node.children() {
             if child.is_element() {
                 content.push(Node::Element(Element::read(child, preserve)));
-            } else if let Some(more) = child
-                .text()
-                .filter(|text| child.is_text() && !text.is_empty())
-            {
+            } else if child.is_text() {
+                let more = child.text().unwrap_or_default();
                 match content.last_mut() {
                     Some(Node::Text(text)) => text.push_str(more),
+                    _ if more.is_empty() => {}
                     _ => content.push(Node::Text(more.to_owned())),
                 }
             }
@@ -70,9 +69,14 @@ impl Element {
         if has_elements && !has_text && !preserve {
             content.retain(|node| !is_layout(node));
         }
+        let mut attributes = Vec::new();
+        for (name, value) in xml::attribute_values(node) {
+            attributes.push((name.to_owned(), value.to_owned()));
+        }
+        attributes.sort_unstable();
         Element {
             name: xml::name(node).to_owned(),
-            attributes: sorted_attributes(node),
+            attributes,
             content,
         }
     }
@@ -81,15 +85,6 @@ impl Element {
 /// The value of `xml:space`.
 pub(super) fn space_attribute<'d>(node: XmlNode<'d, '_>) -> Option<&'d str> {
     node.attribute((roxmltree::NS_XML_URI, "space"))
-}
-
-fn sorted_attributes(node: XmlNode<'_, '_>) -> Vec<(String, String)> {
-    let mut sorted: Vec<(String, String)> = xml::attribute_values(node)
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    sorted.sort_unstable();
-    sorted
 }
 
 /// The root element of a document; fails as [`Object::parse`](super::Object::parse) does.

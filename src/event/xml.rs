@@ -29,10 +29,8 @@ pub fn parse(text: &str, max_depth: usize) -> Result<Document<'_>, EventError> {
         return Err(EventError::Empty);
     }
     if let Some((at, c)) = forbidden_char(text) {
-        let problem = format!(
-            "the character U+{:04X} is not allowed in XML 1.0",
-            u32::from(c)
-        );
+        let code = u32::from(c);
+        let problem = format!("the character U+{code:04X} is not allowed in XML 1.0");
         return Err(Fault::new(at, problem).within(text));
     }
     if !body.starts_with('<') {
@@ -213,10 +211,8 @@ fn check_character_references(text: &str, at: usize) -> Result<(), Fault> {
             None => number.parse(),
         };
         if !code.is_ok_and(|code| char::from_u32(code).is_some_and(is_xml_char)) {
-            let problem = format!(
-                "`&#{};` is not a character that XML 1.0 allows",
-                shown(number)
-            );
+            let number = shown(number);
+            let problem = format!("`&#{number};` is not a character that XML 1.0 allows");
             return Err(Fault::new(at, problem));
         }
     }
@@ -236,22 +232,18 @@ fn check_declaration(content: &str, at: usize) -> Result<(), Fault> {
         attributes.push((attribute.key.0.to_owned(), attribute.value.into_owned()));
     }
     let mut rest = attributes.iter().peekable();
-    if rest
-        .next_if(|(name, value)| name == "version" && is_version(value))
-        .is_none()
-    {
+    let version = rest.next_if(|(name, value)| name == "version" && is_version(value));
+    if version.is_none() {
         let problem = "the XML declaration must begin with `version=\"1.0\"`";
         return Err(Fault::new(at, problem));
     }
     rest.next_if(|(name, value)| name == "encoding" && is_encoding_name(value));
     rest.next_if(|(name, value)| name == "standalone" && matches!(value.as_str(), "yes" | "no"));
-    match rest.next() {
-        Some((name, _)) => {
-            let problem = format!("`{}` is wrong here in the XML declaration", shown(name));
-            Err(Fault::new(at, problem))
-        }
-        None => Ok(()),
-    }
+    let Some((name, _)) = rest.next() else {
+        return Ok(());
+    };
+    let problem = format!("`{}` is wrong here in the XML declaration", shown(name));
+    Err(Fault::new(at, problem))
 }
 
 /// `content` is all between `<?` and `?>`.
@@ -270,17 +262,14 @@ fn check_instruction(content: &str, at: usize) -> Result<(), Fault> {
 
 /// `VersionNum`: a 1.0 processor reads any 1.x by the rules of 1.0.
 fn is_version(value: &str) -> bool {
-    value
-        .strip_prefix("1.")
-        .is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()))
+    let minor = value.strip_prefix("1.").unwrap_or_default();
+    !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `EncName`
 fn is_encoding_name(value: &str) -> bool {
-    value.starts_with(|c: char| c.is_ascii_alphabetic())
-        && value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.bytes().all(is_plain)
 }
 
 fn malformed(error: &roxmltree::Error) -> EventError {
@@ -291,11 +280,8 @@ fn malformed(error: &roxmltree::Error) -> EventError {
             format!("the namespace prefix `{}` is not declared", shown(prefix))
         }
         Error::UnexpectedCloseTag(expected, found, _) => {
-            format!(
-                "expected `</{}>`, found `</{}>`",
-                shown(expected),
-                shown(found)
-            )
+            let (expected, found) = (shown(expected), shown(found));
+            format!("expected `</{expected}>`, found `</{found}>`")
         }
         Error::DuplicatedAttribute(name, _) | Error::DuplicatedNamespace(name, _) => {
             format!("the attribute `{}` appears twice", shown(name))
@@ -373,10 +359,8 @@ pub(super) fn content(element: Node<'_, '_>) -> Option<Range<usize>> {
     }
     // The end tag is the last one, and attribute values have no `<`.
     let end = range.start + raw.rfind("</")?;
-    let start = element
-        .first_child()
-        .map_or(end, |child| child.range().start);
-    Some(start..end)
+    let first = element.first_child();
+    Some(first.map_or(end, |child| child.range().start)..end)
 }
 
 /// The range of the start tag.
@@ -413,10 +397,9 @@ pub(super) fn attributes<'a>(element: Node<'_, 'a>) -> Vec<Attribute<'a>> {
 
 /// The value of an attribute by its name as written; that of a namespace declaration is not unescaped.
 pub(super) fn attribute(element: Node<'_, '_>, wanted: &str) -> Option<String> {
-    let found = attribute_values(element)
-        .into_iter()
-        .find(|(name, _)| *name == wanted);
-    found.map(|(_, value)| value.to_owned())
+    let mut values = attribute_values(element).into_iter();
+    let (_, value) = values.find(|(name, _)| *name == wanted)?;
+    Some(value.to_owned())
 }
 
 /// The names as written, with their values; those of namespace declarations are not unescaped.
@@ -424,14 +407,13 @@ pub(super) fn attribute_values<'d, 'a>(element: Node<'d, 'a>) -> Vec<(&'a str, &
     let text = element.document().input_text();
     // roxmltree lists the attributes in order, but leaves out namespace declarations.
     let mut values = element.attributes().map(|attribute| attribute.value());
-    let value = |attribute: Attribute<'a>| {
-        let declares = attribute.name == "xmlns" || attribute.name.starts_with("xmlns:");
-        let value = if declares {
-            &text[attribute.value_range]
-        } else {
-            values.next().unwrap_or_default()
+    let mut named = Vec::new();
+    for Attribute { name, value_range } in attributes(element) {
+        let value = match name.split(':').next() {
+            Some("xmlns") => &text[value_range],
+            _ => values.next().unwrap_or_default(),
         };
-        (attribute.name, value)
-    };
-    attributes(element).into_iter().map(value).collect()
+        named.push((name, value));
+    }
+    named
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{escape_attribute_lossy, escape_text_lossy};
+use crate::event::{escape_attribute, escape_text};
 use crate::sanitize::visible;
 
 const CLASS: &str = "hookfire.expect";
@@ -27,8 +27,8 @@ pub struct Problem {
 }
 
 pub fn document(case: &Case) -> String {
-    let attribute = |words: &str| escape_attribute_lossy(&visible(words)).into_owned();
-    let text = |words: &str| escape_text_lossy(&visible(words)).into_owned();
+    let attribute = |words: &str| escape_attribute(&visible(words));
+    let text = |words: &str| escape_text(&visible(words));
     let problem = case.problem.as_ref();
     let failures = usize::from(problem.is_some_and(|problem| problem.is_failure));
     let errors = usize::from(problem.is_some_and(|problem| !problem.is_failure));

@@ -6,6 +6,8 @@
 mod json;
 mod xml;
 
+use serde::Serialize;
+
 use super::json::Json;
 use crate::event;
 
@@ -32,7 +34,7 @@ impl BodyKind {
 }
 
 /// One place in which two bodies differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// `event/object/plan/@id`, `.items[2].name`, `byte 17`.
     pub path: String,
@@ -85,12 +87,9 @@ pub fn compare(a: &[u8], b: &[u8]) -> Comparison {
     if a == b {
         return Comparison::SameBytes;
     }
-    let trees = (
-        event::tree(&event::extract_xml(a)),
-        event::tree(&event::extract_xml(b)),
-    );
+    let tree = |body| event::tree(&event::extract_xml(body));
     let mut differences = Differences::default();
-    let kind = if let (Ok(a), Ok(b)) = trees {
+    let kind = if let (Ok(a), Ok(b)) = (tree(a), tree(b)) {
         xml::compare_roots(&a, &b, &mut differences);
         BodyKind::Xml
     } else if let (Ok(a), Ok(b)) = (Json::parse(a), Json::parse(b)) {
@@ -119,22 +118,16 @@ pub fn pretty(body: &[u8]) -> Option<String> {
 fn first_difference(a: &[u8], b: &[u8]) -> (String, Option<String>, Option<String>) {
     const SHOWN_BYTES: usize = 24;
     let is_text = std::str::from_utf8(a).is_ok() && std::str::from_utf8(b).is_ok();
-    let at = a
-        .iter()
-        .zip(b)
-        .position(|(a, b)| a != b)
-        .unwrap_or(a.len().min(b.len()));
+    let at = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let from = |bytes: &[u8]| {
         let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
         let more = if rest.len() > SHOWN_BYTES { "…" } else { "" };
         let shown = &rest[..rest.len().min(SHOWN_BYTES)];
-        let shown = if is_text {
-            String::from_utf8_lossy(shown).into_owned()
-        } else {
-            let codes: Vec<String> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
-            codes.join(" ")
-        };
-        Some(shown + more)
+        if is_text {
+            return Some(String::from_utf8_lossy(shown).into_owned() + more);
+        }
+        let codes: Vec<String> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(codes.join(" ") + more)
     };
     (format!("byte {at}"), from(a), from(b))
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::selection::whole;
 use crate::capture::Mask;
-use crate::capture::diff::{BodyKind, Comparison, Difference, compare};
+use crate::capture::diff::{BodyKind, Comparison, Difference, Differences, compare};
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::delivery::target::{Param, Value};
@@ -84,12 +84,10 @@ impl std::str::FromStr for SideId {
 
     fn from_str(text: &str) -> Result<SideId, String> {
         let side = match text.strip_prefix("delivery:") {
-            Some(rest) => parse_id(rest).ok().map(SideId::Delivery),
-            None => parse_id(text.strip_prefix("capture:").unwrap_or(text))
-                .ok()
-                .map(SideId::Capture),
+            Some(rest) => parse_id(rest).map(SideId::Delivery),
+            None => parse_id(text.strip_prefix("capture:").unwrap_or(text)).map(SideId::Capture),
         };
-        side.ok_or_else(|| "write a capture's id such as 17 or #17, or delivery:42".to_owned())
+        side.map_err(|_| "write a capture's id such as 17 or #17, or delivery:42".to_owned())
     }
 }
 
@@ -115,8 +113,11 @@ struct Side {
 pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let mask = ctx.mask(false)?;
     let journal = ctx.existing_journal()?;
-    let mut a = Side::read(journal.as_deref(), args.a, &mask)?;
-    let mut b = Side::read(journal.as_deref(), args.b, &mask)?;
+    let read = |side| match side {
+        SideId::Capture(id) => Side::capture(journal.as_deref(), id, &mask),
+        SideId::Delivery(id) => Side::delivery(journal.as_deref(), id),
+    };
+    let (mut a, mut b) = (read(args.a)?, read(args.b)?);
     if args.a.is_delivery() || args.b.is_delivery() {
         // A delivery's event is compared with the event in the request, XML or form.
         a.body = event::extract_xml(&a.body).into_owned();
@@ -140,24 +141,14 @@ pub(super) fn run(args: &CapturedDiffArgs, ctx: &Context<'_>) -> Result<Exit, Fa
 }
 
 impl Side {
-    fn read(journal: Option<&dyn Journal>, side: SideId, mask: &Mask) -> Result<Side, Failure> {
-        match side {
-            SideId::Capture(id) => Side::capture(journal, id, mask),
-            SideId::Delivery(id) => Side::delivery(journal, id),
-        }
-    }
-
     fn new(method: &str, path: &str, body: Vec<u8>) -> Side {
         let mut side = Side {
             fields: BTreeMap::new(),
             body,
         };
         for (rank, name, value) in [(0, "method", method), (1, "path", path)] {
-            side.add(
-                rank,
-                name.to_owned(),
-                (value.to_owned(), Some(value.to_owned())),
-            );
+            let value = value.to_owned();
+            side.add(rank, name.to_owned(), (value.clone(), Some(value)));
         }
         side
     }
@@ -315,24 +306,14 @@ fn view(
     comparison: &Comparison,
     request: &[Difference],
 ) -> serde_json::Value {
-    let list = |differences: &[Difference]| {
-        let views = differences
-            .iter()
-            .map(|Difference { path, a, b }| serde_json::json!({ "path": path, "a": a, "b": b }));
-        views.collect::<Vec<_>>()
-    };
-    let (bodies, kind, differences, truncated) = match comparison {
-        Comparison::SameBytes => ("byte_equal", None, Vec::new(), false),
-        Comparison::Equivalent(kind) => ("equivalent", Some(kind.as_str()), Vec::new(), false),
-        Comparison::Different(kind, differences) => (
-            "different",
-            Some(kind.as_str()),
-            list(&differences.found),
-            differences.truncated,
-        ),
+    let none = Differences::default();
+    let (bodies, kind, differences) = match comparison {
+        Comparison::SameBytes => ("byte_equal", None, &none),
+        Comparison::Equivalent(kind) => ("equivalent", Some(kind.as_str()), &none),
+        Comparison::Different(kind, found) => ("different", Some(kind.as_str()), found),
     };
     serde_json::json!({
         "a": args.a.to_string(), "b": args.b.to_string(), "bodies": bodies, "compared_as": kind,
-        "differences": differences, "truncated": truncated, "request_differences": list(request),
+        "differences": differences.found, "truncated": differences.truncated, "request_differences": request,
     })
 }

@@ -1,6 +1,6 @@
 //! Sample objects for the documented events, so that a first event needs no file.
 //!
-//! The same context gives the same bytes. Fields are in 3scale's order, and a document is consistent: the user's account is
+//! Each kind of object has a template, an XML file beside this one. The same context gives the same bytes. Fields are in 3scale's order, and a document is consistent: the user's account is
 //! the account around it, nothing was updated before it was created, and no two objects have the same id.
 
 #[cfg(test)]
@@ -9,14 +9,8 @@ mod tests;
 use std::time::Duration;
 
 use super::catalogue;
-use super::chars::escape_text_lossy;
 use super::object::Object;
 use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
-
-/// `<event>` and `<object>`, in which the sample will stand.
-const LEVELS_ABOVE: usize = 2;
-
-const TYPICAL_BYTES: usize = 2 * 1024;
 
 const DAY_S: u64 = 86_400;
 
@@ -84,22 +78,91 @@ pub fn sample(event_type: &str, action: &str, cx: &SampleContext) -> Result<Obje
     if cx.mode.is_some() && event_type != "application" {
         return Err(NoSample::NoModes);
     }
-    let facts = Facts::of(cx, action);
-    let whole = action != "deleted";
-    let mut xml = Xml {
-        text: String::with_capacity(TYPICAL_BYTES),
-        depth: 0,
+    let mode = mode(action, cx.mode)?;
+    let template = match (event_type, action) {
+        ("account", "deleted") => include_str!("account_deleted.xml"),
+        ("account", _) => include_str!("account.xml"),
+        ("user", "deleted") => include_str!("user_deleted.xml"),
+        ("user", _) => include_str!("user.xml"),
+        (_, "deleted") => include_str!("application_deleted.xml"),
+        _ => include_str!("application.xml"),
     };
-    match (event_type, action) {
-        ("account", "created") => xml.account(&facts, "created", "pending", whole),
-        ("account", _) => xml.account(&facts, "approved", "active", whole),
-        ("user", "created") => xml.user(&facts, "pending", whole),
-        ("user", _) => xml.user(&facts, "active", whole),
-        (_, "suspended") => xml.application(&facts, "suspended", mode(action, cx.mode)?, action),
-        _ => xml.application(&facts, "live", mode(action, cx.mode)?, action),
+    let draw = Draw(cx.seed);
+    let earlier = |by_s| rfc3339_seconds(UnixMs(cx.now.0 - duration_ms(Duration::from_secs(by_s))));
+    // A new object has never been updated or used.
+    let is_new = action == "created";
+    let age_s = if is_new {
+        0
+    } else {
+        DAY_S + draw.nth(20) % (300 * DAY_S)
+    };
+    let first_traffic_at = if is_new {
+        String::new()
+    } else {
+        earlier(age_s / 2)
+    };
+    let by_age = |new, old| if is_new { new } else { old };
+    let values = [
+        ("{account}", draw.id(1).to_string()),
+        ("{user}", draw.id(2).to_string()),
+        ("{application}", draw.id(3).to_string()),
+        ("{service}", draw.id(4).to_string()),
+        ("{account_plan}", draw.id(5).to_string()),
+        ("{application_plan}", draw.id(6).to_string()),
+        ("{created_at}", earlier(age_s)),
+        ("{updated_at}", rfc3339_seconds(cx.now)),
+        ("{account_state}", by_age("created", "approved").to_owned()),
+        ("{user_state}", by_age("pending", "active").to_owned()),
+        (
+            "{application_state}",
+            if action == "suspended" {
+                "suspended"
+            } else {
+                "live"
+            }
+            .to_owned(),
+        ),
+        ("{traffic}", traffic(&first_traffic_at)),
+        ("{authentication}", authentication(mode, action, &draw)),
+    ];
+    let mut object = template.trim_end().to_owned();
+    for (placeholder, value) in &values {
+        object = object.replace(placeholder, value);
     }
-    // Fixed tags, closed in order, around escaped text.
-    Ok(Object::written(xml.text))
+    // The event indents the object's first line.
+    Ok(Object::written(object.replace('\n', "\n    ")))
+}
+
+/// Empty elements if there was no traffic.
+fn traffic(first_at: &str) -> String {
+    if first_at.is_empty() {
+        return "<first_traffic_at/>\n  <first_daily_traffic_at/>".to_owned();
+    }
+    format!(
+        "<first_traffic_at>{first_at}</first_traffic_at>\n  <first_daily_traffic_at>{first_at}</first_daily_traffic_at>"
+    )
+}
+
+fn authentication(mode: AuthMode, action: &str, draw: &Draw) -> String {
+    if mode == AuthMode::UserKey {
+        return format!(
+            "<user_key>{}</user_key>\n  <provider_verification_key>{}</provider_verification_key>",
+            draw.key(30),
+            draw.key(31)
+        );
+    }
+    let mut text = format!("<application_id>{}</application_id>", &draw.key(32)[..8]);
+    if mode == AuthMode::Oauth {
+        text += "\n  <redirect_url>https://app.acme.example/callback</redirect_url>";
+    }
+    if action != "deleted" {
+        text += "\n  <keys>";
+        for n in 0..if action == "key_created" { 2 } else { 1 } {
+            text += &format!("\n    <key>{}</key>", draw.key(40 + n));
+        }
+        text += "\n  </keys>";
+    }
+    text
 }
 
 /// Keys exist in App ID mode only, a user key in its own mode.
@@ -139,200 +202,5 @@ impl Draw {
     /// 32 hexadecimal digits.
     fn key(&self, n: u64) -> String {
         format!("{:016x}{:016x}", self.nth(2 * n), self.nth(2 * n + 1))
-    }
-}
-
-/// The values that all objects of a document share.
-struct Facts {
-    account: u64,
-    user: u64,
-    application: u64,
-    service: u64,
-    account_plan: u64,
-    application_plan: u64,
-    created_at: String,
-    updated_at: String,
-    /// Empty if there was no traffic.
-    first_traffic_at: String,
-    user_key: String,
-    provider_key: String,
-    application_id: String,
-    keys: Draw,
-}
-
-impl Facts {
-    fn of(cx: &SampleContext, action: &str) -> Facts {
-        let draw = Draw(cx.seed);
-        // A new object has never been updated or used.
-        let fresh = action == "created";
-        let age = if fresh {
-            0
-        } else {
-            DAY_S + draw.nth(20) % (300 * DAY_S)
-        };
-        let earlier =
-            |by_s| rfc3339_seconds(UnixMs(cx.now.0 - duration_ms(Duration::from_secs(by_s))));
-        Facts {
-            account: draw.id(1),
-            user: draw.id(2),
-            application: draw.id(3),
-            service: draw.id(4),
-            account_plan: draw.id(5),
-            application_plan: draw.id(6),
-            created_at: earlier(age),
-            updated_at: rfc3339_seconds(cx.now),
-            first_traffic_at: if fresh {
-                String::new()
-            } else {
-                earlier(age / 2)
-            },
-            user_key: draw.key(30),
-            provider_key: draw.key(31),
-            application_id: draw.key(32)[..8].to_owned(),
-            keys: draw,
-        }
-    }
-}
-
-/// Writes one element a line.
-struct Xml {
-    text: String,
-    depth: usize,
-}
-
-impl Xml {
-    fn account(&mut self, facts: &Facts, state: &str, user_state: &str, whole: bool) {
-        self.open("account", "");
-        self.times(facts, facts.account);
-        self.field("state", state);
-        if whole {
-            self.field("org_name", "Acme Logistics");
-            self.empty("extra_fields");
-            self.field("monthly_billing_enabled", "true");
-            self.field("monthly_charging_enabled", "true");
-            self.field("credit_card_stored", "false");
-            self.open("plans", "");
-            self.plan(facts.account_plan, "Default", "account_plan", None);
-            self.close("plans");
-            self.open("users", "");
-            self.user(facts, user_state, true);
-            self.close("users");
-        }
-        self.close("account");
-    }
-
-    fn user(&mut self, facts: &Facts, state: &str, whole: bool) {
-        self.open("user", "");
-        self.times(facts, facts.user);
-        self.field("account_id", &facts.account.to_string());
-        self.field("state", state);
-        self.field("role", "admin");
-        if whole {
-            self.field("username", "jane.doe");
-            self.field("email", "jane.doe@acme.example");
-            self.field("first_name", "Jane");
-            self.field("last_name", "Doe");
-            self.empty("extra_fields");
-        }
-        self.close("user");
-    }
-
-    fn application(&mut self, facts: &Facts, state: &str, mode: AuthMode, action: &str) {
-        let whole = action != "deleted";
-        self.open("application", "");
-        self.times(facts, facts.application);
-        self.field("state", state);
-        self.field("user_account_id", &facts.account.to_string());
-        self.field("first_traffic_at", &facts.first_traffic_at);
-        self.field("first_daily_traffic_at", &facts.first_traffic_at);
-        self.field("service_id", &facts.service.to_string());
-        if mode == AuthMode::UserKey {
-            self.field("user_key", &facts.user_key);
-            self.field("provider_verification_key", &facts.provider_key);
-        } else {
-            self.field("application_id", &facts.application_id);
-            if mode == AuthMode::Oauth {
-                self.field("redirect_url", "https://app.acme.example/callback");
-            }
-            if whole {
-                self.open("keys", "");
-                for nth in 0..if action == "key_created" { 2 } else { 1 } {
-                    self.field("key", &facts.keys.key(40 + nth));
-                }
-                self.close("keys");
-            }
-        }
-        self.plan(
-            facts.application_plan,
-            "Basic",
-            "application_plan",
-            Some(facts.service),
-        );
-        if whole {
-            self.field("name", "Parcel tracker");
-            self.field("description", "Shows customers where their parcels are");
-            self.empty("extra_fields");
-        }
-        self.close("application");
-    }
-
-    /// Application plans have a service and the attribute `custom`.
-    fn plan(&mut self, id: u64, name: &str, kind: &str, service: Option<u64>) {
-        let custom = if service.is_some() {
-            " custom=\"false\""
-        } else {
-            ""
-        };
-        self.open("plan", &format!("{custom} default=\"true\""));
-        self.field("id", &id.to_string());
-        self.field("name", name);
-        self.field("type", kind);
-        self.field("state", "published");
-        self.field("approval_required", "false");
-        self.field("setup_fee", "0.0");
-        self.field("cost_per_month", "0.0");
-        self.empty("trial_period_days");
-        self.field("cancellation_period", "0");
-        if let Some(service) = service {
-            self.field("service_id", &service.to_string());
-        }
-        self.close("plan");
-    }
-
-    fn times(&mut self, facts: &Facts, id: u64) {
-        self.field("id", &id.to_string());
-        self.field("created_at", &facts.created_at);
-        self.field("updated_at", &facts.updated_at);
-    }
-
-    /// An empty value is an empty element.
-    fn field(&mut self, name: &str, value: &str) {
-        if value.is_empty() {
-            return self.empty(name);
-        }
-        self.line(&["<", name, ">", &escape_text_lossy(value), "</", name, ">"]);
-    }
-
-    fn empty(&mut self, name: &str) {
-        self.line(&["<", name, "/>"]);
-    }
-
-    fn open(&mut self, name: &str, attributes: &str) {
-        self.line(&["<", name, attributes, ">"]);
-        self.depth += 1;
-    }
-
-    fn close(&mut self, name: &str) {
-        self.depth -= 1;
-        self.line(&["</", name, ">"]);
-    }
-
-    /// The event indents the object's first line.
-    fn line(&mut self, markup: &[&str]) {
-        if !self.text.is_empty() {
-            self.text.push('\n');
-            (0..LEVELS_ABOVE + self.depth).for_each(|_| self.text.push_str("  "));
-        }
-        markup.iter().for_each(|piece| self.text.push_str(piece));
     }
 }

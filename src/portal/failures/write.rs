@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text_lossy, xml};
+use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text, xml};
 
 /// One failed delivery.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +61,7 @@ impl<W: Write> FailuresWriter<W> {
             ("error", failure.error),
             ("url", failure.url),
         ] {
-            writeln!(
-                self.out,
-                "    <{name}>{}</{name}>",
-                escape_text_lossy(value)
-            )?;
+            writeln!(self.out, "    <{name}>{}</{name}>", escape_text(value))?;
         }
         writeln!(self.out, "    {event}\n  </webhooks-failure>")
     }
