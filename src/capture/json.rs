@@ -140,10 +140,7 @@ pub fn quoted(text: &str) -> String {
 
 /// The text of a scalar that is a string.
 pub fn string(scalar: &str) -> Option<String> {
-    let is_string = scalar.starts_with('"');
-    is_string
-        .then(|| serde_json::from_str(scalar).ok())
-        .flatten()
+    serde_json::from_str(scalar).ok()
 }
 
 /// `-12e-1` for `-1.20`: the same text for equal numbers. None for other text, and for an exponent beyond 64 bits.
@@ -161,18 +158,16 @@ pub fn canonical_number(written: &str) -> Option<String> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let significant = digits.trim_end_matches('0');
-    if significant.trim_start_matches('0').is_empty() {
+    let without_end = digits.trim_end_matches('0');
+    let significant = without_end.trim_start_matches('0');
+    if significant.is_empty() {
         return Some("0".to_owned());
     }
     let exponent: i64 = exponent.parse().ok()?;
-    let shift = i64::try_from(digits.len() - significant.len()).ok()?
+    let shift = i64::try_from(digits.len() - without_end.len()).ok()?
         - i64::try_from(fraction.len()).ok()?;
     let exponent = exponent.checked_add(shift)?;
-    Some(format!(
-        "{sign}{}e{exponent}",
-        significant.trim_start_matches('0')
-    ))
+    Some(format!("{sign}{significant}e{exponent}"))
 }
 
 #[cfg(test)]

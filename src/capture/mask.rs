@@ -26,21 +26,17 @@ pub struct Mask {
 impl Mask {
     /// The decoded pairs of the query, in order; a word without `=` is a name with an empty value.
     pub fn query(&self, capture: &Capture) -> Vec<(String, String)> {
-        let parts = capture
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|part| !part.is_empty());
-        parts
-            .map(|part| {
-                let (name, value) = decoded_pairs(part).into_iter().next().unwrap_or_default();
-                match self.hidden(capture, part, &name) {
-                    Hidden::Nothing => (name, value),
-                    Hidden::Value => (name, MASK.to_owned()),
-                    Hidden::Word => (MASK.to_owned(), value),
-                }
-            })
-            .collect()
+        let query = capture.query().unwrap_or_default();
+        let mut pairs = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = decoded_pairs(part).into_iter().next().unwrap_or_default();
+            pairs.push(match self.hidden(capture, part, &name) {
+                Hidden::Nothing => (name, value),
+                Hidden::Value => (name, MASK.to_owned()),
+                Hidden::Word => (MASK.to_owned(), value),
+            });
+        }
+        pairs
     }
 
     /// The request target as received, with values masked.
@@ -150,20 +146,18 @@ impl Mask {
             reveal: true,
             ..Mask::default()
         };
-        let pairs = open
-            .query(capture)
-            .into_iter()
-            .zip(self.query(capture))
-            .filter(|(received, shown)| received != shown);
-        let in_query = pairs
-            .map(|((name, value), _)| Secret::new(if value.is_empty() { name } else { value }));
-        let headers = capture
-            .head
-            .headers()
-            .into_iter()
-            .filter(|(name, value)| !self.reveal && is_hidden(name, value));
-        let in_headers = headers.map(|(_, value)| Secret::new(header_text(value)));
-        let mut values: Vec<Secret> = in_query.chain(in_headers).collect();
+        let mut values = Vec::new();
+        for (received, shown) in open.query(capture).into_iter().zip(self.query(capture)) {
+            if received != shown {
+                let (name, value) = received;
+                values.push(Secret::new(if value.is_empty() { name } else { value }));
+            }
+        }
+        for (name, value) in capture.head.headers() {
+            if !self.reveal && is_hidden(name, value) {
+                values.push(Secret::new(header_text(value)));
+            }
+        }
         let inside: Vec<Secret> = values.iter().flat_map(credentials_in_header).collect();
         values.extend(inside);
         values
@@ -176,25 +170,30 @@ impl Mask {
     }
 
     fn hidden(&self, capture: &Capture, part: &str, name: &str) -> Hidden {
+        if self.reveal || part.is_empty() {
+            return Hidden::Nothing;
+        }
+        if self.holds_secret(name) {
+            return Hidden::Word;
+        }
         // A wrong secret may be the right one elsewhere.
         let asked = capture.secret_ok.is_some();
         let anything = asked && self.required.is_none();
+        let Some((_, value)) = part.split_once('=') else {
+            return if anything {
+                Hidden::Word
+            } else {
+                Hidden::Nothing
+            };
+        };
         // A sender may spell `TOKEN=`.
         let is_name = |known: &String| known.to_lowercase() == name.to_lowercase();
         let named =
             self.names.iter().any(is_name) || asked && self.required.iter().flatten().any(is_name);
-        match part.contains('=') {
-            _ if self.reveal || part.is_empty() => Hidden::Nothing,
-            _ if self.holds_secret(name) => Hidden::Word,
-            true if part
-                .split_once('=')
-                .is_some_and(|(_, value)| self.holds_secret(&form_decoded(value.as_bytes()))) =>
-            {
-                Hidden::Value
-            }
-            true if anything || named => Hidden::Value,
-            false if anything => Hidden::Word,
-            _ => Hidden::Nothing,
+        if anything || named || self.holds_secret(&form_decoded(value.as_bytes())) {
+            Hidden::Value
+        } else {
+            Hidden::Nothing
         }
     }
 }
@@ -208,11 +207,9 @@ enum Hidden {
 /// The names of the headers with credentials, each once. They are not sent to another host unless the user asks for it.
 pub fn credentials<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
-    for (name, _) in headers
-        .into_iter()
-        .filter(|(name, value)| is_hidden(name, value))
-    {
-        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+    for (name, value) in headers {
+        let is_known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if !is_known && is_hidden(name, value) {
             names.push(name);
         }
     }

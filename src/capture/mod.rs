@@ -94,7 +94,7 @@ impl Capture {
     }
 
     /// `/hook` for `/hook?a=1` and for `http://host/hook?a=1`. Targets without a path (`*`, and `CONNECT`'s `host:port`)
-    /// are returned as received.
+    /// are returned without a change.
     pub fn path(&self) -> &str {
         path_of(self.head.target())
     }
@@ -116,13 +116,9 @@ impl Capture {
 
     /// The value of the last header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let named = self
-            .head
-            .headers()
-            .into_iter()
-            .rev()
-            .find(|(given, _)| given.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value)
+        let mut last_first = self.head.headers().into_iter().rev();
+        let (_, value) = last_first.find(|(given, _)| given.eq_ignore_ascii_case(name))?;
+        Some(value)
     }
 }
 

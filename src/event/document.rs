@@ -47,8 +47,7 @@ impl ElementOrder {
 impl Event {
     /// Builds the envelope, in UTF-8, around the object as it is.
     ///
-    /// Type and action must be plain names ([`EventError::NotAName`]); the pair need not be a
-    /// [documented](super::catalogue::EVENTS) one.
+    /// Type and action must be plain names ([`EventError::NotAName`]), documented or not.
     pub fn build(
         event_type: &str,
         action: &str,
@@ -95,7 +94,7 @@ impl Event {
         })
     }
 
-    /// Type and action of a document from outside, whatever its `object` contains.
+    /// Type and action of a received document. Its `object` is not checked.
     ///
     /// None if it is not well-formed, its root is not `event`, or one of the two is missing, empty or repeated.
     pub fn names(document: &[u8]) -> Option<(String, String)> {

@@ -16,12 +16,11 @@ pub enum EventError {
     },
     #[error("not XML: it starts with `{start}`")]
     NotXml { start: String },
-    /// Not well-formed, or with a construct that is refused.
+    /// Not well-formed, or with a construct that is refused. Lines and columns are counted from 1.
     #[error("line {line}, column {column}: {problem}")]
     Malformed {
-        /// Counted from 1.
         line: usize,
-        /// Counted from 1, in characters: bytes would mislead in any encoding but UTF-8.
+        /// In characters: bytes would mislead in any encoding but UTF-8.
         column: usize,
         problem: String,
     },

@@ -71,7 +71,7 @@ fn fuzzed_events_and_objects() {
             assert_eq!(
                 Event::title(&body),
                 Some(names),
-                "the title is what is read first of the names"
+                "`title` and `names` agree"
             );
         }
         if let Ok(event) = Event::from_document(body.to_vec()) {

@@ -11,7 +11,6 @@ pub(super) struct Path<'a> {
     pub(super) attribute: Option<&'a str>,
 }
 
-/// One level down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PathStep<'a> {
     pub(super) name: &'a str,

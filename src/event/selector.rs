@@ -1,7 +1,7 @@
 //! Looks into a document from outside: the values at `object/account/org_name`, or at `//email` anywhere.
 //!
 //! Paths are those of `--set` ([`Path`]) with three additions: a step without an index matches every sibling of that name,
-//! the root's own name may come first, and `//` begins at any depth. There are no wildcards, axes or predicates. Bodies in
+//! the root's own name may come first, and `//` begins at any depth. It has neither wildcards nor axes nor predicates. Bodies in
 //! JSON are searched by `capture::expect`, which follows a selector's steps through keys and arrays.
 
 use roxmltree::Node;
@@ -18,7 +18,6 @@ pub struct Selector {
     anywhere: bool,
 }
 
-/// One level down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SelectorStep {
     /// Prefix included.
@@ -64,10 +63,8 @@ impl Selector {
     pub fn find(selectors: &[&Selector], document: &[u8]) -> Result<Vec<Vec<Found>>, EventError> {
         let decoded = decode(document)?;
         let document = xml::parse(&decoded.text, MAX_DOCUMENT_DEPTH)?;
-        let found = selectors
-            .iter()
-            .map(|selector| selector.find_in(document.root()));
-        Ok(found.collect())
+        let find = |selector: &&Selector| selector.find_in(document.root());
+        Ok(selectors.iter().map(find).collect())
     }
 
     /// `document` is the node around the root element.

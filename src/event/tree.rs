@@ -14,7 +14,7 @@ use super::{MAX_DOCUMENT_DEPTH, xml};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Element {
-    /// Prefix included.
+    /// As written, with its prefix.
     pub name: String,
     /// Names and values, sorted by name.
     pub attributes: Vec<(String, String)>,

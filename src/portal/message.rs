@@ -28,17 +28,17 @@ pub(super) fn message(body: &[u8]) -> String {
 /// `url is invalid` of `{"errors":{"url":["is invalid"]}}`.
 fn json_texts(field: &str, value: &Value, texts: &mut Vec<String>) {
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
-            let name = if matches!(name.as_str(), "errors" | "error" | "base") {
-                field
-            } else {
-                name
-            };
-            json_texts(name, value, texts);
-        }),
-        Value::Array(values) => values
-            .iter()
-            .for_each(|value| json_texts(field, value, texts)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_generic = matches!(name.as_str(), "errors" | "error" | "base");
+                json_texts(if is_generic { field } else { name }, value, texts);
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                json_texts(field, value, texts);
+            }
+        }
         Value::String(text) => texts.push(format!("{field} {text}").trim().to_owned()),
         Value::Null => {}
         other => texts.push(format!("{field} {other}").trim().to_owned()),

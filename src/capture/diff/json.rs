@@ -1,9 +1,9 @@
 //! Where two JSON documents differ, by paths as in `jq`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::Differences;
+use super::{Differences, numbered};
 use crate::capture::json::{Json, canonical_number, quoted, string};
 
 /// Lists the differences in the order of `a`; what only `b` has comes last of its parent.
@@ -32,7 +32,8 @@ fn compare(
             }
         }
         (Some(Json::Object(a)), Some(Json::Object(b))) => {
-            let (ours, theirs) = (numbered(a), numbered(b));
+            let ours = numbered(a.iter().map(|(key, value)| (key.as_str(), value)));
+            let theirs = numbered(b.iter().map(|(key, value)| (key.as_str(), value)));
             let by_key: HashMap<(&str, usize), &Json<'_>> = theirs.iter().copied().collect();
             let known: HashMap<(&str, usize), &Json<'_>> = ours.iter().copied().collect();
             let only_theirs = theirs.iter().filter(|(key, _)| !known.contains_key(key));
@@ -70,32 +71,14 @@ fn summary(value: &Json<'_>) -> String {
     }
 }
 
-/// Each key with its number among the members of that name.
-fn numbered<'j>(members: &'j [(String, Json<'j>)]) -> Vec<((&'j str, usize), &'j Json<'j>)> {
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-    members
-        .iter()
-        .map(|(key, value)| {
-            let number = numbers.entry(key).or_insert(0);
-            *number += 1;
-            ((key.as_str(), *number), value)
-        })
-        .collect()
-}
-
 /// `.name` or `."odd name"`, with the number of a repeated key.
 fn member((key, number): (&str, usize)) -> String {
     let simple = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let key = if simple {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Owned(quoted(key))
-    };
-    if number > 1 {
-        format!(".{key} (number {number})")
-    } else {
-        format!(".{key}")
+    let key = if simple { key.to_owned() } else { quoted(key) };
+    match number {
+        1 => format!(".{key}"),
+        _ => format!(".{key} (number {number})"),
     }
 }
 

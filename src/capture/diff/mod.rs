@@ -6,6 +6,8 @@
 mod json;
 mod xml;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::json::Json;
@@ -36,7 +38,7 @@ impl BodyKind {
 /// One place in which two bodies differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// `event/object/plan/@id`, `.items[2].name`, `byte 17`.
+    /// Such as `event/object/plan/@id` in XML, `.items[2].name` in JSON, and `byte 17` elsewhere.
     pub path: String,
     /// What the first has there, if anything.
     pub a: Option<String>,
@@ -72,6 +74,18 @@ impl Differences {
             b: b.map(shortened),
         });
     }
+}
+
+/// Gives each item its number among those of the same name, counted from 1.
+fn numbered<'a, T>(items: impl Iterator<Item = (&'a str, T)>) -> Vec<((&'a str, usize), T)> {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut numbered = Vec::new();
+    for (name, item) in items {
+        let number = numbers.entry(name).or_insert(0);
+        *number += 1;
+        numbered.push(((name, *number), item));
+    }
+    numbered
 }
 
 fn shortened(mut text: String) -> String {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Differences, MAX_CHARS};
+use super::{Differences, MAX_CHARS, numbered};
 use crate::event::{Element, Node};
 
 /// Lists the differences in the order of `a`; what only `b` has comes last of its parent.
@@ -29,7 +29,8 @@ fn compare(a: &Element, b: &Element, path: &mut Vec<String>, differences: &mut D
         differences.push(path.join("/"), Some(a_text), Some(b_text));
     }
     let before = differences.found.len();
-    let (ours, theirs) = (numbered(a), numbered(b));
+    let ours = numbered(a.elements().map(|child| (child.name.as_str(), child)));
+    let theirs = numbered(b.elements().map(|child| (child.name.as_str(), child)));
     let repeated: BTreeSet<&str> = ours
         .iter()
         .chain(&theirs)
@@ -88,19 +89,6 @@ fn compare_attributes(a: &Element, b: &Element, path: &[String], differences: &m
             differences.push(path, a.cloned(), b.cloned());
         }
     }
-}
-
-/// The child elements, each with its name and its number among those of that name.
-fn numbered(element: &Element) -> Vec<((&str, usize), &Element)> {
-    let mut numbers: HashMap<&str, usize> = HashMap::new();
-    element
-        .elements()
-        .map(|child| {
-            let number = numbers.entry(&child.name).or_insert(0);
-            *number += 1;
-            ((child.name.as_str(), *number), child)
-        })
-        .collect()
 }
 
 fn sequence(element: &Element) -> impl Iterator<Item = &str> {

@@ -1,4 +1,4 @@
-//! Matching: what is expected of a captured request, and how a capture differs from it.
+//! Conditions on a captured request, and the differences of a capture from them.
 //!
 //! [`Expectation::unmet`] lists the differences as messages. They may quote what was received (made visible, on one line)
 //! and what was expected, but no secret value, received or expected. A malformed capture never matches.
@@ -50,8 +50,15 @@ impl Expectation {
         if capture.malformed {
             unmet.push("the request is malformed or incomplete".to_owned());
         }
-        if let Some(method) = &self.method {
-            unmet.extend(wrong_method(method, capture));
+        let method = capture.method();
+        if let Some(expected) = &self.method
+            && !method.eq_ignore_ascii_case(expected)
+        {
+            unmet.push(format!(
+                "method is {}, not {}",
+                quoted(method),
+                quoted(expected)
+            ));
         }
         unmet.extend(self.wrong_event(body));
         unmet.extend(self.wrong_fields(&event::extract_xml(&body.bytes)));
@@ -121,12 +128,9 @@ impl Expectation {
 
     /// The values that no output may show.
     pub fn secret_values(&self) -> impl Iterator<Item = &Secret> {
-        let headers = self
-            .headers
-            .iter()
-            .filter(|header| !header.public)
-            .map(|header| &header.value);
-        headers.chain(self.secrets.iter().map(|(_, value)| value))
+        let headers = self.headers.iter().filter(|header| !header.public);
+        let values = headers.map(|header| &header.value);
+        values.chain(self.secrets.iter().map(|(_, value)| value))
     }
 
     /// Reads the body to its end: the stored name says only how it begins. A body that is not an event differs in type and
@@ -144,19 +148,17 @@ impl Expectation {
             ("type", &self.event_type, event_type),
             ("action", &self.action, action),
         ] {
-            match (expected, received) {
-                (Some(expected), Some(received)) if *expected != received => wrong.push(format!(
-                    "{what} is {}, not {}",
-                    quoted(&received),
-                    quoted(expected)
-                )),
-                (Some(_), None) => {
-                    wrong.push(format!(
-                        "it has no {what}{}",
-                        reason.take().unwrap_or_default()
-                    ));
+            let Some(expected) = expected else { continue };
+            match received {
+                Some(received) if received == *expected => {}
+                Some(received) => {
+                    let (received, expected) = (quoted(&received), quoted(expected));
+                    wrong.push(format!("{what} is {received}, not {expected}"));
                 }
-                _ => {}
+                None => {
+                    let reason = reason.take().unwrap_or_default();
+                    wrong.push(format!("it has no {what}{reason}"));
+                }
             }
         }
         wrong
@@ -188,28 +190,23 @@ impl fmt::Display for Expectation {
             ("type", &self.event_type),
             ("action", &self.action),
         ];
-        let mut words: Vec<String> = named
-            .iter()
-            .filter_map(|(what, word)| Some(format!("{what} {}", quoted(word.as_ref()?))))
-            .collect();
-        words.extend(
-            self.matches
-                .iter()
-                .map(|(path, value)| format!("{} = {}", quoted(path.as_str()), quoted(value))),
-        );
-        words.extend(self.headers.iter().map(|header| match header.public {
-            true => format!(
-                "header {} = {}",
-                quoted(&header.name),
-                quoted(header.value.expose())
-            ),
-            false => format!("header {}", quoted(&header.name)),
-        }));
-        words.extend(
-            self.secrets
-                .iter()
-                .map(|(name, _)| format!("secret {}", quoted(name))),
-        );
+        let mut words = Vec::new();
+        for (what, word) in named {
+            words.extend(word.iter().map(|word| format!("{what} {}", quoted(word))));
+        }
+        for (path, value) in &self.matches {
+            words.push(format!("{} = {}", quoted(path.as_str()), quoted(value)));
+        }
+        for header in &self.headers {
+            let mut word = format!("header {}", quoted(&header.name));
+            if header.public {
+                word += &format!(" = {}", quoted(header.value.expose()));
+            }
+            words.push(word);
+        }
+        for (name, _) in &self.secrets {
+            words.push(format!("secret {}", quoted(name)));
+        }
         if words.is_empty() {
             f.write_str("any request")
         } else {
@@ -231,21 +228,12 @@ impl ExpectedHeader {
             None => format!("header {name} is missing"),
             Some(_) if !self.public => format!("header {name} has another value"),
             Some(value) => {
-                let received = String::from_utf8_lossy(value);
-                format!(
-                    "header {name} is {}, not {}",
-                    quoted(&received),
-                    quoted(self.value.expose())
-                )
+                let received = quoted(&String::from_utf8_lossy(value));
+                let expected = quoted(self.value.expose());
+                format!("header {name} is {received}, not {expected}")
             }
         })
     }
-}
-
-fn wrong_method(expected: &str, capture: &Capture) -> Option<String> {
-    let received = capture.method();
-    (!received.eq_ignore_ascii_case(expected))
-        .then(|| format!("method is {}, not {}", quoted(received), quoted(expected)))
 }
 
 fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<String> {
@@ -279,7 +267,7 @@ fn wrong_field(
     }
     Some(match found {
         [] => format!("no {what} {quoted_path}"),
-        found => format!(
+        _ => format!(
             "{quoted_path} is {}, not {}",
             listed(found),
             quoted(expected)

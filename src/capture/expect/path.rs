@@ -17,7 +17,7 @@ pub struct FieldPath {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct KeyPath {
-    /// Begins with `//`.
+    /// Whether the path begins with `//`, which means at any depth.
     anywhere: bool,
     steps: Vec<KeyStep>,
 }

@@ -66,7 +66,7 @@ pub struct CapturedDiffArgs {
     output: ReportOutput,
 }
 
-/// What is compared: `17`, `#17` or `delivery:42`.
+/// One side of the comparison, written as `17`, `#17` or `delivery:42`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SideId {
     Capture(i64),

@@ -106,18 +106,18 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         prepared.push((caught, body, one));
     }
     let relay = ctx.clients.client(&destination.target, &options, 0)?;
-    let run = Run {
+    let replay = Replay {
         ctx,
         destination: &destination,
         format: args.output.format(),
         relay,
     };
     if args.dry_run {
-        return run.dry_run(&prepared);
+        return replay.dry_run(&prepared);
     }
     ctx.warn_of_exposure(&destination.target, &options);
     ctx.catch_interrupts()?;
-    run.send(&prepared)
+    replay.send(&prepared)
 }
 
 fn refused(error: ReplayError, id: i64) -> Failure {
@@ -136,14 +136,14 @@ fn refused(error: ReplayError, id: i64) -> Failure {
     failure.context(format!("nothing is sent, because of capture #{id}"))
 }
 
-struct Run<'a> {
+struct Replay<'a> {
     ctx: &'a Context<'a>,
     destination: &'a ReplayTarget,
     format: Format,
     relay: Client,
 }
 
-impl Run<'_> {
+impl Replay<'_> {
     fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
         let mut rows = self.rows()?;
         let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);

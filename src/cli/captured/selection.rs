@@ -36,11 +36,9 @@ pub struct CaptureFilterArgs {
 impl CaptureFilterArgs {
     /// The filter, in no order and without a limit.
     pub fn query(&self, now: UnixMs) -> Result<CaptureQuery, Failure> {
-        let since = self
-            .since
-            .as_deref()
-            .map(|text| parse_time(text, now, Edge::From))
-            .transpose();
+        let since = self.since.as_deref();
+        let since = since.map(|text| parse_time(text, now, Edge::From));
+        let since = since.transpose();
         Ok(CaptureQuery {
             bin: self.bin.clone(),
             method: self.method.clone(),

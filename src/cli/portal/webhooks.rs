@@ -56,7 +56,7 @@ impl OnOff {
 
 /// Set the tenant's webhook URL and switches
 ///
-/// Changes only what is given. Prints the tenant's response, with query values of the URL masked.
+/// Changes only the given settings. Prints the tenant's response, with query values of the URL masked.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PortalWebhooksSetArgs {

@@ -49,7 +49,7 @@ impl AuthMode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSample {
-    /// An undocumented event.
+    /// The type and action are not documented, or not as a pair.
     Unknown,
     /// Only applications authenticate.
     NoModes,

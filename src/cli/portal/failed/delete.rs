@@ -61,23 +61,15 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     // The portal's `time` has whole seconds.
     let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
     let selected = |at: Option<UnixMs>| last.is_none_or(|last| at.is_some_and(|at| at <= last));
-    let number = listing
-        .failures
-        .iter()
-        .filter(|listed| selected(listed.at))
-        .count();
+    let listed = listing.failures.iter();
+    let number = listed.filter(|listed| selected(listed.at)).count();
     // If the response was cut, the portal deletes failures that were not read as well.
-    let more = listing.cut
-        && listing
-            .failures
-            .last()
-            .is_some_and(|listed| selected(listed.at));
-    let what = count(number, "failed delivery", "failed deliveries");
-    let what = if more {
-        format!("{what} and more")
-    } else {
-        what
-    };
+    let newest = listing.failures.last();
+    let more = listing.cut && newest.is_some_and(|newest| selected(newest.at));
+    let mut what = count(number, "failed delivery", "failed deliveries");
+    if more {
+        what += " and more";
+    }
     let format = args.output.format();
     if args.dry_run {
         match format {
