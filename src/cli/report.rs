@@ -1,6 +1,6 @@
 //! Reports runs of the delivery engine: attempts, results, progress and totals, in every output format.
 //!
-//! A [`Report`] is the engine's observer in `fire`, `fire --batch`, `retry` and `portal recover`. If the reader of stdout
+//! A [`RunReport`] is the engine's observer in `fire`, `fire --batch`, `retry` and `portal recover`. If the reader of stdout
 //! goes away, sending goes on.
 
 use std::cell::{Cell, RefCell};
@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::context::Context;
 use crate::delivery::{Delivery, ErrorKind};
 use crate::engine::{
-    Engine, FinishedAttempt, Halted, Idle, Inbox, Limits, Observer, RealTime, Source, Summary,
-    Update, Writer, exit_of,
+    Engine, FinishedAttempt, Halted, Idle, Inbox, RealTime, RunLimits, RunObserver, Source,
+    Summary, Update, Writer, exit_of,
 };
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -26,10 +26,10 @@ pub fn run_engine(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     writer: &dyn Writer,
-    limits: Limits,
+    limits: RunLimits,
     inbox: Inbox,
     source: &mut dyn Source,
-    report: &Report<'_>,
+    report: &RunReport<'_>,
 ) -> Summary {
     let engine = Engine {
         journal,
@@ -45,7 +45,7 @@ pub fn run_engine(
 /// How often a countdown is updated.
 const COUNTDOWN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a report shows what is under way.
+/// How a report shows deliveries under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// One new delivery: all of its attempts, and a countdown. The caller prints the result.
@@ -57,7 +57,7 @@ pub enum Style {
     },
     /// Many at once: results, and a progress bar.
     Many,
-    /// What is due, without end: results, and what is going on.
+    /// Due deliveries, without end: results, and a line about the current state.
     Watch,
 }
 
@@ -69,7 +69,7 @@ pub enum Blocked {
 }
 
 #[derive(Default)]
-struct State {
+struct ReportState {
     array: json::Array,
     exit: Exit,
     /// Reported at the end where stderr takes one JSON object only.
@@ -84,7 +84,7 @@ struct State {
 }
 
 /// The report of one run.
-pub struct Report<'a> {
+pub struct RunReport<'a> {
     ctx: &'a Context<'a>,
     journal: Option<&'a dyn Journal>,
     format: Format,
@@ -98,17 +98,17 @@ pub struct Report<'a> {
     pub expected: Cell<Option<u64>>,
     /// When the next delivery of the schedule is due.
     pub next_due: Cell<Option<UnixMs>>,
-    state: RefCell<State>,
+    state: RefCell<ReportState>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> RunReport<'a> {
     pub fn new(
         ctx: &'a Context<'a>,
         journal: Option<&'a dyn Journal>,
         format: Format,
         style: Style,
-    ) -> Report<'a> {
-        Report {
+    ) -> RunReport<'a> {
+        RunReport {
             ctx,
             journal,
             format,
@@ -132,7 +132,7 @@ impl<'a> Report<'a> {
         self.state.borrow().not_accepted
     }
 
-    /// The worst exit code of what was reported and of the run.
+    /// The worst exit code of the reported failures and of the run.
     pub fn exit(&self, summary: &Summary) -> Exit {
         self.state.borrow().exit.worst(summary.exit)
     }
@@ -166,7 +166,7 @@ impl<'a> Report<'a> {
     }
 
     /// Reports that the journal could not be used any more. Where stderr takes one JSON object only, it is this one: it names
-    /// what was sent and not recorded.
+    /// the deliveries that were sent and not recorded.
     pub fn halted(&self, halted: Halted) {
         let failure = Failure::from(halted);
         self.note_exit(failure.exit());
@@ -382,7 +382,7 @@ impl<'a> Report<'a> {
             self.ctx.ui.status(totals);
         }
         match stopped {
-            // What was sent and not recorded matters more.
+            // Deliveries that were sent and not recorded matter more.
             Some(message) if !is_halted => Err(Failure::new(Kind::Interrupted, message)),
             None if !is_halted && self.style == Style::Watch && self.ctx.clock.interrupted() => {
                 Ok(Exit::Done)
@@ -390,7 +390,7 @@ impl<'a> Report<'a> {
             _ => self.finish(
                 &summary,
                 &format!("not all were delivered: {totals}"),
-                Some("`hookfire failed list` shows what is left"),
+                Some("`hookfire failed list` shows the failed deliveries"),
             ),
         }
     }
@@ -429,7 +429,7 @@ impl<'a> Report<'a> {
     }
 }
 
-impl Observer for Report<'_> {
+impl RunObserver for RunReport<'_> {
     fn observe(&self, update: Update<'_>) {
         match update {
             Update::Sending { delivery, made } => self.sending(delivery, made),

@@ -4,7 +4,7 @@
 //! workers. An endpoint that has not responded lately gets another worker only while it has fewer than are free: at most
 //! half of the workers, and half of the rest for the next unresponsive one. Every endpoint may have one.
 //!
-//! Memory holds a page of the schedule and what is under way. Deliveries that were passed over are remembered per
+//! Memory holds a page of the schedule and the deliveries under way. Deliveries that were passed over are remembered per
 //! endpoint, as the position of the first one.
 
 use std::collections::{HashMap, VecDeque};
@@ -24,14 +24,13 @@ const PAGE_SIZE: u32 = 128;
 /// Deliveries to pass over before the engine handles its events again.
 const MAX_PASSED_OVER: usize = 1024;
 
-/// The pause per delivery seen until the schedule is read from its beginning again, where other processes may have put
-/// something back.
+/// The pause per delivery seen until the schedule is read from its beginning again, for deliveries that other processes
+/// have put back.
 const RESCAN_PAUSE: Duration = Duration::from_micros(200);
 
 /// A place in the schedule: due time, then id.
 type Position = (UnixMs, i64);
 
-/// What is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upcoming {
     Due(Seen),
@@ -82,7 +81,7 @@ pub struct DueQueue<'a> {
 }
 
 impl<'a> DueQueue<'a> {
-    /// What is due at `now`, each delivery once, for `jobs` workers.
+    /// The deliveries that are due at `now`, each once, for `jobs` workers.
     pub fn once(journal: &'a dyn Journal, jobs: usize, now: UnixMs) -> DueQueue<'a> {
         DueQueue {
             until: Some(now),
@@ -91,7 +90,7 @@ impl<'a> DueQueue<'a> {
         }
     }
 
-    /// What is due, without end.
+    /// Due deliveries, without end.
     pub fn watching(journal: &'a dyn Journal, jobs: usize) -> DueQueue<'a> {
         let never = UnixMs(i64::MIN);
         DueQueue {

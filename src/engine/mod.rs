@@ -1,7 +1,7 @@
 //! The delivery engine: the only code that sends deliveries.
 //!
 //! A command builds a [`Source`] of deliveries (one new event, the lines of a batch, rows of the failed list, due rows)
-//! and an [`Observer`] that prints, and calls [`Engine::run`]. Each delivery passes through the same steps: claim it in
+//! and an [`RunObserver`] that prints, and calls [`Engine::run`]. Each delivery passes through the same steps: claim it in
 //! the journal, send the request, record the outcome, and wait for the next attempt if the retry policy has one.
 //!
 //! What the engine guarantees:
@@ -76,7 +76,7 @@ pub enum SourceItem {
     End,
 }
 
-/// What is known of the endpoint after a delivery left the engine.
+/// The last contact with the endpoint when a delivery leaves the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contact {
     Responded,
@@ -108,7 +108,7 @@ pub struct FinishedAttempt<'a> {
     pub next_in: Option<Duration>,
 }
 
-/// What an [`Observer`] learns.
+/// What an [`RunObserver`] learns.
 #[derive(Debug)]
 pub enum Update<'a> {
     /// A request is about to be sent; `made` attempts were made before.
@@ -127,7 +127,7 @@ pub enum Update<'a> {
     JournalBlocked(Option<&'a str>),
 }
 
-/// What is waiting while nothing happens.
+/// The state of a run while nothing happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle<'a> {
     pub summary: &'a Summary,
@@ -139,7 +139,7 @@ pub struct Idle<'a> {
 }
 
 /// Reports the run to the user.
-pub trait Observer {
+pub trait RunObserver {
     fn observe(&self, update: Update<'_>);
 
     /// Called before the engine waits. Returns the time after which to call it again, if nothing happens before.
@@ -163,7 +163,7 @@ impl Sender for Pool {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct RunLimits {
     /// Requests at the same time.
     pub jobs: usize,
     pub rate: Option<Rate>,
@@ -179,15 +179,15 @@ pub struct Limits {
 pub enum Claims {
     /// Each delivery ends before the next one is claimed.
     OneByOne,
-    /// One per worker: what is claimed is lost to other processes and delays later due times.
+    /// One per worker: claimed deliveries are not available to other processes, and delay those that become due later.
     Few,
     /// As many as keep the workers busy while a group of claims is committed.
     Many,
 }
 
-impl Limits {
-    pub fn new(jobs: usize, claims: Claims) -> Limits {
-        Limits {
+impl RunLimits {
+    pub fn new(jobs: usize, claims: Claims) -> RunLimits {
+        RunLimits {
             jobs,
             rate: None,
             max: usize::MAX,
@@ -216,12 +216,12 @@ pub struct Halted {
 }
 
 /// What the engine waits for.
-pub struct Event(EventKind);
+pub struct EngineEvent(EventKind);
 
 /// The queue of events from the writer, the senders and other threads.
 pub struct Inbox {
-    sender: mpsc::Sender<Event>,
-    receiver: Receiver<Event>,
+    sender: mpsc::Sender<EngineEvent>,
+    receiver: Receiver<EngineEvent>,
 }
 
 impl Default for Inbox {
@@ -239,7 +239,7 @@ impl Inbox {
 
 /// Makes the engine ask its source again, from any thread.
 #[derive(Clone)]
-pub struct Waker(mpsc::Sender<Event>);
+pub struct Waker(mpsc::Sender<EngineEvent>);
 
 impl Waker {
     pub fn wake(&self) {
@@ -248,20 +248,20 @@ impl Waker {
 
     fn send(&self, event: EventKind) {
         // The run has ended if nothing receives it.
-        let _ = self.0.send(Event(event));
+        let _ = self.0.send(EngineEvent(event));
     }
 }
 
 /// How the engine waits for an event; a test advances its clock instead.
 pub trait Wait {
-    fn receive(&self, events: &Receiver<Event>, timeout: Duration) -> Option<Event>;
+    fn receive(&self, events: &Receiver<EngineEvent>, timeout: Duration) -> Option<EngineEvent>;
 }
 
 /// Waits in real time.
 pub struct RealTime;
 
 impl Wait for RealTime {
-    fn receive(&self, events: &Receiver<Event>, timeout: Duration) -> Option<Event> {
+    fn receive(&self, events: &Receiver<EngineEvent>, timeout: Duration) -> Option<EngineEvent> {
         events.recv_timeout(timeout).ok()
     }
 }
@@ -273,12 +273,17 @@ pub struct Engine<'a> {
     pub sender: &'a dyn Sender,
     pub clock: &'a dyn Clock,
     pub wait: &'a dyn Wait,
-    pub limits: Limits,
+    pub limits: RunLimits,
 }
 
 impl Engine<'_> {
     /// Sends what `source` yields until it ends, the user interrupts, or the journal fails ([`Summary::halted`]).
-    pub fn run(&self, inbox: Inbox, source: &mut dyn Source, observer: &dyn Observer) -> Summary {
-        run::Run::new(self, inbox.sender, source, observer).run(&inbox.receiver)
+    pub fn run(
+        &self,
+        inbox: Inbox,
+        source: &mut dyn Source,
+        observer: &dyn RunObserver,
+    ) -> Summary {
+        run::EventLoop::new(self, inbox.sender, source, observer).run(&inbox.receiver)
     }
 }

@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(bucket.take(ms(99)), Err(ms(100)));
         assert_eq!(bucket.take(ms(100)), Ok(()));
         assert_eq!(bucket.take(ms(100)), Err(ms(200)));
-        // What was not used is not saved up.
+        // Unused capacity is not saved up.
         assert_eq!(bucket.take(ms(60_000)), Ok(()));
         assert_eq!(bucket.take(ms(60_000)), Err(ms(60_100)));
     }

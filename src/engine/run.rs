@@ -13,8 +13,8 @@ use super::plan::{RetryMode, SendPlan};
 use super::rate::Bucket;
 use super::window::{ClaimWindow, MAX_AHEAD};
 use super::{
-    Claims, Contact, Engine, Event, FinishedAttempt, Halted, INTERRUPT_POLL, Idle, LEASE_GRACE,
-    Observer, Source, SourceItem, Summary, Update, Waker,
+    Claims, Contact, Engine, EngineEvent, FinishedAttempt, Halted, INTERRUPT_POLL, Idle,
+    LEASE_GRACE, RunObserver, Source, SourceItem, Summary, Update, Waker,
 };
 use crate::delivery::retry_policy::Decision;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
@@ -66,7 +66,7 @@ pub struct Accepting {
 }
 
 /// An attempt that is claimed, or whose claim is being committed.
-pub struct Attempt {
+pub struct ClaimedAttempt {
     delivery: Box<Delivery>,
     condition: ClaimCondition,
     event: Arc<[u8]>,
@@ -83,7 +83,7 @@ pub struct Attempt {
 
 /// An attempt whose outcome is being committed.
 pub struct Recording {
-    attempt: Attempt,
+    attempt: ClaimedAttempt,
     /// Whether the request was sent at all.
     sent: bool,
     duration: Duration,
@@ -98,8 +98,8 @@ pub type Written = Result<WriteResult, Arc<JournalError>>;
 pub enum EventKind {
     Accepted(Accepting, Written),
     Ignored(u64, Written),
-    Claimed(Attempt, Written),
-    Responded(Attempt, Completed),
+    Claimed(ClaimedAttempt, Written),
+    Responded(ClaimedAttempt, Completed),
     Recorded(Recording, Written),
     GaveUp(Vec<i64>, Written),
     PutBack(Written),
@@ -113,14 +113,14 @@ pub enum EventKind {
     Wake,
 }
 
-pub struct Run<'r> {
+pub struct EventLoop<'r> {
     engine: &'r Engine<'r>,
     waker: Waker,
     source: &'r mut dyn Source,
-    observer: &'r dyn Observer,
+    observer: &'r dyn RunObserver,
     summary: Summary,
     claiming: usize,
-    ready: VecDeque<Attempt>,
+    ready: VecDeque<ClaimedAttempt>,
     in_flight: usize,
     recording: usize,
     /// By due time on the monotonic clock, then by id.
@@ -143,15 +143,15 @@ pub struct Run<'r> {
     stopping: bool,
 }
 
-impl<'r> Run<'r> {
+impl<'r> EventLoop<'r> {
     pub fn new(
         engine: &'r Engine<'r>,
-        sender: mpsc::Sender<Event>,
+        sender: mpsc::Sender<EngineEvent>,
         source: &'r mut dyn Source,
-        observer: &'r dyn Observer,
-    ) -> Run<'r> {
+        observer: &'r dyn RunObserver,
+    ) -> EventLoop<'r> {
         let limits = engine.limits;
-        Run {
+        EventLoop {
             engine,
             waker: Waker(sender),
             source,
@@ -176,7 +176,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    pub fn run(mut self, events: &Receiver<Event>) -> Summary {
+    pub fn run(mut self, events: &Receiver<EngineEvent>) -> Summary {
         let mut rounds: u64 = 0;
         loop {
             rounds += 1;
@@ -444,7 +444,7 @@ impl<'r> Run<'r> {
             leased_at,
         } = accepting;
         match result {
-            Ok(WriteResult::Delivery(delivery)) => self.ready.push_back(Attempt {
+            Ok(WriteResult::Delivery(delivery)) => self.ready.push_back(ClaimedAttempt {
                 delivery,
                 condition: ClaimCondition::Owned,
                 event,
@@ -491,7 +491,7 @@ impl<'r> Run<'r> {
         });
         self.bytes += event.len();
         self.claiming += 1;
-        let attempt = Attempt {
+        let attempt = ClaimedAttempt {
             delivery: Box::new(delivery),
             condition,
             event,
@@ -533,7 +533,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn claimed(&mut self, mut attempt: Attempt, result: Written) {
+    fn claimed(&mut self, mut attempt: ClaimedAttempt, result: Written) {
         self.claiming -= 1;
         self.window.committed();
         if let Ok(WriteResult::Claimed(number)) = result {
@@ -610,7 +610,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn send(&mut self, mut attempt: Attempt) {
+    fn send(&mut self, mut attempt: ClaimedAttempt) {
         attempt.handed_over_at = self.elapsed();
         self.window
             .sent(attempt.handed_over_at.saturating_sub(attempt.claimed_at));
@@ -629,7 +629,7 @@ impl<'r> Run<'r> {
         );
     }
 
-    fn responded(&mut self, mut attempt: Attempt, completed: Completed) {
+    fn responded(&mut self, mut attempt: ClaimedAttempt, completed: Completed) {
         self.in_flight -= 1;
         let Completed { duration, result } = completed;
         let plan = &attempt.plan;
@@ -775,7 +775,7 @@ impl<'r> Run<'r> {
         });
     }
 
-    /// Takes back what was claimed and not sent: to the failed list, or to the schedule if it came from there. Requests in
+    /// Takes back claims without a request: to the failed list, or to the schedule if they came from there. Requests in
     /// flight end by themselves.
     fn stop(&mut self) {
         self.stopping = true;
@@ -804,7 +804,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn withdraw(&mut self, attempt: Attempt) {
+    fn withdraw(&mut self, attempt: ClaimedAttempt) {
         let delivery = &attempt.delivery;
         if let ClaimCondition::Scheduled { .. } = attempt.condition {
             self.bytes -= attempt.event.len();

@@ -1,7 +1,7 @@
 //! Which of a portal's failed deliveries may be deleted there.
 //!
 //! The portal deletes everything up to a time, inclusive, and its times have a resolution of one second. A failure that was
-//! not delivered therefore keeps its whole second and everything later. What is unknown about a failure counts against
+//! not delivered therefore keeps its whole second and everything later. Unknown facts about a failure count against
 //! deleting. Everything that is deleted was listed, and was delivered.
 
 use crate::time::UnixMs;
@@ -30,7 +30,7 @@ pub struct Deletable {
 #[derive(Debug, Default)]
 pub struct Listing {
     pub failures: Vec<Listed>,
-    /// Whether the list goes on after what was read.
+    /// Whether the list is longer than the part that was read.
     pub cut: bool,
     /// The portal's clock when it made the list.
     pub made_at: Option<UnixMs>,
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(
             deletable(&list("a@3000 b@1000 c@2000"), "ac"),
             None,
-            "whatever the order"
+            "in any order"
         );
     }
 

@@ -14,7 +14,7 @@ use crate::delivery::target::Target;
 use crate::engine::plan::{Clients, PlanError, proxy_credentials};
 use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
 use crate::engine::{
-    Claims, Engine, Idle, Inbox, InlineWriter, Limits, Observer, RealTime, Update,
+    Claims, Engine, Idle, Inbox, InlineWriter, RealTime, RunLimits, RunObserver, Update,
 };
 use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
@@ -77,7 +77,7 @@ impl Sending {
             sender: &Pool::new(1),
             clock: &self.clock,
             wait: &RealTime,
-            limits: Limits::new(1, Claims::OneByOne),
+            limits: RunLimits::new(1, Claims::OneByOne),
         };
         let summary = engine.run(Inbox::default(), &mut rows, &results);
         if let Some(halted) = summary.halted {
@@ -140,7 +140,7 @@ impl Results {
     }
 }
 
-impl Observer for Results {
+impl RunObserver for Results {
     fn observe(&self, update: Update<'_>) {
         if let Update::Ended(delivery) = update {
             let view = json!(DeliveryView::new(delivery));

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::batch_line::BatchLine;
 use super::lines::{Line, Lines, MAX_LINE_BYTES};
-use super::{Destination, FireArgs, background};
+use super::{FireArgs, FireTarget, background};
 use crate::cli::context::Context;
-use crate::cli::report::{Report, Style, run_engine};
+use crate::cli::report::{RunReport, Style, run_engine};
 use crate::cli::settings;
 use crate::delivery::Delivery;
-use crate::engine::{Claims, Inbox, Limits, SendPlan, Source, SourceItem, Summary};
+use crate::engine::{Claims, Inbox, RunLimits, SendPlan, Source, SourceItem, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::GroupWriter;
@@ -25,13 +25,13 @@ use crate::time::Clock as _;
 const DEFAULT_JOBS: u16 = 8;
 
 /// The destination of some lines, with how to send there.
-type Route<'a> = Rc<(Destination<'a>, Arc<SendPlan>)>;
+type Route<'a> = Rc<(FireTarget<'a>, Arc<SendPlan>)>;
 
 struct Batch<'a> {
     ctx: &'a Context<'a>,
     args: &'a FireArgs,
     file: &'a Path,
-    report: &'a Report<'a>,
+    report: &'a RunReport<'a>,
     lines: Lines,
     /// By the endpoint's name; none for a bare URL.
     routes: HashMap<Option<String>, Route<'a>>,
@@ -44,19 +44,19 @@ struct Batch<'a> {
 pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let format = args.output.format();
     if args.dry_run {
-        let report = Report::new(ctx, None, format, Style::Many);
+        let report = RunReport::new(ctx, None, format, Style::Many);
         return Batch::new(ctx, args, file, &report, open(args, file, None)?)?.dry_run();
     }
     let inbox = Inbox::default();
     let lines = open(args, file, Some(&inbox))?;
     let journal = ctx.journal()?;
-    let report = Report::new(ctx, Some(&*journal), format, Style::Many);
+    let report = RunReport::new(ctx, Some(&*journal), format, Style::Many);
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
     let writer = GroupWriter::start(ctx.journal()?, None)?;
-    let limits = Limits {
+    let limits = RunLimits {
         rate: args.pace.rate,
-        ..Limits::new(jobs(args), Claims::Many)
+        ..RunLimits::new(jobs(args), Claims::Many)
     };
     let summary = run_engine(ctx, &*journal, &writer, limits, inbox, &mut batch, &report);
     drop(writer);
@@ -82,7 +82,7 @@ impl<'a> Batch<'a> {
         ctx: &'a Context<'a>,
         args: &'a FireArgs,
         file: &'a Path,
-        report: &'a Report<'a>,
+        report: &'a RunReport<'a>,
         lines: Lines,
     ) -> Result<Batch<'a>, Failure> {
         let mut batch = Batch {
@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
         if let Some(known) = self.routes.get(&name) {
             return Ok(Rc::clone(known));
         }
-        let destination = Destination::resolve(self.args, self.ctx, chosen)?;
+        let destination = FireTarget::resolve(self.args, self.ctx, chosen)?;
         let plan = destination.plan(self.ctx, jobs(self.args))?;
         let settings = &destination.settings;
         self.ctx
@@ -157,7 +157,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The event of the next line; reports what is wrong with the line.
+    /// The event of the next line; reports an invalid line.
     fn next_item(&mut self, take: fn(&mut Lines) -> Line) -> SourceItem {
         loop {
             let (number, item) = match take(&mut self.lines) {
@@ -316,13 +316,13 @@ impl<'a> Batch<'a> {
         }
         if self.args.output.format() == Format::Text && summary.failed > 0 {
             ctx.ui.hint(
-                "`hookfire failed list` shows what is left, `hookfire retry --all` sends it again",
+                "`hookfire failed list` shows the failed deliveries, `hookfire retry --all` sends them again",
             );
         }
         report.finish(
             &summary,
             &format!("not all were delivered: {totals}"),
-            Some("`hookfire failed list` shows what is left"),
+            Some("`hookfire failed list` shows the failed deliveries"),
         )
     }
 
@@ -337,7 +337,7 @@ impl<'a> Batch<'a> {
             failure.exit = None;
         }
         if summary.failed + summary.interrupted > 0 {
-            failure = failure.hint("`hookfire retry --all` sends again what is in the failed list");
+            failure = failure.hint("`hookfire retry --all` sends the failed deliveries again");
         }
         if !self.reached_end || self.report.not_accepted().is_some() {
             failure = failure.hint(format!(

@@ -11,13 +11,11 @@ use crate::engine::Waker;
 
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Lines to read ahead.
 const LINES_AHEAD: usize = 32;
 
 pub enum Line {
     /// Counted from 1, without the line end.
     Text(u64, Vec<u8>),
-    /// Longer than [`MAX_LINE_BYTES`].
     TooLong(u64),
     /// None yet; the waker is called when there is one.
     Pending,
@@ -30,7 +28,7 @@ pub struct Lines {
     /// Each with the number of bytes up to its end.
     lines: Receiver<(Line, u64)>,
     offset: u64,
-    /// Of a regular file.
+    /// None unless the input is a regular file.
     size: Option<u64>,
     last: u64,
 }
@@ -96,7 +94,7 @@ impl Lines {
         self.last
     }
 
-    /// The number of lines of a regular file, estimated from what was read.
+    /// The number of lines of a regular file, estimated from its size and the part that was read.
     pub fn expected(&self) -> Option<u64> {
         let size = u128::from(self.size?);
         let expected = u128::from(self.last) * size / u128::from(self.offset.max(1));

@@ -17,14 +17,16 @@ use super::args::{
 };
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
-use super::report::{self, Report, Style, run_engine};
+use super::report::{self, RunReport, Style, run_engine};
 use super::sample::{SampleArgs, SamplePurpose};
 use crate::cli::settings::{self, Chosen, FireSettings};
 use crate::config::Settings;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::event_headers;
-use crate::engine::{Claims, Inbox, InlineWriter, Limits, RetryMode, SendPlan, Source, SourceItem};
+use crate::engine::{
+    Claims, Inbox, InlineWriter, RetryMode, RunLimits, SendPlan, Source, SourceItem,
+};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
@@ -144,17 +146,17 @@ pub struct FireArgs {
 }
 
 /// Where events are sent and how; resolved once.
-struct Destination<'a> {
+struct FireTarget<'a> {
     settings: FireSettings<'a>,
     mode: RetryMode,
 }
 
-impl<'a> Destination<'a> {
+impl<'a> FireTarget<'a> {
     fn resolve(
         args: &FireArgs,
         ctx: &Context<'_>,
         chosen: Chosen<'a>,
-    ) -> Result<Destination<'a>, Failure> {
+    ) -> Result<FireTarget<'a>, Failure> {
         let mut options = [args.transport.settings(), args.wire.settings()]
             .iter()
             .fold(args.rule.settings(), Settings::or);
@@ -172,7 +174,7 @@ impl<'a> Destination<'a> {
         } else {
             RetryMode::Wait
         };
-        Ok(Destination { settings, mode })
+        Ok(FireTarget { settings, mode })
     }
 
     /// The name of the configured endpoint; none for a bare URL.
@@ -237,7 +239,7 @@ fn fire(args: &FireArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         }
     }
     let chosen = settings::chosen(ctx, &args.target)?;
-    let destination = Destination::resolve(args, ctx, chosen)?;
+    let destination = FireTarget::resolve(args, ctx, chosen)?;
     let settings = &destination.settings;
     let event = event(args, ctx, settings.element_order)?;
     let delivery = destination.delivery(&event);
@@ -267,7 +269,7 @@ fn send(
     let format = args.output.format();
     let journal = ctx.journal()?;
     ctx.catch_interrupts()?;
-    let report = Report::new(ctx, Some(&*journal), format, Style::Single);
+    let report = RunReport::new(ctx, Some(&*journal), format, Style::Single);
     let mut source = OneEvent {
         delivery: Some(delivery),
         plan: Arc::new(plan),
@@ -276,7 +278,7 @@ fn send(
         ctx,
         &*journal,
         &InlineWriter(&*journal),
-        Limits::new(1, Claims::OneByOne),
+        RunLimits::new(1, Claims::OneByOne),
         Inbox::default(),
         &mut source,
         &report,
@@ -390,7 +392,7 @@ fn in_file(error: impl Into<anyhow::Error>, what: &str, path: &Path) -> Failure 
 fn ignore(
     args: &FireArgs,
     ctx: &Context<'_>,
-    destination: &Destination<'_>,
+    destination: &FireTarget<'_>,
     delivery: NewDelivery,
     switch: Switch,
 ) -> Result<Exit, Failure> {
@@ -421,7 +423,7 @@ fn ignore(
 
 fn ignore_reason(
     ctx: &Context<'_>,
-    destination: &Destination<'_>,
+    destination: &FireTarget<'_>,
     delivery: &NewDelivery,
     switch: Switch,
 ) -> Result<String, Failure> {

@@ -1,7 +1,7 @@
 //! `hookfire portal recover`: delivers a portal's failed deliveries, then deletes them there.
 //!
 //! The order makes it safe to stop at any point: list, import into the journal, send, list again, and delete up to what was
-//! delivered. The journal knows what was delivered, so the next run continues from there.
+//! delivered. The journal knows which deliveries were delivered, so the next run continues from there.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -17,11 +17,11 @@ use crate::cli::args::{
 };
 use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
-use crate::cli::report::{Report, Style};
+use crate::cli::report::{RunReport, Style};
 use crate::cli::retry;
 use crate::delivery::Status;
 use crate::engine::resend::Planner;
-use crate::engine::{Claims, Limits, Summary};
+use crate::engine::{Claims, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Journal;
@@ -85,7 +85,7 @@ pub struct PortalRecoverArgs {
     output: ReportOutput,
 }
 
-/// What has been done so far.
+/// Totals of a recovery.
 #[derive(Default)]
 struct Recovered {
     sent: Summary,
@@ -116,9 +116,9 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     journal.interrupt_abandoned()?;
     let retries = args.rule.retries.is_some();
     let style = Style::OneByOne { retries };
-    let mut report = Report::new(ctx, Some(&*journal), format, style);
+    let mut report = RunReport::new(ctx, Some(&*journal), format, style);
     report.silent = format == Format::Json;
-    let run = Run {
+    let run = Recovery {
         args,
         ctx,
         portal: &portal,
@@ -145,7 +145,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
             Kind::Interrupted,
             "stopped; nothing was deleted on the tenant since",
         )
-        .hint("`hookfire portal recover` goes on: what was delivered is not sent again"));
+        .hint("`hookfire portal recover` continues; delivered events are not sent again"));
     }
     match report.take_first_failure() {
         Some(failure) if format != Format::Text => Err(Failure {
@@ -156,15 +156,15 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     }
 }
 
-struct Run<'a> {
+struct Recovery<'a> {
     args: &'a PortalRecoverArgs,
     ctx: &'a Context<'a>,
     portal: &'a PortalClient<'a>,
     journal: &'a dyn Journal,
-    report: &'a Report<'a>,
+    report: &'a RunReport<'a>,
 }
 
-impl Run<'_> {
+impl Recovery<'_> {
     /// Repeats while the portal's list is longer than one response, and gets shorter.
     fn recover(&self, mut planner: Planner<'_>, done: &mut Recovered) -> Result<(), Failure> {
         let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
@@ -185,9 +185,9 @@ impl Run<'_> {
             rows.truncate(room);
             let is_last = rows.len() == room;
             planner.overrides.urls = urls;
-            let limits = Limits {
+            let limits = RunLimits {
                 stop_after: stop_after.saturating_sub(done.sent.failures_in_a_row),
-                ..Limits::new(1, Claims::OneByOne)
+                ..RunLimits::new(1, Claims::OneByOne)
             };
             let sent = retry::resend(self.ctx, self.journal, &planner, rows, limits, self.report)?;
             done.sent.add_run(sent);
@@ -201,7 +201,7 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes on the portal what was delivered, as far as its times allow. Lists again first: that shows what failed since.
+    /// Deletes delivered events on the portal, as far as its times allow. Lists again first, to see later failures.
     fn delete(&self, done: &mut Recovered) -> Result<usize, Failure> {
         if done.left == 0 {
             return Ok(0);
@@ -226,7 +226,7 @@ impl Run<'_> {
             return Ok(0);
         }
         self.portal.delete_failures(Some(&deletable.time)).map_err(|e| {
-            Failure::from(e).hint("what was delivered is not sent again: `hookfire portal recover` tries the deletion anew")
+            Failure::from(e).hint("`hookfire portal recover` tries the deletion again; delivered events are not sent again")
         })?;
         done.deleted += deletable.count;
         done.left -= deletable.count;

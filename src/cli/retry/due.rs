@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{PlanReport, RetryArgs, dry_run, nothing_to_send};
 use crate::cli::context::Context;
-use crate::cli::report::{Blocked, Report, Style, run_engine};
+use crate::cli::report::{Blocked, RunReport, Style, run_engine};
 use crate::delivery::Delivery;
 use crate::delivery::target::MissingSecret;
 use crate::engine::due::{DueQueue, Upcoming, postpone};
@@ -22,7 +22,6 @@ use crate::secret::SecretError;
 use crate::text;
 use crate::time::{Clock as _, UnixMs, until};
 
-/// The clock's resolution.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
@@ -45,8 +44,9 @@ fn refuse_policy_options(ctx: &Context<'_>) -> Result<(), Failure> {
         if ctx.is_flag(option) {
             let option = option.replace('_', "-");
             return Err(
-                Failure::usage(format!("`--{option}` and `--due` are both given"))
-                    .hint("what is due keeps to the rule that it was accepted under"),
+                Failure::usage(format!("`--{option}` and `--due` are both given")).hint(
+                    "scheduled deliveries keep the retry policy that they were accepted with",
+                ),
             );
         }
     }
@@ -61,7 +61,7 @@ fn nothing_due(ctx: &Context<'_>, args: &RetryArgs, next: Option<UnixMs>) -> Res
     nothing_to_send(ctx, args.output.format(), &words)
 }
 
-/// `--dry-run`.
+/// Prints the attempts that are due.
 fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     let now = ctx.now();
     let max = args.max.map_or(usize::MAX, NonZeroUsize::get);
@@ -74,7 +74,7 @@ fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Resu
     }
     let format = args.output.format();
     let planner = args.planner(ctx)?;
-    let report = Report::new(ctx, Some(journal), format, Style::Many);
+    let report = RunReport::new(ctx, Some(journal), format, Style::Many);
     dry_run(ctx, journal, &planner, &rows, &report, format)
 }
 
@@ -95,7 +95,7 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
         let queue = DueQueue::once(journal, args.jobs(), ctx.now());
         (Style::Many, queue, None)
     };
-    let report = Report::new(ctx, Some(journal), args.output.format(), style);
+    let report = RunReport::new(ctx, Some(journal), args.output.format(), style);
     let mut rows = DueRows {
         ctx,
         plan_report: PlanReport::new(ctx, &planner),
@@ -112,7 +112,6 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
     let is_clean = report.exit(&summary) == Exit::Done && summary.halted.is_none();
     if let Some(error) = rows.error.take() {
         match summary.halted {
-            // The same journal, and less important than what was sent and not recorded.
             Some(_) => report.failed_now(&Failure::from(error)),
             None => {
                 report.end_output(&summary)?;
@@ -124,7 +123,7 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
     }
     let totals = summary.in_words(None);
     let show_totals = summary.total() > 1;
-    let stopped = (!args.watch).then_some("stopped; what is due stays scheduled");
+    let stopped = (!args.watch).then_some("stopped; due deliveries stay scheduled");
     report.conclude(summary, &totals, show_totals, stopped)
 }
 
@@ -132,7 +131,7 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
 struct DueRows<'a> {
     ctx: &'a Context<'a>,
     plan_report: PlanReport<'a>,
-    report: &'a Report<'a>,
+    report: &'a RunReport<'a>,
     journal: &'a dyn Journal,
     queue: DueQueue<'a>,
     watching: bool,

@@ -13,7 +13,7 @@ use super::args::{
     at_least_one, parse_id,
 };
 use super::context::Context;
-use super::report::{Report, Style, run_engine};
+use super::report::{RunReport, Style, run_engine};
 use super::scope::Scope;
 use crate::cli::settings;
 use crate::config::Settings;
@@ -22,7 +22,7 @@ use crate::delivery::filter::Filter;
 use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
 use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
-use crate::engine::{Claims, Inbox, InlineWriter, Limits, Summary, Writer};
+use crate::engine::{Claims, Inbox, InlineWriter, RunLimits, Summary, Writer};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::Seen;
@@ -121,10 +121,10 @@ impl RetryArgs {
         usize::from(self.pace.jobs.unwrap_or(default))
     }
 
-    fn limits(&self, claims: Claims) -> Limits {
+    fn limits(&self, claims: Claims) -> RunLimits {
         let jobs = self.jobs();
         let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
-        Limits {
+        RunLimits {
             jobs,
             rate: self.pace.rate,
             max: max(self.max),
@@ -257,8 +257,8 @@ pub(super) fn resend(
     journal: &dyn Journal,
     planner: &Planner<'_>,
     rows: Vec<Seen>,
-    limits: Limits,
-    report: &Report<'_>,
+    limits: RunLimits,
+    report: &RunReport<'_>,
 ) -> Result<Summary, Failure> {
     let plan_report = PlanReport::new(ctx, planner);
     let mut source = FailedRows {
@@ -330,7 +330,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     } else {
         Style::Many
     };
-    let mut report = Report::new(ctx, Some(journal), format, style);
+    let mut report = RunReport::new(ctx, Some(journal), format, style);
     report.named = !scope.is_bulk();
     report.expected.set(Some(rows.len() as u64));
     if args.dry_run {
@@ -339,7 +339,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     ctx.catch_interrupts()?;
     let summary = resend(ctx, journal, &planner, rows, limits, &report)?;
     let totals = summary.in_words(Some(asked));
-    let stopped = "stopped; what was not delivered is in the failed list";
+    let stopped = "stopped; undelivered events are in the failed list";
     report.conclude(summary, &totals, asked > 1, Some(stopped))
 }
 
@@ -349,7 +349,7 @@ fn dry_run(
     journal: &dyn Journal,
     planner: &Planner<'_>,
     rows: &[Seen],
-    report: &Report<'_>,
+    report: &RunReport<'_>,
     format: Format,
 ) -> Result<Exit, Failure> {
     let plan_report = PlanReport::new(ctx, planner);

@@ -34,8 +34,8 @@ impl Source for DueItems<'_> {
     }
 }
 
-fn limits(jobs: usize) -> Limits {
-    Limits::new(
+fn limits(jobs: usize) -> RunLimits {
+    RunLimits::new(
         jobs,
         if jobs == 1 {
             Claims::OneByOne

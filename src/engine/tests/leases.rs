@@ -1,4 +1,4 @@
-//! Deliveries that wait stay leased, and what another process took over is not sent.
+//! Waiting deliveries stay leased; deliveries that another process took over are not sent.
 
 use super::*;
 

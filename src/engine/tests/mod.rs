@@ -89,12 +89,12 @@ impl Source for Items<'_> {
     }
 }
 
-fn many(jobs: usize) -> Limits {
-    Limits::new(jobs, Claims::Many)
+fn many(jobs: usize) -> RunLimits {
+    RunLimits::new(jobs, Claims::Many)
 }
 
-fn one_by_one() -> Limits {
-    Limits::new(1, Claims::OneByOne)
+fn one_by_one() -> RunLimits {
+    RunLimits::new(1, Claims::OneByOne)
 }
 
 /// Refuses the first attempt of each tenth delivery.
@@ -200,7 +200,7 @@ fn rate_limits_first_attempts_and_retries() {
     let simulation = Simulation::new(|_, number| (1, if number == 1 { 503 } else { 200 }));
     let recorder = Recorder::new(&simulation);
     let mut items = Items::new(&simulation, 20, policy(1, 100));
-    let limits = Limits {
+    let limits = RunLimits {
         rate: Some("10/s".parse().unwrap()),
         ..many(8)
     };
@@ -297,14 +297,14 @@ fn stop_after_and_max_end_the_run() {
     let simulation = Simulation::new(|_, _| (10, 503));
     let rows = failed_rows(&simulation, 9);
     let recorder = Recorder::new(&simulation);
-    let limits = Limits {
+    let limits = RunLimits {
         stop_after: 3,
         ..one_by_one()
     };
     let mut items = Items::failed(&simulation, rows.clone(), policy(0, 0));
     let summary = simulation.run(limits, &mut items, &recorder);
     assert_eq!((summary.failed, simulation.sent_ids()), (3, vec![1, 2, 3]));
-    let limits = Limits { max: 4, ..many(8) };
+    let limits = RunLimits { max: 4, ..many(8) };
     let mut items = Items::failed(&simulation, rows[3..].to_vec(), policy(0, 0));
     let summary = simulation.run(limits, &mut items, &recorder);
     assert_eq!((summary.failed, simulation.sent.borrow().len()), (4, 7));
@@ -465,7 +465,7 @@ proptest! {
         simulation.interrupt_at.set(stop);
         let recorder = Recorder::new(&simulation);
         let mut items = Items::new(&simulation, new, policy(2, 300));
-        let limits = Limits {
+        let limits = RunLimits {
             rate: rate.map(|rate| format!("{rate}/s").parse().unwrap()),
             ..many(jobs)
         };

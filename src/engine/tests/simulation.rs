@@ -18,8 +18,8 @@ use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Resolved, Target};
 use crate::delivery::{Delivery, ErrorKind, Outcome, Status};
 use crate::engine::{
-    Engine, Event, Idle, Inbox, LEASE_GRACE, Limits, Observer, RetryMode, SendPlan, Sender, Source,
-    Summary, Update, Wait, Writer,
+    Engine, EngineEvent, Idle, Inbox, LEASE_GRACE, RetryMode, RunLimits, RunObserver, SendPlan,
+    Sender, Source, Summary, Update, Wait, Writer,
 };
 use crate::event::BodyFormat;
 use crate::http::{Client, Completed, Request, Response, SendError, TransportOptions};
@@ -141,16 +141,21 @@ impl Simulation {
         }
     }
 
-    pub fn run(&self, limits: Limits, source: &mut dyn Source, observer: &dyn Observer) -> Summary {
+    pub fn run(
+        &self,
+        limits: RunLimits,
+        source: &mut dyn Source,
+        observer: &dyn RunObserver,
+    ) -> Summary {
         self.run_with(Inbox::default(), limits, source, observer)
     }
 
     pub fn run_with(
         &self,
         inbox: Inbox,
-        limits: Limits,
+        limits: RunLimits,
         source: &mut dyn Source,
-        observer: &dyn Observer,
+        observer: &dyn RunObserver,
     ) -> Summary {
         *self.workers.borrow_mut() = vec![0; limits.jobs];
         self.max_in_flight.set(limits.handed_over());
@@ -349,7 +354,7 @@ impl Simulation {
         }
     }
 
-    /// Moves the clock; over a suspension, other processes take over what they may.
+    /// Moves the clock; after a suspension, another process takes over expired leases.
     fn advance_to(&self, ms: i64) {
         self.time.advance_to(ms);
         if let Some((from, to)) = self.suspend.get()
@@ -361,7 +366,7 @@ impl Simulation {
         }
     }
 
-    /// Runs what is due by now; returns whether there was something.
+    /// Runs one planned action that is due; returns whether there was one.
     fn act(&self) -> bool {
         let mut agenda = self.agenda.borrow_mut();
         let Some(first) = agenda.first_entry() else {
@@ -474,7 +479,7 @@ impl Sender for Simulation {
 }
 
 impl Wait for Simulation {
-    fn receive(&self, events: &Receiver<Event>, timeout: Duration) -> Option<Event> {
+    fn receive(&self, events: &Receiver<EngineEvent>, timeout: Duration) -> Option<EngineEvent> {
         // The clock has a resolution of 1 ms.
         let end = self.time.ms() + timeout.as_nanos().div_ceil(1_000_000) as i64;
         loop {
@@ -541,7 +546,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl Observer for Recorder<'_> {
+impl RunObserver for Recorder<'_> {
     fn observe(&self, update: Update<'_>) {
         let line = match update {
             Update::Ended(delivery) => {
