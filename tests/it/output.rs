@@ -405,3 +405,24 @@ fn help_and_version_go_to_stdout() {
         "{none}"
     );
 }
+
+#[test]
+fn long_text_lists_are_written_in_pages() {
+    const ROWS: usize = 1_001;
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(503)]);
+    let line = "{\"type\":\"user\",\"action\":\"created\"}\n";
+    env.hookfire(["fire", "--batch", "-", "--no-retry", "-q", "--url"])
+        .arg(server.url())
+        .stdin(line.repeat(ROWS))
+        .run()
+        .assert_code(3);
+    let list = env.hookfire(["failed", "list"]).run().assert_code(0);
+    let starts_with = |prefix: char| {
+        list.stdout()
+            .lines()
+            .filter(|l| l.starts_with(prefix))
+            .count()
+    };
+    assert_eq!((starts_with('I'), starts_with('#')), (2, ROWS));
+}

@@ -24,20 +24,15 @@ pub struct JournalCheckArgs {
 pub(super) fn run(args: &JournalCheckArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let Some(journal) = ctx.existing_journal()? else {
         let (path, source) = ctx.journal_path()?;
+        let missing = format!("there is no journal at `{}`", path.display());
         if source != SettingSource::Default {
-            return Err(Failure::new(
-                Kind::Journal,
-                format!("there is no journal at `{}`", path.display()),
-            ));
+            return Err(Failure::new(Kind::Journal, missing));
         }
-        ctx.ui.status(&format!(
-            "there is no journal at `{}` yet; the first delivery creates it",
-            path.display()
-        ));
+        let message = format!("{missing} yet; the first delivery creates it");
+        ctx.ui.status(&message);
         if args.output.format() != Format::Text {
             ctx.ui.line("null")?;
         }
-        ctx.ui.flush()?;
         return Ok(Exit::Done);
     };
     let health = journal.check()?;
