@@ -3,7 +3,7 @@
 //!
 //! A [`FeedingStore`] between the listener and the journal passes each capture on once it is committed. The queue is
 //! limited in bytes. When it is full, `listen` queues ids only and reads the captures from the journal later, so that a
-//! slow reader of stdout delays nobody; `expect` delays the responses, so that little is left to check at its deadline.
+//! slow reader of stdout does not delay clients; `expect` delays the responses, so that little is left to check at its deadline.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -43,7 +43,7 @@ pub trait CaptureFeed {
 /// What happens when the queue is full.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
-    /// Only ids are queued.
+    /// Queue ids, and read the captures from the journal later.
     ReadLater,
     /// Requests get their responses once there is room.
     DelayResponses,
@@ -170,7 +170,7 @@ impl QueueState {
     }
 }
 
-/// Counts a capture as being stored, whatever becomes of it.
+/// Counts a capture as in progress until it is dropped.
 struct InProgress(Arc<Queue>);
 
 impl InProgress {

@@ -1,4 +1,4 @@
-//! The options that say what is expected, and what they mean.
+//! The options with the conditions on a request.
 //!
 //! None has a variable: a `HOOKFIRE_SECRET` is for the `hookfire fire` that runs inside. Messages quote no value that may be
 //! secret.
@@ -41,7 +41,6 @@ pub struct Criteria {
 }
 
 impl Criteria {
-    /// What is expected, secrets looked up.
     ///
     /// # Errors
     /// When an option cannot be read or a secret cannot be had.
@@ -91,7 +90,7 @@ fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
         .filter(|(name, _)| !name.trim().is_empty())
     else {
         return Err(Failure::usage(
-            "`--header` takes NAME=VALUE; what was given has no name or no `=`",
+            "`--header` takes NAME=VALUE; the name or the `=` is missing",
         ));
     };
     let (name, value) = (name.trim().to_owned(), value.trim());

@@ -1,4 +1,4 @@
-//! What is printed at start: where the listener listens, its responses and its limits.
+//! The banner printed at start: URLs, responses and limits.
 
 use std::net::SocketAddr;
 

@@ -92,7 +92,7 @@ fn start<'a>(
     let forwards = options.forwarder.is_some();
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
     let notifier = Notifier::new();
-    // Without a home directory there is no default file.
+    // An unknown home directory means no default file.
     let config_path = ctx.config_path().ok();
     let transport = settings::transport(&settings::with_endpoint(args.transport.settings(), None));
     let web = web_ui(WebOptions {

@@ -26,7 +26,7 @@ pub struct ListenOptions {
     pub response_headers: Vec<(String, String)>,
     /// Query parameters with the values that requests must have.
     pub require_secret: Vec<(String, Secret)>,
-    /// Masks what is printed, which this listener captured itself.
+    /// Masks printed captures, all of this listener.
     pub mask: Mask,
     /// Masks the page, which also shows captures of other listeners with other required secrets.
     pub page_mask: Mask,

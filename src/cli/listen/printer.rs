@@ -84,7 +84,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Prints what else arrived until the listener stopped, and reports what was not printed.
+    /// Prints the remaining captures, and reports those that were not printed.
     pub fn finish(&mut self, feed: &mut dyn CaptureFeed) -> Result<(), Failure> {
         while self.print_available(feed, Duration::ZERO)? > 0 {}
         self.warn_of_errors();
