@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_without_fractions_reaches_to_its_end_only_as_an_upper_edge() {
+    fn time_without_fractions_includes_its_second_as_upper_limit() {
         let up_to = |text| rfc3339(parse_time(text, NOW, Edge::UpTo).unwrap());
         assert_eq!(up_to("2026-11-20T10:00:00Z"), "2026-11-20T10:00:00.999Z");
         assert_eq!(

@@ -317,7 +317,7 @@ impl<'a> RunReport<'a> {
         state.seconds_shown.replace(second) != Some(second)
     }
 
-    /// `, in 0.9 s (11100/s); answers took 0.3 ms (p50), 1.2 ms (p99), 9.0 ms (max)`
+    /// `, in 0.9 s (11100/s); responses took 0.3 ms (p50), 1.2 ms (p99), 9.0 ms (max)`
     pub fn speed_in_words(&self, summary: &Summary) -> String {
         let took = self.ctx.now().since(self.started);
         let took = took.max(Duration::from_millis(1));
@@ -329,7 +329,7 @@ impl<'a> RunReport<'a> {
         if let Some(percentiles) = summary.latencies.percentiles() {
             let [half, most, all] = percentiles.map(measured_finely);
             words.push_str(&format!(
-                "; answers took {half} (p50), {most} (p99), {all} (max)"
+                "; responses took {half} (p50), {most} (p99), {all} (max)"
             ));
         }
         words

@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn the_destinations_own_header_takes_the_place_of_a_captured_one() {
+    fn header_of_the_destination_replaces_a_captured_one() {
         let head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: theirs\r\n\r\n";
         let mut destination = to("http://other/");
         let source = crate::secret::SecretSource::parse("ours").unwrap();

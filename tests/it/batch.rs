@@ -432,7 +432,7 @@ fn batch_delivers_each_line_once_after_a_refusal() {
     );
     let last = last_line(&outcome);
     assert!(
-        last.starts_with(&format!("{LINES} delivered in ")) && last.contains("; answers took "),
+        last.starts_with(&format!("{LINES} delivered in ")) && last.contains("; responses took "),
         "{last}"
     );
 }

@@ -123,7 +123,7 @@ fn stop_captures_a_request_that_takes_too_long() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_while_the_others_are_served() {
+fn excess_connections_wait_while_others_are_served() {
     let limits = ListenerLimits {
         connections: 1,
         ..ListenerLimits::default()

@@ -259,7 +259,7 @@ fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
 }
 
 #[test]
-fn of_many_that_are_kept_the_surplus_is_gone_when_nothing_more_comes() {
+fn surplus_captures_are_deleted_when_idle() {
     let bench = Bench::new();
     let journal = bench.open(2);
     let keeper = keeper(&bench, 640);
@@ -449,7 +449,7 @@ fn what_cannot_be_written_for_a_reason_of_its_own_fails_alone() {
 }
 
 #[test]
-fn a_lock_held_too_long_is_an_error_for_all_that_wait_and_then_it_recovers() {
+fn long_lock_fails_all_waiting_captures_until_released() {
     let bench = Bench::new();
     let keeper = keeper(&bench, 10);
     keep(&keeper, "/before");

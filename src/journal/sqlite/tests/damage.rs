@@ -256,7 +256,7 @@ fn a_first_opening_killed_anywhere_is_taken_up_by_the_next() {
 }
 
 #[test]
-fn a_first_opening_in_the_middle_of_anothers_sees_no_tables_or_all_of_them() {
+fn concurrent_first_opening_sees_no_tables_or_all() {
     let bench = Bench::new();
     let reference = Bench::new();
     let tables = |raw: &rusqlite::Connection| -> Vec<String> {

@@ -162,7 +162,7 @@ fn only_own_leases_are_renewed() {
 }
 
 #[test]
-fn after_a_failed_commit_nothing_begins_and_results_are_recorded() {
+fn failed_commit_stops_new_attempts_but_records_outcomes() {
     let bench = Bench::new();
     let mut journal = bench.open(1);
     journal.set_lock_timeout(Duration::from_millis(50)).unwrap();
@@ -362,7 +362,7 @@ impl CommitRetry for Panics {
 }
 
 #[test]
-fn a_panic_is_reported_to_the_callers_and_nothing_begins_after_it() {
+fn panic_is_reported_and_stops_new_attempts() {
     let bench = Bench::new();
     let mut journal = bench.open(1);
     journal.set_lock_timeout(Duration::ZERO).unwrap();

@@ -58,7 +58,7 @@ fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
 }
 
 #[test]
-fn neither_a_delivered_nor_a_pending_nor_a_deleted_one_can_be_begun_from_the_failed_list() {
+fn only_failed_list_deliveries_can_be_retried() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
@@ -98,7 +98,7 @@ fn who_lost_the_lease_may_not_go_on() {
 }
 
 #[test]
-fn a_dead_owners_delivery_is_interrupted_and_its_open_attempt_may_have_been_received() {
+fn delivery_of_a_dead_owner_is_interrupted_maybe_received() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
@@ -132,7 +132,7 @@ fn a_dead_owners_delivery_is_interrupted_and_its_open_attempt_may_have_been_rece
 }
 
 #[test]
-fn a_delivery_abandoned_between_two_attempts_keeps_its_error_and_the_end_of_its_last_attempt() {
+fn delivery_abandoned_between_attempts_keeps_its_last_error() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let (dies, stops) = (accept(&one, T0).id, accept(&one, T0).id);
@@ -201,7 +201,7 @@ fn only_pending_deliveries_are_ever_released() {
 }
 
 #[test]
-fn what_really_happened_counts_more_than_what_another_process_presumed() {
+fn recorded_outcome_replaces_a_presumed_interruption() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     for (outcome, next, status) in [
@@ -287,7 +287,7 @@ fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
 }
 
 #[test]
-fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_since() {
+fn late_success_removes_a_delivery_from_the_failed_list() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
@@ -304,7 +304,7 @@ fn a_late_success_takes_a_delivery_out_of_the_failed_list_whatever_was_tried_sin
 }
 
 #[test]
-fn of_two_successes_the_one_recorded_first_decides_when_it_was_delivered() {
+fn first_recorded_success_sets_the_delivery_time() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;
@@ -349,7 +349,7 @@ impl Processes for Meddler {
 }
 
 #[test]
-fn a_sign_of_life_while_the_dead_are_looked_for_saves_a_delivery() {
+fn renewed_lease_prevents_interruption() {
     for (next, outcome) in [(AGAIN, refusal(503)), (Next::Delivered, success())] {
         let bench = Bench::new();
         let one = bench.open(1);
@@ -390,7 +390,7 @@ fn a_late_success_counts_even_if_who_tried_again_dies() {
 }
 
 #[test]
-fn what_is_deleted_or_removed_meanwhile_is_not_passed_off_as_recorded() {
+fn outcome_of_a_deleted_delivery_is_not_reported_as_recorded() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = accept(&one, T0).id;

@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn the_failed_list_is_read_along_its_index_however_it_is_narrowed() {
+fn failed_list_uses_its_index_with_every_filter() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let plan = |list, filter| {

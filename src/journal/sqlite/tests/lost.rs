@@ -40,7 +40,7 @@ const CHANGES: [Change; 4] = [
 ];
 
 #[test]
-fn a_process_that_lost_its_journal_changes_nothing_in_the_new_one() {
+fn process_without_its_journal_changes_nothing_in_a_new_one() {
     for (what, change) in CHANGES {
         for used_before in [false, true] {
             let bench = Bench::new();

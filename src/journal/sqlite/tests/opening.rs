@@ -106,7 +106,7 @@ fn a_fresh_journal_is_its_owners_alone_whatever_the_umask() {
 }
 
 #[test]
-fn an_opened_journal_gives_room_back_syncs_each_commit_and_refuses_orphans() {
+fn open_sets_auto_vacuum_full_sync_and_foreign_keys() {
     let bench = Bench::new();
     for round in 1..=2 {
         let journal = bench.open(1);
@@ -138,7 +138,7 @@ fn an_opened_journal_gives_room_back_syncs_each_commit_and_refuses_orphans() {
 }
 
 #[test]
-fn what_an_earlier_process_wrote_is_there_when_the_next_one_opens_it() {
+fn next_process_reads_earlier_writes() {
     let bench = Bench::new();
     let written: Vec<Delivery> = (0..3).map(|s| accept(&bench.open(1), at(s))).collect();
     let journal = bench.open(2);
@@ -151,7 +151,7 @@ fn what_an_earlier_process_wrote_is_there_when_the_next_one_opens_it() {
 }
 
 #[test]
-fn another_programs_database_is_refused_in_either_mode_and_left_as_it_is() {
+fn other_databases_are_refused_and_unchanged() {
     for (mode, mark) in [
         ("DELETE", "CREATE TABLE notes (text)"),
         ("WAL", "CREATE TABLE notes (text)"),
@@ -197,7 +197,7 @@ fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
 }
 
 #[test]
-fn what_only_the_log_says_to_be_newer_is_refused_before_anything_is_read_or_written() {
+fn newer_version_in_the_log_is_refused_first() {
     let bench = Bench::new();
     accept(&bench.open(1), T0);
     bench
@@ -247,7 +247,7 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_by_name_without_waiting_for_it() {
+fn special_files_are_refused_without_waiting() {
     let bench = Bench::new();
     let place = |name: &str| bench.folder.path().join(name);
     std::fs::create_dir(place("folder")).unwrap();
@@ -282,7 +282,7 @@ fn what_is_no_regular_file_is_refused_by_name_without_waiting_for_it() {
 }
 
 #[test]
-fn a_symbolic_link_leads_to_the_journal_and_its_log_stays_beside_the_file() {
+fn symbolic_link_keeps_the_log_beside_the_journal() {
     let bench = Bench::new();
     accept(&bench.open(1), T0);
     let elsewhere = tempfile::tempdir().unwrap();
@@ -307,7 +307,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn a_lock_held_for_too_long_is_reported_with_the_file_and_the_time() {
+fn long_lock_is_reported_with_file_and_time() {
     let brief = Duration::from_millis(30);
     let locked = |bench: &Bench, result: Result<(), JournalError>| {
         let error = result.unwrap_err();

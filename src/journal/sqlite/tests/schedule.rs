@@ -183,7 +183,7 @@ fn threads_that_take_what_is_due_all_at_once_take_each_once() {
 }
 
 #[test]
-fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_would_have_been() {
+fn abandoned_delivery_is_in_the_failed_list_and_due() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let under_way = accept(&one, T0).id;
@@ -217,7 +217,7 @@ fn what_a_dead_process_left_is_in_the_failed_list_and_due_when_its_next_attempt_
 }
 
 #[test]
-fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_the_user_stopped() {
+fn stopped_or_exhausted_deliveries_are_never_due() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let (last, stopped) = (accept(&one, T0).id, accept(&one, T0).id);
@@ -235,7 +235,7 @@ fn a_dead_process_leaves_nothing_to_be_sent_whose_attempts_are_used_up_or_that_t
 }
 
 #[test]
-fn who_was_suspended_beyond_its_lease_finds_that_another_process_has_it() {
+fn suspended_owner_finds_its_lease_taken() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 1);
@@ -274,7 +274,7 @@ fn a_late_success_takes_it_off_the_schedule() {
 }
 
 #[test]
-fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_off_is_due_later() {
+fn cancel_moves_to_the_failed_list_and_reschedule_delays() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let (cancelled, put_off) = (scheduled(&journal, 10), scheduled(&journal, 10));
@@ -306,7 +306,7 @@ fn what_is_cancelled_is_in_the_failed_list_with_its_last_error_and_what_is_put_o
 }
 
 #[test]
-fn the_schedule_is_read_by_its_index_and_who_is_at_work_without_walking_it() {
+fn schedule_and_owners_are_read_by_index() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let plan = |sql: &str| -> String {
@@ -364,7 +364,7 @@ fn pages_written(bench: &Bench, deed: impl FnOnce(&SqliteJournal)) -> usize {
 }
 
 #[test]
-fn a_delivery_that_is_never_scheduled_writes_no_page_for_the_schedule() {
+fn unscheduled_delivery_does_not_write_the_schedule_index() {
     let bench = Bench::new();
     drop(accept(&bench.open(1), T0));
     let fire = |journal: &SqliteJournal| {

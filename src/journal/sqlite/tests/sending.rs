@@ -29,7 +29,7 @@ fn full_target() -> Target {
 }
 
 #[test]
-fn a_delivery_comes_back_as_it_was_accepted_except_for_literal_secrets() {
+fn accepted_delivery_is_read_back_without_literal_secrets() {
     let bench = Bench::new();
     let target = full_target();
     let rule = RetryPolicy {
@@ -230,7 +230,7 @@ fn a_delivery_says_where_it_stands_after_each_outcome() {
 }
 
 #[test]
-fn the_last_error_is_the_newest_unsuccessful_attempts_and_outlives_a_success() {
+fn last_error_is_the_newest_failure_and_survives_success() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let id = accept(&journal, T0).id;
@@ -342,7 +342,7 @@ fn what_a_method_wrote_is_one_commit() {
 }
 
 #[test]
-fn what_a_switch_said_no_to_is_written_down_with_the_switch_and_nobody_works_on_it() {
+fn ignored_delivery_is_recorded_with_its_switch() {
     let bench = Bench::new();
     let target = full_target();
     let new = NewDelivery {

@@ -27,7 +27,7 @@ fn one_of_each(journal: &SqliteJournal) -> Vec<i64> {
 }
 
 #[test]
-fn only_the_given_ids_of_the_given_statuses_are_deleted_with_their_attempts() {
+fn delete_removes_only_given_ids_and_statuses() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let ids = one_of_each(&journal);
