@@ -100,6 +100,55 @@ fn imports_only_go_down() {
     assert_none(&wrong);
 }
 
+/// A `mod.rs` re-exports what its own folder defines; such imports within one branch of the tree are not counted.
+#[test]
+fn files_do_not_import_each_other_in_circles() {
+    let sources: Vec<Source> = sources()
+        .into_iter()
+        .filter(|source| !source.module.is_empty())
+        .collect();
+    let file_of = |path: &[String]| {
+        let is_file = |length: &usize| {
+            sources
+                .iter()
+                .any(|source| source.module == path[..*length])
+        };
+        (1..=path.len())
+            .rev()
+            .find(is_file)
+            .map(|length| path[..length].to_vec())
+    };
+    let mut imports: BTreeMap<&[String], BTreeSet<Vec<String>>> = BTreeMap::new();
+    for source in &sources {
+        let paths = source.paths_used();
+        let used = paths.iter().filter_map(|path| file_of(path));
+        let used = used
+            .filter(|used| !used.starts_with(&source.module) && !source.module.starts_with(used));
+        imports.insert(&source.module, used.collect());
+    }
+    // Files that import nothing left in the map are not on a circle.
+    loop {
+        let before = imports.len();
+        let left: BTreeSet<Vec<String>> = imports.keys().map(|module| module.to_vec()).collect();
+        imports.retain(|_, used| used.iter().any(|used| left.contains(used)));
+        if imports.len() == before {
+            break;
+        }
+    }
+    let left: BTreeSet<Vec<String>> = imports.keys().map(|module| module.to_vec()).collect();
+    let wrong: Vec<String> = imports
+        .iter()
+        .map(|(module, used)| {
+            let used: Vec<String> = used
+                .intersection(&left)
+                .map(|used| used.join("::"))
+                .collect();
+            format!("{} imports {}", module.join("::"), used.join(", "))
+        })
+        .collect();
+    assert_none(&wrong);
+}
+
 #[test]
 fn the_module_table_is_complete() {
     let on_disk: BTreeSet<String> = sources()
@@ -191,32 +240,39 @@ fn every_file_starts_with_a_module_comment() {
 /// The reader of sources is what the tests above stand on, so that it is tested too.
 #[test]
 fn the_reader_sees_code_and_nothing_else() {
-    let text = "use crate::{rule::Rule, time};\n// crate::comment\nlet a = \"crate::string \\\" crate::more\"; \
+    let text = "use crate::{rule::{Rule, inner::{self, Part as P}}, time};\n// crate::comment\nlet a = \"crate::string \\\" crate::more\"; \
                 let b = r#\"crate::raw\"#; let c = '\"'; crate::after(); fn f<'a>(x: &'a str) { super::near() }\n\
                 #[cfg(test)]\nmod tests { fn g() { crate::tested() } }\n#[cfg(test)] use crate::imported; \
                 crate::last(reqwest::get()); /* crate::block */";
     let code = without_tests(&without_text(text));
-    let source = EventSource {
+    let source = Source {
         path: PathBuf::new(),
         module: vec!["a".into()],
         code,
     };
     let used: Vec<String> = source.modules_used().into_iter().collect();
     assert_eq!(used, ["after", "last", "near", "rule", "time"]);
+    let paths: Vec<String> = source
+        .paths_used()
+        .iter()
+        .map(|path| path.join("::"))
+        .collect();
+    assert!(paths.contains(&"rule::inner::Part".to_owned()), "{paths:?}");
+    assert!(paths.contains(&"rule::inner".to_owned()), "{paths:?}");
     assert!(names_crate(&source.code, "reqwest"));
     assert!(!names_crate("crate::csv::List; my_csv::a; x.csv", "csv"));
     assert!(names_crate("use csv;", "csv"));
 }
 
 /// A source file without its comments, literals and test code.
-struct EventSource {
+struct Source {
     path: PathBuf,
-    /// `["cmd", "failed", "list"]`; empty for `lib.rs`.
+    /// `["cli", "failed", "list"]`; empty for `lib.rs`.
     module: Vec<String>,
     code: String,
 }
 
-impl EventSource {
+impl Source {
     fn stem(&self) -> String {
         self.path
             .file_stem()
@@ -225,32 +281,75 @@ impl EventSource {
             .into_owned()
     }
 
-    /// The crate's own top-level modules that this file names, by `crate::` or by enough `super::`.
-    fn modules_used(&self) -> BTreeSet<String> {
+    /// The paths inside this crate that the file names, from the crate's root: `["journal", "sqlite", "open"]`.
+    fn paths_used(&self) -> BTreeSet<Vec<String>> {
         let mut used = BTreeSet::new();
-        for (at, _) in self
-            .code
-            .match_indices("crate::")
-            .filter(|(at, _)| starts_word(&self.code, *at))
-        {
-            used.extend(first_names(&self.code[at + "crate::".len()..]));
-        }
-        let up_to_root = "super::".repeat(self.module.len());
-        if !up_to_root.is_empty() {
+        for up in 0..=self.module.len() {
+            let (prefix, base) = match up {
+                0 => ("crate::".to_owned(), Vec::new()),
+                _ => (
+                    "super::".repeat(up),
+                    self.module[..self.module.len() - up].to_vec(),
+                ),
+            };
             for (at, _) in self
                 .code
-                .match_indices(&up_to_root)
+                .match_indices(&prefix)
                 .filter(|(at, _)| starts_word(&self.code, *at))
             {
-                used.extend(first_names(&self.code[at + up_to_root.len()..]));
+                let rest = &self.code[at + prefix.len()..];
+                if !rest.starts_with("super::") {
+                    collect_paths(rest, &base, &mut used);
+                }
             }
         }
         used
     }
+
+    /// The top-level modules that the file names.
+    fn modules_used(&self) -> BTreeSet<String> {
+        self.paths_used()
+            .into_iter()
+            .filter_map(|path| path.into_iter().next())
+            .collect()
+    }
+}
+
+/// Adds the paths that `text` starts with, a path or a group in braces, below `base`; returns what follows.
+fn collect_paths<'a>(text: &'a str, base: &[String], paths: &mut BTreeSet<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut group) = text.strip_prefix('{') {
+        loop {
+            group = collect_paths(group, base, paths).trim_start();
+            match group.strip_prefix(',') {
+                Some(rest) => group = rest,
+                None => return group.strip_prefix('}').unwrap_or(group),
+            }
+        }
+    }
+    let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    if name.is_empty() || name == "self" {
+        paths.insert(base.to_vec());
+        return rest;
+    }
+    let path = [base, &[name.to_owned()]].concat();
+    match rest.strip_prefix("::") {
+        Some(below) if !below.starts_with('<') => collect_paths(below, &path, paths),
+        _ => {
+            paths.insert(path);
+            // `name as other`
+            let alias = rest
+                .trim_start()
+                .strip_prefix("as ")
+                .map(|rest| rest.trim_start_matches(is_word));
+            alias.unwrap_or(rest)
+        }
+    }
 }
 
 /// All sources under `src`, files of test code left out.
-fn sources() -> Vec<EventSource> {
+fn sources() -> Vec<Source> {
     let folder = root().join("src");
     let mut sources = Vec::new();
     let mut tests = BTreeSet::new();
@@ -281,7 +380,7 @@ fn sources() -> Vec<EventSource> {
         {
             tests.insert([module.as_slice(), &[declared.0.to_owned()]].concat());
         }
-        sources.push(EventSource {
+        sources.push(Source {
             path,
             module,
             code: without_tests(&text),
@@ -306,38 +405,6 @@ fn module_order() -> BTreeMap<String, usize> {
     }
     order.insert("lib".to_owned(), 0);
     order
-}
-
-/// The first segments of what follows `crate::`: one name, or those of a group in braces.
-fn first_names(rest: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.trim_start()
-            .split(|c| !is_word(c))
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let Some(group) = rest.trim_start().strip_prefix('{') else {
-        return vec![name(rest)];
-    };
-    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                names.push(name(&group[start..at]));
-                break;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                names.push(name(&group[start..at]));
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    names.retain(|name| !name.is_empty());
-    names
 }
 
 /// Whether a path begins with this crate's name.
