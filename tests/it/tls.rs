@@ -256,7 +256,7 @@ fn insecure_warns_and_is_recorded() {
     assert!(
         outcome
             .stderr()
-            .contains("warning: certificates are not checked (--insecure)"),
+            .contains("warning: TLS certificates are not verified (--insecure)"),
         "{outcome}"
     );
     let shown = env
