@@ -16,7 +16,7 @@ use crate::time::rfc3339;
 /// A longer body is piped instead of being part of the command line.
 const MAX_ARGUMENT_BYTES: usize = 64 * 1024;
 
-/// The tools generate these.
+/// Tools write these themselves, from the URL and the body.
 const CONNECTION_HEADERS: [&str; 8] = [
     "host",
     "content-length",

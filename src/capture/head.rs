@@ -8,7 +8,7 @@ use std::ops::{Deref, Range};
 /// The listener's limit unless configured otherwise. It is hyper's own default, for which hyper does not allocate.
 pub const DEFAULT_MAX_HEADERS: usize = 100;
 
-/// A limit on memory: a parsed header takes more than its bytes, and `captured list` parses the headers of many captures.
+/// Bounds the memory that parsed headers take.
 pub const MAX_HEADERS: usize = 1_000;
 
 /// The bytes of a head, and where method and target are. Headers are parsed on demand.

@@ -53,15 +53,15 @@ pub struct CapturedResponse {
     pub status: Option<u16>,
     /// From the first byte of the request until the response is sent.
     pub duration_ms: u64,
-    /// The upstream that a forwarded request's response comes from, or why there is no response, or what is wrong with a
+    /// The upstream that sent the response to a forwarded request, the reason for a missing response, or the fault of a
     /// malformed request.
     pub note: Option<String>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Body {
-    /// The body with its transfer coding decoded. For a malformed request: what was read of it, undecoded if the transfer
-    /// coding itself is malformed.
+    /// The body with its transfer coding decoded. For a malformed request, the bytes that were read, undecoded if the
+    /// transfer coding itself is malformed.
     pub bytes: Vec<u8>,
     /// The bytes as received, chunk sizes and trailers included, if they differ from `bytes`.
     pub wire: Option<Vec<u8>>,

@@ -32,9 +32,9 @@ pub struct FailureImport<'a> {
     config: &'a Config,
     waiting: Vec<PortalFailure>,
     waiting_bytes: usize,
-    /// How many were new.
+    /// How many the journal did not have.
     pub imported: usize,
-    /// How many were in the journal already.
+    /// How many the journal had already.
     pub known: usize,
 }
 

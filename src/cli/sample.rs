@@ -24,8 +24,7 @@ pub struct SampleArgs {
 #[derive(Clone, Copy, Debug)]
 pub enum SamplePurpose {
     Fire,
-    /// This line of a batch. Lines have different samples, with `--seed` too, and `--auth-mode` applies to applications
-    /// only.
+    /// This line of a batch. Lines have different samples, with `--seed` too. `--auth-mode` is for applications alone.
     Line(u64),
     Show,
 }

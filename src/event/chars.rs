@@ -72,8 +72,7 @@ pub fn escape_text(value: &str) -> String {
     })
 }
 
-/// Escapes text for an attribute in quotes of either kind, so that a parser reads it back exactly; forbidden characters
-/// become U+FFFD.
+/// Like [`escape_text`], for an attribute in quotes of either kind.
 pub fn escape_attribute(value: &str) -> String {
     escape(value, |c| match c {
         '&' => Some("&amp;"),

@@ -78,7 +78,7 @@ fn declared_label(document: &[u8]) -> Option<String> {
 }
 
 fn known(label: &str) -> Result<&'static Encoding, EventError> {
-    // Without the "replacement" encodings: they stand for what is too dangerous to decode.
+    // Without the "replacement" encodings: they stand for encodings that are unsafe to decode.
     Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| {
         EventError::UnknownEncoding {
             label: shown(label),

@@ -30,11 +30,7 @@ pub enum EventError {
     #[error(
         "the {field} `{value}` is not a plain name: one or more letters, digits, `_`, `.`, `-`"
     )]
-    NotAName {
-        /// `type` or `action`.
-        field: &'static str,
-        value: String,
-    },
+    NotAName { field: &'static str, value: String },
     #[error("cannot set `{path}`: {problem}")]
     Set { path: String, problem: String },
 }

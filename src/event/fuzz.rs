@@ -108,7 +108,7 @@ fn fuzzed_events_and_objects() {
                 assert!(changed.is_ok(), "a change made it {}", object.as_str());
             }
         }
-        // Whatever it is, it may have been caught.
+        // A captured body may be anything.
         let _ = (
             tree(&body),
             Selector::parse("//a[2]/@x").map(|selector| Selector::find(&[&selector], &body)),

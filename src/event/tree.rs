@@ -29,7 +29,6 @@ pub enum Node {
 }
 
 impl Element {
-    /// The child elements.
     pub fn elements(&self) -> impl Iterator<Item = &Element> {
         self.content.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),

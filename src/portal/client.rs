@@ -19,7 +19,7 @@ const MAX_MESSAGE_CHARS: usize = 200;
 
 /// A tenant's portal, and the access token for it.
 pub struct PortalClient<'a> {
-    relay: &'a dyn SendRequest,
+    sender: Box<dyn SendRequest + 'a>,
     base: BaseUrl,
     parameter: String,
     token: Secret,
@@ -36,23 +36,26 @@ pub struct PortalResponse {
 }
 
 impl<'a> PortalClient<'a> {
-    /// The token is sent as `parameter`; `others` are further secrets that responses may repeat.
+    /// The token is sent as `parameter`.
     pub fn new(
-        relay: &'a dyn SendRequest,
+        sender: impl SendRequest + 'a,
         base: BaseUrl,
         parameter: &str,
         token: Secret,
-        others: &[Secret],
     ) -> PortalClient<'a> {
-        let mut redactor = Redactor::new([&token]);
-        redactor.add(others);
+        let redactor = Redactor::new([&token]);
         PortalClient {
-            relay,
+            sender: Box::new(sender),
             base,
             parameter: parameter.to_owned(),
             token,
             redactor,
         }
+    }
+
+    /// Masks these as well: responses may repeat them.
+    pub fn mask(&mut self, secrets: &[Secret]) {
+        self.redactor.add(secrets);
     }
 
     /// The list of failed deliveries, oldest first.
@@ -120,7 +123,7 @@ impl<'a> PortalClient<'a> {
             body_limit: MAX_RESPONSE_BODY,
             memory: None,
         };
-        let response = match self.relay.send(request).result {
+        let response = match self.sender.send(request).result {
             Ok(exchanged) => self.check(exchanged),
             Err(none) => Err(PortalErrorKind::NoResponse {
                 maybe_received: none.maybe_received && method != "GET",

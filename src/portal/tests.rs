@@ -17,7 +17,7 @@ struct FakePortal {
     requests: Mutex<Vec<Request>>,
 }
 
-impl SendRequest for FakePortal {
+impl SendRequest for &FakePortal {
     fn send(&self, request: Request) -> Completed {
         self.requests.lock().unwrap().push(request);
         let result = match self.response {
@@ -53,7 +53,7 @@ fn fake(response: Result<(u16, &'static str, &'static str), ErrorKind>) -> FakeP
 
 fn portal(fake: &FakePortal) -> PortalClient<'_> {
     let (base, _) = BaseUrl::parse("https://acme-admin.example/prefix/").unwrap();
-    PortalClient::new(fake, base, "access_token", Secret::new(TOKEN), &[])
+    PortalClient::new(fake, base, "access_token", Secret::new(TOKEN))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Conditions on a captured request, and the differences of a capture from them.
 //!
-//! [`Expectation::unmet`] lists the differences as messages. They may quote what was received (made visible, on one line)
-//! and what was expected, but no secret value, received or expected. A malformed capture never matches.
+//! [`Expectation::unmet`] lists the differences as messages. They may quote the request (in visible characters, on one
+//! line) and the condition, but no secret value of either. A malformed capture never matches.
 
 mod path;
 
@@ -24,7 +24,7 @@ pub struct Expectation {
     pub event_type: Option<String>,
     /// The action of the event in the body.
     pub action: Option<String>,
-    /// Values in the body.
+    /// Fields of the body, and the value that each must have.
     pub matches: Vec<(FieldPath, String)>,
     /// In any case.
     pub method: Option<String>,

@@ -106,7 +106,7 @@ pub(super) fn run(args: &CapturedReplayArgs, ctx: &Context<'_>) -> Result<Exit, 
         prepared.push((caught, body, one));
     }
     let relay = ctx.clients.client(&destination.target, &options, 0)?;
-    let replay = Replay {
+    let replay = Replayer {
         ctx,
         destination: &destination,
         format: args.output.format(),
@@ -136,14 +136,14 @@ fn refused(error: ReplayError, id: i64) -> Failure {
     failure.context(format!("nothing is sent, because of capture #{id}"))
 }
 
-struct Replay<'a> {
+struct Replayer<'a> {
     ctx: &'a Context<'a>,
     destination: &'a ReplayTarget,
     format: Format,
     relay: Client,
 }
 
-impl Replay<'_> {
+impl Replayer<'_> {
     fn send(&self, prepared: &[(Caught, Body, Prepared)]) -> Result<Exit, Failure> {
         let mut rows = self.rows()?;
         let (mut worst, mut refused, mut hint) = (Exit::Done, 0, None);

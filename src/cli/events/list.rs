@@ -68,21 +68,14 @@ pub(super) fn run(args: &EventsListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         Column::<EventView>::new("TYPE", "type", |view| view.r#type.to_owned()),
         Column::<EventView>::new("ACTION", "action", |view| view.action.to_owned()),
         Column::<EventView>::new("SWITCH", "switch", |view| {
-            let word = if view.fired { "fired" } else { "ignored" };
-            word.to_owned()
+            if view.fired { "fired" } else { "ignored" }.to_owned()
         }),
         Column::<EventView>::new("WHY", "reason", |view| view.reason.clone()),
     ];
     let views = catalogue::EVENTS
         .iter()
         .map(|pair| view(&board, *pair, args.origin.source()));
-    output::rows(
-        ctx.ui,
-        args.output.format(),
-        columns,
-        EventView::clone,
-        views,
-    )?;
+    output::rows(ctx.ui, args.output.format(), columns, Clone::clone, views)?;
     Ok(Exit::Done)
 }
 

@@ -13,10 +13,9 @@ use crate::config;
 use crate::delivery::target::{Param, Target};
 use crate::engine::plan::proxy_credentials;
 use crate::error::{Failure, Kind};
-use crate::http::Client;
 use crate::portal::PortalClient;
 use crate::secret::safe_url::BaseUrl;
-use crate::secret::{Secret, SecretSource, Variables as _};
+use crate::secret::{SecretSource, Variables as _};
 
 const DEFAULT_PARAMETER: &str = "access_token";
 const TOKEN_VARIABLE: &str = "HOOKFIRE_PORTAL_TOKEN";
@@ -32,95 +31,66 @@ pub struct PortalArgs {
     pub portal_token_file: Option<PathBuf>,
 }
 
-/// What requests to the portal need.
-pub struct PortalAccess {
-    sender: Client,
-    base: BaseUrl,
-    parameter: String,
-    token: Secret,
-    /// Further secrets that the portal's responses may repeat.
-    pub others: Vec<Secret>,
-}
-
-impl PortalAccess {
-    /// Resolves the settings and the token, and builds the client.
-    pub fn of(
-        args: &PortalArgs,
-        transport: &TransportArgs,
-        ctx: &Context<'_>,
-    ) -> Result<PortalAccess, Failure> {
-        let configured = ctx.config()?.portal.as_ref();
-        let url = args.portal_url.as_deref().filter(|url| !url.is_empty());
-        let base = match (url, configured) {
-            (Some(url), _) => base(url)?,
-            (None, Some(portal)) => portal.url.clone(),
-            (None, None) => {
-                return Err(Failure::usage("no portal configured: its URL is missing")
+/// Resolves the settings and the token, and builds the client.
+pub fn client(
+    args: &PortalArgs,
+    transport: &TransportArgs,
+    ctx: &Context<'_>,
+) -> Result<PortalClient<'static>, Failure> {
+    let configured = ctx.config()?.portal.as_ref();
+    let url = args.portal_url.as_deref().filter(|url| !url.is_empty());
+    let base = match (url, configured) {
+        (Some(url), _) => base(url)?,
+        (None, Some(portal)) => portal.url.clone(),
+        (None, None) => {
+            return Err(Failure::usage("no portal configured: its URL is missing")
                     .hint(
                         "set `HOOKFIRE_PORTAL_URL`, such as https://acme-admin.3scale.net, and `HOOKFIRE_PORTAL_TOKEN`",
                     )
                     .hint("or add `[portal]` with `url` and `token` to the file that `hookfire config path` names"));
-            }
-        };
-        let configured = configured.filter(|portal| portal.url.same_origin(&base));
-        let parameter = configured
-            .and_then(|portal| portal.parameter.as_deref())
-            .unwrap_or(DEFAULT_PARAMETER);
-        let source = token(args, ctx, configured)?;
-        let params = vec![Param::secret(parameter, source.clone())];
-        let target = Target {
-            base: base.clone(),
-            params,
-            headers: Vec::new(),
-        };
-        let token = source.resolve(&ctx.env).map_err(|e| {
-            Failure::from_error(
-                Kind::Secret,
-                anyhow::Error::new(e).context("the portal's token cannot be read"),
-            )
-            .hint(format!(
-                "set `{TOKEN_VARIABLE}`, or name a file with `--portal-token-file FILE`"
-            ))
-        })?;
-        let options = match configured {
-            Some(portal) => settings::transport(&transport.settings().or(&portal.settings)),
-            None => settings::transport(&transport.settings()),
-        };
-        ctx.warn_of_exposure(&target, &options);
-        let others = proxy_credentials(&ctx.env, &options);
-        Ok(PortalAccess {
-            sender: ctx.clients.client(&target, &options, 0)?,
-            base,
-            parameter: parameter.to_owned(),
-            token,
-            others,
-        })
-    }
-
-    pub fn portal(&self) -> PortalClient<'_> {
-        PortalClient::new(
-            &self.sender,
-            self.base.clone(),
-            &self.parameter,
-            self.token.clone(),
-            &self.others,
+        }
+    };
+    let configured = configured.filter(|portal| portal.url.same_origin(&base));
+    let parameter = configured
+        .and_then(|portal| portal.parameter.as_deref())
+        .unwrap_or(DEFAULT_PARAMETER);
+    let source = token(args, ctx, configured)?;
+    let params = vec![Param::secret(parameter, source.clone())];
+    let target = Target {
+        base: base.clone(),
+        params,
+        headers: Vec::new(),
+    };
+    let token = source.resolve(&ctx.env).map_err(|e| {
+        Failure::from_error(
+            Kind::Secret,
+            anyhow::Error::new(e).context("the portal's token cannot be read"),
         )
-    }
+        .hint(format!(
+            "set `{TOKEN_VARIABLE}`, or name a file with `--portal-token-file FILE`"
+        ))
+    })?;
+    let options = match configured {
+        Some(portal) => settings::transport(&transport.settings().or(&portal.settings)),
+        None => settings::transport(&transport.settings()),
+    };
+    ctx.warn_of_exposure(&target, &options);
+    let sender = ctx.clients.client(&target, &options, 0)?;
+    let mut client = PortalClient::new(sender, base, parameter, token);
+    client.mask(&proxy_credentials(&ctx.env, &options));
+    Ok(client)
 }
 
 fn base(url: &str) -> Result<BaseUrl, Failure> {
-    let parsed = BaseUrl::parse(url).map_err(|e| {
-        Failure::from_error(Kind::Usage, e).context("the portal's URL cannot be used".to_owned())
-    });
-    let (base, query) = parsed?;
-    if !query.is_empty() {
-        return Err(
-            Failure::usage("the portal's URL must not have a query").hint(format!(
-                "pass the token in the variable `{TOKEN_VARIABLE}` or in a file"
-            )),
-        );
+    match BaseUrl::parse(url) {
+        Ok((base, query)) if query.is_empty() => Ok(base),
+        Ok(_) => {
+            let hint = format!("pass the token in the variable `{TOKEN_VARIABLE}` or in a file");
+            Err(Failure::usage("the portal's URL must not have a query").hint(hint))
+        }
+        Err(e) => Err(Failure::from_error(Kind::Usage, e)
+            .context("the portal's URL cannot be used".to_owned())),
     }
-    Ok(base)
 }
 
 /// The flag, the token's variable, the flag's variable, the configuration.

@@ -20,7 +20,7 @@ pub use object::fetch;
 ///
 /// The tenant is that of the configuration's `[portal]`, or HOOKFIRE_PORTAL_URL (--portal-url). Its token must be valid for
 /// the Account Management API. It comes from the variable HOOKFIRE_PORTAL_TOKEN, a file (--portal-token-file), or the
-/// configuration's `portal.token`; there is no option for it, because other users could read it.
+/// configuration's `portal.token`; it cannot be an option, which other users could read.
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "Examples:\n  $ hookfire portal failed list\n  $ hookfire portal recover --dry-run\n  $ hookfire portal object account 42"

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::access::{PortalAccess, PortalArgs};
+use super::access::{self, PortalArgs};
 use crate::cli::args::TransportArgs;
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
@@ -51,14 +51,8 @@ pub struct PortalObjectArgs {
 }
 
 pub(super) fn run(args: &PortalObjectArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let PortalObjectArgs {
-        object_type,
-        id,
-        account,
-        portal,
-        transport,
-    } = args;
-    let xml = ask(*object_type, *id, *account, (portal, transport), ctx)?;
+    let access = (&args.portal, &args.transport);
+    let xml = ask(args.object_type, args.id, args.account, access, ctx)?;
     ctx.ui
         .data(|out| out.write_all(&ctx.ui.untrusted_bytes(&xml)))?;
     if !xml.ends_with(b"\n") {
@@ -107,17 +101,15 @@ fn ask(
             vec![("application_id", number.as_str())],
         ),
     };
-    let access = PortalAccess::of(portal, transport, ctx)?;
-    let answered = access.portal().object(&path, &query).map_err(|e| match e.kind {
+    let portal = access::client(portal, transport, ctx)?;
+    let answered = portal.object(&path, &query).map_err(|e| match e.kind {
         PortalErrorKind::NotFound => Failure::from_error(Kind::NotFound, e)
             .hint("the portal has no such object; its id is in the address of its page in the admin portal"),
         _ => e.into(),
     })?;
     if let Some(cut) = answered.cut {
-        return Err(Failure::new(
-            Kind::Error,
-            format!("the portal's response {cut}"),
-        ));
+        let problem = format!("the portal's response {cut}");
+        return Err(Failure::new(Kind::Error, problem));
     }
     Object::parse(&answered.body).map_err(|e| {
         Failure::from_error(Kind::Error, e)

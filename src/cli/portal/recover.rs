@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
-use super::access::{PortalAccess, PortalArgs};
+use super::access::{self, PortalArgs};
 use super::listing;
 use crate::cli::args::{
     ExtraArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, at_least_one,
@@ -98,9 +98,8 @@ struct Recovered {
 }
 
 pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
+    let portal = access::client(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
-    let portal = access.portal();
     let format = args.output.format();
     let target = (args.endpoint.is_some() || args.url.is_some()).then(|| TargetArgs {
         endpoint: args.endpoint.clone(),

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::{Map, Value, json};
 
-use super::access::{PortalAccess, PortalArgs};
+use super::access::{self, PortalArgs};
 use crate::cli::args::{ExtraArgs, Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::settings;
@@ -36,9 +36,8 @@ pub enum PortalWebhooksCommand {
 
 impl PortalWebhooksCommand {
     pub fn run(self, ctx: &Context<'_>) -> Result<Exit, Failure> {
-        match self {
-            PortalWebhooksCommand::Set(args) => set(&args, ctx),
-        }
+        let PortalWebhooksCommand::Set(args) = self;
+        set(&args, ctx)
     }
 }
 
@@ -104,10 +103,9 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
         return Err(Failure::usage("nothing to set")
             .hint("give `--url` or `--endpoint`, `--active`, `--provider-actions` or `--event`"));
     }
-    let mut access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
-    access.others.extend(secrets);
+    let mut portal = access::client(&args.portal, &args.transport, ctx)?;
+    portal.mask(&secrets);
     ctx.catch_interrupts()?;
-    let portal = access.portal();
     let response = portal.set_webhooks(&fields)?;
     let mut shown = webhook(&response.body);
     for (name, value) in &mut shown {
@@ -129,13 +127,7 @@ fn set(args: &PortalWebhooksSetArgs, ctx: &Context<'_>) -> Result<Exit, Failure>
             Column::<(String, Value)>::text("SETTING", |(name, _)| name.clone()),
             Column::<(String, Value)>::text("NOW", |(_, value)| display(value)),
         ];
-        output::rows(
-            ctx.ui,
-            Format::Text,
-            columns,
-            <(String, Value)>::clone,
-            shown,
-        )?;
+        output::rows(ctx.ui, Format::Text, columns, Clone::clone, shown)?;
     }
     ctx.ui.flush()?;
     Ok(Exit::Done)
@@ -152,10 +144,8 @@ fn url(
         (None, Some(name)) => settings::from_endpoint(name, ctx.config()?)?,
         (None, None) if args.secret.is_empty() => return Ok(None),
         (None, None) => {
-            return Err(
-                Failure::usage("`--secret` belongs to a URL, and none is given")
-                    .hint("add `--url URL`"),
-            );
+            let failure = Failure::usage("`--secret` belongs to a URL, and none is given");
+            return Err(failure.hint("add `--url URL`"));
         }
     };
     let extras = ExtraArgs {

@@ -27,7 +27,7 @@ pub struct SampleContext {
 /// How an application authenticates; this decides its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
-    /// One `user_key`.
+    /// Each application has one `user_key`.
     UserKey,
     /// An `application_id` and keys.
     AppId,
@@ -199,7 +199,7 @@ impl Draw {
         self.nth(n) % 10_000_000 * 8 + n
     }
 
-    /// 32 hexadecimal digits.
+    /// A key of 32 hexadecimal digits, different for each `n`.
     fn key(&self, n: u64) -> String {
         format!("{:016x}{:016x}", self.nth(2 * n), self.nth(2 * n + 1))
     }

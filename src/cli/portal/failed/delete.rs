@@ -1,10 +1,11 @@
 //! `hookfire portal failed delete`
 
 use clap::{ArgGroup, Args, ValueHint};
+use serde_json::json;
 
 use crate::cli::args::{Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
-use crate::cli::portal::access::{PortalAccess, PortalArgs};
+use crate::cli::portal::access::{self, PortalArgs};
 use crate::cli::portal::listing;
 use crate::cli::scope::confirmed;
 use crate::error::{Failure, Kind};
@@ -54,9 +55,8 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         .map(|text| parse_time(text, ctx.now(), Edge::UpTo))
         .transpose();
     let before = before.map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
+    let portal = access::client(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
-    let portal = access.portal();
     let listing = listing::read(ctx, &portal, false, |_| Ok(()))?;
     // The portal's `time` has whole seconds.
     let last = before.map(|point| UnixMs(point.0.div_euclid(1000) * 1000));
@@ -72,16 +72,12 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
     }
     let format = args.output.format();
     if args.dry_run {
-        match format {
-            Format::Text => ctx.ui.status(&format!(
-                "{what} on the portal would be deleted (--dry-run)"
-            )),
-            _ => {
-                ctx.ui
-                    .line(&format.document(
-                        &serde_json::json!({ "would_delete": number, "and_more": more }),
-                    ))?
-            }
+        if format == Format::Text {
+            let words = format!("{what} on the portal would be deleted (--dry-run)");
+            ctx.ui.status(&words);
+        } else {
+            let view = json!({ "would_delete": number, "and_more": more });
+            ctx.ui.line(&format.document(&view))?;
         }
         ctx.ui.flush()?;
         return Ok(Exit::Done);
@@ -93,12 +89,11 @@ pub(super) fn run(args: &PortalFailedDeleteArgs, ctx: &Context<'_>) -> Result<Ex
         }
         portal.delete_failures(last.map(failures_list_time).as_deref())?;
     }
-    match format {
-        Format::Text => ctx.ui.line(&format!("deleted {what} on the portal"))?,
-        _ => ctx
-            .ui
-            .line(&format.document(&serde_json::json!({ "deleted": number, "and_more": more })))?,
-    }
+    let line = match format {
+        Format::Text => format!("deleted {what} on the portal"),
+        _ => format.document(&json!({ "deleted": number, "and_more": more })),
+    };
+    ctx.ui.line(&line)?;
     ctx.ui.flush()?;
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::args::{Format, PageOutput, TransportArgs};
 use crate::cli::context::Context;
-use crate::cli::portal::access::{PortalAccess, PortalArgs};
+use crate::cli::portal::access::{self, PortalArgs};
 use crate::cli::portal::listing;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -34,10 +34,10 @@ pub struct PortalFailedListArgs {
 }
 
 pub(super) fn run(args: &PortalFailedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
-    let access = PortalAccess::of(&args.portal, &args.transport, ctx)?;
+    let portal = access::client(&args.portal, &args.transport, ctx)?;
     ctx.catch_interrupts()?;
     let mut found = Vec::new();
-    listing::read(ctx, &access.portal(), true, |failed| {
+    listing::read(ctx, &portal, true, |failed| {
         found.push(failed);
         Ok(())
     })?;
