@@ -83,11 +83,13 @@ pub fn curl(
         };
         command += &format!(" \\\n  -H {}", quoted(&line));
     }
-    for name in ["Accept", "User-Agent"]
-        .iter()
-        .chain(has_body.then_some(&"Content-Type"))
-    {
-        if !has(name) {
+    // curl would add its own.
+    for (name, is_added) in [
+        ("Accept", true),
+        ("User-Agent", true),
+        ("Content-Type", has_body),
+    ] {
+        if is_added && !has(name) {
             command += &format!(" \\\n  -H '{name}:'");
         }
     }
@@ -113,11 +115,9 @@ pub fn http(
     require_complete(caught)?;
     let capture = &caught.capture;
     let url = url(capture, mask);
+    let id = caught.id;
     let literal = |part: String, text: &str| match text.contains("{{") {
-        true => Err(ExportError::Variable {
-            id: caught.id,
-            part,
-        }),
+        true => Err(ExportError::Variable { id, part }),
         false => Ok(()),
     };
     literal("URL".to_owned(), &url)?;
@@ -159,10 +159,8 @@ pub fn har(caught: &Caught, body: &Body, mask: &Mask) -> Result<serde_json::Valu
         "headersSize": capture.head.len(), "bodySize": body.bytes.len(),
     });
     if !body.bytes.is_empty() {
-        let mime = capture
-            .header("content-type")
-            .map(header_text)
-            .unwrap_or_default();
+        let mime = capture.header("content-type").map(header_text);
+        let mime = mime.unwrap_or_default();
         request["postData"] = match std::str::from_utf8(&body.bytes) {
             Ok(text) => json!({ "mimeType": mime, "text": text }),
             // HAR defines no encoding here; the name of an own field begins with an underscore.
@@ -201,15 +199,13 @@ fn url(capture: &Capture, mask: &Mask) -> String {
     if target.contains("://") && !target.starts_with('/') {
         return target;
     }
-    let host = capture
-        .header("host")
-        .map_or_else(|| "localhost".to_owned(), header_text);
-    let path = if target.starts_with('/') {
-        target.as_str()
+    let host = capture.header("host").unwrap_or(b"localhost");
+    let path: &str = if target.starts_with('/') {
+        &target
     } else {
         "/"
     };
-    format!("http://{host}{path}")
+    format!("http://{}{path}", header_text(host))
 }
 
 fn end_to_end(capture: &Capture) -> impl Iterator<Item = (&str, &[u8])> {

@@ -11,7 +11,7 @@ use crate::journal::{Import, Journal};
 use crate::portal::failures::{ListError, PortalFailure};
 use crate::secret::safe_url::BaseUrl;
 
-/// Failures in one commit.
+/// Failures that are imported in one commit.
 const MAX_BATCH: usize = 1_000;
 /// Bytes of events that wait for a commit.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;

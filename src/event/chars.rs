@@ -24,7 +24,7 @@ pub(super) fn is_ncname(name: &str) -> bool {
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
 
-/// `QName`: `local` or `prefix:local`.
+/// `QName`: a name with at most one colon, between prefix and local part.
 pub(super) fn is_qname(name: &str) -> bool {
     match name.split_once(':') {
         Some((prefix, local)) => is_ncname(prefix) && is_ncname(local),

@@ -137,33 +137,26 @@ fn missing(parent: Node<'_, '_>, step: &PathStep<'_>, same: usize) -> String {
     let parent_name = shown(xml::name(parent));
     let typed = shown(step.typed);
     if same > 0 {
-        return format!(
-            "no `{typed}` in `{parent_name}`, which has {same} `{}`",
-            shown(step.name)
-        );
+        let name = shown(step.name);
+        return format!("no `{typed}` in `{parent_name}`, which has {same} `{name}`");
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for (name, _) in xml::elements(parent) {
-        if !names.contains(&name) {
-            names.push(name);
+        let name = format!("`{}`", shown(name));
+        if names.contains(&name) {
+            continue;
         }
-        if names.len() > MAX_NAMES {
+        if names.len() == MAX_NAMES {
+            names.push("…".to_owned());
             break;
         }
+        names.push(name);
     }
     if names.is_empty() {
         return format!("no `{typed}` in `{parent_name}`, which has no elements in it");
     }
-    let more = if names.len() > MAX_NAMES { ", …" } else { "" };
-    names.truncate(MAX_NAMES);
-    let list: Vec<String> = names
-        .iter()
-        .map(|name| format!("`{}`", shown(name)))
-        .collect();
-    format!(
-        "no `{typed}` in `{parent_name}`, which has {}{more}",
-        list.join(", ")
-    )
+    let names = names.join(", ");
+    format!("no `{typed}` in `{parent_name}`, which has {names}")
 }
 
 #[cfg(test)]

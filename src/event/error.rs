@@ -38,7 +38,7 @@ pub enum EventError {
 /// A problem at a byte offset in the decoded text.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// At a character boundary.
+    /// A byte offset at a character boundary.
     pub(super) at: usize,
     pub(super) problem: String,
 }

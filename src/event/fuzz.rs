@@ -1,4 +1,4 @@
-//! Fuzzed events and objects: what is accepted is well-formed for a second parser too, and keeps its bytes.
+//! Fuzzed events and objects: a second parser accepts all that this one accepts, and their bytes are kept.
 
 use super::encoding::decode;
 use super::*;

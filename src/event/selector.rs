@@ -71,24 +71,24 @@ impl Selector {
     fn find_in(&self, document: Node<'_, '_>) -> Vec<Found> {
         let mut matches = Vec::new();
         // The first step may be the root element or one of its children, or of any element's.
-        for base in document
-            .descendants()
-            .filter(|node| node.is_root() || node.is_element())
-        {
-            follow(base, &self.steps, &mut matches);
+        for base in document.descendants() {
+            if base.is_root() || base.is_element() {
+                follow(base, &self.steps, &mut matches);
+            }
             if !self.anywhere && base.is_element() {
                 break;
             }
         }
         matches.sort_by_key(|element| element.range().start);
-        let found = matches
-            .into_iter()
-            .filter_map(|element| match &self.attribute {
-                Some(wanted) => xml::attribute(element, wanted).map(Found::Text),
-                None if element.first_element_child().is_some() => Some(Found::Elements),
-                None => Some(Found::Text(xml::text(element))),
-            });
-        found.collect()
+        let mut found = Vec::new();
+        for element in matches {
+            match &self.attribute {
+                Some(name) => found.extend(xml::attribute(element, name).map(Found::Text)),
+                None if element.first_element_child().is_some() => found.push(Found::Elements),
+                None => found.push(Found::Text(xml::text(element))),
+            }
+        }
+        found
     }
 }
 

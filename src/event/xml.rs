@@ -141,18 +141,17 @@ fn precheck(text: &str, max_depth: usize) -> Result<usize, Fault> {
                 return Err(Fault::new(at, problem));
             }
             Event::Eof => {
-                return match open.last() {
-                    Some(unclosed) => {
-                        let name = text[unclosed.at + 1..]
-                            .split(|c| is_space(c) || c == '>')
-                            .next()
-                            .unwrap_or_default();
-                        let problem = format!("`<{}>` is never closed", shown(name));
-                        Err(Fault::new(unclosed.at, problem))
-                    }
-                    None if !root_seen => Err(Fault::new(text.len(), "no root element")),
-                    None => Ok(text.len()),
-                };
+                if let Some(unclosed) = open.last() {
+                    let tag = &text[unclosed.at + 1..];
+                    let name = tag.split(|c| is_space(c) || c == '>').next();
+                    let name = shown(name.unwrap_or_default());
+                    let problem = format!("`<{name}>` is never closed");
+                    return Err(Fault::new(unclosed.at, problem));
+                }
+                if !root_seen {
+                    return Err(Fault::new(text.len(), "no root element"));
+                }
+                return Ok(text.len());
             }
             Event::Text(_) | Event::CData(_) | Event::Comment(_) => {}
         }

@@ -31,7 +31,7 @@ pub struct PortalResponse {
     pub body: Vec<u8>,
     /// Why the body is incomplete, if it is.
     pub cut: Option<String>,
-    /// The portal's clock.
+    /// The time of the response by the portal's clock.
     pub date: Option<UnixMs>,
 }
 
@@ -163,11 +163,7 @@ impl<'a> PortalClient<'a> {
             }
             401 | 403 => Err(PortalErrorKind::Token {
                 status,
-                message: if html {
-                    String::new()
-                } else {
-                    self.message(&response.body)
-                },
+                message: self.message(&response.body),
             }),
             404 if !html => Err(PortalErrorKind::NotFound),
             _ if html => Err(PortalErrorKind::Html { code, status }),
@@ -179,8 +175,11 @@ impl<'a> PortalClient<'a> {
         }
     }
 
-    /// The beginning of the message in an error response, on one line, after `: `.
+    /// The beginning of the message in an error response, on one line, after `: `; empty for a page.
     fn message(&self, body: &[u8]) -> String {
+        if is_html(body) {
+            return String::new();
+        }
         let text = self.redactor.redact(&message(body));
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(MAX_MESSAGE_CHARS) {

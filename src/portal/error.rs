@@ -29,7 +29,7 @@ pub enum PortalErrorKind {
     #[error("{status}: the portal redirects {}", redirect_target(.to.as_deref()))]
     Redirect {
         status: String,
-        /// The `Location`, masked.
+        /// The header `Location` with its secrets masked.
         to: Option<String>,
     },
     #[error("{status}{message}")]

@@ -26,7 +26,7 @@ pub struct Expectation {
     pub action: Option<String>,
     /// Fields of the body, and the value that each must have.
     pub matches: Vec<(FieldPath, String)>,
-    /// In any case.
+    /// Compared without regard to case.
     pub method: Option<String>,
     pub headers: Vec<ExpectedHeader>,
     /// Query parameters with these values.
@@ -35,7 +35,7 @@ pub struct Expectation {
 
 #[derive(Clone, Debug)]
 pub struct ExpectedHeader {
-    /// In any case.
+    /// Compared without regard to case.
     pub name: String,
     pub value: Secret,
     /// Whether messages may show the value.

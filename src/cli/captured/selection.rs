@@ -87,7 +87,7 @@ pub fn newest_first(
     Ok(())
 }
 
-/// The capture without its body; an error if there is none.
+/// The capture without its body; an error if it does not exist.
 pub fn head(journal: Option<&dyn Journal>, id: i64) -> Result<Caught, Failure> {
     head_if_there(journal, id)?.ok_or_else(|| Failure::no_capture(id))
 }

@@ -51,7 +51,7 @@ impl AuthMode {
 pub enum NoSample {
     /// The type and action are not documented, or not as a pair.
     Unknown,
-    /// Only applications authenticate.
+    /// A mode was requested for an event of an account or user.
     NoModes,
     /// The event does not occur in the requested mode, but in this one.
     OtherMode(AuthMode),

@@ -1,4 +1,4 @@
-//! Lists of failures from anywhere: what is taken of one is an event that can be sent, however the list comes in.
+//! Fuzzed lists of failures: each event read from one can be sent, and the size of the pieces does not matter.
 
 use std::io::{BufRead, BufReader, Read};
 

@@ -42,7 +42,7 @@ pub struct PortalFailure {
 /// A failure in the list that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnreadableFailure {
-    /// Counted from 1.
+    /// Its position in the list, counted from 1.
     pub number: u64,
     /// The line on which it begins, in XML.
     pub line: Option<u64>,

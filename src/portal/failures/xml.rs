@@ -52,7 +52,7 @@ struct XmlList<'r> {
     reader: Reader<Recorder<'r>>,
     position: ReadState,
     has_doctype: bool,
-    /// The entries that the last token completed, each with the line on which it begins, or what is wrong with it.
+    /// The entries that the last token completed, or their faults, each with the line on which it begins.
     found: Vec<(u64, Result<Texts, String>)>,
 }
 
