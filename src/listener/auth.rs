@@ -65,10 +65,8 @@ fn is_authorization(line: &[u8], token: &Secret) -> bool {
         return token.is(credentials.as_bytes());
     }
     let decoded = STANDARD.decode(credentials).unwrap_or_default();
-    is(scheme, "basic")
-        && decoded
-            .split(|&byte| byte == b':')
-            .any(|part| token.is(part))
+    let mut parts = decoded.split(|&byte| byte == b':');
+    is(scheme, "basic") && parts.any(|part| token.is(part))
 }
 
 #[cfg(test)]

@@ -12,10 +12,6 @@ use super::notifier::Notifier;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::journal::{CaptureStore, JournalError, SharedCapture};
 
-/// A capture could not be written: its request must not be acknowledged.
-#[derive(Debug)]
-pub(super) struct NotStored;
-
 /// Writes captures. Clones write to the same place.
 #[derive(Clone)]
 pub(super) struct CaptureWriter {
@@ -33,43 +29,35 @@ impl CaptureWriter {
         }
     }
 
-    /// Writes a capture; returns after its commit.
-    pub(super) async fn store(
-        &self,
-        capture: Capture,
-        body: Body,
-    ) -> Result<SharedCapture, NotStored> {
+    /// Writes a capture; returns after its commit. `None` if that failed: then the request must not be acknowledged.
+    pub(super) async fn store(&self, capture: Capture, body: Body) -> Option<SharedCapture> {
         let (reply, stored) = oneshot::channel();
         let writer = self.clone();
         self.pending.fetch_add(1, Ordering::Relaxed);
         let done = move |result: Result<SharedCapture, Arc<JournalError>>| {
             writer.pending.fetch_sub(1, Ordering::Relaxed);
             if let Ok(stored) = &result {
-                writer
-                    .notifier
-                    .captured(stored.caught.id, &stored.caught.bin);
+                let stored = &stored.caught;
+                writer.notifier.captured(stored.id, &stored.bin);
             }
             // The connection may have ended meanwhile.
             let _ = reply.send(result);
         };
         self.captures.store(capture, body, Box::new(done));
-        match stored.await {
-            Ok(Ok(stored)) => Ok(stored),
-            _ => Err(NotStored),
-        }
+        stored.await.ok()?.ok()
     }
 
     /// Changes the response of a stored capture. The receiver resolves when that is committed or has failed.
     pub(super) fn update_response(&self, id: i64, response: CapturedResponse) -> Receiver<()> {
-        let (done, recorded) = oneshot::channel();
-        let writer = self.clone();
-        let reply = move |result: Result<(), Arc<JournalError>>| {
+        let (reply, recorded) = oneshot::channel();
+        let notifier = self.notifier.clone();
+        let done = move |result: Result<(), Arc<JournalError>>| {
             if result.is_ok() {
-                writer.notifier.changed();
+                notifier.changed();
             }
-            let _ = done.send(());
+            let _ = reply.send(());
         };
-        self.captures.set_response(id, response, Box::new(reply));
+        self.captures.set_response(id, response, Box::new(done));
         recorded
     }
 

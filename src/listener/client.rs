@@ -14,15 +14,13 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use tokio::time::timeout;
 
 use super::connections::Activity;
-use super::framing::{BodyFraming, BodyLength};
+use super::framing::BodyLength;
 use super::limits::ListenerLimits;
-use super::memory::MemoryPermit;
 use super::recorder::{RecordedRequest, RequestRecorder, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody, StreamEnd};
 use super::stop::Stop;
 use super::stream::HttpStream;
-use crate::capture::Body;
 
 /// What happens to a connection after hyper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +40,6 @@ pub(super) enum ConnectionEnd {
 #[error("the script sends no response")]
 pub(super) struct NoResponse;
 
-/// A request as it was sent.
-pub(super) struct RawRequest {
-    pub head: Vec<u8>,
-    /// A chunked body is also decoded.
-    pub body: Body,
-    pub start: RequestStart,
-    /// Held until the bytes are released.
-    pub memory: MemoryPermit,
-    pub refusal: Option<Refusal>,
-}
-
 pub(super) struct ClientConnection {
     pub recorder: Rc<RefCell<RequestRecorder>>,
     pub activity: Rc<Activity>,
@@ -60,65 +47,46 @@ pub(super) struct ClientConnection {
     pub stream: Weak<RefCell<HttpStream>>,
     pub remote_addr: SocketAddr,
     pub end: Cell<ConnectionEnd>,
-    /// The capture that is being responded to by the script, with the status.
-    pub responding: Cell<Option<(i64, u16)>>,
+    /// While the script's response is sent: the id of the capture, the status, and the start of the request.
+    pub responding: Cell<Option<(i64, u16, RequestStart)>>,
     /// Whether this is a plain connection to a port that expects TLS.
     pub is_plain_on_tls_port: bool,
     pub stop: Stop,
 }
 
 impl ClientConnection {
-    /// Reads the request with this method, which hyper has just parsed; `None` if the recorder has another one.
+    /// Reads the request with this method, which hyper has just parsed; `None` if the recorder has another one. A chunked body
+    /// is also decoded.
     pub(super) async fn read_request(
         &self,
         method: &str,
         body: Incoming,
         limits: &ListenerLimits,
-    ) -> Option<RawRequest> {
-        let (chunked, conflicting, start) = {
+    ) -> Option<(RecordedRequest, Option<Refusal>)> {
+        let framing = {
             let mut recorder = self.recorder.borrow_mut();
-            let current = recorder.begin_handling()?;
-            if !current.has_method(method) {
+            let head = recorder.begin_handling()?;
+            if !head.has_method(method) {
                 return None;
             }
-            let BodyFraming {
-                length,
-                conflicting,
-            } = current.framing;
-            (length == BodyLength::Chunked, conflicting, current.start)
+            head.framing
         };
+        let is_chunked = framing.length == BodyLength::Chunked;
         let mut decoded = Vec::new();
-        let body_refusal = self
-            .read_body(body, limits, chunked.then_some(&mut decoded))
-            .await;
+        let reading = self.read_body(body, limits, is_chunked.then_some(&mut decoded));
+        let refusal = reading.await;
         self.activity.end_client_turn();
         let mut recorder = self.recorder.borrow_mut();
-        let RecordedRequest {
-            head,
-            body: bytes,
-            truncated,
-            memory,
-        } = recorder.take_current(body_refusal.is_none())?;
+        let mut request = recorder.take_current(refusal.is_none())?;
         let invalid = [Some(Refusal::InvalidChunks), Some(Refusal::IncompleteBody)];
-        let body = if chunked && !invalid.contains(&body_refusal) {
-            Body {
-                bytes: decoded,
-                wire: Some(bytes),
-            }
-        } else {
-            Body { bytes, wire: None }
-        };
-        let refusal = body_refusal
-            .or(truncated.then_some(Refusal::TooMuchChunkFraming))
-            .or(conflicting.then_some(Refusal::ConflictingLengths))
+        if is_chunked && !invalid.contains(&refusal) {
+            request.body.wire = Some(std::mem::replace(&mut request.body.bytes, decoded));
+        }
+        let refusal = refusal
+            .or(request.truncated.then_some(Refusal::TooMuchChunkFraming))
+            .or(framing.conflicting.then_some(Refusal::ConflictingLengths))
             .or(self.is_plain_on_tls_port.then_some(Refusal::PlainHttp));
-        Some(RawRequest {
-            head,
-            body,
-            start,
-            memory,
-            refusal,
-        })
+        Some((request, refusal))
     }
 
     async fn read_body(
@@ -164,11 +132,8 @@ impl ClientConnection {
         if closes && self.end.get() == ConnectionEnd::Close {
             self.end.set(ConnectionEnd::Linger);
         }
-        self.respond(response::message(
-            refusal.status(),
-            refusal.message(),
-            closes,
-        ))
+        let (status, message) = (refusal.status(), refusal.message());
+        self.respond(response::message(status, message, closes))
     }
 
     /// Resolves when the client has hung up, or the listener finishes.
@@ -192,18 +157,17 @@ async fn read_frames(
 ) -> Option<Refusal> {
     let mut left = limit;
     while let Some(frame) = body.frame().await {
-        let frame = match frame {
-            Ok(frame) => frame,
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
             Err(error) => return Some(body_error(&error)),
         };
-        let data = frame.into_data().unwrap_or_default();
         if let Some(decoded) = &mut decoded {
             decoded.extend_from_slice(&data[..left.min(data.len())]);
         }
-        left = match left.checked_sub(data.len()) {
-            Some(left) => left,
-            None => return Some(Refusal::BodyTooLong),
-        };
+        if data.len() > left {
+            return Some(Refusal::BodyTooLong);
+        }
+        left -= data.len();
     }
     None
 }

@@ -128,12 +128,13 @@ async fn serve_http(
             async move { handler.handle(&client, request).await }
         }
     });
-    let recorded = RecordedStream::new(
+    let recorded = RecordedStream {
         stream,
-        Rc::clone(&recorder),
-        Rc::clone(&activity),
-        limits.head_deadline,
-    );
+        recorder: Rc::clone(&recorder),
+        activity: Rc::clone(&activity),
+        write_timeout: limits.head_deadline,
+        stalled: None,
+    };
     let mut connection = http1::Builder::new()
         // Without a timer hyper ignores the timeout.
         .timer(TokioTimer::new())
@@ -266,7 +267,7 @@ impl Closing<'_> {
         capture.response.duration_ms = start.elapsed_ms();
         let stored = self.handler.writer.store(capture, Body::default()).await;
         drop(memory);
-        status.map(|status| if stored.is_ok() { status } else { 503 })
+        status.map(|status| if stored.is_some() { status } else { 503 })
     }
 
     /// The status for bytes that did not become a request, and the reason: the status with which hyper refused them, or, if

@@ -12,17 +12,17 @@ use tokio::time::sleep;
 
 use super::auth::{self, RequiredSecrets};
 use super::capture_writer::CaptureWriter;
-use super::client::{ClientConnection, ConnectionEnd, NoResponse, RawRequest};
+use super::client::{ClientConnection, ConnectionEnd, NoResponse};
 use super::forward::{self, ForwardHandler, MAX_HOPS};
 use super::limits::ListenerLimits;
-use super::memory::{MemoryLimit, MemoryPermit};
-use super::recorder::{HttpPhase, RequestStart};
+use super::memory::MemoryLimit;
+use super::recorder::{HttpPhase, RecordedRequest, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
 use super::script::{ResponseScript, ScriptAction, ScriptStep};
 use super::tls::Tls;
 use super::web::WebHandler;
-use crate::capture::{Body, Capture, CapturedResponse};
+use crate::capture::{Capture, CapturedResponse};
 use crate::secret::Secret;
 
 /// What the connections of a listener share.
@@ -38,14 +38,6 @@ pub(super) struct Handler {
     pub tls: Option<Tls>,
 }
 
-/// A request on its way to the journal.
-struct Captured {
-    capture: Capture,
-    body: Body,
-    memory: MemoryPermit,
-    start: RequestStart,
-}
-
 impl Handler {
     pub(super) async fn handle(
         &self,
@@ -54,45 +46,43 @@ impl Handler {
     ) -> Result<Response<ResponseBody>, NoResponse> {
         let (parts, body) = request.into_parts();
         let reading = client.read_request(parts.method.as_str(), body, &self.limits);
-        let Some(request) = reading.await else {
+        let Some((mut request, refusal)) = reading.await else {
             // To assign bytes to the wrong request would be worse than to refuse this one.
             client.recorder.borrow_mut().refuse(400);
             return Err(NoResponse);
         };
         if let Some(web) = &self.web
             && web.reserves(&parts.method, &parts.uri)
-            && !request.refusal.is_some_and(Refusal::is_ambiguous)
+            && !refusal.is_some_and(Refusal::is_ambiguous)
         {
             // Boxed: it is rare, and would enlarge the future of every request.
-            return Ok(Box::pin(web.respond(client, parts, request)).await);
+            return Ok(match refusal {
+                Some(refusal) => client.refuse(refusal),
+                None => Box::pin(web.respond(client, parts, request)).await,
+            });
         }
-        let RawRequest {
-            head,
-            body,
-            start,
-            memory,
-            refusal,
-        } = request;
-        let mut capture = self.capture(client, head, start);
-        let refusal = refusal
-            .or((capture.secret_ok == Some(false)).then_some(Refusal::WrongSecret))
-            .or(self
-                .is_forward_loop(&capture)
-                .then_some(Refusal::ForwardLoop));
+        let head = std::mem::take(&mut request.head);
+        let mut capture = self.capture(client, head, request.start);
+        let refusal = refusal.or_else(|| self.check(&capture));
         capture.malformed = refusal.is_some_and(Refusal::is_malformed);
-        let captured = Captured {
-            capture,
-            body,
-            memory,
-            start,
-        };
-        match (refusal, &self.forwarder) {
-            (Some(refusal), _) => Ok(self.refuse(client, captured, refusal).await),
-            (None, Some(forwarder)) => {
-                Box::pin(self.forward(client, captured, Rc::clone(forwarder))).await
-            }
-            (None, None) => self.follow_script(client, captured).await,
+        if let Some(refusal) = refusal {
+            return Ok(self.refuse(client, capture, request, refusal).await);
         }
+        match &self.forwarder {
+            Some(forwarder) => {
+                Box::pin(self.forward(client, capture, request, Rc::clone(forwarder))).await
+            }
+            None => self.follow_script(client, capture, request).await,
+        }
+    }
+
+    /// Why a complete request is refused, if it is.
+    fn check(&self, capture: &Capture) -> Option<Refusal> {
+        if capture.secret_ok == Some(false) {
+            return Some(Refusal::WrongSecret);
+        }
+        let is_loop = self.forwarder.is_some() && forward::hops(capture) >= MAX_HOPS;
+        is_loop.then_some(Refusal::ForwardLoop)
     }
 
     pub(super) fn capture(
@@ -113,37 +103,42 @@ impl Handler {
     async fn refuse(
         &self,
         client: &ClientConnection,
-        mut captured: Captured,
+        mut capture: Capture,
+        request: RecordedRequest,
         refusal: Refusal,
     ) -> Response<ResponseBody> {
-        captured.capture.response = CapturedResponse {
+        capture.response = CapturedResponse {
             status: Some(refusal.status()),
-            duration_ms: captured.start.elapsed_ms(),
+            duration_ms: request.start.elapsed_ms(),
             note: refusal.reason(&self.limits),
         };
-        let stored = self.store(captured).await;
+        let stored = self.writer.store(capture, request.body).await;
         let response = client.refuse(refusal);
-        if stored.is_none() {
-            return client.respond_unavailable();
+        match stored {
+            Some(_) => response,
+            None => client.respond_unavailable(),
         }
-        response
     }
 
     async fn follow_script(
         &self,
         client: &ClientConnection,
-        mut captured: Captured,
+        mut capture: Capture,
+        request: RecordedRequest,
     ) -> Result<Response<ResponseBody>, NoResponse> {
-        let ScriptStep { action, delay } = self.script.next(captured.capture.path());
-        let start = captured.start;
+        let ScriptStep { action, delay } = self.script.next(capture.path());
+        let start = request.start;
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        captured.capture.response.duration_ms = start.elapsed_ms().saturating_add(delay_ms);
+        capture.response.duration_ms = start.elapsed_ms().saturating_add(delay_ms);
         if let ScriptAction::Respond(status) = action {
-            captured.capture.response.status = Some(status);
+            capture.response.status = Some(status);
         }
-        let Some(id) = self.store(captured).await else {
+        let Some(stored) = self.writer.store(capture, request.body).await else {
             return Ok(client.respond_unavailable());
         };
+        let id = stored.caught.id;
+        // The delay may be long: release the memory before it.
+        drop((stored, request.memory));
         if let Err(reason) = wait(client, delay).await {
             // To respond too early would be another behaviour than the chosen one.
             self.record_no_response(id, start, reason.to_owned()).await;
@@ -156,7 +151,7 @@ impl Handler {
                     self.sandbox(&mut response);
                 }
                 let response = client.respond(response);
-                client.responding.set(Some((id, status)));
+                client.responding.set(Some((id, status, start)));
                 return Ok(response);
             }
             ScriptAction::Timeout => client.end.set(ConnectionEnd::Hold),
@@ -168,15 +163,15 @@ impl Handler {
     async fn forward(
         &self,
         client: &ClientConnection,
-        captured: Captured,
+        capture: Capture,
+        request: RecordedRequest,
         forwarder: Rc<ForwardHandler>,
     ) -> Result<Response<ResponseBody>, NoResponse> {
-        let storing = self.writer.store(captured.capture, captured.body);
-        let Ok(stored) = storing.await else {
+        let Some(stored) = self.writer.store(capture, request.body).await else {
             return Ok(client.respond_unavailable());
         };
-        let (writer, start) = (self.writer.clone(), captured.start);
-        let forwarding = forwarder.forward(writer, stored, start, captured.memory);
+        let writer = self.writer.clone();
+        let forwarding = forwarder.forward(writer, stored, request.start, request.memory);
         match client.activity.unless_abandoned(forwarding).await {
             Some(Some((mut response, memory))) => {
                 self.sandbox(&mut response);
@@ -190,21 +185,10 @@ impl Handler {
         }
     }
 
-    fn is_forward_loop(&self, capture: &Capture) -> bool {
-        self.forwarder.is_some() && forward::hops(capture) >= MAX_HOPS
-    }
-
     fn sandbox(&self, response: &mut Response<Bytes>) {
         if self.web.is_some() {
             response::sandbox(response);
         }
-    }
-
-    /// Stores a capture and releases its memory; returns its id.
-    async fn store(&self, captured: Captured) -> Option<i64> {
-        let storing = self.writer.store(captured.capture, captured.body);
-        let stored = storing.await.ok()?;
-        Some(stored.caught.id)
     }
 
     /// Records that the response in progress was not sent completely, if there is one.
@@ -213,14 +197,8 @@ impl Handler {
         client: &ClientConnection,
         reason: impl FnOnce(u16) -> String,
     ) {
-        let start = {
-            let recorder = client.recorder.borrow();
-            let current = recorder.current.as_ref();
-            current
-                .filter(|_| recorder.phase == HttpPhase::Responding)
-                .map(|request| request.start)
-        };
-        if let (Some((id, status)), Some(start)) = (client.responding.take(), start) {
+        let is_responding = client.recorder.borrow().phase == HttpPhase::Responding;
+        if is_responding && let Some((id, status, start)) = client.responding.take() {
             self.record_no_response(id, start, reason(status)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! ListenerLimits the bytes that all requests, or all responses, have in memory at a time.
+//! Limits the bytes that all requests, or all responses, have in memory at a time.
 //!
 //! A semaphore counts them in KiB; a permit is held until its bytes are released. The first [`UNCOUNTED_BYTES`] of each
 //! connection are not counted, so that small requests never wait. One holder at a time may exceed the limit: otherwise
@@ -81,7 +81,7 @@ impl MemoryLimit {
         self.excess.close();
     }
 
-    /// Evicts silent clients that hold memory whenever someone waits for it. Never ends.
+    /// Evicts silent clients that hold memory whenever a request or response waits for it. Never ends.
     pub(super) async fn evict_while_short(&self, connections: &Connections) {
         loop {
             self.wanted.notified().await;

@@ -35,24 +35,18 @@ impl Notifier {
 
     pub fn captured(&self, id: i64, bin: &str) {
         if self.events.receiver_count() > 0 {
-            self.publish(Notification::Captured {
-                id,
-                bin: bin.into(),
-            });
+            let bin = bin.into();
+            let _ = self.events.send(Notification::Captured { id, bin });
         }
     }
 
     pub fn changed(&self) {
-        self.publish(Notification::Changed);
+        // Fails only without subscribers.
+        let _ = self.events.send(Notification::Changed);
     }
 
     /// Receives every event from now on; reports how many it missed if it falls behind.
     pub fn subscribe(&self) -> broadcast::Receiver<Notification> {
         self.events.subscribe()
-    }
-
-    fn publish(&self, event: Notification) {
-        // Fails only without subscribers.
-        let _ = self.events.send(event);
     }
 }

@@ -25,6 +25,7 @@ use super::framing::{self, BodyFraming, BodyLength};
 use super::limits::ListenerLimits;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::stream::HttpStream;
+use crate::capture::Body;
 use crate::time::{UnixMs, duration_ms};
 
 /// Bytes of chunk sizes, extensions and trailers that are kept beside a chunked body. A body with more is refused, as its
@@ -59,7 +60,7 @@ impl RequestStart {
 pub(super) struct RecordedHead {
     /// From the first byte to the empty line, without empty lines before it.
     head: Vec<u8>,
-    pub start: RequestStart,
+    start: RequestStart,
     pub framing: BodyFraming,
 }
 
@@ -73,10 +74,12 @@ impl RecordedHead {
 /// A request as it was sent.
 pub(super) struct RecordedRequest {
     pub head: Vec<u8>,
-    pub body: Vec<u8>,
+    pub body: Body,
+    pub start: RequestStart,
+    /// Held until the bytes are released.
+    pub memory: MemoryPermit,
     /// Whether the body was longer.
     pub truncated: bool,
-    pub memory: MemoryPermit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +101,7 @@ pub(super) struct RequestRecorder {
     /// Resolves when there is memory for more.
     pub awaited_permit: Option<Pin<Box<dyn Future<Output = MemoryPermit>>>>,
     pub phase: HttpPhase,
-    pub current: Option<RecordedHead>,
+    current: Option<RecordedHead>,
     /// Whether the handler took the body of the current request.
     pub taken: bool,
     /// Read after the current head, or not yet a complete head.
@@ -158,7 +161,7 @@ impl RequestRecorder {
     /// Takes the current request. If its body is not complete, the bytes that follow are dropped.
     pub(super) fn take_current(&mut self, complete: bool) -> Option<RecordedRequest> {
         let current = self.current.as_mut()?;
-        let head = std::mem::take(&mut current.head);
+        let (head, start) = (std::mem::take(&mut current.head), current.start);
         let mut limit = self.limits.body_bytes;
         let length = match current.framing.length {
             BodyLength::Bytes(length) => usize::try_from(length).ok(),
@@ -169,18 +172,19 @@ impl RequestRecorder {
         };
         let length = length.unwrap_or(usize::MAX).min(self.bytes.len());
         let rest = self.bytes.split_off(length);
-        let mut body = std::mem::replace(&mut self.bytes, rest);
-        let truncated = self.truncated || body.len() > limit;
-        body.truncate(limit);
+        let mut bytes = std::mem::replace(&mut self.bytes, rest);
+        let truncated = self.truncated || bytes.len() > limit;
+        bytes.truncate(limit);
         self.truncated = false;
         self.discards = !complete;
         self.start = (!self.bytes.is_empty()).then(RequestStart::now);
         self.taken = true;
         Some(RecordedRequest {
             head,
-            body,
-            truncated,
+            body: Body { bytes, wire: None },
+            start,
             memory: self.release(),
+            truncated,
         })
     }
 
@@ -216,17 +220,16 @@ impl RequestRecorder {
         self.start.get_or_insert_with(RequestStart::now);
         // hyper may already read the next head.
         let heads = self.limits.head_bytes.saturating_add(UNCOUNTED_BYTES);
-        let bodies = self.limits.body_bytes.saturating_add(MAX_CHUNK_FRAMING);
-        let room = heads
-            .saturating_add(bodies)
-            .saturating_sub(self.bytes.len());
+        let body = self.limits.body_bytes.saturating_add(MAX_CHUNK_FRAMING);
+        let limit = heads.saturating_add(body);
+        let room = limit.saturating_sub(self.bytes.len());
         self.truncated |= bytes.len() > room;
-        self.bytes
-            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.bytes.extend(&bytes[..room.min(bytes.len())]);
     }
 
-    /// Bytes in memory, and bytes that the current head or body may still add. A chunked body is also decoded.
-    fn bytes(&self) -> (usize, usize) {
+    /// Bytes in memory, and bytes that the current head or body may still add. A chunked body counts twice, as it is also
+    /// decoded.
+    fn bytes_and_more(&self) -> (usize, usize) {
         let read = self.bytes.len();
         match &self.current {
             Some(RecordedHead { head, framing, .. }) if !self.taken => match framing.length {
@@ -248,12 +251,12 @@ impl RequestRecorder {
     /// seldom hold some of it while they wait for more.
     fn poll_memory(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.awaited_permit.is_none() {
-            let (bytes, to_come) = self.bytes();
+            let (bytes, more) = self.bytes_and_more();
             if self.permit.covers(bytes, &self.memory) {
                 return Poll::Ready(());
             }
-            let more = bytes.saturating_add(to_come) - self.permit.bytes();
-            self.awaited_permit = Some(Box::pin(Arc::clone(&self.memory).acquire(more)));
+            let missing = bytes.saturating_add(more) - self.permit.bytes();
+            self.awaited_permit = Some(Box::pin(Arc::clone(&self.memory).acquire(missing)));
         }
         let Some(awaited) = &mut self.awaited_permit else {
             return Poll::Ready(());
@@ -272,7 +275,7 @@ impl RequestRecorder {
 
     /// Gives away the permit, except for the bytes that are left.
     fn release(&mut self) -> MemoryPermit {
-        let released = self.permit.split_except(self.bytes().0);
+        let released = self.permit.split_except(self.bytes_and_more().0);
         self.activity.set_holds_memory(!self.permit.is_empty());
         released
     }
@@ -283,11 +286,8 @@ impl RequestRecorder {
             return false;
         }
         // `HTTP/1.1 431 …`: hyper writes a refusal at once.
-        let status = written
-            .get(9..12)
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| digits.parse().ok());
-        self.refuse(status.unwrap_or(400));
+        let status = std::str::from_utf8(written.get(9..12).unwrap_or_default());
+        self.refuse(status.unwrap_or_default().parse().unwrap_or(400));
         true
     }
 
@@ -314,30 +314,16 @@ fn is_line_end(byte: &u8) -> bool {
 ///
 /// Shutting it down does nothing: `connection` may still have to send a refusal.
 pub(super) struct RecordedStream {
-    stream: Rc<RefCell<HttpStream>>,
-    recorder: Rc<RefCell<RequestRecorder>>,
-    activity: Rc<Activity>,
-    write_timeout: Duration,
+    pub stream: Rc<RefCell<HttpStream>>,
+    pub recorder: Rc<RefCell<RequestRecorder>>,
+    pub activity: Rc<Activity>,
+    /// How long a client may read nothing of its response.
+    pub write_timeout: Duration,
     /// Set while the client reads nothing of its response.
-    stalled: Option<Pin<Box<Sleep>>>,
+    pub stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl RecordedStream {
-    pub(super) fn new(
-        stream: Rc<RefCell<HttpStream>>,
-        recorder: Rc<RefCell<RequestRecorder>>,
-        activity: Rc<Activity>,
-        write_timeout: Duration,
-    ) -> Self {
-        Self {
-            stream,
-            recorder,
-            activity,
-            write_timeout,
-            stalled: None,
-        }
-    }
-
     /// Whether the client reads nothing of its response.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.is_some()
@@ -446,7 +432,7 @@ mod tests {
         recorder.phase = HttpPhase::Responding;
         recorder.response_complete = true;
         assert!(recorder.flushed());
-        (request.head, request.body, request.truncated)
+        (request.head, request.body.bytes, request.truncated)
     }
 
     #[test]

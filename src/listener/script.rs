@@ -115,17 +115,18 @@ fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), ScriptError> {
     while let Some(mark) = rest.chars().next() {
         let end = rest[1..].find(['x', '@']).map_or(rest.len(), |at| at + 1);
         let value = &rest[1..end];
-        let twice = if mark == 'x' {
-            let parsed = parse_digits::<u64>(value).filter(|count| *count > 0);
-            count
-                .replace(parsed.ok_or_else(|| ScriptError::Count(written.to_owned()))?)
-                .is_some()
+        let is_second = if mark == 'x' {
+            let Some(parsed @ 1..) = parse_digits(value) else {
+                return Err(ScriptError::Count(written.to_owned()));
+            };
+            count.replace(parsed).is_some()
         } else {
-            let parsed =
-                parse_duration(value).map_err(|_| ScriptError::Delay(written.to_owned()))?;
+            let Ok(parsed) = parse_duration(value) else {
+                return Err(ScriptError::Delay(written.to_owned()));
+            };
             delay.replace(parsed).is_some()
         };
-        if twice {
+        if is_second {
             return Err(ScriptError::Twice(written.to_owned()));
         }
         rest = &rest[end..];
@@ -133,13 +134,8 @@ fn parse_step(written: &str) -> Result<(ScriptStep, Option<u64>), ScriptError> {
     if action == ScriptAction::Timeout && delay.is_some() {
         return Err(ScriptError::DelayedTimeout(written.to_owned()));
     }
-    Ok((
-        ScriptStep {
-            action,
-            delay: delay.unwrap_or_default(),
-        },
-        count,
-    ))
+    let delay = delay.unwrap_or_default();
+    Ok((ScriptStep { action, delay }, count))
 }
 
 fn parse_action(what: &str, written: &str) -> Result<ScriptAction, ScriptError> {
@@ -158,10 +154,10 @@ fn parse_action(what: &str, written: &str) -> Result<ScriptAction, ScriptError> 
 
 /// A number of digits only: `parse` alone would also accept `+3`.
 fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    if text.starts_with('+') {
+        return None;
+    }
+    text.parse().ok()
 }
 
 /// The last segment of `path` if it is a status from 200 to 599, such as 503 in `/bin/503`.

@@ -48,22 +48,20 @@ pub enum TlsError {
 impl Tls {
     /// Reads PEM files: a certificate, with its intermediate certificates if there are any, and its private key.
     pub fn load(cert: &Path, key: &Path) -> Result<Tls, TlsError> {
-        let chain = CertificateDer::pem_file_iter(cert)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .and_then(|chain| match chain.is_empty() {
-                true => Err(Error::NoItemsFound),
-                false => Ok(chain),
-            })
-            .map_err(|source| TlsError::Pem {
-                what: "a certificate",
-                path: cert.to_owned(),
-                source,
-            })?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
-            what: "a private key",
-            path: key.to_owned(),
+        let pem_error = |what, path: &Path, source| TlsError::Pem {
+            what,
+            path: path.to_owned(),
             source,
-        })?;
+        };
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
+        let chain = match chain {
+            Ok(chain) if chain.is_empty() => Err(Error::NoItemsFound),
+            chain => chain,
+        };
+        let chain = chain.map_err(|error| pem_error("a certificate", cert, error))?;
+        let private = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| pem_error("a private key", key, error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

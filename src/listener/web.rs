@@ -9,8 +9,9 @@ use hyper::{Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
-use super::client::{ClientConnection, RawRequest};
+use super::client::ClientConnection;
 use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
+use super::recorder::RecordedRequest;
 use super::response::ResponseBody;
 use super::setup::{Bound, WebUi};
 
@@ -44,13 +45,10 @@ impl WebHandler {
         &self,
         client: &ClientConnection,
         mut parts: Parts,
-        request: RawRequest,
+        recorded: RecordedRequest,
     ) -> Response<ResponseBody> {
-        if let Some(refusal) = request.refusal {
-            return client.refuse(refusal);
-        }
         parts.extensions.insert(self.bound);
-        let request = Request::from_parts(parts, Body::from(request.body.bytes));
+        let request = Request::from_parts(parts, Body::from(recorded.body.bytes));
         let call = self.calls.acquire().await;
         let Ok(response) = self.ui.router.clone().oneshot(request).await;
         let size = response.body().size_hint().exact();
