@@ -117,38 +117,31 @@ impl Committer {
     }
 
     /// One result per write.
-    fn results(&mut self, writes: Vec<Write>) -> Vec<Result<WriteResult, Arc<JournalError>>> {
+    fn results(&mut self, mut writes: Vec<Write>) -> Vec<Result<WriteResult, Arc<JournalError>>> {
         let begins: Vec<bool> = writes.iter().map(begins_attempt).collect();
-        if self.failed.is_none() {
-            match self.commit(&writes) {
-                Ok(results) => return results.into_iter().map(Ok).collect(),
-                Err(e) if begins.contains(&true) => self.failed = Some(Arc::new(e)),
-                Err(e) => {
-                    let error = Arc::new(e);
-                    return writes.iter().map(|_| Err(Arc::clone(&error))).collect();
-                }
-            }
+        let mut committed = match &self.failed {
+            None => self.commit(&writes).map_err(Arc::new),
+            Some(failed) => Err(Arc::clone(failed)),
+        };
+        if let Err(error) = &committed
+            && begins.contains(&true)
+        {
+            self.failed.get_or_insert(Arc::clone(error));
         }
-        let Some(failed) = self.failed.clone() else {
-            return Vec::new();
+        if self.failed.is_some() {
+            writes.retain(|write| !begins_attempt(write));
+            committed = match &writes[..] {
+                [] => Ok(Vec::new()),
+                others => self.commit(others).map_err(Arc::new),
+            };
+        }
+        let mut committed = committed.map(Vec::into_iter);
+        let mut next = |begins: bool| match (&self.failed, &mut committed) {
+            (Some(failed), _) if begins => Err(Arc::clone(failed)),
+            (_, Ok(results)) => Ok(results.next().unwrap_or(WriteResult::Done)),
+            (_, Err(error)) => Err(Arc::clone(error)),
         };
-        let others: Vec<Write> = writes
-            .into_iter()
-            .filter(|write| !begins_attempt(write))
-            .collect();
-        let mut committed = if others.is_empty() {
-            Ok(Vec::new().into_iter())
-        } else {
-            self.commit(&others).map(Vec::into_iter).map_err(Arc::new)
-        };
-        begins
-            .into_iter()
-            .map(|begins| match &mut committed {
-                _ if begins => Err(Arc::clone(&failed)),
-                Ok(results) => results.next().ok_or_else(|| Arc::clone(&failed)),
-                Err(e) => Err(Arc::clone(e)),
-            })
-            .collect()
+        begins.into_iter().map(&mut next).collect()
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {

@@ -102,8 +102,6 @@ pub trait Journal: Send {
     fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError>;
     /// Deliveries that wait for their next attempt without a process, for one endpoint or for all.
     fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError>;
-    /// Whether a delivery waits for its next attempt without a process.
-    fn is_scheduled(&self, id: i64) -> Result<bool, JournalError>;
 
     /// Takes scheduled deliveries off the schedule and moves them to the failed list, except those that were claimed since
     /// they were read. Like all slices, it stops after a short time.
@@ -164,6 +162,11 @@ impl dyn Journal + '_ {
     /// How many deliveries a query matches; its limit does not count.
     pub fn count(&self, query: &Query) -> Result<usize, JournalError> {
         self.count_up_to(query, usize::MAX)
+    }
+
+    /// Whether a delivery waits for its next attempt without a process.
+    pub fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
+        Ok(self.scheduled(None)?.iter().any(|seen| seen.id == id))
     }
 
     /// A page of the failed list, or of all deliveries, newest first.

@@ -115,7 +115,6 @@ pub fn check(conn: &Connection) -> rusqlite::Result<Health> {
     for (table, rows) in orphans {
         problems.push(match table.as_str() {
             "attempts" => format!("{rows} attempts belong to no delivery"),
-            "imported" => format!("{rows} uuids of imported deliveries belong to no delivery"),
             _ => format!("{rows} {table} belong to no bin"),
         });
     }

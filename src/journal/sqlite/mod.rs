@@ -282,10 +282,6 @@ impl Journal for SqliteJournal {
         self.read(|conn| schedule::scheduled(conn, endpoint))
     }
 
-    fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
-        self.read(|conn| schedule::is_scheduled(conn, id))
-    }
-
     fn cancel_slice(&self, seen: &[Seen]) -> Result<Slice, JournalError> {
         self.write_slice(seen, |tx, seen| schedule::cancel(tx, *seen))
     }

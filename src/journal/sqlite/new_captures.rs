@@ -1,6 +1,6 @@
 //! Adding captures: choosing the bin, assigning ids, and deleting the oldest captures of full bins.
 //!
-//! Ids, bins and counts are cached between commits as long as no other connection has written.
+//! The newest id and the counts are cached between commits as long as no other connection has written.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,6 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::captures::{insert_bin, newest_id};
 use crate::capture::{Capture, CapturedResponse, is_bin_name};
 use crate::journal::{CaptureRules, Kept};
-
-/// Bins whose ids are cached; a client that makes up names must not fill the memory.
-const MAX_CACHED_BINS: usize = 1_000;
 
 /// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
 const MAX_PRUNED: i64 = 5_000;
@@ -22,8 +19,6 @@ pub struct CaptureCache {
     /// SQLite's counter of other connections' commits.
     data_version: Option<i64>,
     newest_id: i64,
-    /// Bin ids by name, `None` for names without a bin.
-    bins: HashMap<String, Option<i64>>,
     /// Captures of each bin, by bin id.
     counts: HashMap<i64, i64>,
     pub rules: CaptureRules,
@@ -96,7 +91,6 @@ impl CaptureCache {
             return Ok((id, default));
         }
         insert_bin(tx, &default, false, capture.received_at)?;
-        self.bins.remove(&default);
         let id = self
             .bin(tx, &default)?
             .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -104,9 +98,6 @@ impl CaptureCache {
     }
 
     fn bin(&mut self, tx: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<i64>> {
-        if let Some(known) = self.bins.get(name) {
-            return Ok(*known);
-        }
         let found: Option<i64> = tx
             .prepare_cached("SELECT id FROM bins WHERE name = ?1")?
             .query_row([name], |row| row.get(0))
@@ -119,10 +110,6 @@ impl CaptureCache {
                 .query_row([id], |row| row.get(0))?;
             self.counts.insert(id, count);
         }
-        if self.bins.len() >= MAX_CACHED_BINS {
-            self.bins.clear();
-        }
-        self.bins.insert(name.to_owned(), found);
         Ok(found)
     }
 }

@@ -89,11 +89,3 @@ pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<
     })?
     .collect()
 }
-
-pub fn is_scheduled(conn: &Connection, id: i64) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT 1 FROM deliveries
-         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending' AND id = ?1",
-    )?
-    .exists([id])
-}

@@ -25,11 +25,13 @@ pub const MIGRATIONS: &[&str] = &[V1];
 /// is in flight; one with only `error_kind` ended without a recorded result. A delivery with `next_attempt_at` and without
 /// an owner is scheduled: `pending`, or `interrupted` if its process died with attempts left.
 ///
-/// Ids are never reused: the triggers keep the highest deleted ids.
+/// `told_time` is when an imported delivery failed, as its list wrote it.
+///
+/// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "
     CREATE TABLE deliveries (
         id                INTEGER PRIMARY KEY,
-        uuid              TEXT NOT NULL,
+        uuid              TEXT NOT NULL COLLATE NOCASE UNIQUE,
         type              TEXT NOT NULL,
         action            TEXT NOT NULL,
         endpoint          TEXT,
@@ -52,6 +54,7 @@ const V1: &str = "
         lease_until       INTEGER,
         form              INTEGER NOT NULL CHECK (form IN (0, 1)),
         ignored_by        TEXT,
+        told_time         TEXT,
         event             BLOB NOT NULL
     ) STRICT;
 
@@ -79,14 +82,6 @@ const V1: &str = "
         note           TEXT,
         PRIMARY KEY (delivery_id, number)
     ) STRICT, WITHOUT ROWID;
-
-    -- Deliveries that failed elsewhere, by the uuid they have there; `told_time` is when they failed, as their list wrote it.
-    CREATE TABLE imported (
-        uuid        TEXT PRIMARY KEY,
-        delivery_id INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
-        told_time   TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX imported_delivery ON imported (delivery_id);
 
     CREATE TABLE bins (
         id         INTEGER PRIMARY KEY,

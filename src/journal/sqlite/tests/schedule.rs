@@ -89,7 +89,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     );
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled(None).unwrap().len(), 4);
-    assert!(journal.is_scheduled(later).unwrap());
+    assert!(journal.dynamic().is_scheduled(later).unwrap());
 }
 
 #[test]
@@ -205,7 +205,10 @@ fn abandoned_delivery_is_in_the_failed_list_and_due() {
             (delivery.status, delivery.next_attempt_at),
             (Status::Interrupted, None)
         );
-        assert!(!two.is_scheduled(id).unwrap(), "nobody scheduled it");
+        assert!(
+            !two.dynamic().is_scheduled(id).unwrap(),
+            "nobody scheduled it"
+        );
     }
     let last = &two.attempts(taken).unwrap()[1];
     assert!(last.outcome.as_ref().unwrap().maybe_received);
