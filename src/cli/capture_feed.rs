@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::journal::Journal;
-use crate::journal::{CaptureQuery, CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{
+    CaptureQuery, CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture,
+};
 
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
 
@@ -120,7 +122,9 @@ impl QueueEntry {
         match self {
             QueueEntry::Captured(capture) => capture.weight(),
             QueueEntry::Ids(_) => 0,
-            QueueEntry::NotStored(_) | QueueEntry::ResponseNotRecorded(_) => Kept::OWN_BYTES,
+            QueueEntry::NotStored(_) | QueueEntry::ResponseNotRecorded(_) => {
+                StoredCapture::OWN_BYTES
+            }
         }
     }
 }
@@ -188,7 +192,7 @@ impl Drop for InProgress {
 }
 
 impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         let awaits_response =
             self.forwards && !capture.malformed && capture.response.status.is_none();
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
@@ -206,7 +210,7 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
         self.store.store(capture, body, Box::new(stored));
     }
 
-    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
         let (queue, forwards) = (Arc::clone(&self.queue), self.forwards);
         let recorded = move |result: Result<(), Arc<JournalError>>| {
             if forwards {
@@ -269,7 +273,7 @@ impl CaptureFeed for ListenerFeed<'_> {
 impl ListenerFeed<'_> {
     fn read(&self, id: i64) -> Result<FeedItem, JournalError> {
         Ok(match self.journal.capture(id)? {
-            Some((caught, body)) => FeedItem::Captured(Arc::new(Kept { caught, body })),
+            Some((caught, body)) => FeedItem::Captured(Arc::new(StoredCapture { caught, body })),
             None => FeedItem::Deleted,
         })
     }
@@ -315,7 +319,10 @@ impl<'a> BinFeed<'a> {
                 return Ok(None);
             };
             if let Some((caught, body)) = self.journal.capture(next.id)? {
-                return Ok(Some(FeedItem::Captured(Arc::new(Kept { caught, body }))));
+                return Ok(Some(FeedItem::Captured(Arc::new(StoredCapture {
+                    caught,
+                    body,
+                }))));
             }
         }
     }
@@ -340,19 +347,19 @@ mod tests {
     use crate::time::UnixMs;
 
     /// Two captures of this size fit into the queue, three do not.
-    const LARGE_BODY: usize = MAX_QUEUED_BYTES / 2 - 2 * Kept::OWN_BYTES;
+    const LARGE_BODY: usize = MAX_QUEUED_BYTES / 2 - 2 * StoredCapture::OWN_BYTES;
 
     /// Passes captures to the test, which decides when they are stored.
     struct ManualStore(mpsc::Sender<ToStore>);
 
-    type ToStore = (Capture, Body, Done<SharedCapture>);
+    type ToStore = (Capture, Body, StoreReply<SharedCapture>);
 
     impl CaptureStore for ManualStore {
-        fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+        fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
             self.0.send((capture, body, done)).unwrap();
         }
 
-        fn set_response(&self, _: i64, _: CapturedResponse, done: Done<()>) {
+        fn set_response(&self, _: i64, _: CapturedResponse, done: StoreReply<()>) {
             done(Ok(()));
         }
     }
@@ -398,7 +405,9 @@ mod tests {
 
     fn store_all(to_store: Receiver<ToStore>) {
         for (id, (capture, body, done)) in (1..).zip(to_store) {
-            done(Ok(Arc::new(Kept::new(id, "inbox", None, capture, body))));
+            done(Ok(Arc::new(StoredCapture::new(
+                id, "inbox", None, capture, body,
+            ))));
         }
     }
 
@@ -502,7 +511,9 @@ mod tests {
         capture.malformed = false;
         store.store(capture, Body::default(), Box::new(|_| ()));
         let (capture, body, done) = to_store.recv().unwrap();
-        done(Ok(Arc::new(Kept::new(1, "inbox", None, capture, body))));
+        done(Ok(Arc::new(StoredCapture::new(
+            1, "inbox", None, capture, body,
+        ))));
         assert!(feed.next(Duration::ZERO).unwrap().is_none());
         let response = CapturedResponse {
             status: Some(200),

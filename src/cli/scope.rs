@@ -8,7 +8,7 @@ use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::event::catalogue;
-use crate::journal::Seen;
+use crate::journal::DeliveryVersion;
 use crate::journal::{Journal, Query};
 use crate::text;
 
@@ -97,7 +97,7 @@ impl Scope {
         &self,
         journal: Option<&dyn Journal>,
         most: Option<usize>,
-    ) -> Result<Vec<Seen>, Failure> {
+    ) -> Result<Vec<DeliveryVersion>, Failure> {
         match (self, journal) {
             (Scope::Failed(filter), Some(journal)) => Ok(journal.seen(&Query {
                 limit: most,
@@ -108,7 +108,7 @@ impl Scope {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));
                 named
                     .map(|found| {
-                        found.map(|delivery| Seen {
+                        found.map(|delivery| DeliveryVersion {
                             id: delivery.id,
                             attempts: delivery.attempt_count,
                         })

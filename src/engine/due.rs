@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Contact;
 use crate::delivery::Delivery;
 use crate::journal::Journal;
-use crate::journal::{Due, JournalError, Seen};
+use crate::journal::{DeliveryVersion, Due, JournalError};
 use crate::time::UnixMs;
 
 /// How often to look for changes by other processes, which schedule deliveries, claim them, and die.
@@ -33,7 +33,7 @@ type Position = (UnixMs, i64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upcoming {
-    Due(Seen),
+    Due(DeliveryVersion),
     /// Nothing may be sent before this time, unless a delivery under way ends.
     Later(UnixMs),
     End,
@@ -282,7 +282,7 @@ pub fn postpone(
     delivery: &Delivery,
     may_pass: bool,
 ) -> Result<(), JournalError> {
-    let seen = Seen {
+    let seen = DeliveryVersion {
         id: delivery.id,
         attempts: delivery.attempt_count,
     };

@@ -33,8 +33,8 @@ use std::time::Duration;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
 use crate::http::{Client, Completed, Pool, Request};
+use crate::journal::{DeliveryVersion, JournalError};
 use crate::journal::{Journal, NewDelivery, Reply, Write};
-use crate::journal::{JournalError, Seen};
 use crate::time::Clock;
 
 pub use plan::{RetryMode, SendPlan};
@@ -64,9 +64,9 @@ pub enum SourceItem {
         line: u64,
     },
     /// A delivery of the failed list; skipped if it was sent since it was listed.
-    Failed(Seen),
+    Failed(DeliveryVersion),
     /// A delivery of the schedule; skipped if it was sent since it was listed.
-    Due(Seen),
+    Due(DeliveryVersion),
     /// Nothing now. The source is asked again after each event, a [`Waker`] call too, and after this time.
     Later(Option<Duration>),
     /// An item that is not an event; the source has reported it.

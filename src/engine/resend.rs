@@ -12,7 +12,7 @@ use crate::delivery::Delivery;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::{Param, Target, Value};
 use crate::http::TransportOptions;
-use crate::journal::Seen;
+use crate::journal::DeliveryVersion;
 use crate::secret::{SecretSource, Variables};
 
 /// What the user changes about deliveries that are sent again.
@@ -165,7 +165,7 @@ fn has_same_url(one: &Target, other: &Target) -> bool {
 
 /// Rows of the failed list, in the order given.
 pub struct FailedRows<'a> {
-    pub rows: std::vec::IntoIter<Seen>,
+    pub rows: std::vec::IntoIter<DeliveryVersion>,
     pub planner: &'a Planner<'a>,
     /// Is told each plan, or why a delivery cannot be sent.
     pub report: &'a dyn Fn(&Delivery, Result<&Planned, PlanError>),

@@ -23,7 +23,7 @@ use crate::journal::{
     AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot, Write,
     WriteResult,
 };
-use crate::journal::{JournalError, Seen};
+use crate::journal::{DeliveryVersion, JournalError};
 use crate::time::UnixMs;
 
 /// A request is sent only under a lease that was taken or renewed within this time.
@@ -346,10 +346,10 @@ impl<'r> EventLoop<'r> {
                         });
                         true
                     }
-                    SourceItem::Failed(Seen { id, attempts }) => {
+                    SourceItem::Failed(DeliveryVersion { id, attempts }) => {
                         self.claim(id, ClaimCondition::Failed { attempts }, 0)
                     }
-                    SourceItem::Due(Seen { id, attempts }) => {
+                    SourceItem::Due(DeliveryVersion { id, attempts }) => {
                         self.claim(id, ClaimCondition::Scheduled { attempts }, attempts)
                     }
                     SourceItem::Later(wait) => {

@@ -3,38 +3,38 @@
 use std::sync::Arc;
 
 use super::{
-    CaptureRules, CaptureStore, Done, GroupWriter, Journal, JournalError, Kept, SharedCapture,
-    Write, WriteResult,
+    CaptureRules, CaptureStore, GroupWriter, Journal, JournalError, SharedCapture, StoreReply,
+    StoredCapture, Write, WriteResult,
 };
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
 
 /// Adds captures on a thread of its own. Dropping it adds what was submitted first.
-pub struct CaptureKeeper {
+pub struct JournalCaptureStore {
     writer: GroupWriter,
 }
 
-impl CaptureKeeper {
+impl JournalCaptureStore {
     /// Puts what names no bin into `default_bin`, and keeps the newest `keep_per_bin` of each bin.
     pub fn start(
         mut journal: Box<dyn Journal>,
         default_bin: &str,
         keep_per_bin: u32,
-    ) -> Result<CaptureKeeper, JournalError> {
+    ) -> Result<JournalCaptureStore, JournalError> {
         journal.tune_for_captures(CaptureRules {
             default_bin: default_bin.to_owned(),
             keep_per_bin,
         })?;
         let writer = GroupWriter::start(journal, None)?;
-        Ok(CaptureKeeper { writer })
+        Ok(JournalCaptureStore { writer })
     }
 }
 
-impl CaptureStore for CaptureKeeper {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+impl CaptureStore for JournalCaptureStore {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         // Here and not on the writer's thread, for which others wait.
         let event = event_name(&body.bytes);
-        let new = Arc::new(Kept::new(0, "", event, capture, body));
+        let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
         let write = Write::Capture(Arc::clone(&new));
         let reply = move |result: Result<WriteResult, Arc<JournalError>>| {
             done(result.and_then(|result| match result {
@@ -51,7 +51,7 @@ impl CaptureStore for CaptureKeeper {
         self.writer.submit(write, Box::new(reply));
     }
 
-    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
         self.writer.submit(
             Write::AmendCapture { id, response },
             Box::new(move |result| done(result.map(drop))),

@@ -9,27 +9,33 @@ use crate::time::UnixMs;
 
 /// A capture that is committed, with its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredCapture {
     pub caught: Caught,
     pub body: Body,
 }
 
-impl Kept {
+impl StoredCapture {
     /// Approximate bytes of a capture in memory, without its head and its body.
     pub const OWN_BYTES: usize = 1024;
 
     /// Approximate bytes in memory.
     pub fn weight(&self) -> usize {
         let Body { bytes, wire } = &self.body;
-        Kept::OWN_BYTES
+        StoredCapture::OWN_BYTES
             + self.caught.capture.head.len()
             + bytes.len()
             + wire.as_ref().map_or(0, Vec::len)
     }
 
-    pub fn new(id: i64, bin: &str, event: Option<EventName>, capture: Capture, body: Body) -> Kept {
+    pub fn new(
+        id: i64,
+        bin: &str,
+        event: Option<EventName>,
+        capture: Capture,
+        body: Body,
+    ) -> StoredCapture {
         let body_size = body.bytes.len() as u64;
-        Kept {
+        StoredCapture {
             caught: Caught {
                 id,
                 bin: bin.to_owned(),
@@ -43,26 +49,25 @@ impl Kept {
 }
 
 /// A committed capture that several readers use.
-pub type SharedCapture = Arc<Kept>;
+pub type SharedCapture = Arc<StoredCapture>;
 
 /// Called when a write is committed or has failed, on any thread.
-pub type Done<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
+pub type StoreReply<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
 
-/// Stores captures.
 pub trait CaptureStore: Send + Sync {
     /// Stores a capture in the bin that its path names; returns at once.
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>);
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>);
 
     /// Replaces the response of a stored capture; returns at once.
-    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>);
+    fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>);
 }
 
 /// Sends captures to the receiver instead of storing them.
 impl CaptureStore for Sender<(Capture, Body)> {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         let sent = self.send((capture.clone(), body.clone()));
         done(match sent {
-            Ok(()) => Ok(Arc::new(Kept::new(0, INBOX, None, capture, body))),
+            Ok(()) => Ok(Arc::new(StoredCapture::new(0, INBOX, None, capture, body))),
             Err(_) => Err(Arc::new(JournalError::Unusable {
                 path: "memory".into(),
                 problem: "has no receiver".to_owned(),
@@ -70,7 +75,7 @@ impl CaptureStore for Sender<(Capture, Body)> {
         });
     }
 
-    fn set_response(&self, _: i64, _: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, _: i64, _: CapturedResponse, done: StoreReply<()>) {
         done(Ok(()));
     }
 }
@@ -80,7 +85,7 @@ impl CaptureStore for Sender<(Capture, Body)> {
 pub struct CaptureQuery {
     /// In this bin.
     pub bin: Option<String>,
-    /// With this method, in whatever case.
+    /// With this method, ignoring case.
     pub method: Option<String>,
     /// With an event of this type as body.
     pub event_type: Option<String>,
@@ -92,9 +97,7 @@ pub struct CaptureQuery {
     pub after: Option<i64>,
     /// With a smaller id.
     pub before: Option<i64>,
-    /// The order of ids.
     pub order: Order,
-    /// At most so many.
     pub limit: Option<u32>,
 }
 

@@ -116,7 +116,6 @@ impl Committer {
         }
     }
 
-    /// One result per write.
     fn results(&mut self, mut writes: Vec<Write>) -> Vec<Result<WriteResult, Arc<JournalError>>> {
         let begins: Vec<bool> = writes.iter().map(begins_attempt).collect();
         let mut committed = match &self.failed {

@@ -20,14 +20,15 @@ mod tests;
 use std::path::Path;
 use std::time::Duration;
 
-pub use capture_writer::CaptureKeeper;
-pub use captures::{CaptureQuery, CaptureStore, Done, Kept, Order, SharedCapture};
+pub use capture_writer::JournalCaptureStore;
+pub use captures::{CaptureQuery, CaptureStore, Order, SharedCapture, StoreReply, StoredCapture};
 pub use error::JournalError;
 pub use group_writer::{CommitRetry, GroupWriter, Reply};
 pub use host::Processes;
 pub use records::{
-    AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, Due, Health, Import, List,
-    NewAttempt, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Seen, Slice, Write, WriteResult,
+    AttemptResult, CaptureRules, Claim, ClaimCondition, Cursor, DeliveryList, DeliveryVersion, Due,
+    Health, Import, NewAttempt, NewDelivery, Next, Outcomes, Query, ScheduleSlot, Slice, Write,
+    WriteResult,
 };
 
 use crate::capture::{Bin, Body, Caught};
@@ -70,7 +71,7 @@ pub trait Journal: Send {
     /// When an imported delivery failed, as its list wrote it; `None` if it was not imported or was retried since.
     fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
     /// Id and attempt count of each listed delivery.
-    fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError>;
+    fn seen(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError>;
     /// The next deliveries of a list after a delivery, at most `limit`.
     fn page(
         &self,
@@ -99,15 +100,19 @@ pub trait Journal: Send {
     /// attempts left. Returns how many it moved.
     fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
     /// Makes a scheduled delivery due after `delay`, unless it was claimed since it was read; whether it did.
-    fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError>;
+    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
     /// Deliveries that wait for their next attempt without a process, for one endpoint or for all.
-    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError>;
+    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<DeliveryVersion>, JournalError>;
 
     /// Takes scheduled deliveries off the schedule and moves them to the failed list, except those that were claimed since
     /// they were read. Like all slices, it stops after a short time.
-    fn cancel_slice(&self, seen: &[Seen]) -> Result<Slice, JournalError>;
+    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError>;
     /// Deletes deliveries with their attempts, except those that changed since they were read.
-    fn delete_slice(&self, seen: &[Seen], statuses: &[Status]) -> Result<Slice, JournalError>;
+    fn delete_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<Slice, JournalError>;
     /// Adds deliveries that failed elsewhere to the failed list, in one transaction; for each, whether it was new.
     fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
 
@@ -119,7 +124,6 @@ pub trait Journal: Send {
     fn newest_capture(&self) -> Result<i64, JournalError>;
     /// The ids of a bin's captures up to this one.
     fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError>;
-    /// Deletes captures.
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
     /// All bins, by name.
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
@@ -177,9 +181,9 @@ impl dyn Journal + '_ {
         limit: u32,
     ) -> Result<Vec<Delivery>, JournalError> {
         let list = if failed {
-            List::NewestFailed
+            DeliveryList::NewestFailed
         } else {
-            List::All(None)
+            DeliveryList::All(None)
         };
         let query = Query {
             list,
@@ -189,12 +193,16 @@ impl dyn Journal + '_ {
     }
 
     /// Deletes deliveries with their attempts, except those that changed since they were read; returns how many it deleted.
-    pub fn delete(&self, seen: &[Seen], statuses: &[Status]) -> Result<usize, JournalError> {
+    pub fn delete(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<usize, JournalError> {
         in_slices(seen, |rest| self.delete_slice(rest, statuses))
     }
 
     /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read; returns how many.
-    pub fn cancel(&self, seen: &[Seen]) -> Result<usize, JournalError> {
+    pub fn cancel(&self, seen: &[DeliveryVersion]) -> Result<usize, JournalError> {
         in_slices(seen, |rest| self.cancel_slice(rest))
     }
 

@@ -69,7 +69,6 @@ pub enum WriteResult {
 pub struct NewDelivery {
     pub event_type: String,
     pub action: String,
-    /// The event document.
     pub event: Arc<[u8]>,
     /// The name of the configured endpoint.
     pub endpoint: Option<String>,
@@ -177,7 +176,6 @@ pub struct Import<'a> {
     pub failed_at: UnixMs,
     /// The same in the words of the list.
     pub told_time: &'a str,
-    /// Why.
     pub error: &'a LastError,
     /// The event.
     pub event: &'a Event,
@@ -194,14 +192,13 @@ pub struct Import<'a> {
 /// A list of deliveries.
 #[derive(Clone, Debug)]
 pub struct Query {
-    pub list: List,
+    pub list: DeliveryList,
     pub filter: Filter,
-    /// At most so many.
     pub limit: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
+pub enum DeliveryList {
     /// Failed and interrupted deliveries, oldest failure first.
     Failed,
     /// The same, newest failure first.
@@ -214,7 +211,7 @@ impl Query {
     /// The failed list.
     pub fn failed(filter: Filter) -> Query {
         Query {
-            list: List::Failed,
+            list: DeliveryList::Failed,
             filter,
             limit: None,
         }
@@ -223,7 +220,7 @@ impl Query {
     /// All deliveries, or all with one status.
     pub fn all(status: Option<Status>) -> Query {
         Query {
-            list: List::All(status),
+            list: DeliveryList::All(status),
             filter: Filter::default(),
             limit: None,
         }
@@ -279,7 +276,7 @@ pub struct Slice {
 
 /// A delivery as it was read: its attempt count tells whether it has changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct DeliveryVersion {
     pub id: i64,
     pub attempts: u32,
 }
@@ -289,7 +286,7 @@ pub struct Seen {
 pub struct Due {
     /// Since when.
     pub at: UnixMs,
-    pub seen: Seen,
+    pub seen: DeliveryVersion,
     /// Where it goes, without its query.
     pub url: String,
 }

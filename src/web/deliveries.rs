@@ -15,7 +15,7 @@ use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::Failure;
 use crate::event;
-use crate::journal::Seen;
+use crate::journal::DeliveryVersion;
 use crate::journal::{Cursor, Query as DeliveryQuery};
 use crate::output::json::DeliveryView;
 use crate::time::{UnixMs, rfc3339};
@@ -114,7 +114,7 @@ async fn retry(State(state): Web, Json(Retry { ids }): Json<Retry>) -> ApiResult
                 && delivery.status.in_failed_list()
             {
                 let attempts = delivery.attempt_count;
-                failed.push(Seen { id, attempts });
+                failed.push(DeliveryVersion { id, attempts });
             }
         }
         Ok(failed)
@@ -144,7 +144,7 @@ async fn delete(State(state): Web, Json(Delete { seen }): Json<Delete>) -> ApiRe
         .respond(move |_, journal| {
             let seen = seen
                 .into_iter()
-                .map(|SeenDelivery { id, attempts }| Seen { id, attempts })
+                .map(|SeenDelivery { id, attempts }| DeliveryVersion { id, attempts })
                 .collect::<Vec<_>>();
             Ok(deleted(journal.delete(&seen, &FAILED)?))
         })

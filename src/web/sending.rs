@@ -20,7 +20,7 @@ use crate::env::{Environment, HostProcesses, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Pool, TransportOptions};
-use crate::journal::{self, Seen};
+use crate::journal::{self, DeliveryVersion};
 use crate::output::json::DeliveryView;
 use crate::output::replay_json;
 
@@ -37,7 +37,7 @@ pub struct Sending {
 
 impl Sending {
     /// Makes one attempt for each delivery that is still as it was seen. Returns the deliveries and the first error.
-    pub(super) fn retry(&self, seen: Vec<Seen>) -> Result<Value, Failure> {
+    pub(super) fn retry(&self, seen: Vec<DeliveryVersion>) -> Result<Value, Failure> {
         let config = match &self.config_path {
             Some((path, is_named)) => Config::load(path, *is_named)?,
             None => Config::default(),

@@ -18,7 +18,7 @@ use crate::delivery::{AttemptError, ErrorKind, Outcome};
 use crate::env::HostProcesses;
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
-use crate::journal::CaptureKeeper;
+use crate::journal::JournalCaptureStore;
 use crate::journal::{
     AttemptResult, CaptureStore as _, NewAttempt, NewDelivery, Next, Write, WriteResult,
 };
@@ -87,7 +87,7 @@ impl TestWeb {
 
     /// Keeps requests as the catcher does, answered 200.
     fn catch(&self, requests: &[(&str, &[u8])]) {
-        let keeper = CaptureKeeper::start(open(&self.folder), INBOX, 10_000).unwrap();
+        let keeper = JournalCaptureStore::start(open(&self.folder), INBOX, 10_000).unwrap();
         for (head, body) in requests {
             let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n")).into_bytes();
             let mut capture =

@@ -28,8 +28,8 @@ use crate::capture::expect::Expectation;
 use crate::capture::{Body, Capture, CapturedResponse};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::CaptureKeeper;
-use crate::journal::{CaptureQuery, CaptureStore, Done, SharedCapture};
+use crate::journal::JournalCaptureStore;
+use crate::journal::{CaptureQuery, CaptureStore, SharedCapture, StoreReply};
 use crate::listener::{Listener, Script, Setup};
 use crate::time::{Clock as _, Edge, parse_duration, parse_time};
 
@@ -167,7 +167,7 @@ fn listen(
     }
     let (journal, feed_journal) = (ctx.journal()?, ctx.journal()?);
     journal.create_bin(BIN, false, ctx.now())?;
-    let writer = CaptureKeeper::start(journal, BIN, MAX_CAPTURES)?;
+    let writer = JournalCaptureStore::start(journal, BIN, MAX_CAPTURES)?;
     let (store, feed) = ListenerFeed::new(writer, &*feed_journal, WhenFull::DelayResponses, false);
     let captures = SecretMarker {
         store,
@@ -205,12 +205,12 @@ struct SecretMarker<S> {
 }
 
 impl<S: CaptureStore> CaptureStore for SecretMarker<S> {
-    fn store(&self, mut capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, mut capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         capture.secret_ok = self.expectation.secrets_are_right(&capture);
         self.store.store(capture, body, done);
     }
 
-    fn set_response(&self, id: i64, response: CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
         self.store.set_response(id, response, done);
     }
 }

@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::capture::Capture;
-    use crate::journal::Kept;
+    use crate::journal::StoredCapture;
     use crate::time::Woken;
 
     /// A capture whose id is also the time at which it was received.
@@ -174,7 +174,13 @@ mod tests {
         let head = format!("{method} / HTTP/1.1\r\n\r\n").into_bytes();
         let mut capture = Capture::new(UnixMs(id), ([127, 0, 0, 1], 1).into(), head);
         capture.malformed = false;
-        Arc::new(Kept::new(id, "expect", None, capture, Body::default()))
+        Arc::new(StoredCapture::new(
+            id,
+            "expect",
+            None,
+            capture,
+            Body::default(),
+        ))
     }
 
     /// Time passes only while the feed waits.

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::list;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{List, Query};
+use crate::journal::{DeliveryList, Query};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
         "nothing in the failed list matches"
     };
     let query = Query {
-        list: List::Failed,
+        list: DeliveryList::Failed,
         filter,
         limit: args.limit.map(NonZeroUsize::get),
     };

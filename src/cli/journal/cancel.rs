@@ -8,8 +8,8 @@ use crate::cli::scope;
 use crate::delivery::Status;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::journal::DeliveryVersion;
 use crate::journal::Journal;
-use crate::journal::Seen;
 use crate::text::count;
 
 const EXAMPLES: &str = "\
@@ -80,7 +80,7 @@ fn seen(
     named: Option<&[i64]>,
     endpoint: Option<&str>,
     journal: Option<&dyn Journal>,
-) -> Result<Vec<Seen>, Failure> {
+) -> Result<Vec<DeliveryVersion>, Failure> {
     let Some(ids) = named else {
         return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.scheduled(endpoint))?);
     };
@@ -104,7 +104,7 @@ fn seen(
                     .hint(format!("`hookfire journal show {id}` shows it")),
             );
         }
-        Ok(Seen {
+        Ok(DeliveryVersion {
             id,
             attempts: delivery.attempt_count,
         })

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::list;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{List, Query};
+use crate::journal::{DeliveryList, Query};
 
 /// Deliveries listed as text without `--limit`. The other formats, for scripts, list all.
 const DEFAULT_TEXT_LIMIT: usize = 50;
@@ -46,7 +46,7 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let format = args.output.format();
     let is_unfiltered = filter.is_empty() && args.status.is_none();
     let query = Query {
-        list: List::All(args.status.map(|status| status.0)),
+        list: DeliveryList::All(args.status.map(|status| status.0)),
         filter,
         limit: args
             .limit

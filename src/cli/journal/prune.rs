@@ -8,7 +8,7 @@ use crate::cli::list::deletion;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{List, Query};
+use crate::journal::{DeliveryList, Query};
 use crate::time::{Edge, parse_time};
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         ..Filter::default()
     };
     let query = Query {
-        list: List::All(Some(status)),
+        list: DeliveryList::All(Some(status)),
         filter,
         limit: None,
     };

@@ -6,7 +6,7 @@ use crate::cli::scope::confirmed;
 use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::journal::{Journal, Seen};
+use crate::journal::{DeliveryVersion, Journal};
 use crate::output::json::DeliveryView;
 use crate::output::{RowWriter, human};
 use crate::text::count;
@@ -16,7 +16,7 @@ pub fn deliveries(
     ctx: &Context<'_>,
     args: &DeleteArgs,
     journal: Option<&dyn Journal>,
-    seen: &[Seen],
+    seen: &[DeliveryVersion],
     statuses: &[Status],
     names: (&str, &str),
     must_confirm: bool,

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::scope;
 use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
-use crate::journal::{Journal, List, Query};
+use crate::journal::{DeliveryList, Journal, Query};
 use crate::output::failures_xml::FailuresXml;
 use crate::output::json::DeliveryView;
 use crate::output::{OutputError, RowWriter, human};
@@ -27,7 +27,7 @@ pub fn print(
         xml(ctx, journal, query)?;
         return Ok(ctx.ui.flush()?);
     }
-    let with_status = matches!(query.list, List::All(_));
+    let with_status = matches!(query.list, DeliveryList::All(_));
     let columns = human::columns(with_status, ctx.now());
     let mut list = RowWriter::new(ctx.ui, format, columns, DeliveryView::new)?;
     each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;

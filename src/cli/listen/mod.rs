@@ -20,7 +20,7 @@ use crate::config::SettingSource;
 use crate::engine::plan::Clients;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::{CaptureKeeper, Journal};
+use crate::journal::{Journal, JournalCaptureStore};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
 use crate::time::{Clock as _, compact};
 use crate::web::{Access, Sending, WebOptions, web_ui};
@@ -88,7 +88,7 @@ fn start<'a>(
     for bin in &options.bins {
         journal.create_bin(bin, false, ctx.now())?;
     }
-    let writer = CaptureKeeper::start(journal, &options.bins[0], args.limits.keep)?;
+    let writer = JournalCaptureStore::start(journal, &options.bins[0], args.limits.keep)?;
     let forwards = options.forwarder.is_some();
     let (captures, feed) = ListenerFeed::new(writer, feed_journal, WhenFull::ReadLater, forwards);
     let notifier = Notifier::new();

@@ -8,7 +8,7 @@ use crate::capture::Mask;
 use crate::cli::capture_feed::{CaptureFeed, FeedItem};
 use crate::cli::context::Context;
 use crate::error::Failure;
-use crate::journal::{JournalError, Kept};
+use crate::journal::{JournalError, StoredCapture};
 use crate::output::capture_json::CaptureView;
 use crate::output::{Tone, capture, json};
 use crate::text;
@@ -145,7 +145,7 @@ impl<'a> Printer<'a> {
         Ok(count)
     }
 
-    fn print(&mut self, Kept { caught, body }: &Kept) -> Result<(), Failure> {
+    fn print(&mut self, StoredCapture { caught, body }: &StoredCapture) -> Result<(), Failure> {
         let ui = self.ctx.ui;
         let line = match self.format {
             ListenFormat::Text => {

@@ -24,8 +24,8 @@ use crate::engine::resend::Planner;
 use crate::engine::{Claims, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
+use crate::journal::DeliveryVersion;
 use crate::journal::Journal;
-use crate::journal::Seen;
 use crate::output::Format;
 use crate::portal::PortalClient;
 use crate::recovery::Listing;
@@ -235,7 +235,7 @@ impl Recovery<'_> {
 }
 
 /// Listed failures that are in the failed list here, oldest first, each once.
-fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<Seen>, Failure> {
+fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<DeliveryVersion>, Failure> {
     let (mut rows, mut ids) = (Vec::new(), HashSet::new());
     for listed in &listing.failures {
         let Some(uuid) = &listed.uuid else { continue };
@@ -243,7 +243,7 @@ fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<Seen>, Failur
             continue;
         };
         if delivery.status.in_failed_list() && ids.insert(delivery.id) {
-            rows.push(Seen {
+            rows.push(DeliveryVersion {
                 id: delivery.id,
                 attempts: delivery.attempt_count,
             });

@@ -25,7 +25,7 @@ use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
 use crate::engine::{Claims, Inbox, InlineWriter, RunLimits, Summary, Writer};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::Seen;
+use crate::journal::DeliveryVersion;
 use crate::journal::{GroupWriter, Journal};
 use crate::output::{Format, json};
 use crate::secret::SecretSource;
@@ -256,7 +256,7 @@ pub(super) fn resend(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     planner: &Planner<'_>,
-    rows: Vec<Seen>,
+    rows: Vec<DeliveryVersion>,
     limits: RunLimits,
     report: &RunReport<'_>,
 ) -> Result<Summary, Failure> {
@@ -348,7 +348,7 @@ fn dry_run(
     ctx: &Context<'_>,
     journal: &dyn Journal,
     planner: &Planner<'_>,
-    rows: &[Seen],
+    rows: &[DeliveryVersion],
     report: &RunReport<'_>,
     format: Format,
 ) -> Result<Exit, Failure> {
@@ -386,7 +386,7 @@ fn dry_run(
 fn refuse_unknown_secrets(
     secrets: &[(String, SecretSource)],
     journal: &dyn Journal,
-    rows: &[Seen],
+    rows: &[DeliveryVersion],
 ) -> Result<(), Failure> {
     let mut unknown: Vec<&str> = secrets.iter().map(|(name, _)| name.as_str()).collect();
     for row in rows {

@@ -29,7 +29,7 @@ struct Items<'a> {
     mode: RetryMode,
     new: u64,
     lines: u64,
-    rows: std::vec::IntoIter<Seen>,
+    rows: std::vec::IntoIter<DeliveryVersion>,
     /// Deliveries that cannot be sent, and how long it takes to find out.
     unsendable: fn(i64) -> bool,
     planning: Duration,
@@ -51,7 +51,11 @@ impl<'a> Items<'a> {
         }
     }
 
-    fn failed(simulation: &'a Simulation, rows: Vec<Seen>, policy: RetryPolicy) -> Items<'a> {
+    fn failed(
+        simulation: &'a Simulation,
+        rows: Vec<DeliveryVersion>,
+        policy: RetryPolicy,
+    ) -> Items<'a> {
         Items {
             rows: rows.into_iter(),
             ..Items::new(simulation, 0, policy)
@@ -105,7 +109,7 @@ fn tenth_refused() -> Simulation {
     })
 }
 
-fn failed_rows(simulation: &Simulation, count: usize) -> Vec<Seen> {
+fn failed_rows(simulation: &Simulation, count: usize) -> Vec<DeliveryVersion> {
     (0..count)
         .map(|_| simulation.add_failed(simulation::URL, &policy(0, 0), None))
         .collect()

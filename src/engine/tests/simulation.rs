@@ -26,7 +26,7 @@ use crate::http::{Client, Completed, Request, Response, SendError, TransportOpti
 use crate::journal::{
     self, AttemptResult, Journal, NewAttempt, NewDelivery, Next, Reply, Write, WriteResult,
 };
-use crate::journal::{JournalError, Processes, Seen};
+use crate::journal::{DeliveryVersion, JournalError, Processes};
 use crate::secret::{Redactor, Secret};
 use crate::time::{Clock, UnixMs, Woken};
 
@@ -197,7 +197,12 @@ impl Simulation {
     }
 
     /// Adds a delivery with one failed attempt to the failed list, or to the schedule after `delay`.
-    pub fn add_failed(&self, url: &str, policy: &RetryPolicy, delay: Option<Duration>) -> Seen {
+    pub fn add_failed(
+        &self,
+        url: &str,
+        policy: &RetryPolicy,
+        delay: Option<Duration>,
+    ) -> DeliveryVersion {
         let attempt = NewAttempt {
             insecure: false,
             sent_to: None,
@@ -227,7 +232,7 @@ impl Simulation {
             next: delay.map_or(Next::Failed, |delay| Next::Scheduled { delay }),
         });
         self.journal.commit(&[finish]).unwrap();
-        Seen {
+        DeliveryVersion {
             id: delivery.id,
             attempts: 1,
         }

@@ -24,7 +24,6 @@ const SUCCEEDED_AT: &str =
 pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
      WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
 
-/// One transaction's context.
 pub struct Writing<'a> {
     pub tx: &'a Transaction<'a>,
     pub owner: &'a str,

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::rows;
 use crate::delivery::{Attempt, Delivery};
-use crate::journal::Seen;
-use crate::journal::{Cursor, List, Outcomes, Query};
+use crate::journal::DeliveryVersion;
+use crate::journal::{Cursor, DeliveryList, Outcomes, Query};
 use crate::time::UnixMs;
 
 /// How many deliveries [`outcomes`] counts at most: a page that shows them must not wait long.
@@ -29,10 +29,10 @@ impl Condition {
         let mut time = "finished_at";
         match query.list {
             // The same words as in the index `deliveries_failed`, or SQLite does not use it.
-            List::Failed | List::NewestFailed => {
+            DeliveryList::Failed | DeliveryList::NewestFailed => {
                 condition.sql = "status IN ('failed', 'interrupted')".to_owned();
             }
-            List::All(status) => {
+            DeliveryList::All(status) => {
                 condition.and(
                     "status = ?",
                     status.map(|status| status.as_str().to_owned()),
@@ -84,9 +84,9 @@ impl Condition {
 pub fn page_statement(query: &Query, after: Option<Cursor>, limit: usize) -> Condition {
     let mut page = Condition::new(query);
     match query.list {
-        List::Failed => page.after(">", after),
-        List::NewestFailed => page.after("<", after),
-        List::All(_) => page.and("id < ?", after.map(|after| after.id)),
+        DeliveryList::Failed => page.after(">", after),
+        DeliveryList::NewestFailed => page.after("<", after),
+        DeliveryList::All(_) => page.and("id < ?", after.map(|after| after.id)),
     }
     let order = order(query.list);
     let columns = rows::DELIVERY_COLUMNS;
@@ -97,11 +97,11 @@ pub fn page_statement(query: &Query, after: Option<Cursor>, limit: usize) -> Con
     page
 }
 
-fn order(list: List) -> &'static str {
+fn order(list: DeliveryList) -> &'static str {
     match list {
-        List::Failed => "finished_at, id",
-        List::NewestFailed => "finished_at DESC, id DESC",
-        List::All(_) => "id DESC",
+        DeliveryList::Failed => "finished_at, id",
+        DeliveryList::NewestFailed => "finished_at DESC, id DESC",
+        DeliveryList::All(_) => "id DESC",
     }
 }
 
@@ -118,7 +118,7 @@ pub fn page(
 }
 
 /// Id and attempt count of each delivery of a list, in its order and within its limit.
-pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<Seen>> {
+pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<DeliveryVersion>> {
     let limit = query.limit.map_or(-1, |limit| limit as i64);
     let order = order(query.list);
     let Condition { sql, mut values } = Condition::new(query);
@@ -127,7 +127,7 @@ pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<Seen>>
         "SELECT id, attempt_count FROM deliveries WHERE {sql} ORDER BY {order} LIMIT ?"
     ))?
     .query_map(params_from_iter(&values), |row| {
-        Ok(Seen {
+        Ok(DeliveryVersion {
             id: row.get(0)?,
             attempts: row.get(1)?,
         })

@@ -7,8 +7,8 @@ use rusqlite::{Connection, Transaction, params};
 use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
 use super::{SqliteJournal, lists, rows};
 use crate::delivery::Status;
+use crate::journal::{DeliveryVersion, JournalError};
 use crate::journal::{Health, Query};
-use crate::journal::{JournalError, Seen};
 
 /// The same words as in the index `deliveries_leased`, or SQLite does not use it.
 pub const LEASED: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
@@ -87,7 +87,11 @@ fn release(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
 }
 
 /// Deletes a delivery unless it changed since it was read; how many rows it deleted.
-pub fn delete(tx: &Transaction<'_>, seen: Seen, statuses: &[Status]) -> rusqlite::Result<usize> {
+pub fn delete(
+    tx: &Transaction<'_>,
+    seen: DeliveryVersion,
+    statuses: &[Status],
+) -> rusqlite::Result<usize> {
     let names: Vec<String> = statuses
         .iter()
         .map(|status| format!("'{}'", status.as_str()))

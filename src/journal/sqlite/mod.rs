@@ -28,7 +28,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::capture::{Bin, Body, Caught};
 use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::{CaptureQuery, CaptureRules, Due, JournalError, Processes, Seen};
+use crate::journal::{CaptureQuery, CaptureRules, DeliveryVersion, Due, JournalError, Processes};
 use crate::journal::{Cursor, Health, Import, Journal, Outcomes, Query, Slice, Write, WriteResult};
 use crate::time::UnixMs;
 use open::JournalFiles;
@@ -241,7 +241,7 @@ impl Journal for SqliteJournal {
         self.read(|conn| lists::page(conn, query, after, limit))
     }
 
-    fn seen(&self, query: &Query) -> Result<Vec<Seen>, JournalError> {
+    fn seen(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
         self.read(|conn| lists::versions(conn, query))
     }
 
@@ -274,19 +274,23 @@ impl Journal for SqliteJournal {
         self.release_abandoned()
     }
 
-    fn reschedule(&self, seen: Seen, delay: Duration) -> Result<bool, JournalError> {
+    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
         self.write(|tx| schedule::reschedule(tx, seen, self.host.now().plus(delay)))
     }
 
-    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<Seen>, JournalError> {
+    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<DeliveryVersion>, JournalError> {
         self.read(|conn| schedule::scheduled(conn, endpoint))
     }
 
-    fn cancel_slice(&self, seen: &[Seen]) -> Result<Slice, JournalError> {
+    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
         self.write_slice(seen, |tx, seen| schedule::cancel(tx, *seen))
     }
 
-    fn delete_slice(&self, seen: &[Seen], statuses: &[Status]) -> Result<Slice, JournalError> {
+    fn delete_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<Slice, JournalError> {
         let slice = self.write_slice(seen, |tx, seen| maintenance::delete(tx, *seen, statuses))?;
         if slice.done == seen.len() {
             self.vacuum();

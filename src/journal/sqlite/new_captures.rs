@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::captures::{insert_bin, newest_id};
 use crate::capture::{Capture, CapturedResponse, is_bin_name};
-use crate::journal::{CaptureRules, Kept};
+use crate::journal::{CaptureRules, StoredCapture};
 
 /// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
 const MAX_PRUNED: i64 = 5_000;
@@ -47,7 +47,11 @@ impl CaptureCache {
     }
 
     /// The capture's id and bin.
-    pub fn add(&mut self, tx: &Transaction<'_>, new: &Kept) -> rusqlite::Result<(i64, String)> {
+    pub fn add(
+        &mut self,
+        tx: &Transaction<'_>,
+        new: &StoredCapture,
+    ) -> rusqlite::Result<(i64, String)> {
         let (bin_id, bin) = self.bin_for(tx, &new.caught.capture)?;
         let id = self.newest_id + 1;
         insert(tx, id, bin_id, new)?;
@@ -114,8 +118,8 @@ impl CaptureCache {
     }
 }
 
-fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &Kept) -> rusqlite::Result<()> {
-    let Kept { caught, body } = new;
+fn insert(tx: &Transaction<'_>, id: i64, bin_id: i64, new: &StoredCapture) -> rusqlite::Result<()> {
+    let StoredCapture { caught, body } = new;
     let (capture, event) = (&caught.capture, caught.event.as_ref());
     tx.prepare_cached(
         "INSERT INTO captures (id, bin_id, received_at, remote_addr, method, type, action, malformed, secret_ok,

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, Transaction, params};
 
 use super::attempts::interrupt_sql;
-use crate::journal::{Due, Seen};
+use crate::journal::{DeliveryVersion, Due};
 use crate::time::UnixMs;
 
 /// In two parts, since SQLite uses an index only for the first column of `(next_attempt_at, id) > (?2, ?3)`, and thousands
@@ -41,7 +41,7 @@ pub fn due(
         .query_map(params![now.0, at, id, limit, url], |row| {
             Ok(Due {
                 at: UnixMs(row.get(0)?),
-                seen: Seen {
+                seen: DeliveryVersion {
                     id: row.get(1)?,
                     attempts: row.get(2)?,
                 },
@@ -58,7 +58,11 @@ pub fn next_due(conn: &Connection, now: UnixMs) -> rusqlite::Result<Option<UnixM
     Ok(due.map(UnixMs))
 }
 
-pub fn reschedule(tx: &Transaction<'_>, seen: Seen, due: UnixMs) -> rusqlite::Result<bool> {
+pub fn reschedule(
+    tx: &Transaction<'_>,
+    seen: DeliveryVersion,
+    due: UnixMs,
+) -> rusqlite::Result<bool> {
     let rows = tx
         .prepare_cached(&format!(
             "UPDATE deliveries SET next_attempt_at = ?3 WHERE {UNCHANGED}"
@@ -68,13 +72,16 @@ pub fn reschedule(tx: &Transaction<'_>, seen: Seen, due: UnixMs) -> rusqlite::Re
 }
 
 /// Moves a scheduled delivery to the failed list; how many rows it changed.
-pub fn cancel(tx: &Transaction<'_>, seen: Seen) -> rusqlite::Result<usize> {
+pub fn cancel(tx: &Transaction<'_>, seen: DeliveryVersion) -> rusqlite::Result<usize> {
     tx.prepare_cached(&interrupt_sql(UNCHANGED, "NULL"))?
         .execute(params![seen.id, seen.attempts])
 }
 
 /// Only `pending` ones: those that a dead process left are in the failed list already.
-pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<Vec<Seen>> {
+pub fn scheduled(
+    conn: &Connection,
+    endpoint: Option<&str>,
+) -> rusqlite::Result<Vec<DeliveryVersion>> {
     conn.prepare_cached(
         "SELECT id, attempt_count FROM deliveries
          WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'
@@ -82,7 +89,7 @@ pub fn scheduled(conn: &Connection, endpoint: Option<&str>) -> rusqlite::Result<
          ORDER BY id",
     )?
     .query_map([endpoint], |row| {
-        Ok(Seen {
+        Ok(DeliveryVersion {
             id: row.get(0)?,
             attempts: row.get(1)?,
         })

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, Done, SharedCapture};
+use crate::journal::{CaptureStore, SharedCapture, StoreReply};
 
 const HALF_HEAD: &str = "GET /half HTTP/1.1\r\nA:";
 const HALF_BODY: &str = "POST /stalled HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
@@ -179,7 +179,7 @@ struct Hesitant {
 }
 
 impl CaptureStore for Hesitant {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         let keeper = self.keeper.clone();
         let keep = move || keeper.store(capture, body, done);
         if self.left.load(Ordering::SeqCst) > 0 {
@@ -191,7 +191,7 @@ impl CaptureStore for Hesitant {
         }
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
         self.keeper.set_response(id, answer, done);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::*;
 use crate::capture;
 use crate::http::Memory;
-use crate::journal::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture};
 use crate::listener::{Relayed, Upstream, WebUi};
 use crate::secret::Secret;
 
@@ -30,7 +30,7 @@ struct Notebook {
 }
 
 impl CaptureStore for Notebook {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         if *self.broken.lock().unwrap() {
             return done(Err(Arc::new(JournalError::Unusable {
                 path: "x".into(),
@@ -43,10 +43,12 @@ impl CaptureStore for Notebook {
                 status: capture.response.status,
             })
             .unwrap();
-        done(Ok(Arc::new(Kept::new(7, "inbox", None, capture, body))));
+        done(Ok(Arc::new(StoredCapture::new(
+            7, "inbox", None, capture, body,
+        ))));
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
         self.told
             .send(Told::Amend {
                 id,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::{HeaderError, ListenerError};
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, Done, JournalError, Kept, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture};
 use crate::secret::Secret;
 
 #[test]
@@ -249,7 +249,7 @@ struct Fickle {
 }
 
 impl CaptureStore for Fickle {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         if *self.broken.lock().unwrap() {
             let error = JournalError::Unusable {
                 path: "journal.db".into(),
@@ -259,10 +259,12 @@ impl CaptureStore for Fickle {
         }
         let mut kept = self.kept.lock().unwrap();
         *kept += 1;
-        done(Ok(Arc::new(Kept::new(*kept, "inbox", None, capture, body))));
+        done(Ok(Arc::new(StoredCapture::new(
+            *kept, "inbox", None, capture, body,
+        ))));
     }
 
-    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, id: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
         if let Some(amended) = &*self.amended.lock().unwrap() {
             amended.send((id, answer)).unwrap();
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::ListenerError;
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, Done, JournalError, SharedCapture};
+use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply};
 
 fn stop_promptly(listener: &mut Listener) {
     let started = Instant::now();
@@ -152,7 +152,7 @@ fn excess_connections_wait_while_others_are_served() {
 struct Locked(Duration);
 
 impl CaptureStore for Locked {
-    fn store(&self, _: Capture, _: Body, done: Done<SharedCapture>) {
+    fn store(&self, _: Capture, _: Body, done: StoreReply<SharedCapture>) {
         let patience = self.0;
         std::thread::spawn(move || {
             std::thread::sleep(patience);
@@ -163,7 +163,7 @@ impl CaptureStore for Locked {
         });
     }
 
-    fn set_response(&self, _: i64, _: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, _: i64, _: capture::CapturedResponse, done: StoreReply<()>) {
         done(Ok(()));
     }
 }

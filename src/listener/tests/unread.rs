@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capture;
-use crate::journal::{CaptureStore, Done, SharedCapture};
+use crate::journal::{CaptureStore, SharedCapture, StoreReply};
 
 /// More than the system holds for a client that does not read.
 const LONG: usize = 4 << 20;
@@ -16,11 +16,11 @@ struct Noting {
 }
 
 impl CaptureStore for Noting {
-    fn store(&self, capture: Capture, body: Body, done: Done<SharedCapture>) {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
         self.keeper.store(capture, body, done);
     }
 
-    fn set_response(&self, _: i64, answer: capture::CapturedResponse, done: Done<()>) {
+    fn set_response(&self, _: i64, answer: capture::CapturedResponse, done: StoreReply<()>) {
         self.amended.send(answer).unwrap();
         done(Ok(()));
     }

@@ -6,7 +6,9 @@ use std::sync::mpsc::{self, Receiver};
 
 use super::*;
 use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, Head};
-use crate::journal::{CaptureQuery, CaptureStore, JournalError, Kept, Order, SharedCapture};
+use crate::journal::{
+    CaptureQuery, CaptureStore, JournalError, Order, SharedCapture, StoredCapture,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EVENT: &[u8] =
@@ -33,11 +35,15 @@ fn body(bytes: &[u8]) -> Body {
     }
 }
 
-fn keeper(bench: &Bench, keep_per_bin: u32) -> CaptureKeeper {
-    CaptureKeeper::start(Box::new(bench.open_fast(1)), "inbox", keep_per_bin).unwrap()
+fn keeper(bench: &Bench, keep_per_bin: u32) -> JournalCaptureStore {
+    JournalCaptureStore::start(Box::new(bench.open_fast(1)), "inbox", keep_per_bin).unwrap()
 }
 
-fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcome<SharedCapture>> {
+fn give(
+    keeper: &JournalCaptureStore,
+    capture: Capture,
+    body: Body,
+) -> Receiver<Outcome<SharedCapture>> {
     let (report, kept) = mpsc::channel();
     keeper.store(
         capture,
@@ -47,7 +53,7 @@ fn give(keeper: &CaptureKeeper, capture: Capture, body: Body) -> Receiver<Outcom
     kept
 }
 
-fn keep(keeper: &CaptureKeeper, target: &str) -> Caught {
+fn keep(keeper: &JournalCaptureStore, target: &str) -> Caught {
     give(keeper, request(target), body(EVENT))
         .recv_timeout(PATIENCE)
         .unwrap()
@@ -88,7 +94,7 @@ fn a_capture_comes_back_as_it_was_given() {
     let journal = bench.open(2);
     assert_eq!(
         *kept,
-        Kept::new(1, "inbox", event.clone(), given.clone(), chunked.clone())
+        StoredCapture::new(1, "inbox", event.clone(), given.clone(), chunked.clone())
     );
     let expected = Caught {
         id: 1,
@@ -227,10 +233,10 @@ fn each_bin_keeps_its_newest() {
         ["/quiet/0", "/7", "/8", "/9"]
     );
     assert_eq!(journal.bin("inbox").unwrap().unwrap().request_count, 3);
-    // Somebody kept more before: the surplus goes with the next one.
+    // With a lower limit, the next capture removes the excess.
     drop(keeper);
     keep(
-        &CaptureKeeper::start(Box::new(bench.open(1)), "inbox", 1).unwrap(),
+        &JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1).unwrap(),
         "/last",
     );
     assert_eq!(
@@ -243,14 +249,14 @@ fn each_bin_keeps_its_newest() {
 fn no_id_is_given_out_twice_whatever_was_deleted_and_by_whom() {
     let bench = Bench::new();
     let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
-    let id = |keeper: &CaptureKeeper| keep(keeper, "/").id;
+    let id = |keeper: &JournalCaptureStore| keep(keeper, "/").id;
     assert_eq!((id(&keeper), id(&keeper)), (1, 2));
     journal.dynamic().delete_captures(&[2]).unwrap();
     assert_eq!(id(&keeper), 3);
     journal.dynamic().clear_bin("inbox", i64::MAX).unwrap();
     drop(keeper);
-    let [one, other] =
-        [1, 3].map(|who| CaptureKeeper::start(Box::new(bench.open(who)), "inbox", 10).unwrap());
+    let [one, other] = [1, 3]
+        .map(|who| JournalCaptureStore::start(Box::new(bench.open(who)), "inbox", 10).unwrap());
     assert_eq!(
         [&one, &other, &other, &one].map(id),
         [4, 5, 6, 7],
@@ -408,7 +414,7 @@ fn an_answer_that_was_not_known_is_amended() {
 #[test]
 fn what_waits_shares_a_commit() {
     let bench = Bench::new();
-    let keeper = CaptureKeeper::start(Box::new(bench.open(1)), "inbox", 1000).unwrap();
+    let keeper = JournalCaptureStore::start(Box::new(bench.open(1)), "inbox", 1000).unwrap();
     keep(&keeper, "/first");
     let other = bench.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

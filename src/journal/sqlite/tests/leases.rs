@@ -1,4 +1,4 @@
-//! Who may send: leases, their loss, and what is recorded after it.
+//! Leases: which process may send, how a lease is lost, and what is recorded afterwards.
 
 use super::*;
 use crate::delivery::{Attempt, Status};

@@ -131,8 +131,8 @@ fn write(journal: &SqliteJournal, row: &Row) {
 /// What the list means, in plain words: those of its status that the filter matches, in the list's order.
 fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
     let listed = |delivery: &&Delivery| match query.list {
-        List::Failed | List::NewestFailed => delivery.status.in_failed_list(),
-        List::All(status) => status.is_none_or(|status| delivery.status == status),
+        DeliveryList::Failed | DeliveryList::NewestFailed => delivery.status.in_failed_list(),
+        DeliveryList::All(status) => status.is_none_or(|status| delivery.status == status),
     };
     let mut found: Vec<&Delivery> = all
         .iter()
@@ -140,12 +140,14 @@ fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
         .filter(|d| query.filter.matches(d))
         .collect();
     match query.list {
-        List::Failed => found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id)),
-        List::NewestFailed => {
+        DeliveryList::Failed => {
+            found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id))
+        }
+        DeliveryList::NewestFailed => {
             found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id));
             found.reverse();
         }
-        List::All(_) => found.sort_by_key(|delivery| -delivery.id),
+        DeliveryList::All(_) => found.sort_by_key(|delivery| -delivery.id),
     }
     found.into_iter().map(|delivery| delivery.id).collect()
 }
@@ -180,8 +182,8 @@ proptest! {
         }
         let count = i64::try_from(rows.len()).unwrap();
         let all: Vec<Delivery> = (1..=count).map(|id| journal.delivery(id).unwrap().unwrap()).collect();
-        let mut lists = vec![List::Failed, List::NewestFailed, List::All(None)];
-        lists.extend(Status::ALL.map(|status| List::All(Some(status))));
+        let mut lists = vec![DeliveryList::Failed, DeliveryList::NewestFailed, DeliveryList::All(None)];
+        lists.extend(Status::ALL.map(|status| DeliveryList::All(Some(status))));
         for filter in filters.iter().chain([&Filter::default()]) {
             for &list in &lists {
                 let whole = Query { list, filter: filter.clone(), limit: None };
@@ -213,20 +215,20 @@ fn failed_list_uses_its_index_with_every_filter() {
         journal.plan(&query, None)
     };
     let along = "SCAN deliveries USING INDEX deliveries_failed";
-    assert_eq!(plan(List::Failed, Filter::default()), along);
+    assert_eq!(plan(DeliveryList::Failed, Filter::default()), along);
     let narrowed = Filter {
         event_type: Some("account".into()),
         http_status: Some("5xx".parse().unwrap()),
         error: Some(ErrorKind::Status),
         ..Filter::default()
     };
-    assert_eq!(plan(List::Failed, narrowed), along);
+    assert_eq!(plan(DeliveryList::Failed, narrowed), along);
     let since = Filter {
         since: Some(T0),
         ..Filter::default()
     };
     assert_eq!(
-        plan(List::Failed, since.clone()),
+        plan(DeliveryList::Failed, since.clone()),
         "SEARCH deliveries USING INDEX deliveries_failed (finished_at>?)"
     );
     let between = Filter {
@@ -234,10 +236,13 @@ fn failed_list_uses_its_index_with_every_filter() {
         ..since
     };
     assert_eq!(
-        plan(List::Failed, between),
+        plan(DeliveryList::Failed, between),
         "SEARCH deliveries USING INDEX deliveries_failed (finished_at>? AND finished_at<?)"
     );
-    for list in [List::All(None), List::All(Some(Status::Delivered))] {
+    for list in [
+        DeliveryList::All(None),
+        DeliveryList::All(Some(Status::Delivered)),
+    ] {
         assert_eq!(
             plan(list, Filter::default()),
             "SCAN deliveries",

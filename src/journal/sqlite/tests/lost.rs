@@ -61,7 +61,7 @@ fn process_without_its_journal_changes_nothing_in_a_new_one() {
             lost(old.ids(&Query::all(None)));
             lost(old.interrupt_abandoned());
             lost(old.dynamic().delete(
-                &[Seen {
+                &[DeliveryVersion {
                     id: accepted,
                     attempts: 1,
                 }],

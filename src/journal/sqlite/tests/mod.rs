@@ -346,7 +346,7 @@ impl SqliteJournal {
         self.read(|conn| sqlite::schedule::next_due(conn, now))
     }
 
-    fn postpone(&self, seen: Seen, due: UnixMs) -> Result<bool, JournalError> {
+    fn postpone(&self, seen: DeliveryVersion, due: UnixMs) -> Result<bool, JournalError> {
         self.write(|tx| sqlite::schedule::reschedule(tx, seen, due))
     }
 
@@ -354,7 +354,6 @@ impl SqliteJournal {
         Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
     }
 
-    /// Deletes what has these ids now.
     fn delete_ids(
         &self,
         ids: &[i64],

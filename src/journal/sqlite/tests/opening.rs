@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::journal::sqlite::schema::{MIGRATIONS, VERSION};
 
-/// What [`a_fresh_journal_is_its_owners_alone_whatever_the_umask`] hands to itself in another process.
+/// What [`fresh_journal_is_private_whatever_the_umask`] hands to itself in another process.
 const PROBE: &str = "HOOKFIRE_TEST_FRESH_JOURNAL";
 
 fn mode(path: &Path) -> u32 {
@@ -66,7 +66,7 @@ fn an_empty_file_that_was_there_becomes_private() {
 }
 
 #[test]
-fn a_fresh_journal_is_its_owners_alone_whatever_the_umask() {
+fn fresh_journal_is_private_whatever_the_umask() {
     if let Some(path) = std::env::var_os(PROBE) {
         let journal = open(Path::new(&path)).unwrap();
         accept(&journal, T0);

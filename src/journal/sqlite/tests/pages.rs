@@ -63,7 +63,7 @@ fn a_page_of_the_failed_list_reads_no_more_than_it_must() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
     let query = Query {
-        list: List::NewestFailed,
+        list: DeliveryList::NewestFailed,
         ..Query::all(None)
     };
     let after = Cursor {

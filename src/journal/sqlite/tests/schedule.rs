@@ -52,7 +52,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
         due[0],
         Due {
             at: at(10),
-            seen: Seen {
+            seen: DeliveryVersion {
                 id: first,
                 attempts: 1
             },
@@ -101,7 +101,7 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
     assert_eq!(
         two.release_dead(at(1_000_000)).unwrap(),
         0,
-        "there is nobody who could have died"
+        "no process could have died"
     );
     let delivery = two.delivery(id).unwrap().unwrap();
     assert_eq!(
@@ -247,7 +247,7 @@ fn suspended_owner_finds_its_lease_taken() {
     assert_eq!(
         two.release_dead(at(200)).unwrap(),
         0,
-        "and it holds as long as it was asked to"
+        "and it lasts as long as requested"
     );
     assert_eq!(two.release_dead(at(201)).unwrap(), 1);
     assert!(!one.renew(id, at(300)).unwrap());
@@ -281,13 +281,13 @@ fn cancel_moves_to_the_failed_list_and_reschedule_delays() {
     let bench = Bench::new();
     let journal = bench.open(1);
     let (cancelled, put_off) = (scheduled(&journal, 10), scheduled(&journal, 10));
-    let seen = |id| Seen { id, attempts: 1 };
+    let seen = |id| DeliveryVersion { id, attempts: 1 };
     assert_eq!(
         journal
             .dynamic()
             .cancel(&[
                 seen(cancelled),
-                Seen {
+                DeliveryVersion {
                     id: put_off,
                     attempts: 2
                 }

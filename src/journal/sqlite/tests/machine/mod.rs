@@ -1,7 +1,7 @@
 //! Two processes do anything in any order, one at a time or many in one commit, and the journal is held to a model that fits
 //! on a page.
 //!
-//! The one rule they keep is the use cases': nobody begins another attempt of a delivery while its own is under way.
+//! Like the engine, a process does not begin an attempt of a delivery while its own attempt is in flight.
 
 mod model;
 
@@ -261,7 +261,7 @@ impl World {
         }
     }
 
-    /// How many attempts somebody saw.
+    /// The attempt count that was read, or an older one.
     fn seen(&self, id: i64, stale: bool) -> u32 {
         let made = self
             .kept
@@ -273,7 +273,7 @@ impl World {
     fn postpone(&mut self, who: usize, id: i64, stale: bool) {
         let (attempts, due) = (self.seen(id, stale), self.now.plus(RULE.interval));
         let postponed = self.journals[who]
-            .postpone(Seen { id, attempts }, due)
+            .postpone(DeliveryVersion { id, attempts }, due)
             .unwrap();
         let kept = self
             .kept
@@ -286,16 +286,16 @@ impl World {
     fn unschedule(&mut self, who: usize, which: &[usize], stale: bool) {
         let ids: std::collections::BTreeSet<i64> =
             which.iter().map(|&which| self.id(which)).collect();
-        let seen: Vec<Seen> = ids
+        let seen: Vec<DeliveryVersion> = ids
             .into_iter()
-            .map(|id| Seen {
+            .map(|id| DeliveryVersion {
                 id,
                 attempts: self.seen(id, stale),
             })
             .collect();
         let taken = self.journals[who].dynamic().cancel(&seen).unwrap();
         let mut expected = 0;
-        for Seen { id, attempts } in seen {
+        for DeliveryVersion { id, attempts } in seen {
             let kept = self
                 .kept
                 .get_mut(&id)
@@ -598,7 +598,7 @@ impl World {
             let url = "https://example.com/hook".to_owned();
             Some(Due {
                 at: kept.scheduled(attempts)?,
-                seen: Seen { id, attempts },
+                seen: DeliveryVersion { id, attempts },
                 url,
             })
         });

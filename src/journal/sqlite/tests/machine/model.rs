@@ -107,7 +107,7 @@ impl Kept {
         self.lease.is_some_and(|(holder, _)| holder == who)
     }
 
-    /// The attempt that this one knows to be under way, whatever others presume.
+    /// The attempt that this process has in flight, also if another process has marked it as interrupted.
     pub fn under_way(&self, who: usize) -> Option<usize> {
         self.tried
             .iter()
