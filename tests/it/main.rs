@@ -11,7 +11,7 @@
 //! | several processes share a journal | `concurrency`, `due`, `schedule` |
 //! | endpoints cannot exceed time and memory limits | `faults`, `network_errors`, `tls` |
 //! | secrets never leak | `secrets`, `secrets_retry`, `secrets_echoed`, `listen_secrets` |
-//! | hostile text has no effect | `hostile`, `page_security` |
+//! | hostile text has no effect | `malicious_endpoint`, `page_security` |
 //! | `listen` stores before it responds | `listen`, `load` |
 //!
 //! Two variables make runs longer or repeatable: `HOOKFIRE_ACKNOWLEDGED=200000` (number of responses before
