@@ -13,7 +13,7 @@ use crate::time::{Edge, parse_time};
 
 const EXAMPLES: &str = "\
 Examples:
-  Delete what was delivered more than a month ago, in a nightly job:
+  Delete deliveries that were delivered more than a month ago, in a nightly job:
     $ hookfire journal prune --older-than 30d --yes
   Show what would be deleted:
     $ hookfire journal prune --older-than 30d --dry-run";

@@ -18,7 +18,7 @@ pub use object::fetch;
 
 /// List, recover and delete failed deliveries of a 3scale tenant; read its objects; set its webhooks
 ///
-/// The tenant is that of the configuration's `[portal]`, or HOOKFIRE_PORTAL_URL (--portal-url). Its token must be valid for
+/// The tenant comes from the configuration's `[portal]` or HOOKFIRE_PORTAL_URL (--portal-url). Its token must be valid for
 /// the Account Management API. It comes from the variable HOOKFIRE_PORTAL_TOKEN, a file (--portal-token-file), or the
 /// configuration's `portal.token`; it cannot be an option, which other users could read.
 #[derive(Debug, Subcommand)]

@@ -23,7 +23,7 @@ Examples:
 
 /// Delete the tenant's failed deliveries, whether or not they were resent
 ///
-/// 3scale keeps no copy. `hookfire portal recover` deletes what it delivered by itself. `--before` is inclusive, with a precision
+/// 3scale keeps no copy. `hookfire portal recover` itself deletes delivered events. `--before` is inclusive, with a precision
 /// of one second, like `time` in 3scale's API. Asks for confirmation on a terminal, and requires --yes elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("scope").required(true))]
