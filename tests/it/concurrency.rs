@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Server, TestEnv, repeat, respond};
+use crate::support::{Listener, Server, TestEnv, forever, repeat, respond};
 
 #[test]
 fn sixteen_processes_fire_into_a_new_journal() {
@@ -117,4 +117,62 @@ fn retry_skips_what_another_retry_just_failed() {
     server.release();
     let first = first.wait().assert_code(3);
     assert!(first.stderr().ends_with("1 failed, 1 skipped\n"), "{first}");
+}
+
+/// Removes the journal's files and fires, which creates a new journal; runs `then`; expects the new journal's delivery.
+fn replaced_journal_survives(env: &TestEnv, then: impl FnOnce()) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = env.journal_path().into_os_string();
+        path.push(suffix);
+        std::fs::remove_file(path).unwrap();
+    }
+    let server = Server::script(vec![respond(200)]);
+    env.hookfire(["fire", "account", "created", "--url", &server.url()])
+        .run()
+        .assert_code(0);
+    then();
+    let journal = env.hookfire(["journal", "list", "-o", "json"]).run().json();
+    let uuids: Vec<_> = journal
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| &d["uuid"])
+        .collect();
+    assert_eq!(uuids, [server.requests()[0].header("webhook-id").unwrap()]);
+    let check = env.hookfire(["journal", "check"]).run();
+    check.assert_code(0);
+}
+
+#[test]
+fn listener_answers_503_after_its_journal_was_replaced() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    assert_eq!(listener.post("/", "before").status, 200);
+    replaced_journal_survives(&env, || {
+        assert_eq!(listener.post("/", "after").status, 503);
+        listener.stop();
+    });
+}
+
+#[test]
+fn watcher_exits_without_touching_a_new_journal() {
+    let env = TestEnv::new();
+    let server = Server::script(vec![forever(503)]);
+    env.hookfire([
+        "fire",
+        "user",
+        "created",
+        "--background",
+        "--retry-interval",
+        "300ms",
+        "--url",
+        &server.url(),
+    ])
+    .run();
+    let watcher = env.hookfire(["retry", "--due", "--watch"]).spawn();
+    server.wait_for_requests(2);
+    replaced_journal_survives(&env, || {
+        watcher.wait().assert_code(6);
+    });
+    drop(server.lenient());
 }
