@@ -75,7 +75,7 @@ impl ClientConnection {
         let mut decoded = Vec::new();
         let reading = self.read_body(body, limits, is_chunked.then_some(&mut decoded));
         let refusal = reading.await;
-        self.activity.end_client_turn();
+        self.activity.end_client_wait();
         let mut recorder = self.recorder.borrow_mut();
         let mut request = recorder.take_current(refusal.is_none())?;
         let invalid = [Some(Refusal::InvalidChunks), Some(Refusal::IncompleteBody)];
@@ -104,7 +104,7 @@ impl ClientConnection {
         }
         let reading = read_frames(&mut body, limits.body_bytes, decoded);
         let reading = timeout(limits.body_deadline, reading);
-        match self.activity.unless_evicted(reading, || true).await {
+        match self.activity.unless_evicted(reading).await {
             Some(Ok(refusal)) => refusal,
             Some(Err(_)) if self.recorder.borrow().awaited_permit.is_some() => {
                 Some(Refusal::OutOfMemory)

@@ -16,17 +16,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client::{ClientConnection, ConnectionEnd};
-use super::closing;
+use super::closing::{Closing, HttpOutcome};
 use super::connections::Activity;
 use super::handler::Handler;
-use super::limits::ListenerLimits;
 use super::recorder::{HttpPhase, RecordedStream, RequestRecorder, RequestStart};
-use super::refusal::{self, EVICTED};
-use super::response;
+use super::refusal::EVICTED;
 use super::stop::Stop;
 use super::stream::HttpStream;
 use crate::capture::{Body, Capture};
-use crate::time::compact;
 
 /// How long a request may take after the listener stops, or, while it is read, after the listener finishes. Shorter than the
 /// server's own limit, so that the rest is still captured.
@@ -38,12 +35,6 @@ const WRITE_DRAIN_LIMIT: Duration = Duration::from_millis(2_000);
 
 /// hyper panics with a smaller buffer.
 const HYPER_MIN_BUFFER_BYTES: usize = 8192;
-
-enum HttpOutcome {
-    Ended(Result<(), hyper::Error>),
-    Stopped,
-    Evicted,
-}
 
 /// Serves a connection until it ends, or until the listener ends and the current request has its response.
 pub(super) async fn serve(
@@ -77,7 +68,7 @@ async fn open(
     let accepting = tls.accept(stream, &mut hello);
     let accepting = timeout(handler.limits.head_deadline, accepting);
     let accepted = stop
-        .unless_finishing(activity.unless_evicted(accepting, || true))
+        .unless_finishing(activity.unless_evicted(accepting))
         .await;
     let note = match accepted {
         Some(Some(Ok(Some(opened)))) => return Some(opened),
@@ -147,7 +138,7 @@ async fn serve_http(
         .serve_connection(TokioIo::new(recorded), service);
 
     // While the handler has a request, it notices an eviction itself.
-    let serving = activity.unless_evicted(&mut connection, || {
+    let serving = activity.unless_evicted_if(&mut connection, || {
         recorder.borrow().phase != HttpPhase::Handling
     });
     let outcome = match client.stop.unless_finishing(serving).await {
@@ -192,118 +183,4 @@ async fn drain(
         drained = timeout(WRITE_DRAIN_LIMIT, &mut connection).await;
     }
     drained.map_or(HttpOutcome::Stopped, HttpOutcome::Ended)
-}
-
-/// The end of a connection after hyper.
-struct Closing<'a> {
-    handler: &'a Handler,
-    client: &'a ClientConnection,
-    /// Whether the client reads nothing of its response.
-    is_stalled: bool,
-    outcome: HttpOutcome,
-}
-
-impl Closing<'_> {
-    async fn run(&self, mut recorded: RecordedStream) {
-        let client = self.client;
-        self.handler
-            .record_unsent(client, |status| self.unsent_reason(status))
-            .await;
-        if client.recorder.borrow().is_within_refused_head() {
-            self.complete_head(&mut recorded).await;
-        }
-        let refused = self.capture_rest().await;
-        let message = refused.map(response::message_bytes).unwrap_or_default();
-        let stream = recorded.into_stream();
-        let is_evicted = matches!(self.outcome, HttpOutcome::Evicted);
-        match client.end.get() {
-            // It would not read a message either, and the system would keep the unread bytes.
-            _ if self.is_stalled => closing::reset(stream),
-            ConnectionEnd::Hold => closing::hold(stream, &client.activity, &client.stop).await,
-            ConnectionEnd::Reset => closing::reset(stream),
-            ConnectionEnd::Linger => closing::linger(stream, &message, &client.stop).await,
-            ConnectionEnd::Close if !message.is_empty() && !is_evicted => {
-                closing::linger(stream, &message, &client.stop).await;
-            }
-            ConnectionEnd::Close | ConnectionEnd::Evict => closing::close(stream, &message).await,
-        }
-    }
-
-    /// Why a response with `status` was not sent completely.
-    fn unsent_reason(&self, status: u16) -> String {
-        if !self.is_stalled {
-            return format!(
-                "the client closed the connection before it read the response {status}"
-            );
-        }
-        let when = match self.outcome {
-            HttpOutcome::Evicted => "and its connection was needed".to_owned(),
-            HttpOutcome::Stopped => "until the listener stopped".to_owned(),
-            HttpOutcome::Ended(_) => format!("for {}", compact(self.limits().head_deadline)),
-        };
-        format!("the client read nothing of the response {status} {when}")
-    }
-
-    /// Reads the rest of a head that was refused before it was complete, so that the capture has it: as long as the client
-    /// goes on sending, up to the limits.
-    async fn complete_head(&self, recorded: &mut RecordedStream) {
-        let client = self.client;
-        let reading = closing::discard_until_pause(recorded, || {
-            client.recorder.borrow().is_within_refused_head()
-        });
-        let reading = timeout(self.limits().head_deadline, reading);
-        let reading = client.activity.unless_evicted(reading, || true);
-        let _ = client.stop.unless_finishing(reading).await;
-    }
-
-    /// Captures the bytes that did not become a request. Returns the status to respond with, if the client can still get
-    /// one.
-    async fn capture_rest(&self) -> Option<u16> {
-        let (bytes, start, memory) = self.client.recorder.borrow_mut().take_rest()?;
-        let mut capture = self.handler.capture(self.client, bytes, start);
-        let (status, note) = self.refusal(&capture.head);
-        capture.response.status = status;
-        capture.response.note = Some(note);
-        capture.response.duration_ms = start.elapsed_ms();
-        let stored = self.handler.writer.store(capture, Body::default()).await;
-        drop(memory);
-        status.map(|status| if stored.is_some() { status } else { 503 })
-    }
-
-    /// The status for bytes that did not become a request, and the reason: the status with which hyper refused them, or, if
-    /// hyper sent nothing and the client may still be reading, the appropriate one.
-    fn refusal(&self, bytes: &[u8]) -> (Option<u16>, String) {
-        let error = match &self.outcome {
-            _ if self.is_stalled => {
-                let reason = "the client did not read the response before it";
-                return (None, reason.to_owned());
-            }
-            HttpOutcome::Evicted => return (Some(408), EVICTED.to_owned()),
-            HttpOutcome::Stopped => {
-                let reason = "the listener stopped before the request was complete";
-                return (None, reason.to_owned());
-            }
-            HttpOutcome::Ended(Ok(())) => {
-                let reason = "it was sent after the last request of the connection";
-                return (None, reason.to_owned());
-            }
-            HttpOutcome::Ended(Err(error)) => error,
-        };
-        let intercepted = self.client.recorder.borrow().refusal;
-        let status = match intercepted {
-            Some(status) => status,
-            None if error.is_timeout() => 408,
-            None if error.is_parse() || error.is_incomplete_message() => 400,
-            None => {
-                let reason = "the client closed the connection before the request was complete";
-                return (None, reason.to_owned());
-            }
-        };
-        let reason = refusal::head_reason(bytes, status, self.limits());
-        (Some(status), reason)
-    }
-
-    fn limits(&self) -> &ListenerLimits {
-        &self.handler.limits
-    }
 }

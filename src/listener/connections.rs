@@ -1,6 +1,6 @@
 //! The open connections, and which of them are closed when there are too many.
 //!
-//! Each connection reports whether its client has the next move. When the connection limit or the memory limit is reached,
+//! Each connection reports whether it waits for its client. When the connection limit or the memory limit is reached,
 //! the clients that have been silent for the longest time are evicted: those that send nothing of their request, and those
 //! that read nothing of their response. A client that waits for its response is evicted only if it has hung up.
 
@@ -19,7 +19,7 @@ pub(super) const EVICTABLE_AFTER: Duration = Duration::from_millis(20);
 /// What one connection is doing, as far as eviction is concerned. Shared by the tasks of the listener's thread.
 #[derive(Default)]
 pub(super) struct Activity {
-    /// While the next move is the client's: when it last sent or read something.
+    /// While the listener waits for the client: when the client last sent or read something.
     silent_since: Cell<Option<Instant>>,
     /// Whether the client waits for a response that is not due yet.
     awaits_response: Cell<bool>,
@@ -35,8 +35,8 @@ impl Activity {
         *self.stream.borrow_mut() = Rc::downgrade(stream);
     }
 
-    /// The next move is the client's.
-    pub(super) fn begin_client_turn(&self) {
+    /// From now on the listener waits for the client.
+    pub(super) fn begin_client_wait(&self) {
         self.silent_since.set(Some(Instant::now()));
         if self.evicted.get() {
             self.changed.notify_waiters();
@@ -44,19 +44,19 @@ impl Activity {
     }
 
     /// The client has sent or read something.
-    pub(super) fn client_moved(&self) {
+    pub(super) fn client_progressed(&self) {
         if self.silent_since.get().is_some() {
             self.silent_since.set(Some(Instant::now()));
         }
     }
 
     /// The listener does not read from the client for now.
-    pub(super) fn pause_client_turn(&self) {
+    pub(super) fn pause_client_wait(&self) {
         self.silent_since.set(None);
     }
 
-    /// The next move is the listener's. A client that was selected for eviction just before it sent something may stay.
-    pub(super) fn end_client_turn(&self) {
+    /// The client now waits for the listener. A client that was selected for eviction just before it sent something may stay.
+    pub(super) fn end_client_wait(&self) {
         self.silent_since.set(None);
         self.evicted.set(false);
     }
@@ -65,8 +65,13 @@ impl Activity {
         self.holds_memory.set(holds);
     }
 
-    /// Runs `future`; `None` if the connection is evicted first and `may_end`.
-    pub(super) async fn unless_evicted<F: Future>(
+    /// Runs `future`; `None` if the connection is evicted first.
+    pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.unless_evicted_if(future, || true).await
+    }
+
+    /// As [`Activity::unless_evicted`], but goes on while `may_end` is false.
+    pub(super) async fn unless_evicted_if<F: Future>(
         &self,
         future: F,
         may_end: impl Fn() -> bool,
@@ -86,7 +91,7 @@ impl Activity {
     /// Runs `future` while the client waits for its response; `None` if the client has hung up and its connection is needed.
     pub(super) async fn unless_abandoned<F: Future>(&self, future: F) -> Option<F::Output> {
         self.awaits_response.set(true);
-        let output = self.unless_evicted(future, || true).await;
+        let output = self.unless_evicted(future).await;
         self.awaits_response.set(false);
         output
     }
@@ -117,18 +122,17 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Adds a connection whose client has the first move.
+    /// Adds a connection, and waits for its client.
     pub(super) fn open(&self) -> Rc<Activity> {
         let activity = Rc::new(Activity::default());
-        activity.begin_client_turn();
+        activity.begin_client_wait();
         self.open.borrow_mut().push(Rc::clone(&activity));
         activity
     }
 
     pub(super) fn close(&self, activity: &Rc<Activity>) {
-        self.open
-            .borrow_mut()
-            .retain(|other| !Rc::ptr_eq(other, activity));
+        let mut open = self.open.borrow_mut();
+        open.retain(|other| !Rc::ptr_eq(other, activity));
     }
 
     /// Evicts clients until `count` of them are on their way out: the longest silent first, then those that have hung up
@@ -149,10 +153,8 @@ impl Connections {
     pub(super) fn evict_for_memory(&self, silence: Duration) {
         let open = self.open.borrow();
         let holds_memory = |activity: &Activity| activity.holds_memory.get();
-        if open
-            .iter()
-            .any(|activity| activity.evicted.get() && holds_memory(activity))
-        {
+        let mut leaving = open.iter().filter(|other| other.evicted.get());
+        if leaving.any(|activity| holds_memory(activity)) {
             return;
         }
         if let Some(activity) = longest_silent(&open, silence, holds_memory).first() {
@@ -166,11 +168,12 @@ fn longest_silent(
     silence: Duration,
     matches: impl Fn(&Activity) -> bool,
 ) -> Vec<&Rc<Activity>> {
-    let mut silent: Vec<_> = open
-        .iter()
-        .filter(|activity| matches(activity))
-        .filter_map(|activity| Some((activity.evictable_since(silence)?, activity)))
-        .collect();
+    let mut silent = Vec::new();
+    for activity in open.iter().filter(|activity| matches(activity)) {
+        if let Some(since) = activity.evictable_since(silence) {
+            silent.push((since, activity));
+        }
+    }
     silent.sort_by_key(|(since, _)| *since);
     silent.into_iter().map(|(_, activity)| activity).collect()
 }
@@ -190,8 +193,8 @@ mod tests {
     fn evicts_the_longest_silent_and_none_that_is_served() {
         let connections = Connections::default();
         let served = silent_for(&connections, 9_000);
-        served.end_client_turn();
-        served.client_moved();
+        served.end_client_wait();
+        served.client_progressed();
         let [short, long, longest] =
             [100, 5_000, 8_000].map(|millis| silent_for(&connections, millis));
         let fresh = connections.open();
@@ -201,7 +204,7 @@ mod tests {
         assert_eq!(evicted(), [false, false, true, true, false]);
         connections.evict(2);
         assert_eq!(evicted(), [false, false, true, true, false], "two suffice");
-        longest.end_client_turn();
+        longest.end_client_wait();
         connections.close(&long);
         connections.evict(9);
         assert_eq!(evicted(), [false, true, true, false, false]);

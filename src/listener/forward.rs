@@ -3,7 +3,6 @@
 //! Nothing is forwarded before its commit. The response is recorded before it is returned, also if the client has gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Response;
@@ -42,7 +41,7 @@ pub fn hops(capture: &Capture) -> u32 {
 
 /// A response of the forward target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relayed {
+pub struct UpstreamResponse {
     pub status: u16,
     /// In their order. Those that belong to one connection are not returned to the client, nor is the length, except for
     /// HEAD.
@@ -57,12 +56,12 @@ pub trait Upstream: Send + Sync {
 
     /// Sends the request once, and returns the response within a deadline of its own. Asks `memory` before it reads a body.
     /// The error is a message without secrets.
-    fn relay(
+    fn send(
         &self,
         capture: &Capture,
         body: &Body,
         memory: &Arc<dyn Memory>,
-    ) -> Result<Relayed, String>;
+    ) -> Result<UpstreamResponse, String>;
 }
 
 pub(super) struct ForwardHandler {
@@ -74,28 +73,13 @@ pub(super) struct ForwardHandler {
 }
 
 impl ForwardHandler {
-    /// Forwards a stored request, whose memory is released afterwards. Goes on if the returned future is dropped. `None` if
-    /// the result is unknown.
+    /// Forwards a stored request, whose memory is released afterwards. `None` if the result is unknown.
     pub(super) async fn forward(
-        self: Rc<Self>,
+        self: Arc<Self>,
         writer: CaptureWriter,
         stored: SharedCapture,
         start: RequestStart,
         request_memory: MemoryPermit,
-    ) -> Option<(Response<Bytes>, MemoryPermit)> {
-        let relaying = tokio::task::spawn_local(async move {
-            let response = self.relay(writer, stored, start).await;
-            drop(request_memory);
-            response
-        });
-        relaying.await.ok()?
-    }
-
-    async fn relay(
-        &self,
-        writer: CaptureWriter,
-        stored: SharedCapture,
-        start: RequestStart,
     ) -> Option<(Response<Bytes>, MemoryPermit)> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         let upstream = Arc::clone(&self.upstream);
@@ -106,10 +90,10 @@ impl ForwardHandler {
             runtime: Handle::current(),
         });
         // The thread also records the response, so that it does so even if the listener stops meanwhile.
-        let relaying = tokio::task::spawn_blocking(move || {
+        let sending = tokio::task::spawn_blocking(move || {
             let counted: Arc<dyn Memory> = Arc::clone(&memory) as _;
-            let relay = || upstream.relay(&stored.caught.capture, &stored.body, &counted);
-            let result = catch_unwind(AssertUnwindSafe(relay))
+            let send = || upstream.send(&stored.caught.capture, &stored.body, &counted);
+            let result = catch_unwind(AssertUnwindSafe(send))
                 .unwrap_or_else(|_| Err("internal error".to_owned()))
                 .and_then(final_response);
             drop(slot);
@@ -131,9 +115,10 @@ impl ForwardHandler {
             let recorded = writer.update_response(stored.caught.id, captured);
             (response, std::mem::take(&mut *memory.held()), recorded)
         });
-        let (response, memory, recorded) = relaying.await.ok()?;
+        let (response, memory, recorded) = sending.await.ok()?;
         // Returned even if it could not be recorded: the receiver has acted.
         let _ = recorded.await;
+        drop(request_memory);
         Some((response, memory))
     }
 }
@@ -179,7 +164,7 @@ impl Memory for ResponseMemory {
     }
 }
 
-fn final_response(relayed: Relayed) -> Result<Relayed, String> {
+fn final_response(relayed: UpstreamResponse) -> Result<UpstreamResponse, String> {
     match relayed.status {
         200..=599 => Ok(relayed),
         other => Err(format!(
@@ -189,7 +174,7 @@ fn final_response(relayed: Relayed) -> Result<Relayed, String> {
 }
 
 /// The response for the client, without the headers that belong to the connection to the receiver.
-fn client_response(relayed: Relayed, method: &str) -> Response<Bytes> {
+fn client_response(relayed: UpstreamResponse, method: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(relayed.body));
     *response.status_mut() = response::status_code(relayed.status);
     let mut named_by_connection = String::new();

@@ -2,43 +2,93 @@
 //!
 //! A captured request gets a response only after its capture is committed.
 
-use std::rc::Rc;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::auth::{self, RequiredSecrets};
+use super::auth;
 use super::capture_writer::CaptureWriter;
 use super::client::{ClientConnection, ConnectionEnd, NoResponse};
-use super::forward::{self, ForwardHandler, MAX_HOPS};
+use super::connections::EVICTABLE_AFTER;
+use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
 use super::limits::ListenerLimits;
 use super::memory::MemoryLimit;
 use super::recorder::{HttpPhase, RecordedRequest, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
-use super::script::{ResponseScript, ScriptAction, ScriptStep};
+use super::script::{HeaderError, ResponseScript, ScriptAction, ScriptStep};
+use super::setup::{Bound, Setup};
 use super::tls::Tls;
-use super::web::WebHandler;
+use super::web::{MAX_WEB_CALLS, WebHandler};
 use crate::capture::{Capture, CapturedResponse};
 use crate::secret::Secret;
+
+/// How long a client may read nothing of a response while others wait for the memory that it uses. Longer than for a request,
+/// as a slow network looks the same.
+const UNREAD_RESPONSE_EVICTION: Duration = Duration::from_secs(1);
 
 /// What the connections of a listener share.
 pub(super) struct Handler {
     pub limits: ListenerLimits,
-    pub secrets: RequiredSecrets,
+    pub required_secrets: Vec<(String, Secret)>,
     pub web_token: Option<Secret>,
     pub writer: CaptureWriter,
     pub script: ResponseScript,
-    pub forwarder: Option<Rc<ForwardHandler>>,
+    pub forwarder: Option<Arc<ForwardHandler>>,
     pub web: Option<WebHandler>,
     pub request_memory: Arc<MemoryLimit>,
+    pub response_memory: Arc<MemoryLimit>,
     pub tls: Option<Tls>,
 }
 
 impl Handler {
+    /// For a listener that is bound to `addr`.
+    pub(super) fn new(setup: Setup, addr: SocketAddr) -> Result<Handler, HeaderError> {
+        let limits = setup.limits;
+        let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);
+        let forwarder = setup.upstream.map(|upstream| {
+            Arc::new(ForwardHandler {
+                upstream,
+                slots: Arc::new(Semaphore::new(MAX_FORWARDS)),
+                memory: Arc::clone(&response_memory),
+                limits,
+            })
+        });
+        let bound = Bound {
+            addr,
+            tls: setup.tls.is_some(),
+        };
+        let web = setup.web.map(|ui| WebHandler {
+            ui,
+            bound,
+            calls: Semaphore::new(MAX_WEB_CALLS),
+            memory: Arc::clone(&response_memory),
+        });
+        Ok(Handler {
+            limits,
+            required_secrets: setup.require_secret,
+            web_token: setup.web_token,
+            writer: CaptureWriter::new(setup.captures, setup.notifier),
+            script: ResponseScript::new(
+                setup.script,
+                setup.status_in_path,
+                setup.response_body,
+                &setup.response_headers,
+            )?,
+            forwarder,
+            web,
+            request_memory: MemoryLimit::new(limits.buffered_bytes, EVICTABLE_AFTER),
+            response_memory,
+            tls: setup.tls,
+        })
+    }
+
     pub(super) async fn handle(
         &self,
         client: &ClientConnection,
@@ -70,7 +120,7 @@ impl Handler {
         }
         match &self.forwarder {
             Some(forwarder) => {
-                Box::pin(self.forward(client, capture, request, Rc::clone(forwarder))).await
+                Box::pin(self.forward(client, capture, request, Arc::clone(forwarder))).await
             }
             None => self.follow_script(client, capture, request).await,
         }
@@ -96,7 +146,7 @@ impl Handler {
             None => head,
         };
         let mut capture = Capture::new(start.received_at, client.remote_addr, head);
-        capture.secret_ok = self.secrets.check(capture.query());
+        capture.secret_ok = auth::check_secrets(&self.required_secrets, capture.query());
         capture
     }
 
@@ -165,22 +215,27 @@ impl Handler {
         client: &ClientConnection,
         capture: Capture,
         request: RecordedRequest,
-        forwarder: Rc<ForwardHandler>,
+        forwarder: Arc<ForwardHandler>,
     ) -> Result<Response<ResponseBody>, NoResponse> {
         let Some(stored) = self.writer.store(capture, request.body).await else {
             return Ok(client.respond_unavailable());
         };
         let writer = self.writer.clone();
         let forwarding = forwarder.forward(writer, stored, request.start, request.memory);
-        match client.activity.unless_abandoned(forwarding).await {
-            Some(Some((mut response, memory))) => {
+        // A task, so that it goes on if the client has hung up.
+        match client
+            .activity
+            .unless_abandoned(spawn_local(forwarding))
+            .await
+        {
+            Some(Ok(Some((mut response, memory)))) => {
                 self.sandbox(&mut response);
                 client.activity.set_holds_memory(!memory.is_empty());
                 let mut response = client.respond(response);
                 response.body_mut().memory = memory;
                 Ok(response)
             }
-            Some(None) => Ok(client.respond_unavailable()),
+            Some(_) => Ok(client.respond_unavailable()),
             None => Err(NoResponse),
         }
     }

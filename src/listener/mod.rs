@@ -5,7 +5,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | `server` | accepts connections up to a limit |
-//! | `connection` | runs hyper on one connection, and ends it |
+//! | `connection`, `closing` | runs hyper on one connection, and ends it |
 //! | `handler` | web UI or capture; then refusal, script, or forward |
 //! | `web`, `forward` | the web UI's router; the forward target |
 //! | `client` | one connection as the handler sees it: reads bodies within the limits |
@@ -45,29 +45,19 @@ mod web;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::rc::Rc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use auth::RequiredSecrets;
-use capture_writer::CaptureWriter;
-use forward::{ForwardHandler, MAX_FORWARDS};
 use handler::Handler;
-use memory::MemoryLimit;
-use script::ResponseScript;
 use stop::{Stop, StopPhase};
-use web::WebHandler;
 
 use crate::env;
 
-pub use forward::{HOPS_HEADER, Relayed, Upstream, hops};
+pub use forward::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 pub use limits::ListenerLimits;
 pub use notifier::{Notification, Notifier};
 pub use script::{HeaderError, Script};
@@ -85,15 +75,11 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// Open files that are not connections: the journal, standard streams, calls of the web UI.
 const RESERVED_FILES: u64 = 64;
 
-/// How long a client may read nothing of a response while others wait for the memory that it uses. Longer than for a request,
-/// as a slow network looks the same.
-const UNREAD_RESPONSE_EVICTION: Duration = Duration::from_secs(1);
-
 /// How long the stop waits for calls of the web UI and for forwards. They go on while the process lives.
 const BLOCKING_DRAIN_LIMIT: Duration = Duration::from_millis(100);
 
-/// How often an interrupt is checked for while the listener finishes.
-const INTERRUPT_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How often to check for an interrupt, and for the end of the thread, while the listener finishes.
+const FINISH_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
@@ -111,13 +97,11 @@ pub struct Listener {
     addr: SocketAddr,
     scheme: &'static str,
     phase: watch::Sender<StopPhase>,
-    /// Disconnected when the thread is about to end.
-    ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listener {
-    /// Listens, and serves from now on on its own thread. Requests that are refused use no step of the script.
+    /// Binds the address, and starts the thread that serves it. Requests that are refused use no step of the script.
     pub fn bind(mut setup: Setup) -> Result<Self, ListenerError> {
         setup.limits.connections = available_connections(&setup);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -134,29 +118,19 @@ impl Listener {
             })?
         };
         let scheme = if setup.tls.is_some() { "https" } else { "http" };
-        let script = ResponseScript::new(
-            setup.script.clone(),
-            setup.status_in_path,
-            setup.response_body.clone(),
-            &setup.response_headers,
-        )?;
+        let handler = Handler::new(setup, addr)?;
         let (phase, phases) = watch::channel(StopPhase::Serving);
-        let (ends, ended) = mpsc::channel();
-        let thread = {
-            thread::Builder::new()
-                .name("listener".to_owned())
-                .spawn(move || {
-                    run(&runtime, socket, setup, script, addr, phases);
-                    runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
-                    drop(ends);
-                })
-                .map_err(ListenerError::Start)?
+        let serve = move || {
+            let serving = server::run(socket, handler, Stop::new(phases));
+            LocalSet::new().block_on(&runtime, serving);
+            runtime.shutdown_timeout(BLOCKING_DRAIN_LIMIT);
         };
+        let thread = thread::Builder::new().name("listener".to_owned());
+        let thread = thread.spawn(serve).map_err(ListenerError::Start)?;
         Ok(Self {
             addr,
             scheme,
             phase,
-            ended: Mutex::new(ended),
             thread: Some(thread),
         })
     }
@@ -182,10 +156,9 @@ impl Listener {
     /// response after its delay, or silence until the client hangs up. Stops at once when `interrupted`.
     pub fn finish(&mut self, interrupted: impl Fn() -> bool) {
         self.phase.send_replace(StopPhase::Finishing);
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        while !interrupted()
-            && ended.recv_timeout(INTERRUPT_POLL_INTERVAL) == Err(RecvTimeoutError::Timeout)
-        {
+        let is_running = |thread: &JoinHandle<()>| !thread.is_finished();
+        while self.thread.as_ref().is_some_and(is_running) && !interrupted() {
+            thread::sleep(FINISH_POLL_INTERVAL);
         }
         self.stop();
     }
@@ -235,44 +208,4 @@ fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = socket.listen(MAX_BACKLOG)?;
     let addr = listener.local_addr()?;
     Ok((listener, addr))
-}
-
-fn run(
-    runtime: &Runtime,
-    socket: TcpListener,
-    setup: Setup,
-    script: ResponseScript,
-    addr: SocketAddr,
-    phases: watch::Receiver<StopPhase>,
-) {
-    let limits = setup.limits;
-    let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);
-    let bound = Bound {
-        addr,
-        tls: setup.tls.is_some(),
-    };
-    let forwarder = setup.upstream.map(|upstream| {
-        Rc::new(ForwardHandler {
-            upstream,
-            slots: Arc::new(Semaphore::new(MAX_FORWARDS)),
-            memory: Arc::clone(&response_memory),
-            limits,
-        })
-    });
-    let web = setup
-        .web
-        .map(|ui| WebHandler::new(ui, bound, Arc::clone(&response_memory)));
-    let handler = Handler {
-        limits,
-        secrets: RequiredSecrets(setup.require_secret),
-        web_token: setup.web_token,
-        writer: CaptureWriter::new(setup.captures, setup.notifier),
-        script,
-        forwarder,
-        web,
-        request_memory: MemoryLimit::new(limits.buffered_bytes, connections::EVICTABLE_AFTER),
-        tls: setup.tls,
-    };
-    let serving = server::run(socket, handler, response_memory, Stop::new(phases));
-    LocalSet::new().block_on(runtime, serving);
 }

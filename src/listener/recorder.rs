@@ -263,13 +263,13 @@ impl RequestRecorder {
         };
         let Poll::Ready(permit) = awaited.as_mut().poll(cx) else {
             // The client may be sending without being read: that is not silence.
-            self.activity.pause_client_turn();
+            self.activity.pause_client_wait();
             return Poll::Pending;
         };
         self.awaited_permit = None;
         self.permit.merge(permit);
         self.activity.set_holds_memory(true);
-        self.activity.begin_client_turn();
+        self.activity.begin_client_wait();
         Poll::Ready(())
     }
 
@@ -335,7 +335,7 @@ impl RecordedStream {
             .into_inner()
     }
 
-    /// Passes on the result of a write. While a response cannot be written, the next move is the client's.
+    /// Passes on the result of a write. While a response cannot be written, the listener waits for the client.
     fn check_stalled<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -343,7 +343,7 @@ impl RecordedStream {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.stalled.take().is_some() {
-                self.activity.end_client_turn();
+                self.activity.end_client_wait();
             }
             return written;
         }
@@ -351,7 +351,7 @@ impl RecordedStream {
             return Poll::Pending;
         }
         let stalled = self.stalled.get_or_insert_with(|| {
-            self.activity.begin_client_turn();
+            self.activity.begin_client_wait();
             Box::pin(sleep(self.write_timeout))
         });
         ready!(stalled.as_mut().poll(cx));
@@ -369,7 +369,7 @@ impl AsyncRead for RecordedStream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf))?;
         self.recorder.borrow_mut().record(&buf.filled()[before..]);
-        self.activity.client_moved();
+        self.activity.client_progressed();
         Poll::Ready(Ok(()))
     }
 }
@@ -392,7 +392,7 @@ impl AsyncWrite for RecordedStream {
         let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
         ready!(self.check_stalled(flushed, cx))?;
         if self.recorder.borrow_mut().flushed() {
-            self.activity.begin_client_turn();
+            self.activity.begin_client_wait();
         }
         Poll::Ready(Ok(()))
     }

@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use super::connection;
 use super::connections::Connections;
 use super::handler::Handler;
-use super::memory::MemoryLimit;
 use super::stop::Stop;
 
 /// Accepting fails mostly for lack of file descriptors.
@@ -28,21 +27,13 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Serves connections until `stop`, then lets them end. Must run in a `LocalSet`.
-pub(super) async fn run(
-    listener: TcpListener,
-    handler: Handler,
-    response_memory: Arc<MemoryLimit>,
-    stop: Stop,
-) {
+pub(super) async fn run(listener: TcpListener, handler: Handler, stop: Stop) {
     let handler = Rc::new(handler);
     let max_connections = handler.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(max_connections as usize));
     let connections = Rc::new(Connections::default());
-    for memory in [
-        Arc::clone(&handler.request_memory),
-        Arc::clone(&response_memory),
-    ] {
-        let connections = Rc::clone(&connections);
+    for memory in [&handler.request_memory, &handler.response_memory] {
+        let (memory, connections) = (Arc::clone(memory), Rc::clone(&connections));
         spawn_local(async move { memory.evict_while_short(&connections).await });
     }
     // Checked in each turn: `unless_finishing` prefers a client that is already there.
@@ -74,7 +65,7 @@ pub(super) async fn run(
         let _ = timeout(DRAIN_LIMIT, all_ended()).await;
     }
     handler.request_memory.close();
-    response_memory.close();
+    handler.response_memory.close();
 }
 
 /// Acquires a permit for one more connection. Evicts clients meanwhile.

@@ -16,26 +16,17 @@ use super::response::ResponseBody;
 use super::setup::{Bound, WebUi};
 
 /// Requests that the web UI handles at a time; only their responses are not yet counted in memory.
-const MAX_WEB_CALLS: usize = 32;
+pub(super) const MAX_WEB_CALLS: usize = 32;
 
 pub(super) struct WebHandler {
-    ui: WebUi,
-    bound: Bound,
-    calls: Semaphore,
-    memory: Arc<MemoryLimit>,
+    pub ui: WebUi,
+    pub bound: Bound,
+    pub calls: Semaphore,
+    /// Counts the responses until they were sent.
+    pub memory: Arc<MemoryLimit>,
 }
 
 impl WebHandler {
-    /// Counts the responses of `ui` in `memory` until they were sent.
-    pub(super) fn new(ui: WebUi, bound: Bound, memory: Arc<MemoryLimit>) -> Self {
-        Self {
-            ui,
-            bound,
-            calls: Semaphore::new(MAX_WEB_CALLS),
-            memory,
-        }
-    }
-
     /// Whether a request is not to be captured.
     pub(super) fn reserves(&self, method: &Method, uri: &Uri) -> bool {
         (self.ui.reserves)(method, uri)

@@ -10,7 +10,7 @@ use crate::env::Environment;
 use crate::error::Failure;
 use crate::http::replay::{ReplayTarget, prepare};
 use crate::http::{Client, Memory, Response};
-use crate::listener::{HOPS_HEADER, Relayed, Upstream, hops};
+use crate::listener::{HOPS_HEADER, Upstream, UpstreamResponse, hops};
 use crate::secret::safe_url::BaseUrl;
 
 pub struct Forwarder {
@@ -57,12 +57,12 @@ impl Upstream for Forwarder {
         &self.name
     }
 
-    fn relay(
+    fn send(
         &self,
         capture: &Capture,
         body: &Body,
         memory: &Arc<dyn Memory>,
-    ) -> Result<Relayed, String> {
+    ) -> Result<UpstreamResponse, String> {
         let mut prepared =
             prepare(capture, body, &self.destination, &self.env).map_err(|e| e.to_string())?;
         prepared.request.memory = Some(Arc::clone(memory));
@@ -72,7 +72,7 @@ impl Upstream for Forwarder {
         headers.push((HOPS_HEADER.to_owned(), hops.into_bytes()));
         match self.client.send(prepared.request).result {
             Ok(Response { cut: Some(cut), .. }) => Err(format!("its response {cut}")),
-            Ok(response) => Ok(Relayed {
+            Ok(response) => Ok(UpstreamResponse {
                 status: response.status,
                 headers: response.headers,
                 body: response.body,

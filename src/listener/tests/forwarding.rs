@@ -7,7 +7,7 @@ use super::*;
 use crate::capture;
 use crate::http::Memory;
 use crate::journal::{CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture};
-use crate::listener::{Relayed, Upstream, WebUi};
+use crate::listener::{Upstream, UpstreamResponse, WebUi};
 use crate::secret::Secret;
 
 /// The writes in their order.
@@ -63,7 +63,7 @@ impl CaptureStore for Notebook {
 /// Responds as the test decides.
 struct RealReceiver {
     seen: SyncSender<(Capture, Body)>,
-    answers: Mutex<Receiver<Result<Relayed, String>>>,
+    answers: Mutex<Receiver<Result<UpstreamResponse, String>>>,
 }
 
 impl Upstream for RealReceiver {
@@ -71,12 +71,12 @@ impl Upstream for RealReceiver {
         "http://up/?token=***"
     }
 
-    fn relay(
+    fn send(
         &self,
         capture: &Capture,
         body: &Body,
         room: &Arc<dyn Memory>,
-    ) -> Result<Relayed, String> {
+    ) -> Result<UpstreamResponse, String> {
         self.seen.send((capture.clone(), body.clone())).unwrap();
         let answer = self
             .answers
@@ -94,7 +94,7 @@ struct Stage {
     keeper: Arc<Notebook>,
     told: Receiver<Told>,
     seen: Receiver<(Capture, Body)>,
-    answers: Option<mpsc::Sender<Result<Relayed, String>>>,
+    answers: Option<mpsc::Sender<Result<UpstreamResponse, String>>>,
 }
 
 impl Stage {
@@ -130,7 +130,7 @@ impl Stage {
         }
     }
 
-    fn answer(&self, answer: Result<Relayed, String>) {
+    fn answer(&self, answer: Result<UpstreamResponse, String>) {
         self.answers.as_ref().unwrap().send(answer).unwrap();
     }
 
@@ -139,12 +139,12 @@ impl Stage {
     }
 }
 
-fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<Relayed, String> {
+fn relayed(status: u16, headers: &[(&str, &[u8])], body: &str) -> Result<UpstreamResponse, String> {
     let headers = headers
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
         .collect();
-    Ok(Relayed {
+    Ok(UpstreamResponse {
         status,
         headers,
         body: body.into(),
