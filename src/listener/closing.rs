@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::client::{ClientConnection, ConnectionEnd};
 use super::connections::Activity;
 use super::handler::Handler;
-use super::recorder::RecordedStream;
+use super::recorder::{HttpPhase, RecordedStream};
 use super::refusal::{self, EVICTED};
 use super::response;
 use super::stop::Stop;
@@ -31,7 +31,7 @@ const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Why hyper no longer runs a connection.
 pub(super) enum HttpOutcome {
-    /// hyper ended it.
+    /// hyper ended the connection.
     Ended(Result<(), hyper::Error>),
     Stopped,
     Evicted,
@@ -47,11 +47,14 @@ pub(super) struct Closing<'a> {
 }
 
 impl Closing<'_> {
+    /// Records a response that was not sent completely, captures the bytes that are left, and ends the connection.
     pub(super) async fn run(&self, mut recorded: RecordedStream) {
         let client = self.client;
-        self.handler
-            .record_unsent(client, |status| self.unsent_reason(status))
-            .await;
+        let is_responding = client.recorder.borrow().phase == HttpPhase::Responding;
+        if is_responding && let Some((id, status, start)) = client.responding.take() {
+            let reason = self.unsent_reason(status);
+            self.handler.record_no_response(id, start, reason).await;
+        }
         if client.recorder.borrow().is_within_refused_head() {
             self.complete_head(&mut recorded).await;
         }

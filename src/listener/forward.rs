@@ -1,4 +1,4 @@
-//! Forwards stored requests to a real receiver, records its responses and returns them.
+//! Forwards stored requests to an upstream, the real receiver; records its responses and returns them.
 //!
 //! Nothing is forwarded before its commit. The response is recorded before it is returned, also if the client has gone.
 
@@ -39,7 +39,7 @@ pub fn hops(capture: &Capture) -> u32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// A response of the forward target.
+/// A response of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamResponse {
     pub status: u16,
@@ -93,15 +93,12 @@ impl ForwardHandler {
         let sending = tokio::task::spawn_blocking(move || {
             let counted: Arc<dyn Memory> = Arc::clone(&memory) as _;
             let send = || upstream.send(&stored.caught.capture, &stored.body, &counted);
-            let result = catch_unwind(AssertUnwindSafe(send))
-                .unwrap_or_else(|_| Err("internal error".to_owned()))
-                .and_then(final_response);
+            let sent = catch_unwind(AssertUnwindSafe(send));
+            let sent = sent.unwrap_or_else(|_| Err("internal error".to_owned()));
             drop(slot);
-            let (response, note) = match result {
-                Ok(relayed) => (
-                    client_response(relayed, stored.caught.capture.method()),
-                    format!("forwarded to {}", upstream.name()),
-                ),
+            let method = stored.caught.capture.method();
+            let (response, note) = match sent.and_then(|sent| client_response(sent, method)) {
+                Ok(response) => (response, format!("forwarded to {}", upstream.name())),
                 Err(error) => {
                     let note = format!("not forwarded to {}: {error}", upstream.name());
                     (response::message(502, &note, false), note)
@@ -116,7 +113,7 @@ impl ForwardHandler {
             (response, std::mem::take(&mut *memory.held()), recorded)
         });
         let (response, memory, recorded) = sending.await.ok()?;
-        // Returned even if it could not be recorded: the receiver has acted.
+        // Returned even if it could not be recorded: the upstream has acted.
         let _ = recorded.await;
         drop(request_memory);
         Some((response, memory))
@@ -164,21 +161,17 @@ impl Memory for ResponseMemory {
     }
 }
 
-fn final_response(relayed: UpstreamResponse) -> Result<UpstreamResponse, String> {
-    match relayed.status {
-        200..=599 => Ok(relayed),
-        other => Err(format!(
-            "the response has the status {other}, which cannot be returned"
-        )),
+/// The response for the client, without the headers that belong to the connection to the upstream.
+fn client_response(upstream: UpstreamResponse, method: &str) -> Result<Response<Bytes>, String> {
+    let status = upstream.status;
+    if !(200..=599).contains(&status) {
+        let reason = format!("the response has the status {status}, which cannot be returned");
+        return Err(reason);
     }
-}
-
-/// The response for the client, without the headers that belong to the connection to the receiver.
-fn client_response(relayed: UpstreamResponse, method: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(relayed.body));
-    *response.status_mut() = response::status_code(relayed.status);
+    let mut response = Response::new(Bytes::from(upstream.body));
+    *response.status_mut() = response::status_code(status);
     let mut named_by_connection = String::new();
-    for (name, value) in &relayed.headers {
+    for (name, value) in &upstream.headers {
         if name.eq_ignore_ascii_case("connection") {
             named_by_connection += &String::from_utf8_lossy(value).to_ascii_lowercase();
             named_by_connection.push(',');
@@ -189,7 +182,7 @@ fn client_response(relayed: UpstreamResponse, method: &str) -> Response<Bytes> {
             .split(',')
             .any(|named| named.trim() == name)
     };
-    for (name, value) in &relayed.headers {
+    for (name, value) in &upstream.headers {
         let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_bytes(value),
@@ -206,5 +199,5 @@ fn client_response(relayed: UpstreamResponse, method: &str) -> Response<Bytes> {
             response.headers_mut().append(name, value);
         }
     }
-    response
+    Ok(response)
 }

@@ -69,12 +69,9 @@ pub(super) fn body_framing(head: &httparse::Request<'_, '_>) -> Option<BodyFrami
 }
 
 fn ends_in_chunked(value: &[u8]) -> bool {
-    value
-        .rsplit(|&byte| byte == b',')
-        .next()
-        .is_some_and(|coding| {
-            value.is_ascii() && coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
-        })
+    let last = value.rsplit(|&byte| byte == b',').next();
+    let last = last.unwrap_or_default().trim_ascii();
+    value.is_ascii() && last.eq_ignore_ascii_case(b"chunked")
 }
 
 /// Digits only: neither a sign nor a list.

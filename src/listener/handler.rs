@@ -19,7 +19,7 @@ use super::connections::EVICTABLE_AFTER;
 use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
 use super::limits::ListenerLimits;
 use super::memory::MemoryLimit;
-use super::recorder::{HttpPhase, RecordedRequest, RequestStart};
+use super::recorder::{RecordedRequest, RequestStart};
 use super::refusal::Refusal;
 use super::response::{self, ResponseBody};
 use super::script::{HeaderError, ResponseScript, ScriptAction, ScriptStep};
@@ -246,19 +246,8 @@ impl Handler {
         }
     }
 
-    /// Records that the response in progress was not sent completely, if there is one.
-    pub(super) async fn record_unsent(
-        &self,
-        client: &ClientConnection,
-        reason: impl FnOnce(u16) -> String,
-    ) {
-        let is_responding = client.recorder.borrow().phase == HttpPhase::Responding;
-        if is_responding && let Some((id, status, start)) = client.responding.take() {
-            self.record_no_response(id, start, reason(status)).await;
-        }
-    }
-
-    async fn record_no_response(&self, id: i64, start: RequestStart, reason: String) {
+    /// Records that a captured request got no complete response.
+    pub(super) async fn record_no_response(&self, id: i64, start: RequestStart, reason: String) {
         let response = CapturedResponse {
             status: None,
             duration_ms: start.elapsed_ms(),

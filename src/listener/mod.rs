@@ -7,7 +7,7 @@
 //! | `server` | accepts connections up to a limit |
 //! | `connection`, `closing` | runs hyper on one connection, and ends it |
 //! | `handler` | web UI or capture; then refusal, script, or forward |
-//! | `web`, `forward` | the web UI's router; the forward target |
+//! | `web`, `forward` | the web UI's router; the upstream, to which requests are forwarded |
 //! | `client` | one connection as the handler sees it: reads bodies within the limits |
 //! | `recorder`, `framing` | the exact bytes of each request, recorded beside hyper |
 //! | `capture_writer`, `notifier` | commits captures, and publishes them |
@@ -68,8 +68,8 @@ pub use tls::Tls;
 /// a second.
 const MAX_BACKLOG: u32 = 4096;
 
-/// Bytes of responses that the system buffers for a client, or twice as many. Its default is megabytes, of which a third has to
-/// be read until the system reports that a client reads at all.
+/// Size of each socket's send buffer, which Linux doubles. With the default of some megabytes, a client that reads slowly would
+/// look silent: the system reports progress only after a third of the buffer.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
 /// Open files that are not connections: the journal, standard streams, calls of the web UI.

@@ -1,6 +1,6 @@
 //! Why a request is refused: the status, and the reason that its capture shows.
 //!
-//! hyper refuses heads with nothing but a status, so the reason is found by reading the bytes again; it may be less exact than
+//! hyper refuses heads with nothing but a status, so [`head_reason`] parses the bytes again; its reason may be less exact than
 //! hyper's. No reason quotes more than single characters of a target.
 
 use std::borrow::Cow;
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// What the capture shows; none where the capture itself tells.
+    /// The reason that the capture shows; `None` for a wrong secret, which the capture shows by itself.
     pub(super) fn reason(self, limits: &ListenerLimits) -> Option<String> {
         Some(match self {
             Self::BodyTooLong => {

@@ -104,13 +104,11 @@ pub(super) fn is_framing(name: &str) -> bool {
         "transfer-encoding",
         "upgrade",
     ];
-    FRAMING
-        .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing))
+    FRAMING.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// Gives a response that others have written another origin than the web UI, which has the same address: its scripts cannot
-/// use the web UI. A policy that the response already has still holds.
+/// Puts a response whose content the listener does not control into an origin of its own: its scripts cannot use the web UI,
+/// which has the same address. A policy that the response already has still holds.
 pub(super) fn sandbox(response: &mut Response<Bytes>) {
     let policy = HeaderValue::from_static("sandbox allow-scripts allow-forms");
     response
@@ -167,8 +165,6 @@ pub(super) fn has_body(status: u16) -> bool {
 }
 
 pub(super) fn reason(status: u16) -> &'static str {
-    StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("No Reason Phrase")
+    let reason = status_code(status).canonical_reason();
+    reason.unwrap_or("No Reason Phrase")
 }

@@ -31,7 +31,7 @@ pub(super) enum ScriptAction {
 
 /// The steps for the requests of a listener, in the order in which they are captured, over all connections.
 ///
-/// Written as steps separated by commas: a status, `timeout` or `reset`. Each but the last may have a count, and each but
+/// Written as steps separated by commas: a status, `timeout` or `reset`. All but the last may have a count, and all but
 /// `timeout` a delay, in either order (`503x3`, `200@2s`, `503x3@1s`). The last step repeats for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {

@@ -66,8 +66,7 @@ pub type Reserves = Box<dyn Fn(&Method, &Uri) -> bool + Send + Sync>;
 /// Serves the requests that are not captured.
 pub struct WebUi {
     pub reserves: Reserves,
-    /// Its requests have a complete body and the extension [`Bound`]. Handlers run on the listener's thread and must not block
-    /// it.
+    /// Its requests have a complete body and the extension [`Bound`]. Handlers run on the listener's thread: they must not block.
     pub router: axum::Router,
 }
 
