@@ -17,17 +17,14 @@ use crate::journal::Processes;
 use crate::secret::Variables;
 use crate::time::{Clock, UnixMs, Woken};
 
-/// Environment variables and directories.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment;
 
 impl Environment {
-    /// The working directory.
     pub fn folder(self) -> PathBuf {
         std::env::current_dir().unwrap_or_default()
     }
 
-    /// A random number.
     pub fn seed(self) -> u64 {
         use std::hash::{BuildHasher as _, RandomState};
         // The standard library's only source of randomness, good enough for ids of samples.
@@ -307,9 +304,7 @@ pub fn outward_address(like: IpAddr) -> Option<IpAddr> {
 /// The signal that ends a process.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending {
-    /// SIGTERM.
     Asked,
-    /// SIGKILL.
     Forced,
 }
 

@@ -232,6 +232,9 @@ fn journal_hint(error: &JournalError) -> &'static str {
         }
         JournalError::Io { .. } => "use a file in a writable folder with `--journal FILE`",
         JournalError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+        JournalError::Linked { .. } => {
+            "delete the other names of the file; `find DIR -samefile FILE` lists them"
+        }
         JournalError::Full { .. } => {
             "free some disk space, or use a file on another disk with `--journal FILE`"
         }

@@ -29,11 +29,9 @@ pub fn duration_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
     Elapsed,
-    /// By Ctrl-C or SIGTERM.
     Interrupted,
 }
 

@@ -19,7 +19,6 @@ pub struct Mask {
     pub required: Option<BTreeSet<String>>,
     /// Values that are hidden in every query parameter.
     pub values: Vec<Secret>,
-    /// Hide nothing.
     pub reveal: bool,
 }
 

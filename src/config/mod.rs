@@ -38,7 +38,6 @@ pub struct Config {
 
 #[derive(Debug)]
 pub struct Endpoint {
-    /// URL, parameters and headers.
     pub target: Target,
     pub settings: Settings,
 }

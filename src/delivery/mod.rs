@@ -19,7 +19,6 @@ use crate::text::named_enum;
 use crate::time::UnixMs;
 
 named_enum! {
-    /// A delivery's state.
     pub enum Status {
         /// In progress, or waiting for its next attempt.
         Pending = "pending",
@@ -41,7 +40,6 @@ impl Status {
 }
 
 named_enum! {
-    /// Why an attempt failed.
     pub enum ErrorKind {
         /// The endpoint responded with another status than a success.
         Status = "status",

@@ -16,12 +16,10 @@ pub struct RetryPolicy {
     pub success: StatusRanges,
 }
 
-/// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     Delivered,
     RetryAfter(Duration),
-    /// No attempts are left.
     Failed,
 }
 

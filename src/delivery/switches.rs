@@ -10,10 +10,8 @@ use crate::text::{self, named_enum};
 /// Where the change that caused the event was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventSource {
-    /// By a developer.
     #[default]
     DeveloperPortal,
-    /// By the provider.
     AdminPortal,
 }
 
@@ -32,7 +30,6 @@ named_enum! {
     /// A switch that can keep an event from being sent, in the order in which they are checked. The names are those of the
     /// configuration.
     pub enum Switch {
-        /// No event is sent.
         Active = "active",
         /// Events caused in the admin portal are not sent.
         ProviderActions = "provider_actions",
@@ -133,9 +130,7 @@ impl Default for WebhookSwitches {
 /// Why an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fired<'a> {
-    /// All events are.
     All,
-    /// It matches this pattern.
     Picked(&'a EventPattern),
 }
 

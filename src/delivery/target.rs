@@ -96,7 +96,6 @@ impl MissingSecret {
 /// A target with the values of its secrets, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Resolved {
-    /// With the query.
     pub url: Secret,
     pub headers: Vec<(String, Secret)>,
     pub redactor: Arc<Redactor>,

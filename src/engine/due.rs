@@ -59,7 +59,6 @@ impl EndpointState {
     }
 }
 
-/// Hands out due deliveries.
 pub struct DueQueue<'a> {
     journal: &'a dyn Journal,
     jobs: usize,

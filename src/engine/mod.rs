@@ -49,7 +49,6 @@ pub const LEASE_GRACE: Duration = Duration::from_secs(60);
 /// How soon Ctrl-C is noticed when nothing else happens.
 const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
-/// What a [`Source`] yields.
 pub enum SourceItem {
     /// A new event. `line` identifies it until it has an id.
     New {
@@ -97,7 +96,6 @@ pub trait Source {
     fn released(&mut self, _id: i64, _contact: Contact) {}
 }
 
-/// One finished attempt.
 #[derive(Debug)]
 pub struct FinishedAttempt<'a> {
     /// Attempts so far: of this run, or under the policy if that spans runs.
@@ -108,12 +106,13 @@ pub struct FinishedAttempt<'a> {
     pub next_in: Option<Duration>,
 }
 
-/// What an [`RunObserver`] learns.
 #[derive(Debug)]
 pub enum Update<'a> {
     /// A request is about to be sent; `made` attempts were made before.
-    Sending { delivery: &'a Delivery, made: u32 },
-    /// An attempt was recorded.
+    Sending {
+        delivery: &'a Delivery,
+        made: u32,
+    },
     Attempted(&'a Delivery, FinishedAttempt<'a>),
     /// The final state of a delivery for this run was recorded.
     Ended(&'a Delivery),
@@ -257,7 +256,6 @@ pub trait Wait {
     fn receive(&self, events: &Receiver<EngineEvent>, timeout: Duration) -> Option<EngineEvent>;
 }
 
-/// Waits in real time.
 pub struct RealTime;
 
 impl Wait for RealTime {

@@ -157,7 +157,6 @@ pub fn transport_options(settings: &Settings) -> TransportOptions {
     }
 }
 
-/// The passwords of proxies.
 pub fn proxy_credentials(env: &dyn Variables, options: &TransportOptions) -> Vec<Secret> {
     let mut proxies: Vec<String> = PROXY_VARIABLES
         .iter()

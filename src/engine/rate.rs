@@ -91,7 +91,6 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
     pub fn new(rate: Rate) -> Bucket {
         let interval = rate.interval();
         Bucket {

@@ -30,7 +30,6 @@ pub struct Summary {
     pub failures_in_a_row: usize,
     /// The worst exit code so far.
     pub exit: Exit,
-    /// The journal failed.
     pub halted: Option<Halted>,
     pub latencies: Latencies,
 }
@@ -113,7 +112,7 @@ impl Summary {
             .map(|(number, word)| format!("{number} {word}"))
             .collect();
         if self.invalid > 0 {
-            words.push(format!("{} broken", count(self.invalid, "line", "lines")));
+            words.push(count(self.invalid, "invalid line", "invalid lines"));
         }
         if words.is_empty() {
             "nothing to send".to_owned()

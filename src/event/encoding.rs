@@ -30,7 +30,6 @@ impl Decoded<'_> {
     }
 }
 
-/// Decodes a whole document.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, EventError> {
     if let Some((actual, mark)) = proven(bytes) {
         let text = decode_as(actual, bytes, mark)?;

@@ -26,7 +26,6 @@ struct SelectorStep {
     index: Option<usize>,
 }
 
-/// What a selector found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The value of an attribute, or the text of an element without child elements.

@@ -41,7 +41,6 @@ pub use receiver::Done;
 /// The most of a response's body that is returned when it is not a delivery's.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;
 
-/// The `User-Agent` of deliveries.
 const OWN_USER_AGENT: &str = concat!("hookfire/", env!("CARGO_PKG_VERSION"));
 
 /// One request. Any part of it may be secret.
@@ -54,7 +53,6 @@ pub struct Request {
     pub headers: Vec<(String, Vec<u8>)>,
     /// None sends no `Content-Length`, unlike an empty body.
     pub body: Option<Vec<u8>>,
-    /// Masks error messages.
     pub redactor: Arc<Redactor>,
     /// The most bytes of the response's body that are read.
     pub body_limit: usize,
@@ -147,7 +145,6 @@ impl fmt::Display for Cut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
     pub kind: ErrorKind,
-    /// For people, secrets masked.
     pub message: String,
     /// Whether the request may have reached the endpoint.
     pub maybe_received: bool,

@@ -25,11 +25,9 @@ pub struct TransportOptions {
     pub connect_timeout: Duration,
     /// PEM certificates to trust instead of the system's.
     pub cacert: Option<PathBuf>,
-    /// The client's certificate, PEM.
     pub cert: Option<PathBuf>,
     /// Its key, PEM; none if it is in the certificate's file.
     pub key: Option<PathBuf>,
-    /// Certificates are not verified.
     pub insecure: bool,
     /// Used instead of the environment's proxies. It may contain a password.
     pub proxy: Option<Secret>,

@@ -56,7 +56,6 @@ pub enum ReplayError {
         names: Vec<String>,
         /// The host of the captured request.
         sent_to: Option<String>,
-        /// The destination's host.
         there: String,
     },
     #[error(transparent)]

@@ -113,7 +113,6 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ClientError> {
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
     given: Vec<CertificateDer<'static>>,
-    /// Accept every certificate.
     insecure: bool,
 }
 

@@ -18,7 +18,6 @@ impl StoredCapture {
     /// Approximate bytes of a capture in memory, without its head and its body.
     pub const OWN_BYTES: usize = 1024;
 
-    /// Approximate bytes in memory.
     pub fn weight(&self) -> usize {
         let Body { bytes, wire } = &self.body;
         StoredCapture::OWN_BYTES
@@ -83,7 +82,6 @@ impl CaptureStore for Sender<(Capture, Body)> {
 /// Which captures, the newest or the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureQuery {
-    /// In this bin.
     pub bin: Option<String>,
     /// With this method, ignoring case.
     pub method: Option<String>,

@@ -25,9 +25,12 @@ pub enum JournalError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// What was to be written has no place any more.
+    /// The files that were opened are no longer the ones at this path.
     #[error("the journal `{path}` changed while it was in use: {what}")]
     Lost { path: PathBuf, what: String },
+    /// Each name of the file would get a write-ahead log of its own.
+    #[error("the journal `{path}` has {links} hard links; a journal must have one name")]
+    Linked { path: PathBuf, links: u64 },
     #[error("the journal `{path}` cannot be written: the disk is full")]
     Full { path: PathBuf },
     /// Damage, or a write that was refused; `problem` continues the sentence.

@@ -22,7 +22,6 @@ pub type Reply = Box<dyn FnOnce(Result<WriteResult, Arc<JournalError>>) + Send>;
 pub trait CommitRetry: Send {
     /// Waits for a while; whether to try the commit again.
     fn retry(&mut self, error: &JournalError) -> bool;
-    /// A commit has succeeded.
     fn recovered(&mut self);
 }
 
@@ -60,7 +59,6 @@ impl GroupWriter {
         })
     }
 
-    /// Returns at once.
     pub fn submit(&self, write: Write, reply: Reply) {
         if let Some(requests) = &self.requests {
             // The thread ends only after this is dropped.

@@ -57,7 +57,6 @@ pub trait Journal: Send {
     /// death of the process, but the last ones perhaps not a power failure.
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
-    /// The journal's file.
     fn path(&self) -> &Path;
 
     /// The delivery as it is now.
@@ -116,7 +115,6 @@ pub trait Journal: Send {
     /// Adds deliveries that failed elsewhere to the failed list, in one transaction; for each, whether it was new.
     fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
 
-    /// Captures without their bodies.
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
     /// A capture with its body.
     fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
@@ -125,7 +123,6 @@ pub trait Journal: Send {
     /// The ids of a bin's captures up to this one.
     fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError>;
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
-    /// All bins, by name.
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
     /// The bin with this name.
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;

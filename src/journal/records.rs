@@ -21,7 +21,6 @@ pub enum Write {
     Accept(NewDelivery, NewAttempt),
     /// Adds a delivery that a webhook switch keeps from being sent.
     Ignore(NewDelivery, Switch),
-    /// Begins another attempt.
     Begin(Claim),
     /// Records the result of an attempt.
     Finish(AttemptResult),
@@ -34,11 +33,17 @@ pub enum Write {
         slot: ScheduleSlot,
     },
     /// Extends the leases that this process still owns.
-    Renew { ids: Vec<i64>, lease: Duration },
+    Renew {
+        ids: Vec<i64>,
+        lease: Duration,
+    },
     /// Adds a captured request; its id and bin are assigned.
     Capture(SharedCapture),
     /// Replaces the response of a capture.
-    AmendCapture { id: i64, response: CapturedResponse },
+    AmendCapture {
+        id: i64,
+        response: CapturedResponse,
+    },
 }
 
 /// The result of one [`Write`].
@@ -60,7 +65,6 @@ pub enum WriteResult {
     Deleted,
     /// The write cannot be stored, for example because it is too large.
     Rejected(Arc<JournalError>),
-    /// All others.
     Done,
 }
 
@@ -103,16 +107,18 @@ pub enum ClaimCondition {
     /// This process owns the lease.
     Owned,
     /// The delivery is in the failed list.
-    Failed { attempts: u32 },
-    /// The delivery is scheduled.
-    Scheduled { attempts: u32 },
+    Failed {
+        attempts: u32,
+    },
+    Scheduled {
+        attempts: u32,
+    },
 }
 
 /// The result of an attempt.
 #[derive(Clone, Debug)]
 pub struct AttemptResult {
     pub id: i64,
-    /// The attempt's number.
     pub number: u32,
     /// How long after the attempt was begun its request was sent.
     pub sent_after: Duration,
@@ -122,13 +128,10 @@ pub struct AttemptResult {
     pub next: Next,
 }
 
-/// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Delivered,
-    /// No attempts are left.
     Failed,
-    /// The user stopped it.
     Interrupted,
     /// Another attempt after `delay`, by the process that then reads the schedule.
     Scheduled {
@@ -172,16 +175,13 @@ impl Default for CaptureRules {
 pub struct Import<'a> {
     /// Its uuid there and here.
     pub uuid: &'a str,
-    /// When it failed last.
     pub failed_at: UnixMs,
     /// The same in the words of the list.
     pub told_time: &'a str,
     pub error: &'a LastError,
-    /// The event.
     pub event: &'a Event,
     /// The configured endpoint that it was meant for.
     pub endpoint: Option<&'a str>,
-    /// Where it went.
     pub target: &'a Target,
     /// How its request carries the event from now on.
     pub wire: BodyFormat,
@@ -189,7 +189,6 @@ pub struct Import<'a> {
     pub rule: &'a RetryPolicy,
 }
 
-/// A list of deliveries.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub list: DeliveryList,
@@ -208,7 +207,6 @@ pub enum DeliveryList {
 }
 
 impl Query {
-    /// The failed list.
     pub fn failed(filter: Filter) -> Query {
         Query {
             list: DeliveryList::Failed,
@@ -244,7 +242,6 @@ impl Cursor {
     }
 }
 
-/// Deliveries over time.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcomes {
     /// For each interval, by its number, and each status: how many were accepted in it and have that status now. Those
@@ -284,7 +281,6 @@ pub struct DeliveryVersion {
 /// A scheduled delivery that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Since when.
     pub at: UnixMs,
     pub seen: DeliveryVersion,
     /// Where it goes, without its query.

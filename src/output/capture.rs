@@ -15,22 +15,22 @@ use crate::time::{UnixMs, ago, local, measured, rfc3339};
 /// Lines of 16 bytes shown of a binary body.
 const MAX_HEX_LINES: usize = 8;
 
-/// `#17 POST /hook?token=*** application.created, 512 bytes, answered 200 OK (1 ms)`
+/// `#17 POST /hook?token=*** application.created, 512 bytes, response 200 OK (1 ms)`
 pub fn line(ui: &Ui, caught: &Caught, mask: &Mask) -> String {
     let size = count(
         usize::try_from(caught.body_size).unwrap_or(usize::MAX),
         "byte",
         "bytes",
     );
-    let answered = if caught.capture.response.status.is_some() {
-        "answered "
+    let label = if caught.capture.response.status.is_some() {
+        "response "
     } else {
         ""
     };
     let mut line = format!(
-        "{}, {size}, {answered}{}",
+        "{}, {size}, {label}{}",
         ui.untrusted(&title(caught, mask)),
-        answer(ui, &caught.capture)
+        response(ui, &caught.capture)
     );
     for mark in marks(&caught.capture) {
         let _ = write!(line, ", {}", ui.toned(Tone::Warning, mark));
@@ -64,7 +64,7 @@ fn event(caught: &Caught) -> Option<String> {
         .map(|event| format!("{}.{}", event.event_type, event.action))
 }
 
-fn answer(ui: &Ui, capture: &Capture) -> String {
+fn response(ui: &Ui, capture: &Capture) -> String {
     let took = measured(Duration::from_millis(capture.response.duration_ms));
     match capture.response.status {
         Some(status) => {
@@ -75,11 +75,10 @@ fn answer(ui: &Ui, capture: &Capture) -> String {
             };
             format!("{} ({took})", ui.toned(tone, &status_text(status)))
         }
-        None => ui.toned(Tone::Bad, "not answered"),
+        None => ui.toned(Tone::Bad, "no response"),
     }
 }
 
-/// Problems of the request.
 fn marks(capture: &Capture) -> Vec<&'static str> {
     let malformed = capture.malformed.then_some("malformed");
     let secret = (capture.secret_ok == Some(false)).then_some("wrong or missing secret");
@@ -125,7 +124,6 @@ pub fn columns<'a>(mask: &'a Mask, now: UnixMs) -> Vec<Column<'a, Caught>> {
     ]
 }
 
-/// Everything about a capture.
 pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> String {
     let capture = &caught.capture;
     let mut page = format!(
@@ -149,7 +147,7 @@ pub fn page(ui: &Ui, caught: &Caught, body: &Body, mask: &Mask, now: UnixMs) -> 
             ago(capture.received_at, now)
         ),
     );
-    field("answer", &answer(ui, capture));
+    field("response", &response(ui, capture));
     if let Some(note) = capture
         .response
         .note
@@ -323,7 +321,7 @@ mod tests {
         let said = |caught: &Caught| line(&ui(false), caught, &mask);
         assert_eq!(
             said(&caught),
-            "#17 POST /hook?token=***, 5 bytes, answered 200 OK (3 ms)"
+            "#17 POST /hook?token=***, 5 bytes, response 200 OK (3 ms)"
         );
         caught.event = Some(EventName {
             event_type: "user\n".to_owned(),
@@ -333,13 +331,13 @@ mod tests {
         caught.capture.response.status = Some(403);
         assert_eq!(
             said(&caught),
-            "#17 POST /hook?token=*** user\\n.updated, 5 bytes, answered 403 Forbidden (3 ms), wrong or missing secret"
+            "#17 POST /hook?token=*** user\\n.updated, 5 bytes, response 403 Forbidden (3 ms), wrong or missing secret"
         );
         caught.capture = Capture::new(UnixMs(0), ([127, 0, 0, 1], 1).into(), b"\x16\x03".to_vec());
         caught.event = None;
         assert_eq!(
             said(&caught),
-            "#17 (not readable as HTTP), 5 bytes, not answered, malformed"
+            "#17 (not readable as HTTP), 5 bytes, no response, malformed"
         );
     }
 

@@ -47,7 +47,6 @@ struct ResponseView {
 }
 
 impl<'a> CaptureView<'a> {
-    /// The view for lists.
     pub fn new(caught: &Caught, mask: &Mask) -> CaptureView<'a> {
         let capture = &caught.capture;
         CaptureView {
@@ -74,7 +73,6 @@ impl<'a> CaptureView<'a> {
         }
     }
 
-    /// With its body.
     #[must_use]
     pub fn with_body(mut self, body: &'a Body) -> CaptureView<'a> {
         self.body = Some(BodyView::new(&body.bytes));

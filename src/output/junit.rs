@@ -13,7 +13,6 @@ pub struct Case {
     pub took: Duration,
     /// None if the test passed.
     pub problem: Option<Problem>,
-    /// For `system-out`.
     pub output: String,
 }
 

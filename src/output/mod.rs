@@ -37,7 +37,7 @@ pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// Also in a pipe.
+    /// Also in a pipe
     Always,
     Never,
 }
@@ -78,7 +78,6 @@ impl OutputError {
 /// An error, ready to print.
 #[derive(Debug)]
 pub struct ErrorReport<'a> {
-    /// For scripts.
     pub kind: &'static str,
     pub message: &'a str,
     /// Outermost first.
@@ -141,11 +140,8 @@ pub enum Tone {
     Good,
     Bad,
     Warning,
-    /// A command to type.
     Hint,
-    /// A heading.
     Strong,
-    /// Secondary text.
     Faint,
 }
 
@@ -239,7 +235,6 @@ impl Ui {
         }
     }
 
-    /// Removes the progress bar.
     pub fn end_progress(&self) {
         self.bar.borrow_mut().take().into_iter().for_each(Bar::end);
     }

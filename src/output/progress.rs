@@ -57,7 +57,6 @@ impl Bar {
         self.bar.suspend(write)
     }
 
-    /// Removes the bar.
     pub fn end(self) {
         self.bar.finish_and_clear();
     }

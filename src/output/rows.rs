@@ -15,11 +15,9 @@ use crate::sanitize::visible_line;
 /// Rows of a text table that are held in memory and laid out together.
 const TABLE_PAGE_ROWS: usize = 1_000;
 
-/// The value of `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
-    /// One JSON document.
     Json,
     /// One JSON object per line.
     Ndjson,
@@ -29,7 +27,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The name users type.
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Text => "text",

@@ -78,7 +78,6 @@ impl<'a> PortalClient<'a> {
         self.send("GET", &format!("/admin/api/{path}"), query, None)
     }
 
-    /// Changes the webhook switches.
     pub fn set_webhooks(&self, fields: &[(String, String)]) -> Result<PortalResponse, PortalError> {
         let mut form = vec![encode_pair(&self.parameter, self.token.expose())];
         form.extend(fields.iter().map(|(name, value)| encode_pair(name, value)));

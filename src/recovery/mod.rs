@@ -17,7 +17,6 @@ pub struct Listed {
     pub time: String,
 }
 
-/// What may be deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Deletable {
     /// Up to this time, as the portal wrote it.

@@ -135,7 +135,6 @@ impl SecretSource {
         }
     }
 
-    /// The value.
     pub fn resolve(&self, variables: &dyn Variables) -> Result<Secret, SecretError> {
         match self {
             SecretSource::Literal(secret) => Ok(secret.clone()),

@@ -57,7 +57,6 @@ pub struct QueryPair {
     pub name: String,
     /// Decoded.
     pub value: Secret,
-    /// The pair as written.
     pub spelling: Secret,
 }
 

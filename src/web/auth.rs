@@ -76,7 +76,6 @@ impl Area {
     }
 }
 
-/// An authorized request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Authorized {
     /// To be served; with the cookie to set, if any.

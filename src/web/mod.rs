@@ -66,7 +66,6 @@ pub struct WebOptions {
     pub portal_token: Option<Secret>,
 }
 
-/// What the handlers share.
 struct WebState {
     journal: Mutex<Box<dyn Journal>>,
     notifier: Notifier,
@@ -79,7 +78,6 @@ struct WebState {
     portal_token: Option<Secret>,
     /// The emulated portal's webhook settings.
     portal_settings: Mutex<Map<String, Value>>,
-    /// Permits for event streams.
     streams: Arc<Semaphore>,
     /// Whether `events::watch_journal` runs.
     is_watching: AtomicBool,

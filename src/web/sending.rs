@@ -133,7 +133,6 @@ struct Results {
 }
 
 impl Results {
-    /// Keeps the first error.
     fn fail(&self, failure: Failure) {
         let mut error = self.error.borrow_mut();
         error.get_or_insert_with(|| error_view(&failure));

@@ -127,7 +127,7 @@ fn batch_sends_each_line_and_reports_broken_ones() {
         "{outcome}"
     );
     assert!(
-        last_line(&outcome).starts_with("4 delivered, 1 ignored, 2 not sent, 7 lines broken in "),
+        last_line(&outcome).starts_with("4 delivered, 1 ignored, 2 not sent, 7 invalid lines in "),
         "{outcome}"
     );
     let mut targets: Vec<(String, String)> = Vec::new();
@@ -204,7 +204,7 @@ fn json_is_an_array_ndjson_a_line_each_and_errors_are_json() {
     assert_eq!(talk[1]["error"]["kind"], "refused");
     let message = talk[1]["error"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("not all were delivered: 2 delivered, 2 failed, 1 line broken in "),
+        message.starts_with("not all were delivered: 2 delivered, 2 failed, 1 invalid line in "),
         "{message}"
     );
     let array = env
@@ -283,7 +283,7 @@ fn batch_dry_run_reports_targets_and_sends_nothing() {
         (
             &serde_json::json!([]),
             &"usage".into(),
-            &"not all can be sent: 1 line broken".into()
+            &"not all can be sent: 1 invalid line".into()
         )
     );
     assert!(!env.journal_path().exists());

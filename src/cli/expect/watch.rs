@@ -39,7 +39,6 @@ pub enum End {
     Interrupted,
 }
 
-/// What arrived while waiting.
 #[derive(Default)]
 pub struct Arrivals {
     pub captures: u64,

@@ -85,7 +85,6 @@ pub struct PortalRecoverArgs {
     output: ReportOutput,
 }
 
-/// Totals of a recovery.
 #[derive(Default)]
 struct Recovered {
     sent: Summary,

@@ -51,7 +51,6 @@ const SLICE_TIME: Duration = Duration::from_millis(100);
 /// Free pages that one transaction returns to the file system.
 const VACUUM_PAGES: u32 = 500;
 
-/// An open journal.
 pub struct SqliteJournal {
     conn: Connection,
     path: PathBuf,

@@ -146,11 +146,10 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
     } else if !kind.is_file() {
         return foreign("it is not a regular file");
     } else if metadata.nlink() > 1 {
-        let problem = format!(
-            "has {} hard links; a journal must have one name, since each name would get a write-ahead log of its own",
-            metadata.nlink()
-        );
-        return Err(unusable(path, problem));
+        return Err(JournalError::Linked {
+            path: path.to_owned(),
+            links: metadata.nlink(),
+        });
     }
     // SQLite would open a file that may not be written for reading only.
     rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|e| fail(e.into()))?;

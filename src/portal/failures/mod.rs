@@ -25,16 +25,13 @@ pub use write::{FailureEntry, FailuresWriter};
 /// A failed delivery as the portal lists it.
 #[derive(Debug)]
 pub struct PortalFailure {
-    /// Its id at 3scale.
     pub uuid: String,
-    /// When it last failed.
     pub at: UnixMs,
     /// The same as the portal wrote it.
     pub time: String,
     pub error: LastError,
     /// Without the values of its query.
     pub target: Target,
-    /// With them.
     pub full_target: Target,
     pub event: Event,
 }
@@ -86,7 +83,6 @@ struct Texts {
     event: Option<String>,
 }
 
-/// Where a failure stands.
 #[derive(Clone, Copy, Debug)]
 struct Location {
     number: u64,

@@ -6,10 +6,8 @@ use std::io::{self, Write};
 
 use crate::event::{EventError, MAX_DOCUMENT_DEPTH, escape_text, xml};
 
-/// One failed delivery.
 #[derive(Debug, Clone, Copy)]
 pub struct FailureEntry<'a> {
-    /// The delivery's UUID.
     pub id: &'a str,
     /// When it last failed, as it shall be written: `2026-11-20 10:00:00 UTC`.
     pub time: &'a str,
