@@ -31,7 +31,7 @@ const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Why hyper no longer runs a connection.
 pub(super) enum HttpOutcome {
-    /// hyper ended the connection.
+    /// hyper ended the connection with this result.
     Ended(Result<(), hyper::Error>),
     Stopped,
     Evicted,
@@ -102,8 +102,8 @@ impl Closing<'_> {
         let _ = client.stop.unless_finishing(reading).await;
     }
 
-    /// Captures the bytes that did not become a request. Returns the status to respond with, if the client can still get
-    /// one.
+    /// Captures the bytes that did not become a request. Returns the status to respond with,
+    /// if the client can still read a response.
     async fn capture_rest(&self) -> Option<u16> {
         let (bytes, start, memory) = self.client.recorder.borrow_mut().take_rest()?;
         let mut capture = self.handler.capture(self.client, bytes, start);

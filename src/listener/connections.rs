@@ -135,7 +135,7 @@ impl Connections {
         open.retain(|other| !Rc::ptr_eq(other, activity));
     }
 
-    /// Evicts clients until `count` of them are on their way out: the longest silent first, then those that have hung up
+    /// Evicts clients until `count` evicted connections are still open: the longest silent first, then those that have hung up
     /// before their response was due.
     pub(super) fn evict(&self, count: usize) {
         let open = self.open.borrow();
@@ -148,8 +148,8 @@ impl Connections {
         }
     }
 
-    /// Evicts the longest silent client that holds memory, if it is silent for at least `silence`, and no other one is on its
-    /// way out.
+    /// Evicts the longest silent client that holds memory, if it is silent for at least `silence`. Does nothing while
+    /// an evicted connection still holds memory.
     pub(super) fn evict_for_memory(&self, silence: Duration) {
         let open = self.open.borrow();
         let holds_memory = |activity: &Activity| activity.holds_memory.get();

@@ -43,8 +43,7 @@ pub fn hops(capture: &Capture) -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamResponse {
     pub status: u16,
-    /// In their order. Those that belong to one connection are not returned to the client, nor is the length, except for
-    /// HEAD.
+    /// In their order. The client does not get those that belong to one connection, nor the length, except for HEAD.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }

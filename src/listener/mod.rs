@@ -64,8 +64,7 @@ pub use script::{HeaderError, Script};
 pub use setup::{Bound, Setup, WebUi};
 pub use tls::Tls;
 
-/// Connections that may wait in the system's queue, as far as the system allows. Clients that find it full retry only after
-/// a second.
+/// Connections that may wait in the system's queue, if the system allows it. Clients that find it full retry after a second.
 const MAX_BACKLOG: u32 = 4096;
 
 /// Size of each socket's send buffer, which Linux doubles. With the default of some megabytes, a client that reads slowly would
@@ -139,8 +138,8 @@ impl Listener {
         self.addr
     }
 
-    /// The URL for clients on this machine, without a final slash: `http://127.0.0.1:8080`. An unspecified address is replaced
-    /// by loopback.
+    /// The URL for clients on this machine, without a final slash: `http://127.0.0.1:8080`. Contains the
+    /// loopback address if the listener is bound to an unspecified one.
     pub fn url(&self) -> String {
         let mut addr = self.addr();
         if addr.ip().is_unspecified() {

@@ -110,7 +110,7 @@ pub(super) struct RequestRecorder {
     start: Option<RequestStart>,
     /// Whether more was read than is kept.
     truncated: bool,
-    /// Whether the rest of an incomplete body follows: it is not kept.
+    /// Whether to drop the bytes read: the rest of an incomplete body, of which the start was taken.
     discards: bool,
     /// Whether hyper has received the whole response to the current request.
     pub response_complete: bool,

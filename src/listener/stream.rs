@@ -22,8 +22,7 @@ impl HttpStream {
         }
     }
 
-    /// Whether the client has closed its sending side, as far as the system has reported it. Some clients do that and still
-    /// read.
+    /// Whether the system has reported that the client closed its sending side. Some clients do that and still read.
     pub(super) fn is_hung_up(&self) -> bool {
         let ready = pin!(self.tcp().ready(Interest::READABLE));
         let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
