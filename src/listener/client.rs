@@ -55,8 +55,9 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// Reads the request with this method, which hyper has just parsed; `None` if the recorder has another one. A chunked body
-    /// is also decoded.
+    /// Reads the request with this method, which hyper has just parsed, and decodes a chunked body.
+    ///
+    /// `None` if the recorder has another request.
     pub(super) async fn read_request(
         &self,
         method: &str,

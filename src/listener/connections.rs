@@ -108,11 +108,11 @@ impl Activity {
     }
 
     fn is_abandoned(&self) -> bool {
-        let hung_up = || {
-            let stream = self.stream.borrow().upgrade();
-            stream.is_none_or(|stream| stream.borrow().is_hung_up())
-        };
-        self.awaits_response.get() && !self.evicted.get() && hung_up()
+        if !self.awaits_response.get() || self.evicted.get() {
+            return false;
+        }
+        let stream = self.stream.borrow().upgrade();
+        stream.is_none_or(|stream| stream.borrow().is_hung_up())
     }
 }
 

@@ -22,8 +22,9 @@ pub(super) struct BodyFraming {
     pub conflicting: bool,
 }
 
-/// The length of the head at the start of `bytes`, and the framing of its body; `None` if the head is incomplete or hyper
-/// refuses it.
+/// The length of the head at the start of `bytes`, and the framing of its body.
+///
+/// `None` if the head is incomplete or hyper refuses it.
 pub(super) fn parse_head(bytes: &[u8], max_headers: usize) -> Option<(usize, BodyFraming)> {
     let mut headers = vec![httparse::EMPTY_HEADER; max_headers];
     let mut request = httparse::Request::new(&mut headers);

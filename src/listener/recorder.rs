@@ -111,7 +111,7 @@ pub(super) struct RequestRecorder {
     /// Whether more was read than is kept.
     truncated: bool,
     /// Whether to drop the bytes read: the rest of an incomplete body, of which the start was taken.
-    discards: bool,
+    discards_rest: bool,
     /// Whether hyper has received the whole response to the current request.
     pub response_complete: bool,
     /// The first status with which bytes were refused.
@@ -136,7 +136,7 @@ impl RequestRecorder {
             bytes: Vec::new(),
             start: None,
             truncated: false,
-            discards: false,
+            discards_rest: false,
             response_complete: false,
             refusal: None,
         }
@@ -176,7 +176,7 @@ impl RequestRecorder {
         let truncated = self.truncated || bytes.len() > limit;
         bytes.truncate(limit);
         self.truncated = false;
-        self.discards = !complete;
+        self.discards_rest = !complete;
         self.start = (!self.bytes.is_empty()).then(RequestStart::now);
         self.taken = true;
         Some(RecordedRequest {
@@ -214,7 +214,7 @@ impl RequestRecorder {
     }
 
     fn record(&mut self, bytes: &[u8]) {
-        if self.discards {
+        if self.discards_rest {
             return;
         }
         self.start.get_or_insert_with(RequestStart::now);
@@ -227,8 +227,7 @@ impl RequestRecorder {
         self.bytes.extend(&bytes[..room.min(bytes.len())]);
     }
 
-    /// Bytes in memory, and bytes that the current head or body may still add. A chunked body counts twice, as it is also
-    /// decoded.
+    /// Bytes in memory, and bytes that the current head or body may still add. A chunked body counts twice: it is decoded too.
     fn bytes_and_more(&self) -> (usize, usize) {
         let read = self.bytes.len();
         match &self.current {
