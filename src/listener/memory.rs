@@ -50,8 +50,7 @@ impl MemoryLimit {
         })
     }
 
-    /// A permit for `bytes`, or for the whole limit if that is less. Waits while others hold them; empty after
-    /// [`MemoryLimit::close`].
+    /// A permit for `bytes`, or for the whole limit if that is less. Waits while others hold them; empty after `close`.
     pub(super) async fn acquire(self: Arc<Self>, bytes: usize) -> MemoryPermit {
         let wanted = in_kib(bytes).min(self.limit_kib);
         if let Ok(permit) = Arc::clone(&self.kib).try_acquire_many_owned(wanted) {
