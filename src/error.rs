@@ -232,6 +232,7 @@ fn journal_hint(error: &JournalError) -> &'static str {
         }
         JournalError::Io { .. } => "use a file in a writable folder with `--journal FILE`",
         JournalError::Lost { .. } => "`hookfire journal list` shows what is in the file now",
+        JournalError::Development { .. } => "hookfire then creates a new journal at this path",
         JournalError::Linked { .. } => {
             "delete the other names of the file; `find DIR -samefile FILE` lists them"
         }

@@ -28,6 +28,11 @@ pub enum JournalError {
     /// The files that were opened are no longer the ones at this path.
     #[error("the journal `{path}` changed while it was in use: {what}")]
     Lost { path: PathBuf, what: String },
+    /// `aside` is the command that moves the journal's files away.
+    #[error(
+        "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: {aside}"
+    )]
+    Development { path: PathBuf, aside: String },
     /// Each name of the file would get a write-ahead log of its own.
     #[error("the journal `{path}` has {links} hard links; a journal must have one name")]
     Linked { path: PathBuf, links: u64 },

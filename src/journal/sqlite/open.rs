@@ -268,12 +268,15 @@ fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i
         (APPLICATION_ID, version, _) => Ok(version),
         (0, 0, 0) => Ok(0),
         (DEVELOPMENT_APPLICATION_ID, ..) => {
-            let file = shell_word(&path.to_string_lossy());
-            let problem = format!(
-                "was written by a development build of hookfire and cannot be read; move it and the files beside it \
-                 away with: mkdir {file}.old && mv {file} {file}-* {file}.old/"
-            );
-            Err(unusable(path, problem))
+            let file = path.to_string_lossy();
+            let files = ["", "-wal", "-shm"].map(|suffix| format!("{file}{suffix}"));
+            let existing = files.iter().filter(|file| Path::new(file).exists());
+            let existing: Vec<_> = existing.map(|file| shell_word(file)).collect();
+            let directory = shell_word(&format!("{file}.old"));
+            Err(JournalError::Development {
+                path: path.to_owned(),
+                aside: format!("mkdir {directory} && mv {} {directory}", existing.join(" ")),
+            })
         }
         _ => Err(JournalError::Foreign {
             path: path.to_owned(),

@@ -415,8 +415,8 @@ fn a_journal_of_a_development_build_is_rejected_with_a_way_out() {
     assert_eq!(
         error,
         format!(
-            "the journal `{path}` was written by a development build of hookfire and cannot be read; move it and the files \
-             beside it away with: mkdir {path}.old && mv {path} {path}-* {path}.old/"
+            "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: \
+             mkdir {path}.old && mv {path} {path}.old"
         )
     );
 }
