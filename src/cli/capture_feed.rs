@@ -120,7 +120,7 @@ enum QueueEntry {
 impl QueueEntry {
     fn bytes(&self) -> usize {
         match self {
-            QueueEntry::Captured(capture) => capture.weight(),
+            QueueEntry::Captured(capture) => capture.memory_bytes(),
             QueueEntry::Ids(_) => 0,
             QueueEntry::NotStored(_) | QueueEntry::ResponseNotRecorded(_) => {
                 StoredCapture::OWN_BYTES

@@ -77,7 +77,7 @@ impl<'a> FailureImport<'a> {
             .map(|(failed, destination)| Import {
                 uuid: &failed.uuid,
                 failed_at: failed.at,
-                told_time: &failed.time,
+                listed_failure_time: &failed.time,
                 error: &failed.error,
                 event: &failed.event,
                 endpoint: destination.endpoint,

@@ -99,7 +99,7 @@ impl Scope {
         most: Option<usize>,
     ) -> Result<Vec<DeliveryVersion>, Failure> {
         match (self, journal) {
-            (Scope::Failed(filter), Some(journal)) => Ok(journal.seen(&Query {
+            (Scope::Failed(filter), Some(journal)) => Ok(journal.delivery_versions(&Query {
                 limit: most,
                 ..Query::failed(filter.clone())
             })?),

@@ -1,6 +1,6 @@
 //! Which deliveries a list, a deletion or a retry selects.
 //!
-//! `Filter::matches` defines the meaning. The journal does the same in SQL, and a test compares the two.
+//! The journal applies a [`Filter`] in SQL. `Filter::matches` is the same in Rust; a test compares the two.
 
 #[cfg(test)]
 use crate::delivery::Delivery;
@@ -18,9 +18,9 @@ pub struct Filter {
     pub since: Option<UnixMs>,
     /// At or before this time, as 3scale's `time`.
     pub before: Option<UnixMs>,
-    /// Of the latest failed attempt.
+    /// The status that the latest failed attempt received.
     pub http_status: Option<StatusRanges>,
-    /// Of the latest failed attempt.
+    /// The error kind of the latest failed attempt.
     pub error: Option<ErrorKind>,
 }
 
@@ -31,8 +31,10 @@ impl Filter {
 
     #[cfg(test)]
     pub fn matches(&self, delivery: &Delivery) -> bool {
-        let equal = |wanted: &Option<String>, is: Option<&str>| {
-            wanted.as_deref().is_none_or(|w| Some(w) == is)
+        let equal = |wanted: &Option<String>, actual: Option<&str>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| Some(wanted) == actual)
         };
         let last = delivery.last_error.as_ref();
         equal(&self.event_type, Some(&delivery.event_type))

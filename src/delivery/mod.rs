@@ -1,8 +1,8 @@
 //! Deliveries and their attempts, as the journal stores them: records without I/O.
 //!
-//! They contain no secrets: a target has the names and references of its secrets, and an attempt's texts are masked.
-//! `retry_policy` decides what counts as delivered, `target` where a delivery goes, `switches` which events are sent, and
-//! `filter` selects deliveries.
+//! No record contains a secret value: a target stores names and references of secrets, and an attempt's texts are
+//! masked. `retry_policy` decides what counts as delivered, `target` where a delivery goes, `switches` which events are
+//! sent, and `filter` selects deliveries.
 
 pub mod filter;
 pub mod retry_policy;
@@ -26,7 +26,7 @@ named_enum! {
         Delivered = "delivered",
         /// All attempts were made, none succeeded.
         Failed = "failed",
-        /// Its process ended before the delivery did.
+        /// Its process ended or gave it up before it was delivered or had failed.
         Interrupted = "interrupted",
         /// Not sent, because of the endpoint's webhook switches.
         Ignored = "ignored",
@@ -41,7 +41,7 @@ impl Status {
 
 named_enum! {
     pub enum ErrorKind {
-        /// The endpoint responded with another status than a success.
+        /// The endpoint responded, but not with a success status.
         Status = "status",
         Dns = "dns",
         Connect = "connect",
@@ -62,7 +62,7 @@ named_enum! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptError {
     pub kind: ErrorKind,
-    /// `503 Service Unavailable`.
+    /// For example `503 Service Unavailable`.
     pub message: String,
 }
 
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub http_status: Option<u16>,
     /// None for a success.
     pub error: Option<AttemptError>,
-    /// There was no response, but the endpoint may have received the request.
+    /// The attempt ended without a response, but the endpoint may have received the request.
     pub maybe_received: bool,
     /// The first 64 KiB of the response's body, secrets masked; none without a response.
     pub response_body: Option<Vec<u8>>,
@@ -88,17 +88,17 @@ pub struct Attempt {
     pub number: u32,
     /// When it was committed, just before the request was sent.
     pub started_at: UnixMs,
-    /// None if its end was not recorded.
+    /// None if unknown: it is in progress, was imported, or its end was not recorded.
     pub duration: Option<Duration>,
     /// Certificates were not verified (`--insecure`).
     pub insecure: bool,
-    /// The masked URL, if it was not the delivery's own.
+    /// The URL it was sent to, masked; none for the delivery's own URL.
     pub sent_to: Option<String>,
     /// None while it is in progress.
     pub outcome: Option<Outcome>,
 }
 
-/// The latest failed attempt, in short.
+/// The error of the latest failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     pub kind: ErrorKind,
@@ -126,7 +126,7 @@ pub struct Delivery {
     pub created_at: UnixMs,
     /// When it was delivered or last failed.
     pub finished_at: Option<UnixMs>,
-    /// While it is pending and waits for an attempt.
+    /// None unless it is pending and waits for its next attempt.
     pub next_attempt_at: Option<UnixMs>,
     pub attempt_count: u32,
     pub last_error: Option<LastError>,

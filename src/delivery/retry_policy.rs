@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Outcome;
 
-/// By default 3scale's: delivered with status 200, else five retries, 60 seconds apart.
+/// The default is 3scale's policy: status 200 means delivered; otherwise five retries, 60 seconds apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     pub retries: u32,
@@ -34,12 +34,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The first attempt included.
+    /// The maximum number of attempts, including the first.
     pub fn attempts(&self) -> u32 {
         self.retries.saturating_add(1)
     }
 
-    /// What follows an attempt, after `attempts_made` attempts with this one.
+    /// Decides what follows an attempt. `attempts_made` includes this attempt.
     pub fn next(&self, outcome: &Outcome, attempts_made: u32) -> Decision {
         if outcome.error.is_none() {
             Decision::Delivered
@@ -50,7 +50,7 @@ impl RetryPolicy {
         }
     }
 
-    /// `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`
+    /// For example: `delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total`
     pub fn describe(&self) -> String {
         let interval = crate::time::compact(self.interval);
         let retries = match self.retries {
@@ -98,7 +98,7 @@ impl FromStr for StatusRanges {
             .map(|part| parse_range(part.trim()).ok_or_else(|| ParseStatusError(text.to_owned())));
         let mut ranges: Vec<_> = parts.collect::<Result<_, _>>()?;
         ranges.sort_by_key(|range| *range.start());
-        // Merged, so that there are never more than a few hundred.
+        // A filter has two SQL parameters per range: merging limits their number.
         let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
         for range in ranges {
             match merged.last_mut() {
@@ -157,12 +157,12 @@ mod tests {
 
     #[test]
     fn default_is_200_and_six_attempts() {
-        let rule = RetryPolicy::default();
-        assert!(rule.success.contains(200));
-        assert!(!rule.success.contains(202));
-        assert_eq!(rule.attempts(), 6);
+        let policy = RetryPolicy::default();
+        assert!(policy.success.contains(200));
+        assert!(!policy.success.contains(202));
+        assert_eq!(policy.attempts(), 6);
         assert_eq!(
-            rule.describe(),
+            policy.describe(),
             "delivered if the endpoint responds with 200; otherwise 5 retries, 60s apart, 6 attempts in total"
         );
     }
@@ -184,7 +184,10 @@ mod tests {
         for text in [
             "", "20", "2000", "600", "207-200", "6xx", "200,,201", "+20", "x", "200-",
         ] {
-            assert!(text.parse::<StatusRanges>().is_err(), "{text:?} was taken");
+            assert!(
+                text.parse::<StatusRanges>().is_err(),
+                "{text:?} was accepted"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! An endpoint's webhook switches: which events 3scale would send, and which it would ignore.
 //!
-//! Events of undocumented types have no switch of their own: they are sent where all events are.
+//! `events` can only list documented events: an undocumented event can be sent only if `events` is not set.
 
 use std::str::FromStr;
 
@@ -27,19 +27,19 @@ impl EventSource {
 }
 
 named_enum! {
-    /// A switch that can keep an event from being sent, in the order in which they are checked. The names are those of the
-    /// configuration.
+    /// The switches that can keep an event from being sent, in the order of the checks. The names are the keys of the
+    /// configuration file.
     pub enum Switch {
         Active = "active",
         /// Events caused in the admin portal are not sent.
         ProviderActions = "provider_actions",
-        /// The event is not selected.
+        /// `events` does not include the event.
         Events = "events",
     }
 }
 
 impl Switch {
-    /// Why it keeps the event from being sent, where the switch is called `name`: `active is false`.
+    /// Why the event is not sent, for example `active is false`. `name` is the switch's name in the message.
     pub fn describe(self, name: &str, event_type: &str, action: &str) -> String {
         match self {
             Switch::Active => format!("{name} is false"),
@@ -103,17 +103,19 @@ impl EventPattern {
     fn matches(&self, event_type: &str, action: &str) -> bool {
         self.0
             .split_once('.')
-            .is_some_and(|(of, which)| of == event_type && (which == "*" || which == action))
+            .is_some_and(|(own_type, own_action)| {
+                own_type == event_type && (own_action == "*" || own_action == action)
+            })
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSwitches {
-    /// Whether any event is sent.
+    /// If false, no event is sent.
     pub active: bool,
-    /// Whether events caused in the admin portal are sent too.
+    /// Whether events caused in the admin portal are sent, besides those of the developer portal.
     pub provider_actions: bool,
-    /// None for all.
+    /// The events that are sent; none for all.
     pub events: Option<Vec<EventPattern>>,
 }
 
@@ -135,7 +137,7 @@ pub enum Fired<'a> {
 }
 
 impl WebhookSwitches {
-    /// Why an event is sent, or the first switch that keeps it from being sent.
+    /// Returns why an event is sent; as an error, the first switch that keeps it from being sent.
     pub fn decide(
         &self,
         event_type: &str,
@@ -163,7 +165,7 @@ impl WebhookSwitches {
 mod tests {
     use super::*;
 
-    fn board(active: bool, provider_actions: bool, events: Option<&[&str]>) -> WebhookSwitches {
+    fn switches(active: bool, provider_actions: bool, events: Option<&[&str]>) -> WebhookSwitches {
         let events = events.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
         WebhookSwitches {
             active,
@@ -177,7 +179,7 @@ mod tests {
         use EventSource::{AdminPortal, DeveloperPortal};
         let picked = ["application.created", "account.*"];
         let some = Some(&picked[..]);
-        for (board, event, source, expected) in [
+        for (switches, event, source, expected) in [
             (
                 WebhookSwitches::default(),
                 ("user", "created"),
@@ -197,84 +199,84 @@ mod tests {
                 Some(Switch::ProviderActions),
             ),
             (
-                board(true, true, None),
+                switches(true, true, None),
                 ("user", "created"),
                 AdminPortal,
                 None,
             ),
             (
-                board(false, true, None),
+                switches(false, true, None),
                 ("user", "created"),
                 DeveloperPortal,
                 Some(Switch::Active),
             ),
             (
-                board(false, false, some),
+                switches(false, false, some),
                 ("user", "created"),
                 AdminPortal,
                 Some(Switch::Active),
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("user", "created"),
                 AdminPortal,
                 Some(Switch::ProviderActions),
             ),
             (
-                board(true, true, some),
+                switches(true, true, some),
                 ("user", "created"),
                 AdminPortal,
                 Some(Switch::Events),
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("application", "created"),
                 DeveloperPortal,
                 None,
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("application", "updated"),
                 DeveloperPortal,
                 Some(Switch::Events),
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("account", "deleted"),
                 DeveloperPortal,
                 None,
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("account", "merged"),
                 DeveloperPortal,
                 None,
             ),
             (
-                board(true, false, some),
+                switches(true, false, some),
                 ("accounts", "created"),
                 DeveloperPortal,
                 Some(Switch::Events),
             ),
             (
-                board(true, false, Some(&[])),
+                switches(true, false, Some(&[])),
                 ("account", "created"),
                 DeveloperPortal,
                 Some(Switch::Events),
             ),
         ] {
             assert_eq!(
-                board.decide(event.0, event.1, source).err(),
+                switches.decide(event.0, event.1, source).err(),
                 expected,
-                "{board:?} {event:?} {source:?}"
+                "{switches:?} {event:?} {source:?}"
             );
         }
     }
 
     #[test]
     fn reason_for_sending_is_a_pattern_or_all() {
-        let board = board(true, false, Some(&["application.created", "account.*"]));
-        let fired = board.decide("account", "updated", EventSource::default());
+        let switches = switches(true, false, Some(&["application.created", "account.*"]));
+        let fired = switches.decide("account", "updated", EventSource::default());
         assert!(matches!(fired, Ok(Fired::Picked(pick)) if pick.as_str() == "account.*"));
         assert_eq!(
             WebhookSwitches::default().decide("a", "b", EventSource::default()),

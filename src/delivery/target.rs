@@ -1,7 +1,7 @@
 //! Where a delivery goes: a URL, its query parameters and extra headers, with secrets by reference.
 //!
-//! A [`Target`] can be stored and shown. [`Target::resolve`] looks up the secrets for one command; a [`Resolved`] is never
-//! stored.
+//! A [`Target`] can be stored and shown. [`Target::resolve`] looks up the secrets for one command; a [`Resolved`] is
+//! never stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub enum Value {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
-    /// Empty for a part of a URL's own query without `=`.
+    /// Empty for a query part without `=`, for example `debug` in `?debug`.
     pub name: String,
     pub value: Value,
-    /// The pair as written in a URL's own query, to be sent unchanged. Never stored.
+    /// The pair as the user wrote it in a URL's query, so that it is sent unchanged. Never stored.
     pub spelling: Option<Secret>,
 }
 
@@ -74,7 +74,7 @@ pub struct MissingSecret {
 }
 
 impl MissingSecret {
-    /// ``parameter `token` ``
+    /// For example ``parameter `token` ``.
     pub fn described(&self) -> String {
         match self.part {
             Part::Query if self.name.is_empty() => "in the URL's query".to_owned(),
@@ -83,7 +83,7 @@ impl MissingSecret {
         }
     }
 
-    /// An option that would supply the value.
+    /// The command-line option that supplies the value.
     pub fn flag(&self) -> String {
         match self.part {
             Part::Query if self.name.is_empty() => "--url URL".to_owned(),
@@ -93,7 +93,7 @@ impl MissingSecret {
     }
 }
 
-/// A target with the values of its secrets, ready to be sent.
+/// A target with the values of its secrets, ready for a request.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub url: Secret,
@@ -102,7 +102,7 @@ pub struct Resolved {
 }
 
 impl Target {
-    /// From a URL as the user gave it. Every value in its query is a secret.
+    /// Parses a URL that the user typed. Treats every value in its query as a secret.
     pub fn from_url(text: &str) -> Result<Target, UrlError> {
         let (base, pairs) = BaseUrl::parse(text)?;
         let params = pairs
@@ -122,40 +122,41 @@ impl Target {
 
     /// Replaces the query parameter of that name, or appends it.
     pub fn set_param(&mut self, param: Param) {
-        set(&mut self.params, param, is_name);
+        set(&mut self.params, param, is_same_name);
     }
 
     /// Replaces the header of that name, in any case, or appends it.
     pub fn set_header(&mut self, header: Param) {
-        set(&mut self.headers, header, is_header_name);
+        set(&mut self.headers, header, is_same_header);
     }
 
-    /// `elsewhere` with this target's public parameters and headers where it has none of that name. Secrets stay behind.
+    /// A copy of `elsewhere` with this target's public parameters and headers added, unless `elsewhere` has one of the
+    /// same name. Secrets are not copied, because another server must not receive them.
     pub fn redirected(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
-        let public = |named: &&Param| matches!(named.value, Value::Public(_));
-        let new = |list: &[Param], named: &Param, same: fn(&str, &str) -> bool| {
+        let is_public = |param: &&Param| matches!(param.value, Value::Public(_));
+        let is_missing = |list: &[Param], named: &Param, same: fn(&str, &str) -> bool| {
             !list.iter().any(|given| same(&given.name, &named.name))
         };
         let params = self
             .params
             .iter()
-            .filter(public)
-            .filter(|param| new(&elsewhere.params, param, is_name));
+            .filter(is_public)
+            .filter(|param| is_missing(&elsewhere.params, param, is_same_name));
         target.params.extend(params.cloned());
         let headers = self
             .headers
             .iter()
-            .filter(public)
-            .filter(|header| new(&elsewhere.headers, header, is_header_name));
+            .filter(is_public)
+            .filter(|header| is_missing(&elsewhere.headers, header, is_same_header));
         target.headers.extend(headers.cloned());
         target
     }
 
-    /// The names of this target's secrets that `other` lacks.
+    /// The names of this target's secrets for which `other` has no parameter or header.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
         let has =
-            |list: &[Param], name: &str| list.iter().any(|named| is_header_name(&named.name, name));
+            |list: &[Param], name: &str| list.iter().any(|named| is_same_header(&named.name, name));
         let params = self
             .params
             .iter()
@@ -170,10 +171,11 @@ impl Target {
             .collect()
     }
 
-    /// Gives each secret the source that `configured` has under its name; several of one name are matched in order.
+    /// Replaces each secret by the value of the same name in `configured`. If a name occurs several times, the first
+    /// replaces the first, and so on.
     pub fn refresh_secrets(&mut self, configured: &Target) {
-        refresh(&mut self.params, &configured.params, is_name);
-        refresh(&mut self.headers, &configured.headers, is_header_name);
+        refresh(&mut self.params, &configured.params, is_same_name);
+        refresh(&mut self.headers, &configured.headers, is_same_header);
     }
 
     pub fn has_secrets(&self) -> bool {
@@ -227,11 +229,11 @@ impl Target {
     }
 }
 
-fn is_name(one: &str, other: &str) -> bool {
+fn is_same_name(one: &str, other: &str) -> bool {
     one == other
 }
 
-fn is_header_name(one: &str, other: &str) -> bool {
+fn is_same_header(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
@@ -262,13 +264,13 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.base)?;
         for (i, param) in self.params.iter().enumerate() {
-            let joint = if i == 0 { '?' } else { '&' };
+            let separator = if i == 0 { '?' } else { '&' };
             let shown = match &param.value {
                 Value::Public(value) => safe_url::encode_pair(&param.name, value),
                 Value::Secret(_) if param.name.is_empty() => MASK.to_owned(),
                 Value::Secret(_) => format!("{}{MASK}", safe_url::encode_pair(&param.name, "")),
             };
-            write!(f, "{joint}{shown}")?;
+            write!(f, "{separator}{shown}")?;
         }
         Ok(())
     }

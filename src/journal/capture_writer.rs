@@ -1,4 +1,4 @@
-//! Adds captures through a [`GroupWriter`].
+//! Stores the listener's captures in the journal, through a [`GroupWriter`].
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::{
 use crate::capture::{Body, Capture, CapturedResponse, EventName};
 use crate::event::{self, Event};
 
-/// Adds captures on a thread of its own. Dropping it adds what was submitted first.
+/// Commits captures on its own thread. Dropping it commits all submitted captures first.
 pub struct JournalCaptureStore {
     writer: GroupWriter,
 }
 
 impl JournalCaptureStore {
-    /// Puts what names no bin into `default_bin`, and keeps the newest `keep_per_bin` of each bin.
+    /// Captures whose path does not name an existing bin go to `default_bin`. Each bin keeps its newest `keep_per_bin`.
     pub fn start(
         mut journal: Box<dyn Journal>,
         default_bin: &str,
@@ -32,7 +32,7 @@ impl JournalCaptureStore {
 
 impl CaptureStore for JournalCaptureStore {
     fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
-        // Here and not on the writer's thread, for which others wait.
+        // Not on the writer's thread: parsing there would delay the writes of other threads.
         let event = event_name(&body.bytes);
         let new = Arc::new(StoredCapture::new(0, "", event, capture, body));
         let write = Write::Capture(Arc::clone(&new));
@@ -40,10 +40,10 @@ impl CaptureStore for JournalCaptureStore {
             done(result.and_then(|result| match result {
                 WriteResult::Rejected(error) => Err(error),
                 WriteResult::Captured { id, bin } => {
-                    // The writer has dropped its own reference.
-                    let mut kept = Arc::unwrap_or_clone(new);
-                    (kept.caught.id, kept.caught.bin) = (id, bin);
-                    Ok(Arc::new(kept))
+                    // Does not copy: the writer has dropped its own reference.
+                    let mut stored = Arc::unwrap_or_clone(new);
+                    (stored.caught.id, stored.caught.bin) = (id, bin);
+                    Ok(Arc::new(stored))
                 }
                 _ => Ok(new),
             }));

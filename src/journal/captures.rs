@@ -1,4 +1,4 @@
-//! Captures as the listener and its readers see them: stored before they are responded to, read later.
+//! How the listener stores captures, and how they are queried.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -7,7 +7,7 @@ use super::JournalError;
 use crate::capture::{Body, Capture, CapturedResponse, Caught, EventName, INBOX};
 use crate::time::UnixMs;
 
-/// A capture that is committed, with its body.
+/// A capture with its body, id and bin. The commit assigns the id and the bin; before it they are 0 and empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCapture {
     pub caught: Caught,
@@ -15,10 +15,11 @@ pub struct StoredCapture {
 }
 
 impl StoredCapture {
-    /// Approximate bytes of a capture in memory, without its head and its body.
+    /// Approximate memory of a capture in bytes, not counting its head and body.
     pub const OWN_BYTES: usize = 1024;
 
-    pub fn weight(&self) -> usize {
+    /// Approximate memory in bytes.
+    pub fn memory_bytes(&self) -> usize {
         let Body { bytes, wire } = &self.body;
         StoredCapture::OWN_BYTES
             + self.caught.capture.head.len()
@@ -47,10 +48,10 @@ impl StoredCapture {
     }
 }
 
-/// A committed capture that several readers use.
+/// A capture that several threads read.
 pub type SharedCapture = Arc<StoredCapture>;
 
-/// Called when a write is committed or has failed, on any thread.
+/// Called with the result of a write, on any thread.
 pub type StoreReply<T> = Box<dyn FnOnce(Result<T, Arc<JournalError>>) + Send>;
 
 pub trait CaptureStore: Send + Sync {
@@ -79,32 +80,29 @@ impl CaptureStore for Sender<(Capture, Body)> {
     }
 }
 
-/// Which captures, the newest or the oldest first.
+/// Which captures, and in which order. Conditions that are `None` match all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureQuery {
     pub bin: Option<String>,
-    /// With this method, ignoring case.
+    /// The request method, ignoring case.
     pub method: Option<String>,
-    /// With an event of this type as body.
+    /// The type of the event in the body.
     pub event_type: Option<String>,
-    /// With an event of this action as body.
+    /// The action of the event in the body.
     pub action: Option<String>,
     /// Received at or after this time.
     pub since: Option<UnixMs>,
-    /// With a greater id.
+    /// Only captures with a greater id.
     pub after: Option<i64>,
-    /// With a smaller id.
+    /// Only captures with a smaller id.
     pub before: Option<i64>,
     pub order: Order,
     pub limit: Option<u32>,
 }
 
-/// Of two captures, which comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The one with the smaller id.
     #[default]
     OldestFirst,
-    /// The one with the greater id.
     NewestFirst,
 }

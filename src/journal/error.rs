@@ -11,7 +11,8 @@ pub enum JournalError {
     #[error("`{path}` is not a hookfire journal: {reason}")]
     Foreign { path: PathBuf, reason: String },
     #[error(
-        "the journal `{path}` was written by a newer hookfire (version {found} of its tables, this one knows {known})"
+        "the journal `{path}` was written by a newer hookfire (its schema version is {found}; this hookfire supports up \
+         to {known})"
     )]
     Newer {
         path: PathBuf,
@@ -25,7 +26,7 @@ pub enum JournalError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// The files that were opened are no longer the ones at this path.
+    /// The files at this path are not the ones that were opened; `what` says why.
     #[error("the journal `{path}` changed while it was in use: {what}")]
     Lost { path: PathBuf, what: String },
     /// `aside` is the command that moves the journal's files away.
@@ -33,19 +34,19 @@ pub enum JournalError {
         "the journal `{path}` was written by a development build of hookfire and cannot be read; move it aside: {aside}"
     )]
     Development { path: PathBuf, aside: String },
-    /// Each name of the file would get a write-ahead log of its own.
+    /// SQLite would use a separate write-ahead log for each name of the file.
     #[error("the journal `{path}` has {links} hard links; a journal must have one name")]
     Linked { path: PathBuf, links: u64 },
     #[error("the journal `{path}` cannot be written: the disk is full")]
     Full { path: PathBuf },
-    /// Damage, or a write that was refused; `problem` continues the sentence.
+    /// Any other problem; `problem` completes the sentence that begins with the path.
     #[error("the journal `{path}` {problem}")]
     Unusable { path: PathBuf, problem: String },
 }
 
 impl JournalError {
-    /// Whether it may pass while the caller waits: a lock is released, a disk gets room.
-    pub fn may_pass(&self) -> bool {
+    /// Whether a later try may succeed: a lock is released, disk space becomes free.
+    pub fn is_temporary(&self) -> bool {
         matches!(
             self,
             JournalError::Locked { .. } | JournalError::Full { .. }

@@ -1,8 +1,8 @@
-//! Group commit: one thread commits the writes of many.
+//! Group commit: one thread commits the writes that many threads submit.
 //!
-//! Writes that are submitted during a commit share the next one; a lone write commits at once. After a commit has failed,
-//! no further delivery or attempt begins, so that what was accepted is a prefix of what was submitted. Results of attempts,
-//! and captures, are still tried.
+//! Writes that are submitted during a commit share the next one; a lone write commits at once. After a commit has
+//! failed, the writer refuses to add deliveries and to begin attempts: if a delivery was accepted, so were all that
+//! were submitted before it. It still commits results of attempts and captures.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,24 +15,25 @@ use super::{Journal, Write, WriteResult};
 /// The largest number of writes in one commit.
 const MAX_GROUP: usize = 512;
 
-/// Called on the writer's thread when the commit has succeeded or failed.
+/// Called on the writer's thread with the result of the write.
 pub type Reply = Box<dyn FnOnce(Result<WriteResult, Arc<JournalError>>) + Send>;
 
 /// Decides what happens when a commit fails because the journal is locked or the disk is full.
 pub trait CommitRetry: Send {
-    /// Waits for a while; whether to try the commit again.
+    /// Waits before the next try. Returns false to give up.
     fn retry(&mut self, error: &JournalError) -> bool;
+    /// Called after each successful commit.
     fn recovered(&mut self);
 }
 
-/// Commits on its own thread. Dropping it commits what was submitted, then ends the thread.
+/// Commits on its own thread. Dropping it commits all submitted writes, then ends the thread.
 pub struct GroupWriter {
     requests: Option<Sender<(Write, Reply)>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl GroupWriter {
-    /// Without `retry`, a commit that fails is not tried again.
+    /// Without `retry`, a failed commit is not repeated.
     pub fn start(
         mut journal: Box<dyn Journal>,
         retry: Option<Box<dyn CommitRetry>>,
@@ -61,7 +62,7 @@ impl GroupWriter {
 
     pub fn submit(&self, write: Write, reply: Reply) {
         if let Some(requests) = &self.requests {
-            // The thread ends only after this is dropped.
+            // Cannot fail: the thread receives until this is dropped.
             let _ = requests.send((write, reply));
         }
     }
@@ -79,7 +80,7 @@ impl Drop for GroupWriter {
 struct Committer {
     journal: Box<dyn Journal>,
     retry: Option<Box<dyn CommitRetry>>,
-    /// Why a commit failed, if one has.
+    /// The first error after which deliveries and attempts are refused.
     failed: Option<Arc<JournalError>>,
 }
 
@@ -94,7 +95,7 @@ impl Committer {
     fn commit_group(&mut self, group: Vec<(Write, Reply)>) {
         let (writes, replies): (Vec<Write>, Vec<Reply>) = group.into_iter().unzip();
         // A panic must not leave the callers waiting; the panic hook has reported it.
-        let results = catch_unwind(AssertUnwindSafe(|| self.results(writes)));
+        let results = catch_unwind(AssertUnwindSafe(|| self.commit_writes(writes)));
         match results {
             Ok(results) => {
                 for (reply, result) in replies.into_iter().zip(results) {
@@ -114,31 +115,35 @@ impl Committer {
         }
     }
 
-    fn results(&mut self, mut writes: Vec<Write>) -> Vec<Result<WriteResult, Arc<JournalError>>> {
-        let begins: Vec<bool> = writes.iter().map(begins_attempt).collect();
+    /// Returns one result per write.
+    fn commit_writes(
+        &mut self,
+        mut writes: Vec<Write>,
+    ) -> Vec<Result<WriteResult, Arc<JournalError>>> {
+        let refusable: Vec<bool> = writes.iter().map(is_refused_after_failure).collect();
         let mut committed = match &self.failed {
             None => self.commit(&writes).map_err(Arc::new),
             Some(failed) => Err(Arc::clone(failed)),
         };
         if let Err(error) = &committed
-            && begins.contains(&true)
+            && refusable.contains(&true)
         {
             self.failed.get_or_insert(Arc::clone(error));
         }
         if self.failed.is_some() {
-            writes.retain(|write| !begins_attempt(write));
+            writes.retain(|write| !is_refused_after_failure(write));
             committed = match &writes[..] {
                 [] => Ok(Vec::new()),
                 others => self.commit(others).map_err(Arc::new),
             };
         }
         let mut committed = committed.map(Vec::into_iter);
-        let mut next = |begins: bool| match (&self.failed, &mut committed) {
-            (Some(failed), _) if begins => Err(Arc::clone(failed)),
+        let mut result_for = |is_refusable: bool| match (&self.failed, &mut committed) {
+            (Some(failed), _) if is_refusable => Err(Arc::clone(failed)),
             (_, Ok(results)) => Ok(results.next().unwrap_or(WriteResult::Done)),
             (_, Err(error)) => Err(Arc::clone(error)),
         };
-        begins.into_iter().map(&mut next).collect()
+        refusable.into_iter().map(&mut result_for).collect()
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
@@ -152,19 +157,19 @@ impl Committer {
                 }
                 Err(e) => e,
             };
-            let again = match &mut self.retry {
-                Some(retry) => error.may_pass() && retry.retry(&error),
+            let try_again = match &mut self.retry {
+                Some(retry) => error.is_temporary() && retry.retry(&error),
                 None => false,
             };
-            if !again {
+            if !try_again {
                 return Err(error);
             }
         }
     }
 }
 
-/// Whether a request follows once the write is committed.
-fn begins_attempt(write: &Write) -> bool {
+/// Whether the write adds a delivery or begins an attempt.
+fn is_refused_after_failure(write: &Write) -> bool {
     matches!(
         write,
         Write::Accept(..) | Write::Ignore(..) | Write::Begin(_)

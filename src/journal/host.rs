@@ -1,4 +1,4 @@
-//! The clock and the processes of this machine, as far as leases need them. Tests use their own.
+//! What leases need from the system: the clock, and which processes run. Tests use a fake.
 
 use crate::time::UnixMs;
 
@@ -7,6 +7,7 @@ pub trait Processes: Send {
     fn now(&self) -> UnixMs;
     /// An id of this process, different from that of every other process on any machine.
     fn current(&self) -> String;
-    /// Whether a process has certainly ended. Of one that cannot be seen from here, only the end of its lease tells.
+    /// Whether a process has certainly ended. False if that cannot be determined here, for example for a
+    /// process on another machine: its lease has to expire.
     fn is_dead(&self, owner: &str) -> bool;
 }

@@ -1,11 +1,11 @@
 //! The journal: deliveries, their attempts, and captured requests, on durable storage.
 //!
-//! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s becomes
-//! one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such transactions.
-//! `sqlite/` implements the trait on one SQLite file; [`open`] opens it.
+//! [`Journal`] is what the rest of the program uses. All changes go through [`Journal::commit`]: a list of [`Write`]s
+//! becomes one transaction, which is durable when the call returns. [`GroupWriter`] lets many threads share such
+//! transactions. `sqlite/` implements the trait on one SQLite file; [`open`] opens it.
 //!
-//! A delivery that is being sent is leased to one process. Only the owner of the lease may begin the next attempt; other
-//! processes take over when the owner has died or its lease has expired.
+//! While a process sends a delivery, it owns a lease on it. Only the owner may begin the next attempt; other processes
+//! take over when the owner has died or its lease has expired. To read on: `records` has the writes and their results.
 
 mod capture_writer;
 mod captures;
@@ -44,8 +44,9 @@ pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<Box<dyn Journal>, J
 pub trait Journal: Send {
     /// Applies `writes` in order, in one transaction, durable when this returns. There is one result per write.
     ///
-    /// A claim that another process holds is [`WriteResult::Refused`], and a write that cannot be stored by itself is
-    /// [`WriteResult::Rejected`]; neither affects the others. On an error nothing was written.
+    /// A claim whose condition does not hold results in [`WriteResult::Refused`], a write that SQLite does not accept,
+    /// for example a value that is too large, in [`WriteResult::Rejected`]; the other writes are applied. On an error
+    /// nothing was written.
     fn commit(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError>;
 
     /// The journal's current time, which decides leases and due times.
@@ -53,8 +54,8 @@ pub trait Journal: Send {
 
     /// Prepares a connection for many commits.
     fn tune_for_groups(&mut self) -> Result<(), JournalError>;
-    /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and its commits survive the
-    /// death of the process, but the last ones perhaps not a power failure.
+    /// Prepares a connection that only adds captures: it waits at most two seconds for a lock, and a power failure may
+    /// lose its latest commits. The end of the process does not.
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
     fn path(&self) -> &Path;
@@ -65,62 +66,66 @@ pub trait Journal: Send {
     fn event(&self, id: i64) -> Result<Vec<u8>, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
-    /// The delivery with this uuid.
-    fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
-    /// When an imported delivery failed, as its list wrote it; `None` if it was not imported or was retried since.
-    fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
-    /// Id and attempt count of each listed delivery.
-    fn seen(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError>;
-    /// The next deliveries of a list after a delivery, at most `limit`.
+    /// Finds the delivery with this uuid; ignores the case of its digits.
+    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
+    /// When an imported delivery failed, as written in the list it came from; `None` if it was not imported or was
+    /// retried since.
+    fn listed_failure_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
+    /// Id and attempt count of each delivery of a query.
+    fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError>;
+    /// The deliveries of a query that follow `after`, or its first ones; at most `limit`. Ignores the query's own
+    /// limit.
     fn page(
         &self,
         query: &Query,
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError>;
-    /// How many deliveries a query matches, counted up to `most`; its limit does not count.
-    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError>;
+    /// How many deliveries a query matches, at most `max`. Ignores the query's limit.
+    fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError>;
     /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
-    /// A value that differs after each change by any process.
-    fn version(&self) -> Result<(i64, i64), JournalError>;
+    /// Two counters: changes by other connections, and by this one. Equal values mean that nothing has changed.
+    fn change_counters(&self) -> Result<(i64, i64), JournalError>;
 
-    /// Scheduled deliveries that are due, in order of their due times, after the one with this due time and id; for one URL
-    /// or for all.
+    /// Scheduled deliveries that are due, in order of due time and id, starting after the due time and id in `after`.
+    /// With `url`, only those for this URL.
     fn due_page(
         &self,
         after: Option<(UnixMs, i64)>,
         limit: u32,
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError>;
-    /// When the next scheduled delivery that is not due yet becomes due.
+    /// The earliest due time in the future.
     fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError>;
-    /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that have
-    /// attempts left. Returns how many it moved.
+    /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that
+    /// have attempts left. Returns how many it moved.
     fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
-    /// Makes a scheduled delivery due after `delay`, unless it was claimed since it was read; whether it did.
+    /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
-    /// Deliveries that wait for their next attempt without a process, for one endpoint or for all.
+    /// Pending deliveries that wait for their next attempt and have no owner, for one endpoint or for all.
     fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<DeliveryVersion>, JournalError>;
 
-    /// Takes scheduled deliveries off the schedule and moves them to the failed list, except those that were claimed since
-    /// they were read. Like all slices, it stops after a short time.
+    /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read. Like all
+    /// methods that return a [`Slice`], it stops after a short time, so that other processes can write.
     fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError>;
-    /// Deletes deliveries with their attempts, except those that changed since they were read.
+    /// Deletes deliveries that have one of `statuses`, with their attempts, except those that changed since they were
+    /// read.
     fn delete_slice(
         &self,
         seen: &[DeliveryVersion],
         statuses: &[Status],
     ) -> Result<Slice, JournalError>;
-    /// Adds deliveries that failed elsewhere to the failed list, in one transaction; for each, whether it was new.
+    /// Adds deliveries that another sender failed to deliver to the failed list, in one transaction. Returns for each
+    /// whether it was added; one whose uuid exists is not.
     fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
 
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
     /// A capture with its body.
     fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
-    /// The id of the newest capture, 0 if there is none.
+    /// The id of the newest capture, 0 without captures.
     fn newest_capture(&self) -> Result<i64, JournalError>;
-    /// The ids of a bin's captures up to this one.
+    /// The ids of a bin's captures that are at most `until`.
     fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError>;
     fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError>;
     fn bins(&self) -> Result<Vec<Bin>, JournalError>;
@@ -129,28 +134,28 @@ pub trait Journal: Send {
     /// Creates a bin unless it exists; returns it.
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
 
-    /// Verifies the whole file and counts its contents.
+    /// Verifies the whole file and counts its rows.
     fn check(&self) -> Result<Health, JournalError>;
     /// Copies a snapshot to a new file, which must not exist yet.
     fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
 }
 
-/// Deliveries that are read at a time; no transaction is open in between.
+/// How many deliveries [`Journal::page`] reads at a time here; no transaction is open between two pages.
 const PAGE_SIZE: usize = 500;
 
 impl dyn Journal + '_ {
-    /// Passes each delivery of a list to `visit`; stops at its first error.
+    /// Passes each delivery of a query to `visit`; stops at its first error, which is the inner result.
     pub fn each<E>(
         &self,
         query: &Query,
         mut visit: impl FnMut(Delivery) -> Result<(), E>,
     ) -> Result<Result<(), E>, JournalError> {
-        let (mut after, mut left) = (None, query.limit.unwrap_or(usize::MAX));
-        while left > 0 {
-            let page = self.page(query, after, left.min(PAGE_SIZE))?;
+        let (mut after, mut remaining) = (None, query.limit.unwrap_or(usize::MAX));
+        while remaining > 0 {
+            let page = self.page(query, after, remaining.min(PAGE_SIZE))?;
             let Some(last) = page.last() else { break };
             after = Some(Cursor::after(last));
-            left -= page.len();
+            remaining -= page.len();
             for delivery in page {
                 if let Err(e) = visit(delivery) {
                     return Ok(Err(e));
@@ -160,12 +165,12 @@ impl dyn Journal + '_ {
         Ok(Ok(()))
     }
 
-    /// How many deliveries a query matches; its limit does not count.
+    /// How many deliveries a query matches. Ignores the query's limit.
     pub fn count(&self, query: &Query) -> Result<usize, JournalError> {
         self.count_up_to(query, usize::MAX)
     }
 
-    /// Whether a delivery waits for its next attempt without a process.
+    /// Whether a delivery is pending, waits for its next attempt and has no owner.
     pub fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
         Ok(self.scheduled(None)?.iter().any(|seen| seen.id == id))
     }
@@ -189,7 +194,7 @@ impl dyn Journal + '_ {
         self.page(&query, after, limit as usize)
     }
 
-    /// Deletes deliveries with their attempts, except those that changed since they were read; returns how many it deleted.
+    /// As [`Journal::delete_slice`], for all of them; returns how many it deleted.
     pub fn delete(
         &self,
         seen: &[DeliveryVersion],
@@ -198,7 +203,7 @@ impl dyn Journal + '_ {
         in_slices(seen, |rest| self.delete_slice(rest, statuses))
     }
 
-    /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read; returns how many.
+    /// As [`Journal::cancel_slice`], for all of them; returns how many it moved.
     pub fn cancel(&self, seen: &[DeliveryVersion]) -> Result<usize, JournalError> {
         in_slices(seen, |rest| self.cancel_slice(rest))
     }
@@ -208,13 +213,13 @@ impl dyn Journal + '_ {
         in_slices(ids, |rest| self.delete_captures_slice(rest))
     }
 
-    /// Deletes a bin's captures up to this id; returns how many existed.
+    /// Deletes a bin's captures whose ids are at most `until`; returns how many existed.
     pub fn clear_bin(&self, name: &str, until: i64) -> Result<usize, JournalError> {
         self.delete_captures(&self.ids_in_bin(name, until)?)
     }
 }
 
-/// Changes all items, one slice after the other; returns how many were changed.
+/// Calls `change` with the items that are left until all are done; returns how many were changed.
 fn in_slices<T>(
     items: &[T],
     mut change: impl FnMut(&[T]) -> Result<Slice, JournalError>,

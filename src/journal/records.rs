@@ -1,4 +1,4 @@
-//! The records that go into the journal, and what a commit returns for each.
+//! The parameters and results of [`Journal`](super::Journal)'s methods: writes, their results, and queries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,29 +21,24 @@ pub enum Write {
     Accept(NewDelivery, NewAttempt),
     /// Adds a delivery that a webhook switch keeps from being sent.
     Ignore(NewDelivery, Switch),
+    /// Begins another attempt of a delivery.
     Begin(Claim),
     /// Records the result of an attempt.
     Finish(AttemptResult),
-    /// Gives up deliveries between two attempts: they move to the failed list as interrupted.
+    /// Ends the leases of deliveries that wait for their next attempt: they move to the failed list as interrupted.
     Release(Vec<i64>),
-    /// Takes back an attempt that was begun and not sent, as if it had not been begun.
+    /// Deletes an attempt whose request was not sent, and returns the delivery to the schedule.
     PutBack {
         id: i64,
         number: u32,
         slot: ScheduleSlot,
     },
     /// Extends the leases that this process still owns.
-    Renew {
-        ids: Vec<i64>,
-        lease: Duration,
-    },
-    /// Adds a captured request; its id and bin are assigned.
+    Renew { ids: Vec<i64>, lease: Duration },
+    /// Adds a captured request. The commit assigns its id and bin.
     Capture(SharedCapture),
     /// Replaces the response of a capture.
-    AmendCapture {
-        id: i64,
-        response: CapturedResponse,
-    },
+    AmendCapture { id: i64, response: CapturedResponse },
 }
 
 /// The result of one [`Write`].
@@ -53,7 +48,8 @@ pub enum WriteResult {
     Delivery(Box<Delivery>),
     /// `Begin`: the number of the attempt.
     Claimed(u32),
-    /// `Begin`: another process has the delivery, or changed it since it was read. Nothing was written.
+    /// `Begin`: the condition does not hold, because another process owns or has changed the delivery. Nothing was
+    /// written.
     Refused,
     /// `Renew`: the ids that this process still owns.
     Renewed(Vec<i64>),
@@ -68,27 +64,26 @@ pub enum WriteResult {
     Done,
 }
 
-/// A delivery to be added.
+/// A delivery to add; the commit assigns its id and uuid.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
     pub event_type: String,
     pub action: String,
     pub event: Arc<[u8]>,
-    /// The name of the configured endpoint.
+    /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
     pub target: Target,
     pub wire: BodyFormat,
     pub rule: RetryPolicy,
 }
 
-/// An attempt to be begun.
 #[derive(Clone, Debug)]
 pub struct NewAttempt {
     /// Whether certificates are not verified.
     pub insecure: bool,
-    /// Where it is sent, masked, if not to the delivery's own URL.
+    /// The URL it is sent to, masked; none for the delivery's own URL.
     pub sent_to: Option<String>,
-    /// How long this process owns the delivery from now on without renewing the lease.
+    /// How long this process owns the delivery, unless it renews the lease.
     pub lease: Duration,
 }
 
@@ -100,19 +95,16 @@ pub struct Claim {
     pub attempt: NewAttempt,
 }
 
-/// When a claim succeeds. `attempts` is the attempt count when the delivery was read; another process may have made
-/// another attempt since.
+/// When a claim succeeds. `attempts` is the attempt count when the delivery was read: the claim fails if another
+/// process has begun an attempt since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimCondition {
     /// This process owns the lease.
     Owned,
     /// The delivery is in the failed list.
-    Failed {
-        attempts: u32,
-    },
-    Scheduled {
-        attempts: u32,
-    },
+    Failed { attempts: u32 },
+    /// The delivery is scheduled and has no owner.
+    Scheduled { attempts: u32 },
 }
 
 /// The result of an attempt.
@@ -120,7 +112,7 @@ pub enum ClaimCondition {
 pub struct AttemptResult {
     pub id: i64,
     pub number: u32,
-    /// How long after the attempt was begun its request was sent.
+    /// Time between the commit that began the attempt and sending its request.
     pub sent_after: Duration,
     /// From sending the request to its response or error.
     pub duration: Duration,
@@ -128,16 +120,17 @@ pub struct AttemptResult {
     pub next: Next,
 }
 
+/// The state of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Delivered,
     Failed,
     Interrupted,
-    /// Another attempt after `delay`, by the process that then reads the schedule.
+    /// Another attempt after `delay`, by any process; the lease ends.
     Scheduled {
         delay: Duration,
     },
-    /// Another attempt after `delay`, by this process, which keeps the delivery for `lease`.
+    /// Another attempt after `delay`, by this process, whose lease then lasts for `lease`.
     Retry {
         delay: Duration,
         lease: Duration,
@@ -148,14 +141,14 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleSlot {
     pub due: UnixMs,
-    /// Whether a process that died left it, so that it is in the failed list as well.
+    /// Whether its owner died, so that it is in the failed list as well.
     pub abandoned: bool,
 }
 
-/// Where captures go, and how many are kept.
+/// How captures are assigned to bins, and how many each bin keeps.
 #[derive(Clone, Debug)]
 pub struct CaptureRules {
-    /// The bin for paths that do not name one; created when needed.
+    /// The bin for paths that do not name an existing bin; created when needed.
     pub default_bin: String,
     /// The newest captures to keep in each bin.
     pub keep_per_bin: u32,
@@ -170,25 +163,25 @@ impl Default for CaptureRules {
     }
 }
 
-/// A delivery that failed elsewhere.
+/// A delivery that another sender failed to deliver.
 #[derive(Debug)]
 pub struct Import<'a> {
-    /// Its uuid there and here.
+    /// The uuid that the other sender gave it; it keeps it.
     pub uuid: &'a str,
     pub failed_at: UnixMs,
-    /// The same in the words of the list.
-    pub told_time: &'a str,
+    /// `failed_at` as written in the imported list.
+    pub listed_failure_time: &'a str,
     pub error: &'a LastError,
     pub event: &'a Event,
-    /// The configured endpoint that it was meant for.
+    /// The configured endpoint it was sent to.
     pub endpoint: Option<&'a str>,
     pub target: &'a Target,
-    /// How its request carries the event from now on.
+    /// The body format of retries.
     pub wire: BodyFormat,
-    /// The rule it is sent by from now on.
     pub rule: &'a RetryPolicy,
 }
 
+/// Which deliveries, and in which order.
 #[derive(Clone, Debug)]
 pub struct Query {
     pub list: DeliveryList,
@@ -242,36 +235,37 @@ impl Cursor {
     }
 }
 
+/// Counts of recent deliveries by status.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcomes {
-    /// For each interval, by its number, and each status: how many were accepted in it and have that status now. Those
-    /// that a switch kept from being sent do not count.
+    /// Number of the interval, status, and how many deliveries accepted in the interval have that status
+    /// now. Ignored deliveries are not counted.
     pub counts: Vec<(usize, Status, usize)>,
-    /// Whether there were more than could be counted in a short time.
+    /// Whether older deliveries were left out, because there are too many to count quickly.
     pub cut: bool,
 }
 
-/// The result of a verification.
+/// The result of [`Journal::check`](super::Journal::check).
 #[derive(Debug)]
 pub struct Health {
-    /// Deliveries by status; each status is listed.
+    /// Deliveries by status, including statuses without deliveries.
     pub counts: Vec<(Status, usize)>,
     pub attempts: usize,
     pub captures: usize,
-    /// Empty if the journal is sound.
+    /// Descriptions of the damage found; empty for an intact journal.
     pub problems: Vec<String>,
 }
 
 /// How far a bulk change got in one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slice {
-    /// How many of the given items were looked at.
+    /// How many of the given items, from the first, were processed.
     pub done: usize,
     /// How many of those were changed.
     pub changed: usize,
 }
 
-/// A delivery as it was read: its attempt count tells whether it has changed since.
+/// A delivery as it was read. A different attempt count means that it has changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryVersion {
     pub id: i64,
@@ -283,6 +277,6 @@ pub struct DeliveryVersion {
 pub struct Due {
     pub at: UnixMs,
     pub seen: DeliveryVersion,
-    /// Where it goes, without its query.
+    /// Its endpoint's URL without the query.
     pub url: String,
 }

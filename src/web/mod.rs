@@ -198,7 +198,7 @@ async fn version(State(state): Web) -> Result<String, ApiError> {
 
 /// Changes with every write to the journal, by this process or another.
 fn version_of(journal: &dyn Journal) -> Result<String, Failure> {
-    let (by_others, by_this) = journal.version()?;
+    let (by_others, by_this) = journal.change_counters()?;
     Ok(format!("{by_others}.{by_this}"))
 }
 

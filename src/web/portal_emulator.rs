@@ -230,7 +230,7 @@ async fn delete(State(state): Web, parameters: Parameters) -> Response {
         }
     };
     let deleted = state.with_journal(move |_, journal| {
-        let seen = journal.seen(&failed_deliveries(before))?;
+        let seen = journal.delivery_versions(&failed_deliveries(before))?;
         journal.delete(&seen, &[Status::Failed, Status::Interrupted])?;
         Ok(())
     });

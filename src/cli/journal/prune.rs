@@ -50,7 +50,7 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
     };
     let journal = ctx.existing_journal()?;
     let seen = match &journal {
-        Some(journal) => journal.seen(&query)?,
+        Some(journal) => journal.delivery_versions(&query)?,
         None => Vec::new(),
     };
     let (journal, names) = (journal.as_deref(), ("delivery", "deliveries"));

@@ -55,7 +55,7 @@ fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Resul
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
         let time = journal
-            .told_time(&delivery)?
+            .listed_failure_time(&delivery)?
             .unwrap_or_else(|| failures_list_time(delivery.decided_at()));
         list.push(&delivery, &time, &event)
             .map_err(|e| match e.kind() {

@@ -238,7 +238,7 @@ fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<DeliveryVersi
     let (mut rows, mut ids) = (Vec::new(), HashSet::new());
     for listed in &listing.failures {
         let Some(uuid) = &listed.uuid else { continue };
-        let Some(delivery) = journal.of_uuid(uuid)? else {
+        let Some(delivery) = journal.delivery_by_uuid(uuid)? else {
             continue;
         };
         if delivery.status.in_failed_list() && ids.insert(delivery.id) {
@@ -256,7 +256,7 @@ fn delivered(journal: &dyn Journal, listing: &Listing) -> Result<HashSet<String>
     let mut delivered = HashSet::new();
     for listed in &listing.failures {
         let Some(uuid) = &listed.uuid else { continue };
-        let found = journal.of_uuid(uuid)?;
+        let found = journal.delivery_by_uuid(uuid)?;
         if found.is_some_and(|delivery| delivery.status == Status::Delivered) {
             delivered.insert(uuid.clone());
         }
@@ -310,7 +310,7 @@ fn dry_run(
     let listing = listing::read(ctx, portal, true, |failed| {
         let here = journal
             .as_ref()
-            .map(|journal| journal.of_uuid(&failed.uuid))
+            .map(|journal| journal.delivery_by_uuid(&failed.uuid))
             .transpose()?
             .flatten();
         if here.is_some_and(|delivery| delivery.status == Status::Delivered) {

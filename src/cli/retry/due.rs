@@ -144,7 +144,7 @@ struct DueRows<'a> {
 impl DueRows<'_> {
     /// A watcher waits until a lock or a full disk has passed; any other error of the journal ends the run.
     fn journal_failed(&mut self, error: JournalError) -> SourceItem {
-        if self.watching && error.may_pass() && !self.ctx.clock.interrupted() {
+        if self.watching && error.is_temporary() && !self.ctx.clock.interrupted() {
             self.report
                 .journal_blocked(Blocked::Reader, Some(&error.to_string()));
             return SourceItem::Later(Some(RETRY_PAUSE));

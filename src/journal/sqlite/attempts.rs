@@ -1,4 +1,4 @@
-//! Deliveries and attempts: adding, claiming, finishing, giving up.
+//! Statements that add and claim deliveries, and record attempts.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
@@ -12,25 +12,26 @@ use crate::journal::{
 };
 use crate::time::{UnixMs, duration_ms};
 
-/// This process owns the delivery. Parameters: id, owner.
+/// SQL condition: this process owns the delivery. Parameters: id, owner.
 const OWNED: &str = "id = ?1 AND status = 'pending' AND owner = ?2";
 
-/// When the first successful attempt of a delivery ended.
+/// SQL expression: when the first successful attempt of a delivery ended, or NULL.
 const SUCCEEDED_AT: &str =
     "(SELECT started_at + duration_ms FROM attempts WHERE delivery_id = deliveries.id
      AND duration_ms IS NOT NULL AND error_kind IS NULL ORDER BY number LIMIT 1)";
 
-/// When the last attempt of a delivery ended, or began if its end was not recorded.
+/// SQL expression: when the last attempt of a delivery ended, or began if its end was not recorded.
 pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
      WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
 
-pub struct Writing<'a> {
+/// A transaction, and the process and time that its writes record.
+pub struct WriteTransaction<'a> {
     pub tx: &'a Transaction<'a>,
     pub owner: &'a str,
     pub now: UnixMs,
 }
 
-impl Writing<'_> {
+impl WriteTransaction<'_> {
     pub fn accept(
         &self,
         new: &NewDelivery,
@@ -82,18 +83,19 @@ impl Writing<'_> {
         Ok(number)
     }
 
-    /// Records the result of an attempt; false if the delivery was deleted.
+    /// Records the result of an attempt. Returns false if the delivery was deleted.
     pub fn finish(&self, result: &AttemptResult) -> rusqlite::Result<bool> {
         let AttemptResult { id, number, .. } = *result;
-        // Another process may have considered this one dead and closed the attempt: the real result replaces that.
-        let was_closed = !self.finish_attempt(result, false)?;
-        if was_closed && !self.finish_attempt(result, true)? {
+        // Another process may have considered this one dead and marked the attempt as interrupted: the real result
+        // replaces that mark.
+        let was_interrupted = !self.finish_attempt(result, false)?;
+        if was_interrupted && !self.finish_attempt(result, true)? {
             return Ok(false);
         }
-        if result.outcome.error.is_some() || was_closed {
+        if result.outcome.error.is_some() || was_interrupted {
             refresh_last_error(self.tx, id)?;
         }
-        // If an earlier attempt has succeeded in the meantime, the delivery is delivered, whatever this one says.
+        // If an earlier attempt has succeeded in the meantime, the delivery is delivered even if this attempt failed.
         let earlier_success = match result.next {
             Next::Delivered => None,
             _ => self.first_success(id)?,
@@ -109,7 +111,7 @@ impl Writing<'_> {
             Next::Scheduled { delay } => (Status::Pending, Some(delay), None),
             Next::Retry { delay, lease } => (Status::Pending, Some(delay), Some(lease)),
         };
-        // The result of an earlier attempt changes the delivery only if it is a success.
+        // If another attempt has begun since, only a success changes the delivery.
         self.tx
             .prepare_cached(
                 "UPDATE deliveries SET status = ?2, next_attempt_at = ?3, lease_until = ?4,
@@ -130,8 +132,9 @@ impl Writing<'_> {
         Ok(true)
     }
 
-    /// `closed` selects an attempt that another process has marked as interrupted; whether there was one.
-    fn finish_attempt(&self, result: &AttemptResult, closed: bool) -> rusqlite::Result<bool> {
+    /// Returns false if the attempt does not exist or has a result. `interrupted`: update it only if another process
+    /// has marked it as interrupted; otherwise only if it is in flight.
+    fn finish_attempt(&self, result: &AttemptResult, interrupted: bool) -> rusqlite::Result<bool> {
         let outcome = &result.outcome;
         let error = outcome.error.as_ref();
         let rows = self
@@ -153,7 +156,7 @@ impl Writing<'_> {
                 outcome.response_body,
                 outcome.note,
                 duration_ms(result.sent_after),
-                closed,
+                interrupted,
             ])?;
         Ok(rows > 0)
     }
@@ -202,7 +205,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Whether this process still owns the delivery; its lease then lasts at least until `until`.
+    /// Extends the lease until `until`, but never shortens it. Returns false if this process does not own the delivery.
     pub fn renew(&self, id: i64, until: UnixMs) -> rusqlite::Result<bool> {
         let renewed = self
             .tx
@@ -308,8 +311,8 @@ pub fn refresh_last_error(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The statement that moves pending deliveries to the failed list, with a due time or NULL; one of which an attempt has
-/// succeeded becomes delivered.
+/// The statement that moves deliveries to the failed list as interrupted, scheduled for `due`, an SQL expression or
+/// NULL. If an attempt has succeeded, the delivery becomes delivered instead.
 pub fn interrupt_sql(condition: &str, due: &str) -> String {
     format!(
         "UPDATE deliveries SET status = iif({SUCCEEDED_AT} IS NULL, 'interrupted', 'delivered'),

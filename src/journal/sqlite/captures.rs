@@ -3,17 +3,17 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::lists::Condition;
+use super::lists::BoundSql;
 use super::rows;
 use crate::capture::{Bin, Body, Capture, CapturedResponse, Caught, EventName, Head};
 use crate::journal::{CaptureQuery, Order};
 use crate::time::UnixMs;
 
-const COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
+const CAPTURE_COLUMNS: &str = "captures.id, bins.name, captures.received_at, remote_addr, type, action, malformed, secret_ok, \
      response_status, response_duration_ms, response_note, body_size, head";
 
 /// The columns that [`bin`] reads.
-const BIN: &str =
+const BIN_COLUMNS: &str =
     "name, private, created_at, (SELECT count(*) FROM captures WHERE bin_id = bins.id)";
 
 pub fn insert_bin(
@@ -37,7 +37,7 @@ pub fn newest_id(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
     .query_row([], |row| row.get(0))
 }
 
-/// To be called before captures are deleted: the newest may be among them.
+/// Call it before deleting captures, so that the id of the newest is not used again.
 pub fn remember_newest(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let newest = newest_id(tx)?;
     tx.prepare_cached("UPDATE deleted_ids SET newest_capture = ?1 WHERE newest_capture < ?1")?
@@ -54,7 +54,7 @@ pub fn list(conn: &Connection, query: &CaptureQuery) -> rusqlite::Result<Vec<Cau
 
 pub fn capture(conn: &Connection, id: i64) -> rusqlite::Result<Option<(Caught, Body)>> {
     conn.prepare_cached(&format!(
-        "SELECT {COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
+        "SELECT {CAPTURE_COLUMNS}, body, wire_body FROM captures JOIN bins ON bins.id = bin_id WHERE captures.id = ?1"
     ))?
     .query_row([id], |row| {
         let body = Body {
@@ -71,13 +71,13 @@ pub fn newest(conn: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-/// How many rows it deleted.
+/// Returns how many rows it deleted.
 pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<usize> {
     tx.prepare_cached("DELETE FROM captures WHERE id = ?1")?
         .execute([id])
 }
 
-/// The ids of a bin's captures up to this one.
+/// The ids of a bin's captures that are at most `until`.
 pub fn ids_in_bin(conn: &Connection, name: &str, until: i64) -> rusqlite::Result<Vec<i64>> {
     conn.prepare_cached(
         "SELECT id FROM captures WHERE bin_id = (SELECT id FROM bins WHERE name = ?1) AND id <= ?2 ORDER BY id",
@@ -87,19 +87,19 @@ pub fn ids_in_bin(conn: &Connection, name: &str, until: i64) -> rusqlite::Result
 }
 
 pub fn bins(conn: &Connection) -> rusqlite::Result<Vec<Bin>> {
-    conn.prepare_cached(&format!("SELECT {BIN} FROM bins ORDER BY name"))?
+    conn.prepare_cached(&format!("SELECT {BIN_COLUMNS} FROM bins ORDER BY name"))?
         .query_map([], bin)?
         .collect()
 }
 
 pub fn bin_named(conn: &Connection, name: &str) -> rusqlite::Result<Option<Bin>> {
-    conn.prepare_cached(&format!("SELECT {BIN} FROM bins WHERE name = ?1"))?
+    conn.prepare_cached(&format!("SELECT {BIN_COLUMNS} FROM bins WHERE name = ?1"))?
         .query_row([name], bin)
         .optional()
 }
 
-pub fn select(query: &CaptureQuery) -> Condition {
-    let mut select = Condition {
+pub fn select(query: &CaptureQuery) -> BoundSql {
+    let mut select = BoundSql {
         sql: "TRUE".to_owned(),
         values: Vec::new(),
     };
@@ -120,13 +120,13 @@ pub fn select(query: &CaptureQuery) -> Condition {
         .values
         .push(Value::from(query.limit.map_or(-1, i64::from)));
     select.sql = format!(
-        "SELECT {COLUMNS} FROM captures JOIN bins ON bins.id = bin_id
+        "SELECT {CAPTURE_COLUMNS} FROM captures JOIN bins ON bins.id = bin_id
          WHERE {condition} ORDER BY captures.id {direction} LIMIT ?"
     );
     select
 }
 
-/// Reads a row of [`COLUMNS`].
+/// Reads a row of [`CAPTURE_COLUMNS`].
 fn caught(row: &Row<'_>) -> rusqlite::Result<Caught> {
     let event = match (row.get(4)?, row.get(5)?) {
         (Some(event_type), Some(action)) => Some(EventName { event_type, action }),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 
 use super::SqliteJournal;
-use super::attempts::Writing;
-use super::error::is_about_a_value;
+use super::attempts::WriteTransaction;
+use super::error::is_value_error;
 use super::new_captures::{CaptureCache, amend};
 use crate::journal::JournalError;
 use crate::journal::{Write, WriteResult};
@@ -17,7 +17,7 @@ impl SqliteJournal {
         let mut cache = self.captures.borrow_mut();
         let committed = self.write(|tx| self.apply_all(tx, writes, &mut cache));
         if let Err(error) = &committed {
-            cache.forget();
+            cache.reset();
             if matches!(
                 error,
                 JournalError::Unusable { .. } | JournalError::Full { .. }
@@ -34,7 +34,7 @@ impl SqliteJournal {
         writes: &[Write],
         cache: &mut RefMut<'_, CaptureCache>,
     ) -> rusqlite::Result<Vec<WriteResult>> {
-        let writing = Writing {
+        let transaction = WriteTransaction {
             tx,
             owner: &self.owner,
             now: self.host.now(),
@@ -48,8 +48,8 @@ impl SqliteJournal {
         let mut results = Vec::with_capacity(writes.len());
         for write in writes {
             tx.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-            let result = match apply(&writing, write, cache) {
-                Err(error) if is_about_a_value(&error) => {
+            let result = match apply(&transaction, write, cache) {
+                Err(error) if is_value_error(&error) => {
                     tx.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
                     WriteResult::Rejected(Arc::new(self.error(error)))
                 }
@@ -64,8 +64,8 @@ impl SqliteJournal {
         Ok(results)
     }
 
-    /// A commit that was written and could not be synced is still in the WAL, and the next process would find it. Another
-    /// commit takes its place there, whether that can be synced or not.
+    /// A commit that was written to the WAL but not synced was reported as failed, yet other processes would still read
+    /// it. Another commit overwrites it there, whether that can be synced or not.
     fn overwrite_failed_commit(&self) {
         let _ = self.write(|tx| {
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -75,19 +75,19 @@ impl SqliteJournal {
 }
 
 fn apply(
-    writing: &Writing<'_>,
+    transaction: &WriteTransaction<'_>,
     write: &Write,
     cache: &mut CaptureCache,
 ) -> rusqlite::Result<WriteResult> {
     let result = match write {
-        Write::Accept(new, attempt) => WriteResult::Delivery(writing.accept(new, attempt)?),
-        Write::Ignore(new, by) => WriteResult::Delivery(writing.ignore(new, *by)?),
-        Write::Begin(claim) => match writing.begin(claim)? {
+        Write::Accept(new, attempt) => WriteResult::Delivery(transaction.accept(new, attempt)?),
+        Write::Ignore(new, by) => WriteResult::Delivery(transaction.ignore(new, *by)?),
+        Write::Begin(claim) => match transaction.begin(claim)? {
             Some(number) => WriteResult::Claimed(number),
             None => WriteResult::Refused,
         },
         Write::Finish(result) => {
-            if writing.finish(result)? {
+            if transaction.finish(result)? {
                 WriteResult::Done
             } else {
                 WriteResult::Deleted
@@ -95,30 +95,30 @@ fn apply(
         }
         Write::Release(ids) => {
             for id in ids {
-                writing.release(*id)?;
+                transaction.release(*id)?;
             }
             WriteResult::Done
         }
         Write::PutBack { id, number, slot } => {
-            writing.put_back(*id, *number, *slot)?;
+            transaction.put_back(*id, *number, *slot)?;
             WriteResult::Done
         }
         Write::Renew { ids, lease } => {
-            let until = writing.now.plus(*lease);
+            let until = transaction.now.plus(*lease);
             let mut owned = Vec::with_capacity(ids.len());
             for &id in ids {
-                if writing.renew(id, until)? {
+                if transaction.renew(id, until)? {
                     owned.push(id);
                 }
             }
             WriteResult::Renewed(owned)
         }
         Write::Capture(new) => {
-            let (id, bin) = cache.add(writing.tx, new)?;
+            let (id, bin) = cache.add(transaction.tx, new)?;
             WriteResult::Captured { id, bin }
         }
         Write::AmendCapture { id, response } => {
-            amend(writing.tx, *id, response)?;
+            amend(transaction.tx, *id, response)?;
             WriteResult::Done
         }
     };

@@ -15,8 +15,8 @@ pub fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether a value is the cause, not the file or the disk.
-pub fn is_about_a_value(error: &rusqlite::Error) -> bool {
+/// Whether the cause is a value in the statement, rather than the file or the disk.
+pub fn is_value_error(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)

@@ -11,14 +11,14 @@ use super::open::io_error;
 use crate::journal::JournalError;
 
 impl SqliteJournal {
-    /// Copies one snapshot to a new file of mode 0600. The file gets its name when it is complete and synced.
+    /// Copies a snapshot to a new file of mode 0600. `path` exists only once the copy is complete and synced.
     pub(super) fn export_to(&self, path: &Path) -> Result<(), JournalError> {
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         let fail = |source| io_error("write the copy", path, source);
-        // SQLite accepts an existing empty file, so that the copy has the file's mode from the start.
+        // Creating the file here gives it mode 0600 from the start; SQLite accepts an existing empty file.
         let copy = NamedTempFile::with_prefix_in(".hookfire-copy-", directory).map_err(fail)?;
         let name = copy
             .path()
@@ -27,7 +27,7 @@ impl SqliteJournal {
         let copied = self.read(|conn| Ok(conn.execute("VACUUM INTO ?1", [name])))?;
         copied.map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => self.error(error),
-            // Everything else is about the copy, for example a full disk.
+            // All other errors concern the copy, for example a full disk.
             _ => fail(std::io::Error::other(error)),
         })?;
         copy.as_file().sync_all().map_err(fail)?;

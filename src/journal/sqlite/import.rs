@@ -1,6 +1,6 @@
-//! Deliveries that failed elsewhere, added to the failed list.
+//! Importing deliveries that another sender failed to deliver.
 //!
-//! A delivery is recognised by its uuid; one that exists already stays as it is. The failure elsewhere is its first attempt.
+//! A delivery whose uuid the journal has is not imported again. The imported failure becomes the first attempt.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
@@ -11,10 +11,13 @@ use crate::journal::Import;
 use crate::time::duration_ms;
 
 /// The note of an imported delivery's first attempt.
-const NOTE: &str = "made elsewhere; what a list of failures told of it";
+const NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";
 
-/// When an imported delivery failed, as its list wrote it; `None` if it was retried since.
-pub fn told_time(conn: &Connection, delivery: &Delivery) -> rusqlite::Result<Option<String>> {
+/// When an imported delivery failed, as written in the imported list; `None` if it was retried since.
+pub fn listed_failure_time(
+    conn: &Connection,
+    delivery: &Delivery,
+) -> rusqlite::Result<Option<String>> {
     let found = conn
         .prepare_cached("SELECT told_time FROM deliveries WHERE id = ?1 AND attempt_count <= 1")?
         .query_row([delivery.id], |row| row.get(0))
@@ -29,7 +32,7 @@ pub fn find(conn: &Connection, uuid: &str) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-/// Adds a delivery to the failed list; false if one with its uuid exists.
+/// Adds a delivery to the failed list. Returns false if one with its uuid exists.
 pub fn import(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<bool> {
     if find(tx, import.uuid)?.is_some() {
         return Ok(false);
@@ -65,7 +68,7 @@ pub fn import(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<boo
         error.message,
         event.bytes(),
         import.wire == BodyFormat::Form,
-        import.told_time,
+        import.listed_failure_time,
     ])?;
     let id = tx.last_insert_rowid();
     tx.prepare_cached(

@@ -9,26 +9,27 @@ use crate::journal::DeliveryVersion;
 use crate::journal::{Cursor, DeliveryList, Outcomes, Query};
 use crate::time::UnixMs;
 
-/// How many deliveries [`outcomes`] counts at most: a page that shows them must not wait long.
+/// How many deliveries [`outcomes`] counts at most, so that the web UI does not wait long.
 pub const MAX_COUNTED: u32 = 20_000;
 
-/// A statement's condition and its parameters.
+/// A condition or statement, and the values of its parameters.
 #[derive(Default)]
-pub struct Condition {
+pub struct BoundSql {
     pub sql: String,
     pub values: Vec<Value>,
 }
 
-impl Condition {
-    pub fn new(query: &Query) -> Condition {
+impl BoundSql {
+    /// The condition that selects a query's deliveries.
+    pub fn new(query: &Query) -> BoundSql {
         let filter = &query.filter;
-        let mut condition = Condition {
+        let mut condition = BoundSql {
             sql: "TRUE".to_owned(),
             values: Vec::new(),
         };
         let mut time = "finished_at";
         match query.list {
-            // The same words as in the index `deliveries_failed`, or SQLite does not use it.
+            // Repeats the WHERE clause of the index `deliveries_failed`; otherwise SQLite does not use the index.
             DeliveryList::Failed | DeliveryList::NewestFailed => {
                 condition.sql = "status IN ('failed', 'interrupted')".to_owned();
             }
@@ -62,7 +63,7 @@ impl Condition {
         condition
     }
 
-    /// Nothing for `None`.
+    /// Adds a condition with one parameter; does nothing if `value` is `None`.
     pub fn and(&mut self, sql: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.sql.push_str(" AND ");
@@ -80,9 +81,9 @@ impl Condition {
     }
 }
 
-/// The statement for the next deliveries of a list, after `after`.
-pub fn page_statement(query: &Query, after: Option<Cursor>, limit: usize) -> Condition {
-    let mut page = Condition::new(query);
+/// The statement that reads the next `limit` deliveries of a query, after `after`.
+pub fn page_statement(query: &Query, after: Option<Cursor>, limit: usize) -> BoundSql {
+    let mut page = BoundSql::new(query);
     match query.list {
         DeliveryList::Failed => page.after(">", after),
         DeliveryList::NewestFailed => page.after("<", after),
@@ -117,11 +118,11 @@ pub fn page(
         .collect()
 }
 
-/// Id and attempt count of each delivery of a list, in its order and within its limit.
+/// Id and attempt count of each delivery of a query, in its order and within its limit.
 pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<DeliveryVersion>> {
     let limit = query.limit.map_or(-1, |limit| limit as i64);
     let order = order(query.list);
-    let Condition { sql, mut values } = Condition::new(query);
+    let BoundSql { sql, mut values } = BoundSql::new(query);
     values.push(Value::from(limit));
     conn.prepare_cached(&format!(
         "SELECT id, attempt_count FROM deliveries WHERE {sql} ORDER BY {order} LIMIT ?"
@@ -135,10 +136,10 @@ pub fn versions(conn: &Connection, query: &Query) -> rusqlite::Result<Vec<Delive
     .collect()
 }
 
-/// Counts no further than to `most`.
-pub fn count(conn: &Connection, query: &Query, most: Option<usize>) -> rusqlite::Result<usize> {
-    let Condition { sql, mut values } = Condition::new(query);
-    values.push(Value::from(most.map_or(-1, |most| most as i64)));
+/// Stops counting at `max`.
+pub fn count(conn: &Connection, query: &Query, max: Option<usize>) -> rusqlite::Result<usize> {
+    let BoundSql { sql, mut values } = BoundSql::new(query);
+    values.push(Value::from(max.map_or(-1, |max| max as i64)));
     conn.prepare_cached(&format!(
         "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {sql} LIMIT ?)"
     ))?

@@ -1,4 +1,4 @@
-//! Dead processes, deletion, verification.
+//! Interrupting deliveries of dead processes, deleting deliveries, and verifying the journal.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use crate::delivery::Status;
 use crate::journal::{DeliveryVersion, JournalError};
 use crate::journal::{Health, Query};
 
-/// The same words as in the index `deliveries_leased`, or SQLite does not use it.
-pub const LEASED: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
+/// Repeats the WHERE clause of the index `deliveries_leased`; otherwise SQLite does not use the index.
+pub const LEASED_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
      WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
 
-const ABANDONED: &str = "its process ended before a response was recorded";
+const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
 
-/// A delivery that a process works on.
+/// A pending delivery that has an owner, or has neither an owner nor a due time.
 struct Leased {
     id: i64,
     owner: Option<String>,
@@ -24,17 +24,17 @@ struct Leased {
 }
 
 impl SqliteJournal {
-    pub(super) fn release_abandoned(&self) -> Result<usize, JournalError> {
+    pub(super) fn interrupt_abandoned_deliveries(&self) -> Result<usize, JournalError> {
         let leased = self.read(leased)?;
         if leased.is_empty() {
             return Ok(0);
         }
-        let (now, mut known) = (self.host.now(), HashMap::new());
+        let (now, mut is_owner_dead) = (self.host.now(), HashMap::new());
         let mut abandoned = leased;
         abandoned.retain(|leased| {
             let is_dead = match &leased.owner {
-                // Each process is looked up once.
-                Some(owner) => *known
+                // Looks up each process once.
+                Some(owner) => *is_owner_dead
                     .entry(owner.clone())
                     .or_insert_with(|| self.host.is_dead(owner)),
                 None => true,
@@ -45,17 +45,17 @@ impl SqliteJournal {
             return Ok(0);
         }
         self.write(|tx| {
-            let mut released = 0;
+            let mut interrupted = 0;
             for leased in &abandoned {
-                released += release(tx, leased)?;
+                interrupted += interrupt(tx, leased)?;
             }
-            Ok(released)
+            Ok(interrupted)
         })
     }
 }
 
 fn leased(conn: &Connection) -> rusqlite::Result<Vec<Leased>> {
-    conn.prepare_cached(LEASED)?
+    conn.prepare_cached(LEASED_SQL)?
         .query_map([], |row| {
             Ok(Leased {
                 id: row.get(0)?,
@@ -66,27 +66,27 @@ fn leased(conn: &Connection) -> rusqlite::Result<Vec<Leased>> {
         .collect()
 }
 
-/// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the lease
-/// since it was read; how many rows it changed.
-fn release(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
+/// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the
+/// lease since it was read. Returns how many rows it changed.
+fn interrupt(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
     let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
     let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
          AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
-    let released = tx
+    let interrupted = tx
         .prepare_cached(&interrupt_sql(unchanged, &due))?
         .execute([leased.id, leased.lease_until])?;
-    if released > 0 {
+    if interrupted > 0 {
         tx.prepare_cached(
             "UPDATE attempts SET error_kind = 'interrupted', maybe_received = 1, error_message = ?2
              WHERE delivery_id = ?1 AND duration_ms IS NULL AND error_kind IS NULL",
         )?
-        .execute(params![leased.id, ABANDONED])?;
+        .execute(params![leased.id, INTERRUPTED_MESSAGE])?;
         refresh_last_error(tx, leased.id)?;
     }
-    Ok(released)
+    Ok(interrupted)
 }
 
-/// Deletes a delivery unless it changed since it was read; how many rows it deleted.
+/// Deletes a delivery unless it changed since it was read. Returns how many rows it deleted.
 pub fn delete(
     tx: &Transaction<'_>,
     seen: DeliveryVersion,
@@ -118,8 +118,8 @@ pub fn check(conn: &Connection) -> rusqlite::Result<Health> {
         .collect::<rusqlite::Result<_>>()?;
     for (table, rows) in orphans {
         problems.push(match table.as_str() {
-            "attempts" => format!("{rows} attempts belong to no delivery"),
-            _ => format!("{rows} {table} belong to no bin"),
+            "attempts" => format!("{rows} attempts refer to deliveries that do not exist"),
+            _ => format!("{rows} {table} refer to bins that do not exist"),
         });
     }
     let mut counts = Vec::new();

@@ -1,8 +1,9 @@
 //! The journal on one SQLite file, in WAL mode with `synchronous=FULL`: a commit is durable when it returns.
 //!
-//! `open` opens and creates the file, `schema` has its tables. `commit` applies a group of writes with the statements of
-//! `attempts` and `new_captures`; `lists`, `captures` and `schedule` read. `rows` maps between rows and records and is the
-//! only place that decides how a delivery's parameters are stored: never with the value of a secret.
+//! `open` opens or creates the file, `schema` defines its tables. `commit` applies a group of writes with the
+//! statements of `attempts` and `new_captures`. `lists` reads deliveries, `captures` reads captures, `schedule` reads
+//! and changes the schedule. `rows` converts rows to records and parameters to JSON; it never stores the value of a
+//! secret.
 
 mod attempts;
 mod captures;
@@ -36,19 +37,19 @@ use open::JournalFiles;
 /// How long a process waits for a lock before it gives up.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a captured request waits for a lock before it is answered with 503.
+/// How long a captured request waits for a lock before the listener responds with 503.
 const CAPTURE_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pages in the WAL after which a group writer's commit checkpoints, 16 MB: the fewer checkpoints, the faster.
+/// Pages in the WAL after which a group writer's commit checkpoints, 16 MB: fewer checkpoints make commits faster.
 const GROUP_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 
-/// A WAL longer than this is moved into the file when the journal is closed, in bytes: each new process reads all of it.
+/// Closing the journal checkpoints a WAL larger than this: each new process reads the whole WAL.
 const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
 
-/// How long one transaction of a bulk change may take; other processes write in between.
+/// How long one transaction of a bulk change may take. Other processes can write between two of them.
 const SLICE_TIME: Duration = Duration::from_millis(100);
 
-/// Free pages that one transaction returns to the file system.
+/// How many free pages one transaction returns to the file system.
 const VACUUM_PAGES: u32 = 500;
 
 pub struct SqliteJournal {
@@ -90,8 +91,8 @@ impl SqliteJournal {
         Ok(())
     }
 
-    /// Each read and each write makes sure that the files are still the journal's, and that the tables are not newer than
-    /// this program.
+    /// Checks before each read, as [`Self::write`] does before each write, that the files were not replaced and the
+    /// schema was not upgraded by a newer hookfire.
     fn read<T>(
         &self,
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -101,8 +102,8 @@ impl SqliteJournal {
         run(&self.conn).map_err(|e| self.error(e))
     }
 
-    /// One transaction. Begins with the write lock: a transaction that reads first fails with "busy" when two processes do
-    /// so at once.
+    /// Runs one transaction. It takes the write lock first: when two transactions read first and then write, SQLite
+    /// fails one of them with "busy".
     fn write<T>(
         &self,
         run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -113,7 +114,7 @@ impl SqliteJournal {
         self.check_version()?;
         let value = run(&tx).map_err(|e| self.error(e))?;
         tx.commit().map_err(|e| self.error(e))?;
-        // What was written to files that were removed in the meantime is lost.
+        // If the files were removed during the commit, its data is lost.
         self.files.check()?;
         Ok(value)
     }
@@ -127,7 +128,7 @@ impl SqliteJournal {
         open::reject_newer(&self.path, found, schema::VERSION)
     }
 
-    /// Changes items, in order, for at most [`SLICE_TIME`].
+    /// Changes items, in order, until [`SLICE_TIME`] has passed. `change` returns how many rows it changed.
     fn write_slice<T>(
         &self,
         items: &[T],
@@ -146,7 +147,7 @@ impl SqliteJournal {
         })
     }
 
-    /// Returns free pages to the file system. An error would deny that rows were deleted, and the pages are used again.
+    /// Returns free pages to the file system. Ignores errors: the rows are deleted, and SQLite reuses the pages.
     fn vacuum(&self) {
         loop {
             let free = self.write(|tx| {
@@ -167,7 +168,7 @@ impl SqliteJournal {
 }
 
 impl Drop for SqliteJournal {
-    /// Closing never writes to files that are not the journal's any more.
+    /// Checkpoints a long WAL, unless the files were replaced.
     fn drop(&mut self) {
         if self.files.wal_bytes() > MAX_IDLE_WAL_BYTES && self.files.check().is_ok() {
             let _ = self.conn.busy_timeout(Duration::ZERO);
@@ -220,15 +221,15 @@ impl Journal for SqliteJournal {
         self.read(|conn| lists::attempts(conn, id))
     }
 
-    fn of_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
+    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
         self.read(|conn| match import::find(conn, uuid)? {
             Some(id) => lists::delivery(conn, id),
             None => Ok(None),
         })
     }
 
-    fn told_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
-        self.read(|conn| import::told_time(conn, delivery))
+    fn listed_failure_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
+        self.read(|conn| import::listed_failure_time(conn, delivery))
     }
 
     fn page(
@@ -240,19 +241,19 @@ impl Journal for SqliteJournal {
         self.read(|conn| lists::page(conn, query, after, limit))
     }
 
-    fn seen(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
+    fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
         self.read(|conn| lists::versions(conn, query))
     }
 
-    fn count_up_to(&self, query: &Query, most: usize) -> Result<usize, JournalError> {
-        self.read(|conn| lists::count(conn, query, Some(most)))
+    fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
+        self.read(|conn| lists::count(conn, query, Some(max)))
     }
 
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError> {
         self.read(|conn| lists::outcomes(conn, since, interval_ms))
     }
 
-    fn version(&self) -> Result<(i64, i64), JournalError> {
+    fn change_counters(&self) -> Result<(i64, i64), JournalError> {
         self.read(lists::change_counters)
     }
 
@@ -270,7 +271,7 @@ impl Journal for SqliteJournal {
     }
 
     fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        self.release_abandoned()
+        self.interrupt_abandoned_deliveries()
     }
 
     fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {

@@ -1,6 +1,6 @@
 //! Adding captures: choosing the bin, assigning ids, and deleting the oldest captures of full bins.
 //!
-//! The newest id and the counts are cached between commits as long as no other connection has written.
+//! The newest id and the number of captures per bin are cached between commits, until another connection writes.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::journal::{CaptureRules, StoredCapture};
 /// How many captures of a bin one transaction deletes, so that it stays short after `--keep` was lowered.
 const MAX_PRUNED: i64 = 5_000;
 
-/// What the last commit knew about captures.
+/// The newest id and the counts after the last commit.
 #[derive(Default)]
 pub struct CaptureCache {
     /// SQLite's counter of other connections' commits.
@@ -25,28 +25,28 @@ pub struct CaptureCache {
 }
 
 impl CaptureCache {
-    /// To be called at the beginning of each transaction that adds captures.
+    /// Call it at the beginning of each transaction that adds captures.
     pub fn refresh(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         let data_version = tx
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?;
         if self.data_version != Some(data_version) {
-            self.forget();
+            self.reset();
             self.data_version = Some(data_version);
             self.newest_id = newest_id(tx)?;
         }
         Ok(())
     }
 
-    /// To be called when a transaction has failed.
-    pub fn forget(&mut self) {
+    /// Call it when a transaction has failed.
+    pub fn reset(&mut self) {
         *self = CaptureCache {
             rules: self.rules.clone(),
             ..CaptureCache::default()
         };
     }
 
-    /// The capture's id and bin.
+    /// Adds a capture and returns its id and bin.
     pub fn add(
         &mut self,
         tx: &Transaction<'_>,

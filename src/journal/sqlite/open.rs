@@ -1,7 +1,7 @@
 //! Opening a journal: its file, permissions, WAL mode and tables.
 //!
-//! Many processes may do this at once, also while the file does not exist yet. Nothing is written to a file before it is
-//! known to be a journal or empty.
+//! Many processes may open or create the same journal at once. An existing file is only written to if it is a journal
+//! or empty.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ use super::schema::{self, APPLICATION_ID, DEVELOPMENT_APPLICATION_ID};
 use crate::journal::JournalError;
 use crate::text::shell_word;
 
-/// In pages of this size ten deliveries of the usual size fit, so that a commit writes few of them.
+/// A page of this size holds about ten typical deliveries, so that a commit writes few pages.
 const PAGE_SIZE: u32 = 16 * 1024;
 
 /// Pages in the WAL after which a commit checkpoints. Each new process reads the whole WAL, so it stays short.
@@ -33,7 +33,7 @@ const MIN_DATABASE_BYTES: u64 = 512;
 /// The pause between two tries to switch a new file to WAL mode.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// The journal's files, recognised by device and inode.
+/// The journal file and its WAL, identified by device and inode.
 pub struct JournalFiles {
     path: PathBuf,
     wal: PathBuf,
@@ -45,8 +45,8 @@ impl JournalFiles {
         std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
     }
 
-    /// Fails if one of the files was removed or replaced since the journal was opened: what is then written to the open
-    /// files does not survive.
+    /// Fails if one of the files was removed or replaced since the journal was opened: writes to the open files would
+    /// be lost.
     pub fn check(&self) -> Result<(), JournalError> {
         match identities(&self.path, &self.wal) {
             Ok(identity) if identity == self.identity => Ok(()),
@@ -67,7 +67,7 @@ pub fn open(
     migrations: &[&str],
 ) -> Result<(Connection, JournalFiles), JournalError> {
     let fail = |e| store_error(path, timeout, e);
-    let before = prepare_file(path)?;
+    let prepared_identity = prepare_file(path)?;
     let conn = connect(path, timeout).map_err(fail)?;
     let version = check_identity(&conn, path, timeout)?;
     let known = migrations.len() as i64;
@@ -103,7 +103,7 @@ pub fn open(
     };
     let wal = beside(&file.map_err(|e| io_error("find", path, e))?, "-wal");
     let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
-    if identity[0] != before {
+    if identity[0] != prepared_identity {
         return Err(lost(path));
     }
     let path = path.to_owned();
@@ -151,14 +151,15 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
             links: metadata.nlink(),
         });
     }
-    // SQLite would open a file that may not be written for reading only.
+    // Without write permission, SQLite would silently open the file read-only.
     rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|e| fail(e.into()))?;
     if (1..MIN_DATABASE_BYTES).contains(&metadata.len()) {
-        // SQLite would take a file of one byte for an empty one, and overwrite it.
+        // SQLite would treat a file of one byte as empty, and overwrite it.
         return foreign("it is not an SQLite database");
     }
     if metadata.len() == 0 {
-        // An empty file may have been created by another program, and the umask may have removed the owner's permissions.
+        // An empty file may have been created by another program, and the umask may have removed the owner's
+        // permissions.
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(fail)?;
     }
     Ok((metadata.dev(), metadata.ino()))
@@ -166,8 +167,9 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
 
 /// Creates an empty file, and its directory with mode 0700.
 ///
-/// A `-wal` and a `-shm` that are left of a journal of the same name are removed first: a process that still has them open
-/// would share them with this one. The directory is locked meanwhile, so that no other process's new files are removed.
+/// First removes the `-wal` and `-shm` files of a deleted journal of the same name: a process that still has them open
+/// would share them with this one. Locks the directory meanwhile, so as not to remove files that another process
+/// creates.
 fn create_file(path: &Path) -> Result<(), JournalError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -227,7 +229,7 @@ fn unusable(path: &Path, problem: String) -> JournalError {
     }
 }
 
-/// Rejects tables that a newer hookfire has created or upgraded.
+/// Fails if a newer hookfire has created the tables or upgraded them.
 pub fn reject_newer(path: &Path, found: i64, known: i64) -> Result<(), JournalError> {
     if found <= known {
         return Ok(());
@@ -243,14 +245,14 @@ fn connect(path: &Path, timeout: Duration) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(timeout)?;
-    // A checkpoint on close would take longer than a whole fire, and would also remove the WAL by its name: by then it may
-    // be another journal's.
+    // A checkpoint on close would take longer than a whole `hookfire fire`, and would delete the file at the WAL's
+    // path, which may belong to another journal by then.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     Ok(conn)
 }
 
-/// Returns the version, 0 for an empty file. Rejects other programs' databases.
+/// Returns the schema version, 0 for an empty file. Fails for other programs' databases.
 fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i64, JournalError> {
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
         let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
@@ -285,7 +287,8 @@ fn check_identity(conn: &Connection, path: &Path, timeout: Duration) -> Result<i
     }
 }
 
-/// Returns the resulting mode. SQLite's busy timeout does not cover this.
+/// Returns the resulting journal mode. Callers repeat it when busy: SQLite's busy timeout does not apply to this
+/// switch.
 fn switch_to_wal(conn: &Connection) -> rusqlite::Result<String> {
     let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if mode == "wal" {

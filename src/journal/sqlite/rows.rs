@@ -1,4 +1,5 @@
-//! Rows as records, and how a delivery's parameters are stored: a secret only as its reference or by its name.
+//! Conversion of rows to records, and of a delivery's parameters to JSON: of a secret, only its name and reference are
+//! stored.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, param
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
      error_message, maybe_received, response_body, note";
 
-/// A parameter or header: a public value, or a secret's reference, or neither if the secret's value was not stored.
+/// A parameter or header: with `value` if it is public, with `secret` (a reference) if it is a secret that has one. A
+/// secret that was given literally has neither.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredParam {
@@ -92,7 +94,7 @@ impl FromSql for Switch {
     }
 }
 
-/// Reads a text column; text that `parse` rejects is damage.
+/// Reads and parses a text column. Text that `parse` rejects is an error: the journal is damaged.
 pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
     row: &Row<'_>,
     column: usize,
@@ -105,7 +107,7 @@ pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
 /// Reads a row of [`DELIVERY_COLUMNS`].
 pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let status = row.get(11)?;
-    // An interrupted delivery may be scheduled as well, but its process did not announce another attempt.
+    // Interrupted deliveries may be scheduled too; records show a next attempt only for pending ones.
     let next_attempt_at = row.get::<_, Option<UnixMs>>(14)?;
     let last_error = match row.get(16)? {
         None => None,

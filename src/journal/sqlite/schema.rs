@@ -1,4 +1,4 @@
-//! The tables, and the runner of migrations.
+//! The tables, and the migrations that create and upgrade them.
 //!
 //! The number of entries in [`MIGRATIONS`] is the schema's version, stored in `user_version`. Until the first release,
 //! version 1 is amended; after it, each change is a new entry.
@@ -11,21 +11,23 @@ pub const APPLICATION_ID: i64 = 0x686f_6f6b;
 /// `application_id` of journals written before schema version 1: "hkfr".
 pub const DEVELOPMENT_APPLICATION_ID: i64 = 0x686b_6672;
 
-/// The version that this program reads and writes.
+/// The schema version that this program reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Each entry leads from the version before it to its own.
+/// The first entry creates version 1; each later entry upgrades from the version before it.
 pub const MIGRATIONS: &[&str] = &[V1];
 
-/// `url` never contains a query, `params` and `headers` never the value of a secret. The newest error is stored with the
-/// delivery, so that lists and filters read one table. Large values come last: SQLite reads the columns before them without
-/// loading the document.
+/// `url` never contains a query, `params` and `headers` never the value of a secret. The newest error is stored with
+/// the delivery, so that lists and filters read one table. The event comes last: SQLite reads the columns before it
+/// without loading it.
 ///
-/// A delivery is leased to the process in `owner` while it is being sent. An attempt without `duration_ms` and `error_kind`
-/// is in flight; one with only `error_kind` ended without a recorded result. A delivery with `next_attempt_at` and without
-/// an owner is scheduled: `pending`, or `interrupted` if its process died with attempts left.
+/// A delivery is leased to the process in `owner` while it is being sent. An attempt without `duration_ms` and
+/// `error_kind` is in flight; one with only `error_kind` ended without a recorded result. A delivery with
+/// `next_attempt_at` and without an owner is scheduled: `pending`, or `interrupted` if its process died with attempts
+/// left.
 ///
-/// `told_time` is when an imported delivery failed, as its list wrote it.
+/// `told_time` is when an imported delivery failed, as written in the imported list (`Import::listed_failure_time`).
+/// `form` is 1 if the event is sent as a form field.
 ///
 /// Ids are never reused: `deleted_ids` keeps the highest deleted ones.
 const V1: &str = "

@@ -1,4 +1,4 @@
-//! Captures and bins: kept as they came, filed where they belong, the oldest pruned, many in one commit.
+//! Captures and bins: stored unchanged, in the right bin, pruned from the oldest, many in one commit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,7 +157,11 @@ fn bytes_that_are_no_http_and_no_event_are_kept_as_well() {
 fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     let bench = Bench::new();
     let (journal, keeper) = (bench.open(2), keeper(&bench, 10));
-    assert_eq!(keep(&keeper, "/orders/1").bin, "inbox", "no such bin yet");
+    assert_eq!(
+        keep(&keeper, "/orders/1").bin,
+        "inbox",
+        "the bin does not exist yet"
+    );
     let made = journal.create_bin("orders", true, at(1)).unwrap();
     assert_eq!((made.private, made.request_count), (true, 0));
     for (target, bin) in [
@@ -190,7 +194,7 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
             .unwrap()
             .request_count,
         4,
-        "it stays as it is"
+        "an existing bin stays unchanged"
     );
 
     let newest = journal.newest_capture().unwrap();
@@ -198,7 +202,7 @@ fn the_first_segment_of_the_path_names_the_bin_if_there_is_one() {
     assert_eq!(
         journal.dynamic().clear_bin("orders", newest).unwrap(),
         4,
-        "what came later stays"
+        "keeps newer captures"
     );
     assert_eq!(
         targets(
@@ -277,11 +281,11 @@ fn surplus_captures_are_deleted_when_idle() {
         .for_each(|kept| drop(kept.recv_timeout(PATIENCE).unwrap().unwrap()));
     let deadline = std::time::Instant::now() + PATIENCE;
     let count = || journal.bin("inbox").unwrap().unwrap().request_count;
-    assert!(count() <= 650, "a sixty-fourth at most");
+    assert!(count() <= 650, "exceeds the limit by a 64th at most");
     while count() > 640 {
         assert!(
             std::time::Instant::now() < deadline,
-            "{} are there",
+            "{} captures are left",
             count()
         );
         std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! Torn and garbled logs, and first openings that were killed: what is found is always a prefix of what was committed.
+//! Truncated and corrupted WALs, and killed first openings: a journal always opens to a prefix of its commits.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use crate::journal::sqlite::schema::{APPLICATION_ID, VERSION};
 
 const ROWS: i64 = 8;
 
-/// Where the fields of the log's header begin: magic, version, size of a page, checkpoint, two salts, two checksums.
+/// Offsets of the WAL header's fields: magic, version, page size, checkpoint, two salts, two checksums.
 const LOG_FIELDS: [usize; 8] = [0, 4, 8, 12, 16, 20, 24, 28];
-/// Where those of a frame's header do: page, size after a commit, two salts, two checksums; and two places in its page.
+/// Offsets in a frame: page number, size after a commit, two salts, two checksums; and two bytes of its page.
 const FRAME_FIELDS: [usize; 8] = [0, 4, 8, 12, 16, 20, 24, 2024];
 
-/// Where the frames begin, and the last one ends.
+/// The offset of each frame, and the end of the last one.
 fn frame_starts(wal: &[u8]) -> impl Iterator<Item = usize> {
     std::iter::once(32).chain(wal_frames(wal).into_iter().map(|(end, _)| end))
 }
 
-/// A journal's file and log as a crash would leave them: nothing moved into the file yet.
+/// A journal's file and WAL as a crash leaves them, without a checkpoint.
 struct Remains {
     file: Vec<u8>,
     wal: Vec<u8>,
@@ -26,7 +26,7 @@ struct Remains {
 impl Remains {
     fn new() -> Remains {
         let bench = Bench::new();
-        // In a file that is there already, the tables are made by way of the log.
+        // If the file exists, the tables are created in the WAL.
         std::fs::write(bench.path(), "").unwrap();
         let journal = bench.open_fast(1);
         journal
@@ -43,7 +43,7 @@ impl Remains {
         }
     }
 
-    /// Commits that lie wholly within the first so many bytes of the log.
+    /// Number of commits that are complete in the first `end` bytes of the WAL.
     fn commits_before(&self, end: usize) -> i64 {
         let whole = wal_frames(&self.wal)
             .into_iter()
@@ -52,7 +52,7 @@ impl Remains {
     }
 }
 
-/// Longer or shorter than a page, so that some rows take several frames.
+/// Some events are longer than a page, so that their rows take several frames.
 fn event(n: i64) -> String {
     format!(
         "<e>{}</e>",
@@ -60,13 +60,13 @@ fn event(n: i64) -> String {
     )
 }
 
-/// Opens the journal with this log, and holds it to exactly the first `commits` commits.
+/// Opens the journal with this WAL, and asserts that it has exactly the first `commits` commits.
 fn opens_to(file: &[u8], wal: &[u8], commits: i64, what: &str) {
     let bench = Bench::new();
     std::fs::write(bench.path(), file).unwrap();
     std::fs::write(beside(&bench.path(), "-wal"), wal).unwrap();
     let journal = bench.open_fast(2);
-    // The first commit makes the tables.
+    // The first commit creates the tables.
     let rows = (commits - 1).max(0);
     let mut ids = journal.ids(&Query::all(None)).unwrap();
     ids.reverse();
@@ -86,7 +86,7 @@ fn a_torn_log_opens_to_the_commits_before_the_tear() {
     let mut cuts: BTreeSet<usize> = LOG_FIELDS.into_iter().chain([1, 31, 33]).collect();
     for start in frame_starts(&remains.wal) {
         cuts.extend([start - 1, start, start + 1, start + 23, start + 25]);
-        // In the middle of each field of the frame's header, and of its page.
+        // Cuts in the middle of each field of the frame's header, and of its page.
         cuts.extend(FRAME_FIELDS.map(|field| start + field + 2));
     }
     cuts.extend((0..remains.wal.len()).step_by(4093));
@@ -120,12 +120,12 @@ fn a_garbled_log_opens_to_the_commits_before_the_garbage() {
             &format!("byte {place} flipped"),
         );
     }
-    // A block that the disk gave back as zeros.
+    // A block that the disk returns as zeros.
     for block in (0..remains.wal.len()).step_by(4096).step_by(3) {
         let mut wal = remains.wal.clone();
         let end = wal.len().min(block + 4096);
         wal[block..end].fill(0);
-        // Where there were only zeros, nothing is lost.
+        // A block that had only zeros loses nothing.
         let first_changed = (block..end)
             .find(|at| remains.wal[*at] != 0)
             .unwrap_or(usize::MAX);
@@ -219,11 +219,11 @@ fn a_first_opening_killed_anywhere_is_taken_up_by_the_next() {
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA user_version = 0",
         ),
         (
-            "in log mode",
+            "in WAL mode",
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",
         ),
         (
-            "amid the tables",
+            "while creating the tables",
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; BEGIN; CREATE TABLE deliveries (a)",
         ),
         (
@@ -267,7 +267,7 @@ fn concurrent_first_opening_sees_no_tables_or_all() {
         names.map(Result::unwrap).collect()
     };
     drop(reference.open(1));
-    // The other one dies with its tables made and not committed.
+    // The other process dies after creating the tables, before the commit.
     let other = bench.raw();
     other
         .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))

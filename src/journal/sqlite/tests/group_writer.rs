@@ -1,4 +1,4 @@
-//! The group writer: few commits, in order, and what a failed commit leaves behind.
+//! The group writer: shared commits, their order, and its state after a failed commit.
 
 use std::sync::mpsc::{self, Receiver};
 
@@ -99,7 +99,7 @@ fn writes_submitted_at_once_share_commits_in_order() {
 }
 
 #[test]
-fn each_kind_of_write_does_its_own() {
+fn each_kind_of_write_is_applied() {
     let bench = Bench::new();
     let (writer, journal) = (writer(bench.open(1)), bench.open(2));
     let [one, two, three] = [(); 3].map(|()| accepted(&writer));
@@ -116,7 +116,7 @@ fn each_kind_of_write_does_its_own() {
     assert_eq!(
         journal.attempts(one).unwrap()[0].started_at,
         at(2),
-        "when it was sent"
+        "the attempt began when it was sent"
     );
     let due = journal.delivery(two).unwrap().unwrap().next_attempt_at;
     assert_eq!(due, Some(at(60)));
@@ -158,7 +158,7 @@ fn only_own_leases_are_renewed() {
     assert_eq!(renew([ids, vec![theirs, 99]].concat(), 1_000), [1, 2]);
     assert_eq!(other.release_dead(at(999)).unwrap(), 1, "only theirs");
     assert_eq!(other.release_dead(at(1_001)).unwrap(), 2);
-    assert_eq!(renew(vec![1, 2], 2_000), [0; 0], "they were released");
+    assert_eq!(renew(vec![1, 2], 2_000), [0; 0], "they were interrupted");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn failed_commit_stops_new_attempts_but_records_outcomes() {
     lock.execute_batch("COMMIT").unwrap();
     assert!(
         result(&submit(&writer, accept_write())).is_err(),
-        "there would be a gap"
+        "deliveries are refused after a failure"
     );
     let claim = Claim {
         id,
@@ -258,14 +258,14 @@ fn put_back_returns_a_delivery_to_the_schedule() {
     put_back(&writer, ids[1], 1, slot);
     let after = state();
     assert_eq!(after[0], before[0]);
-    assert_eq!(after[1].1, 2, "that attempt is not the last");
+    assert_eq!(after[1].1, 2, "only the last attempt can be put back");
     assert_eq!(begin(&writer, ids[0], scheduled), Some(2));
     finish(&writer, ids[0], 2, success(), Next::Delivered);
     put_back(&writer, ids[0], 2, slot);
     assert_eq!(
         journal.delivery(ids[0]).unwrap().unwrap().status,
         Status::Delivered,
-        "and that one was sent"
+        "an attempt that was sent is not put back"
     );
 }
 
@@ -303,7 +303,7 @@ fn put_back_returns_an_abandoned_delivery_to_the_failed_list() {
     assert_eq!((deliveries(), scheduled()), (before, due));
 }
 
-/// Retries so often, then unlocks the journal.
+/// Retries this number of times, then unlocks the journal.
 struct Counted {
     left: usize,
     told: mpsc::Sender<&'static str>,

@@ -1,4 +1,4 @@
-//! Deliveries that failed elsewhere: each is taken once, and known from then on.
+//! Imported deliveries: each is added once and recognised by its uuid.
 
 use super::*;
 use crate::delivery::retry_policy::RetryPolicy;
@@ -9,7 +9,7 @@ use crate::event::{BodyFormat, Event};
 const EVENT: &[u8] =
     b"<event><type>account</type><action>created</action><object><account/></object></event>";
 
-/// Takes these in one commit; whether each was new.
+/// Imports these in one commit; returns for each whether it was added.
 fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
     let error = LastError {
         kind: ErrorKind::Status,
@@ -24,7 +24,7 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
     let imports = uuids.iter().map(|&uuid| Import {
         uuid,
         failed_at: T0,
-        told_time: "then",
+        listed_failure_time: "then",
         error: &error,
         event: &event,
         endpoint: None,
@@ -44,9 +44,9 @@ fn each_is_taken_once_until_it_is_deleted() {
     assert_eq!(
         import(&journal, &["B"]),
         [false],
-        "the same digits in the other case"
+        "the uuid's case does not matter"
     );
-    let delivery = journal.of_uuid("b").unwrap().unwrap();
+    let delivery = journal.delivery_by_uuid("b").unwrap().unwrap();
     assert_eq!(
         (delivery.status, delivery.wire, delivery.attempt_count),
         (Status::Failed, BodyFormat::Form, 1)
@@ -65,7 +65,7 @@ fn each_is_taken_once_until_it_is_deleted() {
             .unwrap(),
         1
     );
-    assert!(journal.of_uuid("b").unwrap().is_none());
+    assert!(journal.delivery_by_uuid("b").unwrap().is_none());
     assert_eq!(import(&journal, &["b"]), [true]);
     assert!(journal.check().unwrap().problems.is_empty());
 }
@@ -79,9 +79,12 @@ fn what_this_journal_accepted_itself_is_known_as_well() {
         import(&journal, &[&own.uuid, &own.uuid.to_uppercase(), "a"]),
         [false, false, true]
     );
-    assert_eq!(journal.of_uuid(&own.uuid).unwrap().unwrap().id, own.id);
+    assert_eq!(
+        journal.delivery_by_uuid(&own.uuid).unwrap().unwrap().id,
+        own.id
+    );
     assert!(
-        accept(&journal, T0).id > journal.of_uuid("a").unwrap().unwrap().id,
-        "ids go on"
+        accept(&journal, T0).id > journal.delivery_by_uuid("a").unwrap().unwrap().id,
+        "ids continue"
     );
 }

@@ -1,4 +1,4 @@
-//! Leases: which process may send, how a lease is lost, and what is recorded afterwards.
+//! Leases: which process may send, how it loses a lease, and which results it can record afterwards.
 
 use super::*;
 use crate::delivery::{Attempt, Status};
@@ -32,14 +32,14 @@ fn of_two_who_read_a_failed_delivery_only_the_first_may_send_it() {
     finish(&one, id, 1, &refusal(500), Next::Failed);
     let seen = ClaimCondition::Failed { attempts: 1 };
     assert_eq!(begin(&one, id, seen, 10), Some(2));
-    assert_eq!(begin(&two, id, seen, 11), None, "it is being sent");
+    assert_eq!(
+        begin(&two, id, seen, 11),
+        None,
+        "another process is sending it"
+    );
     finish(&one, id, 2, &refusal(500), Next::Failed);
     let before = read(&two, id);
-    assert_eq!(
-        begin(&two, id, seen, 12),
-        None,
-        "it was sent since it was read"
-    );
+    assert_eq!(begin(&two, id, seen, 12), None, "it has a newer attempt");
     assert_eq!(read(&two, id), before);
     assert_eq!(
         begin(&two, id, ClaimCondition::Failed { attempts: 2 }, 13),
@@ -80,7 +80,7 @@ fn who_lost_the_lease_may_not_go_on() {
     assert_eq!(
         begin(&two, id, ClaimCondition::Owned, 30),
         None,
-        "it never had it"
+        "it never owned the lease"
     );
     assert_eq!(two.release_dead(at(121)).unwrap(), 1);
     assert_eq!(begin(&one, id, ClaimCondition::Owned, 122), None);
@@ -93,7 +93,7 @@ fn who_lost_the_lease_may_not_go_on() {
     assert_eq!(
         read(&one, id).0.status,
         Status::Pending,
-        "only the holder gives it up"
+        "only the owner can release it"
     );
 }
 
@@ -105,17 +105,21 @@ fn delivery_of_a_dead_owner_is_interrupted_maybe_received() {
     finish(&one, id, 1, &refusal(500), AGAIN);
     begin(&one, id, ClaimCondition::Owned, 60);
     let uuid = read(&one, id).0.uuid;
-    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "it lives");
+    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "the owner is alive");
     bench.host.kill(1);
     assert_eq!(two.release_dead(at(61)).unwrap(), 1);
-    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "once is enough");
+    assert_eq!(two.release_dead(at(61)).unwrap(), 0, "already interrupted");
 
     let (delivery, attempts) = read(&two, id);
     assert_eq!(
         (delivery.status, delivery.uuid),
         (Status::Interrupted, uuid)
     );
-    assert_eq!(delivery.finished_at, Some(at(60)), "the last sign of life");
+    assert_eq!(
+        delivery.finished_at,
+        Some(at(60)),
+        "when the last attempt began"
+    );
     assert_eq!(delivery.last_error.unwrap().kind, ErrorKind::Interrupted);
     let end = attempts[1].outcome.as_ref().unwrap();
     assert!(end.maybe_received);
@@ -127,7 +131,7 @@ fn delivery_of_a_dead_owner_is_interrupted_maybe_received() {
     assert_eq!(
         attempts[0].outcome,
         Some(refusal(500)),
-        "what was recorded stays"
+        "the recorded outcome is kept"
     );
 }
 
@@ -155,7 +159,7 @@ fn delivery_abandoned_between_attempts_keeps_its_last_error() {
 }
 
 #[test]
-fn a_lease_holds_to_its_last_millisecond_whoever_can_be_asked() {
+fn lease_lasts_to_its_last_millisecond() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let end = T0.plus(LEASE);
@@ -226,7 +230,7 @@ fn recorded_outcome_replaces_a_presumed_interruption() {
             assert_eq!(
                 begin(&one, id, ClaimCondition::Owned, 60),
                 Some(2),
-                "it holds the lease again"
+                "it owns the lease again"
             );
         }
         two.delete_ids(&[id], &Status::ALL).unwrap();
@@ -255,12 +259,12 @@ fn a_late_outcome_does_not_disturb_the_process_that_took_over() {
     assert_eq!(
         two.release_dead(at(1001).plus(LEASE)).unwrap(),
         0,
-        "the lease is the new holder's"
+        "the new owner's lease has not expired"
     );
 }
 
 #[test]
-fn a_late_failure_does_not_undo_what_came_of_a_newer_attempt() {
+fn late_failure_does_not_undo_a_newer_attempts_result() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     for late in [Next::Failed, Next::Interrupted, AGAIN] {
@@ -328,7 +332,7 @@ fn first_recorded_success_sets_the_delivery_time() {
     assert_eq!(attempts[0].outcome, Some(success()));
 }
 
-/// A host that takes everybody for dead, and lets something happen just before it says so.
+/// A host that runs a function on the first liveness check, then reports every process as dead.
 struct Meddler(std::cell::RefCell<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Processes for Meddler {
@@ -361,7 +365,7 @@ fn renewed_lease_prevents_interruption() {
         assert_eq!(
             watcher.release_dead(at(1)).unwrap(),
             1,
-            "only the other one"
+            "only the unfinished delivery"
         );
         assert_eq!(read(&watcher, other).0.status, Status::Interrupted);
         let (delivery, attempts) = read(&watcher, id);
@@ -399,7 +403,7 @@ fn outcome_of_a_deleted_delivery_is_not_reported_as_recorded() {
     let recorded = one
         .finish_attempt(id, 1, Duration::ZERO, &success(), Next::Delivered)
         .unwrap();
-    assert!(!recorded, "it was deleted");
+    assert!(!recorded, "the delivery was deleted");
 
     let id = accept(&one, T0).id;
     std::fs::remove_file(bench.path()).unwrap();
@@ -425,7 +429,7 @@ fn a_late_success_counts_even_if_the_next_attempt_fails() {
     assert_eq!(
         read(&two, id).0.status,
         Status::Pending,
-        "the other one is at it"
+        "the other process is still sending it"
     );
     finish(&two, id, 2, &refusal(503), Next::Failed);
     let (delivery, attempts) = read(&two, id);

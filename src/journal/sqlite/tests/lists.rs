@@ -1,4 +1,4 @@
-//! Lists: SQL finds what the filter means, in order, and reads no more than it must.
+//! Lists: the SQL selects the same deliveries as `Filter::matches`, in order, and uses the indexes.
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -7,7 +7,7 @@ use super::*;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 
-/// Few values each, so that deliveries and filters meet; near misses of one another among them.
+/// Few values each, so that filters often match; some differ from each other only slightly.
 const TYPES: [&str; 4] = ["account", "Account", "account\0", "a'c"];
 const ACTIONS: [&str; 3] = ["created", "%", ""];
 const ENDPOINTS: [Option<&str>; 4] = [None, Some("prod"), Some("prod "), Some("")];
@@ -20,7 +20,7 @@ struct Row {
     action: &'static str,
     endpoint: Option<&'static str>,
     started: i64,
-    /// How long the attempt took, what it came to, and what follows; none if it never ended.
+    /// Duration of the attempt, error kind, HTTP status and final state; none if it never ended.
     end: Option<(u64, Option<ErrorKind>, Option<u16>, End)>,
 }
 
@@ -128,7 +128,7 @@ fn write(journal: &SqliteJournal, row: &Row) {
     }
 }
 
-/// What the list means, in plain words: those of its status that the filter matches, in the list's order.
+/// The ids that the query must return: computed without SQL.
 fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
     let listed = |delivery: &&Delivery| match query.list {
         DeliveryList::Failed | DeliveryList::NewestFailed => delivery.status.in_failed_list(),
@@ -246,7 +246,7 @@ fn failed_list_uses_its_index_with_every_filter() {
         assert_eq!(
             plan(list, Filter::default()),
             "SCAN deliveries",
-            "newest first is the table's own order, backwards"
+            "newest first is the reverse order of the table"
         );
     }
 }

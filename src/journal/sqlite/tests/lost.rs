@@ -8,7 +8,7 @@ fn lost<T: std::fmt::Debug>(result: Result<T, JournalError>) {
     assert!(matches!(error, JournalError::Lost { .. }), "{error}");
 }
 
-/// What may happen to a journal's files.
+/// A name, and a change to a journal's files.
 type Change = (&'static str, fn(&Bench));
 
 const CHANGES: [Change; 4] = [

@@ -1,4 +1,4 @@
-//! Many at once: each thread stands for a process, with a connection of its own.
+//! Concurrent use: each thread stands for a process, with its own connection.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use super::*;
 use crate::delivery::Status;
 
-/// Runs `work` on so many threads that all start at once.
+/// Runs `work` on this number of threads, which start at the same time.
 fn at_once<T: Send>(threads: i64, work: impl Fn(i64) -> T + Sync) -> Vec<T> {
     let barrier = Barrier::new(usize::try_from(threads).unwrap());
     std::thread::scope(|scope| {
@@ -32,7 +32,7 @@ fn connect(path: &Path, pid: i64) -> SqliteJournal {
 
 #[test]
 fn sixteen_first_openers_all_succeed_and_one_makes_the_tables() {
-    // SQLite counts each change of the tables.
+    // SQLite increments this number with each schema change.
     let changes = |journal: &SqliteJournal| {
         journal
             .conn
@@ -79,7 +79,7 @@ fn sixteen_openers_of_a_fresh_file_may_go_on_to_write_at_once() {
 fn four_writers_lose_nothing_and_share_no_id() {
     let bench = Bench::new();
     let ids = at_once(4, |thread| {
-        // Without waiting for the disk, so that they are in each other's way as much as can be.
+        // Does not sync, so that the threads compete for the lock as often as possible.
         let journal = bench.open_fast(thread);
         (0..1_000)
             .map(|n| accept(&journal, at(n)).id)

@@ -1,4 +1,4 @@
-//! The journal's tests, and what they share: a folder of their own, processes that live or die as told, and no clock.
+//! Tests of the SQLite journal, and their helpers: a temporary folder, a fake clock and fake processes.
 
 mod captures;
 mod damage;
@@ -37,11 +37,11 @@ const T0: UnixMs = UnixMs(1_795_255_200_000);
 const LEASE: Duration = Duration::from_secs(90);
 
 thread_local! {
-    /// The time on a thread, unless the host's own is set.
+    /// The time on a thread, unless the host has its own.
     static NOW: Cell<UnixMs> = const { Cell::new(T0) };
 }
 
-/// Some time after the beginning of a test.
+/// The time so many seconds after the beginning of a test.
 const fn at(seconds: i64) -> UnixMs {
     UnixMs(T0.0 + seconds * 1000)
 }
@@ -111,7 +111,7 @@ impl Bench {
         SqliteJournal::open(&self.path(), self.host.process(pid)).unwrap()
     }
 
-    /// Without waiting for the disk, where a test makes many commits and is not about their durability.
+    /// Does not sync: for tests with many commits that do not test durability.
     fn open_fast(&self, pid: i64) -> SqliteJournal {
         let journal = self.open(pid);
         journal
@@ -121,7 +121,7 @@ impl Bench {
         journal
     }
 
-    /// A connection beside the journal's own.
+    /// A separate SQLite connection to the same file.
     fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }
@@ -160,7 +160,8 @@ fn new_delivery(event: &[u8]) -> NewDelivery {
     }
 }
 
-/// Another attempt at this time; it is kept with [`SqliteJournal::finish_attempt`], which counts from the epoch.
+/// Another attempt at this time. Use it with [`SqliteJournal::finish_attempt`], which sets the clock to the epoch, so
+/// that delays are times.
 const fn retry(due: UnixMs, lease_until: UnixMs) -> Next {
     Next::Retry {
         delay: Duration::from_millis(due.0 as u64),
@@ -168,7 +169,7 @@ const fn retry(due: UnixMs, lease_until: UnixMs) -> Next {
     }
 }
 
-/// As [`retry`], by the process that then reads the schedule.
+/// As [`retry`], but any process may make the attempt.
 const fn scheduled_at(due: UnixMs) -> Next {
     Next::Scheduled {
         delay: Duration::from_millis(due.0 as u64),
@@ -207,7 +208,7 @@ fn refusal(status: u16) -> Outcome {
     }
 }
 
-/// The frames of a write-ahead log: where each ends, and whether it ends a commit.
+/// The frames of a WAL: where each ends, and whether it ends a commit.
 fn wal_frames(wal: &[u8]) -> Vec<(usize, bool)> {
     let number = |at: usize| u32::from_be_bytes(wal[at..at + 4].try_into().unwrap());
     if wal.is_empty() {
@@ -216,7 +217,7 @@ fn wal_frames(wal: &[u8]) -> Vec<(usize, bool)> {
     let (page, salts) = (number(8) as usize, &wal[16..24]);
     let mut frames = Vec::new();
     let mut start = 32;
-    // Frames of an earlier round of the log have other salts.
+    // Frames from before the WAL was restarted have other salts.
     while start + 24 + page <= wal.len() && &wal[start + 8..start + 16] == salts {
         frames.push((start + 24 + page, number(start + 4) != 0));
         start += 24 + page;
@@ -238,7 +239,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Single writes at a given time.
+/// Methods that commit one write at a given time.
 impl SqliteJournal {
     fn dynamic(&self) -> &dyn Journal {
         self
@@ -291,7 +292,7 @@ impl SqliteJournal {
         })
     }
 
-    /// Whether the attempt was there. What follows is counted from the epoch.
+    /// Returns false if the attempt does not exist. Sets the clock to the epoch, so that delays are times.
     fn finish_attempt(
         &self,
         id: i64,
@@ -351,7 +352,11 @@ impl SqliteJournal {
     }
 
     fn ids(&self, query: &Query) -> Result<Vec<i64>, JournalError> {
-        Ok(self.seen(query)?.iter().map(|seen| seen.id).collect())
+        Ok(self
+            .delivery_versions(query)?
+            .iter()
+            .map(|seen| seen.id)
+            .collect())
     }
 
     fn delete_ids(
@@ -359,12 +364,12 @@ impl SqliteJournal {
         ids: &[i64],
         statuses: &[crate::delivery::Status],
     ) -> Result<usize, JournalError> {
-        let mut seen = self.seen(&Query::all(None))?;
+        let mut seen = self.delivery_versions(&Query::all(None))?;
         seen.retain(|seen| ids.contains(&seen.id));
         self.dynamic().delete(&seen, statuses)
     }
 
-    /// How SQLite would read a list.
+    /// SQLite's query plan for a list.
     fn plan(&self, query: &Query, after: Option<Cursor>) -> String {
         let page = sqlite::lists::page_statement(query, after, 50);
         let mut statement = self

@@ -1,18 +1,18 @@
-//! Opening: what is made, what is refused, and that a refusal changes nothing.
+//! Opening a journal: which files it creates, which it refuses, and that refused files stay unchanged.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::journal::sqlite::schema::{MIGRATIONS, VERSION};
 
-/// What [`fresh_journal_is_private_whatever_the_umask`] hands to itself in another process.
+/// The variable with which [`fresh_journal_is_private_whatever_the_umask`] passes the path to its child process.
 const PROBE: &str = "HOOKFIRE_TEST_FRESH_JOURNAL";
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Opens what must be refused, and holds every file of its folder to the bytes it had.
+/// Opens a file that must be refused, and asserts that no file of its folder has changed.
 fn refused(path: &Path) -> String {
     let folder = path.parent().unwrap();
     let snapshot = || {
@@ -22,7 +22,7 @@ fn refused(path: &Path) -> String {
         let mut files: Vec<_> = files
             .filter(|file| std::fs::metadata(file).is_ok_and(|file| file.is_file()))
             .collect();
-        // SQLite may need its shared memory even to look at a file; it holds nothing.
+        // SQLite may create shared memory even to read; it has no content of its own.
         files.retain(|file| !file.to_string_lossy().ends_with("-shm"));
         files.sort();
         files
@@ -190,7 +190,7 @@ fn a_newer_journal_is_refused_in_words_and_left_as_it_is() {
     let path = bench.path();
     let newer = VERSION + 1;
     let expected = format!(
-        "the journal `{}` was written by a newer hookfire (version {newer} of its tables, this one knows {VERSION})",
+        "the journal `{}` was written by a newer hookfire (its schema version is {newer}; this hookfire supports up to {VERSION})",
         path.display()
     );
     assert_eq!(words, expected);
@@ -209,7 +209,7 @@ fn newer_version_in_the_log_is_refused_first() {
         .pragma_update(None, "user_version", VERSION + 1)
         .unwrap();
     let log = std::fs::read(beside(&bench.path(), "-wal")).unwrap();
-    assert!(!log.is_empty(), "the newer version is in the log alone");
+    assert!(!log.is_empty(), "the newer version is only in the log");
 
     let error = open(&bench.path()).err().unwrap();
     assert!(matches!(error, JournalError::Newer { .. }), "{error}");
@@ -388,7 +388,8 @@ fn an_older_journal_is_upgraded_with_its_rows() {
     }
 }
 
-/// Until the first release, version 1 may be amended: then set this to the new value. After it, add a migration instead.
+/// Until the first release, version 1 may be amended: then set this to the new value. After it, add a migration
+/// instead.
 const VERSION_1_HASH: u64 = 10_688_722_645_702_787_531;
 
 #[test]

@@ -1,9 +1,9 @@
-//! Pages of deliveries, the newest first, and what became of them.
+//! Pages of deliveries, newest first, and counts by status.
 
 use super::*;
 use crate::delivery::Status;
 
-/// Five deliveries, accepted a minute apart; all failed but the middle one, the first of them last.
+/// Five deliveries, accepted a minute apart. The third was delivered, the others failed, the first one last.
 fn five(journal: &SqliteJournal) -> Vec<i64> {
     let ids: Vec<i64> = (0..5).map(|n| accept(journal, at(n * 60)).id).collect();
     for (n, took) in [(1, 1), (2, 1), (3, 1), (4, 1), (0, 900)] {
@@ -103,11 +103,11 @@ fn outcomes_are_counted_by_when_deliveries_were_accepted() {
 fn the_version_tells_of_ones_own_changes_and_of_those_of_others() {
     let bench = Bench::new();
     let (journal, other) = (bench.open_fast(1), bench.open_fast(2));
-    let before = journal.version().unwrap();
-    assert_eq!(journal.version().unwrap(), before);
+    let before = journal.change_counters().unwrap();
+    assert_eq!(journal.change_counters().unwrap(), before);
     accept(&other, T0);
-    let after_other = journal.version().unwrap();
+    let after_other = journal.change_counters().unwrap();
     assert_ne!(after_other, before);
     accept(&journal, T0);
-    assert_ne!(journal.version().unwrap(), after_other);
+    assert_ne!(journal.change_counters().unwrap(), after_other);
 }

@@ -1,11 +1,11 @@
-//! The schedule: what is on it, who may take it off, and what it costs those that are not.
+//! The schedule: which deliveries are on it, who may claim them, and that it costs other deliveries nothing.
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::sqlite::maintenance::LEASED;
-use crate::journal::sqlite::schedule::{DUE, NEXT_DUE};
+use crate::journal::sqlite::maintenance::LEASED_SQL;
+use crate::journal::sqlite::schedule::{DUE_SQL, NEXT_DUE_SQL};
 
-/// One that was refused once, and is due so many seconds after the beginning.
+/// A delivery with one failed attempt, due so many seconds after the beginning of the test.
 fn scheduled(journal: &SqliteJournal, seconds: i64) -> i64 {
     let id = accept(journal, T0).id;
     finish(journal, id, 1, scheduled_at(at(seconds)));
@@ -65,7 +65,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
             .due(at(30), Some((page[0].at, page[0].seen.id)), 1, None)
             .unwrap()),
         [second],
-        "they share their time"
+        "both have the same due time"
     );
     assert_eq!(
         ids(&journal
@@ -85,7 +85,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
     assert_eq!(
         journal.next_due(at(30)).unwrap(),
         Some(at(31)),
-        "of those that are not due"
+        "skips deliveries that are due"
     );
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
     assert_eq!(journal.scheduled(None).unwrap().len(), 4);
@@ -93,7 +93,7 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
 }
 
 #[test]
-fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
+fn scheduled_delivery_is_pending_and_has_no_owner() {
     let bench = Bench::new();
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 60);
@@ -101,7 +101,7 @@ fn a_scheduled_one_is_pending_and_nobodys_whoever_dies_or_looks() {
     assert_eq!(
         two.release_dead(at(1_000_000)).unwrap(),
         0,
-        "no process could have died"
+        "it has no owner that could have died"
     );
     let delivery = two.delivery(id).unwrap().unwrap();
     assert_eq!(
@@ -139,14 +139,10 @@ fn of_two_who_found_it_due_only_the_first_may_send_it() {
     assert_eq!(
         two.due(at(1000), None, 9, None).unwrap(),
         [],
-        "who is at it has it off the schedule"
+        "a claimed delivery is not scheduled"
     );
     finish(&one, id, 2, scheduled_at(at(20)));
-    assert_eq!(
-        begin(&two, id, 1, 21),
-        None,
-        "it was sent since it was found"
-    );
+    assert_eq!(begin(&two, id, 1, 21), None, "it has a newer attempt");
     assert_eq!(begin(&two, id, 2, 21), Some(3));
     finish(&two, id, 3, Next::Delivered);
     assert_eq!(one.due(at(1000), None, 9, None).unwrap(), []);
@@ -207,7 +203,7 @@ fn abandoned_delivery_is_in_the_failed_list_and_due() {
         );
         assert!(
             !two.dynamic().is_scheduled(id).unwrap(),
-            "nobody scheduled it"
+            "interrupted deliveries are not listed as scheduled"
         );
     }
     let last = &two.attempts(taken).unwrap()[1];
@@ -243,23 +239,23 @@ fn suspended_owner_finds_its_lease_taken() {
     let (one, two) = (bench.open(1), bench.open(2));
     let id = scheduled(&one, 1);
     begin(&one, id, 1, 1);
-    assert!(one.renew(id, at(200)).unwrap(), "nobody has asked so far");
+    assert!(one.renew(id, at(200)).unwrap(), "it still owns the lease");
     assert_eq!(
         two.release_dead(at(200)).unwrap(),
         0,
-        "and it lasts as long as requested"
+        "the lease lasts as long as requested"
     );
     assert_eq!(two.release_dead(at(201)).unwrap(), 1);
     assert!(!one.renew(id, at(300)).unwrap());
     assert_eq!(begin(&two, id, 2, 202), Some(3));
-    assert!(!one.renew(id, at(300)).unwrap(), "another one has it");
+    assert!(!one.renew(id, at(300)).unwrap(), "another process owns it");
     finish(&two, id, 3, scheduled_at(at(300)));
     finish(&one, id, 2, scheduled_at(at(400)));
     let delivery = two.delivery(id).unwrap().unwrap();
     assert_eq!(
         (delivery.next_attempt_at, delivery.attempt_count),
         (Some(at(300)), 3),
-        "late news change no plans"
+        "a late result does not change the due time"
     );
 }
 
@@ -327,7 +323,7 @@ fn schedule_and_owners_are_read_by_index() {
             .unwrap()
             .join("\n")
     };
-    let due = plan(DUE);
+    let due = plan(DUE_SQL);
     let searches: Vec<&str> = due
         .lines()
         .filter(|line| line.contains("deliveries"))
@@ -339,17 +335,17 @@ fn schedule_and_owners_are_read_by_index() {
     ];
     assert_eq!(searches, expected.map(by_index), "{due}");
     assert_eq!(
-        plan(NEXT_DUE),
+        plan(NEXT_DUE_SQL),
         "SEARCH deliveries USING INDEX deliveries_due (next_attempt_at>?)"
     );
     assert_eq!(
-        plan(LEASED),
+        plan(LEASED_SQL),
         "SCAN deliveries USING INDEX deliveries_leased"
     );
 }
 
-/// How many pages a journal's log takes for what is done, which begins with an empty one.
-fn pages_written(bench: &Bench, deed: impl FnOnce(&SqliteJournal)) -> usize {
+/// How many pages `change` writes to an empty WAL.
+fn pages_written(bench: &Bench, change: impl FnOnce(&SqliteJournal)) -> usize {
     bench
         .raw()
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -362,7 +358,7 @@ fn pages_written(bench: &Bench, deed: impl FnOnce(&SqliteJournal)) -> usize {
     let pages =
         || wal_frames(&std::fs::read(beside(&bench.path(), "-wal")).unwrap_or_default()).len();
     let before = pages();
-    deed(&journal);
+    change(&journal);
     pages() - before
 }
 

@@ -1,4 +1,4 @@
-//! Accept, begin, finish: every field comes back as it went in, and no secret with it.
+//! Accept, begin, finish: each field is read as it was written, and no secret is stored.
 
 use super::*;
 use crate::delivery::filter::Filter;
@@ -53,7 +53,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
     let accepted = bench.open(1).accept(&new, &first).unwrap();
     assert_eq!(
         accepted.target, target,
-        "who accepted it still needs the literal secrets"
+        "the process that accepted it still needs the literal secrets"
     );
 
     let journal = bench.open(2);
@@ -131,7 +131,7 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
     }
     seen.sort();
     assert_eq!(seen, ["journal.db", "journal.db-shm", "journal.db-wal"]);
-    assert!(marked, "the search must find what is there");
+    assert!(marked, "the search itself works");
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn uuids_are_of_version_7_and_sort_by_time() {
 fn what_a_method_wrote_is_one_commit() {
     let bench = Bench::new();
     let journal = bench.open(1);
-    // So that the log is not begun anew in between, which would hide commits.
+    // Keeps SQLite from restarting the WAL, which would hide commits.
     let reader = bench.raw();
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM deliveries")
@@ -390,7 +390,7 @@ fn ignored_delivery_is_recorded_with_its_switch() {
         );
         assert!(
             journal.outcomes(T0, 1000).unwrap().counts.is_empty(),
-            "nothing came of it"
+            "ignored deliveries are not counted"
         );
         let turn = ClaimCondition::Failed { attempts: 0 };
         assert_eq!(

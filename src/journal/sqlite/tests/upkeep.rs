@@ -61,7 +61,9 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
     journal
         .finish_attempt(id, 1, Duration::ZERO, &refusal(503), Next::Failed)
         .unwrap();
-    let seen = journal.seen(&Query::failed(Filter::default())).unwrap();
+    let seen = journal
+        .delivery_versions(&Query::failed(Filter::default()))
+        .unwrap();
     journal
         .begin_attempt(id, ClaimCondition::Failed { attempts: 1 }, &attempt(at(1)))
         .unwrap();
@@ -71,7 +73,7 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
     assert_eq!(
         journal.dynamic().delete(&seen, &[Status::Failed]).unwrap(),
         0,
-        "it is another failure now"
+        "it has failed again since"
     );
     assert_eq!(journal.delete_ids(&[id], &[Status::Failed]).unwrap(), 1);
 }
@@ -80,7 +82,7 @@ fn what_was_tried_again_since_it_was_seen_is_not_deleted() {
 fn deleting_returns_pages_to_the_file_system() {
     let bench = Bench::new();
     let journal = bench.open_fast(1);
-    // So that the log is not begun anew in between, which would hide commits.
+    // Keeps SQLite from restarting the WAL, which would hide commits.
     journal
         .conn
         .pragma_update(None, "wal_autocheckpoint", 0)
@@ -156,11 +158,14 @@ fn attempts_that_belong_to_nothing_are_a_problem() {
     )
     .unwrap();
     let health = journal.check().unwrap();
-    assert_eq!(health.problems, ["2 attempts belong to no delivery"]);
+    assert_eq!(
+        health.problems,
+        ["2 attempts refer to deliveries that do not exist"]
+    );
     assert_eq!(health.attempts, 4);
 }
 
-/// The file with everything moved into it, and where the first page of a table or index lies.
+/// Checkpoints the whole WAL; returns the offset of the first page of a table or index.
 fn settled(bench: &Bench, name: &str) -> usize {
     let raw = bench.raw();
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))

@@ -1,5 +1,5 @@
-//! Two processes do anything in any order, one at a time or many in one commit, and the journal is held to a model that fits
-//! on a page.
+//! Two processes make random changes, one at a time or many in one commit; the journal must agree with a simple model
+//! of it.
 //!
 //! Like the engine, a process does not begin an attempt of a delivery while its own attempt is in flight.
 
@@ -38,7 +38,7 @@ enum Step {
         took: u64,
     },
     Interrupt(usize, usize),
-    /// What a batch writes in one commit.
+    /// Writes that share one commit.
     Group(usize, Vec<Entry>),
     Release {
         who: usize,
@@ -61,7 +61,7 @@ enum Step {
     Pass(i64),
 }
 
-/// A write of a group.
+/// One write of a group.
 #[derive(Clone, Debug)]
 enum Entry {
     Accept,
@@ -197,7 +197,7 @@ impl World {
             Step::Accept(who) => {
                 let delivery = accept(&self.journals[who], self.now);
                 let expected = self.take(Kept::new(who, self.now));
-                assert_eq!(delivery.id, expected, "ids count up and never come again");
+                assert_eq!(delivery.id, expected, "ids ascend and are never reused");
             }
             Step::Begin(who, which) => self.begin(who, self.id(which), ClaimCondition::Owned),
             Step::Resend { who, which, stale } => {
@@ -237,7 +237,7 @@ impl World {
             Step::Interrupt(who, which) => {
                 let id = self.id(which);
                 self.journals[who].interrupt(id).unwrap();
-                // The use cases do this between two attempts only.
+                // The engine does this between two attempts only.
                 if let Some(kept) = self.kept.get_mut(&id).filter(|kept| kept.held_by(who)) {
                     kept.interrupt();
                 }
@@ -306,7 +306,7 @@ impl World {
         assert_eq!(taken, expected);
     }
 
-    /// What is to come of beginning an attempt; none where the use cases would not ask.
+    /// The expected result of beginning an attempt; none if the engine would not try to.
     fn begun(&mut self, who: usize, id: i64, turn: ClaimCondition) -> Option<Option<u32>> {
         if self
             .kept
@@ -340,7 +340,7 @@ impl World {
         }
     }
 
-    /// How an attempt ends; none if this one knows of none that is under way.
+    /// The expected result of finishing an attempt; none if this process has none in flight.
     fn ended(
         &mut self,
         who: usize,
@@ -387,7 +387,7 @@ impl World {
         }
     }
 
-    /// In one commit, since the journal is locked until all are submitted.
+    /// Submits all writes while the journal is locked, so that they share a commit.
     fn group(&mut self, who: usize, entries: &[Entry]) {
         let lock = self.bench.raw();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -500,7 +500,7 @@ impl World {
         Some((Write::Begin(claim), Expected::Begun(begun)))
     }
 
-    /// A delivery that is taken in; gives its id.
+    /// Adds a delivery to the model; returns its id.
     fn take(&mut self, kept: Kept) -> i64 {
         self.accepted += 1;
         self.kept.insert(self.accepted, kept);

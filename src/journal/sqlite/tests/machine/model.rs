@@ -1,8 +1,8 @@
-//! What a delivery is to the journal, without SQL.
+//! A model of the journal's deliveries, without SQL.
 
 use super::*;
 
-/// Of every delivery.
+/// The retry policy of every delivery.
 pub static RULE: std::sync::LazyLock<RetryPolicy> = std::sync::LazyLock::new(RetryPolicy::default);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ impl Tried {
         }
     }
 
-    /// The error it counts as: its status, or none where its end was only presumed.
+    /// None without an error, else the HTTP status, if any: an interrupted attempt has an error and no status.
     pub fn error(&self) -> Option<Option<u16>> {
         match self.end {
             End::Open | End::Known(_, 200) => None,
@@ -41,10 +41,10 @@ impl Tried {
 pub struct Kept {
     pub status: Status,
     pub created: UnixMs,
-    /// Who holds the lease, and until when.
+    /// The owner of the lease, and when it expires.
     pub lease: Option<(usize, UnixMs)>,
     pub finished: Option<UnixMs>,
-    /// When its next attempt is due: its holder's, or, without one, by the schedule.
+    /// When its next attempt is due; without a lease, the delivery is on the schedule.
     pub due: Option<UnixMs>,
     pub tried: Vec<Tried>,
 }
@@ -90,13 +90,13 @@ impl Kept {
         (self.status, self.finished, self.lease, self.due) = (status, finished, lease, due);
     }
 
-    /// When it is due, if it is on the schedule and had so many attempts.
+    /// Its due time, if it is scheduled and has this number of attempts.
     pub fn scheduled(&self, attempts: u32) -> Option<UnixMs> {
         self.due
             .filter(|_| self.lease.is_none() && self.tried.len() == attempts as usize)
     }
 
-    /// Its process is gone: it is due as if it were not, as long as the rule has an attempt left.
+    /// Its process died: it is interrupted, and scheduled if the policy has an attempt left.
     pub fn abandon(&mut self) {
         self.interrupt();
         let again = self.status == Status::Interrupted && self.tried.len() <= RULE.retries as usize;
@@ -114,7 +114,7 @@ impl Kept {
             .position(|tried| tried.by == who && !matches!(tried.end, End::Known(..)))
     }
 
-    /// Its last attempt is not made.
+    /// Deletes its last attempt, which was not sent.
     pub fn put_back(&mut self, ScheduleSlot { due, abandoned }: ScheduleSlot) {
         self.tried.pop();
         match self
@@ -163,8 +163,8 @@ impl Kept {
             Some(earlier) if next != Next::Delivered => (earlier, Next::Delivered),
             _ => (index, next),
         };
-        let nobodys = self.lease.is_none();
-        let counts = self.held_by(who) || (nobodys && (newest || next == Next::Delivered));
+        let without_owner = self.lease.is_none();
+        let counts = self.held_by(who) || (without_owner && (newest || next == Next::Delivered));
         if self.status == Status::Delivered || !counts {
             return;
         }
