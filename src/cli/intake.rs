@@ -22,7 +22,7 @@ const INCOMPLETE_HINT: &str =
 /// The endpoint of an imported delivery, and its settings.
 struct ImportSettings<'a> {
     endpoint: Option<&'a str>,
-    rule: RetryPolicy,
+    retry_policy: RetryPolicy,
     wire: BodyFormat,
 }
 
@@ -83,7 +83,7 @@ impl<'a> FailureImport<'a> {
                 endpoint: destination.endpoint,
                 target: &failed.target,
                 wire: destination.wire,
-                rule: &destination.rule,
+                retry_policy: &destination.retry_policy,
             })
             .collect();
         for is_new in self.journal.import(&imports)? {
@@ -103,7 +103,7 @@ impl<'a> FailureImport<'a> {
         let settings = settings::with_endpoint(Settings::default(), settings);
         ImportSettings {
             endpoint,
-            rule: settings.retry_policy(),
+            retry_policy: settings.retry_policy(),
             wire: settings.body_format(),
         }
     }

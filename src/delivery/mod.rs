@@ -119,7 +119,7 @@ pub struct Delivery {
     pub endpoint: Option<String>,
     pub target: Target,
     pub wire: BodyFormat,
-    pub rule: RetryPolicy,
+    pub retry_policy: RetryPolicy,
     pub status: Status,
     /// The switch that kept it from being sent.
     pub ignored_by: Option<Switch>,

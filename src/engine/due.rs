@@ -286,7 +286,7 @@ pub fn postpone(
         attempts: delivery.attempt_count,
     };
     if may_pass {
-        journal.reschedule(seen, delivery.rule.interval.max(POLL_INTERVAL))?;
+        journal.reschedule(seen, delivery.retry_policy.interval.max(POLL_INTERVAL))?;
     } else {
         journal.cancel(&[seen])?;
     }

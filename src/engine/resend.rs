@@ -140,7 +140,7 @@ impl Planner<'_> {
     }
 
     fn policy(&self, delivery: &Delivery) -> RetryPolicy {
-        let accepted = &delivery.rule;
+        let accepted = &delivery.retry_policy;
         if self.scheduled {
             return accepted.clone();
         }

@@ -74,7 +74,7 @@ pub struct NewDelivery {
     pub endpoint: Option<String>,
     pub target: Target,
     pub wire: BodyFormat,
-    pub rule: RetryPolicy,
+    pub retry_policy: RetryPolicy,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ pub struct Import<'a> {
     pub target: &'a Target,
     /// The body format of retries.
     pub wire: BodyFormat,
-    pub rule: &'a RetryPolicy,
+    pub retry_policy: &'a RetryPolicy,
 }
 
 /// Which deliveries, and in which order.

@@ -43,7 +43,10 @@ pub fn result_line(ui: &Ui, delivery: &Delivery) -> String {
 /// `#42 scheduled: next attempt in 60s (hookfire retry --due)`; after a later attempt, with its error.
 fn scheduled_line(ui: &Ui, delivery: &Delivery) -> String {
     let (id, status) = (delivery.id, ui.toned(Tone::Warning, "scheduled"));
-    let next = format!("next attempt in {}", compact(delivery.rule.interval));
+    let next = format!(
+        "next attempt in {}",
+        compact(delivery.retry_policy.interval)
+    );
     match &delivery.last_error {
         Some(error) if delivery.attempt_count > 1 => {
             let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
@@ -192,7 +195,7 @@ pub fn page(
     if delivery.wire != event::BodyFormat::Xml {
         field("wire", delivery.wire.as_str().to_owned());
     }
-    field("rule", delivery.rule.describe());
+    field("policy", delivery.retry_policy.describe());
     field("accepted", when(delivery.created_at));
     if let Some(finished) = delivery.finished_at {
         field(

@@ -122,7 +122,7 @@ impl TestWeb {
             endpoint: None,
             target,
             wire: BodyFormat::Xml,
-            rule: RetryPolicy::default(),
+            retry_policy: RetryPolicy::default(),
         };
         let attempt = NewAttempt {
             insecure: false,

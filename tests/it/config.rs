@@ -104,7 +104,7 @@ fn false_values_override_like_true_ones() {
         ])
         .run()
         .assert_code(0);
-    assert_eq!(dry.json()["rule"]["retries"], 0);
+    assert_eq!(dry.json()["retry_policy"]["retries"], 0);
     env.hookfire([
         "fire",
         "user",

@@ -32,7 +32,7 @@ pub struct ConfigShowArgs {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
-    rule: RetryPolicyArgs,
+    retry_policy: RetryPolicyArgs,
     #[command(flatten)]
     transport: TransportArgs,
     #[command(flatten)]
@@ -123,7 +123,7 @@ fn settings(
 
     let given = [args.transport.settings(), args.wire.settings()]
         .iter()
-        .fold(args.rule.settings(), Settings::or);
+        .fold(args.retry_policy.settings(), Settings::or);
     for row in SETTINGS {
         let in_file = endpoint.and_then(|(_, endpoint)| (row.value)(&endpoint.settings));
         let (value, source) = match ((row.value)(&given), in_file) {

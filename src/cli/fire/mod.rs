@@ -129,7 +129,7 @@ pub struct FireArgs {
     #[arg(long, help_heading = "Webhook switches")]
     force: bool,
     #[command(flatten)]
-    rule: RetryPolicyArgs,
+    retry_policy: RetryPolicyArgs,
     /// Make one attempt only, like --retries 0
     #[arg(long, help_heading = "Retry policy")]
     no_retry: bool,
@@ -159,7 +159,7 @@ impl<'a> FireTarget<'a> {
     ) -> Result<FireTarget<'a>, Failure> {
         let mut options = [args.transport.settings(), args.wire.settings()]
             .iter()
-            .fold(args.rule.settings(), Settings::or);
+            .fold(args.retry_policy.settings(), Settings::or);
         if args.no_retry {
             if ctx.is_flag("retries") {
                 return Err(Failure::usage(
@@ -210,7 +210,7 @@ impl<'a> FireTarget<'a> {
             endpoint: self.endpoint().map(str::to_owned),
             target: self.settings.target.clone(),
             wire: self.settings.body_format,
-            rule: self.settings.policy.clone(),
+            retry_policy: self.settings.policy.clone(),
         }
     }
 
@@ -448,7 +448,7 @@ fn ignore_reason(
 }
 
 fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Result<Exit, Failure> {
-    let policy = &delivery.rule;
+    let policy = &delivery.retry_policy;
     let headers = event_headers("(made when it is sent)", delivery.wire);
     let head = request_head("POST", &delivery.target, &headers);
     let body = delivery.wire.body(&delivery.event);
@@ -475,7 +475,7 @@ fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Result<
             "dry_run": true,
             "ignored_by": null,
             "request": { "method": "POST", "url": delivery.target.to_string(), "headers": headers, "body": body },
-            "rule": {
+            "retry_policy": {
                 "success": policy.success.to_string(), "retries": policy.retries,
                 "retry_interval": compact(policy.interval),
             },

@@ -78,7 +78,7 @@ pub struct PortalRecoverArgs {
     #[command(flatten)]
     portal: PortalArgs,
     #[command(flatten)]
-    rule: RetryPolicyArgs,
+    retry_policy: RetryPolicyArgs,
     #[command(flatten)]
     transport: TransportArgs,
     #[command(flatten)]
@@ -105,14 +105,14 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
         url: args.url.clone(),
         extras: args.extras.clone(),
     });
-    let settings = args.rule.settings().or(&args.transport.settings());
+    let settings = args.retry_policy.settings().or(&args.transport.settings());
     let planner = retry::planner(ctx, target.as_ref(), &args.extras, settings)?;
     if args.dry_run {
         return dry_run(args, ctx, &portal, &planner);
     }
     let journal = ctx.journal()?;
     journal.interrupt_abandoned()?;
-    let retries = args.rule.retries.is_some();
+    let retries = args.retry_policy.retries.is_some();
     let style = Style::OneByOne { retries };
     let mut report = RunReport::new(ctx, Some(&*journal), format, style);
     report.silent = format == Format::Json;

@@ -97,7 +97,7 @@ pub struct RetryArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    rule: RetryPolicyArgs,
+    retry_policy: RetryPolicyArgs,
     #[command(flatten)]
     pace: PaceArgs,
     /// Send at most N
@@ -144,7 +144,7 @@ impl RetryArgs {
             url: self.url.clone(),
             extras: self.extras.clone(),
         });
-        let settings = self.rule.settings().or(&self.transport.settings());
+        let settings = self.retry_policy.settings().or(&self.transport.settings());
         Ok(Planner {
             scheduled: self.due,
             jobs: self.jobs(),
@@ -325,7 +325,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     rows.truncate(max.unwrap_or(usize::MAX));
     let limits = args.limits(Claims::Many);
     let style = if limits.jobs == 1 {
-        let retries = args.rule.retries.is_some();
+        let retries = args.retry_policy.retries.is_some();
         Style::OneByOne { retries }
     } else {
         Style::Many

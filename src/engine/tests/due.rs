@@ -25,7 +25,7 @@ impl Source for DueItems<'_> {
     fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {
         Some(
             self.simulation
-                .plan_for(&delivery.rule, RetryMode::Schedule),
+                .plan_for(&delivery.retry_policy, RetryMode::Schedule),
         )
     }
 

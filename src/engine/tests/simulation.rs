@@ -192,7 +192,7 @@ impl Simulation {
             endpoint: None,
             target: Target::from_url(url).unwrap(),
             wire: BodyFormat::Xml,
-            rule: policy.clone(),
+            retry_policy: policy.clone(),
         }
     }
 

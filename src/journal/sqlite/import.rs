@@ -41,7 +41,7 @@ pub fn import(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<boo
         error,
         event,
         target,
-        rule,
+        retry_policy,
         ..
     } = import;
     tx.prepare_cached(
@@ -59,9 +59,9 @@ pub fn import(tx: &Transaction<'_>, import: &Import<'_>) -> rusqlite::Result<boo
         target.base.as_str(),
         rows::params_json(&target.params),
         rows::params_json(&target.headers),
-        rule.retries,
-        duration_ms(rule.interval),
-        rule.success.to_string(),
+        retry_policy.retries,
+        duration_ms(retry_policy.interval),
+        retry_policy.success.to_string(),
         import.failed_at.0,
         error.kind.as_str(),
         error.http_status,

@@ -134,7 +134,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         } else {
             BodyFormat::Xml
         },
-        rule: RetryPolicy {
+        retry_policy: RetryPolicy {
             retries: row.get(8)?,
             interval: milliseconds(row.get(9)?),
             success: parsed(row, 10, str::parse)?,

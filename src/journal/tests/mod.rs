@@ -25,7 +25,7 @@ fn new_delivery() -> NewDelivery {
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
         wire: BodyFormat::Xml,
-        rule: RetryPolicy::default(),
+        retry_policy: RetryPolicy::default(),
     }
 }
 

@@ -20,7 +20,7 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
         Event::from_document(EVENT.to_vec()).unwrap(),
         Target::from_url("http://h/").unwrap(),
     );
-    let rule = RetryPolicy::default();
+    let retry_policy = RetryPolicy::default();
     let imports = uuids.iter().map(|&uuid| Import {
         uuid,
         failed_at: T0,
@@ -30,7 +30,7 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
         endpoint: None,
         target: &target,
         wire: BodyFormat::Form,
-        rule: &rule,
+        retry_policy: &retry_policy,
     });
     journal.import(&imports.collect::<Vec<_>>()).unwrap()
 }

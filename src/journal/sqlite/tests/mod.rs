@@ -156,7 +156,7 @@ fn new_delivery(event: &[u8]) -> NewDelivery {
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
         wire: BodyFormat::Xml,
-        rule: RetryPolicy::default(),
+        retry_policy: RetryPolicy::default(),
     }
 }
 

@@ -32,7 +32,7 @@ fn full_target() -> Target {
 fn accepted_delivery_is_read_back_without_literal_secrets() {
     let bench = Bench::new();
     let target = full_target();
-    let rule = RetryPolicy {
+    let retry_policy = RetryPolicy {
         retries: 7,
         interval: Duration::from_millis(1500),
         success: "200,202,5xx".parse().unwrap(),
@@ -44,7 +44,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         endpoint: Some("prod".to_owned()),
         target: target.clone(),
         wire: BodyFormat::Form,
-        rule: rule.clone(),
+        retry_policy: retry_policy.clone(),
         ..new_delivery(event)
     };
     let mut first = attempt(T0);
@@ -72,7 +72,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         endpoint: Some("prod".to_owned()),
         target: kept,
         wire: BodyFormat::Form,
-        rule,
+        retry_policy,
         status: Status::Pending,
         ignored_by: None,
         created_at: T0,
