@@ -1,6 +1,6 @@
 //! Applies a group of writes in one transaction.
 
-use std::cell::RefMut;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rusqlite::Transaction;
@@ -15,7 +15,22 @@ use crate::journal::{Write, WriteResult};
 impl SqliteJournal {
     pub(super) fn commit_group(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
         let mut cache = self.captures.borrow_mut();
-        let committed = self.write(|tx| self.apply_all(tx, writes, &mut cache));
+        let is_one_rejected = Cell::new(false);
+        let mut committed = self.write(|tx| {
+            let applied = self.apply_all(tx, writes, &mut cache, apply);
+            let rejected = applied.as_ref().is_err_and(is_value_error);
+            is_one_rejected.set(rejected);
+            applied
+        });
+        if is_one_rejected.get() {
+            // Savepoints are slow; they are needed only to leave out the write that cannot be stored.
+            cache.reset();
+            committed = self.write(|tx| {
+                self.apply_all(tx, writes, &mut cache, |transaction, write, cache| {
+                    self.apply_or_reject(transaction, write, cache)
+                })
+            });
+        }
         if let Err(error) = &committed {
             cache.reset();
             if matches!(
@@ -32,7 +47,12 @@ impl SqliteJournal {
         &self,
         tx: &Transaction<'_>,
         writes: &[Write],
-        cache: &mut RefMut<'_, CaptureCache>,
+        cache: &mut CaptureCache,
+        apply: impl Fn(
+            &WriteTransaction<'_>,
+            &Write,
+            &mut CaptureCache,
+        ) -> rusqlite::Result<WriteResult>,
     ) -> rusqlite::Result<Vec<WriteResult>> {
         let transaction = WriteTransaction {
             tx,
@@ -47,21 +67,33 @@ impl SqliteJournal {
         }
         let mut results = Vec::with_capacity(writes.len());
         for write in writes {
-            tx.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-            let result = match apply(&transaction, write, cache) {
-                Err(error) if is_value_error(&error) => {
-                    tx.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
-                    WriteResult::Rejected(Arc::new(self.error(error)))
-                }
-                applied => applied?,
-            };
-            tx.prepare_cached("RELEASE one_write")?.execute([])?;
-            results.push(result);
+            results.push(apply(&transaction, write, cache)?);
         }
         if has_captures {
             cache.prune(tx)?;
         }
         Ok(results)
+    }
+
+    /// Leaves out a write that cannot be stored, and reports it as rejected.
+    fn apply_or_reject(
+        &self,
+        transaction: &WriteTransaction<'_>,
+        write: &Write,
+        cache: &mut CaptureCache,
+    ) -> rusqlite::Result<WriteResult> {
+        let tx = transaction.tx;
+        tx.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+        let result = match apply(transaction, write, cache) {
+            Err(error) if is_value_error(&error) => {
+                tx.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
+                cache.forget_default_bin();
+                WriteResult::Rejected(Arc::new(self.error(error)))
+            }
+            applied => applied?,
+        };
+        tx.prepare_cached("RELEASE one_write")?.execute([])?;
+        Ok(result)
     }
 
     /// A commit that was written to the WAL but not synced was reported as failed, yet other processes would still read

@@ -21,6 +21,7 @@ pub struct CaptureCache {
     newest_id: i64,
     /// Captures of each bin, by bin id.
     counts: HashMap<i64, i64>,
+    default_bin: Option<i64>,
     pub rules: CaptureRules,
 }
 
@@ -44,6 +45,11 @@ impl CaptureCache {
             rules: self.rules.clone(),
             ..CaptureCache::default()
         };
+    }
+
+    /// Call it when a write was rolled back, which may have created the bin.
+    pub fn forget_default_bin(&mut self) {
+        self.default_bin = None;
     }
 
     /// Adds a capture and returns its id and bin.
@@ -91,14 +97,14 @@ impl CaptureCache {
             return Ok((id, named.to_owned()));
         }
         let default = self.rules.default_bin.clone();
-        if let Some(id) = self.bin(tx, &default)? {
-            return Ok((id, default));
+        if self.default_bin.is_none() {
+            insert_bin(tx, &default, false, capture.received_at)?;
+            self.default_bin = self.bin(tx, &default)?;
         }
-        insert_bin(tx, &default, false, capture.received_at)?;
-        let id = self
-            .bin(tx, &default)?
-            .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok((id, default))
+        match self.default_bin {
+            Some(id) => Ok((id, default)),
+            None => Err(rusqlite::Error::QueryReturnedNoRows),
+        }
     }
 
     fn bin(&mut self, tx: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<i64>> {
