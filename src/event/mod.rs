@@ -2,7 +2,7 @@
 //!
 //! An event is an XML document: `<event>` with a type, an action and an object. [`Event::build`] makes one around an
 //! [`Object`], [`Event::from_document`] takes a finished one, [`Object::set`] changes single fields, [`catalogue`] lists the
-//! documented events and [`samples`] has objects for them. [`Selector`] and [`tree`] look into documents from outside,
+//! documented events and [`samples`] has objects for them. [`Selector`] and [`tree()`] look into documents from outside,
 //! [`extract_xml`] takes a document out of a form.
 //!
 //! Every [`Object`] and [`Event`] is well-formed XML 1.0 with namespaces, without a DOCTYPE (so without entities that

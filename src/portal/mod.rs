@@ -1,6 +1,6 @@
 //! 3scale's Account Management API, as far as webhooks go.
 //!
-//! [`Portal`] sends the requests: failed deliveries, objects, webhook switches. [`failures`] reads and writes the lists of
+//! [`PortalClient`] sends the requests: failed deliveries, objects, webhook switches. [`failures`] reads and writes the lists of
 //! failed deliveries, from a response or from a file.
 
 mod client;
