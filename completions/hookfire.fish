@@ -26,8 +26,8 @@ end
 
 complete -c hookfire -n "__fish_hookfire_needs_command" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_needs_command" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_needs_command" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_needs_command" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_needs_command" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -87,8 +87,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l force -d 'Send the event even if a switch of the endpoint disables it'
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -l no-retry -d 'Make one attempt only, like --retries 0'
@@ -101,8 +101,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s h -l help -d 
 complete -c hookfire -n "__fish_hookfire_using_subcommand fire" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and not __fish_seen_subcommand_from list show delete import help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -136,8 +136,8 @@ csv\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -149,12 +149,12 @@ ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -s e -l endpoint -d 'Only deliveries for this endpoint' -r -f
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l type -d 'Only events of this type' -r -f
@@ -176,8 +176,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l all -d 'All failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
@@ -191,8 +191,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand failed; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -240,8 +240,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l all -d 'All failed deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -l due -d 'Scheduled deliveries that are due, and those of processes that died'
@@ -254,8 +254,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s h -l help -d
 complete -c hookfire -n "__fish_hookfire_using_subcommand retry" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and not __fish_seen_subcommand_from list show delete replay diff help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -279,8 +279,8 @@ ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -l reveal -d 'Show secret values'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
@@ -296,8 +296,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l raw -d 'Write the exact bytes of head and body'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from show" -l body -d 'Write the exact bytes of the body, without transfer coding'
@@ -316,8 +316,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l all -d 'All captures'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from delete" -l dry-run -d 'Show what would be deleted, and delete nothing'
@@ -339,8 +339,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l send-credentials -d 'Send captured credentials to another host too'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from replay" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
@@ -354,8 +354,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -369,12 +369,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_s
 complete -c hookfire -n "__fish_hookfire_using_subcommand captured; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "list" -d 'List deliveries of any status, newest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and not __fish_seen_subcommand_from list show path check prune cancel export help" -f -a "show" -d 'Show a delivery of any status: attempts, errors, response and event'
@@ -411,8 +411,8 @@ ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -424,17 +424,17 @@ ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -445,25 +445,25 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l older-than -d 'Delete deliveries that were delivered or failed at or before this time: an age such as 30d, or a time' -r
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Delete deliveries of this status' -r -f -a "delivered\t'Delivered'
-failed\t'All attempts failed'
-interrupted\t'The process was stopped or died'
-ignored\t'Not sent because of a webhook switch'"
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l status -d 'Delete deliveries of this status' -r -f -a "delivered\t''
+failed\t''
+interrupted\t''
+ignored\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s o -l output -d 'Output format' -r -f -a "text\t''
 json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -l dry-run -d 'Show what would be deleted, and delete nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from prune" -s y -l yes -d 'Do not ask for confirmation'
@@ -477,8 +477,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -l all -d 'All scheduled deliveries'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from cancel" -s q -l quiet -d 'Print only errors to stderr'
@@ -490,8 +490,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand journal; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -536,8 +536,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -s o -l output
 ndjson\t'One JSON object per line; the first has the URL'"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l expose -d 'Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed'
 complete -c hookfire -n "__fish_hookfire_using_subcommand listen" -l status-in-path -d 'Respond with the status that the path ends with, as in /inbox/503'
@@ -566,8 +566,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s q -l quiet -d 'Print only errors to stderr'
@@ -576,8 +576,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s h -l help -d 
 complete -c hookfire -n "__fish_hookfire_using_subcommand ping" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -590,12 +590,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and not __fish_seen_subcommand_from failed recover object webhooks help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the tenant\'s failed deliveries, oldest first'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from failed" -f -a "delete" -d 'Delete the tenant\'s failed deliveries, whether or not they were resent'
@@ -623,8 +623,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l dry-run -d 'Show what would be sent and deleted, and change nothing'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from recover" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
@@ -643,8 +643,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l proxy -d 'Use this proxy, except for loopback addresses [default: the environment\'s HTTP_PROXY, HTTPS_PROXY and NO_PROXY]' -r
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s q -l quiet -d 'Print only errors to stderr'
@@ -653,12 +653,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from object" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "set" -d 'Set the tenant\'s webhook URL and switches'
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from webhooks" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -669,12 +669,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand portal; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the events that 3scale documents, and whether an endpoint gets them'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Show the built-in sample of an event'
@@ -688,8 +688,8 @@ ndjson\t''
 csv\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -707,8 +707,8 @@ ndjson\t''
 xml\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -719,12 +719,12 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand events; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "init" -d 'Write a configuration file with every key explained'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "show" -d 'Show the value of every setting, and where it comes from'
@@ -732,8 +732,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and not __fish_seen_subcommand_from init show path help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -764,8 +764,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -l insecure -d 'Do not verify TLS certificates; recorded with each attempt'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print only errors to stderr'
@@ -774,8 +774,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_see
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand config; and __fish_seen_subcommand_from path" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -803,8 +803,8 @@ json\t''
 ndjson\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -812,8 +812,8 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s h -l help -
 complete -c hookfire -n "__fish_hookfire_using_subcommand expect" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
@@ -821,33 +821,33 @@ complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s h -l help -d 
 complete -c hookfire -n "__fish_hookfire_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "completions" -d 'Print shell completions'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "man" -d 'Write the man pages of all commands and the manual\'s chapters'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and not __fish_seen_subcommand_from completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from completions" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l config -d 'Read this configuration file [default: ~/.config/hookfire/config.toml]' -r -F
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l journal -d 'Use this journal [default: ~/.local/state/hookfire/journal.db]' -r -F
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Also in a pipe'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -l color -d 'When to use colour; auto: on a terminal, unless NO_COLOR is set' -r -f -a "auto\t''
+always\t''
 never\t''"
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s q -l quiet -d 'Print only errors to stderr'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s v -l verbose -d 'Print more to stderr: files, requests, ids; twice: also events and response bodies'
-complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s h -l help -d 'Print help'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from man" -s V -l version -d 'Print version'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "completions" -d 'Print shell completions'
 complete -c hookfire -n "__fish_hookfire_using_subcommand generate; and __fish_seen_subcommand_from help" -f -a "man" -d 'Write the man pages of all commands and the manual\'s chapters'

@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Exit {
-    let definition = without_empty_variables(definition());
+    let definition = command_line::map_args(definition(), without_empty_variable);
     let parsed = definition.try_get_matches_from(arguments);
     let (matches, cli) = match parsed.and_then(|m| Cli::from_arg_matches(&m).map(|cli| (m, cli))) {
         Ok(parsed) => parsed,
@@ -110,15 +110,13 @@ fn run(arguments: &[OsString]) -> Exit {
 }
 
 /// Treats an empty environment variable as unset.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| {
-        let is_empty = match arg.get_env() {
-            Some(name) => std::env::var_os(name).is_some_and(|value| value.is_empty()),
-            None => false,
-        };
-        if is_empty { arg.env(None::<&str>) } else { arg }
-    });
-    command.mut_subcommands(without_empty_variables)
+fn without_empty_variable(arg: clap::Arg) -> clap::Arg {
+    let value = arg.get_env().and_then(std::env::var_os);
+    if value.is_some_and(|value| value.is_empty()) {
+        arg.env(None::<&str>)
+    } else {
+        arg
+    }
 }
 
 /// The matches of the innermost subcommand.

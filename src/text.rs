@@ -7,6 +7,8 @@ macro_rules! named_enum {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
+        // Some enums are never read by name.
+        #[allow(dead_code)]
         impl $name {
             pub const ALL: [$name; [$($text),+].len()] = [$($name::$variant),+];
 

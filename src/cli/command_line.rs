@@ -40,9 +40,15 @@ Examples:
 
 /// The clap definition of the whole command line.
 pub fn definition() -> clap::Command {
-    Cli::command()
+    map_args(Cli::command(), |arg| arg.hide_env_values(true))
         .after_help(EXAMPLES)
         .after_long_help(format!("{EXAMPLES}\n\n{}", exit_codes()))
+}
+
+/// Changes every argument of a command and its subcommands.
+pub fn map_args(command: clap::Command, change: fn(clap::Arg) -> clap::Arg) -> clap::Command {
+    let command = command.mut_args(change);
+    command.mut_subcommands(|sub| map_args(sub, change))
 }
 
 fn exit_codes() -> String {

@@ -34,12 +34,7 @@ pub struct PingArgs {
     #[command(flatten)]
     target: TargetArgs,
     /// Status codes that count as success, such as 200,202 or 200-207 [default: 200]
-    #[arg(
-        long,
-        value_name = "CODES",
-        env = "HOOKFIRE_SUCCESS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS")]
     success: Option<StatusRanges>,
     #[command(flatten)]
     transport: TransportArgs,

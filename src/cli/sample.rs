@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::args::AuthModeArg;
+use super::args::{one_of, whole_number};
 use super::context::Context;
 use crate::error::Failure;
-use crate::event::samples::{NoSample, SampleContext, sample};
+use crate::event::samples::{AuthMode, NoSample, SampleContext, sample};
 use crate::event::{Object, catalogue};
 use crate::text;
 
@@ -14,10 +14,10 @@ use crate::text;
 pub struct SampleArgs {
     /// Authentication of the sample's application: user key, application id and keys, or OAuth [default: as the action
     /// implies, else user-key]
-    #[arg(long, value_name = "MODE", value_enum)]
-    auth_mode: Option<AuthModeArg>,
+    #[arg(long, value_name = "MODE", value_parser = one_of(AuthMode::ALL, AuthMode::as_str))]
+    auth_mode: Option<AuthMode>,
     /// Make the sample's ids, keys and times reproducible: the same number yields the same values [default: random]
-    #[arg(long, value_name = "N", env = "HOOKFIRE_SEED", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(0..=u64::MAX), env = "HOOKFIRE_SEED")]
     seed: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ impl SampleArgs {
         action: &str,
         purpose: SamplePurpose,
     ) -> Result<Object, Failure> {
-        let mut mode = self.auth_mode.map(|mode| mode.0);
+        let mut mode = self.auth_mode;
         let mut offset: u64 = 0;
         if let SamplePurpose::Line(number) = purpose {
             // Numbers of adjacent lines are far apart, so that the samples of two seeds do not overlap.

@@ -38,7 +38,7 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
     let redactor = Redactor::new(&secrets_on_command_line(arguments));
-    let mut text = redactor.redact(&plain_english(&error.render().to_string()));
+    let mut text = redactor.redact(&error.render().to_string());
     if let Some(variable) = variable_at_fault(error, arguments) {
         text.push_str(&format!(
             "\nThe value comes from the environment variable `{variable}`.\n"
@@ -69,42 +69,6 @@ fn wants_json(arguments: &[OsString]) -> bool {
         is_structured(format)
     });
     by_option || std::env::var("HOOKFIRE_OUTPUT").is_ok_and(|format| is_structured(&format))
-}
-
-/// Replaces the messages of Rust's and clap's number parsers.
-fn plain_english(message: &str) -> String {
-    let mut text = String::new();
-    for line in message.split_inclusive('\n') {
-        text.push_str(&number_error(line).unwrap_or_else(|| line.to_owned()));
-    }
-    text
-}
-
-/// For a line such as `error: invalid value 'abc' for '--retries <N>': invalid digit found in string`.
-fn number_error(line: &str) -> Option<String> {
-    let (before, problem) = line.trim_end().rsplit_once("': ")?;
-    let (_, rest) = before.split_once("invalid value '")?;
-    let (value, option) = rest.rsplit_once("' for '")?;
-    let problem = match problem {
-        "invalid digit found in string" | "cannot parse integer from empty string" => {
-            format!("`{value}` is not a whole number")
-        }
-        "number too large to fit in target type" => format!("`{value}` is too large"),
-        "number would be zero for non-zero type" => "it must be at least 1".to_owned(),
-        _ => {
-            let (_, range) = problem.split_once(" is not in ")?;
-            let (min, max) = range.split_once("..")?;
-            match max.trim_start_matches('=') {
-                "" | "18446744073709551615" | "4294967295" | "65535" => {
-                    format!("it must be at least {min}")
-                }
-                max => format!("it must be from {min} to {max}"),
-            }
-        }
-    };
-    Some(format!(
-        "error: invalid value '{value}' for '{option}': {problem}\n"
-    ))
 }
 
 /// The environment variable that the invalid value comes from, unless it is on the command line.
@@ -171,33 +135,4 @@ fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
         previous = argument;
     }
     secrets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn number_errors_say_what_is_accepted() {
-        let of = |problem: &str| {
-            let line = format!("error: invalid value '0x' for '--jobs <N>': {problem}\n");
-            let text = plain_english(&line);
-            let (_, problem) = text.trim_end().rsplit_once("': ").unwrap();
-            problem.to_owned()
-        };
-        assert_eq!(
-            of("invalid digit found in string"),
-            "`0x` is not a whole number"
-        );
-        assert_eq!(
-            of("0 is not in 1..18446744073709551615"),
-            "it must be at least 1"
-        );
-        assert_eq!(of("0 is not in 1..=1000"), "it must be from 1 to 1000");
-        assert_eq!(
-            of("number too large to fit in target type"),
-            "`0x` is too large"
-        );
-        assert_eq!(of("something else"), "something else");
-    }
 }

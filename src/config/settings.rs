@@ -11,25 +11,16 @@ use crate::delivery::retry_policy::{RetryPolicy, StatusRanges};
 use crate::delivery::switches::{EventPattern, WebhookSwitches};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::{Secret, safe_url};
+use crate::text::named_enum;
 use crate::time::compact;
 
-/// Where the value of a setting comes from, from the one that wins to the one that yields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettingSource {
-    Flag,
-    Environment,
-    File,
-    Default,
-}
-
-impl SettingSource {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            SettingSource::Flag => "flag",
-            SettingSource::Environment => "environment",
-            SettingSource::File => "file",
-            SettingSource::Default => "default",
-        }
+named_enum! {
+    /// Where the value of a setting comes from, from the one that wins to the one that yields.
+    pub enum SettingSource {
+        Flag = "flag",
+        Environment = "environment",
+        File = "file",
+        Default = "default",
     }
 }
 

@@ -7,22 +7,13 @@ use std::str::FromStr;
 use crate::event::catalogue::{EVENTS, TYPES};
 use crate::text::{self, named_enum};
 
-/// Where the change that caused the event was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EventSource {
-    #[default]
-    DeveloperPortal,
-    AdminPortal,
-}
-
-impl EventSource {
-    pub const ALL: [EventSource; 2] = [EventSource::DeveloperPortal, EventSource::AdminPortal];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventSource::DeveloperPortal => "developer-portal",
-            EventSource::AdminPortal => "admin-portal",
-        }
+named_enum! {
+    /// Where the change that caused the event was made.
+    #[derive(Default)]
+    pub enum EventSource {
+        #[default]
+        DeveloperPortal = "developer-portal",
+        AdminPortal = "admin-portal",
     }
 }
 

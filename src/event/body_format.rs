@@ -5,29 +5,23 @@
 use std::borrow::Cow;
 
 use crate::secret::safe_url;
+use crate::text::named_enum;
 
 /// The form field, plain and percent-encoded.
 const FIELD: [&[u8]; 2] = [b"params[xml]", b"params%5Bxml%5D"];
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyFormat {
-    /// The body is the document.
-    #[default]
-    Xml,
-    /// The body is a form whose field `params[xml]` is the document.
-    Form,
+named_enum! {
+    #[derive(Default)]
+    pub enum BodyFormat {
+        /// The body is the document.
+        #[default]
+        Xml = "xml",
+        /// The body is a form whose field `params[xml]` is the document.
+        Form = "form",
+    }
 }
 
 impl BodyFormat {
-    pub const ALL: [BodyFormat; 2] = [BodyFormat::Xml, BodyFormat::Form];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BodyFormat::Xml => "xml",
-            BodyFormat::Form => "form",
-        }
-    }
-
     pub fn content_type(self) -> &'static str {
         match self {
             BodyFormat::Xml => "application/xml",

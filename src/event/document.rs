@@ -13,6 +13,7 @@ use super::encoding::decode;
 use super::error::{EventError, shown};
 use super::object::Object;
 use super::{MAX_DOCUMENT_DEPTH, xml};
+use crate::text::named_enum;
 
 /// One event, ready to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,25 +23,15 @@ pub struct Event {
     bytes: Vec<u8>,
 }
 
-/// The order of the envelope's elements. Most receivers read by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ElementOrder {
-    /// The manual's: type before action.
-    #[default]
-    Documented,
-    /// The running system's: action before type.
-    Porta,
-}
-
-impl ElementOrder {
-    pub const ALL: [ElementOrder; 2] = [ElementOrder::Documented, ElementOrder::Porta];
-
-    /// The word for it on the command line and in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ElementOrder::Documented => "documented",
-            ElementOrder::Porta => "porta",
-        }
+named_enum! {
+    /// The order of the envelope's elements. Most receivers read by name.
+    #[derive(Default)]
+    pub enum ElementOrder {
+        /// The manual's: type before action.
+        #[default]
+        Documented = "documented",
+        /// The running system's: action before type.
+        Porta = "porta",
     }
 }
 

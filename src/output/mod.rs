@@ -28,27 +28,20 @@ pub use rows::{Column, Format, RowWriter, rows};
 
 use crate::env::{self, Terminals};
 use crate::sanitize;
+use crate::text::named_enum;
 use crate::time::compact;
 
 const STDOUT_BUFFER_BYTES: usize = 64 * 1024;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Also in a pipe
-    Always,
-    Never,
-}
-
-impl Color {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Color::Auto => "auto",
-            Color::Always => "always",
-            Color::Never => "never",
-        }
+named_enum! {
+    #[derive(Default)]
+    pub enum Color {
+        /// On a terminal, unless `NO_COLOR` is set.
+        #[default]
+        Auto = "auto",
+        /// Also in a pipe.
+        Always = "always",
+        Never = "never",
     }
 }
 

@@ -11,32 +11,24 @@ use serde::Serialize;
 
 use super::{OutputError, Tone, Ui, UntrustedWriter, json};
 use crate::sanitize::visible_line;
+use crate::text::named_enum;
 
 /// Rows of a text table that are held in memory and laid out together.
 const TABLE_PAGE_ROWS: usize = 1_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    Json,
-    /// One JSON object per line.
-    Ndjson,
-    /// Comma-separated values with a heading line.
-    Csv,
-    Xml,
+named_enum! {
+    pub enum Format {
+        Text = "text",
+        Json = "json",
+        /// One JSON object per line.
+        Ndjson = "ndjson",
+        /// Comma-separated values with a heading line.
+        Csv = "csv",
+        Xml = "xml",
+    }
 }
 
 impl Format {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Text => "text",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
-            Format::Csv => "csv",
-            Format::Xml => "xml",
-        }
-    }
-
     /// A value that is a command's whole output: indented as JSON, on one line otherwise.
     pub fn document(self, value: &impl Serialize) -> String {
         if self == Format::Json {

@@ -3,21 +3,20 @@
 //! Values that may be secret are plain text here and parsed in `settings`, because clap quotes what it cannot parse. The
 //! `settings` methods turn a group into a layer of settings.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum, ValueHint};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueHint};
 
 use crate::config::Settings;
+use crate::delivery::ErrorKind;
 use crate::delivery::filter::Filter;
 use crate::delivery::retry_policy::StatusRanges;
 use crate::delivery::switches::EventSource;
-use crate::delivery::{ErrorKind, Status};
 use crate::engine::Rate;
 use crate::error::{Failure, Kind};
-use crate::event::samples::AuthMode;
 use crate::event::{BodyFormat, ElementOrder};
 use crate::output::Color;
 pub use crate::output::Format;
@@ -29,10 +28,10 @@ use crate::time::{Edge, UnixMs, parse_duration, parse_time, parse_timeout};
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Read this configuration file [default: ~/.config/hookfire/config.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_CONFIG", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Use this journal [default: ~/.local/state/hookfire/journal.db]
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKFIRE_JOURNAL", value_hint = ValueHint::FilePath)]
     pub journal: Option<PathBuf>,
     /// Print only errors to stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -40,16 +39,15 @@ pub struct GlobalArgs {
     /// Print more to stderr: files, requests, ids; twice: also events and response bodies
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// When to use colour
+    /// When to use colour; auto: on a terminal, unless NO_COLOR is set
     #[arg(
         long,
         global = true,
         value_name = "WHEN",
-        value_enum,
-        default_value_t,
+        value_parser = one_of(Color::ALL, Color::as_str),
+        default_value = "auto",
         hide_default_value = true,
-        env = "HOOKFIRE_COLOR",
-        hide_env_values = true
+        env = "HOOKFIRE_COLOR"
     )]
     pub color: Color,
 }
@@ -58,10 +56,10 @@ pub struct GlobalArgs {
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
     /// A configured endpoint [default: the configuration's `default_endpoint`]
-    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", value_hint = ValueHint::Other)]
     pub endpoint: Option<String>,
     /// A URL; all values in its query are treated as secrets
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", hide_env_values = true, value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
     #[command(flatten)]
     pub extras: ExtraArgs,
@@ -71,13 +69,13 @@ pub struct TargetArgs {
 #[command(next_help_heading = "Target")]
 pub struct ExtraArgs {
     /// A secret query parameter; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_SECRET", value_hint = ValueHint::Other)]
     pub secret: Vec<String>,
     /// A query parameter that is not secret (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_PARAM", value_hint = ValueHint::Other)]
     pub param: Vec<String>,
     /// An extra request header; VALUE may be @env:VAR or @file:PATH (repeatable)
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", env = "HOOKFIRE_HEADER", value_hint = ValueHint::Other)]
     pub header: Vec<String>,
 }
 
@@ -87,21 +85,15 @@ pub struct RetryPolicyArgs {
     /// Attempts after the first one [default: 5; for `retry`: 0]
     #[arg(
         long,
-        value_name = "N",
-        env = "HOOKFIRE_RETRIES",
-        hide_env_values = true
+        value_name = "N", value_parser = whole_number::<u32>(0..=u64::MAX),
+        env = "HOOKFIRE_RETRIES"
     )]
     pub retries: Option<u32>,
     /// Time between attempts, such as 500ms, 60s or 1m30s [default: 60s]
-    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", hide_env_values = true, value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_RETRY_INTERVAL", value_parser = parse_duration, allow_hyphen_values = true)]
     pub retry_interval: Option<Duration>,
     /// Status codes that count as delivered, such as 200,202 or 200-207 [default: 200]
-    #[arg(
-        long,
-        value_name = "CODES",
-        env = "HOOKFIRE_SUCCESS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "CODES", env = "HOOKFIRE_SUCCESS")]
     pub success: Option<StatusRanges>,
 }
 
@@ -120,15 +112,10 @@ impl RetryPolicyArgs {
 #[command(next_help_heading = "Pace")]
 pub struct PaceArgs {
     /// Maximum number of concurrent requests [default: 8; for `retry` without --due: 1]
-    #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", hide_env_values = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(short, long, value_name = "N", env = "HOOKFIRE_JOBS", value_parser = whole_number::<u16>(1..=1000))]
     pub jobs: Option<u16>,
     /// Maximum number of attempts, retries included, per second, minute or hour: 10/s, 600/m, 100/h
-    #[arg(
-        long,
-        value_name = "N/s",
-        env = "HOOKFIRE_RATE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "N/s", env = "HOOKFIRE_RATE")]
     pub rate: Option<Rate>,
 }
 
@@ -136,30 +123,25 @@ pub struct PaceArgs {
 #[command(next_help_heading = "Connection")]
 pub struct TransportArgs {
     /// Time limit of an attempt [default: 30s]
-    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_TIMEOUT", value_parser = parse_timeout, allow_hyphen_values = true)]
     pub timeout: Option<Duration>,
     /// Time limit for DNS, connecting and TLS [default: 10s]
-    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", hide_env_values = true, value_parser = parse_timeout, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", env = "HOOKFIRE_CONNECT_TIMEOUT", value_parser = parse_timeout, allow_hyphen_values = true)]
     pub connect_timeout: Option<Duration>,
     /// Trust these certificates (PEM) instead of the system's
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CACERT", value_hint = ValueHint::FilePath)]
     pub cacert: Option<PathBuf>,
     /// Use this client certificate (PEM, with its key unless --key is given)
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_CERT", value_hint = ValueHint::FilePath)]
     pub cert: Option<PathBuf>,
     /// The key of the client certificate (PEM)
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_KEY", value_hint = ValueHint::FilePath)]
     pub key: Option<PathBuf>,
     /// Do not verify TLS certificates; recorded with each attempt
-    #[arg(long, env = "HOOKFIRE_INSECURE", hide_env_values = true, num_args = 0, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "HOOKFIRE_INSECURE", num_args = 0, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub insecure: Option<bool>,
     /// Use this proxy, except for loopback addresses [default: the environment's HTTP_PROXY, HTTPS_PROXY and NO_PROXY]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HOOKFIRE_PROXY",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_PROXY")]
     pub proxy: Option<String>,
 }
 
@@ -186,28 +168,33 @@ pub struct WireArgs {
     #[arg(
         long,
         value_name = "FORM",
-        value_enum,
-        env = "HOOKFIRE_WIRE",
-        hide_env_values = true
+        value_parser = one_of(BodyFormat::ALL, BodyFormat::as_str),
+        env = "HOOKFIRE_WIRE"
     )]
-    pub wire: Option<WireArg>,
+    pub wire: Option<BodyFormat>,
+    #[command(flatten)]
+    pub order: CompatArgs,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Event")]
+pub struct CompatArgs {
     /// Field order: `documented` (type, action), or `porta` (action, type) as 3scale's own software sends it
     /// [default: documented]
     #[arg(
         long,
         value_name = "ORDER",
-        value_enum,
-        env = "HOOKFIRE_COMPAT",
-        hide_env_values = true
+        value_parser = one_of(ElementOrder::ALL, ElementOrder::as_str),
+        env = "HOOKFIRE_COMPAT"
     )]
-    pub compat: Option<CompatArg>,
+    pub compat: Option<ElementOrder>,
 }
 
 impl WireArgs {
     pub fn settings(&self) -> Settings {
         Settings {
-            wire: self.wire.map(|wire| wire.0),
-            compat: self.compat.map(|compat| compat.0),
+            wire: self.wire,
+            compat: self.order.compat,
             ..Settings::default()
         }
     }
@@ -221,16 +208,15 @@ pub struct OriginArgs {
     #[arg(
         long,
         value_name = "PORTAL",
-        value_enum,
-        env = "HOOKFIRE_ORIGIN",
-        hide_env_values = true
+        value_parser = one_of(EventSource::ALL, EventSource::as_str),
+        env = "HOOKFIRE_ORIGIN"
     )]
-    origin: Option<SourceArg>,
+    origin: Option<EventSource>,
 }
 
 impl OriginArgs {
     pub fn source(&self) -> EventSource {
-        self.origin.map(|origin| origin.0).unwrap_or_default()
+        self.origin.unwrap_or_default()
     }
 }
 
@@ -255,8 +241,8 @@ pub struct FilterArgs {
     #[arg(long, value_name = "CODES")]
     pub http_status: Option<StatusRanges>,
     /// Only deliveries whose last error was of this kind
-    #[arg(long, value_name = "KIND", value_enum)]
-    pub error: Option<ErrorKindArg>,
+    #[arg(long, value_name = "KIND", value_parser = one_of(ErrorKind::ALL, ErrorKind::as_str))]
+    pub error: Option<ErrorKind>,
 }
 
 impl FilterArgs {
@@ -275,7 +261,7 @@ impl FilterArgs {
             since: time(&self.since, Edge::From)?,
             before: time(&self.before, Edge::UpTo)?,
             http_status: self.http_status.clone(),
-            error: self.error.map(|kind| kind.0),
+            error: self.error,
         })
     }
 }
@@ -299,60 +285,40 @@ impl ListFilterArgs {
     }
 }
 
-/// Makes the values of an enum selectable by their `as_str` names.
-macro_rules! word_option {
-    ($arg:ident, $word:ident) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct $arg(pub $word);
+/// Parses the name of one of `values`.
+pub fn one_of<T: Copy + Send + Sync + 'static>(
+    values: impl IntoIterator<Item = T>,
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let values: Vec<T> = values.into_iter().collect();
+    let names = PossibleValuesParser::new(values.iter().map(|value| name(*value)));
+    names.try_map(move |text| {
+        let value = values.iter().find(|value| name(**value) == text);
+        value.copied().ok_or("it is not one of them")
+    })
+}
 
-        impl ValueEnum for $arg {
-            fn value_variants<'a>() -> &'a [Self] {
-                static ALL: [$arg; $word::ALL.len()] = {
-                    let mut all = [$arg($word::ALL[0]); $word::ALL.len()];
-                    let mut i = 1;
-                    while i < all.len() {
-                        all[i] = $arg($word::ALL[i]);
-                        i += 1;
-                    }
-                    all
-                };
-                &ALL
-            }
-
-            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-                Some(clap::builder::PossibleValue::new(self.0.as_str()))
-            }
+/// Parses a whole number in `range`, whose end is `u64::MAX` if only the type limits it.
+pub fn whole_number<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("`{text}` is not a whole number"));
         }
-    };
-}
-
-word_option!(ErrorKindArg, ErrorKind);
-word_option!(StatusArg, Status);
-word_option!(AuthModeArg, AuthMode);
-word_option!(CompatArg, ElementOrder);
-word_option!(SourceArg, EventSource);
-word_option!(WireArg, BodyFormat);
-
-/// A status that no longer changes by itself.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FinishedStatusArg {
-    /// Delivered
-    Delivered,
-    /// All attempts failed
-    Failed,
-    /// The process was stopped or died
-    Interrupted,
-    /// Not sent because of a webhook switch
-    Ignored,
-}
-
-impl FinishedStatusArg {
-    pub fn status(self) -> Status {
-        match self {
-            FinishedStatusArg::Delivered => Status::Delivered,
-            FinishedStatusArg::Failed => Status::Failed,
-            FinishedStatusArg::Interrupted => Status::Interrupted,
-            FinishedStatusArg::Ignored => Status::Ignored,
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        match number.map(T::try_from) {
+            Some(Ok(number)) => Ok(number),
+            Some(Err(_)) => Err(format!("`{text}` is too large")),
+            None if *range.end() < u64::MAX => Err(format!(
+                "it must be from {} to {}",
+                range.start(),
+                range.end()
+            )),
+            None if text.trim_start_matches('0').is_empty() => {
+                Err(format!("it must be at least {}", range.start()))
+            }
+            None => Err(format!("`{text}` is too large")),
         }
     }
 }
@@ -382,7 +348,7 @@ pub struct DeleteArgs {
 
 /// Declares an `--output` option that takes some of the formats.
 macro_rules! output_option {
-    ($args:ident, $choice:ident, $($format:ident),+) => {
+    ($args:ident, $($format:ident),+) => {
         #[derive(Args, Clone, Copy, Debug)]
         pub struct $args {
             /// Output format
@@ -390,37 +356,26 @@ macro_rules! output_option {
                 short,
                 long,
                 value_name = "FORMAT",
-                value_enum,
-                default_value_t = $choice::Text,
+                value_parser = one_of([$(Format::$format),+], Format::as_str),
+                default_value = "text",
                 env = "HOOKFIRE_OUTPUT",
-                hide_env_values = true,
                 help_heading = None
             )]
-            output: $choice,
+            output: Format,
         }
-
-        #[derive(Clone, Copy, Debug, ValueEnum)]
-        enum $choice { $($format),+ }
 
         impl $args {
             pub fn format(self) -> Format {
-                match self.output { $($choice::$format => Format::$format),+ }
+                self.output
             }
         }
     };
 }
 
-output_option!(ReportOutput, ReportFormat, Text, Json, Ndjson);
-output_option!(ListOutput, ListFormat, Text, Json, Ndjson, Csv);
-output_option!(FailedOutput, FailedFormat, Text, Json, Ndjson, Csv, Xml);
-output_option!(PageOutput, PageFormat, Text, Json, Ndjson, Xml);
-
-/// Parses a number of a non-zero type.
-pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| "it must be a whole number of at least 1".to_owned())
-}
+output_option!(ReportOutput, Text, Json, Ndjson);
+output_option!(ListOutput, Text, Json, Ndjson, Csv);
+output_option!(FailedOutput, Text, Json, Ndjson, Csv, Xml);
+output_option!(PageOutput, Text, Json, Ndjson, Xml);
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Tests of the filter options: their order does not matter, and invalid values are refused.
+//! Tests of the filter options and of the parser for numbers.
 
 use clap::{Command, FromArgMatches as _};
 use proptest::prelude::*;
@@ -82,5 +82,26 @@ proptest! {
             prop_assert!(!filter.is_empty(), "{:?} filters nothing", words);
             prop_assert_eq!(read(&typed(&filter).concat()), Some(filter), "{:?}", words);
         }
+    }
+}
+
+#[test]
+fn number_errors_say_what_is_accepted() {
+    let of = |range, text| whole_number::<u16>(range)(text).map_err(|problem| problem.to_string());
+    assert_eq!(of(1..=1000, "7"), Ok(7));
+    for (range, text, problem) in [
+        (1..=1000, "0x", "`0x` is not a whole number"),
+        (0..=u64::MAX, "", "`` is not a whole number"),
+        (0..=u64::MAX, "-1", "`-1` is not a whole number"),
+        (1..=u64::MAX, "0", "it must be at least 1"),
+        (1..=1000, "1001", "it must be from 1 to 1000"),
+        (0..=u64::MAX, "65536", "`65536` is too large"),
+        (
+            0..=u64::MAX,
+            "99999999999999999999",
+            "`99999999999999999999` is too large",
+        ),
+    ] {
+        assert_eq!(of(range, text), Err(problem.to_owned()));
     }
 }

@@ -1,12 +1,10 @@
 //! `hookfire captured list`
 
-use std::num::NonZeroU32;
-
 use clap::Args;
 
 use super::selection::{CaptureFilterArgs, newest_first};
 use crate::capture::Caught;
-use crate::cli::args::{Format, ListOutput, at_least_one};
+use crate::cli::args::{Format, ListOutput, whole_number};
 use crate::cli::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -34,8 +32,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct CapturedListArgs {
     /// List at most N
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU32>)]
-    limit: Option<NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=u64::MAX))]
+    limit: Option<u32>,
     #[command(flatten)]
     filter: CaptureFilterArgs,
     /// Show secret values
@@ -48,11 +46,9 @@ pub struct CapturedListArgs {
 pub(super) fn run(args: &CapturedListArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let format = args.output.format();
     let filter = args.filter.query(ctx.now())?;
-    let limit = match args.limit {
-        Some(limit) => Some(limit.get()),
-        None if format == Format::Text => Some(DEFAULT_LIMIT),
-        None => None,
-    };
+    let limit = args
+        .limit
+        .or((format == Format::Text).then_some(DEFAULT_LIMIT));
     // As text, reads one more to find out whether the limit leaves any out.
     let read = limit.map(|limit| limit.saturating_add(u32::from(format == Format::Text)));
     let query = CaptureQuery {

@@ -50,7 +50,7 @@ pub struct CapturedReplayArgs {
     #[arg(value_name = "ID", value_parser = parse_id, value_hint = ValueHint::Other, required = true)]
     ids: Vec<i64>,
     /// Where to send; all values in its query are treated as secrets
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Target")]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_TO", value_hint = ValueHint::Url, help_heading = "Target")]
     to: Option<String>,
     /// Send to this configured endpoint, with its secrets and headers
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]

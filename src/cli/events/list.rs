@@ -30,7 +30,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct EventsListArgs {
     /// Show the switches of this endpoint [default: the configuration's `default_endpoint`]
-    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", hide_env_values = true, value_hint = ValueHint::Other, help_heading = "Webhook switches")]
+    #[arg(short, long, value_name = "NAME", env = "HOOKFIRE_ENDPOINT", value_hint = ValueHint::Other, help_heading = "Webhook switches")]
     endpoint: Option<String>,
     #[command(flatten)]
     origin: OriginArgs,

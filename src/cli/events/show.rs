@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{CompatArg, Format, PageOutput};
+use crate::cli::args::{CompatArgs, Format, PageOutput};
 use crate::cli::context::Context;
 use crate::cli::sample::{SampleArgs, SamplePurpose};
 use crate::error::Failure;
@@ -32,16 +32,8 @@ pub struct EventsShowArgs {
     action: String,
     #[command(flatten)]
     sample: SampleArgs,
-    /// Field order: `documented` (type, action), or `porta` (action, type) as 3scale's own software sends it
-    /// [default: documented]
-    #[arg(
-        long,
-        value_name = "ORDER",
-        value_enum,
-        env = "HOOKFIRE_COMPAT",
-        hide_env_values = true
-    )]
-    compat: Option<CompatArg>,
+    #[command(flatten)]
+    order: CompatArgs,
     #[command(flatten)]
     output: PageOutput,
 }
@@ -50,8 +42,12 @@ pub(super) fn run(args: &EventsShowArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let object = args
         .sample
         .object(ctx, &args.event_type, &args.action, SamplePurpose::Show)?;
-    let compat = args.compat.map(|compat| compat.0).unwrap_or_default();
-    let event = Event::build(&args.event_type, &args.action, &object, compat)?;
+    let event = Event::build(
+        &args.event_type,
+        &args.action,
+        &object,
+        args.order.compat.unwrap_or_default(),
+    )?;
     match args.output.format() {
         Format::Text | Format::Xml => ctx
             .ui

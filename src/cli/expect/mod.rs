@@ -21,7 +21,7 @@ use self::junit::JunitFile;
 use self::report::{WaitReport, Waited};
 use self::watch::{RunningCommand, Watch};
 use super::address::{Address, bind_failure};
-use super::args::{Format, ReportOutput};
+use super::args::{Format, ReportOutput, whole_number};
 use super::capture_feed::{BinFeed, CaptureFeed, FeedingStore, ListenerFeed, WhenFull};
 use super::context::Context;
 use crate::capture::expect::Expectation;
@@ -74,7 +74,7 @@ pub struct ExpectArgs {
     #[command(flatten)]
     criteria: Criteria,
     /// Wait for at least N matching requests; 0: none may arrive during --within
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = WAITING)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<u64>(0..=u64::MAX), help_heading = WAITING)]
     count: u64,
     /// How long to wait
     #[arg(
@@ -82,7 +82,6 @@ pub struct ExpectArgs {
         value_name = "DURATION",
         default_value = "30s",
         env = "HOOKFIRE_WITHIN",
-        hide_env_values = true,
         value_parser = parse_duration,
         allow_hyphen_values = true,
         help_heading = WAITING
@@ -91,7 +90,7 @@ pub struct ExpectArgs {
     /// Listen at this address instead of a free port of 127.0.0.1: PORT, :PORT or ADDRESS:PORT
     ///
     /// At an address that other machines reach, they can send requests too, but cannot read anything.
-    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", hide_env_values = true, help_heading = WAITING)]
+    #[arg(long, value_name = "ADDR", env = "HOOKFIRE_LISTEN", help_heading = WAITING)]
     listen: Option<Address>,
     /// Respond with these statuses in turn, or `timeout` or `reset`, such as 503x2,200 or 200@2s; the last one repeats
     #[arg(long, value_name = "SCRIPT", default_value = "200", help_heading = WAITING)]

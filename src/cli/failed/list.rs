@@ -1,10 +1,8 @@
 //! `hookfire failed list`
 
-use std::num::NonZeroUsize;
-
 use clap::Args;
 
-use crate::cli::args::{FailedOutput, ListFilterArgs, at_least_one};
+use crate::cli::args::{FailedOutput, ListFilterArgs, whole_number};
 use crate::cli::context::Context;
 use crate::cli::list;
 use crate::error::Failure;
@@ -29,8 +27,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct FailedListArgs {
     /// List at most N
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
-    limit: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
+    limit: Option<usize>,
     #[command(flatten)]
     filter: ListFilterArgs,
     #[command(flatten)]
@@ -47,7 +45,7 @@ pub(super) fn run(args: &FailedListArgs, ctx: &Context<'_>) -> Result<Exit, Fail
     let query = Query {
         list: DeliveryList::Failed,
         filter,
-        limit: args.limit.map(NonZeroUsize::get),
+        limit: args.limit,
     };
     let journal = ctx.existing_journal()?;
     list::print(ctx, journal.as_deref(), &query, args.output.format(), empty)?;

@@ -13,7 +13,7 @@ use clap::{Args, ValueHint};
 
 use super::args::{
     Format, OriginArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
-    WireArgs,
+    WireArgs, whole_number,
 };
 use super::context::{Context, request_head};
 use super::portal::{self, PortalArgs};
@@ -89,12 +89,13 @@ pub struct FireArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Event")]
     object: Option<PathBuf>,
     /// Fetch the object with this id from the 3scale tenant; TYPE is account, user or application
-    #[arg(long, value_name = "ID", help_heading = "Event", conflicts_with_all = ["event", "object"])]
+    #[arg(long, value_name = "ID", value_parser = whole_number::<u64>(0..=u64::MAX), help_heading = "Event", conflicts_with_all = ["event", "object"])]
     portal_object: Option<u64>,
     /// The account of --portal-object; required for a user
     #[arg(
         long,
         value_name = "ID",
+        value_parser = whole_number::<u64>(0..=u64::MAX),
         help_heading = "Event",
         requires = "portal_object"
     )]
@@ -111,7 +112,7 @@ pub struct FireArgs {
     ])]
     batch: Option<PathBuf>,
     /// Skip the first N lines of the batch
-    #[arg(long, value_name = "N", help_heading = "Batch")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(0..=u64::MAX), help_heading = "Batch")]
     skip: Option<u64>,
     #[command(flatten)]
     pace: PaceArgs,

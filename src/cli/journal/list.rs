@@ -1,12 +1,11 @@
 //! `hookfire journal list`
 
-use std::num::NonZeroUsize;
-
 use clap::Args;
 
-use crate::cli::args::{Format, ListFilterArgs, ListOutput, StatusArg, at_least_one};
+use crate::cli::args::{Format, ListFilterArgs, ListOutput, one_of, whole_number};
 use crate::cli::context::Context;
 use crate::cli::list;
+use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{DeliveryList, Query};
@@ -30,11 +29,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct JournalListArgs {
     /// Only deliveries of this status
-    #[arg(long, value_name = "STATUS", value_enum)]
-    status: Option<StatusArg>,
+    #[arg(long, value_name = "STATUS", value_parser = one_of(Status::ALL, Status::as_str))]
+    status: Option<Status>,
     /// List at most N
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
-    limit: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
+    limit: Option<usize>,
     #[command(flatten)]
     filter: ListFilterArgs,
     #[command(flatten)]
@@ -46,11 +45,10 @@ pub(super) fn run(args: &JournalListArgs, ctx: &Context<'_>) -> Result<Exit, Fai
     let format = args.output.format();
     let is_unfiltered = filter.is_empty() && args.status.is_none();
     let query = Query {
-        list: DeliveryList::All(args.status.map(|status| status.0)),
+        list: DeliveryList::All(args.status),
         filter,
         limit: args
             .limit
-            .map(NonZeroUsize::get)
             .or((format == Format::Text).then_some(DEFAULT_TEXT_LIMIT)),
     };
     let journal = ctx.existing_journal()?;

@@ -2,14 +2,23 @@
 
 use clap::Args;
 
-use crate::cli::args::{DeleteArgs, FinishedStatusArg};
+use crate::cli::args::{DeleteArgs, one_of};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
+use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::journal::{DeliveryList, Query};
 use crate::time::{Edge, parse_time};
+
+/// The statuses that no longer change by themselves.
+const FINISHED: [Status; 4] = [
+    Status::Delivered,
+    Status::Failed,
+    Status::Interrupted,
+    Status::Ignored,
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,8 +38,8 @@ pub struct JournalPruneArgs {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     older_than: String,
     /// Delete deliveries of this status
-    #[arg(long, value_name = "STATUS", value_enum, default_value = "delivered")]
-    status: FinishedStatusArg,
+    #[arg(long, value_name = "STATUS", value_parser = one_of(FINISHED, Status::as_str), default_value = "delivered")]
+    status: Status,
     #[command(flatten)]
     delete: DeleteArgs,
 }
@@ -38,13 +47,12 @@ pub struct JournalPruneArgs {
 pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let before = parse_time(&args.older_than, ctx.now(), Edge::UpTo)
         .map_err(|e| Failure::from_error(Kind::Usage, e))?;
-    let status = args.status.status();
     let filter = Filter {
         before: Some(before),
         ..Filter::default()
     };
     let query = Query {
-        list: DeliveryList::All(Some(status)),
+        list: DeliveryList::All(Some(args.status)),
         filter,
         limit: None,
     };
@@ -54,5 +62,13 @@ pub(super) fn run(args: &JournalPruneArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         None => Vec::new(),
     };
     let (journal, names) = (journal.as_deref(), ("delivery", "deliveries"));
-    deletion::deliveries(ctx, &args.delete, journal, &seen, &[status], names, true)
+    deletion::deliveries(
+        ctx,
+        &args.delete,
+        journal,
+        &seen,
+        &[args.status],
+        names,
+        true,
+    )
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use crate::capture::{DEFAULT_MAX_HEADERS, MAX_HEADERS, is_bin_name};
 use crate::cli::address::{Address, parse_port};
-use crate::cli::args::TransportArgs;
+use crate::cli::args::{TransportArgs, whole_number};
 use crate::text::parse_size;
 use crate::time::parse_timeout;
 
@@ -39,7 +39,7 @@ pub struct ListenArgs {
     #[arg(value_name = "ADDR", value_hint = ValueHint::Other)]
     pub addr: Option<Address>,
     /// The port, if ADDR has none
-    #[arg(long, value_name = "N", value_parser = parse_port, env = "HOOKFIRE_PORT", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = parse_port, env = "HOOKFIRE_PORT")]
     pub port: Option<u16>,
     /// Listen on all addresses, or on ADDR; the page and the APIs then require a token, which is printed
     #[arg(long)]
@@ -69,8 +69,7 @@ pub struct ListenArgs {
         value_name = "FORMAT",
         value_enum,
         default_value_t,
-        env = "HOOKFIRE_OUTPUT",
-        hide_env_values = true
+        env = "HOOKFIRE_OUTPUT"
     )]
     pub output: ListenFormat,
 }
@@ -89,28 +88,28 @@ pub enum ListenFormat {
 pub struct ResponseArgs {
     /// Responses in turn, the last one repeated: 200; 503x3,200 (three times 503, then 200); 200@2s (after two seconds);
     /// timeout; reset
-    #[arg(long, value_name = "SCRIPT", default_value = "200", env = "HOOKFIRE_RESPOND", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "SCRIPT", default_value = "200", env = "HOOKFIRE_RESPOND", value_hint = ValueHint::Other)]
     pub respond: String,
     /// Body of the response [default: ok]
-    #[arg(long, value_name = "TEXT", env = "HOOKFIRE_RESPONSE_BODY", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "TEXT", env = "HOOKFIRE_RESPONSE_BODY", value_hint = ValueHint::Other)]
     pub response_body: Option<String>,
     /// Header of the response (repeatable)
-    #[arg(long, value_name = "NAME: VALUE", env = "HOOKFIRE_RESPONSE_HEADER", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME: VALUE", env = "HOOKFIRE_RESPONSE_HEADER", value_hint = ValueHint::Other)]
     pub response_header: Vec<String>,
     /// Respond with the status that the path ends with, as in /inbox/503
     #[arg(long)]
     pub status_in_path: bool,
     /// Respond with 403 unless the query has this secret; VALUE is @env:VAR, @file:PATH or a literal (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_REQUIRE_SECRET", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME=VALUE", env = "HOOKFIRE_REQUIRE_SECRET", value_hint = ValueHint::Other)]
     pub require_secret: Vec<String>,
     /// Forward each request to this URL and return its response
     ///
     /// Returned pages run in the browser with an origin of their own (Content-Security-Policy: sandbox), so that they cannot
     /// use hookfire's page, which has the same address.
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", hide_env_values = true, value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_FORWARD_TO", value_hint = ValueHint::Url)]
     pub forward_to: Option<String>,
     /// Allow scripts of this origin to use RequestBin's API: an origin, or *
-    #[arg(long, value_name = "ORIGIN", env = "HOOKFIRE_ALLOW_ORIGIN", hide_env_values = true, value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "ORIGIN", env = "HOOKFIRE_ALLOW_ORIGIN", value_hint = ValueHint::Url)]
     pub allow_origin: Option<String>,
 }
 
@@ -122,7 +121,7 @@ pub struct EmulateArgs {
     #[arg(long)]
     pub emulate_portal: bool,
     /// The token that the emulated portal requires, as @env:VAR, @file:PATH or a literal [default: none]
-    #[arg(long, value_name = "TOKEN", requires = "emulate_portal", env = "HOOKFIRE_REQUIRE_PORTAL_TOKEN", hide_env_values = true, value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "TOKEN", requires = "emulate_portal", env = "HOOKFIRE_REQUIRE_PORTAL_TOKEN", value_hint = ValueHint::Other)]
     pub require_portal_token: Option<String>,
 }
 
@@ -130,13 +129,13 @@ pub struct EmulateArgs {
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Maximum length of a body, up to 256MiB; longer ones get a 413, at once if the length is declared
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_body_size, env = "HOOKFIRE_MAX_BODY", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_body_size, env = "HOOKFIRE_MAX_BODY")]
     pub max_body: u64,
     /// Maximum length of a head, 8KiB to 16MiB; longer ones get a 431
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_head_size, env = "HOOKFIRE_MAX_HEAD", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_head_size, env = "HOOKFIRE_MAX_HEAD")]
     pub max_head: u64,
     /// Maximum number of headers; more get a 431
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_HEADERS as u32, value_parser = clap::value_parser!(u32).range(1..=MAX_HEADERS as i64), env = "HOOKFIRE_MAX_HEADERS", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_HEADERS as u32, value_parser = whole_number::<u32>(1..=MAX_HEADERS as u64), env = "HOOKFIRE_MAX_HEADERS")]
     pub max_headers: u32,
     /// Maximum memory for requests until they are stored, beyond 8 KiB per connection
     ///
@@ -145,16 +144,16 @@ pub struct LimitArgs {
     ///
     /// Responses of `--forward-to` have the same limit, from when they are read until the client has received them; a longer
     /// one becomes a 502.
-    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = parse_size, env = "HOOKFIRE_MAX_BUFFERED")]
     pub max_buffered: u64,
     /// How long a head may take, and then a body (otherwise 408), and how long a response may stay unread
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout, env = "HOOKFIRE_READ_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout, env = "HOOKFIRE_READ_TIMEOUT")]
     pub read_timeout: Duration,
     /// Maximum number of connections
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), env = "HOOKFIRE_MAX_CONNECTIONS", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=100_000), env = "HOOKFIRE_MAX_CONNECTIONS")]
     pub max_connections: Option<u32>,
     /// Keep the newest N captures of each bin
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), env = "HOOKFIRE_KEEP", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole_number::<u32>(1..=u64::MAX), env = "HOOKFIRE_KEEP")]
     pub keep: u32,
 }
 
@@ -162,7 +161,7 @@ pub struct LimitArgs {
 #[command(next_help_heading = "In scripts")]
 pub struct EndingArgs {
     /// Exit after N requests (concurrent ones are still captured)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub exit_after: Option<u64>,
     /// Exit after this time; with --exit-after, the exit code is 7 if fewer arrived
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout)]
@@ -179,10 +178,10 @@ pub struct EndingArgs {
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Serve https with this certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_key", env = "HOOKFIRE_TLS_CERT", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "HOOKFIRE_TLS_CERT", value_hint = ValueHint::FilePath)]
     pub tls_cert: Option<PathBuf>,
     /// Key of the certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "HOOKFIRE_TLS_KEY", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "HOOKFIRE_TLS_KEY", value_hint = ValueHint::FilePath)]
     pub tls_key: Option<PathBuf>,
 }
 

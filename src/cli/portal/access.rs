@@ -24,10 +24,10 @@ const TOKEN_VARIABLE: &str = "HOOKFIRE_PORTAL_TOKEN";
 #[command(next_help_heading = "Tenant")]
 pub struct PortalArgs {
     /// The admin portal, such as `https://acme-admin.3scale.net` [default: the configuration's `portal.url`]
-    #[arg(long, value_name = "URL", env = "HOOKFIRE_PORTAL_URL", hide_env_values = true, value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", env = "HOOKFIRE_PORTAL_URL", value_hint = ValueHint::Url)]
     pub portal_url: Option<String>,
     /// The file with the token [default: the variable HOOKFIRE_PORTAL_TOKEN, else the configuration's `portal.token`]
-    #[arg(long, value_name = "FILE", env = "HOOKFIRE_PORTAL_TOKEN_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "HOOKFIRE_PORTAL_TOKEN_FILE", value_hint = ValueHint::FilePath)]
     pub portal_token_file: Option<PathBuf>,
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::access::{self, PortalArgs};
-use crate::cli::args::TransportArgs;
+use crate::cli::args::{TransportArgs, whole_number};
 use crate::cli::context::Context;
 use crate::error::{Failure, Kind};
 use crate::event::Object;
@@ -39,10 +39,10 @@ pub struct PortalObjectArgs {
     #[arg(value_name = "TYPE", value_enum)]
     object_type: ObjectType,
     /// Its id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = whole_number::<u64>(0..=u64::MAX))]
     id: u64,
     /// Its account; required for a user
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = whole_number::<u64>(0..=u64::MAX))]
     account: Option<u64>,
     #[command(flatten)]
     portal: PortalArgs,

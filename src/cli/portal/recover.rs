@@ -4,7 +4,6 @@
 //! delivered. The journal knows which deliveries were delivered, so the next run continues from there.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -13,7 +12,7 @@ use serde_json::json;
 use super::access::{self, PortalArgs};
 use super::listing;
 use crate::cli::args::{
-    ExtraArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, at_least_one,
+    ExtraArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs, whole_number,
 };
 use crate::cli::context::Context;
 use crate::cli::intake::FailureImport;
@@ -62,11 +61,11 @@ pub struct PortalRecoverArgs {
     #[arg(long)]
     dry_run: bool,
     /// Send at most N
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
-    max: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
+    max: Option<usize>,
     /// Stop after N failures in a row
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>)]
-    stop_after: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX))]
+    stop_after: Option<usize>,
     /// Send to this endpoint instead
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other, help_heading = "Target")]
     endpoint: Option<String>,
@@ -165,7 +164,7 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     /// Repeats while the portal's list is longer than one response, and gets shorter.
     fn recover(&self, mut planner: Planner<'_>, done: &mut Recovered) -> Result<(), Failure> {
-        let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
+        let max = |number: Option<usize>| number.unwrap_or(usize::MAX);
         let stop_after = max(self.args.stop_after);
         loop {
             let mut urls = Vec::new();
@@ -306,7 +305,7 @@ fn dry_run(
     let journal = ctx.existing_journal()?;
     let destination = planner.overrides.destination.as_ref();
     let (mut known, mut lines) = (HashSet::new(), Vec::new());
-    let most = args.max.map_or(usize::MAX, NonZeroUsize::get);
+    let most = args.max.unwrap_or(usize::MAX);
     let listing = listing::read(ctx, portal, true, |failed| {
         let here = journal
             .as_ref()

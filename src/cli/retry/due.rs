@@ -1,7 +1,6 @@
 //! `hookfire retry --due`: makes the attempts that are due, once or as long as it runs.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +63,7 @@ fn nothing_due(ctx: &Context<'_>, args: &RetryArgs, next: Option<UnixMs>) -> Res
 /// Prints the attempts that are due.
 fn plan_once(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Exit, Failure> {
     let now = ctx.now();
-    let max = args.max.map_or(usize::MAX, NonZeroUsize::get);
+    let max = args.max.unwrap_or(usize::MAX);
     let mut queue = DueQueue::once(journal, usize::MAX, now);
     let mut rows = Vec::new();
     while rows.len() < max

@@ -4,13 +4,12 @@ mod due;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 
 use clap::{Args, ValueHint};
 
 use super::args::{
     ExtraArgs, FilterArgs, PaceArgs, ReportOutput, RetryPolicyArgs, TargetArgs, TransportArgs,
-    at_least_one, parse_id,
+    parse_id, whole_number,
 };
 use super::context::Context;
 use super::report::{RunReport, Style, run_engine};
@@ -101,11 +100,11 @@ pub struct RetryArgs {
     #[command(flatten)]
     pace: PaceArgs,
     /// Send at most N
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
-    max: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX), help_heading = "Pace")]
+    max: Option<usize>,
     /// Stop after N failures in a row
-    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, help_heading = "Pace")]
-    stop_after: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX), help_heading = "Pace")]
+    stop_after: Option<usize>,
     #[command(flatten)]
     transport: TransportArgs,
     /// Show what would be sent, and send nothing
@@ -123,7 +122,7 @@ impl RetryArgs {
 
     fn limits(&self, claims: Claims) -> RunLimits {
         let jobs = self.jobs();
-        let max = |number: Option<NonZeroUsize>| number.map_or(usize::MAX, NonZeroUsize::get);
+        let max = |number: Option<usize>| number.unwrap_or(usize::MAX);
         RunLimits {
             jobs,
             rate: self.pace.rate,
@@ -304,7 +303,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let planner = args.planner(ctx)?;
     let journal = ctx.existing_journal()?;
     // A secret may be for a delivery beyond `--max`: all are searched for it.
-    let max = args.max.map(NonZeroUsize::get);
+    let max = args.max;
     let read_max = max.filter(|_| !names_secrets);
     let mut rows = scope.seen(journal.as_deref(), read_max)?;
     if rows.is_empty() && narrowed {

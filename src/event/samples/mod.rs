@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::catalogue;
 use super::object::Object;
+use crate::text::named_enum;
 use crate::time::{UnixMs, duration_ms, rfc3339_seconds};
 
 const DAY_S: u64 = 86_400;
@@ -24,26 +25,15 @@ pub struct SampleContext {
     pub mode: Option<AuthMode>,
 }
 
-/// How an application authenticates; this decides its fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthMode {
-    /// Each application has one `user_key`.
-    UserKey,
-    /// An `application_id` and keys.
-    AppId,
-    /// As [`AuthMode::AppId`], with a `redirect_url`.
-    Oauth,
-}
-
-impl AuthMode {
-    pub const ALL: [AuthMode; 3] = [AuthMode::UserKey, AuthMode::AppId, AuthMode::Oauth];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AuthMode::UserKey => "user-key",
-            AuthMode::AppId => "app-id",
-            AuthMode::Oauth => "oauth",
-        }
+named_enum! {
+    /// How an application authenticates; this decides its fields.
+    pub enum AuthMode {
+        /// Each application has one `user_key`.
+        UserKey = "user-key",
+        /// An `application_id` and keys.
+        AppId = "app-id",
+        /// As [`AuthMode::AppId`], with a `redirect_url`.
+        Oauth = "oauth",
     }
 }
 
