@@ -3,8 +3,7 @@
 //! Nothing is masked: these clients read what a receiver was sent. RequestBin's format has no place for repeated names or the
 //! case of header names; hookfire's own formats keep both.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::capture_json::BodyView;
 use crate::capture::{Bin, Body, Caught, header_text};
@@ -12,23 +11,13 @@ use crate::secret::safe_url::decoded_pairs;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-#[derive(Debug, Serialize)]
-pub struct BinView<'a> {
-    name: &'a str,
-    private: bool,
-    color: [u8; 3],
-    request_count: u64,
-}
-
-impl<'a> BinView<'a> {
-    pub fn new(bin: &'a Bin) -> BinView<'a> {
-        BinView {
-            name: &bin.name,
-            private: bin.private,
-            color: color(&bin.name),
-            request_count: bin.request_count,
-        }
-    }
+pub fn bin_view(bin: &Bin) -> Value {
+    json!({
+        "name": bin.name,
+        "private": bin.private,
+        "color": color(&bin.name),
+        "request_count": bin.request_count,
+    })
 }
 
 /// A colour derived from the name. RequestBin chose one at random and stored it.
@@ -40,59 +29,35 @@ fn color(name: &str) -> [u8; 3] {
     [red, green, blue]
 }
 
-#[derive(Debug, Serialize)]
-pub struct RequestView {
-    id: String,
-    time: f64,
-    remote_addr: String,
-    method: String,
-    path: String,
-    headers: Map<String, Value>,
-    query_string: Map<String, Value>,
-    form_data: Vec<(String, String)>,
-    body: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_encoding: Option<&'static str>,
-    content_type: String,
-    content_length: u64,
-}
-
-impl RequestView {
-    pub fn new(caught: &Caught, body: &Body) -> RequestView {
-        let capture = &caught.capture;
-        let content_type = capture
-            .header("content-type")
-            .map(header_text)
-            .unwrap_or_default();
-        let is_form = content_type
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM));
-        let shown = BodyView::new(&body.bytes);
-        let headers = capture
-            .head
-            .headers()
-            .into_iter()
-            .map(|(name, value)| (title_case(name), header_text(value)));
-        RequestView {
-            id: caught.id.to_string(),
-            time: capture.received_at.0 as f64 / 1000.0,
-            remote_addr: capture.remote_addr.ip().to_string(),
-            method: capture.method().to_owned(),
-            path: capture.path().to_owned(),
-            headers: last_of_each(headers),
-            query_string: last_of_each(decoded_pairs(capture.query().unwrap_or_default())),
-            form_data: if is_form {
-                decoded_pairs(&String::from_utf8_lossy(&body.bytes))
-            } else {
-                Vec::new()
-            },
-            body: shown.text().to_owned(),
-            body_encoding: (shown.encoding() == "base64").then_some("base64"),
-            content_type,
-            content_length: caught.body_size,
-        }
+pub fn request_view(caught: &Caught, body: &Body) -> Value {
+    let capture = &caught.capture;
+    let content_type = capture.header("content-type").map(header_text);
+    let content_type = content_type.unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    let form_data = match media_type.trim().eq_ignore_ascii_case(FORM) {
+        true => decoded_pairs(&String::from_utf8_lossy(&body.bytes)),
+        false => Vec::new(),
+    };
+    let headers = capture.head.headers().into_iter();
+    let headers = headers.map(|(name, value)| (title_case(name), header_text(value)));
+    let shown = BodyView::new(&body.bytes);
+    let mut view = json!({
+        "id": caught.id.to_string(),
+        "time": capture.received_at.0 as f64 / 1000.0,
+        "remote_addr": capture.remote_addr.ip().to_string(),
+        "method": capture.method(),
+        "path": capture.path(),
+        "headers": last_of_each(headers),
+        "query_string": last_of_each(decoded_pairs(capture.query().unwrap_or_default())),
+        "form_data": form_data,
+        "body": shown.text(),
+        "content_type": content_type,
+        "content_length": caught.body_size,
+    });
+    if shown.encoding() == "base64" {
+        view["body_encoding"] = json!("base64");
     }
+    view
 }
 
 fn last_of_each(pairs: impl IntoIterator<Item = (String, String)>) -> Map<String, Value> {
@@ -122,7 +87,6 @@ mod tests {
     use super::*;
     use crate::capture::Capture;
     use crate::time::UnixMs;
-    use serde_json::json;
 
     fn request(head: &str, body: &[u8]) -> Value {
         let from = std::net::SocketAddr::from(([127, 0, 0, 1], 53122));
@@ -138,14 +102,11 @@ mod tests {
             body_size: body.len() as u64,
             capture,
         };
-        serde_json::to_value(RequestView::new(
-            &caught,
-            &Body {
-                bytes: body.to_vec(),
-                wire: None,
-            },
-        ))
-        .unwrap()
+        let body = Body {
+            bytes: body.to_vec(),
+            wire: None,
+        };
+        request_view(&caught, &body)
     }
 
     #[test]
@@ -190,7 +151,7 @@ mod tests {
             created_at: UnixMs(0),
             request_count: 2,
         };
-        let view = |name: &str| serde_json::to_value(BinView::new(&bin(name))).unwrap();
+        let view = |name: &str| bin_view(&bin(name));
         assert_eq!(view("a"), view("a"));
         assert_ne!(view("a")["color"], view("b")["color"]);
         assert_eq!(view("a")["request_count"], 2);

@@ -12,12 +12,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode, Uri, request::Parts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
-use super::paths::{self, is_below};
+use super::paths::Area;
 use crate::listener::Bound;
 use crate::secret::Secret;
 
@@ -48,34 +49,6 @@ pub(super) fn random_hex() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// A group of reserved paths with rules of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Area {
-    Page,
-    Events,
-    PageApi,
-    RequestBin,
-    /// The portal emulator, which checks a token of its own.
-    Portal,
-}
-
-impl Area {
-    /// The area of a canonical reserved path.
-    pub(super) fn of(path: &str) -> Area {
-        if is_below(path, paths::EVENTS) {
-            Area::Events
-        } else if is_below(path, paths::PAGE_API) {
-            Area::PageApi
-        } else if is_below(path, paths::REQUESTBIN_API) {
-            Area::RequestBin
-        } else if is_below(path, paths::PORTAL) {
-            Area::Portal
-        } else {
-            Area::Page
-        }
-    }
-}
-
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Authorized {
     /// To be served; with the cookie to set, if any.
@@ -84,22 +57,45 @@ pub(super) enum Authorized {
     Preflight,
 }
 
-/// A request that is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub status: StatusCode,
-    pub message: &'static str,
-}
+/// The response to a request that is refused.
+type Refused = (StatusCode, &'static str);
 
-pub(super) struct Auth {
-    pub access: Access,
+const NOT_THIS_MACHINE: Refused = (
+    StatusCode::FORBIDDEN,
+    "only reachable from this machine, as localhost or by its own address\n",
+);
+const OTHER_SITE: Refused = (
+    StatusCode::FORBIDDEN,
+    "requests from other sites are not allowed\n",
+);
+const NOT_FOR_DISPLAY: Refused = (
+    StatusCode::FORBIDDEN,
+    "the page is not available to scripts and frames\n",
+);
+const NOT_FROM_PAGE: Refused = (StatusCode::FORBIDDEN, "only the page may change data\n");
+const NO_TOKEN: Refused = (
+    StatusCode::UNAUTHORIZED,
+    "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as `?token=TOKEN`, or as the \
+     password in the URL, http://x:TOKEN@HOST\n",
+);
+
+pub struct Auth {
+    access: Access,
     /// Part of the page; requests that change something must carry it.
-    pub page_token: Secret,
-    /// The origin whose scripts may use RequestBin's API, or `*`.
-    pub allow_origin: Option<String>,
+    pub(super) page_token: Secret,
+    /// The origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
+    pub(super) allow_origin: Option<String>,
 }
 
 impl Auth {
+    pub fn new(access: Access, allow_origin: Option<String>) -> Auth {
+        Auth {
+            access,
+            page_token: random_token(),
+            allow_origin,
+        }
+    }
+
     pub(super) fn check(
         &self,
         area: Area,
@@ -108,7 +104,7 @@ impl Auth {
     ) -> Result<Authorized, Refused> {
         let headers = &request.headers;
         if matches!(self.access, Access::Loopback) && !names_this_machine(request, bound.addr) {
-            return refused("only reachable from this machine, as localhost or by its own address");
+            return Err(NOT_THIS_MACHINE);
         }
         let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
         let is_foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
@@ -118,10 +114,10 @@ impl Auth {
             .is_some_and(|site| site != "same-origin" && site != "none");
         // A link on another site may lead to the page; its scripts and forms may not send requests.
         if !is_allowed && (is_foreign || is_cross_site && area != Area::Page) {
-            return refused("requests from other sites are not allowed");
+            return Err(OTHER_SITE);
         }
         if area == Area::Page && !is_for_display(headers) {
-            return refused("the page is not available to scripts and frames");
+            return Err(NOT_FOR_DISPLAY);
         }
         if is_allowed
             && request.method == Method::OPTIONS
@@ -137,7 +133,7 @@ impl Auth {
         };
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if area == Area::PageApi && !is_read && !self.is_from_page(headers) {
-            return refused("only the page may change data");
+            return Err(NOT_FROM_PAGE);
         }
         Ok(Authorized::Request { cookie })
     }
@@ -167,10 +163,13 @@ fn check_token(
 ) -> Result<Option<String>, Refused> {
     // Browsers share cookies between all ports of a host.
     let name = format!("hookfire_{}", bound.addr.port());
-    if bearer(&request.headers).is_some_and(|sent| token.is(sent))
-        || password(&request.headers).is_some_and(|sent| token.is(&sent))
-        || cookies(&request.headers, &name).any(|sent| token.is(sent))
-    {
+    let headers = &request.headers;
+    let is_sent = match authorization(headers) {
+        Some(Authorization::Bearer(sent)) => token.is(sent.as_bytes()),
+        Some(Authorization::Basic(_, password)) => token.is(password.as_bytes()),
+        None => false,
+    };
+    if is_sent || cookies(headers, &name).any(|sent| token.is(sent)) {
         return Ok(None);
     }
     let query = request.uri.query().unwrap_or_default().as_bytes();
@@ -186,11 +185,7 @@ fn check_token(
         }
         // RequestBin's clients cannot set headers, but can add a parameter to the URL.
         Area::RequestBin | Area::PageApi if in_query => Ok(None),
-        _ => Err(Refused {
-            status: StatusCode::UNAUTHORIZED,
-            message: "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
-                      `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST",
-        }),
+        _ => Err(NO_TOKEN),
     }
 }
 
@@ -208,33 +203,17 @@ fn names_this_machine(request: &Parts, bound: SocketAddr) -> bool {
 }
 
 fn is_this_machine(host: &str, bound: SocketAddr) -> bool {
-    let name = without_port(host.trim());
+    let name = match host.trim().parse::<Authority>() {
+        Ok(authority) if !host.contains('@') => authority.host().to_ascii_lowercase(),
+        _ => return false,
+    };
     let address = name.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = address.parse::<IpAddr>() {
         let ip = ip.to_canonical();
         return ip.is_loopback() || ip == bound.ip().to_canonical() && !ip.is_unspecified();
     }
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
     name == "localhost" || name.ends_with(".localhost")
-}
-
-fn refused<T>(message: &'static str) -> Result<T, Refused> {
-    Err(Refused {
-        status: StatusCode::FORBIDDEN,
-        message,
-    })
-}
-
-/// `name` of `name:8080`, `[::1]` of `[::1]:8080`.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') =>
-        {
-            name
-        }
-        _ => host,
-    }
 }
 
 /// Whether an origin is the requested host, port included. Schemes are not compared: a proxy in front may add TLS.
@@ -252,33 +231,26 @@ fn is_for_display(headers: &HeaderMap) -> bool {
     is("sec-fetch-dest", "document") && is("sec-fetch-mode", "navigate")
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers
-        .get(AUTHORIZATION)?
-        .as_bytes()
-        .split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+/// What an `Authorization` header contains.
+pub(super) enum Authorization {
+    Bearer(String),
+    /// User and password, which clients take from `http://USER:PASSWORD@HOST`.
+    Basic(String, String),
 }
 
-/// The password of HTTP Basic, which clients derive from `http://x:PASSWORD@HOST`.
-fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
-    basic(headers).map(|(_, password)| password)
-}
-
-/// User and password of HTTP Basic.
-pub(super) fn basic(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (scheme, sent) = headers
-        .get(AUTHORIZATION)?
-        .as_bytes()
-        .split_at_checked("Basic ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
+pub(super) fn authorization(headers: &HeaderMap) -> Option<Authorization> {
+    let value = std::str::from_utf8(headers.get(AUTHORIZATION)?.as_bytes()).ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Authorization::Bearer(credentials.to_owned()));
     }
-    let decoded = STANDARD.decode(sent.trim_ascii()).ok()?;
-    let colon = decoded.iter().position(|&byte| byte == b':')?;
-    Some((decoded[..colon].to_vec(), decoded[colon + 1..].to_vec()))
+    let decoded = STANDARD.decode(credentials).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| Authorization::Basic(user.to_owned(), password.to_owned()))
 }
 
 /// The values of all cookies of that name.
@@ -322,7 +294,7 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         match auth.check(area, &parts, &bound()) {
             Ok(_) => 0,
-            Err(refused) => refused.status.as_u16(),
+            Err((status, _)) => status.as_u16(),
         }
     }
 

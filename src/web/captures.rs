@@ -1,5 +1,6 @@
 //! The page's API for captures: list, show, export as curl, download, delete and replay.
 
+use std::iter;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -8,14 +9,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse as _;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::sending::error_view;
-use super::{ApiError, ApiResult, Web, WebState, blocking, json_response};
+use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::capture::{Body, Caught, Mask, credentials};
 use crate::capture::{diff, export};
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::journal::Journal;
 use crate::journal::{CaptureQuery, Order};
 use crate::output::capture::head;
@@ -46,18 +47,18 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
 /// All bins, the default one included before it exists.
 async fn bins(State(state): Web) -> ApiResult {
     state
-        .respond(|state, journal| {
+        .respond(|options, journal| {
             // The newest id is read first: a capture that arrives in between is counted, but not deleted by `clear`.
             let (newest, bins) = (journal.newest_capture()?, journal.bins()?);
             let view = |name: &str, count: u64| {
-                json!({ "name": name, "request_count": count, "default": name == state.default_bin })
+                json!({ "name": name, "request_count": count, "default": name == options.default_bin })
             };
             let mut views: Vec<Value> = bins
                 .iter()
                 .map(|bin| view(&bin.name, bin.request_count))
                 .collect();
-            if !bins.iter().any(|bin| bin.name == state.default_bin) {
-                views.insert(0, view(&state.default_bin, 0));
+            if !bins.iter().any(|bin| bin.name == options.default_bin) {
+                views.insert(0, view(&options.default_bin, 0));
             }
             Ok(json!({ "bins": views, "newest": newest }))
         })
@@ -96,15 +97,28 @@ struct CapturesQuery {
 }
 
 /// The newest captures of a bin or of all bins.
-async fn list(State(state): Web, Query(query): Query<CapturesQuery>) -> ApiResult {
+async fn list(State(state): Web, Query(list): Query<CapturesQuery>) -> ApiResult {
     state
-        .respond(move |state, journal| {
-            let limit = page_size(query.limit);
-            let found = filtered(journal, &query, limit, &state.mask)?;
-            let views = found
-                .iter()
-                .map(|caught| CaptureView::new(caught, &state.mask));
-            let (views, more) = first_of(views, limit);
+        .respond(move |options, journal| {
+            let limit = page_size(list.limit);
+            let words = list.q.to_lowercase();
+            let words: Vec<&str> = words.split_whitespace().collect();
+            let query = CaptureQuery {
+                bin: list.bin.filter(|bin| !bin.is_empty()),
+                before: list.before,
+                order: Order::NewestFirst,
+                limit: Some(match words.is_empty() {
+                    true => limit as u32 + 1,
+                    false => FILTER_PAGE_SIZE,
+                }),
+                ..CaptureQuery::default()
+            };
+            let views = captures(journal, query).filter_map(|caught| match caught {
+                Ok(caught) => matches(&caught, &words, &options.mask)
+                    .then(|| Ok(CaptureView::new(&caught, &options.mask))),
+                Err(e) => Some(Err(e)),
+            });
+            let (views, more) = first_of(views, limit, MAX_LIST_BYTES)?;
             Ok(json!({ "captures": views, "more": more }))
         })
         .await
@@ -114,53 +128,41 @@ pub(super) fn page_size(limit: Option<u32>) -> usize {
     limit.unwrap_or(DEFAULT_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE) as usize
 }
 
-/// The first `limit` of these, fewer if they are too long together, and whether some were left out.
-pub(super) fn first_of<T: serde::Serialize>(
-    views: impl Iterator<Item = T>,
+/// The first `limit` of these, fewer if they have more than `max_bytes` together, and whether some were left out.
+pub(super) fn first_of<T: Serialize>(
+    views: impl Iterator<Item = Result<T, Failure>>,
     limit: usize,
-) -> (Vec<Value>, bool) {
+    max_bytes: usize,
+) -> Result<(Vec<Value>, bool), Failure> {
     let (mut first, mut bytes) = (Vec::new(), 0);
     for view in views {
+        let view = json!(view?);
         bytes += json::compact(&view).len();
-        if first.len() == limit || !first.is_empty() && bytes > MAX_LIST_BYTES {
-            return (first, true);
+        if first.len() == limit || !first.is_empty() && bytes > max_bytes {
+            return Ok((first, true));
         }
-        first.push(json!(view));
+        first.push(view);
     }
-    (first, false)
+    Ok((first, false))
 }
 
-/// At least one more than `limit`, if there are so many.
-fn filtered(
+/// Captures from the newest, read in pages of the query's limit.
+fn captures(
     journal: &dyn Journal,
-    list: &CapturesQuery,
-    limit: usize,
-    mask: &Mask,
-) -> Result<Vec<Caught>, Failure> {
-    let words = list.q.to_lowercase();
-    let words: Vec<&str> = words.split_whitespace().collect();
-    let mut query = CaptureQuery {
-        bin: list.bin.clone().filter(|bin| !bin.is_empty()),
-        before: list.before,
-        order: Order::NewestFirst,
-        limit: Some(match words.is_empty() {
-            true => limit as u32 + 1,
-            false => FILTER_PAGE_SIZE,
-        }),
-        ..CaptureQuery::default()
-    };
-    let mut found = Vec::new();
-    loop {
-        let page = journal.captures(&query)?;
-        query.before = page.last().map(|caught| caught.id);
-        found.extend(
-            page.into_iter()
-                .filter(|caught| matches(caught, &words, mask)),
-        );
-        if found.len() > limit || words.is_empty() || query.before.is_none() {
-            return Ok(found);
+    mut query: CaptureQuery,
+) -> impl Iterator<Item = Result<Caught, Failure>> {
+    let mut page = Vec::new().into_iter();
+    iter::from_fn(move || {
+        if page.len() == 0 {
+            let read = match journal.captures(&query) {
+                Ok(read) => read,
+                Err(e) => return Some(Err(e.into())),
+            };
+            query.before = read.last().map(|caught| caught.id);
+            page = read.into_iter();
         }
-    }
+        page.next().map(Ok)
+    })
 }
 
 /// Whether what the list shows of a capture contains all words. Masked values cannot be searched for.
@@ -173,13 +175,9 @@ fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
         let (event_type, action) = (&event.event_type, &event.action);
         format!("{event_type}.{action} {event_type} {action}")
     });
-    let status = match capture.response.status {
-        Some(status) => status.to_string(),
-        None => "no response".to_owned(),
-    };
-    let content_type = capture
-        .header("content-type")
-        .map(|value| String::from_utf8_lossy(value).into_owned());
+    let status = capture.response.status;
+    let status = status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
+    let content_type = capture.header("content-type").map(String::from_utf8_lossy);
     let malformed = if capture.malformed { "malformed" } else { "" };
     let secret = match capture.secret_ok {
         Some(false) => "wrong secret",
@@ -199,12 +197,8 @@ fn matches(caught: &Caught, words: &[&str], mask: &Mask) -> bool {
 }
 
 fn find(journal: &dyn Journal, id: i64) -> Result<(Caught, Body), Failure> {
-    journal.capture(id)?.ok_or_else(|| {
-        Failure::new(
-            Kind::NotFound,
-            format!("there is no capture #{id} in the journal"),
-        )
-    })
+    let found = journal.capture(id)?;
+    found.ok_or_else(|| Failure::no_capture(id))
 }
 
 #[derive(Deserialize)]
@@ -225,9 +219,9 @@ impl ShowQuery {
 
 async fn show(State(state): Web, Path(id): Path<i64>, Query(query): Query<ShowQuery>) -> ApiResult {
     state
-        .respond(move |state, journal| {
+        .respond(move |options, journal| {
             let (caught, body) = find(journal, id)?;
-            Ok(detail(&caught, &body, &query.mask(&state.mask)))
+            Ok(detail(&caught, &body, &query.mask(&options.mask)))
         })
         .await
 }
@@ -282,12 +276,12 @@ async fn curl(
     State(state): Web,
     Path(id): Path<i64>,
     Query(query): Query<ShowQuery>,
-) -> Result<String, ApiError> {
+) -> Result<String, Failure> {
     state
-        .with_journal(move |state, journal| {
+        .with_journal(move |options, journal| {
             let (caught, body) = find(journal, id)?;
-            let mask = query.mask(&state.mask);
-            export::curl(&caught, &body, &mask, &state.program).map_err(Failure::from)
+            let mask = query.mask(&options.mask);
+            export::curl(&caught, &body, &mask, &options.program).map_err(Failure::from)
         })
         .await
 }
@@ -320,12 +314,9 @@ async fn replay(State(state): Web, Path(id): Path<i64>, Json(replay): Json<Repla
     let found = Arc::clone(&state).with_journal(move |_, journal| find(journal, id));
     let (caught, body) = found.await?;
     blocking(move || {
-        let Replay {
-            url,
-            send_credentials,
-        } = replay;
-        let sending = &state.sending;
-        let sent = sending.replay(&caught, &body, &url, send_credentials, &state.mask);
+        let (sending, mask) = (&state.options.sending, &state.options.mask);
+        let (url, credentials) = (&replay.url, replay.send_credentials);
+        let sent = sending.replay(&caught, &body, url, credentials, mask);
         let view = match sent {
             Ok(result) => json!({ "result": result, "error": null }),
             Err(failure) => json!({ "result": null, "error": error_view(&failure) }),

@@ -9,8 +9,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::captures::{deleted, first_of, page_size};
-use super::{ApiError, ApiResult, Web, WebState, blocking, json_response};
+use super::captures::{MAX_LIST_BYTES, deleted, first_of, page_size};
+use super::{ApiResult, Web, WebState, blocking, json_response};
 use crate::delivery::filter::Filter;
 use crate::delivery::{Delivery, Status};
 use crate::error::Failure;
@@ -54,7 +54,8 @@ async fn list(State(state): Web, Query(query): Query<DeliveriesQuery>) -> ApiRes
             let limit = page_size(query.limit);
             journal.interrupt_abandoned()?;
             let found = journal.newest(query.list == "failed", below, limit as u32 + 1)?;
-            let (views, has_more) = first_of(found.iter().map(DeliveryView::new), limit);
+            let views = found.iter().map(|delivery| Ok(DeliveryView::new(delivery)));
+            let (views, has_more) = first_of(views, limit, MAX_LIST_BYTES)?;
             let last = found.get(views.len().wrapping_sub(1));
             let more = last.filter(|_| has_more).map(position);
             let failed = journal.count(&DeliveryQuery::failed(Filter::default()))?;
@@ -68,23 +69,20 @@ fn position(delivery: &Delivery) -> String {
 }
 
 fn parse_position(text: &str) -> Result<Cursor, Failure> {
-    let parts = text
-        .split_once('.')
-        .and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?)));
-    let (time, id) =
-        parts.ok_or_else(|| Failure::usage(format!("invalid position `{text}` in `before`")))?;
-    Ok(Cursor {
-        finished_at: UnixMs(time),
-        id,
-    })
+    let position = text.split_once('.').and_then(|(time, id)| {
+        Some(Cursor {
+            finished_at: UnixMs(time.parse().ok()?),
+            id: id.parse().ok()?,
+        })
+    });
+    position.ok_or_else(|| Failure::usage(format!("invalid position `{text}` in `before`")))
 }
 
 async fn show(State(state): Web, Path(id): Path<i64>) -> ApiResult {
     state
         .respond(move |_, journal| {
-            let delivery = journal
-                .delivery(id)?
-                .ok_or_else(|| Failure::no_delivery(id))?;
+            let delivery = journal.delivery(id)?;
+            let delivery = delivery.ok_or_else(|| Failure::no_delivery(id))?;
             let (attempts, document) = (journal.attempts(id)?, journal.event(id)?);
             let view = DeliveryView::new(&delivery)
                 .with_attempts(&attempts)
@@ -103,9 +101,9 @@ struct Retry {
 /// Retries deliveries one after the other, with one attempt each.
 async fn retry(State(state): Web, Json(Retry { ids }): Json<Retry>) -> ApiResult {
     if ids.len() > MAX_RETRIES_PER_CALL {
-        return Err(ApiError(Failure::usage(format!(
+        return Err(Failure::usage(format!(
             "at most {MAX_RETRIES_PER_CALL} deliveries can be retried by one call"
-        ))));
+        )));
     }
     let failed = Arc::clone(&state).with_journal(move |_, journal| {
         let mut failed = Vec::new();
@@ -124,7 +122,11 @@ async fn retry(State(state): Web, Json(Retry { ids }): Json<Retry>) -> ApiResult
         let nothing = json!({ "results": [], "error": null });
         return Ok(json_response(StatusCode::OK, &nothing));
     }
-    blocking(move || Ok(json_response(StatusCode::OK, &state.sending.retry(failed)?))).await
+    blocking(move || {
+        let retried = state.options.sending.retry(failed)?;
+        Ok(json_response(StatusCode::OK, &retried))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -160,9 +162,9 @@ struct OutcomesQuery {
 async fn outcomes(State(state): Web, Query(query): Query<OutcomesQuery>) -> ApiResult {
     let hours = query.hours.unwrap_or(24);
     if !(1..=MAX_CHART_HOURS).contains(&hours) {
-        return Err(ApiError(Failure::usage(format!(
+        return Err(Failure::usage(format!(
             "`hours` must be from 1 to {MAX_CHART_HOURS}"
-        ))));
+        )));
     }
     state
         .respond(move |_, journal| {
@@ -170,25 +172,29 @@ async fn outcomes(State(state): Web, Query(query): Query<OutcomesQuery>) -> ApiR
             let bar_ms = hours * 3_600_000 / CHART_BARS;
             let since = UnixMs(now.0 - bar_ms * CHART_BARS);
             let found = journal.outcomes(since, bar_ms)?;
-            let bars: Vec<Value> = (0..CHART_BARS)
-                .map(|bar| {
-                    let count = |statuses: &[Status]| -> usize {
-                        // A delivery accepted at this very moment belongs to the last bar.
-                        let in_bar = |at: usize| (at as i64).min(CHART_BARS - 1) == bar;
-                        let counts = found.counts.iter();
-                        counts
-                            .filter(|(at, status, _)| in_bar(*at) && statuses.contains(status))
-                            .map(|(_, _, count)| count)
-                            .sum()
-                    };
+            let mut bars = [[0; 3]; CHART_BARS as usize];
+            for (bar, status, count) in found.counts {
+                let column = match status {
+                    Status::Delivered => 0,
+                    Status::Failed | Status::Interrupted => 1,
+                    Status::Pending => 2,
+                    _ => continue,
+                };
+                // A delivery accepted at this very moment belongs to the last bar.
+                bars[bar.min(bars.len() - 1)][column] += count;
+            }
+            let bars = bars
+                .iter()
+                .enumerate()
+                .map(|(bar, [delivered, failed, pending])| {
                     json!({
-                        "start": rfc3339(UnixMs(since.0 + bar * bar_ms)),
-                        "delivered": count(&[Status::Delivered]),
-                        "failed": count(&FAILED),
-                        "pending": count(&[Status::Pending]),
+                        "start": rfc3339(UnixMs(since.0 + bar as i64 * bar_ms)),
+                        "delivered": delivered,
+                        "failed": failed,
+                        "pending": pending,
                     })
-                })
-                .collect();
+                });
+            let bars: Vec<Value> = bars.collect();
             Ok(json!({
                 "from": rfc3339(since), "to": rfc3339(now), "buckets": bars, "cut": found.cut,
             }))

@@ -30,13 +30,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn stream(State(state): Web) -> Response {
     let Ok(permit) = Arc::clone(&state.streams).try_acquire_owned() else {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many pages are open already\n",
-        )
-            .into_response();
+        let refused = "too many pages are open already\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, refused).into_response();
     };
-    let changes = state.notifier.subscribe();
+    let changes = state.options.notifier.subscribe();
     if !state.is_watching.swap(true, Ordering::Relaxed) {
         tokio::spawn(watch_journal(state));
     }
@@ -79,7 +76,7 @@ async fn watch_journal(state: Arc<WebState>) {
         // While the journal cannot be read there is nothing new to show.
         if let Ok(version) = version {
             if known.as_ref().is_some_and(|known| *known != version) {
-                state.notifier.changed();
+                state.options.notifier.changed();
             }
             known = Some(version);
         }

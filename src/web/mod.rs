@@ -24,7 +24,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY, SET_COOKIE, VARY,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE, VARY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode, Uri};
@@ -35,8 +35,9 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
-pub use auth::{Access, parse_origin, random_token};
-use auth::{Area, Auth, Authorized};
+pub use auth::{Access, Auth, parse_origin, random_token};
+use auth::{Authorized, random_hex};
+use paths::Area;
 pub use sending::Sending;
 
 use crate::capture::Mask;
@@ -48,12 +49,10 @@ use crate::secret::Secret;
 
 pub struct WebOptions {
     /// A connection of the web UI's own, so that it does not block capturing.
-    pub journal: Box<dyn Journal>,
+    pub journal: Mutex<Box<dyn Journal>>,
     pub notifier: Notifier,
     pub sending: Sending,
-    pub access: Access,
-    /// The other origin whose scripts may use RequestBin's API: `*` or like `http://localhost:3000`.
-    pub allow_origin: Option<String>,
+    pub auth: Auth,
     /// The bin of requests whose path does not name a bin.
     pub default_bin: String,
     /// Masks captures in the page's API until `reveal=1` is passed. RequestBin's API is not masked.
@@ -67,15 +66,7 @@ pub struct WebOptions {
 }
 
 struct WebState {
-    journal: Mutex<Box<dyn Journal>>,
-    notifier: Notifier,
-    sending: Sending,
-    auth: Auth,
-    default_bin: String,
-    mask: Mask,
-    program: String,
-    emulates_portal: bool,
-    portal_token: Option<Secret>,
+    options: WebOptions,
     /// The emulated portal's webhook settings.
     portal_settings: Mutex<Map<String, Value>>,
     streams: Arc<Semaphore>,
@@ -86,28 +77,18 @@ struct WebState {
 }
 
 type Web = State<Arc<WebState>>;
-type ApiResult = Result<Response, ApiError>;
+/// A failure becomes a response as the page expects it.
+type ApiResult = Result<Response, Failure>;
 
 /// The router for reserved paths.
 pub fn web_ui(options: WebOptions) -> WebUi {
+    let emulates_portal = options.emulate_portal;
     let state = Arc::new(WebState {
-        sending: options.sending,
-        notifier: options.notifier,
-        auth: Auth {
-            access: options.access,
-            page_token: random_token(),
-            allow_origin: options.allow_origin,
-        },
-        default_bin: options.default_bin,
-        mask: options.mask,
-        program: options.program,
-        emulates_portal: options.emulate_portal,
-        portal_token: options.portal_token,
+        options,
         portal_settings: Mutex::new(portal_emulator::default_settings()),
         streams: Arc::new(Semaphore::new(events::MAX_STREAMS)),
         is_watching: AtomicBool::new(false),
-        instance: format!("{:x}.{:x}", options.journal.now().0, std::process::id()),
-        journal: Mutex::new(options.journal),
+        instance: random_hex(),
     });
     let page_api = Router::new()
         .route("/version", get(version))
@@ -124,7 +105,6 @@ pub fn web_ui(options: WebOptions) -> WebUi {
         // The listener has read the body within its own limit.
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(&state));
-    let emulates_portal = state.emulates_portal;
     let router =
         Router::new().fallback(move |request| serve(Arc::clone(&state), routes.clone(), request));
     let reserves =
@@ -138,48 +118,49 @@ pub fn web_ui(options: WebOptions) -> WebUi {
 /// Authorizes a request, routes it by the canonical spelling of its path, and adds the headers of all responses.
 async fn serve(state: Arc<WebState>, routes: Router, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let (Some(path), Some(bound)) = (
-        paths::reserved(&parts.method, &parts.uri, state.emulates_portal),
+    let (Some((area, path)), Some(bound)) = (
+        paths::reserved(&parts.method, &parts.uri, state.options.emulate_portal),
         parts.extensions.get::<Bound>().copied(),
     ) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let area = Area::of(&path);
-    let mut response = match state.auth.check(area, &parts, &bound) {
-        Err(refused) => (refused.status, format!("{}\n", refused.message)).into_response(),
+    let auth = &state.options.auth;
+    let mut response = match auth.check(area, &parts, &bound) {
+        Err(refused) => refused.into_response(),
         Ok(Authorized::Preflight) => preflight(),
         Ok(Authorized::Request { cookie }) => {
             parts.uri = paths::with_path(&parts.uri, &path);
-            let routed = routes.oneshot(Request::from_parts(parts, body)).await;
-            let mut response = routed.unwrap_or_else(|never| match never {});
+            let Ok(mut response) = routes.oneshot(Request::from_parts(parts, body)).await;
             if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
                 response.headers_mut().insert(SET_COOKIE, cookie);
             }
             response
         }
     };
-    if response.status() == StatusCode::UNAUTHORIZED && area != Area::Portal {
-        let headers = response.headers_mut();
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    add_common_headers(&state, area, response.headers_mut());
+    add_common_headers(auth, area, &mut response);
     response
 }
 
 /// Keeps responses out of caches, content sniffing, referrers and, unless allowed, other origins.
-fn add_common_headers(state: &WebState, area: Area, headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let allowed = state.auth.allow_origin.as_deref();
+fn add_common_headers(auth: &Auth, area: Area, response: &mut Response) {
+    let is_unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    let mut add = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
+    add(CACHE_CONTROL, "no-store");
+    add(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    add(REFERRER_POLICY, "no-referrer");
+    if is_unauthorized && area != Area::Portal {
+        add(WWW_AUTHENTICATE, "Bearer");
+    }
+    let allowed = auth.allow_origin.as_deref();
     match allowed.and_then(|origin| HeaderValue::from_str(origin).ok()) {
         Some(origin) if area == Area::RequestBin => {
+            add(VARY, "Origin");
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(VARY, HeaderValue::from_static("Origin"));
         }
         _ => {
-            let same_origin = HeaderValue::from_static("same-origin");
-            headers.insert("cross-origin-resource-policy", same_origin);
+            let policy = HeaderName::from_static("cross-origin-resource-policy");
+            add(policy, "same-origin");
         }
     }
 }
@@ -192,7 +173,7 @@ fn preflight() -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-async fn version(State(state): Web) -> Result<String, ApiError> {
+async fn version(State(state): Web) -> Result<String, Failure> {
     state.with_journal(|_, journal| version_of(journal)).await
 }
 
@@ -206,19 +187,19 @@ async fn instance(State(state): Web) -> String {
     state.instance.clone()
 }
 
-async fn no_such_call(method: Method, uri: Uri) -> ApiError {
+async fn no_such_call(method: Method, uri: Uri) -> Failure {
     let path = uri.path();
-    ApiError(Failure::new(
+    Failure::new(
         Kind::NotFound,
         format!("there is no API call {method} {path}"),
-    ))
+    )
 }
 
 impl WebState {
     /// Responds with the JSON that `work` returns: see [`WebState::with_journal`].
     async fn respond(
         self: Arc<Self>,
-        work: impl FnOnce(&WebState, &dyn Journal) -> Result<Value, Failure> + Send + 'static,
+        work: impl FnOnce(&WebOptions, &dyn Journal) -> Result<Value, Failure> + Send + 'static,
     ) -> ApiResult {
         let value = self.with_journal(work).await?;
         Ok(json_response(StatusCode::OK, &value))
@@ -228,12 +209,13 @@ impl WebState {
     /// building a response can take many times the memory of a captured request.
     async fn with_journal<T: Send + 'static>(
         self: Arc<Self>,
-        work: impl FnOnce(&WebState, &dyn Journal) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, ApiError> {
+        work: impl FnOnce(&WebOptions, &dyn Journal) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
         blocking(move || {
+            let options = &self.options;
             // A panic while the lock was held left nothing half done: SQLite rolls back.
-            let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&self, &**journal)
+            let journal = options.journal.lock();
+            work(options, &**journal.unwrap_or_else(PoisonError::into_inner))
         })
         .await
     }
@@ -242,41 +224,29 @@ impl WebState {
 /// Runs `work` on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, ApiError> {
-    let panicked = |_| Err(Failure::new(Kind::Error, "internal error"));
+) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(panicked).map_err(ApiError)
+    done.unwrap_or_else(|_| Err(Failure::new(Kind::Error, "internal error")))
 }
 
-/// A failure as the page's API reports it.
-struct ApiError(Failure);
-
-impl ApiError {
-    fn status(&self) -> StatusCode {
-        match self.0.kind {
-            Kind::Usage => StatusCode::BAD_REQUEST,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Journal => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+fn status_of(failure: &Failure) -> StatusCode {
+    match failure.kind {
+        Kind::Usage => StatusCode::BAD_REQUEST,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Journal => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-impl From<Failure> for ApiError {
-    fn from(failure: Failure) -> ApiError {
-        ApiError(failure)
-    }
-}
-
-impl IntoResponse for ApiError {
+impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let report = ErrorReport {
-            kind: self.0.kind.as_str(),
-            message: &self.0.error.to_string(),
-            causes: &self.0.causes(),
-            hints: &self.0.hints,
+            kind: self.kind.as_str(),
+            message: &self.error.to_string(),
+            causes: &self.causes(),
+            hints: &self.hints,
         };
-        json_body(self.status(), json::error(&report))
+        json_body(status_of(&self), json::error(&report))
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn show(State(state): Web) -> Response {
     let nonce = random_hex();
     let html = TEMPLATE
         .replace("{{nonce}}", &nonce)
-        .replace("{{token}}", state.auth.page_token.expose());
+        .replace("{{token}}", state.options.auth.page_token.expose());
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

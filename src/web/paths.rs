@@ -20,22 +20,41 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The canonical spelling of a reserved path; `None` for requests to be captured.
+/// A group of reserved paths with rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Area {
+    Page,
+    Events,
+    PageApi,
+    RequestBin,
+    /// The portal emulator, which checks a token of its own.
+    Portal,
+}
+
+/// The first that fits decides.
+const AREAS: [(&str, Area); 5] = [
+    (EVENTS, Area::Events),
+    (PAGE_API, Area::PageApi),
+    (PAGE, Area::Page),
+    (REQUESTBIN_API, Area::RequestBin),
+    (PORTAL, Area::Portal),
+];
+
+/// The area and canonical spelling of a reserved path; `None` for requests to be captured.
 ///
 /// A GET of any path with the bare parameter `inspect` asks for the page, as at RequestBin.
-pub(super) fn reserved(method: &Method, uri: &Uri, emulates_portal: bool) -> Option<String> {
-    let inspects = method == Method::GET
-        && uri
-            .query()
-            .is_some_and(|query| query.split('&').any(|pair| pair == "inspect"));
-    if inspects {
-        return Some(PAGE.to_owned());
+pub(super) fn reserved(
+    method: &Method,
+    uri: &Uri,
+    emulates_portal: bool,
+) -> Option<(Area, String)> {
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    if method == Method::GET && parameters.any(|pair| pair == "inspect") {
+        return Some((Area::Page, PAGE.to_owned()));
     }
     let path = canonical(uri.path());
-    let is_reserved = is_below(&path, PAGE)
-        || is_below(&path, REQUESTBIN_API)
-        || emulates_portal && is_below(&path, PORTAL);
-    is_reserved.then_some(path)
+    let (_, area) = AREAS.iter().find(|(root, _)| is_below(&path, root))?;
+    (*area != Area::Portal || emulates_portal).then_some((*area, path))
 }
 
 /// `path` with the query of `uri`, as the router gets it.
@@ -49,7 +68,7 @@ pub(super) fn with_path(uri: &Uri, path: &str) -> Uri {
 }
 
 /// Whether `path` is `root` or one of the paths below it.
-pub(super) fn is_below(path: &str, root: &str) -> bool {
+fn is_below(path: &str, root: &str) -> bool {
     path.strip_prefix(root)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -68,7 +87,7 @@ mod tests {
     use super::*;
 
     fn get(uri: &str) -> Option<String> {
-        reserved(&Method::GET, &uri.parse().unwrap(), false)
+        reserved(&Method::GET, &uri.parse().unwrap(), false).map(|(_, path)| path)
     }
 
     #[test]

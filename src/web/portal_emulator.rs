@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use serde_json::{Map, Value, json};
 
-use super::auth::basic;
+use super::auth::{Authorization, authorization};
 use super::{Web, WebState, json_response};
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
@@ -129,15 +129,19 @@ impl Parameters {
 
     /// The token may be a parameter, or the user or password of HTTP Basic.
     fn has_token(&self, state: &WebState, headers: &HeaderMap) -> bool {
-        let Some(token) = &state.portal_token else {
+        let Some(token) = &state.options.portal_token else {
             return true;
         };
         let is_parameter = TOKEN_PARAMETERS.iter().any(|name| {
             let value = self.get(name).and_then(Value::as_str);
             value.is_some_and(|value| token.is(value.as_bytes()))
         });
-        let in_header =
-            basic(headers).is_some_and(|(user, password)| token.is(&user) || token.is(&password));
+        let in_header = match authorization(headers) {
+            Some(Authorization::Basic(user, password)) => {
+                token.is(user.as_bytes()) || token.is(password.as_bytes())
+            }
+            _ => false,
+        };
         is_parameter || in_header
     }
 }
@@ -187,7 +191,7 @@ async fn list_xml(State(state): Web, parameters: Parameters) -> Response {
         Ok(([(CONTENT_TYPE, XML)], document).into_response())
     });
     let listed = listed.await;
-    listed.unwrap_or_else(|error| parameters.format.failure(&error.0))
+    listed.unwrap_or_else(|error| parameters.format.failure(&error))
 }
 
 async fn list_json(State(state): Web, parameters: Parameters) -> Response {
@@ -212,7 +216,7 @@ async fn list_json(State(state): Web, parameters: Parameters) -> Response {
         ))
     });
     let listed = listed.await;
-    listed.unwrap_or_else(|error| parameters.format.failure(&error.0))
+    listed.unwrap_or_else(|error| parameters.format.failure(&error))
 }
 
 /// Deletes failures up to `time`, all without it. A `time` that cannot be read deletes nothing.
@@ -236,7 +240,7 @@ async fn delete(State(state): Web, parameters: Parameters) -> Response {
     });
     match deleted.await {
         Ok(()) => ([(CONTENT_TYPE, XML)], "").into_response(),
-        Err(error) => parameters.format.failure(&error.0),
+        Err(error) => parameters.format.failure(&error),
     }
 }
 

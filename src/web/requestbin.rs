@@ -1,5 +1,6 @@
 //! RequestBin's API: create bins, and read them and their requests. Nothing is masked: its clients check what was sent.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
@@ -8,27 +9,46 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::{ApiResult, Web, WebState, json_body, json_response};
+use super::captures::first_of;
+use super::{Web, WebState, json_response, status_of};
 use crate::capture::Bin;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::journal::Journal;
-use crate::journal::{CaptureQuery, Order};
-use crate::output::json;
-use crate::output::requestbin::{BinView, RequestView};
+use crate::output::requestbin::{bin_view, request_view};
 use crate::secret::safe_url::decoded_pairs;
 
 /// The newest requests are listed, at most this many.
 const MAX_REQUESTS: usize = 1000;
 /// The size of a list, unless its first request alone is longer.
 const MAX_LIST_BYTES: usize = 8 * 1024 * 1024;
-const PAGE_SIZE: u32 = 50;
 
 const NAME_LENGTH: usize = 8;
 const NAME_CHARACTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+type BinResult = Result<Response, BinError>;
+
+/// A failure as RequestBin reports it.
+struct BinError(Failure);
+
+impl From<Failure> for BinError {
+    fn from(failure: Failure) -> BinError {
+        BinError(failure)
+    }
+}
+
+impl IntoResponse for BinError {
+    fn into_response(self) -> Response {
+        error(status_of(&self.0), &self.0.error.to_string())
+    }
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    json_response(status, &json!({ "error": message }))
+}
 
 pub(super) fn routes() -> Router<Arc<WebState>> {
     Router::new()
@@ -42,66 +62,63 @@ pub(super) fn routes() -> Router<Arc<WebState>> {
         })
 }
 
-async fn create(State(state): Web, body: Bytes) -> Response {
+async fn create(State(state): Web, body: Bytes) -> BinResult {
     let private = wants_private(&body);
-    let created = state.with_journal(move |_, journal| {
+    let created = state.respond(move |_, journal| {
         let mut name = random_name();
         while journal.bin(&name)?.is_some() {
             name = random_name();
         }
         let bin = journal.create_bin(&name, private, journal.now())?;
-        Ok(json_response(StatusCode::OK, &BinView::new(&bin)))
+        Ok(bin_view(&bin))
     });
-    or_error(created.await)
+    Ok(created.await?)
 }
 
-async fn show(State(state): Web, Path(name): Path<String>) -> Response {
-    let found = state.with_journal(move |_, journal| {
-        let bin = journal.bin(&name)?;
-        Ok(bin.map_or_else(no_such_bin, |bin| {
-            json_response(StatusCode::OK, &BinView::new(&bin))
-        }))
-    });
-    or_error(found.await)
+async fn show(State(state): Web, Path(name): Path<String>) -> BinResult {
+    let found = state.respond(move |_, journal| Ok(bin_view(&find(journal, &name)?)));
+    Ok(found.await?)
 }
 
-async fn list(State(state): Web, Path(name): Path<String>) -> Response {
-    let listed = state.with_journal(move |_, journal| match journal.bin(&name)? {
-        Some(bin) => Ok(json_body(StatusCode::OK, requests(journal, &bin)?)),
-        None => Ok(no_such_bin()),
+async fn list(State(state): Web, Path(name): Path<String>) -> BinResult {
+    let listed = state.respond(move |_, journal| {
+        let bin = find(journal, &name)?;
+        let mut ids = journal.ids_in_bin(&bin.name, i64::MAX)?;
+        ids.sort_unstable_by_key(|id| Reverse(*id));
+        // None for captures that were deleted meanwhile.
+        let captures = ids
+            .into_iter()
+            .filter_map(|id| journal.capture(id).transpose());
+        let views = captures.map(|found| {
+            let (caught, body) = found?;
+            Ok(request_view(&caught, &body))
+        });
+        Ok(json!(first_of(views, MAX_REQUESTS, MAX_LIST_BYTES)?.0))
     });
-    or_error(listed.await)
+    Ok(listed.await?)
 }
 
-async fn show_request(State(state): Web, Path((bin, id)): Path<(String, String)>) -> Response {
-    let found = state.with_journal(move |_, journal| {
-        if journal.bin(&bin)?.is_none() {
-            return Ok(no_such_bin());
-        }
+async fn show_request(State(state): Web, Path((bin, id)): Path<(String, String)>) -> BinResult {
+    let found = state.respond(move |_, journal| {
+        let bin = find(journal, &bin)?;
         let found = match id.parse() {
             Ok(id) => journal.capture(id)?,
             Err(_) => None,
         };
-        Ok(match found {
-            Some((caught, body)) if caught.bin == bin => {
-                json_response(StatusCode::OK, &RequestView::new(&caught, &body))
-            }
-            _ => error(StatusCode::NOT_FOUND, "Request not found"),
-        })
+        let found = found.filter(|(caught, _)| caught.bin == bin.name);
+        let (caught, body) = found.ok_or_else(|| not_found("Request not found"))?;
+        Ok(request_view(&caught, &body))
     });
-    or_error(found.await)
+    Ok(found.await?)
 }
 
-fn or_error(result: ApiResult) -> Response {
-    result.unwrap_or_else(|failed| error(failed.status(), &failed.0.error.to_string()))
+fn find(journal: &dyn Journal, bin: &str) -> Result<Bin, Failure> {
+    let found = journal.bin(bin)?;
+    found.ok_or_else(|| not_found("Bin not found"))
 }
 
-fn no_such_bin() -> Response {
-    error(StatusCode::NOT_FOUND, "Bin not found")
-}
-
-fn error(status: StatusCode, message: &str) -> Response {
-    json_response(status, &json!({ "error": message }))
+fn not_found(message: &str) -> Failure {
+    Failure::new(Kind::NotFound, message)
 }
 
 /// `private` in a JSON object or in a form, with any of the values that clients use for true.
@@ -134,40 +151,4 @@ fn random_name() -> String {
         char::from(character)
     };
     (0..NAME_LENGTH).map(|_| next()).collect()
-}
-
-/// A JSON array of the bin's requests, newest first.
-fn requests(journal: &dyn Journal, bin: &Bin) -> Result<Vec<u8>, Failure> {
-    let mut list = b"[".to_vec();
-    let mut count = 0;
-    let mut query = CaptureQuery {
-        bin: Some(bin.name.clone()),
-        order: Order::NewestFirst,
-        limit: Some(PAGE_SIZE),
-        ..CaptureQuery::default()
-    };
-    'pages: loop {
-        let page = journal.captures(&query)?;
-        let Some(last) = page.last() else { break };
-        query.before = Some(last.id);
-        for caught in &page {
-            // Deleted meanwhile.
-            let Some((caught, body)) = journal.capture(caught.id)? else {
-                continue;
-            };
-            // Measured as JSON, in which a body can be six times as long.
-            let request = json::compact(&RequestView::new(&caught, &body));
-            let is_full = list.len() + request.len() > MAX_LIST_BYTES;
-            if count == MAX_REQUESTS || count > 0 && is_full {
-                break 'pages;
-            }
-            if count > 0 {
-                list.push(b',');
-            }
-            list.extend_from_slice(request.as_bytes());
-            count += 1;
-        }
-    }
-    list.push(b']');
-    Ok(list)
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use axum::http::request::Builder;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -56,11 +57,10 @@ impl TestWeb {
         let folder = tempfile::tempdir().unwrap();
         let mut options = WebOptions {
             program: "hookfire".to_owned(),
-            journal: open(&folder),
+            journal: Mutex::new(open(&folder)),
             notifier: Notifier::new(),
             sending: sending(&folder),
-            access: Access::Loopback,
-            allow_origin: None,
+            auth: Auth::new(Access::Loopback, None),
             default_bin: INBOX.to_owned(),
             mask: Mask {
                 names: ["token".to_owned()].into(),
@@ -782,7 +782,10 @@ fn only_the_page_changes_data_and_only_under_a_local_name() {
 
 #[test]
 fn exposed_page_sets_a_cookie_for_its_token() {
-    let web = TestWeb::with(|options| options.access = Access::Token(Secret::new("T0ken")));
+    let web = TestWeb::with(|options| {
+        let access = Access::Token(Secret::new("T0ken"));
+        options.auth = Auth::new(access, None);
+    });
     let get = |url: &str, name: &'static str, value: &str| {
         let request = Request::builder().uri(url).header("host", "any.example");
         web.send(request.header(name, value), "")
@@ -808,7 +811,10 @@ fn exposed_page_sets_a_cookie_for_its_token() {
 
 #[test]
 fn allowed_origin_may_use_requestbins_api_only() {
-    let web = TestWeb::with(|options| options.allow_origin = Some("http://app.example".to_owned()));
+    let web = TestWeb::with(|options| {
+        let origin = "http://app.example".to_owned();
+        options.auth = Auth::new(Access::Loopback, Some(origin));
+    });
     let from =
         |method: &str, url: &str| request(method, url).header("origin", "http://app.example");
     let response = web.send(from("GET", "/api/v1/bins/none"), "");

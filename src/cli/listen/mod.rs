@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::journal::{Journal, JournalCaptureStore};
 use crate::listener::{Listener, Notifier, Setup, Upstream};
 use crate::time::{Clock as _, compact};
-use crate::web::{Access, Sending, WebOptions, web_ui};
+use crate::web::{Access, Auth, Sending, WebOptions, web_ui};
 pub use args::ListenArgs;
 use banner::ListenUrls;
 use options::ListenOptions;
@@ -95,8 +95,12 @@ fn start<'a>(
     // An unknown home directory means no default file.
     let config_path = ctx.config_path().ok();
     let transport = settings::transport(&settings::with_endpoint(args.transport.settings(), None));
+    let access = match &options.token {
+        Some(token) => Access::Token(token.clone()),
+        None => Access::Loopback,
+    };
     let web = web_ui(WebOptions {
-        journal: ctx.journal()?,
+        journal: Mutex::new(ctx.journal()?),
         notifier: notifier.clone(),
         sending: Sending {
             journal_path: feed_journal.path().to_owned(),
@@ -105,11 +109,7 @@ fn start<'a>(
             clients: Mutex::new(Clients::new(ctx.clock.interrupt_flag())),
             clock: ctx.clock.clone(),
         },
-        access: options
-            .token
-            .clone()
-            .map_or(Access::Loopback, Access::Token),
-        allow_origin: options.allow_origin.clone(),
+        auth: Auth::new(access, options.allow_origin.clone()),
         default_bin: options.bins[0].clone(),
         mask: options.page_mask.clone(),
         program: ctx.program(),
