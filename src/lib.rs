@@ -52,6 +52,7 @@ mod time;
 mod web;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -72,9 +73,7 @@ pub use exit::{EXIT_CODES, ExitCode as ExitCodeRow};
 pub fn main() -> ExitCode {
     report_panics(OutputOptions::default());
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    // The hook has already reported a panic.
-    let exit = std::panic::catch_unwind(|| run(&arguments)).unwrap_or(Exit::Error);
-    ExitCode::from(exit.code())
+    ExitCode::from(run(&arguments).code())
 }
 
 fn run(arguments: &[OsString]) -> Exit {
@@ -94,10 +93,14 @@ fn run(arguments: &[OsString]) -> Exit {
     report_panics(options);
     let ui = Ui::new(Terminals::current(), options);
     let ctx = Context::new(&ui, cli.globals, matches, command_line::definition);
-    let result = match cli.command.run(&ctx) {
-        Ok(exit) => Failure::after_output(ui.flush().map_err(Failure::from), exit),
-        Err(failure) => Err(failure),
-    };
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let exit = cli.command.run(&ctx)?;
+        Failure::after_output(ui.flush().map_err(Failure::from), exit)
+    }));
+    let result = result.unwrap_or_else(|_| {
+        Err(Failure::new(error::Kind::Error, "stopped because of a bug")
+            .hint("accepted deliveries are in the journal; `hookfire failed list` shows those that were not delivered"))
+    });
     match result {
         Ok(exit) => exit,
         Err(failure) => {
@@ -134,7 +137,6 @@ fn output_option(matches: &ArgMatches) -> Option<String> {
 
 /// Reports panics from now on, even with `--quiet`. Only their place is printed: the message may contain secrets.
 fn report_panics(options: OutputOptions) {
-    let main_thread = std::thread::current().id();
     let options = OutputOptions {
         quiet: false,
         ..options
@@ -145,13 +147,6 @@ fn report_panics(options: OutputOptions) {
             None => "an unknown place".to_owned(),
         };
         let message = format!("hookfire has a bug: it panicked at {place}");
-        let ui = Ui::new(Terminals::current(), options);
-        if options.structured && std::thread::current().id() != main_thread {
-            // The command continues and may end with an error of its own, which must be the only one.
-            return ui.warning(&message);
-        }
-        Failure::new(error::Kind::Error, message)
-            .hint("accepted deliveries are in the journal; `hookfire failed list` shows those that were not delivered")
-            .print(&ui);
+        Ui::new(Terminals::current(), options).warning(&message);
     }));
 }

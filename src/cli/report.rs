@@ -9,37 +9,48 @@ use std::time::Duration;
 use super::context::Context;
 use crate::delivery::{Delivery, ErrorKind};
 use crate::engine::{
-    Engine, FinishedAttempt, Halted, Idle, Inbox, RealTime, RunLimits, RunObserver, Source,
-    Summary, Update, Writer, exit_of,
+    Claims, Engine, FinishedAttempt, Halted, Idle, Inbox, Inline, RealTime, RunLimits, RunObserver,
+    Sender, Source, Summary, Update, Writer, exit_of,
 };
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::http::{Pool, tls_hint};
-use crate::journal::Journal;
+use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::output::human::{attempt_line, headline, result_line};
 use crate::output::json::{self, DeliveryView};
 use crate::output::{Format, Progress};
 use crate::time::{Clock as _, UnixMs, measured, measured_finely};
 
-/// Sends what `source` yields, with the command's clock, and reports it.
+/// Sends what `source` yields, with the command's clock, and reports it: one by one on this thread, or on other threads.
+/// With `retry`, the run waits for a journal that is locked or full.
 pub fn run_engine(
     ctx: &Context<'_>,
     journal: &dyn Journal,
-    writer: &dyn Writer,
     limits: RunLimits,
     inbox: Inbox,
+    retry: Option<Box<dyn CommitRetry>>,
     source: &mut dyn Source,
     report: &RunReport<'_>,
-) -> Summary {
+) -> Result<Summary, Failure> {
+    let (inline, group, pool);
+    let (writer, sender): (&dyn Writer, &dyn Sender) =
+        if limits.claims == Claims::OneByOne && retry.is_none() {
+            inline = Inline(journal);
+            (&inline, &inline)
+        } else {
+            group = GroupWriter::start(ctx.journal()?, retry)?;
+            pool = Pool::start(limits.jobs)?;
+            (&group, &pool)
+        };
     let engine = Engine {
         journal,
         writer,
-        sender: &Pool::new(limits.jobs),
+        sender,
         clock: &ctx.clock,
         wait: &RealTime,
         limits,
     };
-    engine.run(inbox, source, report)
+    Ok(engine.run(inbox, source, report))
 }
 
 /// How often a countdown is updated.

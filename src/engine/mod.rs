@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
-use crate::http::{Client, Completed, Pool, Request};
+use crate::http::{Client, Done, Request};
 use crate::journal::{DeliveryVersion, JournalError};
 use crate::journal::{Journal, NewDelivery, Reply, Write};
 use crate::time::Clock;
@@ -41,7 +41,7 @@ pub use plan::{RetryMode, SendPlan};
 pub use rate::Rate;
 use run::EventKind;
 pub use summary::{Summary, exit_of};
-pub use writer::{InlineWriter, RETRY_PAUSE, WaitingRetry};
+pub use writer::{Inline, RETRY_PAUSE, WaitingRetry};
 
 /// How long a lease lasts beyond the request or wait that it covers: time for the journal's lock and the disk.
 pub const LEASE_GRACE: Duration = Duration::from_secs(60);
@@ -150,15 +150,9 @@ pub trait Writer {
     fn submit(&self, write: Write, reply: Reply);
 }
 
-/// Sends requests at the same time; replies to each exactly once, soon after Ctrl-C at the latest.
+/// Sends requests; calls `done` for each exactly once, soon after Ctrl-C at the latest.
 pub trait Sender {
-    fn begin(&self, client: &Client, request: Request, reply: Box<dyn FnOnce(Completed) + Send>);
-}
-
-impl Sender for Pool {
-    fn begin(&self, client: &Client, request: Request, reply: Box<dyn FnOnce(Completed) + Send>) {
-        Pool::begin(self, client, request, reply);
-    }
+    fn begin(&self, client: &Client, request: Request, done: Done);
 }
 
 #[derive(Clone, Copy, Debug)]

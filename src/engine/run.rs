@@ -620,7 +620,7 @@ impl<'r> EventLoop<'r> {
         });
         let request = attempt.plan.request(&attempt.delivery.uuid, &attempt.event);
         let waker = self.waker.clone();
-        let client = attempt.plan.client;
+        let client = attempt.plan.client.clone();
         self.in_flight += 1;
         self.engine.sender.begin(
             &client,

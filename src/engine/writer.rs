@@ -1,9 +1,11 @@
-//! How the engine commits: at once on its own thread, or in groups on the journal's writer thread.
+//! How the engine commits and sends: on its own thread, or in groups on the journal's writer thread and many at once on the
+//! pool's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EventKind, Waker, Writer};
+use super::{EventKind, Sender, Waker, Writer};
+use crate::http::{Client, Done, Pool, Request};
 use crate::journal::JournalError;
 use crate::journal::{CommitRetry, GroupWriter, Journal, Reply, Write};
 use crate::time::{Clock, Woken};
@@ -11,10 +13,10 @@ use crate::time::{Clock, Woken};
 /// The pause between two tries to write to a locked or full journal; the journal waits for a lock before it gives up.
 pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Commits each write before `submit` returns. For runs of one delivery at a time.
-pub struct InlineWriter<'a>(pub &'a dyn Journal);
+/// Commits and sends before it returns. For runs of one delivery at a time.
+pub struct Inline<'a>(pub &'a dyn Journal);
 
-impl Writer for InlineWriter<'_> {
+impl Writer for Inline<'_> {
     fn submit(&self, write: Write, reply: Reply) {
         let committed = self.0.commit(std::slice::from_ref(&write));
         let result = committed.map_err(Arc::new);
@@ -22,9 +24,21 @@ impl Writer for InlineWriter<'_> {
     }
 }
 
+impl Sender for Inline<'_> {
+    fn begin(&self, client: &Client, request: Request, done: Done) {
+        done(client.send(request));
+    }
+}
+
 impl Writer for GroupWriter {
     fn submit(&self, write: Write, reply: Reply) {
         GroupWriter::submit(self, write, reply);
+    }
+}
+
+impl Sender for Pool {
+    fn begin(&self, client: &Client, request: Request, done: Done) {
+        Pool::begin(self, client, request, done);
     }
 }
 

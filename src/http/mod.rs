@@ -8,6 +8,7 @@
 //! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,6 @@ mod options;
 mod outcome;
 mod pool;
 mod proxy;
-mod receiver;
 pub mod replay;
 mod tls;
 
@@ -34,9 +34,7 @@ pub use client::Client;
 pub use errors::tls_hint;
 pub use options::{ClientError, TransportOptions};
 pub use outcome::{MAX_STORED_BODY, outcome};
-pub use pool::Pool;
-#[expect(unused_imports, reason = "for the engine, which moves to it")]
-pub use receiver::Done;
+pub use pool::{Done, Pool};
 
 /// The most of a response's body that is returned when it is not a delivery's.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024 * 1024;
@@ -94,13 +92,15 @@ impl Request {
     }
 }
 
+pub type Granting<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// Memory for response bodies that is shared with others. What was granted is held until this is dropped.
 pub trait Memory: Send + Sync {
     /// Grows the grant to `length` bytes; may wait for it.
     ///
     /// # Errors
     /// The reason for a refusal, to follow "the response body": `is longer than 4 MiB`.
-    fn grow(&self, length: usize) -> Result<(), String>;
+    fn grow(&self, length: usize) -> Granting<'_>;
 }
 
 /// A response as it was received. Any part of it may be secret.

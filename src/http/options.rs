@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Proxy;
-use reqwest::blocking::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, Proxy};
 
 use super::proxy::Proxies;
 use crate::secret::Secret;
@@ -74,8 +73,6 @@ pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
         .retry(reqwest::retry::never())
         .http1_only()
         .http1_max_headers(MAX_HEADERS)
-        // Each request has its own.
-        .timeout(None)
         .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()));
     if base.is_loopback() {
         builder.dns_resolver(Arc::new(Loopback))

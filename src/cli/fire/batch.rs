@@ -17,7 +17,6 @@ use crate::delivery::Delivery;
 use crate::engine::{Claims, Inbox, RunLimits, SendPlan, Source, SourceItem, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::GroupWriter;
 use crate::output::Format;
 use crate::text::{self, count};
 use crate::time::Clock as _;
@@ -53,13 +52,11 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let report = RunReport::new(ctx, Some(&*journal), format, Style::Many);
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
-    let writer = GroupWriter::start(ctx.journal()?, None)?;
     let limits = RunLimits {
         rate: args.pace.rate,
         ..RunLimits::new(jobs(args), Claims::Many)
     };
-    let summary = run_engine(ctx, &*journal, &writer, limits, inbox, &mut batch, &report);
-    drop(writer);
+    let summary = run_engine(ctx, &*journal, limits, inbox, None, &mut batch, &report)?;
     batch.finish(summary)
 }
 

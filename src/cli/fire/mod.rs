@@ -24,9 +24,7 @@ use crate::config::Settings;
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::engine::plan::event_headers;
-use crate::engine::{
-    Claims, Inbox, InlineWriter, RetryMode, RunLimits, SendPlan, Source, SourceItem,
-};
+use crate::engine::{Claims, Inbox, RetryMode, RunLimits, SendPlan, Source, SourceItem};
 use crate::error::{Failure, Kind};
 use crate::event::{ElementOrder, Event, Object, pretty};
 use crate::exit::Exit;
@@ -278,12 +276,12 @@ fn send(
     let mut summary = run_engine(
         ctx,
         &*journal,
-        &InlineWriter(&*journal),
         RunLimits::new(1, Claims::OneByOne),
         Inbox::default(),
+        None,
         &mut source,
         &report,
-    );
+    )?;
     if let Some(halted) = summary.halted.take() {
         return Err(halted.into());
     }

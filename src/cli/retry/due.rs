@@ -16,7 +16,7 @@ use crate::engine::{
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::JournalError;
-use crate::journal::{CommitRetry, GroupWriter, Journal};
+use crate::journal::{CommitRetry, Journal};
 use crate::secret::SecretError;
 use crate::text;
 use crate::time::{Clock as _, UnixMs, until};
@@ -106,8 +106,7 @@ fn send(args: &RetryArgs, ctx: &Context<'_>, journal: &dyn Journal) -> Result<Ex
         error: None,
     };
     let limits = args.limits(Claims::Few);
-    let writer = GroupWriter::start(ctx.journal()?, retry)?;
-    let summary = run_engine(ctx, journal, &writer, limits, inbox, &mut rows, &report);
+    let summary = run_engine(ctx, journal, limits, inbox, retry, &mut rows, &report)?;
     let is_clean = report.exit(&summary) == Exit::Done && summary.halted.is_none();
     if let Some(error) = rows.error.take() {
         match summary.halted {

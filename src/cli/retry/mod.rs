@@ -21,11 +21,10 @@ use crate::delivery::filter::Filter;
 use crate::delivery::target::MissingSecret;
 use crate::engine::plan::PlanError;
 use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
-use crate::engine::{Claims, Inbox, InlineWriter, RunLimits, Summary, Writer};
+use crate::engine::{Claims, Inbox, RunLimits, Summary};
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::DeliveryVersion;
-use crate::journal::{GroupWriter, Journal};
+use crate::journal::{DeliveryVersion, Journal};
 use crate::output::{Format, json};
 use crate::secret::SecretSource;
 use crate::text;
@@ -268,23 +267,15 @@ pub(super) fn resend(
             Err(e) => report.failed(plan_report.failure(delivery, e)),
         },
     };
-    let group;
-    let inline = InlineWriter(journal);
-    let writer: &dyn Writer = if limits.jobs == 1 {
-        &inline
-    } else {
-        group = GroupWriter::start(ctx.journal()?, None)?;
-        &group
-    };
-    Ok(run_engine(
+    run_engine(
         ctx,
         journal,
-        writer,
         limits,
         Inbox::default(),
+        None,
         &mut source,
         report,
-    ))
+    )
 }
 
 pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {

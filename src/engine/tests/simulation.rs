@@ -255,7 +255,7 @@ impl Simulation {
             Client::new(&TransportOptions::default(), &base, 0, interrupted).unwrap()
         });
         Arc::new(SendPlan {
-            client: *client,
+            client: client.clone(),
             target: Arc::new(Resolved {
                 url: Secret::new(URL),
                 headers: Vec::new(),

@@ -84,7 +84,7 @@ impl Upstream for RealReceiver {
             .unwrap()
             .recv_timeout(TIMEOUT)
             .unwrap_or_else(|_| panic!("no answer"))?;
-        room.grow(answer.body.len())?;
+        tokio::runtime::Handle::current().block_on(room.grow(answer.body.len()))?;
         Ok(answer)
     }
 }
