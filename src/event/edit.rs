@@ -42,22 +42,17 @@ fn plan(root: Node<'_, '_>, path: &str, value: &str) -> Result<Edit, String> {
     }
     let mut at = root;
     for (n, step) in path.steps.iter().enumerate() {
-        let mut same = xml::elements(at).filter(|(name, _)| *name == step.name);
+        let same = xml::elements(at).filter(|(name, _)| *name == step.name);
+        let same: Vec<Node<'_, '_>> = same.map(|(_, child)| child).collect();
+        let index = step.index.unwrap_or(1) - 1;
         let is_last = n + 1 == path.steps.len() && path.attribute.is_none();
-        match same.nth(step.index - 1) {
-            Some((_, child)) => at = child,
-            None => {
-                let count = xml::elements(at)
-                    .filter(|(name, _)| *name == step.name)
-                    .count();
-                if is_last && count == step.index - 1 {
-                    return append(at, step.name, value);
-                }
-                return Err(missing(at, step, count));
-            }
+        match same.get(index) {
+            Some(child) => at = *child,
+            None if is_last && same.len() == index => return append(at, &step.name, value),
+            None => return Err(missing(at, step, same.len())),
         }
     }
-    Ok(match path.attribute {
+    Ok(match &path.attribute {
         Some(name) => set_attribute(at, name, value),
         None => set_content(at, &escape_text(value)),
     })
@@ -132,13 +127,11 @@ fn line_start<'a>(element: Node<'_, 'a>) -> Option<&'a str> {
     Some(&space[newline - usize::from(has_cr)..])
 }
 
-fn missing(parent: Node<'_, '_>, step: &PathStep<'_>, same: usize) -> String {
+fn missing(parent: Node<'_, '_>, step: &PathStep, same: usize) -> String {
     const MAX_NAMES: usize = 12;
-    let parent_name = shown(xml::name(parent));
-    let typed = shown(step.typed);
+    let what = format!("no `{step}` in `{}`, which has", shown(xml::name(parent)));
     if same > 0 {
-        let name = shown(step.name);
-        return format!("no `{typed}` in `{parent_name}`, which has {same} `{name}`");
+        return format!("{what} {same} `{}`", shown(&step.name));
     }
     let mut names: Vec<String> = Vec::new();
     for (name, _) in xml::elements(parent) {
@@ -153,10 +146,9 @@ fn missing(parent: Node<'_, '_>, step: &PathStep<'_>, same: usize) -> String {
         names.push(name);
     }
     if names.is_empty() {
-        return format!("no `{typed}` in `{parent_name}`, which has no elements in it");
+        return format!("{what} no elements in it");
     }
-    let names = names.join(", ");
-    format!("no `{typed}` in `{parent_name}`, which has {names}")
+    format!("{what} {}", names.join(", "))
 }
 
 #[cfg(test)]

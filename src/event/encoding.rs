@@ -33,20 +33,18 @@ impl Decoded<'_> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, EventError> {
     if let Some((actual, mark)) = proven(bytes) {
         let text = decode_as(actual, bytes, mark)?;
-        if let Some(label) = declared_label(text.as_bytes()) {
-            known(&label)?;
-        }
+        declared_label(text.as_bytes()).map_or(Ok(actual), |label| known(&label))?;
         return Ok(Decoded { text, actual });
     }
-    let actual = match declared_label(bytes) {
-        None => UTF_8,
-        Some(label) => {
-            refuse_high_bytes_in_ascii(&label, bytes)?;
-            let declared = known(&label)?;
-            // Its declaration could be read byte by byte, so it is not in UTF-16.
-            if is_utf16(declared) { UTF_8 } else { declared }
+    let mut actual = UTF_8;
+    if let Some(label) = declared_label(bytes) {
+        refuse_high_bytes_in_ascii(&label, bytes)?;
+        let declared = known(&label)?;
+        // Its declaration could be read byte by byte, so it is not in UTF-16.
+        if !is_utf16(declared) {
+            actual = declared;
         }
-    };
+    }
     let text = decode_as(actual, bytes, 0)?;
     Ok(Decoded { text, actual })
 }
@@ -111,24 +109,16 @@ fn decode_as<'a>(
     })
 }
 
-/// Bytes before the first malformed sequence. Decodes again, in small pieces: this is the way to an
-/// error message.
-fn first_malformed(encoding: &'static Encoding, mut rest: &[u8]) -> usize {
+/// Bytes before the first malformed sequence of a text that has one.
+fn first_malformed(encoding: &'static Encoding, text: &[u8]) -> usize {
     let mut decoder = encoding.new_decoder_without_bom_handling();
-    let mut scratch = [0; 1024];
-    let mut consumed = 0;
-    loop {
-        let (result, read, _) =
-            decoder.decode_to_utf8_without_replacement(rest, &mut scratch, true);
-        consumed += read;
-        rest = &rest[read..];
-        match result {
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(length, after) => {
-                return consumed.saturating_sub(usize::from(length) + usize::from(after));
-            }
-            DecoderResult::InputEmpty => return consumed,
+    let most = decoder.max_utf8_buffer_length_without_replacement(text.len());
+    let mut decoded = String::with_capacity(most.unwrap_or_default());
+    match decoder.decode_to_string_without_replacement(text, &mut decoded, true) {
+        (DecoderResult::Malformed(length, after), read) => {
+            read - usize::from(length) - usize::from(after)
         }
+        (_, read) => read,
     }
 }
 

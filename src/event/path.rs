@@ -1,28 +1,29 @@
-//! Paths for `--set`: `users/user[2]/email`, `plan/@default`. A path names one place: no wildcards, axes or predicates.
+//! Paths into a document: `users/user[2]/email`, `plan/@default`. There are no wildcards, axes or predicates.
+
+use std::fmt;
 
 use super::chars::is_qname;
 use super::error::shown;
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Path<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
     /// The way down from the root element; may be empty if there is an attribute.
-    pub(super) steps: Vec<PathStep<'a>>,
+    pub(super) steps: Vec<PathStep>,
     /// The attribute of the last element.
-    pub(super) attribute: Option<&'a str>,
+    pub(super) attribute: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PathStep<'a> {
-    pub(super) name: &'a str,
-    /// Which of the children of that name, counted from 1.
-    pub(super) index: usize,
-    /// As it was typed, for messages.
-    pub(super) typed: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PathStep {
+    /// Prefix included.
+    pub(super) name: String,
+    /// Which of the siblings of that name, counted from 1.
+    pub(super) index: Option<usize>,
 }
 
-impl<'a> Path<'a> {
+impl Path {
     /// The error is a message.
-    pub(super) fn parse(path: &'a str) -> Result<Path<'a>, String> {
+    pub(super) fn parse(path: &str) -> Result<Path, String> {
         let mut typed: Vec<&str> = path.split('/').collect();
         let attribute = typed.last().and_then(|last| last.strip_prefix('@'));
         if attribute.is_some() {
@@ -34,22 +35,25 @@ impl<'a> Path<'a> {
             Some(name) if !is_qname(name) => {
                 Err(format!("`{}` is not an attribute name", shown(name)))
             }
-            _ => Ok(Path { steps, attribute }),
+            _ => Ok(Path {
+                steps,
+                attribute: attribute.map(str::to_owned),
+            }),
         }
     }
 }
 
-impl<'a> PathStep<'a> {
-    fn parse(typed: &'a str) -> Result<PathStep<'a>, String> {
-        let (mut name, mut index) = (typed, 1);
+impl PathStep {
+    fn parse(typed: &str) -> Result<PathStep, String> {
+        let (mut name, mut index) = (typed, None);
         if let Some(indexed) = typed.strip_suffix(']')
             && let Some((before, digits)) = indexed.split_once('[')
         {
             name = before;
             // `parse` alone would let a `+` through.
             let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-            index = digits.parse().unwrap_or(0);
-            if !is_plain || index == 0 {
+            index = digits.parse().ok().filter(|&n| n > 0 && is_plain);
+            if index.is_none() {
                 let typed = shown(typed);
                 return Err(format!("the index in `{typed}` is not a number from 1 up"));
             }
@@ -61,8 +65,18 @@ impl<'a> PathStep<'a> {
                 Err(format!("the attribute `{shown}` must be the last step"))
             }
             _ if !is_qname(name) => Err(format!("`{shown}` is not an element name")),
-            _ => Ok(PathStep { name, index, typed }),
+            _ => Ok(PathStep {
+                name: name.to_owned(),
+                index,
+            }),
         }
+    }
+}
+
+impl fmt::Display for PathStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.name))?;
+        self.index.map_or(Ok(()), |index| write!(f, "[{index}]"))
     }
 }
 
@@ -76,22 +90,28 @@ mod tests {
         let steps: Vec<_> = path
             .steps
             .iter()
-            .map(|step| (step.name, step.index))
+            .map(|step| (step.name.as_str(), step.index))
             .collect();
         assert_eq!(
             (steps, path.attribute),
-            (vec![("users", 1), ("user", 2), ("email", 1)], None)
+            (
+                vec![("users", None), ("user", Some(2)), ("email", None)],
+                None
+            )
         );
 
         assert_eq!(
             Path::parse("@id").unwrap(),
             Path {
                 steps: vec![],
-                attribute: Some("id")
+                attribute: Some("id".to_owned())
             }
         );
         let path = Path::parse("plan/@default").unwrap();
-        assert_eq!((path.steps.len(), path.attribute), (1, Some("default")));
+        assert_eq!(
+            (path.steps.len(), path.attribute.as_deref()),
+            (1, Some("default"))
+        );
     }
 
     #[test]

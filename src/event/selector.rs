@@ -8,22 +8,13 @@ use roxmltree::Node;
 
 use super::encoding::decode;
 use super::error::EventError;
-use super::path::Path;
+use super::path::{Path, PathStep};
 use super::{MAX_DOCUMENT_DEPTH, xml};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    steps: Vec<SelectorStep>,
-    attribute: Option<String>,
+    path: Path,
     anywhere: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct SelectorStep {
-    /// Prefix included.
-    name: String,
-    /// Which of the siblings of that name, counted from 1; none for all.
-    index: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +32,12 @@ impl Selector {
             Some(rest) => (true, rest),
             None => (false, typed.strip_prefix('/').unwrap_or(typed)),
         };
-        let Path { steps, attribute } = Path::parse(path)?;
-        let step = |step: &super::path::PathStep<'_>| SelectorStep {
-            name: step.name.to_owned(),
-            index: step.typed.ends_with(']').then_some(step.index),
-        };
-        Ok(Selector {
-            steps: steps.iter().map(step).collect(),
-            attribute: attribute.map(str::to_owned),
-            anywhere,
-        })
+        let path = Path::parse(path)?;
+        Ok(Selector { path, anywhere })
     }
 
     pub fn is_attribute(&self) -> bool {
-        self.attribute.is_some()
+        self.path.attribute.is_some()
     }
 
     /// For each selector everything in the document that it selects, in the document's order. Fails if the document is
@@ -72,7 +55,7 @@ impl Selector {
         // The first step may be the root element or one of its children, or of any element's.
         for base in document.descendants() {
             if base.is_root() || base.is_element() {
-                follow(base, &self.steps, &mut matches);
+                follow(base, &self.path.steps, &mut matches);
             }
             if !self.anywhere && base.is_element() {
                 break;
@@ -81,7 +64,7 @@ impl Selector {
         matches.sort_by_key(|element| element.range().start);
         let mut found = Vec::new();
         for element in matches {
-            match &self.attribute {
+            match &self.path.attribute {
                 Some(name) => found.extend(xml::attribute(element, name).map(Found::Text)),
                 None if element.first_element_child().is_some() => found.push(Found::Elements),
                 None => found.push(Found::Text(xml::text(element))),
@@ -91,7 +74,7 @@ impl Selector {
     }
 }
 
-fn follow<'d, 'a>(from: Node<'d, 'a>, steps: &[SelectorStep], matches: &mut Vec<Node<'d, 'a>>) {
+fn follow<'d, 'a>(from: Node<'d, 'a>, steps: &[PathStep], matches: &mut Vec<Node<'d, 'a>>) {
     let Some((step, rest)) = steps.split_first() else {
         if from.is_element() {
             matches.push(from);

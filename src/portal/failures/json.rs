@@ -8,48 +8,27 @@ use serde::de::{
 use serde_json::Value;
 use serde_json::error::Category;
 
-use super::{ListError, Location, Texts, UnreadableFailure, Visit, read, unreadable};
+use super::{ListError, TakeTexts, Texts};
 
-/// Called with each element; false stops the reading.
-type Take<'t> = &'t mut dyn FnMut(Value) -> bool;
-
-/// Hands each element to `visit`, and stops at its first error.
-pub(super) fn each<E>(
-    input: &mut dyn BufRead,
-    visit: Visit<'_, E>,
-) -> Result<Result<(), E>, ListError> {
-    let mut number = 0;
-    let mut stopped = None;
-    let mut take = |element: Value| {
-        number += 1;
-        let place = Location { number, line: None };
-        stopped = visit(texts(place, element).and_then(|texts| read(place, texts))).err();
-        stopped.is_none()
-    };
+/// Hands each element to `take` until it returns false.
+pub(super) fn each(input: &mut dyn BufRead, take: TakeTexts<'_>) -> Result<(), ListError> {
     let mut json = serde_json::Deserializer::from_reader(input);
-    let list = JsonList(&mut take).deserialize(&mut json);
-    let ended = list.and_then(|()| json.end());
-    match (stopped, ended) {
-        (Some(e), _) => Ok(Err(e)),
-        (None, Ok(())) => Ok(Ok(())),
-        (None, Err(e)) => Err(match e.classify() {
+    let list = JsonList(take).deserialize(&mut json);
+    // serde_json's own message may quote the document.
+    let place = |e: &serde_json::Error| format!("line {}, column {}", e.line(), e.column());
+    list.and_then(|()| json.end())
+        .map_err(|e| match e.classify() {
             Category::Io => ListError::Io(e.into()),
             Category::Eof => ListError::Cut,
             Category::Data => ListError::Other(format!("not a list of failures: {}", place(&e))),
             Category::Syntax => ListError::Other(format!("not JSON: {}", place(&e))),
-        }),
-    }
-}
-
-/// serde_json's own message may quote the document.
-fn place(error: &serde_json::Error) -> String {
-    format!("line {}, column {}", error.line(), error.column())
+        })
 }
 
 /// The element may be wrapped in an object with the key `webhooks-failure`.
-fn texts(place: Location, element: Value) -> Result<Texts, UnreadableFailure> {
+fn texts(element: Value) -> Result<Texts, String> {
     let Value::Object(mut fields) = element else {
-        return Err(unreadable(place, "it is not an object".to_owned()));
+        return Err("it is not an object".to_owned());
     };
     if let Some(Value::Object(inner)) = fields.remove("webhooks-failure") {
         fields = inner;
@@ -68,7 +47,7 @@ fn texts(place: Location, element: Value) -> Result<Texts, UnreadableFailure> {
 }
 
 /// The list, or an object that contains it under the key `webhooks-failures`.
-struct JsonList<'t>(Take<'t>);
+struct JsonList<'t>(TakeTexts<'t>);
 
 impl<'de> DeserializeSeed<'de> for JsonList<'_> {
     type Value = ();
@@ -109,7 +88,7 @@ impl<'de> Visitor<'de> for JsonList<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(element) = list.next_element()? {
-            if !(self.0)(element) {
+            if !(self.0)(None, texts(element)) {
                 return Err(A::Error::custom("stopped"));
             }
         }

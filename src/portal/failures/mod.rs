@@ -16,8 +16,7 @@ use std::io::{self, BufRead};
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{ErrorKind, LastError};
 use crate::event::Event;
-use crate::secret::safe_url::{BaseUrl, UrlError};
-use crate::secret::{MASK, Redactor, Secret, SecretSource};
+use crate::secret::{MASK, Redactor, SecretSource};
 use crate::time::{UnixMs, parse_list_time};
 
 pub use write::{FailureEntry, FailuresWriter};
@@ -83,27 +82,31 @@ struct Texts {
     event: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Location {
-    number: u64,
-    line: Option<u64>,
-}
-
-/// Called with each failure; an error stops the reading.
-type Visit<'v, E> = &'v mut dyn FnMut(Result<PortalFailure, UnreadableFailure>) -> Result<(), E>;
+/// Takes the texts of each failure or why it has none, with its line in XML; false stops the reading.
+type TakeTexts<'t> = &'t mut dyn FnMut(Option<u64>, Result<Texts, String>) -> bool;
 
 /// Hands each failure of a list to `visit`, in order; stops at its first error, which is the inner result.
 pub fn each<E>(
     input: &mut dyn BufRead,
     mut visit: impl FnMut(Result<PortalFailure, UnreadableFailure>) -> Result<(), E>,
 ) -> Result<Result<(), E>, ListError> {
-    match first_byte(input)? {
-        Some(b'{' | b'[') => json::each(input, &mut visit),
-        Some(b'<') => xml::each(input, &mut visit),
+    let (mut number, mut visited) = (0, Ok(()));
+    let mut take = |line, texts: Result<Texts, String>| {
+        number += 1;
+        visited = visit(read(number, line, texts));
+        visited.is_ok()
+    };
+    let read = match first_byte(input)? {
+        Some(b'{' | b'[') => json::each(input, &mut take),
+        Some(b'<') => xml::each(input, &mut take),
         Some(0xFE) => Err(xml::unreadable_encoding("UTF-16BE")),
         Some(0xFF) => Err(xml::unreadable_encoding("UTF-16LE")),
         Some(_) => Err(ListError::Other("it is neither XML nor JSON".to_owned())),
         None => Err(ListError::Other("it is empty".to_owned())),
+    };
+    match visited {
+        Ok(()) => read.map(Ok),
+        stopped => Ok(stopped),
     }
 }
 
@@ -124,24 +127,24 @@ fn first_byte(input: &mut dyn BufRead) -> Result<Option<u8>, ListError> {
     }
 }
 
-fn unreadable(place: Location, problem: String) -> UnreadableFailure {
-    UnreadableFailure {
-        number: place.number,
-        line: place.line,
-        uuid: None,
-        at: None,
-        problem,
-    }
-}
-
-fn read(place: Location, texts: Texts) -> Result<PortalFailure, UnreadableFailure> {
-    let uuid = texts.id.as_deref().map(str::trim).filter(|id| is_id(id));
-    let uuid = uuid.map(str::to_owned);
-    let at = texts.time.as_deref().and_then(parse_list_time);
-    build(texts, uuid.clone(), at).map_err(|problem| UnreadableFailure {
+fn read(
+    number: u64,
+    line: Option<u64>,
+    texts: Result<Texts, String>,
+) -> Result<PortalFailure, UnreadableFailure> {
+    let (mut uuid, mut at) = (None, None);
+    let failure = texts.and_then(|texts| {
+        let id = texts.id.as_deref().map(str::trim);
+        uuid = id.filter(|id| is_id(id)).map(str::to_owned);
+        at = texts.time.as_deref().and_then(parse_list_time);
+        build(texts, uuid.clone(), at)
+    });
+    failure.map_err(|problem| UnreadableFailure {
+        number,
+        line,
         uuid,
         at,
-        ..unreadable(place, problem)
+        problem,
     })
 }
 
@@ -157,15 +160,15 @@ fn build(texts: Texts, uuid: Option<String>, at: Option<UnixMs>) -> Result<Porta
     if url.is_empty() {
         return Err("it has no `url`".to_owned());
     }
-    let (target, full_target, secrets) = targets(&url).map_err(|e| format!("its `url`: {e}"))?;
+    let mut full_target = Target::from_url(&url).map_err(|e| format!("its `url`: {e}"))?;
     let event = texts.event.ok_or("it has no `event`")?.into_bytes();
     let event = Event::from_document(event).map_err(|e| format!("its `event`: {e}"))?;
-    let message = Redactor::new(&secrets).redact(&texts.error.unwrap_or_default());
+    let (target, values) = without_values(&mut full_target);
     Ok(PortalFailure {
         uuid,
         at,
         time,
-        error: last_error(message),
+        error: last_error(values.redact(&texts.error.unwrap_or_default())),
         target,
         full_target,
         event,
@@ -178,29 +181,20 @@ fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 200 && id.bytes().all(plain)
 }
 
-/// The target without the values of its query, the target with them, and the values.
-fn targets(url: &str) -> Result<(Target, Target, Vec<Secret>), UrlError> {
-    let mut full_target = Target::from_url(url)?;
-    for param in &mut full_target.params {
-        // hookfire's own lists have masks instead of values.
-        if let Value::Secret(SecretSource::Literal(value)) = &param.value
-            && value.expose() == MASK
-        {
-            *param = Param::secret(&param.name, SecretSource::Forgotten);
+/// The target without the values of its query, and the values. hookfire's own lists have masks instead of values: those
+/// are forgotten in `full_target` too.
+fn without_values(full_target: &mut Target) -> (Target, Redactor) {
+    let (mut target, mut values) = (full_target.clone(), Redactor::default());
+    for (full, param) in full_target.params.iter_mut().zip(&mut target.params) {
+        *param = Param::secret(&full.name, SecretSource::Forgotten);
+        match &full.value {
+            Value::Secret(SecretSource::Literal(value)) if value.expose() != MASK => {
+                values.add([value].into_iter().chain(&full.spelling));
+            }
+            _ => *full = param.clone(),
         }
     }
-    let (base, pairs) = BaseUrl::parse(url)?;
-    let (mut params, mut secrets) = (Vec::new(), Vec::new());
-    for pair in pairs {
-        params.push(Param::secret(&pair.name, SecretSource::Forgotten));
-        secrets.extend([pair.value, pair.spelling]);
-    }
-    let target = Target {
-        base,
-        params,
-        headers: Vec::new(),
-    };
-    Ok((target, full_target, secrets))
+    (target, values)
 }
 
 /// Guesses the kind of an error from its message.

@@ -3,189 +3,165 @@
 //! quick-xml finds where entries begin and end; each is then parsed as a document of its own, so that a malformed entry
 //! does not hide the next.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read as _, Take};
 
 use quick_xml::Reader;
 use quick_xml::errors::Error;
 use quick_xml::events::Event as Token;
 
-use super::{ListError, Location, Texts, Visit, read, unreadable};
+use super::{ListError, TakeTexts, Texts};
 use crate::event::{MAX_DOCUMENT_DEPTH, xml};
 
 /// Events are a few kilobytes.
-const MAX_ENTRY_BYTES: usize = 16 * 1024 * 1024;
+const MAX_ENTRY_MIB: usize = 16;
+const MAX_ENTRY_BYTES: usize = MAX_ENTRY_MIB * 1024 * 1024;
 
 const LIST: &str = "webhooks-failures";
 const ENTRY: &str = "webhooks-failure";
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
-/// Hands each entry to `visit`, and stops at its first error.
-pub(super) fn each<E>(
-    input: &mut dyn BufRead,
-    visit: Visit<'_, E>,
-) -> Result<Result<(), E>, ListError> {
+/// Hands each entry to `take`, with the line on which it begins, until `take` returns false.
+pub(super) fn each(input: &mut dyn BufRead, take: TakeTexts<'_>) -> Result<(), ListError> {
     let mut list = XmlList::new(input);
-    let mut number = 0;
+    list.begin()?;
+    let no_end_tag = |line| (line, Err("it has no end tag".to_owned()));
+    // The line on which the current entry begins.
+    let mut entry: Option<u64> = None;
+    let mut in_unknown = false;
     loop {
-        let more = list.advance()?;
-        for (line, entry) in list.found.drain(..) {
-            number += 1;
-            let place = Location {
-                number,
-                line: Some(line),
-            };
-            let failure = match entry {
-                Ok(texts) => read(place, texts),
-                Err(problem) => Err(unreadable(place, problem)),
-            };
-            if let Err(stop) = visit(failure) {
-                return Ok(Err(stop));
-            }
+        if entry.is_none() {
+            list.forget(list.raw.len());
         }
-        if !more {
-            return Ok(Ok(()));
+        let begins_at = list.raw.len();
+        let tag = list.next()?;
+        let found = match tag {
+            Tag::EntryStart => {
+                list.forget(begins_at);
+                in_unknown = false;
+                entry.replace(list.line).map(no_end_tag)
+            }
+            Tag::EntryEnd if entry.is_some() => entry.take().map(|line| (line, parse(&list.raw))),
+            Tag::ListEnd => entry.map(no_end_tag),
+            Tag::Layout => None,
+            _ if entry.is_some() || in_unknown => None,
+            _ => {
+                in_unknown = true;
+                Some((list.line, Err("this is not a failure".to_owned())))
+            }
+        };
+        let goes_on = found.is_none_or(|(line, texts)| take(Some(line), texts));
+        if !goes_on || tag == Tag::ListEnd {
+            return Ok(());
         }
     }
 }
 
-struct XmlList<'r> {
-    reader: Reader<Recorder<'r>>,
-    position: ReadState,
-    has_doctype: bool,
-    /// The entries that the last token completed, or their faults, each with the line on which it begins.
-    found: Vec<(u64, Result<Texts, String>)>,
+#[derive(PartialEq, Eq)]
+enum Tag {
+    EntryStart,
+    EntryEnd,
+    ListEnd,
+    /// White space or a comment.
+    Layout,
+    Other,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ReadState {
-    BeforeList,
-    InList,
-    /// The line on which the entry begins.
-    InEntry(u64),
-    /// Within something that is not an entry and has been reported.
-    InUnknown,
+struct XmlList<'r> {
+    reader: Reader<Take<&'r mut dyn BufRead>>,
+    /// What was read and is not yet forgotten.
+    raw: Vec<u8>,
+    /// The line on which `raw` begins.
+    line: u64,
 }
 
 impl<'r> XmlList<'r> {
     fn new(input: &'r mut dyn BufRead) -> XmlList<'r> {
-        let mut reader = Reader::from_reader(Recorder {
-            input,
-            recorded: Vec::new(),
-            line: 1,
-        });
+        let mut reader = Reader::from_reader(input.take(MAX_ENTRY_BYTES as u64));
+        reader.config_mut().expand_empty_elements = true;
         // Tags that do not match are reported by the parser of the entry.
         reader.config_mut().check_end_names = false;
         reader.config_mut().allow_unmatched_ends = true;
         XmlList {
             reader,
-            position: ReadState::BeforeList,
-            has_doctype: false,
-            found: Vec::new(),
+            raw: Vec::new(),
+            line: 1,
         }
     }
 
-    /// Reads one token; false after the end of the list.
-    fn advance(&mut self) -> Result<bool, ListError> {
-        if !matches!(self.position, ReadState::InEntry(_)) {
-            self.reader.get_mut().recorded.clear();
-        }
-        let (start, line) = (
-            self.reader.get_ref().recorded.len(),
-            self.reader.get_ref().line,
-        );
-        let offset = self.reader.buffer_position();
-        let mut buffer = Vec::new();
-        let token = match self.reader.read_event_into(&mut buffer) {
-            Ok(token) => token,
-            Err(Error::Io(_)) if self.reader.get_ref().is_full() => {
-                let limit = MAX_ENTRY_BYTES / 1024 / 1024;
-                let problem = format!("a failure in the list is longer than {limit} MiB");
-                return Err(ListError::Other(problem));
+    /// Forgets the first `length` bytes of `raw`; as many can be read instead.
+    fn forget(&mut self, length: usize) {
+        let forgotten = self.raw.drain(..length);
+        self.line += forgotten.filter(|byte| *byte == b'\n').count() as u64;
+        let allowed = MAX_ENTRY_BYTES.saturating_sub(self.raw.len());
+        self.reader.get_mut().set_limit(allowed as u64);
+    }
+
+    /// Reads up to and including the start tag of the list.
+    fn begin(&mut self) -> Result<(), ListError> {
+        let mut has_doctype = false;
+        loop {
+            match self.reader.read_event_into(&mut self.raw) {
+                Ok(Token::Decl(declaration)) => match declaration.encoding() {
+                    Some(Ok(label)) if !is_utf8(&label) => return Err(unreadable_encoding(&label)),
+                    _ => {}
+                },
+                Ok(Token::DocType(_)) => has_doctype = true,
+                Ok(Token::Start(tag)) if tag.name().0 == LIST && has_doctype => {
+                    return Err(not_a_list(
+                        "it has a DOCTYPE, which is refused: it could define entities",
+                    ));
+                }
+                Ok(Token::Start(tag)) if tag.name().0 == LIST => return Ok(()),
+                Err(Error::Io(e)) => return Err(ListError::Io(io::Error::new(e.kind(), e))),
+                Ok(Token::Start(_) | Token::Eof) | Err(_) => {
+                    return Err(not_a_list("it has no element `webhooks-failures`"));
+                }
+                Ok(_) => {}
             }
+        }
+    }
+
+    fn next(&mut self) -> Result<Tag, ListError> {
+        let before = self.reader.buffer_position();
+        let tag = match self.reader.read_event_into(&mut self.raw) {
+            Ok(Token::Start(tag)) if tag.name().0 == ENTRY => Tag::EntryStart,
+            Ok(Token::End(tag)) if tag.name().0 == ENTRY => Tag::EntryEnd,
+            Ok(Token::End(tag)) if tag.name().0 == LIST => Tag::ListEnd,
+            Ok(Token::Text(text)) if text.trim_ascii().is_empty() => Tag::Layout,
+            Ok(Token::Comment(_)) => Tag::Layout,
+            Ok(Token::Eof) => return Err(self.end()),
             Err(Error::Io(e)) => return Err(ListError::Io(io::Error::new(e.kind(), e))),
-            Err(_) if self.reader.buffer_position() == offset => return Err(ListError::Cut),
-            Err(_) => {
-                self.unknown(line);
-                return Ok(true);
-            }
+            // The parser of the entry reports it.
+            Err(_) if self.reader.buffer_position() > before => Tag::Other,
+            Err(_) => return Err(self.end()),
+            Ok(_) => Tag::Other,
         };
-        let (name, opens, empty) = match &token {
-            Token::Start(tag) => (tag.name().0, true, false),
-            Token::Empty(tag) => (tag.name().0, true, true),
-            Token::End(tag) => (tag.name().0, false, false),
-            _ => ("", false, false),
-        };
-        match (&token, self.position) {
-            (Token::Eof, ReadState::BeforeList) => return Err(not_a_list()),
-            (Token::Eof, _) => return Err(ListError::Cut),
-            (Token::DocType(_), ReadState::BeforeList) => self.has_doctype = true,
-            (Token::Decl(declaration), ReadState::BeforeList) => {
-                if let Some(Ok(label)) = declaration.encoding()
-                    && !["utf-8", "utf8", "us-ascii", "ascii"]
-                        .contains(&label.to_ascii_lowercase().as_str())
-                {
-                    return Err(unreadable_encoding(&label));
-                }
-            }
-            (_, ReadState::BeforeList) if opens && name == LIST => {
-                if self.has_doctype {
-                    let problem = "it has a DOCTYPE, which is refused: it could define entities";
-                    return Err(ListError::Other(format!(
-                        "not a list of failures: {problem}"
-                    )));
-                }
-                self.position = ReadState::InList;
-                return Ok(!empty);
-            }
-            (_, ReadState::BeforeList) if opens => return Err(not_a_list()),
-            (_, ReadState::BeforeList) => {}
-            (_, position) if opens && name == ENTRY => {
-                if let ReadState::InEntry(line) = position {
-                    self.found.push((line, Err("it has no end tag".to_owned())));
-                }
-                self.reader.get_mut().recorded.drain(..start);
-                if empty {
-                    self.found.push((line, Ok(Texts::default())));
-                    self.position = ReadState::InList;
-                } else {
-                    self.position = ReadState::InEntry(line);
-                }
-            }
-            (Token::End(_), ReadState::InEntry(line)) if name == ENTRY => {
-                self.found
-                    .push((line, parse(&self.reader.get_ref().recorded)));
-                self.position = ReadState::InList;
-            }
-            (Token::End(_), position) if name == LIST => {
-                if let ReadState::InEntry(line) = position {
-                    self.found.push((line, Err("it has no end tag".to_owned())));
-                }
-                return Ok(false);
-            }
-            (Token::Text(text), _) if text.trim_ascii().is_empty() => {}
-            (Token::Comment(_), _) => {}
-            _ => self.unknown(line),
-        }
-        Ok(true)
+        Ok(tag)
     }
 
-    /// Reports something that is not an entry, once.
-    fn unknown(&mut self, line: u64) {
-        if self.position == ReadState::InList {
-            self.found
-                .push((line, Err("this is not a failure".to_owned())));
-            self.position = ReadState::InUnknown;
+    /// Why there is no more to read.
+    fn end(&self) -> ListError {
+        if self.reader.get_ref().limit() > 0 {
+            return ListError::Cut;
         }
+        ListError::Other(format!(
+            "a failure in the list is longer than {MAX_ENTRY_MIB} MiB"
+        ))
     }
 }
 
-fn not_a_list() -> ListError {
-    ListError::Other("not a list of failures: it has no element `webhooks-failures`".to_owned())
+fn is_utf8(label: &str) -> bool {
+    let labels = ["utf-8", "utf8", "us-ascii", "ascii"];
+    labels.iter().any(|utf8| label.eq_ignore_ascii_case(utf8))
+}
+
+fn not_a_list(problem: &str) -> ListError {
+    ListError::Other(format!("not a list of failures: {problem}"))
 }
 
 pub(super) fn unreadable_encoding(name: &str) -> ListError {
-    ListError::Other(format!(
-        "not a list of failures: it is in {}; only UTF-8 lists can be read",
+    not_a_list(&format!(
+        "it is in {}; only UTF-8 lists can be read",
         name.escape_default()
     ))
 }
@@ -220,47 +196,6 @@ fn parse(bytes: &[u8]) -> Result<Texts, String> {
     Ok(texts)
 }
 
-/// Keeps what is read, and counts lines.
-struct Recorder<'r> {
-    input: &'r mut dyn BufRead,
-    recorded: Vec<u8>,
-    line: u64,
-}
-
-impl Recorder<'_> {
-    fn is_full(&self) -> bool {
-        self.recorded.len() > MAX_ENTRY_BYTES
-    }
-}
-
-impl Read for Recorder<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let length = available.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&available[..length]);
-        self.consume(length);
-        Ok(length)
-    }
-}
-
-impl BufRead for Recorder<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.is_full() {
-            return Err(io::Error::other("the entry is too long"));
-        }
-        self.input.fill_buf()
-    }
-
-    fn consume(&mut self, length: usize) {
-        if let Ok(available) = self.input.fill_buf() {
-            let consumed = &available[..length];
-            self.line += consumed.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.recorded.extend_from_slice(consumed);
-        }
-        self.input.consume(length);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,23 +203,15 @@ mod tests {
     /// The ids that were found, or `line: problem`; and the final error.
     fn read(list: &str) -> (Vec<String>, Option<String>) {
         let mut input = io::BufReader::with_capacity(1, list.as_bytes());
-        let mut list = XmlList::new(&mut input);
         let mut found = Vec::new();
-        loop {
-            let more = match list.advance() {
-                Ok(more) => more,
-                Err(e) => return (found, Some(e.to_string())),
-            };
-            for (line, entry) in list.found.drain(..) {
-                found.push(match entry {
-                    Ok(texts) => texts.id.unwrap_or_default(),
-                    Err(problem) => format!("{line}: {problem}"),
-                });
-            }
-            if !more {
-                return (found, None);
-            }
-        }
+        let ended = each(&mut input, &mut |line, entry| {
+            found.push(match entry {
+                Ok(texts) => texts.id.unwrap_or_default(),
+                Err(problem) => format!("{}: {problem}", line.unwrap()),
+            });
+            true
+        });
+        (found, ended.err().map(|e| e.to_string()))
     }
 
     fn entry(id: &str) -> String {
@@ -410,15 +337,9 @@ mod tests {
     fn an_endless_entry_is_refused() {
         let endless = io::repeat(b'x').take(2 * MAX_ENTRY_BYTES as u64);
         let list = b"<webhooks-failures><webhooks-failure><id>".chain(endless);
-        let mut input = io::BufReader::new(list);
-        let mut list = XmlList::new(&mut input);
-        let error = loop {
-            if let Err(error) = list.advance() {
-                break error;
-            }
-        };
+        let ended = each(&mut io::BufReader::new(list), &mut |_, _| true);
         assert_eq!(
-            error.to_string(),
+            ended.unwrap_err().to_string(),
             "a failure in the list is longer than 16 MiB"
         );
     }
