@@ -343,7 +343,6 @@ mod tests {
     use std::sync::mpsc::{self, Receiver};
 
     use super::*;
-    use crate::env::HostProcesses;
     use crate::time::UnixMs;
 
     /// Two captures of this size fit into the queue, three do not.
@@ -374,7 +373,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("journal.db");
             Fixture {
-                journal: crate::journal::open(&path, Box::new(HostProcesses)).unwrap(),
+                journal: crate::journal::open(&path).unwrap(),
                 _folder: folder,
             }
         }

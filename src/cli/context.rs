@@ -14,7 +14,7 @@ use crate::cli::args::GlobalArgs;
 use crate::config::{Config, SettingSource};
 use crate::delivery::target::{Target, Value};
 use crate::engine::plan::Clients;
-use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::TransportOptions;
 use crate::journal::{self, Journal};
@@ -162,7 +162,7 @@ impl<'a> Context<'a> {
         self.ui.detail(1, || {
             format!("journal: {} ({})", path.display(), source.as_str())
         });
-        Ok(journal::open(&path, Box::new(HostProcesses))?)
+        Ok(journal::open(&path)?)
     }
 
     /// The journal, if it exists. Deliveries of dead processes are moved to its failed list first.

@@ -4,10 +4,8 @@
 
 use crate::cli::settings;
 use crate::config::{Config, Endpoint, Settings};
-use crate::delivery::retry_policy::RetryPolicy;
 use crate::error::{Failure, Kind};
-use crate::event::BodyFormat;
-use crate::journal::{Import, Journal};
+use crate::journal::{Import, Journal, NewDelivery};
 use crate::portal::failures::{ListError, PortalFailure};
 use crate::secret::safe_url::BaseUrl;
 
@@ -19,18 +17,11 @@ const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 const INCOMPLETE_HINT: &str =
     "the failures read so far are in the journal; importing the complete list later adds the rest";
 
-/// The endpoint of an imported delivery, and its settings.
-struct ImportSettings<'a> {
-    endpoint: Option<&'a str>,
-    retry_policy: RetryPolicy,
-    wire: BodyFormat,
-}
-
 /// Imports failures batch by batch; [`FailureImport::finish`] imports the rest.
 pub struct FailureImport<'a> {
     journal: &'a dyn Journal,
     config: &'a Config,
-    waiting: Vec<PortalFailure>,
+    waiting: Vec<Import>,
     waiting_bytes: usize,
     /// How many the journal did not have.
     pub imported: usize,
@@ -52,8 +43,24 @@ impl<'a> FailureImport<'a> {
 
     /// Imports one with the next commit.
     pub fn push(&mut self, failed: PortalFailure) -> Result<(), Failure> {
+        let (endpoint, settings) = endpoint_at(self.config, &failed.target.base).unzip();
+        let settings = settings::with_endpoint(Settings::default(), settings);
         self.waiting_bytes += failed.event.bytes().len();
-        self.waiting.push(failed);
+        self.waiting.push(Import {
+            uuid: failed.uuid,
+            failed_at: failed.at,
+            listed_failure_time: failed.time,
+            error: failed.error,
+            delivery: NewDelivery {
+                event_type: failed.event.event_type().to_owned(),
+                action: failed.event.action().to_owned(),
+                event: failed.event.bytes().into(),
+                endpoint: endpoint.map(str::to_owned),
+                target: failed.target,
+                wire: settings.body_format(),
+                retry_policy: settings.retry_policy(),
+            },
+        });
         if self.waiting.len() >= MAX_BATCH || self.waiting_bytes >= MAX_BATCH_BYTES {
             self.finish()?;
         }
@@ -62,31 +69,7 @@ impl<'a> FailureImport<'a> {
 
     /// Imports all that were pushed; call it after the last.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        let batch = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let destinations: Vec<ImportSettings<'_>> = batch
-            .iter()
-            .map(|failed| self.destination(&failed.target.base))
-            .collect();
-        let imports: Vec<Import<'_>> = batch
-            .iter()
-            .zip(&destinations)
-            .map(|(failed, destination)| Import {
-                uuid: &failed.uuid,
-                failed_at: failed.at,
-                listed_failure_time: &failed.time,
-                error: &failed.error,
-                event: &failed.event,
-                endpoint: destination.endpoint,
-                target: &failed.target,
-                wire: destination.wire,
-                retry_policy: &destination.retry_policy,
-            })
-            .collect();
-        for is_new in self.journal.import(&imports)? {
+        for is_new in self.journal.import(&self.waiting)? {
             let count = if is_new {
                 &mut self.imported
             } else {
@@ -94,18 +77,9 @@ impl<'a> FailureImport<'a> {
             };
             *count += 1;
         }
+        self.waiting.clear();
+        self.waiting_bytes = 0;
         Ok(())
-    }
-
-    /// The configuration for this URL.
-    fn destination(&self, base: &BaseUrl) -> ImportSettings<'a> {
-        let (endpoint, settings) = endpoint_at(self.config, base).unzip();
-        let settings = settings::with_endpoint(Settings::default(), settings);
-        ImportSettings {
-            endpoint,
-            retry_policy: settings.retry_policy(),
-            wire: settings.body_format(),
-        }
     }
 }
 

@@ -159,7 +159,7 @@ pub fn in_failed_list(
     match found {
         None => Err(Failure::no_delivery(id)),
         Some(delivery) if delivery.status.in_failed_list() => Ok(delivery),
-        Some(_) if is_scheduled(journal, id)? => Err(Failure::new(
+        Some(delivery) if delivery.is_scheduled() => Err(Failure::new(
             Kind::NotFound,
             format!("#{id} is scheduled for another attempt; it is not in the failed list"),
         )
@@ -182,10 +182,6 @@ pub fn in_failed_list(
             .hint(format!("`hookfire journal show {id}` shows it")))
         }
     }
-}
-
-fn is_scheduled(journal: Option<&dyn Journal>, id: i64) -> Result<bool, Failure> {
-    Ok(journal.map_or(Ok(false), |journal| journal.is_scheduled(id))?)
 }
 
 /// Whether the user agrees, by `--yes` or on a terminal; `action` is a verb phrase such as `delete 3 deliveries`.

@@ -130,11 +130,20 @@ pub struct Delivery {
     pub next_attempt_at: Option<UnixMs>,
     pub attempt_count: u32,
     pub last_error: Option<LastError>,
+    /// Whether a process sends it, or waits to send it again.
+    pub is_owned: bool,
+    /// When an imported delivery failed, as written in the list it came from; none once it was retried.
+    pub listed_failure_time: Option<String>,
 }
 
 impl Delivery {
     /// The time that filters use: when it was delivered or last failed, else when it was accepted.
     pub fn decided_at(&self) -> UnixMs {
         self.finished_at.unwrap_or(self.created_at)
+    }
+
+    /// Whether it waits for its next attempt, which any process may make.
+    pub fn is_scheduled(&self) -> bool {
+        self.next_attempt_at.is_some() && !self.is_owned
     }
 }

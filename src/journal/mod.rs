@@ -36,12 +36,19 @@ use crate::delivery::{Attempt, Delivery, Status};
 use crate::time::UnixMs;
 
 /// Opens the journal at `path`; creates it, mode 0600 in a directory of mode 0700, if it does not exist.
-pub fn open(path: &Path, host: Box<dyn Processes>) -> Result<Box<dyn Journal>, JournalError> {
+pub fn open(path: &Path) -> Result<Box<dyn Journal>, JournalError> {
+    let host = Box::new(host::HostProcesses);
+    Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
+}
+
+/// As [`open`], with a clock and processes that a test controls.
+#[cfg(test)]
+pub fn open_on(host: Box<dyn Processes>, path: &Path) -> Result<Box<dyn Journal>, JournalError> {
     Ok(Box::new(sqlite::SqliteJournal::open(path, host)?))
 }
 
 /// Storage for deliveries, attempts and captures.
-pub trait Journal: Send {
+pub trait Journal: Deliveries + Schedule + Captures + Send {
     /// Applies `writes` in order, in one transaction, durable when this returns. There is one result per write.
     ///
     /// A claim whose condition does not hold results in [`WriteResult::Refused`], a write that SQLite does not accept,
@@ -59,18 +66,23 @@ pub trait Journal: Send {
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
     fn path(&self) -> &Path;
+    /// Two counters: changes by other connections, and by this one. Equal values mean that nothing has changed.
+    fn change_counters(&self) -> Result<(i64, i64), JournalError>;
+    /// Verifies the whole file and counts its rows.
+    fn check(&self) -> Result<Health, JournalError>;
+    /// Copies a snapshot to a new file, which must not exist yet.
+    fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
+}
 
+pub trait Deliveries {
     /// The delivery as it is now.
     fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError>;
+    /// Finds the delivery with this uuid; ignores the case of its digits.
+    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
     /// A delivery's event document; an error if the delivery does not exist.
     fn event(&self, id: i64) -> Result<Vec<u8>, JournalError>;
     /// A delivery's attempts, oldest first.
     fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError>;
-    /// Finds the delivery with this uuid; ignores the case of its digits.
-    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError>;
-    /// When an imported delivery failed, as written in the list it came from; `None` if it was not imported or was
-    /// retried since.
-    fn listed_failure_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError>;
     /// Id and attempt count of each delivery of a query.
     fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError>;
     /// The deliveries of a query that follow `after`, or its first ones; at most `limit`. Ignores the query's own
@@ -85,9 +97,20 @@ pub trait Journal: Send {
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError>;
     /// Deliveries accepted since `since`, counted by status and by intervals of `interval_ms`.
     fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError>;
-    /// Two counters: changes by other connections, and by this one. Equal values mean that nothing has changed.
-    fn change_counters(&self) -> Result<(i64, i64), JournalError>;
+    /// Adds deliveries that another sender failed to deliver to the failed list, in one transaction. Returns for each
+    /// whether it was added; one whose uuid exists is not.
+    fn import(&self, imports: &[Import]) -> Result<Vec<bool>, JournalError>;
+    /// Deletes deliveries that have one of `statuses`, with their attempts, except those that changed since they were
+    /// read. Like all methods that return a [`Slice`], it stops after a short time, so that other processes can write.
+    fn delete_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<Slice, JournalError>;
+}
 
+/// Deliveries that wait for their next attempt, and those of processes that have ended.
+pub trait Schedule {
     /// Scheduled deliveries that are due, in order of due time and id, starting after the due time and id in `after`.
     /// With `url`, only those for this URL.
     fn due_page(
@@ -98,28 +121,17 @@ pub trait Journal: Send {
     ) -> Result<Vec<Due>, JournalError>;
     /// The earliest due time in the future.
     fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError>;
+    /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
+    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
+    /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read.
+    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError>;
     /// Moves deliveries whose owner has died, or whose lease has expired, to the failed list, and schedules those that
     /// have attempts left. Returns how many it moved.
     fn interrupt_abandoned(&self) -> Result<usize, JournalError>;
-    /// Makes a scheduled delivery due after `delay`. Returns false if it was claimed since it was read.
-    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError>;
-    /// Pending deliveries that wait for their next attempt and have no owner, for one endpoint or for all.
-    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<DeliveryVersion>, JournalError>;
+}
 
-    /// Moves scheduled deliveries to the failed list, except those that were claimed since they were read. Like all
-    /// methods that return a [`Slice`], it stops after a short time, so that other processes can write.
-    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError>;
-    /// Deletes deliveries that have one of `statuses`, with their attempts, except those that changed since they were
-    /// read.
-    fn delete_slice(
-        &self,
-        seen: &[DeliveryVersion],
-        statuses: &[Status],
-    ) -> Result<Slice, JournalError>;
-    /// Adds deliveries that another sender failed to deliver to the failed list, in one transaction. Returns for each
-    /// whether it was added; one whose uuid exists is not.
-    fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError>;
-
+/// Captured requests and the bins they are in.
+pub trait Captures {
     fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError>;
     /// A capture with its body.
     fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError>;
@@ -133,14 +145,9 @@ pub trait Journal: Send {
     fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError>;
     /// Creates a bin unless it exists; returns it.
     fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError>;
-
-    /// Verifies the whole file and counts its rows.
-    fn check(&self) -> Result<Health, JournalError>;
-    /// Copies a snapshot to a new file, which must not exist yet.
-    fn copy_to(&self, path: &Path) -> Result<(), JournalError>;
 }
 
-/// How many deliveries [`Journal::page`] reads at a time here; no transaction is open between two pages.
+/// How many deliveries [`Deliveries::page`] reads at a time here; no transaction is open between two pages.
 const PAGE_SIZE: usize = 500;
 
 impl dyn Journal + '_ {
@@ -170,11 +177,6 @@ impl dyn Journal + '_ {
         self.count_up_to(query, usize::MAX)
     }
 
-    /// Whether a delivery is pending, waits for its next attempt and has no owner.
-    pub fn is_scheduled(&self, id: i64) -> Result<bool, JournalError> {
-        Ok(self.scheduled(None)?.iter().any(|seen| seen.id == id))
-    }
-
     /// A page of the failed list, or of all deliveries, newest first.
     pub fn newest(
         &self,
@@ -194,7 +196,7 @@ impl dyn Journal + '_ {
         self.page(&query, after, limit as usize)
     }
 
-    /// As [`Journal::delete_slice`], for all of them; returns how many it deleted.
+    /// As [`Deliveries::delete_slice`], for all of them; returns how many it deleted.
     pub fn delete(
         &self,
         seen: &[DeliveryVersion],
@@ -203,7 +205,7 @@ impl dyn Journal + '_ {
         in_slices(seen, |rest| self.delete_slice(rest, statuses))
     }
 
-    /// As [`Journal::cancel_slice`], for all of them; returns how many it moved.
+    /// As [`Schedule::cancel_slice`], for all of them; returns how many it moved.
     pub fn cancel(&self, seen: &[DeliveryVersion]) -> Result<usize, JournalError> {
         in_slices(seen, |rest| self.cancel_slice(rest))
     }

@@ -11,7 +11,7 @@ use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
 use crate::delivery::target::Target;
 use crate::delivery::{Delivery, LastError, Outcome, Status};
-use crate::event::{BodyFormat, Event};
+use crate::event::BodyFormat;
 use crate::time::UnixMs;
 
 /// One change to the journal.
@@ -164,21 +164,15 @@ impl Default for CaptureRules {
 }
 
 /// A delivery that another sender failed to deliver.
-#[derive(Debug)]
-pub struct Import<'a> {
+#[derive(Clone, Debug)]
+pub struct Import {
     /// The uuid that the other sender gave it; it keeps it.
-    pub uuid: &'a str,
+    pub uuid: String,
     pub failed_at: UnixMs,
     /// `failed_at` as written in the imported list.
-    pub listed_failure_time: &'a str,
-    pub error: &'a LastError,
-    pub event: &'a Event,
-    /// The configured endpoint it was sent to.
-    pub endpoint: Option<&'a str>,
-    pub target: &'a Target,
-    /// The body format of retries.
-    pub wire: BodyFormat,
-    pub retry_policy: &'a RetryPolicy,
+    pub listed_failure_time: String,
+    pub error: LastError,
+    pub delivery: NewDelivery,
 }
 
 /// Which deliveries, and in which order.
@@ -197,6 +191,8 @@ pub enum DeliveryList {
     NewestFailed,
     /// All deliveries, or all with one status, newest first.
     All(Option<Status>),
+    /// Pending deliveries that wait for their next attempt and have no owner, newest first.
+    Scheduled,
 }
 
 impl Query {

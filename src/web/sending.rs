@@ -16,7 +16,7 @@ use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
 use crate::engine::{
     Claims, Engine, Idle, Inbox, Inline, RealTime, RunLimits, RunObserver, Update,
 };
-use crate::env::{Environment, HostProcesses, SystemClock};
+use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
 use crate::http::TransportOptions;
 use crate::http::replay::{ReplayTarget, prepare};
@@ -43,7 +43,7 @@ impl Sending {
             None => Config::default(),
         };
         // A connection of its own: an attempt may take long.
-        let journal = journal::open(&self.journal_path, Box::new(HostProcesses))?;
+        let journal = journal::open(&self.journal_path)?;
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let planner = Planner {
             config: &config,

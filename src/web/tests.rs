@@ -16,7 +16,6 @@ use crate::capture::{Body as CapturedBody, Capture, CapturedResponse, INBOX};
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
 use crate::delivery::{AttemptError, ErrorKind, Outcome};
-use crate::env::HostProcesses;
 use crate::env::SystemClock;
 use crate::event::BodyFormat;
 use crate::journal::JournalCaptureStore;
@@ -233,7 +232,7 @@ fn sending(folder: &TempDir) -> Sending {
 }
 
 fn open(folder: &TempDir) -> Box<dyn Journal> {
-    crate::journal::open(&folder.path().join("journal.db"), Box::new(HostProcesses)).unwrap()
+    crate::journal::open(&folder.path().join("journal.db")).unwrap()
 }
 
 fn ids(list: &Value) -> Vec<i64> {

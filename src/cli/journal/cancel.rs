@@ -6,10 +6,10 @@ use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
 use crate::cli::scope;
 use crate::delivery::Status;
+use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
-use crate::journal::DeliveryVersion;
-use crate::journal::Journal;
+use crate::journal::{DeliveryList, DeliveryVersion, Journal, Query};
 use crate::text::count;
 
 const EXAMPLES: &str = "\
@@ -82,7 +82,15 @@ fn seen(
     journal: Option<&dyn Journal>,
 ) -> Result<Vec<DeliveryVersion>, Failure> {
     let Some(ids) = named else {
-        return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.scheduled(endpoint))?);
+        let query = Query {
+            list: DeliveryList::Scheduled,
+            filter: Filter {
+                endpoint: endpoint.map(str::to_owned),
+                ..Filter::default()
+            },
+            limit: None,
+        };
+        return Ok(journal.map_or(Ok(Vec::new()), |journal| journal.delivery_versions(&query))?);
     };
     let seen = ids.iter().map(|&id| {
         let Some(journal) = journal else {
@@ -91,7 +99,7 @@ fn seen(
         let delivery = journal
             .delivery(id)?
             .ok_or_else(|| Failure::no_delivery(id))?;
-        if !journal.is_scheduled(id)? {
+        if !delivery.is_scheduled() {
             let state = match delivery.status {
                 Status::Pending => "it is being sent",
                 Status::Delivered => "it has been delivered",

@@ -54,9 +54,8 @@ fn xml(ctx: &Context<'_>, journal: Option<&dyn Journal>, query: &Query) -> Resul
     each(journal, query, |delivery, journal| {
         let event = journal.event(delivery.id)?;
         // An imported failure keeps the time as 3scale wrote it.
-        let time = journal
-            .listed_failure_time(&delivery)?
-            .unwrap_or_else(|| failures_list_time(delivery.decided_at()));
+        let listed = delivery.listed_failure_time.clone();
+        let time = listed.unwrap_or_else(|| failures_list_time(delivery.decided_at()));
         list.push(&delivery, &time, &event)
             .map_err(|e| match e.kind() {
                 ErrorKind::InvalidData => Failure::from_error(Kind::Journal, e),

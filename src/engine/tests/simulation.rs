@@ -114,7 +114,7 @@ impl Simulation {
             time: time.clone(),
             pid: 1,
         };
-        let journal = journal::open(&path, Box::new(process)).unwrap();
+        let journal = journal::open_on(Box::new(process), &path).unwrap();
         let connection = Connection::open(&path).unwrap();
         Simulation {
             directory,
@@ -177,7 +177,7 @@ impl Simulation {
             pid: 2,
         };
         let path = self.directory.path().join("journal.db");
-        journal::open(&path, Box::new(process)).unwrap()
+        journal::open_on(Box::new(process), &path).unwrap()
     }
 
     pub fn new_delivery(&self, policy: &RetryPolicy) -> NewDelivery {

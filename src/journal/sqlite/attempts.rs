@@ -8,7 +8,7 @@ use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Status};
 use crate::event::BodyFormat;
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot,
+    AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, Next, ScheduleSlot,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -24,6 +24,9 @@ const SUCCEEDED_AT: &str =
 pub const LAST_ACTIVE_AT: &str = "(SELECT started_at + coalesce(duration_ms, 0) FROM attempts
      WHERE delivery_id = deliveries.id ORDER BY number DESC LIMIT 1)";
 
+/// The note of an imported delivery's first attempt.
+const IMPORT_NOTE: &str = "imported from a list of failed deliveries; not sent by hookfire";
+
 /// A transaction, and the process and time that its writes record.
 pub struct WriteTransaction<'a> {
     pub tx: &'a Transaction<'a>,
@@ -38,7 +41,7 @@ impl WriteTransaction<'_> {
         attempt: &NewAttempt,
     ) -> rusqlite::Result<Box<Delivery>> {
         let mut delivery = self.new_delivery(new)?;
-        delivery.attempt_count = 1;
+        (delivery.attempt_count, delivery.is_owned) = (1, true);
         self.insert(&delivery, &new.event, Some(attempt))?;
         self.insert_attempt(delivery.id, 1, attempt)?;
         Ok(delivery)
@@ -73,7 +76,7 @@ impl WriteTransaction<'_> {
                  WHERE {condition} AND (?4 IS NULL OR attempt_count = ?4) RETURNING attempt_count"
             ))?
             .query_row(
-                params![claim.id, self.owner, self.now.plus(claim.attempt.lease).0, attempts],
+                params![claim.id, self.owner, self.now.plus(claim.attempt.lease), attempts],
                 |row| row.get(0),
             )
             .optional()?;
@@ -123,9 +126,9 @@ impl WriteTransaction<'_> {
             )?
             .execute(params![
                 id,
-                status.as_str(),
-                delay.map(|delay| self.now.plus(delay).0),
-                lease.map(|lease| self.now.plus(lease).0),
+                status,
+                delay.map(|delay| self.now.plus(delay)),
+                lease.map(|lease| self.now.plus(lease)),
                 self.owner,
                 number
             ])?;
@@ -150,7 +153,7 @@ impl WriteTransaction<'_> {
                 result.number,
                 duration_ms(result.duration),
                 outcome.http_status,
-                error.map(|e| e.kind.as_str()),
+                error.map(|e| e.kind),
                 error.map(|e| &e.message),
                 outcome.maybe_received,
                 outcome.response_body,
@@ -201,7 +204,7 @@ impl WriteTransaction<'_> {
                      lease_until = NULL, owner = NULL
                  WHERE id = ?1"
             ))?
-            .execute(params![id, slot.due.0, slot.abandoned])?;
+            .execute(params![id, slot.due, slot.abandoned])?;
         Ok(())
     }
 
@@ -212,8 +215,48 @@ impl WriteTransaction<'_> {
             .prepare_cached(&format!(
                 "UPDATE deliveries SET lease_until = max(lease_until, ?3) WHERE {OWNED}"
             ))?
-            .execute(params![id, self.owner, until.0])?;
+            .execute(params![id, self.owner, until])?;
         Ok(renewed > 0)
+    }
+
+    /// Adds a delivery to the failed list. Returns false if one with its uuid exists.
+    pub fn import(&self, import: &Import) -> rusqlite::Result<bool> {
+        let is_known = self
+            .tx
+            .prepare_cached("SELECT 1 FROM deliveries WHERE uuid = ?1")?
+            .exists([&import.uuid])?;
+        if is_known {
+            return Ok(false);
+        }
+        let Import {
+            error, failed_at, ..
+        } = import;
+        let delivery = Delivery {
+            uuid: import.uuid.clone(),
+            status: Status::Failed,
+            created_at: *failed_at,
+            finished_at: Some(*failed_at),
+            attempt_count: 1,
+            last_error: Some(error.clone()),
+            listed_failure_time: Some(import.listed_failure_time.clone()),
+            ..*self.new_delivery(&import.delivery)?
+        };
+        self.insert(&delivery, &import.delivery.event, None)?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO attempts (delivery_id, number, started_at, insecure, http_status, error_kind, error_message,
+                     note)
+                 VALUES (?1, 1, ?2, 0, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                delivery.id,
+                failed_at,
+                error.http_status,
+                error.kind,
+                error.message,
+                IMPORT_NOTE
+            ])?;
+        Ok(true)
     }
 
     /// A delivery with its new id and uuid, not yet inserted.
@@ -242,6 +285,8 @@ impl WriteTransaction<'_> {
             next_attempt_at: None,
             attempt_count: 0,
             last_error: None,
+            is_owned: false,
+            listed_failure_time: None,
         }))
     }
 
@@ -251,12 +296,14 @@ impl WriteTransaction<'_> {
         event: &[u8],
         attempt: Option<&NewAttempt>,
     ) -> rusqlite::Result<()> {
+        let error = delivery.last_error.as_ref();
         self.tx
             .prepare_cached(
                 "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries,
-                     retry_interval_ms, success, status, created_at, attempt_count, owner,
-                     lease_until, event, form, ignored_by)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                     retry_interval_ms, success, status, created_at, finished_at, attempt_count, error_kind,
+                     error_status, error_message, owner, lease_until, form, ignored_by, told_time, event)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                     ?22, ?23, ?24)",
             )?
             .execute(params![
                 delivery.id,
@@ -270,14 +317,19 @@ impl WriteTransaction<'_> {
                 delivery.retry_policy.retries,
                 duration_ms(delivery.retry_policy.interval),
                 delivery.retry_policy.success.to_string(),
-                delivery.status.as_str(),
-                delivery.created_at.0,
+                delivery.status,
+                delivery.created_at,
+                delivery.finished_at,
                 delivery.attempt_count,
+                error.map(|error| error.kind),
+                error.map(|error| error.http_status),
+                error.map(|error| &error.message),
                 attempt.map(|_| self.owner),
-                attempt.map(|attempt| self.now.plus(attempt.lease).0),
-                event,
+                attempt.map(|attempt| self.now.plus(attempt.lease)),
                 delivery.wire == BodyFormat::Form,
-                delivery.ignored_by.map(Switch::as_str),
+                delivery.ignored_by,
+                delivery.listed_failure_time,
+                event,
             ])?;
         Ok(())
     }
@@ -291,7 +343,7 @@ impl WriteTransaction<'_> {
             .execute(params![
                 id,
                 number,
-                self.now.0,
+                self.now,
                 attempt.insecure,
                 attempt.sent_to
             ])?;

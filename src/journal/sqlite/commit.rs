@@ -1,6 +1,5 @@
 //! Applies a group of writes in one transaction.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
 use rusqlite::Transaction;
@@ -15,22 +14,15 @@ use crate::journal::{Write, WriteResult};
 impl SqliteJournal {
     pub(super) fn commit_group(&self, writes: &[Write]) -> Result<Vec<WriteResult>, JournalError> {
         let mut cache = self.captures.borrow_mut();
-        let is_one_rejected = Cell::new(false);
-        let mut committed = self.write(|tx| {
-            let applied = self.apply_all(tx, writes, &mut cache, apply);
-            let rejected = applied.as_ref().is_err_and(is_value_error);
-            is_one_rejected.set(rejected);
-            applied
-        });
-        if is_one_rejected.get() {
+        let committed = self.write(|tx| match self.apply_all(tx, writes, &mut cache, false) {
             // Savepoints are slow; they are needed only to leave out the write that cannot be stored.
-            cache.reset();
-            committed = self.write(|tx| {
-                self.apply_all(tx, writes, &mut cache, |transaction, write, cache| {
-                    self.apply_or_reject(transaction, write, cache)
-                })
-            });
-        }
+            Err(error) if is_value_error(&error) => {
+                cache.reset();
+                tx.execute_batch("ROLLBACK; BEGIN IMMEDIATE")?;
+                self.apply_all(tx, writes, &mut cache, true)
+            }
+            applied => applied,
+        });
         if let Err(error) = &committed {
             cache.reset();
             if matches!(
@@ -48,11 +40,7 @@ impl SqliteJournal {
         tx: &Transaction<'_>,
         writes: &[Write],
         cache: &mut CaptureCache,
-        apply: impl Fn(
-            &WriteTransaction<'_>,
-            &Write,
-            &mut CaptureCache,
-        ) -> rusqlite::Result<WriteResult>,
+        with_savepoints: bool,
     ) -> rusqlite::Result<Vec<WriteResult>> {
         let transaction = WriteTransaction {
             tx,
@@ -67,7 +55,11 @@ impl SqliteJournal {
         }
         let mut results = Vec::with_capacity(writes.len());
         for write in writes {
-            results.push(apply(&transaction, write, cache)?);
+            results.push(if with_savepoints {
+                self.apply_or_reject(&transaction, write, cache)?
+            } else {
+                apply(&transaction, write, cache)?
+            });
         }
         if has_captures {
             cache.prune(tx)?;

@@ -1,17 +1,15 @@
 //! The journal on one SQLite file, in WAL mode with `synchronous=FULL`: a commit is durable when it returns.
 //!
 //! `open` opens or creates the file, `schema` defines its tables. `commit` applies a group of writes with the
-//! statements of `attempts` and `new_captures`. `lists` reads deliveries, `captures` reads captures, `schedule` reads
-//! and changes the schedule. `rows` converts rows to records and parameters to JSON; it never stores the value of a
+//! statements of `attempts` and `new_captures`. `deliveries`, `captures` and `schedule` implement the traits of these
+//! names. `rows` converts rows to records and parameters to JSON; it never stores the value of a
 //! secret.
 
 mod attempts;
 mod captures;
 mod commit;
+mod deliveries;
 mod error;
-mod export;
-mod import;
-mod lists;
 mod maintenance;
 mod new_captures;
 mod open;
@@ -27,10 +25,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::capture::{Bin, Body, Caught};
-use crate::delivery::{Attempt, Delivery, Status};
-use crate::journal::{CaptureQuery, CaptureRules, DeliveryVersion, Due, JournalError, Processes};
-use crate::journal::{Cursor, Health, Import, Journal, Outcomes, Query, Slice, Write, WriteResult};
+use crate::journal::{CaptureRules, Health, Journal, JournalError, Processes};
+use crate::journal::{Slice, Write, WriteResult};
 use crate::time::UnixMs;
 use open::JournalFiles;
 
@@ -48,9 +44,6 @@ const MAX_IDLE_WAL_BYTES: u64 = 2 << 20;
 
 /// How long one transaction of a bulk change may take. Other processes can write between two of them.
 const SLICE_TIME: Duration = Duration::from_millis(100);
-
-/// How many free pages one transaction returns to the file system.
-const VACUUM_PAGES: u32 = 500;
 
 pub struct SqliteJournal {
     conn: Connection,
@@ -83,12 +76,6 @@ impl SqliteJournal {
             host,
             captures: RefCell::default(),
         })
-    }
-
-    fn set_lock_timeout(&mut self, timeout: Duration) -> Result<(), JournalError> {
-        self.conn.busy_timeout(timeout).map_err(|e| self.error(e))?;
-        self.timeout = timeout;
-        Ok(())
     }
 
     /// Checks before each read, as [`Self::write`] does before each write, that the files were not replaced and the
@@ -147,19 +134,17 @@ impl SqliteJournal {
         })
     }
 
-    /// Returns free pages to the file system. Ignores errors: the rows are deleted, and SQLite reuses the pages.
-    fn vacuum(&self) {
-        loop {
-            let free = self.write(|tx| {
-                tx.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?
-                    .query_map([], |_| Ok(()))?
-                    .collect::<rusqlite::Result<()>>()?;
-                tx.query_row("PRAGMA freelist_count", [], |row| row.get::<_, u32>(0))
-            });
-            if !free.is_ok_and(|free| free > 0) {
-                return;
-            }
+    /// As [`SqliteJournal::write_slice`], for deletions.
+    fn delete_in_slice<T>(
+        &self,
+        items: &[T],
+        delete: impl Fn(&Transaction<'_>, &T) -> rusqlite::Result<usize>,
+    ) -> Result<Slice, JournalError> {
+        let slice = self.write_slice(items, delete)?;
+        if slice.done == items.len() {
+            self.vacuum();
         }
+        Ok(slice)
     }
 
     fn error(&self, error: rusqlite::Error) -> JournalError {
@@ -196,8 +181,9 @@ impl Journal for SqliteJournal {
 
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError> {
         self.captures.get_mut().rules = rules;
-        self.set_lock_timeout(CAPTURE_LOCK_TIMEOUT)?;
+        self.timeout = CAPTURE_LOCK_TIMEOUT;
         let tune = || {
+            self.conn.busy_timeout(self.timeout)?;
             self.conn.pragma_update(None, "synchronous", "NORMAL")?;
             // Deleting the oldest captures needs temporary tables, which must not be written to a shared directory.
             self.conn.pragma_update(None, "temp_store", "MEMORY")
@@ -209,141 +195,15 @@ impl Journal for SqliteJournal {
         &self.path
     }
 
-    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
-        self.read(|conn| lists::delivery(conn, id))
-    }
-
-    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
-        self.read(|conn| lists::event(conn, id))
-    }
-
-    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
-        self.read(|conn| lists::attempts(conn, id))
-    }
-
-    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
-        self.read(|conn| match import::find(conn, uuid)? {
-            Some(id) => lists::delivery(conn, id),
-            None => Ok(None),
-        })
-    }
-
-    fn listed_failure_time(&self, delivery: &Delivery) -> Result<Option<String>, JournalError> {
-        self.read(|conn| import::listed_failure_time(conn, delivery))
-    }
-
-    fn page(
-        &self,
-        query: &Query,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, JournalError> {
-        self.read(|conn| lists::page(conn, query, after, limit))
-    }
-
-    fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
-        self.read(|conn| lists::versions(conn, query))
-    }
-
-    fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
-        self.read(|conn| lists::count(conn, query, Some(max)))
-    }
-
-    fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError> {
-        self.read(|conn| lists::outcomes(conn, since, interval_ms))
-    }
-
     fn change_counters(&self) -> Result<(i64, i64), JournalError> {
-        self.read(lists::change_counters)
-    }
-
-    fn due_page(
-        &self,
-        after: Option<(UnixMs, i64)>,
-        limit: u32,
-        url: Option<&str>,
-    ) -> Result<Vec<Due>, JournalError> {
-        self.read(|conn| schedule::due(conn, self.host.now(), after, limit, url))
-    }
-
-    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError> {
-        self.read(|conn| schedule::next_due(conn, self.host.now()))
-    }
-
-    fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
-        self.interrupt_abandoned_deliveries()
-    }
-
-    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
-        self.write(|tx| schedule::reschedule(tx, seen, self.host.now().plus(delay)))
-    }
-
-    fn scheduled(&self, endpoint: Option<&str>) -> Result<Vec<DeliveryVersion>, JournalError> {
-        self.read(|conn| schedule::scheduled(conn, endpoint))
-    }
-
-    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
-        self.write_slice(seen, |tx, seen| schedule::cancel(tx, *seen))
-    }
-
-    fn delete_slice(
-        &self,
-        seen: &[DeliveryVersion],
-        statuses: &[Status],
-    ) -> Result<Slice, JournalError> {
-        let slice = self.write_slice(seen, |tx, seen| maintenance::delete(tx, *seen, statuses))?;
-        if slice.done == seen.len() {
-            self.vacuum();
-        }
-        Ok(slice)
-    }
-
-    fn import(&self, deliveries: &[Import<'_>]) -> Result<Vec<bool>, JournalError> {
-        self.write(|tx| {
-            deliveries
-                .iter()
-                .map(|delivery| import::import(tx, delivery))
-                .collect()
-        })
-    }
-
-    fn captures(&self, query: &CaptureQuery) -> Result<Vec<Caught>, JournalError> {
-        self.read(|conn| captures::list(conn, query))
-    }
-
-    fn capture(&self, id: i64) -> Result<Option<(Caught, Body)>, JournalError> {
-        self.read(|conn| captures::capture(conn, id))
-    }
-
-    fn newest_capture(&self) -> Result<i64, JournalError> {
-        self.read(captures::newest)
-    }
-
-    fn ids_in_bin(&self, name: &str, until: i64) -> Result<Vec<i64>, JournalError> {
-        self.read(|conn| captures::ids_in_bin(conn, name, until))
-    }
-
-    fn delete_captures_slice(&self, ids: &[i64]) -> Result<Slice, JournalError> {
-        self.write(captures::remember_newest)?;
-        let slice = self.write_slice(ids, |tx, id| captures::delete(tx, *id))?;
-        if slice.done == ids.len() {
-            self.vacuum();
-        }
-        Ok(slice)
-    }
-
-    fn bins(&self) -> Result<Vec<Bin>, JournalError> {
-        self.read(captures::bins)
-    }
-
-    fn bin(&self, name: &str) -> Result<Option<Bin>, JournalError> {
-        self.read(|conn| captures::bin_named(conn, name))
-    }
-
-    fn create_bin(&self, name: &str, private: bool, now: UnixMs) -> Result<Bin, JournalError> {
-        self.write(|tx| {
-            captures::insert_bin(tx, name, private, now)?;
-            captures::bin_named(tx, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        self.read(|conn| {
+            let by_others = conn
+                .prepare_cached("PRAGMA data_version")?
+                .query_row([], |row| row.get(0))?;
+            let by_this = conn
+                .prepare_cached("SELECT total_changes()")?
+                .query_row([], |row| row.get(0))?;
+            Ok((by_others, by_this))
         })
     }
 

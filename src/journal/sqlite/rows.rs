@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rusqlite::Row;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::retry_policy::RetryPolicy;
@@ -12,6 +12,7 @@ use crate::delivery::switches::Switch;
 use crate::delivery::target::{Param, Target, Value};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::BodyFormat;
+use crate::journal::DeliveryVersion;
 use crate::secret::SecretSource;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::UnixMs;
@@ -19,7 +20,7 @@ use crate::time::UnixMs;
 /// The columns that [`delivery`] reads, in its order.
 pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, params, headers, retries, retry_interval_ms, \
      success, status, created_at, finished_at, next_attempt_at, attempt_count, error_kind, error_status, error_message, \
-     form, ignored_by";
+     form, ignored_by, owner IS NOT NULL, iif(attempt_count <= 1, told_time, NULL)";
 
 /// The columns that [`attempt`] reads, in its order.
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
@@ -76,23 +77,30 @@ impl FromSql for UnixMs {
     }
 }
 
-impl FromSql for Status {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Status> {
-        Status::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+impl ToSql for UnixMs {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.into())
     }
 }
 
-impl FromSql for ErrorKind {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ErrorKind> {
-        ErrorKind::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
-    }
+/// Stores enums by name.
+macro_rules! stored_by_name {
+    ($($name:ty),+) => {$(
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<$name> {
+                <$name>::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+            }
+        }
+
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+    )+};
 }
 
-impl FromSql for Switch {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Switch> {
-        Switch::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
-    }
-}
+stored_by_name!(Status, ErrorKind, Switch);
 
 /// Reads and parses a text column. Text that `parse` rejects is an error: the journal is damaged.
 pub fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
@@ -146,6 +154,8 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         next_attempt_at: next_attempt_at.filter(|_| status == Status::Pending),
         attempt_count: row.get(15)?,
         last_error,
+        is_owned: row.get(21)?,
+        listed_failure_time: row.get(22)?,
     })
 }
 
@@ -174,10 +184,12 @@ pub fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
-/// Reads a count from the first column.
-pub fn count(row: &Row<'_>) -> rusqlite::Result<usize> {
-    let count: i64 = row.get(0)?;
-    Ok(count.unsigned_abs() as usize)
+/// Reads an id and an attempt count.
+pub fn version(row: &Row<'_>) -> rusqlite::Result<DeliveryVersion> {
+    Ok(DeliveryVersion {
+        id: row.get(0)?,
+        attempts: row.get(1)?,
+    })
 }
 
 fn milliseconds(value: i64) -> Duration {

@@ -1,11 +1,15 @@
-//! The schedule: deliveries that wait for their next attempt and have no owner.
+//! The schedule: deliveries that wait for their next attempt and have no owner, and those whose owner has ended.
 //!
 //! Each condition repeats the WHERE clause of the index `deliveries_due`; otherwise SQLite does not use the index.
 
-use rusqlite::{Connection, Transaction, params};
+use std::collections::HashMap;
+use std::time::Duration;
 
-use super::attempts::interrupt_sql;
-use crate::journal::{DeliveryVersion, Due};
+use rusqlite::{Transaction, params};
+
+use super::SqliteJournal;
+use super::attempts::{LAST_ACTIVE_AT, interrupt_sql, refresh_last_error};
+use crate::journal::{DeliveryVersion, Due, JournalError, Schedule, Slice};
 use crate::time::UnixMs;
 
 /// Has two parts, because for `(next_attempt_at, id) > (?2, ?3)` SQLite would use only the first column of the index,
@@ -29,70 +33,112 @@ pub const NEXT_DUE_SQL: &str = "SELECT min(next_attempt_at) FROM deliveries
 const UNCHANGED: &str =
     "next_attempt_at IS NOT NULL AND owner IS NULL AND id = ?1 AND attempt_count = ?2";
 
-pub fn due(
-    conn: &Connection,
-    now: UnixMs,
-    after: Option<(UnixMs, i64)>,
-    limit: u32,
-    url: Option<&str>,
-) -> rusqlite::Result<Vec<Due>> {
-    let (at, id) = after.map_or((i64::MIN, 0), |(at, id)| (at.0, id));
-    conn.prepare_cached(DUE_SQL)?
-        .query_map(params![now.0, at, id, limit, url], |row| {
-            Ok(Due {
-                at: UnixMs(row.get(0)?),
-                seen: DeliveryVersion {
-                    id: row.get(1)?,
-                    attempts: row.get(2)?,
-                },
-                url: row.get(3)?,
-            })
-        })?
-        .collect()
+/// Repeats the WHERE clause of the index `deliveries_leased`; otherwise SQLite does not use the index.
+pub const LEASED_SQL: &str = "SELECT id, owner, coalesce(lease_until, 0) FROM deliveries
+     WHERE status = 'pending' AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
+
+const INTERRUPTED_MESSAGE: &str = "its process ended before a response was recorded";
+
+/// A pending delivery that has an owner, or has neither an owner nor a due time.
+struct Leased {
+    id: i64,
+    owner: Option<String>,
+    lease_until: UnixMs,
 }
 
-pub fn next_due(conn: &Connection, now: UnixMs) -> rusqlite::Result<Option<UnixMs>> {
-    let due: Option<i64> = conn
-        .prepare_cached(NEXT_DUE_SQL)?
-        .query_row([now.0], |row| row.get(0))?;
-    Ok(due.map(UnixMs))
-}
-
-pub fn reschedule(
-    tx: &Transaction<'_>,
-    seen: DeliveryVersion,
-    due: UnixMs,
-) -> rusqlite::Result<bool> {
-    let rows = tx
-        .prepare_cached(&format!(
-            "UPDATE deliveries SET next_attempt_at = ?3 WHERE {UNCHANGED}"
-        ))?
-        .execute(params![seen.id, seen.attempts, due.0])?;
-    Ok(rows == 1)
-}
-
-/// Moves a scheduled delivery to the failed list. Returns how many rows it changed.
-pub fn cancel(tx: &Transaction<'_>, seen: DeliveryVersion) -> rusqlite::Result<usize> {
-    tx.prepare_cached(&interrupt_sql(UNCHANGED, "NULL"))?
-        .execute(params![seen.id, seen.attempts])
-}
-
-/// Returns `pending` deliveries only: those whose owner died are in the failed list already.
-pub fn scheduled(
-    conn: &Connection,
-    endpoint: Option<&str>,
-) -> rusqlite::Result<Vec<DeliveryVersion>> {
-    conn.prepare_cached(
-        "SELECT id, attempt_count FROM deliveries
-         WHERE next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'
-             AND (?1 IS NULL OR endpoint = ?1)
-         ORDER BY id",
-    )?
-    .query_map([endpoint], |row| {
-        Ok(DeliveryVersion {
-            id: row.get(0)?,
-            attempts: row.get(1)?,
+impl Schedule for SqliteJournal {
+    fn due_page(
+        &self,
+        after: Option<(UnixMs, i64)>,
+        limit: u32,
+        url: Option<&str>,
+    ) -> Result<Vec<Due>, JournalError> {
+        let (at, id) = after.unwrap_or((UnixMs(i64::MIN), 0));
+        self.read(|conn| {
+            conn.prepare_cached(DUE_SQL)?
+                .query_map(params![self.host.now(), at, id, limit, url], |row| {
+                    let (id, attempts) = (row.get(1)?, row.get(2)?);
+                    Ok(Due {
+                        at: row.get(0)?,
+                        seen: DeliveryVersion { id, attempts },
+                        url: row.get(3)?,
+                    })
+                })?
+                .collect()
         })
-    })?
-    .collect()
+    }
+
+    fn next_due_at(&self) -> Result<Option<UnixMs>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(NEXT_DUE_SQL)?
+                .query_row([self.host.now()], |row| row.get(0))
+        })
+    }
+
+    fn reschedule(&self, seen: DeliveryVersion, delay: Duration) -> Result<bool, JournalError> {
+        self.write(|tx| {
+            let rows = tx
+                .prepare_cached(&format!(
+                    "UPDATE deliveries SET next_attempt_at = ?3 WHERE {UNCHANGED}"
+                ))?
+                .execute(params![seen.id, seen.attempts, self.host.now().plus(delay)])?;
+            Ok(rows == 1)
+        })
+    }
+
+    fn cancel_slice(&self, seen: &[DeliveryVersion]) -> Result<Slice, JournalError> {
+        self.write_slice(seen, |tx, seen| {
+            tx.prepare_cached(&interrupt_sql(UNCHANGED, "NULL"))?
+                .execute(params![seen.id, seen.attempts])
+        })
+    }
+
+    fn interrupt_abandoned(&self) -> Result<usize, JournalError> {
+        let mut abandoned = self.read(|conn| {
+            conn.prepare_cached(LEASED_SQL)?
+                .query_map([], |row| {
+                    Ok(Leased {
+                        id: row.get(0)?,
+                        owner: row.get(1)?,
+                        lease_until: row.get(2)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<Leased>>>()
+        })?;
+        let (now, mut is_owner_dead) = (self.host.now(), HashMap::new());
+        abandoned.retain(|leased| {
+            let is_dead = match &leased.owner {
+                // Looks up each process once.
+                Some(owner) => *is_owner_dead
+                    .entry(owner.clone())
+                    .or_insert_with(|| self.host.is_dead(owner)),
+                None => true,
+            };
+            is_dead || leased.lease_until < now
+        });
+        if abandoned.is_empty() {
+            return Ok(0);
+        }
+        self.write(|tx| abandoned.iter().map(|leased| interrupt(tx, leased)).sum())
+    }
+}
+
+/// Moves a delivery to the failed list and, if attempts are left, to the schedule, unless its owner has renewed the
+/// lease since it was read. Returns how many rows it changed.
+fn interrupt(tx: &Transaction<'_>, leased: &Leased) -> rusqlite::Result<usize> {
+    let due = format!("iif(attempt_count <= retries, {LAST_ACTIVE_AT} + retry_interval_ms, NULL)");
+    let unchanged = "id = ?1 AND status = 'pending' AND coalesce(lease_until, 0) = ?2
+         AND (owner IS NOT NULL OR next_attempt_at IS NULL)";
+    let interrupted = tx
+        .prepare_cached(&interrupt_sql(unchanged, &due))?
+        .execute(params![leased.id, leased.lease_until])?;
+    if interrupted > 0 {
+        tx.prepare_cached(
+            "UPDATE attempts SET error_kind = 'interrupted', maybe_received = 1, error_message = ?2
+             WHERE delivery_id = ?1 AND duration_ms IS NULL AND error_kind IS NULL",
+        )?
+        .execute(params![leased.id, INTERRUPTED_MESSAGE])?;
+        refresh_last_error(tx, leased.id)?;
+    }
+    Ok(interrupted)
 }

@@ -7,13 +7,12 @@ use super::*;
 use crate::delivery::Outcome;
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::target::Target;
-use crate::env::HostProcesses;
 use crate::event::BodyFormat;
 
 /// Runs a test with two connections to a new journal of each implementation.
 fn with_journals(test: impl Fn(&dyn Journal, &dyn Journal)) {
     let folder = tempfile::tempdir().unwrap();
-    let open = || open(&folder.path().join("journal.db"), Box::new(HostProcesses)).unwrap();
+    let open = || open(&folder.path().join("journal.db")).unwrap();
     test(&*open(), &*open());
 }
 

@@ -510,12 +510,13 @@ fn dropping_the_capture_writer_commits_what_was_submitted() {
 fn a_list_of_one_bin_reads_no_other() {
     let bench = Bench::new();
     let journal = bench.open(1);
-    let select = crate::journal::sqlite::captures::select(&CaptureQuery {
+    let query = CaptureQuery {
         bin: Some("b".into()),
         order: Order::NewestFirst,
         limit: Some(50),
         ..CaptureQuery::default()
-    });
+    };
+    let select = sqlite::captures::select(&query);
     let plan: Vec<String> = journal
         .conn
         .prepare(&format!("EXPLAIN QUERY PLAN {}", select.sql))

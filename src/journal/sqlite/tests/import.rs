@@ -1,13 +1,8 @@
 //! Imported deliveries: each is added once and recognised by its uuid.
 
 use super::*;
-use crate::delivery::retry_policy::RetryPolicy;
-use crate::delivery::target::Target;
 use crate::delivery::{ErrorKind, LastError, Status};
-use crate::event::{BodyFormat, Event};
-
-const EVENT: &[u8] =
-    b"<event><type>account</type><action>created</action><object><account/></object></event>";
+use crate::event::BodyFormat;
 
 /// Imports these in one commit; returns for each whether it was added.
 fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
@@ -16,21 +11,15 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
         http_status: Some(503),
         message: "503".to_owned(),
     };
-    let (event, target) = (
-        Event::from_document(EVENT.to_vec()).unwrap(),
-        Target::from_url("http://h/").unwrap(),
-    );
-    let retry_policy = RetryPolicy::default();
     let imports = uuids.iter().map(|&uuid| Import {
-        uuid,
+        uuid: uuid.to_owned(),
         failed_at: T0,
-        listed_failure_time: "then",
-        error: &error,
-        event: &event,
-        endpoint: None,
-        target: &target,
-        wire: BodyFormat::Form,
-        retry_policy: &retry_policy,
+        listed_failure_time: "then".to_owned(),
+        error: error.clone(),
+        delivery: NewDelivery {
+            wire: BodyFormat::Form,
+            ..new_delivery(b"<event/>")
+        },
     });
     journal.import(&imports.collect::<Vec<_>>()).unwrap()
 }

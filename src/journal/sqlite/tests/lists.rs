@@ -1,4 +1,4 @@
-//! Lists: the SQL selects the same deliveries as `Filter::matches`, in order, and uses the indexes.
+//! Lists: the SQL selects the same deliveries as [`matches`], in order, and uses the indexes.
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -128,16 +128,43 @@ fn write(journal: &SqliteJournal, row: &Row) {
     }
 }
 
+/// Whether a filter selects a delivery: computed without SQL.
+fn matches(filter: &Filter, delivery: &Delivery) -> bool {
+    let equal = |wanted: &Option<String>, actual: Option<&str>| {
+        wanted
+            .as_deref()
+            .is_none_or(|wanted| Some(wanted) == actual)
+    };
+    let last = delivery.last_error.as_ref();
+    equal(&filter.event_type, Some(&delivery.event_type))
+        && equal(&filter.action, Some(&delivery.action))
+        && equal(&filter.endpoint, delivery.endpoint.as_deref())
+        && filter
+            .since
+            .is_none_or(|since| delivery.decided_at() >= since)
+        && filter
+            .before
+            .is_none_or(|before| delivery.decided_at() <= before)
+        && filter.http_status.as_ref().is_none_or(|ranges| {
+            last.and_then(|error| error.http_status)
+                .is_some_and(|status| ranges.contains(status))
+        })
+        && filter
+            .error
+            .is_none_or(|kind| last.is_some_and(|error| error.kind == kind))
+}
+
 /// The ids that the query must return: computed without SQL.
 fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
     let listed = |delivery: &&Delivery| match query.list {
         DeliveryList::Failed | DeliveryList::NewestFailed => delivery.status.in_failed_list(),
         DeliveryList::All(status) => status.is_none_or(|status| delivery.status == status),
+        DeliveryList::Scheduled => delivery.is_scheduled(),
     };
     let mut found: Vec<&Delivery> = all
         .iter()
         .filter(listed)
-        .filter(|d| query.filter.matches(d))
+        .filter(|delivery| matches(&query.filter, delivery))
         .collect();
     match query.list {
         DeliveryList::Failed => {
@@ -147,7 +174,9 @@ fn expected(all: &[Delivery], query: &Query) -> Vec<i64> {
             found.sort_by_key(|delivery| (delivery.finished_at.unwrap(), delivery.id));
             found.reverse();
         }
-        DeliveryList::All(_) => found.sort_by_key(|delivery| -delivery.id),
+        DeliveryList::All(_) | DeliveryList::Scheduled => {
+            found.sort_by_key(|delivery| -delivery.id)
+        }
     }
     found.into_iter().map(|delivery| delivery.id).collect()
 }

@@ -245,6 +245,24 @@ impl SqliteJournal {
         self
     }
 
+    fn set_lock_timeout(&mut self, timeout: Duration) -> rusqlite::Result<()> {
+        self.timeout = timeout;
+        self.conn.busy_timeout(timeout)
+    }
+
+    fn scheduled_ids(&self) -> Vec<i64> {
+        let list = DeliveryList::Scheduled;
+        self.ids(&Query {
+            list,
+            ..Query::all(None)
+        })
+        .unwrap()
+    }
+
+    fn is_scheduled(&self, id: i64) -> bool {
+        self.delivery(id).unwrap().unwrap().is_scheduled()
+    }
+
     fn commit_at(&self, now: UnixMs, write: Write) -> Result<WriteResult, JournalError> {
         NOW.set(now);
         let committed = self.commit(&[write]);
@@ -340,15 +358,21 @@ impl SqliteJournal {
         limit: u32,
         url: Option<&str>,
     ) -> Result<Vec<Due>, JournalError> {
-        self.read(|conn| sqlite::schedule::due(conn, now, after, limit, url))
+        NOW.set(now);
+        let due = self.due_page(after, limit, url);
+        NOW.set(T0);
+        due
     }
 
     fn next_due(&self, now: UnixMs) -> Result<Option<UnixMs>, JournalError> {
-        self.read(|conn| sqlite::schedule::next_due(conn, now))
+        NOW.set(now);
+        let due = self.next_due_at();
+        NOW.set(T0);
+        due
     }
 
     fn postpone(&self, seen: DeliveryVersion, due: UnixMs) -> Result<bool, JournalError> {
-        self.write(|tx| sqlite::schedule::reschedule(tx, seen, due))
+        self.reschedule(seen, due.since(self.now()))
     }
 
     fn ids(&self, query: &Query) -> Result<Vec<i64>, JournalError> {
@@ -371,7 +395,7 @@ impl SqliteJournal {
 
     /// SQLite's query plan for a list.
     fn plan(&self, query: &Query, after: Option<Cursor>) -> String {
-        let page = sqlite::lists::page_statement(query, after, 50);
+        let page = sqlite::deliveries::BoundSql::page("*", query, after, Some(50));
         let mut statement = self
             .conn
             .prepare(&format!("EXPLAIN QUERY PLAN {}", page.sql))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delivery::Status;
-use crate::journal::sqlite::maintenance::LEASED_SQL;
+use crate::journal::sqlite::schedule::LEASED_SQL;
 use crate::journal::sqlite::schedule::{DUE_SQL, NEXT_DUE_SQL};
 
 /// A delivery with one failed attempt, due so many seconds after the beginning of the test.
@@ -88,8 +88,8 @@ fn what_is_due_comes_the_first_due_first_and_page_by_page() {
         "skips deliveries that are due"
     );
     assert_eq!(journal.next_due(at(31)).unwrap(), None);
-    assert_eq!(journal.scheduled(None).unwrap().len(), 4);
-    assert!(journal.dynamic().is_scheduled(later).unwrap());
+    assert_eq!(journal.scheduled_ids().len(), 4);
+    assert!(journal.is_scheduled(later));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn abandoned_delivery_is_in_the_failed_list_and_due() {
             (Status::Interrupted, None)
         );
         assert!(
-            !two.dynamic().is_scheduled(id).unwrap(),
+            !two.is_scheduled(id),
             "interrupted deliveries are not listed as scheduled"
         );
     }

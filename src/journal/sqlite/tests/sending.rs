@@ -80,6 +80,8 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         next_attempt_at: None,
         attempt_count: 1,
         last_error: None,
+        is_owned: true,
+        listed_failure_time: None,
     };
     assert_eq!(journal.delivery(accepted.id).unwrap(), Some(expected));
     assert_eq!(journal.event(accepted.id).unwrap(), event);

@@ -626,12 +626,8 @@ impl World {
             .filter(|(_, kept)| waits(kept))
             .map(|(id, _)| *id)
             .collect();
-        let found: Vec<i64> = journal
-            .scheduled(None)
-            .unwrap()
-            .iter()
-            .map(|seen| seen.id)
-            .collect();
+        let mut found = journal.scheduled_ids();
+        found.reverse();
         assert_eq!(found, cancellable);
     }
 }

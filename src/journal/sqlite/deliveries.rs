@@ -1,0 +1,239 @@
+//! Reading, importing and deleting deliveries.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
+
+use super::SqliteJournal;
+use super::attempts::WriteTransaction;
+use super::rows::{self, ATTEMPT_COLUMNS, DELIVERY_COLUMNS};
+use crate::delivery::{Attempt, Delivery, Status};
+use crate::journal::{Cursor, Deliveries, DeliveryList, Outcomes, Query};
+use crate::journal::{DeliveryVersion, Import, JournalError, Slice};
+use crate::time::UnixMs;
+
+/// How many deliveries [`Deliveries::outcomes`] counts at most, so that the web UI does not wait long.
+pub const MAX_COUNTED: u32 = 20_000;
+
+/// A condition or statement, and the values of its parameters.
+pub struct BoundSql<'a> {
+    pub sql: String,
+    pub values: Vec<Box<dyn ToSql + 'a>>,
+}
+
+impl<'a> BoundSql<'a> {
+    pub fn new(sql: &str) -> BoundSql<'a> {
+        BoundSql {
+            sql: sql.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    /// The condition that selects a query's deliveries.
+    fn condition(query: &'a Query) -> BoundSql<'a> {
+        let filter = &query.filter;
+        // Repeats the WHERE clause of an index; otherwise SQLite does not use the index.
+        let (list, time) = match query.list {
+            DeliveryList::Failed | DeliveryList::NewestFailed => {
+                ("status IN ('failed', 'interrupted')", "finished_at")
+            }
+            DeliveryList::Scheduled => (
+                "next_attempt_at IS NOT NULL AND owner IS NULL AND status = 'pending'",
+                "created_at",
+            ),
+            DeliveryList::All(_) => ("TRUE", "coalesce(finished_at, created_at)"),
+        };
+        let mut condition = BoundSql::new(list);
+        if let DeliveryList::All(status) = query.list {
+            condition.and("status = ?", status);
+        }
+        condition.and("type = ?", filter.event_type.as_deref());
+        condition.and("action = ?", filter.action.as_deref());
+        condition.and("endpoint = ?", filter.endpoint.as_deref());
+        condition.and(&format!("{time} >= ?"), filter.since);
+        condition.and(&format!("{time} <= ?"), filter.before);
+        condition.and("error_kind = ?", filter.error);
+        if let Some(ranges) = &filter.http_status {
+            let ranges = ranges.ranges();
+            let either = vec!["error_status BETWEEN ? AND ?"; ranges.len()].join(" OR ");
+            let bounds = ranges
+                .iter()
+                .flat_map(|range| [*range.start(), *range.end()]);
+            condition.push(&format!(" AND ({either})"), bounds);
+        }
+        condition
+    }
+
+    /// The statement that reads the next `limit` deliveries of a query, after `after`.
+    pub fn page(
+        columns: &str,
+        query: &'a Query,
+        after: Option<Cursor>,
+        limit: Option<usize>,
+    ) -> BoundSql<'a> {
+        let order = match query.list {
+            DeliveryList::Failed => "finished_at, id",
+            DeliveryList::NewestFailed => "finished_at DESC, id DESC",
+            DeliveryList::All(_) | DeliveryList::Scheduled => "id DESC",
+        };
+        let mut page = BoundSql::condition(query);
+        if let Some(Cursor { finished_at, id }) = after {
+            let by_time = [finished_at.0, id];
+            match query.list {
+                DeliveryList::Failed => page.push(" AND (finished_at, id) > (?, ?)", by_time),
+                DeliveryList::NewestFailed => page.push(" AND (finished_at, id) < (?, ?)", by_time),
+                DeliveryList::All(_) | DeliveryList::Scheduled => page.push(" AND id < ?", [id]),
+            }
+        }
+        page.limit(order, limit);
+        page.sql = format!("SELECT {columns} FROM deliveries WHERE {}", page.sql);
+        page
+    }
+
+    /// Adds a condition with one parameter; does nothing if `value` is `None`.
+    pub fn and(&mut self, sql: &str, value: Option<impl ToSql + 'a>) {
+        if let Some(value) = value {
+            self.push(&format!(" AND {sql}"), [value]);
+        }
+    }
+
+    fn push(&mut self, sql: &str, values: impl IntoIterator<Item = impl ToSql + 'a>) {
+        self.sql.push_str(sql);
+        for value in values {
+            self.values.push(Box::new(value));
+        }
+    }
+
+    /// Adds ORDER BY and LIMIT; `None` for no limit.
+    pub fn limit(&mut self, order: &str, limit: Option<usize>) {
+        let limit = limit.map_or(-1, |limit| limit as i64);
+        self.push(&format!(" ORDER BY {order} LIMIT ?"), [limit]);
+    }
+
+    pub fn rows<T>(
+        &self,
+        conn: &Connection,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        conn.prepare_cached(&self.sql)?
+            .query_map(params_from_iter(&self.values), read)?
+            .collect()
+    }
+}
+
+impl Deliveries for SqliteJournal {
+    fn delivery(&self, id: i64) -> Result<Option<Delivery>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id = ?1"
+            ))?
+            .query_row([id], rows::delivery)
+            .optional()
+        })
+    }
+
+    fn delivery_by_uuid(&self, uuid: &str) -> Result<Option<Delivery>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE uuid = ?1"
+            ))?
+            .query_row([uuid], rows::delivery)
+            .optional()
+        })
+    }
+
+    fn event(&self, id: i64) -> Result<Vec<u8>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached("SELECT event FROM deliveries WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+        })
+    }
+
+    fn attempts(&self, id: i64) -> Result<Vec<Attempt>, JournalError> {
+        self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = ?1 ORDER BY number"
+            ))?
+            .query_map([id], rows::attempt)?
+            .collect()
+        })
+    }
+
+    fn delivery_versions(&self, query: &Query) -> Result<Vec<DeliveryVersion>, JournalError> {
+        let versions = BoundSql::page("id, attempt_count", query, None, query.limit);
+        self.read(|conn| versions.rows(conn, rows::version))
+    }
+
+    fn page(
+        &self,
+        query: &Query,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, JournalError> {
+        let page = BoundSql::page(DELIVERY_COLUMNS, query, after, Some(limit));
+        self.read(|conn| page.rows(conn, rows::delivery))
+    }
+
+    fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {
+        let mut condition = BoundSql::condition(query);
+        condition.push(" LIMIT ?", [i64::try_from(max).unwrap_or(-1)]);
+        let sql = &condition.sql;
+        self.read(|conn| {
+            conn.prepare_cached(&format!(
+                "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE {sql})"
+            ))?
+            .query_row(params_from_iter(&condition.values), |row| row.get(0))
+        })
+    }
+
+    fn outcomes(&self, since: UnixMs, interval_ms: i64) -> Result<Outcomes, JournalError> {
+        self.read(|conn| {
+            let counts = conn
+                .prepare_cached(
+                    "SELECT (created_at - ?1) / ?2, status, count(*)
+                     FROM (SELECT created_at, status FROM deliveries ORDER BY id DESC LIMIT ?3)
+                     WHERE created_at >= ?1 AND status <> 'ignored'
+                     GROUP BY 1, 2 ORDER BY 1, 2",
+                )?
+                .query_map(params![since, interval_ms.max(1), MAX_COUNTED], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            let cut = conn
+                .prepare_cached(
+                    "SELECT 1 FROM deliveries WHERE created_at >= ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2",
+                )?
+                .exists(params![since, MAX_COUNTED])?;
+            Ok(Outcomes { counts, cut })
+        })
+    }
+
+    fn import(&self, imports: &[Import]) -> Result<Vec<bool>, JournalError> {
+        self.write(|tx| {
+            let transaction = WriteTransaction {
+                tx,
+                owner: &self.owner,
+                now: self.host.now(),
+            };
+            let added = imports.iter().map(|import| transaction.import(import));
+            added.collect()
+        })
+    }
+
+    fn delete_slice(
+        &self,
+        seen: &[DeliveryVersion],
+        statuses: &[Status],
+    ) -> Result<Slice, JournalError> {
+        let names: Vec<String> = statuses
+            .iter()
+            .map(|status| format!("'{}'", status.as_str()))
+            .collect();
+        let delete = format!(
+            "DELETE FROM deliveries WHERE id = ?1 AND attempt_count = ?2 AND status IN ({})",
+            names.join(", ")
+        );
+        self.delete_in_slice(seen, |tx, seen| {
+            tx.prepare_cached(&delete)?
+                .execute(params![seen.id, seen.attempts])
+        })
+    }
+}
