@@ -1,19 +1,17 @@
-//! The process's environment: variables, directories, terminals, clock, signals, and other processes of the host.
+//! The process's environment: variables, directories, terminals, clock, signals and child processes.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use etcetera::BaseStrategy as _;
+use etcetera::base_strategy::{BaseStrategy, Xdg};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
-use crate::journal::Processes;
 use crate::secret::Variables;
 use crate::time::{Clock, UnixMs, Woken};
 
@@ -33,23 +31,19 @@ impl Environment {
 
     /// `$XDG_STATE_HOME/hookfire`, else `~/.local/state/hookfire`; none without a home.
     pub fn state_folder(self) -> Option<PathBuf> {
-        let strategy = etcetera::choose_base_strategy().ok()?;
-        let folder = strategy
-            .state_dir()
-            .unwrap_or_else(|| strategy.data_dir())
-            .join("hookfire");
-        // A relative home would depend on the working directory.
-        folder.is_absolute().then_some(folder)
+        own_folder(|base| base.state_dir().unwrap_or_else(|| base.data_dir()))
     }
 
     /// `$XDG_CONFIG_HOME/hookfire`, else `~/.config/hookfire`; none without a home.
     pub fn config_folder(self) -> Option<PathBuf> {
-        let folder = etcetera::choose_base_strategy()
-            .ok()?
-            .config_dir()
-            .join("hookfire");
-        folder.is_absolute().then_some(folder)
+        own_folder(BaseStrategy::config_dir)
     }
+}
+
+fn own_folder(parent: impl FnOnce(&Xdg) -> PathBuf) -> Option<PathBuf> {
+    let folder = parent(&Xdg::new().ok()?).join("hookfire");
+    // A relative home would depend on the working directory.
+    folder.is_absolute().then_some(folder)
 }
 
 impl Variables for Environment {
@@ -65,8 +59,8 @@ impl Variables for Environment {
 /// Which output streams are terminals.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminals {
-    stdout: bool,
-    stderr: bool,
+    pub stdout: bool,
+    pub stderr: bool,
 }
 
 impl Terminals {
@@ -74,24 +68,6 @@ impl Terminals {
         Terminals {
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
-        }
-    }
-
-    pub fn stdout(&self) -> bool {
-        self.stdout
-    }
-
-    pub fn stderr(&self) -> bool {
-        self.stderr
-    }
-}
-
-#[cfg(test)]
-impl From<bool> for Terminals {
-    fn from(is_terminal: bool) -> Terminals {
-        Terminals {
-            stdout: is_terminal,
-            stderr: is_terminal,
         }
     }
 }
@@ -187,66 +163,6 @@ impl Clock for SystemClock {
 
     fn interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
-/// The processes of this host, from `/proc` where it exists.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HostProcesses;
-
-impl HostProcesses {
-    /// Pids are only comparable within one boot and one pid namespace.
-    fn host() -> String {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        format!("{} {}", boot.trim(), namespace.display())
-    }
-
-    /// A process's pid, its start time in kernel ticks since boot, and whether it has ended, from `/proc`.
-    fn stat(name: &str) -> Option<(i32, i64, bool)> {
-        let mut stat = [0; 1024];
-        let length = File::open(format!("/proc/{name}/stat"))
-            .ok()?
-            .read(&mut stat)
-            .ok()?;
-        let stat = String::from_utf8_lossy(&stat[..length]);
-        let (pid, _) = stat.split_once(' ')?;
-        // The command's name is in parentheses and may contain any character, `)` too.
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split(' ');
-        let is_zombie = matches!(fields.next()?, "Z" | "X");
-        let started = fields.nth(18)?.parse().ok()?;
-        Some((pid.parse().ok()?, started, is_zombie))
-    }
-}
-
-impl Processes for HostProcesses {
-    fn now(&self) -> UnixMs {
-        SystemClock::default().now()
-    }
-
-    fn current(&self) -> String {
-        let own = HostProcesses::stat("self");
-        let (pid, started, _) = own.unwrap_or((std::process::id() as i32, 0, false));
-        format!("{pid} {started} {}", HostProcesses::host())
-    }
-
-    fn is_dead(&self, owner: &str) -> bool {
-        let mut words = owner.splitn(3, ' ');
-        let (Some(pid), Some(started), Some(host)) = (words.next(), words.next(), words.next())
-        else {
-            return false;
-        };
-        if host != HostProcesses::host() {
-            return false;
-        }
-        if let Some((_, actual, is_zombie)) = HostProcesses::stat(pid) {
-            return is_zombie || actual.to_string() != started;
-        }
-        // A process without a visible `/proc` entry may still run, for example as another user.
-        process_id(pid.parse().unwrap_or(0)).is_ok_and(|pid| {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        })
     }
 }
 
@@ -350,36 +266,4 @@ fn process_id(pid: u32) -> std::io::Result<rustix::process::Pid> {
         .ok()
         .and_then(rustix::process::Pid::from_raw)
         .ok_or(no_such)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn killed_processes_are_dead_even_as_zombies() {
-        let me = HostProcesses.current();
-        assert!(!HostProcesses.is_dead(&me));
-        let (pid, rest) = me.split_once(' ').unwrap();
-        let (started, host) = rest.split_once(' ').unwrap();
-        assert!(HostProcesses.is_dead(&format!("{pid} 1 {host}")));
-        assert!(!HostProcesses.is_dead(&format!("{pid} {started} elsewhere")));
-
-        let mut child = std::process::Command::new("sleep")
-            .arg("30")
-            .spawn()
-            .unwrap();
-        let pid = child.id();
-        let (_, started, _) = HostProcesses::stat(&pid.to_string()).unwrap();
-        let process = format!("{pid} {started} {host}");
-        assert!(!HostProcesses.is_dead(&process));
-        child.kill().unwrap();
-        // Not waited for: it stays a zombie.
-        while HostProcesses::stat(&pid.to_string()).is_some_and(|(.., is_zombie)| !is_zombie) {
-            std::thread::yield_now();
-        }
-        assert!(HostProcesses.is_dead(&process));
-        child.wait().unwrap();
-        assert!(HostProcesses.is_dead(&process));
-    }
 }

@@ -16,6 +16,7 @@ macro_rules! named_enum {
                 match self { $($name::$variant => $text,)+ }
             }
 
+            #[allow(dead_code, reason = "some enums are only printed")]
             pub fn from_name(name: &str) -> Option<$name> {
                 $name::ALL.into_iter().find(|one| one.as_str() == name)
             }

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use jiff::fmt::friendly::{Spacing, SpanPrinter};
+use jiff::{Span, SpanRelativeTo, Timestamp, civil, tz::TimeZone};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,17 +99,19 @@ pub fn parse_time(input: &str, now: UnixMs, edge: Edge) -> Result<UnixMs, TimeEr
 /// Parses a time as 3scale's lists have it: `2026-11-20 10:00:00 UTC`, `… -0500`, or RFC 3339, with or without fractions.
 pub fn parse_list_time(text: &str) -> Option<UnixMs> {
     let text = text.trim();
-    let offset = text.rsplit_once(' ').filter(|(_, offset)| {
-        offset.len() == 5
-            && offset.starts_with(['+', '-'])
-            && offset[1..].bytes().all(|byte| byte.is_ascii_digit())
-    });
-    match offset {
-        Some((clock, offset)) => {
-            parse_clock_time(&format!("{clock}{}:{}", &offset[..3], &offset[3..]))
-        }
-        None => parse_clock_time(text),
+    if !text.contains(':') {
+        return None;
     }
+    let with_offset = Timestamp::strptime("%Y-%m-%d %H:%M:%S%.f %z", text);
+    if let Ok(timestamp) = with_offset.or_else(|_| text.parse()) {
+        return Some(UnixMs(timestamp.as_millisecond()));
+    }
+    let utc = text.strip_suffix(" UTC").unwrap_or(text);
+    // jiff ignores what may follow a time, such as the name of a time zone.
+    if utc.len() > "2026-11-20T10:00:00".len() && !utc.contains('.') {
+        return None;
+    }
+    utc.parse::<civil::DateTime>().ok().map(from_civil)
 }
 
 /// Parses a time as the portal does in requests, with Ruby's `Time.parse`: like [`parse_list_time`], and also
@@ -140,21 +143,6 @@ pub fn parse_http_date(text: &str) -> Option<UnixMs> {
     Some(UnixMs(zoned.timestamp().as_millisecond()))
 }
 
-fn parse_clock_time(text: &str) -> Option<UnixMs> {
-    if !text.contains(':') {
-        return None;
-    }
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return Some(UnixMs(timestamp.as_millisecond()));
-    }
-    // 3scale's own lists say `2026-11-20 10:00:00 UTC`.
-    let utc = text.strip_suffix(" UTC").unwrap_or(text);
-    if utc.len() > "2026-11-20T10:00:00".len() && !utc.contains('.') {
-        return None;
-    }
-    utc.parse::<civil::DateTime>().ok().map(from_civil)
-}
-
 fn from_civil(datetime: civil::DateTime) -> UnixMs {
     match datetime.to_zoned(TimeZone::UTC) {
         Ok(zoned) => UnixMs(zoned.timestamp().as_millisecond()),
@@ -174,31 +162,10 @@ pub fn parse_duration(input: &str) -> Result<Duration, TimeError> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(':') {
         return Err(unreadable());
     }
-    // Days and weeks are calendar units to jiff; here a day is 24 hours.
-    let (days, rest) = match text.split_once(['d', 'w']) {
-        Some((number, rest)) if number.bytes().all(|b| b.is_ascii_digit()) => {
-            let number: u64 = number.parse().map_err(|_| unreadable())?;
-            let unit = if text[..text.len() - rest.len()].ends_with('w') {
-                7
-            } else {
-                1
-            };
-            (
-                number.checked_mul(unit * 86_400).ok_or_else(unreadable)?,
-                rest,
-            )
-        }
-        _ => (0, text),
-    };
-    let rest = if rest.is_empty() {
-        Duration::ZERO
-    } else {
-        let signed: SignedDuration = rest.parse().map_err(|_| unreadable())?;
-        Duration::try_from(signed).map_err(|_| TimeError::Negative(input.to_owned()))?
-    };
-    Duration::from_secs(days)
-        .checked_add(rest)
-        .ok_or_else(unreadable)
+    let span: Span = text.parse().map_err(|_| unreadable())?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
+        .and_then(Duration::try_from)
+        .map_err(|_| unreadable())
 }
 
 /// Parses a timeout: more than zero and at most a year, so that adding it to a time cannot overflow.
@@ -293,16 +260,9 @@ pub fn compact(duration: Duration) -> String {
     if seconds < 120 {
         return format!("{seconds}s");
     }
-    let parts = [
-        (seconds / 3600, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ];
-    parts
-        .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, unit)| format!("{number}{unit}"))
-        .collect()
+    SpanPrinter::new()
+        .spacing(Spacing::None)
+        .unsigned_duration_to_string(&duration)
 }
 
 fn timestamp(point: UnixMs) -> Timestamp {

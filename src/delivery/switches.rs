@@ -47,41 +47,32 @@ impl Switch {
 pub struct EventPattern(String);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{name}` is not an event that 3scale documents; {}", self.hint())]
+#[error("`{name}` is not an event that 3scale documents; {hint}")]
 pub struct UnknownEvent {
     name: String,
-    near: Option<String>,
-}
-
-impl UnknownEvent {
-    fn hint(&self) -> String {
-        match &self.near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them".to_owned(),
-        }
-    }
+    hint: String,
 }
 
 impl FromStr for EventPattern {
     type Err = UnknownEvent;
 
     fn from_str(name: &str) -> Result<EventPattern, UnknownEvent> {
-        let single = EVENTS
-            .iter()
-            .map(|(event_type, action)| format!("{event_type}.{action}"));
-        let known: Vec<String> = TYPES
-            .iter()
-            .map(|event_type| format!("{event_type}.*"))
-            .chain(single)
+        let of_types = TYPES.iter().map(|event_type| (*event_type, "*"));
+        let known: Vec<String> = of_types
+            .chain(EVENTS.iter().copied())
+            .map(|(event_type, action)| format!("{event_type}.{action}"))
             .collect();
-        if known.iter().any(|known| known == name) {
+        let known = || known.iter().map(String::as_str);
+        if known().any(|known| known == name) {
             return Ok(EventPattern(name.to_owned()));
         }
-        let near = text::nearest(&name.to_lowercase(), known.iter().map(String::as_str))
-            .map(str::to_owned);
+        let hint = match text::nearest(&name.to_lowercase(), known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write `TYPE.ACTION` or `TYPE.*`; `hookfire events list` shows them".to_owned(),
+        };
         Err(UnknownEvent {
             name: name.to_owned(),
-            near,
+            hint,
         })
     }
 }

@@ -30,17 +30,17 @@ pub struct Param {
 
 impl Param {
     pub fn public(name: impl Into<String>, value: impl Into<String>) -> Param {
-        Param {
-            name: name.into(),
-            value: Value::Public(value.into()),
-            spelling: None,
-        }
+        Param::new(name, Value::Public(value.into()))
     }
 
     pub fn secret(name: impl Into<String>, source: SecretSource) -> Param {
+        Param::new(name, Value::Secret(source))
+    }
+
+    fn new(name: impl Into<String>, value: Value) -> Param {
         Param {
             name: name.into(),
-            value: Value::Secret(source),
+            value,
             spelling: None,
         }
     }
@@ -134,41 +134,26 @@ impl Target {
     /// same name. Secrets are not copied, because another server must not receive them.
     pub fn redirected(&self, elsewhere: &Target) -> Target {
         let mut target = elsewhere.clone();
-        let is_public = |param: &&Param| matches!(param.value, Value::Public(_));
-        let is_missing = |list: &[Param], named: &Param, same: fn(&str, &str) -> bool| {
-            !list.iter().any(|given| same(&given.name, &named.name))
-        };
-        let params = self
-            .params
-            .iter()
-            .filter(is_public)
-            .filter(|param| is_missing(&elsewhere.params, param, is_same_name));
-        target.params.extend(params.cloned());
-        let headers = self
-            .headers
-            .iter()
-            .filter(is_public)
-            .filter(|header| is_missing(&elsewhere.headers, header, is_same_header));
-        target.headers.extend(headers.cloned());
+        add_public(&mut target.params, &self.params, is_same_name);
+        add_public(&mut target.headers, &self.headers, is_same_header);
         target
     }
 
     /// The names of this target's secrets for which `other` has no parameter or header.
     pub fn secrets_missing_in(&self, other: &Target) -> Vec<&str> {
-        let has =
-            |list: &[Param], name: &str| list.iter().any(|named| is_same_header(&named.name, name));
-        let params = self
-            .params
-            .iter()
-            .filter(|param| param.is_secret() && !has(&other.params, &param.name));
-        let headers = self
-            .headers
-            .iter()
-            .filter(|header| header.is_secret() && !has(&other.headers, &header.name));
-        params
-            .chain(headers)
-            .map(|named| named.name.as_str())
-            .collect()
+        let pairs = [
+            (&self.params, &other.params),
+            (&self.headers, &other.headers),
+        ];
+        let mut missing = Vec::new();
+        for (own, others) in pairs {
+            for Param { name, .. } in own.iter().filter(|param| param.is_secret()) {
+                if !others.iter().any(|other| is_same_header(&other.name, name)) {
+                    missing.push(name.as_str());
+                }
+            }
+        }
+        missing
     }
 
     /// Replaces each secret by the value of the same name in `configured`. If a name occurs several times, the first
@@ -212,11 +197,10 @@ impl Target {
         for header in &self.headers {
             let value = look_up(header, Part::Header)?;
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
-                let (name, source) = (header.name.clone(), SecretError::Control);
                 return Err(MissingSecret {
-                    name,
+                    name: header.name.clone(),
                     part: Part::Header,
-                    source,
+                    source: SecretError::Control,
                 });
             }
             headers.push((header.name.clone(), value));
@@ -245,6 +229,15 @@ fn refresh(list: &mut [Param], configured: &[Param], same: fn(&str, &str) -> boo
         if let Some(at) = found {
             used[at] = true;
             *named = configured[at].clone();
+        }
+    }
+}
+
+fn add_public(list: &mut Vec<Param>, own: &[Param], same: fn(&str, &str) -> bool) {
+    let given = list.clone();
+    for param in own.iter().filter(|param| !param.is_secret()) {
+        if !given.iter().any(|given| same(&given.name, &param.name)) {
+            list.push(param.clone());
         }
     }
 }

@@ -275,7 +275,8 @@ mod tests {
             color: crate::output::Color::Never,
             ..OutputOptions::default()
         };
-        Ui::new(Terminals::from(terminal), manner)
+        let (stdout, stderr) = (terminal, terminal);
+        Ui::new(Terminals { stdout, stderr }, manner)
     }
 
     fn caught(head: &[u8], body: &[u8]) -> (Caught, Body) {

@@ -108,7 +108,7 @@ impl UntrustedWriter<'_> {
 
 impl Write for UntrustedWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.ui.terminals.stdout() {
+        if self.ui.terminals.stdout {
             self.line.extend_from_slice(bytes);
             if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
                 self.show(end + 1)?;
@@ -173,11 +173,11 @@ impl Ui {
 
     /// Whether stdin and stderr are terminals, so that a question can be asked.
     pub fn can_ask(&self) -> bool {
-        self.terminals.stderr() && !self.options.structured && io::stdin().is_terminal()
+        self.terminals.stderr && !self.options.structured && io::stdin().is_terminal()
     }
 
     pub fn has_colors(&self) -> bool {
-        self.colors(Terminals::stdout)
+        self.colors(|terminals| terminals.stdout)
     }
 
     fn colors(&self, is_terminal: impl FnOnce(&Terminals) -> bool) -> bool {
@@ -242,13 +242,13 @@ impl Ui {
 
     /// Whether stderr is a terminal that can overwrite a line, and status messages are wanted.
     fn can_overwrite(&self) -> bool {
-        let terminal = self.terminals.stderr() && anstyle_query::term_supports_color();
+        let terminal = self.terminals.stderr && anstyle_query::term_supports_color();
         terminal && !self.options.quiet && !self.options.structured
     }
 
     /// Untrusted text for stdout: escaped on a terminal, unchanged elsewhere.
     pub fn untrusted<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.terminals.stdout() {
+        if self.terminals.stdout {
             sanitize::visible(text)
         } else {
             Cow::Borrowed(text)
@@ -257,7 +257,7 @@ impl Ui {
 
     /// As [`Ui::untrusted`], for bytes, which become text on a terminal.
     pub fn untrusted_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        if !self.terminals.stdout() {
+        if !self.terminals.stdout {
             return Cow::Borrowed(bytes);
         }
         let text = String::from_utf8_lossy(bytes);
@@ -360,7 +360,7 @@ impl Ui {
 
     /// Prints a usage error as clap laid it out. It quotes the command line.
     pub fn usage(&self, text: &str) {
-        let text = if self.terminals.stderr() {
+        let text = if self.terminals.stderr {
             sanitize::visible(text)
         } else {
             Cow::Borrowed(text)
@@ -402,14 +402,14 @@ impl Ui {
         // An error of stderr cannot be reported anywhere.
         let _ = self.flush();
         self.clear_transient();
-        let text = if self.terminals.stderr() {
+        let text = if self.terminals.stderr {
             sanitize::visible(text)
         } else {
             Cow::Borrowed(text)
         };
         let line = format!(
             "{}{text}\n",
-            paint(self.colors(Terminals::stderr), tone, label)
+            paint(self.colors(|terminals| terminals.stderr), tone, label)
         );
         let _ = self.without_bar(|| io::stderr().write_all(line.as_bytes()));
     }
