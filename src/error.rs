@@ -42,32 +42,27 @@ pub enum Kind {
 
 impl Kind {
     pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Error | Kind::ClosedPipe => "error",
-            Kind::Config => "config",
-            Kind::Secret => "secret",
-            Kind::Usage => "usage",
-            Kind::Refused => "refused",
-            Kind::Unreachable => "unreachable",
-            Kind::NotFound => "not_found",
-            Kind::Journal => "journal",
-            Kind::Unmet => "unmet",
-            Kind::Command => "command",
-            Kind::Interrupted => "interrupted",
-        }
+        self.name_and_exit().0
     }
 
     pub fn exit(self) -> Exit {
+        self.name_and_exit().1
+    }
+
+    fn name_and_exit(self) -> (&'static str, Exit) {
         match self {
-            Kind::ClosedPipe => Exit::Done,
-            Kind::Error | Kind::Config | Kind::Secret | Kind::Command => Exit::Error,
-            Kind::Usage => Exit::Usage,
-            Kind::Refused => Exit::Refused,
-            Kind::Unreachable => Exit::Unreachable,
-            Kind::NotFound => Exit::NotFound,
-            Kind::Journal => Exit::Journal,
-            Kind::Unmet => Exit::Unmet,
-            Kind::Interrupted => Exit::Interrupted,
+            Kind::Error => ("error", Exit::Error),
+            Kind::Config => ("config", Exit::Error),
+            Kind::Secret => ("secret", Exit::Error),
+            Kind::Usage => ("usage", Exit::Usage),
+            Kind::Refused => ("refused", Exit::Refused),
+            Kind::Unreachable => ("unreachable", Exit::Unreachable),
+            Kind::NotFound => ("not_found", Exit::NotFound),
+            Kind::Journal => ("journal", Exit::Journal),
+            Kind::Unmet => ("unmet", Exit::Unmet),
+            Kind::Command => ("command", Exit::Error),
+            Kind::Interrupted => ("interrupted", Exit::Interrupted),
+            Kind::ClosedPipe => ("error", Exit::Done),
         }
     }
 }
@@ -125,7 +120,7 @@ impl Failure {
     pub fn after_output(written: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
         match written {
             Err(failure) if failure.kind != Kind::ClosedPipe => Err(Failure {
-                exit: Some(failure.exit().worst(exit)),
+                exit: Some(failure.exit().max(exit)),
                 ..failure
             }),
             _ => Ok(exit),

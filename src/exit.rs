@@ -4,8 +4,9 @@
 
 use std::num::NonZeroU8;
 
-/// Result of a run, as scripts see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Result of a run, as scripts see it, from the least to the most severe: a command that continues after a failure ends with
+/// the maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     #[default]
     Done,
@@ -13,17 +14,17 @@ pub enum Exit {
     Error,
     /// Invalid command line or input document.
     Usage,
+    NotFound,
     /// The response was not a success.
     Refused,
     /// There was a request, but no response.
     Unreachable,
-    NotFound,
     Journal,
     /// The conditions of `expect` or `listen --exit-after` were not met.
     Unmet,
-    Interrupted,
     /// Exit code of the command that `expect` ran.
     Command(NonZeroU8),
+    Interrupted,
 }
 
 #[derive(Debug)]
@@ -98,32 +99,6 @@ impl Exit {
             Exit::Command(code) => code.get(),
         }
     }
-
-    /// The more severe of two results, for commands that continue after a failure: 130, 6, 4, 3, 5, 2, 1, 0. `Command` and
-    /// `Unmet` come between 130 and 6.
-    #[must_use]
-    pub fn worst(self, other: Exit) -> Exit {
-        if other.severity() > self.severity() {
-            other
-        } else {
-            self
-        }
-    }
-
-    fn severity(self) -> u8 {
-        match self {
-            Exit::Done => 0,
-            Exit::Error => 1,
-            Exit::Usage => 2,
-            Exit::NotFound => 3,
-            Exit::Refused => 4,
-            Exit::Unreachable => 5,
-            Exit::Journal => 6,
-            Exit::Unmet => 7,
-            Exit::Command(_) => 8,
-            Exit::Interrupted => 9,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -138,9 +113,9 @@ mod tests {
 
     #[test]
     fn the_most_severe_exit_wins() {
-        assert_eq!(Exit::Refused.worst(Exit::Unreachable), Exit::Unreachable);
-        assert_eq!(Exit::Unreachable.worst(Exit::Refused), Exit::Unreachable);
-        assert_eq!(Exit::Done.worst(Exit::Error), Exit::Error);
-        assert_eq!(Exit::Journal.worst(Exit::Unreachable), Exit::Journal);
+        assert_eq!(Exit::Refused.max(Exit::Unreachable), Exit::Unreachable);
+        assert_eq!(Exit::Unreachable.max(Exit::Refused), Exit::Unreachable);
+        assert_eq!(Exit::Done.max(Exit::Error), Exit::Error);
+        assert_eq!(Exit::Journal.max(Exit::Unreachable), Exit::Journal);
     }
 }

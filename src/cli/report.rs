@@ -145,7 +145,7 @@ impl<'a> RunReport<'a> {
 
     /// The worst exit code of the reported failures and of the run.
     pub fn exit(&self, summary: &Summary) -> Exit {
-        self.state.borrow().exit.worst(summary.exit)
+        self.state.borrow().exit.max(summary.exit)
     }
 
     /// Reports a failure of one delivery; in structured formats only the first one, at the end.
@@ -173,7 +173,7 @@ impl<'a> RunReport<'a> {
     /// Counts a failure that was reported before.
     pub fn note_exit(&self, exit: Exit) {
         let mut state = self.state.borrow_mut();
-        state.exit = state.exit.worst(exit);
+        state.exit = state.exit.max(exit);
     }
 
     /// Reports that the journal could not be used any more. Where stderr takes one JSON object only, it is this one: it names

@@ -4,12 +4,13 @@
 
 use std::ffi::OsString;
 
-use super::command_line::definition;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use crate::env::Terminals;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::output::{OutputOptions, Ui};
-use crate::secret::{Redactor, Secret};
+use crate::secret::{MASK, safe_url};
 
 /// Whether errors are JSON in this output format.
 pub fn is_structured(format: &str) -> bool {
@@ -37,8 +38,7 @@ pub fn report(error: &clap::Error, arguments: &[OsString]) -> Exit {
             .and_then(|()| ui.flush());
         return printed.map_or_else(|e| Failure::from(e).exit(), |()| Exit::Done);
     }
-    let redactor = Redactor::new(&secrets_on_command_line(arguments));
-    let mut text = redactor.redact(&error.render().to_string());
+    let mut text = without_secrets(error);
     if let Some(variable) = variable_at_fault(error, arguments) {
         text.push_str(&format!(
             "\nThe value comes from the environment variable `{variable}`.\n"
@@ -73,66 +73,42 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// The environment variable that the invalid value comes from, unless it is on the command line.
 fn variable_at_fault(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
-    use clap::error::{ContextKind, ContextValue};
-    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else {
-        return None;
-    };
+    let (option, value) = (
+        context(error, ContextKind::InvalidArg)?,
+        context(error, ContextKind::InvalidValue)?,
+    );
     let option = option.split([' ', '=', '[']).next()?.strip_prefix("--")?;
     let variable = format!("HOOKFIRE_{}", option.to_ascii_uppercase().replace('-', "_"));
-    let is_typed = arguments.iter().any(|argument| {
-        let argument = argument.to_string_lossy();
-        // The options with a variable and a short form are `-e`, `-j`, `-o` (their first letters) and `-H`, of which clap
-        // accepts every value.
-        argument.starts_with(&format!("--{option}"))
-            || argument.starts_with(&format!("-{}", &option[..1]))
-    });
+    let is_typed = arguments
+        .iter()
+        .any(|argument| argument.to_string_lossy().ends_with(value));
     (!is_typed && std::env::var_os(&variable).is_some()).then_some(variable)
 }
 
-/// Whether the option, or the one it may be a misspelling of, takes secrets.
-fn takes_secrets(option: &str) -> bool {
-    fn longs(command: &clap::Command) -> Vec<&str> {
-        let own = command.get_arguments().filter_map(clap::Arg::get_long);
-        own.chain(command.get_subcommands().flat_map(longs))
-            .collect()
-    }
-    let definition = definition();
-    let meant = option
-        .strip_prefix("--")
-        .and_then(|name| crate::text::nearest(name, longs(&definition)));
-    option.starts_with("-H") || matches!(meant, Some("secret" | "header" | "proxy" | "url"))
+/// Masks what may be secret in the words of the command line that clap quotes.
+fn without_secrets(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let (kind, is_word) = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, true),
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, true),
+        _ => (ContextKind::InvalidValue, false),
+    };
+    let Some(quoted) = context(error, kind) else {
+        return text;
+    };
+    let shown = match quoted.find(['=', ':']) {
+        // An option or its value, such as `NAME=VALUE` or `NAME: VALUE`, where clap expects no such thing.
+        Some(at) if is_word && !quoted[at..].starts_with("://") => {
+            format!("{}{MASK}", &quoted[..=at])
+        }
+        _ => safe_url::shown(quoted),
+    };
+    text.replace(quoted, &shown)
 }
 
-/// Everything that may be secret: values of `--secret`, `--header` and `--proxy`, and queries and passwords of URLs.
-fn secrets_on_command_line(arguments: &[OsString]) -> Vec<Secret> {
-    let mut secrets = Vec::new();
-    let mut previous = "";
-    let arguments: Vec<_> = arguments
-        .iter()
-        .map(|argument| argument.to_string_lossy())
-        .collect();
-    for argument in &arguments {
-        let (option, value) = match argument.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => (option, value),
-            _ => (previous, argument.as_ref()),
-        };
-        if takes_secrets(option) {
-            secrets.extend(
-                value
-                    .split_once(['=', ':'])
-                    .map(|(_, value)| Secret::new(value.trim())),
-            );
-            secrets.push(Secret::new(value));
-        }
-        secrets.extend(crate::secret::safe_url::credentials(value));
-        if let Some((_, query)) = value.split_once('?') {
-            secrets.extend(
-                query
-                    .split('&')
-                    .map(|pair| Secret::new(pair.split_once('=').map_or(pair, |(_, v)| v))),
-            );
-        }
-        previous = argument;
+fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) if !text.is_empty() => Some(text),
+        _ => None,
     }
-    secrets
 }

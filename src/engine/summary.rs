@@ -50,7 +50,7 @@ impl Summary {
             Exit::Interrupted if !stopped_by_user => Exit::Error,
             exit => exit,
         };
-        self.exit = self.exit.worst(exit);
+        self.exit = self.exit.max(exit);
         match delivery.status {
             Status::Delivered => self.delivered += 1,
             Status::Ignored => self.ignored += 1,
@@ -88,7 +88,7 @@ impl Summary {
         self.not_sent += run.not_sent;
         self.skipped += run.skipped;
         self.invalid += run.invalid;
-        self.exit = self.exit.worst(run.exit);
+        self.exit = self.exit.max(run.exit);
         self.halted = self.halted.take().or(run.halted);
     }
 

@@ -152,7 +152,7 @@ impl Replayer<'_> {
         for (caught, _, one) in prepared {
             let exchange = self.relay.send(one.request.clone());
             let exit = exit_of(&exchange);
-            worst = worst.worst(exit);
+            worst = worst.max(exit);
             refused += usize::from(exit != Exit::Done);
             if let Err(none) = &exchange.result {
                 hint = hint.or_else(|| tls_hint(&none.message));

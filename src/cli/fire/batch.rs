@@ -301,7 +301,7 @@ impl<'a> Batch<'a> {
         }
         if let Some(failure) = self.read_error {
             return Err(Failure {
-                exit: Some(failure.exit().worst(report.exit(&summary))),
+                exit: Some(failure.exit().max(report.exit(&summary))),
                 ..failure
             }
             .hint(format!("all lines up to {skip} were processed")));
@@ -327,7 +327,7 @@ impl<'a> Batch<'a> {
     fn with_next_steps(&self, failure: Failure, summary: &Summary, skip: u64) -> Failure {
         let exit = failure.exit();
         let mut failure = Failure {
-            exit: Some(exit.worst(self.report.exit(summary))),
+            exit: Some(exit.max(self.report.exit(summary))),
             ..failure
         };
         if exit == Exit::Interrupted {

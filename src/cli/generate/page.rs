@@ -1,13 +1,14 @@
 //! Man pages: one per command, and the chapters of the manual.
 //!
-//! `clap_mangen` writes the options. The other sections are written here, because clap knows nothing about exit codes,
-//! files and related pages. Variables are in ENVIRONMENT only, not repeated with each option.
+//! `clap_mangen` writes the sections that clap knows. The others are Markdown, like the chapters. Variables are in
+//! ENVIRONMENT only, not repeated with each option.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use clap::{Arg, Command};
 use clap_mangen::Man;
-use roff::{Roff, bold, italic, roman};
+use roff::Roff;
 
 use super::chapter::{CHAPTERS, add_markdown};
 use crate::exit::EXIT_CODES;
@@ -21,14 +22,16 @@ pub fn pages(mut root: Command) -> Vec<(String, Vec<u8>)> {
     let mut pages = Vec::new();
     add_commands(&mut pages, &root, "hookfire");
     for (name, section, markdown) in CHAPTERS {
-        let mut body = Roff::new();
-        add_markdown(&mut body, markdown);
-        pages.push((
-            format!("{name}.{section}"),
-            page(name, *section, &body.to_roff()),
-        ));
+        let body = roff(markdown);
+        pages.push((format!("{name}.{section}"), page(name, *section, &body)));
     }
     pages
+}
+
+fn roff(markdown: &str) -> String {
+    let mut roff = Roff::new();
+    add_markdown(&mut roff, markdown);
+    roff.to_roff()
 }
 
 /// Adds the title, which has no date so that builds are reproducible, and escapes the text so that examples can be copied
@@ -56,7 +59,11 @@ fn page(name: &str, section: char, body: &str) -> Vec<u8> {
 }
 
 fn add_commands(pages: &mut Vec<(String, Vec<u8>)>, command: &Command, name: &str) {
-    let body = head(command, name).to_roff() + &options(command) + &tail(command, name).to_roff();
+    let mut body = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write_sections(command, &mut body);
+    let mut body = String::from_utf8_lossy(&body).replace("\n\n", "\n.IP\n");
+    body += &roff(&other_sections(command, name));
     pages.push((format!("{name}.1"), page(name, '1', &body)));
     for sub in visible_subcommands(command) {
         add_commands(pages, sub, &format!("{name}-{}", sub.get_name()));
@@ -69,70 +76,38 @@ fn visible_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
 }
 
-fn about(command: &Command) -> String {
-    command
-        .get_about()
-        .map(ToString::to_string)
-        .unwrap_or_default()
-}
-
-fn head(command: &Command, name: &str) -> Roff {
-    let mut roff = Roff::new();
-    let about = about(command);
-    roff.control("SH", ["NAME"]);
-    roff.text([roman(format!("{name} - {about}"))]);
-
+/// The sections that clap knows, from NAME to COMMANDS.
+fn write_sections(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
-    let own = command.get_bin_name().unwrap_or(name);
-    let arguments = usage.trim_start_matches("Usage: ").trim_start_matches(own);
-    roff.control("SH", ["SYNOPSIS"]);
-    roff.text([bold(own), roman(arguments)]);
-
-    roff.control("SH", ["DESCRIPTION"]);
-    let long = command.get_long_about().map(ToString::to_string);
-    // The first paragraph is in NAME.
-    match long.unwrap_or_default().split_once("\n\n") {
-        Some((_, paragraphs)) => add_paragraphs(&mut roff, "PP", paragraphs),
-        None => _ = roff.text([roman(format!("{about}."))]),
+    let has_commands = visible_subcommands(command).next().is_some();
+    let command = command
+        .clone()
+        .override_usage(usage.trim_start_matches("Usage: ").to_owned())
+        .subcommand_help_heading("COMMANDS")
+        .mut_subcommands(|sub| match sub.get_name() {
+            "help" => sub.hide(true),
+            _ => sub,
+        })
+        .mut_args(|arg| {
+            let help = description(&arg);
+            let arg = match arg.is_positional() {
+                true => arg.help_heading("Arguments"),
+                false => arg.hide_env(true),
+            };
+            arg.hide_possible_values(true)
+                .hide_default_value(true)
+                .help(help)
+                .long_help(None)
+        });
+    let man = Man::new(command).section("1");
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
+    if has_commands {
+        man.render_subcommands_section(out)?;
     }
-
-    for (number, arg) in command
-        .get_positionals()
-        .filter(|arg| !arg.is_hide_set())
-        .enumerate()
-    {
-        if number == 0 {
-            roff.control("SH", ["ARGUMENTS"]);
-        }
-        roff.control("TP", []).text([italic(arg.to_string())]);
-        add_paragraphs(&mut roff, "IP", &description(arg));
-    }
-    roff
-}
-
-fn add_paragraphs(roff: &mut Roff, separator: &str, text: &str) {
-    for (number, paragraph) in text.split("\n\n").enumerate() {
-        if number > 0 {
-            roff.control(separator, []);
-        }
-        roff.text([roman(paragraph)]);
-    }
-}
-
-fn options(command: &Command) -> String {
-    let command = command.clone().mut_args(|arg| {
-        let (description, positional) = (description(&arg), arg.is_positional());
-        arg.hide_env(true)
-            .hide_possible_values(true)
-            .hide_default_value(true)
-            .hide(positional)
-            .help(description)
-            .long_help(None)
-    });
-    let mut roff = Vec::new();
-    // Writing to memory does not fail.
-    let _ = Man::new(command).render_options_section(&mut roff);
-    String::from_utf8_lossy(&roff).into_owned()
+    Ok(())
 }
 
 /// The help of an argument with its possible values and its default.
@@ -153,67 +128,52 @@ fn description(arg: &Arg) -> String {
     text
 }
 
-fn tail(command: &Command, name: &str) -> Roff {
-    let mut roff = Roff::new();
-    for (number, sub) in visible_subcommands(command).enumerate() {
-        if number == 0 {
-            roff.control("SH", ["COMMANDS"]);
-        }
-        let page = format!("{name}-{}", sub.get_name());
-        roff.control("TP", []).text([bold(page), roman("(1)")]);
-        roff.text([roman(about(sub))]);
-    }
+/// The sections from EXAMPLES to SEE ALSO, as Markdown.
+fn other_sections(command: &Command, name: &str) -> String {
+    let mut text = String::new();
     if let Some(examples) = command.get_after_help() {
-        add_examples(&mut roff, &examples.to_string());
+        text.push_str("## Examples\n\n");
+        let examples = examples.to_string();
+        for line in examples
+            .trim_start_matches("Examples:\n")
+            .lines()
+            .map(str::trim_start)
+        {
+            // Commands are code blocks, so that they can be copied.
+            let is_command = line.starts_with("$ ");
+            text.push_str(&if is_command {
+                format!("```\n{line}\n```\n\n")
+            } else {
+                format!("{line}\n\n")
+            });
+        }
     }
-    roff.control("SH", ["EXIT STATUS"]);
+    text.push_str("## Exit status\n\n| code | when |\n|---|---|\n");
     for row in EXIT_CODES {
-        roff.control("TP", []).text([bold(row.code.to_string())]);
-        roff.text([roman(format!("{}: {}", row.name, row.when))]);
+        text.push_str(&format!("| {} | {}: {} |\n", row.code, row.name, row.when));
     }
+    text.push_str(&format!(
+        "\n## Environment\n\n{ENVIRONMENT}\n\n| variable | purpose |\n|---|---|\n"
+    ));
     let is_root = name == "hookfire";
     let mut variables = BTreeMap::new();
     add_variables(command, is_root, &mut variables);
-    roff.control("SH", ["ENVIRONMENT"])
-        .text([roman(ENVIRONMENT)]);
     for (variable, option) in variables {
-        roff.control("TP", []).text([bold(variable)]);
-        roff.text([roman("Sets "), bold(option), roman(".")]);
+        text.push_str(&format!("| {variable} | Sets `{option}`. |\n"));
     }
-    if is_root {
-        add_markdown(&mut roff, include_str!("environment.md"));
-    } else {
-        add_markdown(
-            &mut roff,
-            "`hookfire`(1) describes other variables and files.",
-        );
-    }
-    roff.control("SH", ["SEE ALSO"]);
-    if let Some((group, _)) = name.rsplit_once('-') {
-        roff.text([bold(group), roman("(1),")]);
-    }
-    for (number, (chapter, section, _)) in CHAPTERS.iter().enumerate() {
-        let comma = if number + 1 < CHAPTERS.len() { "," } else { "" };
-        roff.text([bold(*chapter), roman(format!("({section}){comma}"))]);
-    }
-    roff
-}
-
-/// Commands to type stand by themselves, unfilled, so that they can be copied.
-fn add_examples(roff: &mut Roff, examples: &str) {
-    roff.control("SH", ["EXAMPLES"]);
-    let lines = examples.trim_start_matches("Examples:\n").lines();
-    for (number, line) in lines.map(str::trim_start).enumerate() {
-        if line.starts_with("$ ") {
-            roff.control("EX", []).text([roman(format!("    {line}"))]);
-            roff.control("EE", []);
-        } else {
-            if number > 0 {
-                roff.control("PP", []);
-            }
-            roff.text([roman(line)]);
-        }
-    }
+    text.push_str(match is_root {
+        true => concat!("\n", include_str!("environment.md")),
+        false => "\n`hookfire`(1) describes other variables and files.\n",
+    });
+    let group = name
+        .rsplit_once('-')
+        .map(|(group, _)| format!("`{group}`(1)"));
+    let chapters = CHAPTERS
+        .iter()
+        .map(|(chapter, section, _)| format!("`{chapter}`({section})"));
+    let pages: Vec<String> = group.into_iter().chain(chapters).collect();
+    text.push_str(&format!("\n## See also\n\n{}\n", pages.join(",\n")));
+    text
 }
 
 /// Adds the variables of a command's options, and those of its subcommands if asked to.
@@ -235,7 +195,7 @@ mod tests {
     #[test]
     fn text_keeps_its_characters() {
         let mut roff = Roff::new();
-        roff.text([roman(".a 'b' `c` \\d ~/e-f^2 \u{2192}")]);
+        roff.text([roff::roman(".a 'b' `c` \\d ~/e-f^2 \u{2192}")]);
         let page = String::from_utf8(page("x", '7', &roff.to_roff())).expect("UTF-8");
         let (_, text) = page.split_once('\n').expect("a title");
         assert_eq!(

@@ -134,7 +134,7 @@ pub(super) fn run(args: &PortalRecoverArgs, ctx: &Context<'_>) -> Result<Exit, F
     };
     let exit = Failure::after_output(printed, report.exit(&recovered.sent))?;
     result.map_err(|failure| Failure {
-        exit: Some(failure.exit().worst(exit)),
+        exit: Some(failure.exit().max(exit)),
         ..failure
     })?;
     if ctx.clock.interrupted() {
