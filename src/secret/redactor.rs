@@ -1,8 +1,10 @@
 //! Masks known secrets in text from outside, in the encodings in which endpoints commonly echo them.
 //!
-//! These are found: a value as it is, percent-encoded (any letters, also repeatedly) and with `+`, with HTML, XML and JSON
-//! escapes, mixtures of these, base64 (both alphabets, any alignment, with line breaks, also applied twice), and
-//! hexadecimal. Hashes, compressed and encrypted forms are not.
+//! These are found: a value as it is, in base64 (both alphabets, any alignment, with line breaks, also applied twice) and in
+//! hexadecimal; in all of these, characters may be percent-encoded (up to three times), written as `+`, or as JSON, HTML and
+//! XML escapes. Hashes, compressed and encrypted forms are not.
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -18,21 +20,30 @@ const MIN_PREFIX_ENCODED: usize = 6;
 
 /// How often percent-encoding may have been applied.
 const MAX_PERCENT_LEVEL: usize = 3;
+/// The longest escape of one byte, such as `&#x00000A;`.
+const MAX_ESCAPE_BYTES: usize = 12;
 
 /// Masks the secrets it was made with.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    /// Longest first, because one secret may contain another.
-    secrets: Vec<Secret>,
-    /// The same in encodings that change every byte.
-    encoded: Vec<Encoded>,
+    patterns: Vec<Pattern>,
 }
 
-/// A value in base64, or in lower-case hexadecimal.
+/// A secret, or one in an encoding that changes every byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Encoded {
+struct Pattern {
     text: Secret,
-    ignores_case: bool,
+    /// Whether this is base64 or hexadecimal: line breaks may occur within, and case is ignored.
+    is_encoded: bool,
+}
+
+/// How much the start of a text and a pattern have in common.
+#[derive(Debug, Default)]
+struct Spelled {
+    /// The number of bytes of text that spell the whole pattern.
+    whole: Option<usize>,
+    /// The number of bytes of the pattern after which the text ends.
+    cut_after: Option<usize>,
 }
 
 impl Redactor {
@@ -45,58 +56,64 @@ impl Redactor {
 
     pub fn add<'a>(&mut self, secrets: impl IntoIterator<Item = &'a Secret>) {
         for secret in secrets {
-            if !secret.expose().is_empty() && !self.secrets.contains(secret) {
-                self.encoded.extend(encodings(secret.expose()));
-                self.secrets.push(secret.clone());
+            for pattern in patterns(secret) {
+                if !self.patterns.contains(&pattern) {
+                    self.patterns.push(pattern);
+                }
             }
         }
-        self.secrets
-            .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        self.encoded
-            .sort_by_key(|encoded| std::cmp::Reverse(encoded.text.expose().len()));
     }
 
     /// The length in bytes of the longest encoding of a secret: how much text after a cut is needed to recognise it.
     pub fn reach(&self) -> usize {
-        // `&#x00;` is the longest encoding of one byte.
-        self.secrets
-            .iter()
-            .map(|secret| secret.expose().len() * 6)
-            .max()
-            .unwrap_or(0)
+        let secrets = self.patterns.iter().filter(|pattern| !pattern.is_encoded);
+        let longest = secrets.map(|pattern| pattern.text.expose().len()).max();
+        longest.unwrap_or(0) * MAX_ESCAPE_BYTES
     }
 
     pub fn redact(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.redact_bytes(text.as_bytes())).into_owned()
     }
 
+    /// Overlapping secrets become one mask.
     pub fn redact_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut text = bytes.to_vec();
-        for secret in &self.secrets {
-            text = replace(
-                &text,
-                |rest| match_spelling(rest, secret.expose().as_bytes()),
-                secret.expose().len(),
-            );
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut masked_end = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            if let Some(length) = self.find(bytes, at) {
+                if at >= masked_end {
+                    out.extend_from_slice(MASK.as_bytes());
+                }
+                masked_end = masked_end.max(at + length);
+            }
+            if at >= masked_end {
+                out.push(*byte);
+            }
         }
-        if self.encoded.is_empty() {
-            return text;
-        }
-        let encoded = |rest: &[u8]| self.encoded.iter().find_map(|e| e.match_start(rest));
-        replace(&text, encoded, WHOLE_WORD_BELOW_BYTES)
+        out
+    }
+
+    /// The number of bytes at `at` that spell a secret. A short one must be a whole word.
+    fn find(&self, text: &[u8], at: usize) -> Option<usize> {
+        let rest = &text[at..];
+        let escapes = escapes(rest);
+        let begin = self
+            .patterns
+            .iter()
+            .filter(|pattern| pattern.begins(rest, &escapes));
+        let found = begin.filter_map(|pattern| {
+            let length = pattern.spelled(rest).whole?;
+            let is_long = pattern.text.expose().len() >= WHOLE_WORD_BELOW_BYTES;
+            (is_long || stands_alone(text, at, length)).then_some(length)
+        });
+        found.max()
     }
 
     /// For text that was cut off: also masks the beginning of a secret at its end.
     pub fn redact_cut(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = self.redact_bytes(bytes);
         let earliest = text.len().saturating_sub(self.reach());
-        let begins = |tail: &[u8]| {
-            self.secrets
-                .iter()
-                .any(|secret| is_beginning(tail, secret.expose().as_bytes()))
-                || tail.len() >= MIN_PREFIX_ENCODED
-                    && self.encoded.iter().any(|encoded| encoded.begins_with(tail))
-        };
+        let begins = |tail: &[u8]| self.patterns.iter().any(|pattern| pattern.is_cut(tail));
         if let Some(start) = (earliest..text.len()).find(|start| begins(&text[*start..])) {
             text.truncate(start);
             text.extend_from_slice(MASK.as_bytes());
@@ -105,68 +122,162 @@ impl Redactor {
     }
 }
 
-impl Encoded {
-    /// The number of bytes at the start of `text` that are this value. There may be line breaks within.
-    fn match_start(&self, text: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        for wanted in self.text.expose().bytes() {
-            if at > 0 {
-                at += line_breaks(&text[at..]);
-            }
-            if !self.is_byte(*text.get(at)?, wanted) {
-                return None;
-            }
-            at += 1;
-        }
-        Some(at)
+impl Pattern {
+    /// Whether `tail` is the beginning of this; it may end within an escape.
+    fn is_cut(&self, tail: &[u8]) -> bool {
+        let least = match self.is_encoded {
+            true => MIN_PREFIX_ENCODED,
+            false => MIN_PREFIX_BYTES,
+        };
+        self.begins(tail, &escapes(tail)) && self.spelled(tail).cut_after >= Some(least)
     }
 
-    /// Whether the value begins with all of `tail`.
-    fn begins_with(&self, tail: &[u8]) -> bool {
-        let given = tail.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
-        let mut text = self.text.expose().bytes();
-        let mut pairs = given.map(|byte| (*byte, text.next()));
-        pairs.all(|(byte, wanted)| wanted.is_some_and(|wanted| self.is_byte(byte, wanted)))
+    /// Whether `text`, which begins with one of `escapes` if any, spells the first character. Not necessary, but fast.
+    fn begins(&self, text: &[u8], escapes: &[Escape]) -> bool {
+        let value = self.text.expose().as_bytes();
+        self.is_byte(text[0], value[0])
+            || escapes
+                .iter()
+                .any(|escape| value.starts_with(&escape.bytes))
+    }
+
+    /// Follows all spellings at the same time: a byte may stand for itself or begin an escape.
+    fn spelled(&self, text: &[u8]) -> Spelled {
+        let value = self.text.expose().as_bytes();
+        let mut spelled = Spelled::default();
+        // Pairs of positions in the pattern and in the text that have the same bytes before them.
+        let mut positions = BTreeSet::from([(0, 0)]);
+        while let Some((at, end)) = positions.pop_first() {
+            let (wanted, rest) = (&value[at..], &text[end..]);
+            if wanted.is_empty() {
+                spelled.whole = Some(end);
+                continue;
+            }
+            if is_cut_escape(rest) {
+                spelled.cut_after = Some(at);
+            }
+            let skips_breaks = self.is_encoded && at > 0;
+            if rest
+                .first()
+                .is_some_and(|byte| self.is_byte(*byte, wanted[0]))
+            {
+                positions.insert((at + 1, end + 1));
+            } else if skips_breaks && rest.first().is_some_and(is_line_break) {
+                positions.insert((at, end + 1));
+            }
+            for escape in escapes(rest) {
+                if wanted.starts_with(&escape.bytes) {
+                    positions.insert((at + escape.bytes.len(), end + escape.length));
+                } else if skips_breaks && escape.bytes.iter().all(is_line_break) {
+                    positions.insert((at, end + escape.length));
+                }
+            }
+        }
+        spelled
     }
 
     fn is_byte(&self, given: u8, wanted: u8) -> bool {
-        given == wanted || self.ignores_case && given.to_ascii_lowercase() == wanted
+        given == wanted || self.is_encoded && given.eq_ignore_ascii_case(&wanted)
     }
 }
 
-/// The length of line breaks at the start of `text`, as they are or as JSON escapes.
-fn line_breaks(text: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        match &text[at..] {
-            [b'\r' | b'\n', ..] => at += 1,
-            [b'\\', b'r' | b'n', ..] => at += 2,
-            _ => return at,
+fn is_line_break(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// An escape, and the byte or character it stands for.
+struct Escape {
+    length: usize,
+    bytes: Vec<u8>,
+}
+
+/// What `text` may begin with, if it begins with an escape.
+fn escapes(text: &[u8]) -> Vec<Escape> {
+    let byte = |(byte, length)| Escape {
+        length,
+        bytes: vec![byte],
+    };
+    let character = |(character, length)| Escape {
+        length,
+        bytes: String::from(character).into_bytes(),
+    };
+    match text.first() {
+        Some(b'%') => {
+            let levels = (0..MAX_PERCENT_LEVEL).filter_map(|level| percent_escape(text, level));
+            levels.map(byte).collect()
         }
+        Some(b'+') => vec![byte((b' ', 1))],
+        Some(b'\\') => {
+            let short = json_escape(text).map(byte);
+            short
+                .into_iter()
+                .chain(unicode_escape(text).map(character))
+                .collect()
+        }
+        Some(b'&') => entity(text).map(character).into_iter().collect(),
+        _ => Vec::new(),
     }
 }
 
-/// Whether `tail` is the beginning of `value`, in any encoding; it may end within an escape.
-fn is_beginning(tail: &[u8], value: &[u8]) -> bool {
-    if tail.len() >= MIN_PREFIX_BYTES && value.starts_with(tail) {
-        return true;
+/// `%41`, or `%2541` where `%` itself was encoded.
+fn percent_escape(text: &[u8], nested: usize) -> Option<(u8, usize)> {
+    let mut rest = &text[1..];
+    for _ in 0..nested {
+        rest = rest.strip_prefix(b"25")?;
     }
-    (1..=MAX_PERCENT_LEVEL).any(|level| is_encoded_beginning(tail, value, level))
+    let byte = u8::try_from(number(rest.get(..2)?, 16)?).ok()?;
+    Some((byte, text.len() - rest.len() + 2))
 }
 
-fn is_encoded_beginning(tail: &[u8], value: &[u8], level: usize) -> bool {
-    let mut at = 0;
-    for (spelled, &wanted) in value.iter().enumerate() {
-        // Checked first: the start of an escape may also be a character of the value.
-        if spelled >= MIN_PREFIX_BYTES && is_cut_escape(&tail[at..]) {
-            return true;
-        }
-        match match_byte(&tail[at..], wanted, level) {
-            Some(length) => at += length,
-            None => return false,
-        }
+/// `\n`, or a backslash before a punctuation character.
+fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
+    let byte = match *text.get(1)? {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        other if other.is_ascii_punctuation() => other,
+        _ => return None,
+    };
+    Some((byte, 2))
+}
+
+/// `\u00e9`, or two for a surrogate pair.
+fn unicode_escape(text: &[u8]) -> Option<(char, usize)> {
+    let unit = |at: usize| number(text.get(at..)?.strip_prefix(b"\\u")?.get(..4)?, 16);
+    let first = unit(0)?;
+    if let Some(character) = char::from_u32(first) {
+        return Some((character, 6));
     }
-    false
+    let pair = [first as u16, unit(6)? as u16];
+    let character = char::decode_utf16(pair).next()?.ok()?;
+    Some((character, 12))
+}
+
+/// `&amp;`, `&#38;` or `&#x26;`.
+fn entity(text: &[u8]) -> Option<(char, usize)> {
+    // Each name with its character.
+    const NAMED: &str = "amp& lt< gt> quot\" apos' sol/ equals= plus+ percnt% colon: commat@ num# dollar$ excl! ast* lpar( \
+        rpar) comma, period. semi; quest? lsqb[ rsqb] lowbar_ grave` lcub{ rcub} verbar| bsol\\ Hat^ Tab\t NewLine\n";
+    let end = text
+        .iter()
+        .take(MAX_ESCAPE_BYTES)
+        .position(|byte| *byte == b';')?;
+    let code =
+        match &text[1..end] {
+            [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
+            [b'#', digits @ ..] => number(digits, 10)?,
+            name => NAMED.split(' ').find_map(|entity| {
+                match entity.as_bytes().strip_prefix(name)? {
+                    [character] => Some(u32::from(*character)),
+                    _ => None,
+                }
+            })?,
+        };
+    Some((char::from_u32(code)?, end + 1))
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()
 }
 
 /// Whether `rest` is empty or an incomplete escape.
@@ -175,7 +286,7 @@ fn is_cut_escape(rest: &[u8]) -> bool {
         rest.len() < longest
             && rest[1..]
                 .iter()
-                .all(|b| b.is_ascii_alphanumeric() || *b == b'#')
+                .all(|b| b.is_ascii_alphanumeric() || b"#\\".contains(b))
     };
     match rest.first() {
         None => true,
@@ -186,146 +297,34 @@ fn is_cut_escape(rest: &[u8]) -> bool {
             }
             digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit)
         }
-        Some(b'\\') => open("\\u0000".len()),
-        Some(b'&') => open("&NewLine;".len()),
+        Some(b'\\') => open("\\ud83d\\ude00".len()),
+        Some(b'&') => open(MAX_ESCAPE_BYTES),
         Some(_) => false,
     }
 }
 
-fn replace(text: &[u8], matched: impl Fn(&[u8]) -> Option<usize>, value_len: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        match matched(&text[at..]) {
-            Some(length)
-                if value_len >= WHOLE_WORD_BELOW_BYTES || stands_alone(text, at, length) =>
-            {
-                out.extend_from_slice(MASK.as_bytes());
-                at += length;
-            }
-            _ => {
-                out.push(text[at]);
-                at += 1;
-            }
-        }
+/// A secret as it is, in hexadecimal, in base64, and in base64 applied twice.
+fn patterns(secret: &Secret) -> Vec<Pattern> {
+    let value = secret.expose();
+    let mut texts = Vec::new();
+    if value.len() >= WHOLE_WORD_BELOW_BYTES {
+        texts.push(value.bytes().map(|byte| format!("{byte:02x}")).collect());
+        let once = base64_cores(value.as_bytes());
+        texts.extend(once.iter().flat_map(|core| base64_cores(core.as_bytes())));
+        texts.extend(once);
     }
-    out
-}
-
-fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
-    let before = start.checked_sub(1).and_then(|i| text.get(i));
-    let after = text.get(start + length);
-    [before, after]
-        .into_iter()
-        .flatten()
-        .all(|byte| !byte.is_ascii_alphanumeric())
-}
-
-/// The number of bytes at the start of `text` that encode `value`.
-fn match_spelling(text: &[u8], value: &[u8]) -> Option<usize> {
-    // Compared unencoded too: a value may look escaped itself, or an escape of its last byte begins with that byte.
-    let as_it_is = text.starts_with(value).then_some(value.len());
-    let encoded = |level| {
-        value.iter().try_fold(0, |at, &wanted| {
-            Some(at + match_byte(text.get(at..)?, wanted, level)?)
-        })
+    let encoded = texts.into_iter().map(|text: String| Pattern {
+        text: Secret::new(text),
+        is_encoded: true,
+    });
+    let itself = Pattern {
+        text: secret.clone(),
+        is_encoded: false,
     };
-    as_it_is.max((1..=MAX_PERCENT_LEVEL).filter_map(encoded).max())
-}
-
-/// The number of bytes at the start of `text` that encode the byte `wanted`.
-fn match_byte(text: &[u8], wanted: u8, level: usize) -> Option<usize> {
-    let first = *text.first()?;
-    if first == wanted && first != b'&' && first != b'\\' && first != b'%' {
-        return Some(1);
-    }
-    let escaped = match first {
-        b'%' => percent_escape(text, level),
-        b'+' => Some((b' ', 1)),
-        b'\\' => json_escape(text),
-        b'&' => xml_entity(text),
-        _ => None,
-    };
-    match escaped {
-        Some((byte, length)) if byte == wanted => Some(length),
-        _ => (first == wanted).then_some(1),
-    }
-}
-
-/// `%41`, or `%2541` where `%` was encoded again, up to `level` times in all.
-fn percent_escape(text: &[u8], level: usize) -> Option<(u8, usize)> {
-    let mut at = 1;
-    for _ in 1..level {
-        if text.get(at..at + 2) == Some(b"25") && text.get(at + 2..at + 4).and_then(hex).is_some() {
-            at += 2;
-        }
-    }
-    let byte = text.get(at..at + 2).and_then(hex)?;
-    Some((byte, at + 2))
-}
-
-fn json_escape(text: &[u8]) -> Option<(u8, usize)> {
-    match *text.get(1)? {
-        b'u' if text.get(2..4)? == b"00" => Some((hex(text.get(4..6)?)?, 6)),
-        b'u' => None,
-        b'n' => Some((b'\n', 2)),
-        b'r' => Some((b'\r', 2)),
-        b't' => Some((b'\t', 2)),
-        itself => Some((itself, 2)),
-    }
-}
-
-fn xml_entity(text: &[u8]) -> Option<(u8, usize)> {
-    // Each name with its character.
-    const NAMED: &str = "amp& lt< gt> quot\" apos' sol/ equals= plus+ percnt% colon: commat@ num# dollar$ excl! ast* lpar( \
-        rpar) comma, period. semi; quest? lsqb[ rsqb] lowbar_ grave` lcub{ rcub} verbar| bsol\\ Hat^ Tab\t NewLine\n";
-    for entity in NAMED.split(' ') {
-        let (name, character) = entity.split_at(entity.len() - 1);
-        let rest = text[1..].strip_prefix(name.as_bytes());
-        if rest.is_some_and(|rest| rest.starts_with(b";")) {
-            return Some((character.as_bytes()[0], name.len() + 2));
-        }
-    }
-    let end = text.iter().take(9).position(|byte| *byte == b';')?;
-    let number = std::str::from_utf8(text.get(2..end)?)
-        .ok()
-        .filter(|_| text[1] == b'#')?;
-    let code = match number.strip_prefix(['x', 'X']) {
-        Some(hex) => u8::from_str_radix(hex, 16),
-        None => number.parse(),
-    };
-    code.ok().map(|byte| (byte, end + 1))
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok()?;
-    u8::from_str_radix(text, 16)
-        .ok()
-        .filter(|_| text.len() == 2)
-}
-
-/// A value in hexadecimal, in base64, and in base64 applied twice.
-fn encodings(value: &str) -> Vec<Encoded> {
-    if value.len() < WHOLE_WORD_BELOW_BYTES {
-        return Vec::new();
-    }
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let once = base64_cores(value.as_bytes());
-    let twice = once.iter().flat_map(|core| base64_cores(core.as_bytes()));
-    let mut all = vec![Encoded {
-        text: Secret::new(hex),
-        ignores_case: true,
-    }];
-    for core in once.iter().cloned().chain(twice) {
-        let encoded = Encoded {
-            text: Secret::new(core),
-            ignores_case: false,
-        };
-        if encoded.text.expose().len() >= WHOLE_WORD_BELOW_BYTES && !all.contains(&encoded) {
-            all.push(encoded);
-        }
-    }
-    all
+    encoded
+        .chain([itself])
+        .filter(|pattern| !pattern.text.expose().is_empty())
+        .collect()
 }
 
 /// The parts of base64 text that a value determines completely, for each of the three alignments.
@@ -337,13 +336,19 @@ fn base64_cores(value: &[u8]) -> Vec<String> {
         let first = (before * 8).div_ceil(6);
         let end = padded.len() * 8 / 6;
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let core = engine.encode(&padded)[first..end].to_owned();
-            if !cores.contains(&core) {
-                cores.push(core);
-            }
+            cores.push(engine.encode(&padded)[first..end].to_owned());
         }
     }
     cores
+}
+
+fn stands_alone(text: &[u8], start: usize, length: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|i| text.get(i));
+    let after = text.get(start + length);
+    [before, after]
+        .into_iter()
+        .flatten()
+        .all(|byte| !byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -370,6 +375,9 @@ mod tests {
             "p&commat;ss w&sol;rd&amp;&quot;&lt;é",
             "p%2540ss%2520w%252Frd%2526%2522%253C%25C3%25A9",
             "7040737320772f726426223Cc3A9",
+            "p@ss w/rd&\\\"<\\u00e9",
+            "p@ss w/rd&amp;&quot;&lt;&#233;",
+            "p@ss w/rd&amp;&quot;&lt;&#xE9;",
         ] {
             assert_eq!(
                 redactor.redact(&format!("you sent {echoed}!")),
@@ -377,6 +385,36 @@ mod tests {
                 "{echoed}"
             );
         }
+    }
+
+    #[test]
+    fn escapes_of_other_scripts_are_masked() {
+        let redactor = redactor(&["\u{1f511}pässwörd"]);
+        for echoed in [
+            "\\ud83d\\udd11p\\u00e4ssw\\u00F6rd",
+            "&#128273;p&#xe4;ssw&#246;rd",
+            "%F0%9F%94%91p%c3%a4ssw%25C3%25B6rd",
+        ] {
+            assert_eq!(redactor.redact(&format!("[{echoed}]")), "[***]");
+            for cut in 24..echoed.len() {
+                let shown = redactor.redact_cut(&echoed.as_bytes()[..cut]);
+                assert_eq!(String::from_utf8_lossy(&shown), "***", "{}", &echoed[..cut]);
+            }
+        }
+    }
+
+    #[test]
+    fn escaped_base64_is_masked() {
+        let redactor = redactor(&["???>>>"]);
+        for echoed in ["Pz8/Pj4+", "Pz8%2FPj4%2B", "Pz8\\/Pj4+", "Pz8_%0D%0APj4-"] {
+            assert_eq!(redactor.redact(&format!("[{echoed}]")), "[***]");
+        }
+    }
+
+    #[test]
+    fn overlapping_secrets_are_masked_together() {
+        let redactor = redactor(&["abcdef", "defghi"]);
+        assert_eq!(redactor.redact("x abcdefghi x"), "x *** x");
     }
 
     #[test]
