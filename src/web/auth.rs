@@ -60,24 +60,8 @@ pub(super) enum Authorized {
 /// The response to a request that is refused.
 type Refused = (StatusCode, &'static str);
 
-const NOT_THIS_MACHINE: Refused = (
-    StatusCode::FORBIDDEN,
-    "only reachable from this machine, as localhost or by its own address\n",
-);
-const OTHER_SITE: Refused = (
-    StatusCode::FORBIDDEN,
-    "requests from other sites are not allowed\n",
-);
-const NOT_FOR_DISPLAY: Refused = (
-    StatusCode::FORBIDDEN,
-    "the page is not available to scripts and frames\n",
-);
-const NOT_FROM_PAGE: Refused = (StatusCode::FORBIDDEN, "only the page may change data\n");
-const NO_TOKEN: Refused = (
-    StatusCode::UNAUTHORIZED,
-    "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as `?token=TOKEN`, or as the \
-     password in the URL, http://x:TOKEN@HOST\n",
-);
+const NO_TOKEN: &str = "requires the token printed when hookfire started: as `Authorization: Bearer TOKEN`, as \
+    `?token=TOKEN`, or as the password in the URL, http://x:TOKEN@HOST\n";
 
 pub struct Auth {
     access: Access,
@@ -104,7 +88,9 @@ impl Auth {
     ) -> Result<Authorized, Refused> {
         let headers = &request.headers;
         if matches!(self.access, Access::Loopback) && !names_this_machine(request, bound.addr) {
-            return Err(NOT_THIS_MACHINE);
+            return forbidden(
+                "only reachable from this machine, as localhost or by its own address\n",
+            );
         }
         let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
         let is_foreign = origin.is_some_and(|origin| !is_own_origin(origin, headers));
@@ -114,10 +100,10 @@ impl Auth {
             .is_some_and(|site| site != "same-origin" && site != "none");
         // A link on another site may lead to the page; its scripts and forms may not send requests.
         if !is_allowed && (is_foreign || is_cross_site && area != Area::Page) {
-            return Err(OTHER_SITE);
+            return forbidden("requests from other sites are not allowed\n");
         }
         if area == Area::Page && !is_for_display(headers) {
-            return Err(NOT_FOR_DISPLAY);
+            return forbidden("the page is not available to scripts and frames\n");
         }
         if is_allowed
             && request.method == Method::OPTIONS
@@ -133,7 +119,7 @@ impl Auth {
         };
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if area == Area::PageApi && !is_read && !self.is_from_page(headers) {
-            return Err(NOT_FROM_PAGE);
+            return forbidden("only the page may change data\n");
         }
         Ok(Authorized::Request { cookie })
     }
@@ -152,6 +138,10 @@ impl Auth {
         allowed == "*"
             || origin.is_some_and(|origin| origin.eq_ignore_ascii_case(allowed.as_bytes()))
     }
+}
+
+fn forbidden<T>(message: &'static str) -> Result<T, Refused> {
+    Err((StatusCode::FORBIDDEN, message))
 }
 
 /// The cookie to set for a request that has the token, `None` if it needs no cookie.
@@ -185,7 +175,7 @@ fn check_token(
         }
         // RequestBin's clients cannot set headers, but can add a parameter to the URL.
         Area::RequestBin | Area::PageApi if in_query => Ok(None),
-        _ => Err(NO_TOKEN),
+        _ => Err((StatusCode::UNAUTHORIZED, NO_TOKEN)),
     }
 }
 

@@ -95,6 +95,21 @@ fn spellings() -> Vec<(&'static str, String)> {
             "base64 of yet more",
             URL_SAFE_NO_PAD.encode(format!("us:{CANARY}, and more")),
         ),
+        (
+            "base64 with line breaks",
+            STANDARD.encode(CANARY).replacen('y', "y\r\n", 9),
+        ),
+        (
+            "base64 in JSON",
+            STANDARD.encode(CANARY).replace('/', "\\/"),
+        ),
+        ("base64 twice", STANDARD.encode(STANDARD.encode(CANARY))),
+        ("percent twice", percent_encoded(CANARY).replace('%', "%25")),
+        (
+            "percent thrice",
+            percent_encoded(CANARY).replace('%', "%2525"),
+        ),
+        ("hexadecimal", percent_encoded(CANARY).replace('%', "")),
     ]
 }
 
@@ -186,7 +201,7 @@ fn secret_is_masked_at_a_limit_moved_by_other_masks() {
     for (name, spelling) in spellings() {
         // Masking shortens the text, so that bytes beyond the limit move into view.
         let start = format!("{CANARY} ").repeat(20);
-        let read = KEPT + CANARY.len() * 6;
+        let read = KEPT + CANARY.len() * 12;
         let cut = spelling.len() - 1;
         let body = format!(
             "{start}{} {spelling}{}",
