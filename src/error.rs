@@ -156,6 +156,12 @@ impl Failure {
         causes
     }
 
+    pub fn message_with_causes(&self) -> String {
+        let message = self.error.to_string();
+        let causes = self.causes().into_iter();
+        causes.fold(message, |message, cause| format!("{message}: {cause}"))
+    }
+
     pub fn print(&self, ui: &Ui) {
         ui.failure(&ErrorReport {
             kind: self.kind.as_str(),

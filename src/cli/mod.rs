@@ -25,7 +25,7 @@ pub mod portal;
 mod report;
 pub mod retry;
 mod sample;
-mod scope;
+mod selection;
 pub mod settings;
 pub mod usage;
 

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::http::{Pool, tls_hint};
 use crate::journal::{CommitRetry, GroupWriter, Journal};
 use crate::output::human::{attempt_line, headline, result_line};
-use crate::output::json::{self, DeliveryView};
+use crate::output::json;
 use crate::output::{Format, Progress};
 use crate::time::{Clock as _, UnixMs, measured, measured_finely};
 
@@ -164,9 +164,7 @@ impl<'a> RunReport<'a> {
         if self.format == Format::Text {
             failure.print(self.ctx.ui);
         } else {
-            let mut message = vec![failure.error.to_string()];
-            message.extend(failure.causes());
-            self.ctx.ui.warning(&message.join(": "));
+            self.ctx.ui.warning(&failure.message_with_causes());
         }
     }
 
@@ -179,13 +177,8 @@ impl<'a> RunReport<'a> {
     /// Reports that the journal could not be used any more. Where stderr takes one JSON object only, it is this one: it names
     /// the deliveries that were sent and not recorded.
     pub fn halted(&self, halted: Halted) {
-        let failure = Failure::from(halted);
-        self.note_exit(failure.exit());
-        if self.format == Format::Text {
-            failure.print(self.ctx.ui);
-        } else {
-            self.state.borrow_mut().first_failure = Some(failure);
-        }
+        self.state.borrow_mut().first_failure = None;
+        self.failed(Failure::from(halted));
     }
 
     /// Reports once that the journal is locked or full, and once that it can be used again.
@@ -210,11 +203,14 @@ impl<'a> RunReport<'a> {
         } else {
             self.print_result(delivery)
         };
+        self.state.borrow_mut().last = Some(delivery.clone());
+        self.note_output(printed);
+    }
+
+    /// Keeps the first failure to write to stdout.
+    fn note_output(&self, written: Result<(), Failure>) {
         let mut state = self.state.borrow_mut();
-        state.last = Some(delivery.clone());
-        if state.unreported.is_none() {
-            state.unreported = printed.err();
-        }
+        state.unreported = state.unreported.take().or(written.err());
     }
 
     fn print_result(&self, delivery: &Delivery) -> Result<(), Failure> {
@@ -237,14 +233,6 @@ impl<'a> RunReport<'a> {
             json::compact(view)
         };
         Ok(self.ctx.ui.line(&line)?)
-    }
-
-    fn flush(&self) {
-        let flushed = self.ctx.ui.flush();
-        let mut state = self.state.borrow_mut();
-        if state.unreported.is_none() {
-            state.unreported = flushed.err().map(Failure::from);
-        }
     }
 
     fn sending(&self, delivery: &Delivery, made: u32) {
@@ -423,14 +411,13 @@ impl<'a> RunReport<'a> {
             Exit::Usage => Kind::Usage,
             _ => Kind::Error,
         };
-        let mut failure = Failure::new(kind, words);
-        if let Some(hint) = hint {
-            failure = failure.hint(hint);
-        }
-        let first = self.state.borrow_mut().first_failure.take();
+        let failure = self.take_first_failure().unwrap_or_else(|| {
+            let failure = Failure::new(kind, words);
+            hint.into_iter().fold(failure, Failure::hint)
+        });
         Err(Failure {
             exit: Some(exit),
-            ..first.unwrap_or(failure)
+            ..failure
         })
     }
 
@@ -464,7 +451,7 @@ impl RunObserver for RunReport<'_> {
     }
 
     fn idle(&self, idle: Idle<'_>) -> Option<Duration> {
-        self.flush();
+        self.note_output(self.ctx.ui.flush().map_err(Failure::from));
         match self.style {
             Style::Many => self.show_progress(&idle),
             Style::Watch => self.show_watching(&idle),
@@ -485,10 +472,13 @@ fn taken_over(id: i64) -> Failure {
 }
 
 /// A delivery as it is stored, with its attempts.
-fn delivery_view(journal: &dyn Journal, delivery: &Delivery) -> Result<DeliveryView, Failure> {
+fn delivery_view(journal: &dyn Journal, delivery: &Delivery) -> Result<serde_json::Value, Failure> {
     let stored = journal.delivery(delivery.id)?;
     let delivery = stored.as_ref().unwrap_or(delivery);
-    Ok(DeliveryView::new(delivery).with_attempts(&journal.attempts(delivery.id)?))
+    Ok(json::delivery_with_attempts(
+        delivery,
+        &journal.attempts(delivery.id)?,
+    ))
 }
 
 /// Prints the result of one delivery; the exit code says how it ended.

@@ -79,6 +79,7 @@ const CONNECTION_KEYS: &[&str] = &[
     "proxy",
 ];
 const ENDPOINT_KEYS: &[&str] = &[
+    "url",
     "secrets",
     "params",
     "headers",
@@ -90,7 +91,7 @@ const ENDPOINT_KEYS: &[&str] = &[
     "wire",
     "compat",
 ];
-const PORTAL_KEYS: &[&str] = &["token", "parameter"];
+const PORTAL_KEYS: &[&str] = &["url", "token", "parameter"];
 const ENDPOINT_FORM: &str = "a table such as `[endpoints.staging]` with `url`";
 const PORTAL_FORM: &str = "a table such as `[portal]` with `url` and `token`";
 const RETRY_FORM: &str = "a table such as `retry = { retries = 5, interval = \"60s\" }`";
@@ -281,16 +282,13 @@ impl<'a> ConfigEntry<'a> {
         Ok(self.file.folder().join(self.text()?))
     }
 
-    fn one_of<T>(self, all: &[T], name: fn(T) -> &'static str) -> Result<T, ConfigError>
-    where
-        T: Copy,
-    {
+    fn one_of<T: Copy>(self, all: &[T], name: fn(T) -> &'static str) -> Result<T, ConfigError> {
         let word = self.text()?;
-        if let Some(value) = all.iter().find(|value| name(**value) == word) {
-            return Ok(*value);
-        }
-        let names = text::listed(all.iter().map(|value| name(*value)));
-        Err(self.error(format!("`{word}` is not one of {names}")))
+        let value = all.iter().copied().find(|value| name(*value) == word);
+        value.ok_or_else(|| {
+            let names = text::listed(all.iter().map(|value| name(*value)));
+            self.error(format!("`{word}` is not one of {names}"))
+        })
     }
 
     fn table(self, form: &str) -> Result<&'a DeTable<'a>, ConfigError> {
@@ -310,17 +308,17 @@ impl<'a> ConfigEntry<'a> {
             let problem = "an endpoint's name consists of letters, digits, `-`, `_` and `.`";
             return Err(self.key_error(problem));
         }
-        let mut target = self.target(ENDPOINT_FORM, ENDPOINT_KEYS)?;
-        let mut settings = Settings::default();
-        let mut params = Vec::new();
+        let (mut url, mut settings) = (None, Settings::default());
+        let (mut secrets, mut params, mut headers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.entries(ENDPOINT_FORM)? {
             match entry.name() {
+                "url" => url = Some(entry.parsed(Target::from_url)?),
                 "secrets" => {
                     for entry in entry.entries("a table")? {
                         if entry.name().is_empty() {
                             return Err(entry.key_error("a secret of this endpoint has no name"));
                         }
-                        target.set_param(Param::secret(entry.name(), entry.secret("secret ")?));
+                        secrets.push(Param::secret(entry.name(), entry.secret("secret ")?));
                     }
                 }
                 "params" => {
@@ -331,7 +329,7 @@ impl<'a> ConfigEntry<'a> {
                 "headers" => {
                     for entry in entry.entries("a table")? {
                         let header = header(entry.name(), entry.secret_source()?);
-                        target.set_header(header.map_err(|e| entry.key_error(e))?);
+                        headers.push(header.map_err(|e| entry.key_error(e))?);
                     }
                 }
                 "retry" => entry.retry(&mut settings)?,
@@ -350,68 +348,65 @@ impl<'a> ConfigEntry<'a> {
                 "compat" => {
                     settings.compat = Some(entry.one_of(&ElementOrder::ALL, ElementOrder::as_str)?)
                 }
-                _ => entry.connection(&mut settings)?,
+                _ if entry.connection(&mut settings)? => {}
+                _ => return Err(entry.unknown(&[ENDPOINT_KEYS, CONNECTION_KEYS])),
             }
         }
-        params.into_iter().for_each(|param| target.set_param(param));
+        let mut target = url.ok_or_else(|| self.key_error("missing key `url`"))?;
+        for param in secrets.into_iter().chain(params) {
+            target.set_param(param);
+        }
+        for header in headers {
+            target.set_header(header);
+        }
         Ok(Endpoint { target, settings })
     }
 
     fn portal(self) -> Result<Portal, ConfigError> {
-        let target = self.target(PORTAL_FORM, PORTAL_KEYS)?;
-        let mut portal = Portal {
-            url: target.base,
-            settings: Settings::default(),
-            token: None,
-            parameter: None,
-        };
+        let (mut url, mut settings) = (None, Settings::default());
+        let (mut token, mut parameter) = (None, None);
         for entry in self.entries(PORTAL_FORM)? {
             match entry.name() {
-                "url" if !target.params.is_empty() => {
-                    let problem =
-                        "the portal's `url` must not have a query; the token belongs in `token`";
-                    return Err(entry.error(problem));
+                "url" => {
+                    let target = entry.parsed(Target::from_url)?;
+                    if !target.params.is_empty() {
+                        let problem = "the portal's `url` must not have a query; the token belongs in `token`";
+                        return Err(entry.error(problem));
+                    }
+                    url = Some(target.base);
                 }
-                "token" => portal.token = Some(entry.secret("portal's ")?),
+                "token" => token = Some(entry.secret("portal's ")?),
                 "parameter" => {
                     let name = entry.text()?;
                     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
                     if name.is_empty() || !name.bytes().all(plain) {
                         return Err(entry.must_be("a name such as access_token or provider_key"));
                     }
-                    portal.parameter = Some(name.to_owned());
+                    parameter = Some(name.to_owned());
                 }
-                _ => entry.connection(&mut portal.settings)?,
+                _ if entry.connection(&mut settings)? => {}
+                _ => return Err(entry.unknown(&[PORTAL_KEYS, CONNECTION_KEYS])),
             }
         }
-        Ok(portal)
-    }
-
-    /// The target of `url`, after a check that all keys are `known` or those of connections.
-    fn target(self, form: &str, known: &[&str]) -> Result<Target, ConfigError> {
-        let mut url = None;
-        for entry in self.entries(form)? {
-            match entry.name() {
-                "url" => url = Some(entry),
-                name if known.contains(&name) || CONNECTION_KEYS.contains(&name) => {}
-                _ => return Err(entry.unknown(&[&["url"], known, CONNECTION_KEYS])),
-            }
-        }
-        match url {
-            Some(entry) => entry.parsed(Target::from_url),
-            None => Err(self.key_error("missing key `url`")),
-        }
+        Ok(Portal {
+            url: url.ok_or_else(|| self.key_error("missing key `url`"))?,
+            settings,
+            token,
+            parameter,
+        })
     }
 
     fn retry(self, settings: &mut Settings) -> Result<(), ConfigError> {
         for entry in self.entries(RETRY_FORM)? {
             match entry.name() {
-                "retries" => match entry.value.get_ref() {
-                    DeValue::Integer(number) if number.as_str().parse::<u32>().is_ok() => {
-                        settings.retries = number.as_str().parse().ok();
-                    }
-                    _ => return Err(entry.must_be("a whole number from 0 to 4294967295")),
-                },
+                "retries" => {
+                    let number = match entry.value.get_ref() {
+                        DeValue::Integer(number) => number.as_str().parse().ok(),
+                        _ => None,
+                    };
+                    let form = "a whole number from 0 to 4294967295";
+                    settings.retries = Some(number.ok_or_else(|| entry.must_be(form))?);
+                }
                 "interval" => settings.retry_interval = Some(entry.parsed(parse_duration)?),
                 _ => return Err(entry.unknown(&[&["retries", "interval"]])),
             }
@@ -419,8 +414,8 @@ impl<'a> ConfigEntry<'a> {
         Ok(())
     }
 
-    /// A key that endpoints and the portal share.
-    fn connection(self, settings: &mut Settings) -> Result<(), ConfigError> {
+    /// Reads a key that endpoints and the portal share; false for any other key.
+    fn connection(self, settings: &mut Settings) -> Result<bool, ConfigError> {
         match self.name() {
             "timeout" => settings.timeout = Some(self.parsed(parse_timeout)?),
             "connect_timeout" => settings.connect_timeout = Some(self.parsed(parse_timeout)?),
@@ -429,9 +424,9 @@ impl<'a> ConfigEntry<'a> {
             "key" => settings.key = Some(self.path()?),
             "insecure" => settings.insecure = Some(self.boolean()?),
             "proxy" => settings.proxy = Some(Secret::new(self.text()?)),
-            _ => {}
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn secret(self, owner: &str) -> Result<SecretSource, ConfigError> {
@@ -449,15 +444,13 @@ impl<'a> ConfigEntry<'a> {
         let source = match self.value.get_ref() {
             DeValue::String(_) => self.parsed(SecretSource::parse)?,
             DeValue::Table(table) if table.len() == 1 => {
-                let mut source = None;
-                for entry in self.file.entries(table) {
-                    source = Some(match entry.name() {
-                        "env" => SecretSource::Env(entry.text()?.to_owned()),
-                        "file" => SecretSource::File(entry.text()?.into()),
-                        _ => return Err(entry.unknown(&[&["env", "file"]])),
-                    });
+                let entry = self.file.entries(table).next();
+                let entry = entry.ok_or_else(|| self.must_be(SECRET_FORM))?;
+                match entry.name() {
+                    "env" => SecretSource::Env(entry.text()?.to_owned()),
+                    "file" => SecretSource::File(entry.text()?.into()),
+                    _ => return Err(entry.unknown(&[&["env", "file"]])),
                 }
-                source.ok_or_else(|| self.must_be(SECRET_FORM))?
             }
             _ => return Err(self.must_be(SECRET_FORM)),
         };

@@ -1,8 +1,9 @@
-//! The JSON forms of deliveries and errors: structs of their own, because the order and names of keys are a contract.
+//! The JSON forms of deliveries and errors. The order and names of keys are a contract.
 //!
 //! Characters that could deceive a terminal are written as JSON escapes, which mean the same.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::ErrorReport;
 use crate::delivery::switches::Switch;
@@ -11,118 +12,63 @@ use crate::sanitize::visible_json;
 use crate::secret::Redactor;
 use crate::time::{duration_ms, rfc3339};
 
-/// A delivery. Lists leave out `attempts` and `event`.
-#[derive(Debug, Serialize)]
-pub struct DeliveryView {
-    id: i64,
-    uuid: String,
-    r#type: String,
-    action: String,
-    endpoint: Option<String>,
-    url: String,
-    wire: &'static str,
-    status: &'static str,
-    ignored_by: Option<&'static str>,
-    created_at: String,
-    finished_at: Option<String>,
-    next_attempt_at: Option<String>,
-    attempt_count: u32,
-    last_error: Option<LastErrorView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<Vec<AttemptView>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
+/// A delivery, as in lists.
+pub fn delivery_view(delivery: &Delivery) -> Value {
+    json!({
+        "id": delivery.id,
+        "uuid": delivery.uuid,
+        "type": delivery.event_type,
+        "action": delivery.action,
+        "endpoint": delivery.endpoint,
+        "url": delivery.target.to_string(),
+        "wire": delivery.wire.as_str(),
+        "status": delivery.status.as_str(),
+        "ignored_by": delivery.ignored_by.map(Switch::as_str),
+        "created_at": rfc3339(delivery.created_at),
+        "finished_at": delivery.finished_at.map(rfc3339),
+        "next_attempt_at": delivery.next_attempt_at.map(rfc3339),
+        "attempt_count": delivery.attempt_count,
+        "last_error": delivery.last_error.as_ref().map(|error| json!({
+            "kind": error.kind.as_str(),
+            "http_status": error.http_status,
+            "message": error.message,
+        })),
+    })
 }
 
-#[derive(Debug, Serialize)]
-struct LastErrorView {
-    kind: &'static str,
-    http_status: Option<u16>,
-    message: String,
+/// A delivery with its attempts.
+pub fn delivery_with_attempts(delivery: &Delivery, attempts: &[Attempt]) -> Value {
+    let mut view = delivery_view(delivery);
+    view["attempts"] = attempts.iter().map(attempt_view).collect();
+    view
 }
 
-#[derive(Debug, Serialize)]
-struct AttemptView {
-    number: u32,
-    started_at: String,
-    duration_ms: Option<i64>,
-    http_status: Option<u16>,
-    error: Option<ErrorView>,
-    maybe_received: bool,
-    response_body: Option<String>,
-    note: Option<String>,
-    insecure: bool,
-    sent_to: Option<String>,
+/// A delivery with its attempts and its event document.
+pub fn whole_delivery(delivery: &Delivery, attempts: &[Attempt], event: &[u8]) -> Value {
+    let mut view = delivery_with_attempts(delivery, attempts);
+    view["event"] = String::from_utf8_lossy(event).into();
+    view
 }
 
-#[derive(Debug, Serialize)]
-struct ErrorView {
-    kind: &'static str,
-    message: String,
-}
-
-impl DeliveryView {
-    pub fn new(delivery: &Delivery) -> DeliveryView {
-        DeliveryView {
-            id: delivery.id,
-            uuid: delivery.uuid.clone(),
-            r#type: delivery.event_type.clone(),
-            action: delivery.action.clone(),
-            endpoint: delivery.endpoint.clone(),
-            url: delivery.target.to_string(),
-            wire: delivery.wire.as_str(),
-            status: delivery.status.as_str(),
-            ignored_by: delivery.ignored_by.map(Switch::as_str),
-            created_at: rfc3339(delivery.created_at),
-            finished_at: delivery.finished_at.map(rfc3339),
-            next_attempt_at: delivery.next_attempt_at.map(rfc3339),
-            attempt_count: delivery.attempt_count,
-            last_error: delivery.last_error.as_ref().map(|error| LastErrorView {
-                kind: error.kind.as_str(),
-                http_status: error.http_status,
-                message: error.message.clone(),
-            }),
-            attempts: None,
-            event: None,
-        }
-    }
-
-    #[must_use]
-    pub fn with_attempts(mut self, attempts: &[Attempt]) -> DeliveryView {
-        self.attempts = Some(attempts.iter().map(AttemptView::new).collect());
-        self
-    }
-
-    #[must_use]
-    pub fn with_event(mut self, event: &[u8]) -> DeliveryView {
-        self.event = Some(String::from_utf8_lossy(event).into_owned());
-        self
-    }
-}
-
-impl AttemptView {
-    fn new(attempt: &Attempt) -> AttemptView {
-        let outcome = attempt.outcome.as_ref();
-        AttemptView {
-            number: attempt.number,
-            started_at: rfc3339(attempt.started_at),
-            duration_ms: attempt.duration.map(duration_ms),
-            http_status: outcome.and_then(|outcome| outcome.http_status),
-            error: outcome
-                .and_then(|outcome| outcome.error.as_ref())
-                .map(|error| ErrorView {
-                    kind: error.kind.as_str(),
-                    message: error.message.clone(),
-                }),
-            maybe_received: outcome.is_some_and(|outcome| outcome.maybe_received),
-            response_body: outcome
-                .and_then(|outcome| outcome.response_body.as_deref())
-                .map(|body| String::from_utf8_lossy(body).into_owned()),
-            note: outcome.and_then(|outcome| outcome.note.clone()),
-            insecure: attempt.insecure,
-            sent_to: attempt.sent_to.clone(),
-        }
-    }
+fn attempt_view(attempt: &Attempt) -> Value {
+    let outcome = attempt.outcome.as_ref();
+    let error = outcome.and_then(|outcome| outcome.error.as_ref());
+    let body = outcome.and_then(|outcome| outcome.response_body.as_deref());
+    json!({
+        "number": attempt.number,
+        "started_at": rfc3339(attempt.started_at),
+        "duration_ms": attempt.duration.map(duration_ms),
+        "http_status": outcome.and_then(|outcome| outcome.http_status),
+        "error": error.map(|error| json!({
+            "kind": error.kind.as_str(),
+            "message": error.message,
+        })),
+        "maybe_received": outcome.is_some_and(|outcome| outcome.maybe_received),
+        "response_body": body.map(String::from_utf8_lossy),
+        "note": outcome.and_then(|outcome| outcome.note.as_ref()),
+        "insecure": attempt.insecure,
+        "sent_to": attempt.sent_to,
+    })
 }
 
 /// An indented value, for `-o json`.
@@ -140,21 +86,18 @@ pub fn compact(value: &impl Serialize) -> String {
 }
 
 /// A value with secrets masked in all its strings.
-pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> serde_json::Value {
-    fn redact(value: &mut serde_json::Value, redactor: &Redactor) {
+pub fn redacted(value: &impl Serialize, redactor: &Redactor) -> Value {
+    fn redact(value: &mut Value, redactor: &Redactor) {
         match value {
-            serde_json::Value::String(text) => *text = redactor.redact(text),
-            serde_json::Value::Array(values) => {
-                values.iter_mut().for_each(|value| redact(value, redactor))
-            }
-            serde_json::Value::Object(members) => members
+            Value::String(text) => *text = redactor.redact(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| redact(value, redactor)),
+            Value::Object(members) => members
                 .values_mut()
                 .for_each(|value| redact(value, redactor)),
             _ => {}
         }
     }
-    let mut value =
-        serde_json::to_value(value).expect("views hold only strings, numbers and booleans");
+    let mut value = json!(value);
     redact(&mut value, redactor);
     value
 }
@@ -189,7 +132,6 @@ pub fn error(report: &ErrorReport<'_>) -> String {
         .fold(report.message.to_owned(), |message, cause| {
             format!("{message}: {cause}")
         });
-    let error =
-        serde_json::json!({ "kind": report.kind, "message": message, "hints": report.hints });
-    compact(&serde_json::json!({ "error": error }))
+    let error = json!({ "kind": report.kind, "message": message, "hints": report.hints });
+    compact(&json!({ "error": error }))
 }

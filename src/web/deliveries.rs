@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::event;
 use crate::journal::DeliveryVersion;
 use crate::journal::{Cursor, Query as DeliveryQuery};
-use crate::output::json::DeliveryView;
+use crate::output::json::{delivery_view, whole_delivery};
 use crate::time::{UnixMs, rfc3339};
 
 const FAILED: [Status; 2] = [Status::Failed, Status::Interrupted];
@@ -54,7 +54,7 @@ async fn list(State(state): Web, Query(query): Query<DeliveriesQuery>) -> ApiRes
             let limit = page_size(query.limit);
             journal.interrupt_abandoned()?;
             let found = journal.newest(query.list == "failed", below, limit as u32 + 1)?;
-            let views = found.iter().map(|delivery| Ok(DeliveryView::new(delivery)));
+            let views = found.iter().map(|delivery| Ok(delivery_view(delivery)));
             let (views, has_more) = first_of(views, limit, MAX_LIST_BYTES)?;
             let last = found.get(views.len().wrapping_sub(1));
             let more = last.filter(|_| has_more).map(position);
@@ -84,9 +84,7 @@ async fn show(State(state): Web, Path(id): Path<i64>) -> ApiResult {
             let delivery = journal.delivery(id)?;
             let delivery = delivery.ok_or_else(|| Failure::no_delivery(id))?;
             let (attempts, document) = (journal.attempts(id)?, journal.event(id)?);
-            let view = DeliveryView::new(&delivery)
-                .with_attempts(&attempts)
-                .with_event(&document);
+            let view = whole_delivery(&delivery, &attempts, &document);
             let pretty = event::pretty(&document).ok();
             Ok(json!({ "delivery": view, "pretty": pretty }))
         })

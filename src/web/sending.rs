@@ -21,7 +21,7 @@ use crate::error::{Failure, Kind};
 use crate::http::TransportOptions;
 use crate::http::replay::{ReplayTarget, prepare};
 use crate::journal::{self, DeliveryVersion};
-use crate::output::json::DeliveryView;
+use crate::output::json::delivery_view;
 use crate::output::replay_json;
 
 pub struct Sending {
@@ -119,11 +119,7 @@ impl Sending {
 
 /// A failure as part of a result.
 pub(super) fn error_view(failure: &Failure) -> Value {
-    let mut message = failure.error.to_string();
-    for cause in failure.causes() {
-        message = format!("{message}: {cause}");
-    }
-    json!({ "message": message, "hints": failure.hints })
+    json!({ "message": failure.message_with_causes(), "hints": failure.hints })
 }
 
 /// The results of a retry.
@@ -143,8 +139,7 @@ impl Results {
 impl RunObserver for Results {
     fn observe(&self, update: Update<'_>) {
         if let Update::Ended(delivery) = update {
-            let view = json!(DeliveryView::new(delivery));
-            self.deliveries.borrow_mut().push(view);
+            self.deliveries.borrow_mut().push(delivery_view(delivery));
         }
     }
 

@@ -7,7 +7,7 @@ use crate::capture::Caught;
 use crate::cli::args::{DeleteArgs, Format, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
-use crate::cli::scope;
+use crate::cli::selection;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::CaptureQuery;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &CapturedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, 
     let query = args.filter.query(ctx.now())?;
     let is_filtered = query != CaptureQuery::default();
     let command = "hookfire captured delete";
-    let named = scope::resolve(
+    let named = selection::resolve(
         &args.ids,
         is_filtered,
         args.all,

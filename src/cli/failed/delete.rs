@@ -5,7 +5,7 @@ use clap::{Args, ValueHint};
 use crate::cli::args::{DeleteArgs, Format, ListFilterArgs, parse_id};
 use crate::cli::context::Context;
 use crate::cli::list::deletion;
-use crate::cli::scope::Scope;
+use crate::cli::selection::Selection;
 use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -41,11 +41,11 @@ pub struct FailedDeleteArgs {
 
 pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let filter = args.filter.filter(ctx.now())?;
-    let scope = Scope::resolve(&args.ids, filter, args.all, "hookfire failed delete")?;
+    let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire failed delete")?;
     let journal = ctx.existing_journal()?;
-    let seen = scope.seen(journal.as_deref(), None)?;
+    let seen = selection.seen(journal.as_deref(), None)?;
     if seen.is_empty() && args.delete.output.format() == Format::Text {
-        scope.hint_at_unknown(ctx);
+        selection.hint_at_unknown(ctx);
     }
     let names = ("failed delivery", "failed deliveries");
     let statuses = &[Status::Failed, Status::Interrupted];
@@ -57,6 +57,6 @@ pub(super) fn run(args: &FailedDeleteArgs, ctx: &Context<'_>) -> Result<Exit, Fa
         &seen,
         statuses,
         names,
-        scope.is_bulk(),
+        selection.is_bulk(),
     )
 }

@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{PageOutput, parse_id};
 use crate::cli::context::Context;
-use crate::cli::{journal, scope};
+use crate::cli::{journal, selection};
 use crate::error::Failure;
 use crate::exit::Exit;
 
@@ -30,7 +30,7 @@ pub struct FailedShowArgs {
 
 pub(super) fn run(args: &FailedShowArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let journal = ctx.existing_journal()?;
-    let delivery = scope::in_failed_list(journal.as_deref(), args.id)?;
+    let delivery = selection::in_failed_list(journal.as_deref(), args.id)?;
     match journal {
         Some(journal) => journal::show::page(ctx, &*journal, &delivery, args.output.format()),
         None => Err(Failure::no_delivery(args.id)),

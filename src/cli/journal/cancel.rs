@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use crate::cli::args::{Format, ReportOutput, parse_id};
 use crate::cli::context::Context;
-use crate::cli::scope;
+use crate::cli::selection;
 use crate::delivery::Status;
 use crate::delivery::filter::Filter;
 use crate::error::{Failure, Kind};
@@ -43,7 +43,7 @@ pub struct JournalCancelArgs {
 
 pub(super) fn run(args: &JournalCancelArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let (command, is_filtered) = ("hookfire journal cancel", args.endpoint.is_some());
-    let named = scope::resolve(
+    let named = selection::resolve(
         &args.ids,
         is_filtered,
         args.all,

@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::output::human;
-use crate::output::json::DeliveryView;
+use crate::output::json::whole_delivery;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,9 +61,7 @@ pub fn page(
             ctx.now(),
         ))?,
         _ => {
-            let view = DeliveryView::new(delivery)
-                .with_attempts(&attempts()?)
-                .with_event(&event);
+            let view = whole_delivery(delivery, &attempts()?, &event);
             ctx.ui.line(&format.document(&view))?;
         }
     }

@@ -2,12 +2,12 @@
 
 use crate::cli::args::{DeleteArgs, Format};
 use crate::cli::context::Context;
-use crate::cli::scope::confirmed;
+use crate::cli::selection::confirmed;
 use crate::delivery::Status;
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::journal::{DeliveryVersion, Journal};
-use crate::output::json::DeliveryView;
+use crate::output::json::delivery_view;
 use crate::output::{RowWriter, human};
 use crate::text::count;
 
@@ -24,7 +24,7 @@ pub fn deliveries(
     let ids: Vec<i64> = seen.iter().map(|seen| seen.id).collect();
     let print_table = || {
         let columns = human::columns(true, ctx.now());
-        let mut list = RowWriter::new(ctx.ui, Format::Text, columns, DeliveryView::new)?;
+        let mut list = RowWriter::new(ctx.ui, Format::Text, columns, delivery_view)?;
         for id in &ids {
             if let Some(delivery) = journal.map_or(Ok(None), |journal| journal.delivery(*id))? {
                 list.push(&delivery)?;

@@ -6,12 +6,12 @@ use std::io::ErrorKind;
 
 use super::args::Format;
 use super::context::Context;
-use super::scope;
+use super::selection;
 use crate::delivery::Delivery;
 use crate::error::{Failure, Kind};
 use crate::journal::{DeliveryList, Journal, Query};
 use crate::output::failures_xml::FailuresXml;
-use crate::output::json::DeliveryView;
+use crate::output::json::delivery_view;
 use crate::output::{OutputError, RowWriter, human};
 use crate::time::failures_list_time;
 
@@ -29,14 +29,14 @@ pub fn print(
     }
     let with_status = matches!(query.list, DeliveryList::All(_));
     let columns = human::columns(with_status, ctx.now());
-    let mut list = RowWriter::new(ctx.ui, format, columns, DeliveryView::new)?;
+    let mut list = RowWriter::new(ctx.ui, format, columns, delivery_view)?;
     each(journal, query, |delivery, _| Ok(list.push(&delivery)?))?;
     let count = list.finish()?;
     match (journal, query.limit) {
         _ if format != Format::Text => {}
         _ if count == 0 => {
             ctx.ui.status(empty);
-            scope::hint_at_unknown(ctx, &query.filter);
+            selection::hint_at_unknown(ctx, &query.filter);
         }
         (Some(journal), Some(limit)) => {
             let total = journal.count_up_to(query, MAX_COUNTED.max(limit) + 1)?;

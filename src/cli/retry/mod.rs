@@ -13,7 +13,7 @@ use super::args::{
 };
 use super::context::Context;
 use super::report::{RunReport, Style, run_engine};
-use super::scope::Scope;
+use super::selection::Selection;
 use crate::cli::settings;
 use crate::config::Settings;
 use crate::delivery::Delivery;
@@ -289,17 +289,17 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         filter.endpoint.clone_from(&args.endpoint);
     }
     let narrowed = filter != Filter::default();
-    let scope = Scope::resolve(&args.ids, filter, args.all, "hookfire retry")?;
+    let selection = Selection::resolve(&args.ids, filter, args.all, "hookfire retry")?;
     let names_secrets = !has_destination && ctx.is_flag("secret");
     let planner = args.planner(ctx)?;
     let journal = ctx.existing_journal()?;
     // A secret may be for a delivery beyond `--max`: all are searched for it.
     let max = args.max;
     let read_max = max.filter(|_| !names_secrets);
-    let mut rows = scope.seen(journal.as_deref(), read_max)?;
+    let mut rows = selection.seen(journal.as_deref(), read_max)?;
     if rows.is_empty() && narrowed {
-        scope.hint_at_unknown(ctx);
-        scope.hint_at_others(ctx, journal.as_deref())?;
+        selection.hint_at_unknown(ctx);
+        selection.hint_at_others(ctx, journal.as_deref())?;
     }
     let Some(journal) = journal.as_deref().filter(|_| !rows.is_empty()) else {
         return nothing_to_send(ctx, format, "nothing to send again");
@@ -310,7 +310,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
     let asked = if args.dry_run {
         0
     } else {
-        scope.total(journal, rows.len(), read_max)?
+        selection.total(journal, rows.len(), read_max)?
     };
     rows.truncate(max.unwrap_or(usize::MAX));
     let limits = args.limits(Claims::Many);
@@ -321,7 +321,7 @@ pub fn run(args: &RetryArgs, ctx: &Context<'_>) -> Result<Exit, Failure> {
         Style::Many
     };
     let mut report = RunReport::new(ctx, Some(journal), format, style);
-    report.named = !scope.is_bulk();
+    report.named = !selection.is_bulk();
     report.expected.set(Some(rows.len() as u64));
     if args.dry_run {
         return dry_run(ctx, journal, &planner, &rows, &report, format);

@@ -7,7 +7,7 @@ use crate::cli::args::{Format, ReportOutput, TransportArgs};
 use crate::cli::context::Context;
 use crate::cli::portal::access::{self, PortalArgs};
 use crate::cli::portal::listing;
-use crate::cli::scope::confirmed;
+use crate::cli::selection::confirmed;
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
 use crate::text::count;
@@ -26,13 +26,13 @@ Examples:
 /// 3scale keeps no copy. `hookfire portal recover` itself deletes delivered events. `--before` is inclusive, with a precision
 /// of one second, like `time` in 3scale's API. Asks for confirmation on a terminal, and requires --yes elsewhere.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES, group = ArgGroup::new("scope").required(true))]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("selection").required(true))]
 pub struct PortalFailedDeleteArgs {
     /// Deliveries that failed at or before this time
-    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, group = "scope")]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, allow_hyphen_values = true, group = "selection")]
     before: Option<String>,
     /// All, including those that fail meanwhile
-    #[arg(long, group = "scope")]
+    #[arg(long, group = "selection")]
     all: bool,
     /// Show how many would be deleted, and delete nothing
     #[arg(long)]

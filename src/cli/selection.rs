@@ -14,34 +14,34 @@ use crate::text;
 
 /// Deliveries of the failed list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum Selection {
     /// Each must exist and be in the failed list.
     Ids(Vec<i64>),
     /// All that match. An empty filter matches all.
     Failed(Filter),
 }
 
-impl Scope {
+impl Selection {
     /// `command` is shown in hints.
     pub fn resolve(
         ids: &[i64],
         filter: Filter,
         all: bool,
         command: &str,
-    ) -> Result<Scope, Failure> {
+    ) -> Result<Selection, Failure> {
         let is_filtered = !filter.is_empty();
         let ids = resolve(ids, is_filtered, all, command, "42", "--type account")?;
-        Ok(ids.map_or(Scope::Failed(filter), Scope::Ids))
+        Ok(ids.map_or(Selection::Failed(filter), Selection::Ids))
     }
 
     /// Whether it may be more than the user thinks of: anything but ids.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Scope::Failed(_))
+        matches!(self, Selection::Failed(_))
     }
 
     /// Hints at words of the filter that name nothing known.
     pub fn hint_at_unknown(&self, ctx: &Context<'_>) {
-        if let Scope::Failed(filter) = self {
+        if let Selection::Failed(filter) = self {
             hint_at_unknown(ctx, filter);
         }
     }
@@ -53,7 +53,7 @@ impl Scope {
         ctx: &Context<'_>,
         journal: Option<&dyn Journal>,
     ) -> Result<(), Failure> {
-        let (Scope::Failed(filter), Some(journal)) = (self, journal) else {
+        let (Selection::Failed(filter), Some(journal)) = (self, journal) else {
             return Ok(());
         };
         let Some(name) = &filter.endpoint else {
@@ -85,7 +85,7 @@ impl Scope {
         most: Option<usize>,
     ) -> Result<usize, Failure> {
         match self {
-            Scope::Failed(filter) if most == Some(seen) => {
+            Selection::Failed(filter) if most == Some(seen) => {
                 Ok(journal.count(&Query::failed(filter.clone()))?)
             }
             _ => Ok(seen),
@@ -99,12 +99,14 @@ impl Scope {
         most: Option<usize>,
     ) -> Result<Vec<DeliveryVersion>, Failure> {
         match (self, journal) {
-            (Scope::Failed(filter), Some(journal)) => Ok(journal.delivery_versions(&Query {
-                limit: most,
-                ..Query::failed(filter.clone())
-            })?),
-            (Scope::Failed(_), None) => Ok(Vec::new()),
-            (Scope::Ids(ids), journal) => {
+            (Selection::Failed(filter), Some(journal)) => {
+                Ok(journal.delivery_versions(&Query {
+                    limit: most,
+                    ..Query::failed(filter.clone())
+                })?)
+            }
+            (Selection::Failed(_), None) => Ok(Vec::new()),
+            (Selection::Ids(ids), journal) => {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));
                 named
                     .map(|found| {
