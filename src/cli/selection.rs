@@ -108,14 +108,7 @@ impl Selection {
             (Selection::Failed(_), None) => Ok(Vec::new()),
             (Selection::Ids(ids), journal) => {
                 let named = ids.iter().map(|&id| in_failed_list(journal, id));
-                named
-                    .map(|found| {
-                        found.map(|delivery| DeliveryVersion {
-                            id: delivery.id,
-                            attempts: delivery.attempt_count,
-                        })
-                    })
-                    .collect()
+                named.map(|found| Ok((&found?).into())).collect()
             }
         }
     }

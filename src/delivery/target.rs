@@ -6,25 +6,32 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::secret::safe_url::{self, BaseUrl, UrlError};
 use crate::secret::{
     MASK, Redactor, Secret, SecretError, SecretSource, Variables, credentials_in_header,
 };
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     /// May be stored and shown.
+    #[serde(rename = "value")]
     Public(String),
     /// Only its source may be stored and shown.
+    #[serde(rename = "secret")]
     Secret(SecretSource),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A query parameter or header. The journal stores it as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Param {
     /// Empty for a query part without `=`, for example `debug` in `?debug`.
     pub name: String,
+    #[serde(flatten)]
     pub value: Value,
     /// The pair as the user wrote it in a URL's query, so that it is sent unchanged. Never stored.
+    #[serde(skip)]
     pub spelling: Option<Secret>,
 }
 

@@ -281,10 +281,7 @@ pub fn postpone(
     delivery: &Delivery,
     may_pass: bool,
 ) -> Result<(), JournalError> {
-    let seen = DeliveryVersion {
-        id: delivery.id,
-        attempts: delivery.attempt_count,
-    };
+    let seen = DeliveryVersion::from(delivery);
     if may_pass {
         journal.reschedule(seen, delivery.retry_policy.interval.max(POLL_INTERVAL))?;
     } else {

@@ -268,6 +268,15 @@ pub struct DeliveryVersion {
     pub attempts: u32,
 }
 
+impl From<&Delivery> for DeliveryVersion {
+    fn from(delivery: &Delivery) -> DeliveryVersion {
+        DeliveryVersion {
+            id: delivery.id,
+            attempts: delivery.attempt_count,
+        }
+    }
+}
+
 /// A scheduled delivery that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::text::nearest;
@@ -45,8 +46,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a secret comes from. Stored as its reference, or null without one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Option<String>", from = "Option<String>")]
 pub enum SecretSource {
     /// The value itself. Only that there was one is stored.
     Literal(Secret),
@@ -56,6 +58,19 @@ pub enum SecretSource {
     File(PathBuf),
     /// A literal value of an earlier run, which was not stored.
     Forgotten,
+}
+
+impl From<SecretSource> for Option<String> {
+    fn from(source: SecretSource) -> Option<String> {
+        source.reference()
+    }
+}
+
+impl From<Option<String>> for SecretSource {
+    fn from(reference: Option<String>) -> SecretSource {
+        let source = reference.and_then(|reference| SecretSource::parse(&reference).ok());
+        source.unwrap_or(SecretSource::Forgotten)
+    }
 }
 
 /// Why a secret cannot be resolved.

@@ -112,10 +112,7 @@ fn seen(
                     .hint(format!("`hookfire journal show {id}` shows it")),
             );
         }
-        Ok(DeliveryVersion {
-            id,
-            attempts: delivery.attempt_count,
-        })
+        Ok(DeliveryVersion::from(&delivery))
     });
     seen.collect()
 }

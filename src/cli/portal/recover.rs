@@ -241,10 +241,7 @@ fn to_send(journal: &dyn Journal, listing: &Listing) -> Result<Vec<DeliveryVersi
             continue;
         };
         if delivery.status.in_failed_list() && ids.insert(delivery.id) {
-            rows.push(DeliveryVersion {
-                id: delivery.id,
-                attempts: delivery.attempt_count,
-            });
+            rows.push(DeliveryVersion::from(&delivery));
         }
     }
     Ok(rows)

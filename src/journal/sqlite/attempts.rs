@@ -1,5 +1,7 @@
 //! Statements that add and claim deliveries, and record attempts.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Builder;
 
@@ -9,6 +11,7 @@ use crate::delivery::{Delivery, Status};
 use crate::event::BodyFormat;
 use crate::journal::{
     AttemptResult, Claim, ClaimCondition, Import, NewAttempt, NewDelivery, Next, ScheduleSlot,
+    WriteResult,
 };
 use crate::time::{UnixMs, duration_ms};
 
@@ -35,27 +38,23 @@ pub struct WriteTransaction<'a> {
 }
 
 impl WriteTransaction<'_> {
-    pub fn accept(
-        &self,
-        new: &NewDelivery,
-        attempt: &NewAttempt,
-    ) -> rusqlite::Result<Box<Delivery>> {
+    pub fn accept(&self, new: &NewDelivery, attempt: &NewAttempt) -> rusqlite::Result<WriteResult> {
         let mut delivery = self.new_delivery(new)?;
         (delivery.attempt_count, delivery.is_owned) = (1, true);
         self.insert(&delivery, &new.event, Some(attempt))?;
         self.insert_attempt(delivery.id, 1, attempt)?;
-        Ok(delivery)
+        Ok(WriteResult::Delivery(delivery))
     }
 
-    pub fn ignore(&self, new: &NewDelivery, by: Switch) -> rusqlite::Result<Box<Delivery>> {
+    pub fn ignore(&self, new: &NewDelivery, by: Switch) -> rusqlite::Result<WriteResult> {
         let mut delivery = self.new_delivery(new)?;
         (delivery.status, delivery.ignored_by) = (Status::Ignored, Some(by));
         self.insert(&delivery, &new.event, None)?;
-        Ok(delivery)
+        Ok(WriteResult::Delivery(delivery))
     }
 
-    /// Begins an attempt and returns its number; `None` if the condition does not hold.
-    pub fn begin(&self, claim: &Claim) -> rusqlite::Result<Option<u32>> {
+    /// Begins an attempt if the condition holds.
+    pub fn begin(&self, claim: &Claim) -> rusqlite::Result<WriteResult> {
         let (condition, attempts) = match claim.condition {
             ClaimCondition::Owned => (OWNED, None),
             ClaimCondition::Failed { attempts } => (
@@ -80,20 +79,21 @@ impl WriteTransaction<'_> {
                 |row| row.get(0),
             )
             .optional()?;
-        if let Some(number) = number {
-            self.insert_attempt(claim.id, number, &claim.attempt)?;
-        }
-        Ok(number)
+        let Some(number) = number else {
+            return Ok(WriteResult::Refused);
+        };
+        self.insert_attempt(claim.id, number, &claim.attempt)?;
+        Ok(WriteResult::Claimed(number))
     }
 
-    /// Records the result of an attempt. Returns false if the delivery was deleted.
-    pub fn finish(&self, result: &AttemptResult) -> rusqlite::Result<bool> {
+    /// Records the result of an attempt.
+    pub fn finish(&self, result: &AttemptResult) -> rusqlite::Result<WriteResult> {
         let AttemptResult { id, number, .. } = *result;
         // Another process may have considered this one dead and marked the attempt as interrupted: the real result
         // replaces that mark.
         let was_interrupted = !self.finish_attempt(result, false)?;
         if was_interrupted && !self.finish_attempt(result, true)? {
-            return Ok(false);
+            return Ok(WriteResult::Deleted);
         }
         if result.outcome.error.is_some() || was_interrupted {
             refresh_last_error(self.tx, id)?;
@@ -132,7 +132,7 @@ impl WriteTransaction<'_> {
                 self.owner,
                 number
             ])?;
-        Ok(true)
+        Ok(WriteResult::Done)
     }
 
     /// Returns false if the attempt does not exist or has a result. `interrupted`: update it only if another process
@@ -175,16 +175,23 @@ impl WriteTransaction<'_> {
             .optional()
     }
 
-    /// Moves a delivery that this process owns to the failed list.
-    pub fn release(&self, id: i64) -> rusqlite::Result<()> {
-        self.tx
-            .prepare_cached(&interrupt_sql(OWNED, "NULL"))?
-            .execute(params![id, self.owner])?;
-        Ok(())
+    /// Moves deliveries that this process owns to the failed list.
+    pub fn release(&self, ids: &[i64]) -> rusqlite::Result<WriteResult> {
+        for id in ids {
+            self.tx
+                .prepare_cached(&interrupt_sql(OWNED, "NULL"))?
+                .execute(params![id, self.owner])?;
+        }
+        Ok(WriteResult::Done)
     }
 
     /// Deletes an attempt that was not sent, and returns the delivery to its place in the schedule.
-    pub fn put_back(&self, id: i64, number: u32, slot: ScheduleSlot) -> rusqlite::Result<()> {
+    pub fn put_back(
+        &self,
+        id: i64,
+        number: u32,
+        slot: ScheduleSlot,
+    ) -> rusqlite::Result<WriteResult> {
         let deleted = self
             .tx
             .prepare_cached(&format!(
@@ -193,7 +200,7 @@ impl WriteTransaction<'_> {
             ))?
             .execute(params![id, self.owner, number])?;
         if deleted == 0 {
-            return Ok(());
+            return Ok(WriteResult::Done);
         }
         self.tx
             .prepare_cached(&format!(
@@ -205,18 +212,21 @@ impl WriteTransaction<'_> {
                  WHERE id = ?1"
             ))?
             .execute(params![id, slot.due, slot.abandoned])?;
-        Ok(())
+        Ok(WriteResult::Done)
     }
 
-    /// Extends the lease until `until`, but never shortens it. Returns false if this process does not own the delivery.
-    pub fn renew(&self, id: i64, until: UnixMs) -> rusqlite::Result<bool> {
-        let renewed = self
-            .tx
-            .prepare_cached(&format!(
-                "UPDATE deliveries SET lease_until = max(lease_until, ?3) WHERE {OWNED}"
-            ))?
-            .execute(params![id, self.owner, until])?;
-        Ok(renewed > 0)
+    /// Extends the leases that this process still has, but never shortens one.
+    pub fn renew(&self, ids: &[i64], lease: Duration) -> rusqlite::Result<WriteResult> {
+        let mut renew = self.tx.prepare_cached(&format!(
+            "UPDATE deliveries SET lease_until = max(lease_until, ?3) WHERE {OWNED}"
+        ))?;
+        let mut owned = Vec::with_capacity(ids.len());
+        for &id in ids {
+            if renew.execute(params![id, self.owner, self.now.plus(lease)])? > 0 {
+                owned.push(id);
+            }
+        }
+        Ok(WriteResult::Renewed(owned))
     }
 
     /// Adds a delivery to the failed list. Returns false if one with its uuid exists.
@@ -242,20 +252,20 @@ impl WriteTransaction<'_> {
             ..*self.new_delivery(&import.delivery)?
         };
         self.insert(&delivery, &import.delivery.event, None)?;
-        self.tx
-            .prepare_cached(
-                "INSERT INTO attempts (delivery_id, number, started_at, insecure, http_status, error_kind, error_message,
-                     note)
-                 VALUES (?1, 1, ?2, 0, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                delivery.id,
-                failed_at,
-                error.http_status,
-                error.kind,
-                error.message,
-                IMPORT_NOTE
-            ])?;
+        rows::insert(
+            self.tx,
+            "attempts",
+            &[
+                ("delivery_id", &delivery.id),
+                ("number", &1),
+                ("started_at", failed_at),
+                ("insecure", &false),
+                ("http_status", &error.http_status),
+                ("error_kind", &error.kind),
+                ("error_message", &error.message),
+                ("note", &IMPORT_NOTE),
+            ],
+        )?;
         Ok(true)
     }
 
@@ -297,57 +307,56 @@ impl WriteTransaction<'_> {
         attempt: Option<&NewAttempt>,
     ) -> rusqlite::Result<()> {
         let error = delivery.last_error.as_ref();
-        self.tx
-            .prepare_cached(
-                "INSERT INTO deliveries (id, uuid, type, action, endpoint, url, params, headers, retries,
-                     retry_interval_ms, success, status, created_at, finished_at, attempt_count, error_kind,
-                     error_status, error_message, owner, lease_until, form, ignored_by, told_time, event)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                     ?22, ?23, ?24)",
-            )?
-            .execute(params![
-                delivery.id,
-                delivery.uuid,
-                delivery.event_type,
-                delivery.action,
-                delivery.endpoint,
-                delivery.target.base.as_str(),
-                rows::params_json(&delivery.target.params),
-                rows::params_json(&delivery.target.headers),
-                delivery.retry_policy.retries,
-                duration_ms(delivery.retry_policy.interval),
-                delivery.retry_policy.success.to_string(),
-                delivery.status,
-                delivery.created_at,
-                delivery.finished_at,
-                delivery.attempt_count,
-                error.map(|error| error.kind),
-                error.map(|error| error.http_status),
-                error.map(|error| &error.message),
-                attempt.map(|_| self.owner),
-                attempt.map(|attempt| self.now.plus(attempt.lease)),
-                delivery.wire == BodyFormat::Form,
-                delivery.ignored_by,
-                delivery.listed_failure_time,
-                event,
-            ])?;
-        Ok(())
+        rows::insert(
+            self.tx,
+            "deliveries",
+            &[
+                ("id", &delivery.id),
+                ("uuid", &delivery.uuid),
+                ("type", &delivery.event_type),
+                ("action", &delivery.action),
+                ("endpoint", &delivery.endpoint),
+                ("url", &delivery.target.base.as_str()),
+                ("params", &rows::params_json(&delivery.target.params)),
+                ("headers", &rows::params_json(&delivery.target.headers)),
+                ("retries", &delivery.retry_policy.retries),
+                (
+                    "retry_interval_ms",
+                    &duration_ms(delivery.retry_policy.interval),
+                ),
+                ("success", &delivery.retry_policy.success.to_string()),
+                ("status", &delivery.status),
+                ("created_at", &delivery.created_at),
+                ("finished_at", &delivery.finished_at),
+                ("attempt_count", &delivery.attempt_count),
+                ("error_kind", &error.map(|error| error.kind)),
+                ("error_status", &error.and_then(|error| error.http_status)),
+                ("error_message", &error.map(|error| &error.message)),
+                ("owner", &attempt.map(|_| self.owner)),
+                (
+                    "lease_until",
+                    &attempt.map(|attempt| self.now.plus(attempt.lease)),
+                ),
+                ("form", &(delivery.wire == BodyFormat::Form)),
+                ("ignored_by", &delivery.ignored_by),
+                ("told_time", &delivery.listed_failure_time),
+                ("event", &event),
+            ],
+        )
     }
 
     fn insert_attempt(&self, id: i64, number: u32, attempt: &NewAttempt) -> rusqlite::Result<()> {
-        self.tx
-            .prepare_cached(
-                "INSERT INTO attempts (delivery_id, number, started_at, insecure, sent_to)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                id,
-                number,
-                self.now,
-                attempt.insecure,
-                attempt.sent_to
-            ])?;
-        Ok(())
+        rows::insert(
+            self.tx,
+            "attempts",
+            &[
+                ("delivery_id", &id),
+                ("number", &number),
+                ("started_at", &self.now),
+                ("insecure", &attempt.insecure),
+                ("sent_to", &attempt.sent_to),
+            ],
+        )
     }
 }
 

@@ -103,48 +103,21 @@ fn apply(
     write: &Write,
     cache: &mut CaptureCache,
 ) -> rusqlite::Result<WriteResult> {
-    let result = match write {
-        Write::Accept(new, attempt) => WriteResult::Delivery(transaction.accept(new, attempt)?),
-        Write::Ignore(new, by) => WriteResult::Delivery(transaction.ignore(new, *by)?),
-        Write::Begin(claim) => match transaction.begin(claim)? {
-            Some(number) => WriteResult::Claimed(number),
-            None => WriteResult::Refused,
-        },
-        Write::Finish(result) => {
-            if transaction.finish(result)? {
-                WriteResult::Done
-            } else {
-                WriteResult::Deleted
-            }
-        }
-        Write::Release(ids) => {
-            for id in ids {
-                transaction.release(*id)?;
-            }
-            WriteResult::Done
-        }
-        Write::PutBack { id, number, slot } => {
-            transaction.put_back(*id, *number, *slot)?;
-            WriteResult::Done
-        }
-        Write::Renew { ids, lease } => {
-            let until = transaction.now.plus(*lease);
-            let mut owned = Vec::with_capacity(ids.len());
-            for &id in ids {
-                if transaction.renew(id, until)? {
-                    owned.push(id);
-                }
-            }
-            WriteResult::Renewed(owned)
-        }
+    match write {
+        Write::Accept(new, attempt) => transaction.accept(new, attempt),
+        Write::Ignore(new, by) => transaction.ignore(new, *by),
+        Write::Begin(claim) => transaction.begin(claim),
+        Write::Finish(result) => transaction.finish(result),
+        Write::Release(ids) => transaction.release(ids),
+        Write::PutBack { id, number, slot } => transaction.put_back(*id, *number, *slot),
+        Write::Renew { ids, lease } => transaction.renew(ids, *lease),
         Write::Capture(new) => {
             let (id, bin) = cache.add(transaction.tx, new)?;
-            WriteResult::Captured { id, bin }
+            Ok(WriteResult::Captured { id, bin })
         }
         Write::AmendCapture { id, response } => {
             amend(transaction.tx, *id, response)?;
-            WriteResult::Done
+            Ok(WriteResult::Done)
         }
-    };
-    Ok(result)
+    }
 }

@@ -1,19 +1,16 @@
-//! Conversion of rows to records, and of a delivery's parameters to JSON: of a secret, only its name and reference are
-//! stored.
+//! Conversion of rows to records, and of records to rows.
 
 use std::time::Duration;
 
-use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Row, Transaction, params_from_iter};
 
 use crate::delivery::retry_policy::RetryPolicy;
 use crate::delivery::switches::Switch;
-use crate::delivery::target::{Param, Target, Value};
+use crate::delivery::target::{Param, Target};
 use crate::delivery::{Attempt, AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::event::BodyFormat;
 use crate::journal::DeliveryVersion;
-use crate::secret::SecretSource;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::UnixMs;
 
@@ -26,49 +23,22 @@ pub const DELIVERY_COLUMNS: &str = "id, uuid, type, action, endpoint, url, param
 pub const ATTEMPT_COLUMNS: &str = "number, started_at, duration_ms, insecure, sent_to, http_status, error_kind, \
      error_message, maybe_received, response_body, note";
 
-/// A parameter or header: with `value` if it is public, with `secret` (a reference) if it is a secret that has one. A
-/// secret that was given literally has neither.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredParam {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-}
-
-/// Parameters or headers as JSON.
+/// Parameters or headers as JSON: of a secret, only its name and reference.
 pub fn params_json(params: &[Param]) -> String {
-    let mut stored = Vec::with_capacity(params.len());
-    for param in params {
-        let (value, secret) = match &param.value {
-            Value::Public(value) => (Some(value.clone()), None),
-            Value::Secret(source) => (None, source.reference()),
-        };
-        let name = param.name.clone();
-        stored.push(StoredParam {
-            name,
-            value,
-            secret,
-        });
-    }
-    serde_json::to_string(&stored).expect("strings always serialise")
+    serde_json::to_string(params).expect("strings always serialise")
 }
 
-fn params(json: &str) -> serde_json::Result<Vec<Param>> {
-    let mut params = Vec::new();
-    for stored in serde_json::from_str::<Vec<StoredParam>>(json)? {
-        params.push(match stored.value {
-            Some(value) => Param::public(stored.name, value),
-            None => {
-                let reference = stored.secret.as_deref();
-                let source = reference.and_then(|reference| SecretSource::parse(reference).ok());
-                Param::secret(stored.name, source.unwrap_or(SecretSource::Forgotten))
-            }
-        });
-    }
-    Ok(params)
+/// Inserts a row of these columns.
+pub fn insert(
+    tx: &Transaction<'_>,
+    table: &str,
+    values: &[(&str, &dyn ToSql)],
+) -> rusqlite::Result<()> {
+    let columns: Vec<&str> = values.iter().map(|(column, _)| *column).collect();
+    let (columns, marks) = (columns.join(", "), vec!["?"; values.len()].join(", "));
+    tx.prepare_cached(&format!("INSERT INTO {table} ({columns}) VALUES ({marks})"))?
+        .execute(params_from_iter(values.iter().map(|(_, value)| value)))?;
+    Ok(())
 }
 
 impl FromSql for UnixMs {
@@ -134,8 +104,8 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         endpoint: row.get(4)?,
         target: Target {
             base: parsed(row, 5, |url| BaseUrl::parse(url).map(|(base, _)| base))?,
-            params: parsed(row, 6, params)?,
-            headers: parsed(row, 7, params)?,
+            params: parsed(row, 6, |json| serde_json::from_str(json))?,
+            headers: parsed(row, 7, |json| serde_json::from_str(json))?,
         },
         wire: if is_form {
             BodyFormat::Form
