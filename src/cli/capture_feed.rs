@@ -14,10 +14,13 @@ use std::time::Duration;
 use crate::capture::{Body, Capture, CapturedResponse, Caught};
 use crate::journal::Journal;
 use crate::journal::{
-    CaptureQuery, CaptureStore, JournalError, SharedCapture, StoreReply, StoredCapture,
+    CaptureQuery, CaptureStore, JournalError, NewCapture, SharedCapture, StoreReply, StoredCapture,
 };
 
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
+
+/// How often to check for the end of writes that were lost.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(5);
 
 const BIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -96,17 +99,19 @@ impl<'a> ListenerFeed<'a> {
 struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
+    /// Cloned for each capture that is being stored.
+    in_progress: Arc<()>,
 }
 
 #[derive(Default)]
 struct QueueState {
     entries: VecDeque<QueueEntry>,
     bytes: usize,
-    /// Captures that are being stored.
-    in_progress: usize,
     /// Completes requests whose responses are delayed.
     delayed: Vec<Box<dyn FnOnce() + Send>>,
     is_closed: bool,
+    /// Whether the feed waits for an entry. To notify it is a system call, even if it does not.
+    is_waiting: bool,
 }
 
 enum QueueEntry {
@@ -134,6 +139,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for an entry.
+    fn wait(&self, timeout: Duration) -> MutexGuard<'_, QueueState> {
+        let is_empty = |state: &mut QueueState| {
+            state.is_waiting = state.entries.is_empty();
+            state.is_waiting
+        };
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, is_empty);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Adds an entry; completes its request with `respond`, later if responses are to be delayed.
     fn push(
         &self,
@@ -154,7 +171,9 @@ impl Queue {
                     state.entries.push_back(entry);
                 }
             }
-            self.changed.notify_one();
+            if std::mem::take(&mut state.is_waiting) {
+                self.changed.notify_one();
+            }
             if is_full && when_full == WhenFull::DelayResponses {
                 state.delayed.push(Box::new(respond));
                 return;
@@ -174,29 +193,13 @@ impl QueueState {
     }
 }
 
-/// Counts a capture as in progress until it is dropped.
-struct InProgress(Arc<Queue>);
-
-impl InProgress {
-    fn new(queue: &Arc<Queue>) -> InProgress {
-        queue.lock().in_progress += 1;
-        InProgress(Arc::clone(queue))
-    }
-}
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.0.lock().in_progress -= 1;
-        self.0.changed.notify_one();
-    }
-}
-
-impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
-    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+impl<S> FeedingStore<S> {
+    /// Feeds a capture once it is stored.
+    fn feeding(&self, (capture, body, done): NewCapture) -> NewCapture {
         let awaits_response =
             self.forwards && !capture.malformed && capture.response.status.is_none();
         let (queue, when_full) = (Arc::clone(&self.queue), self.when_full);
-        let in_progress = InProgress::new(&queue);
+        let in_progress = Arc::clone(&queue.in_progress);
         let stored = move |result: Result<SharedCapture, Arc<JournalError>>| {
             let entry = match &result {
                 Ok(_) if awaits_response => return done(result),
@@ -207,7 +210,19 @@ impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
             queue.push(entry, when_full, move || done(result));
             drop(in_progress);
         };
-        self.store.store(capture, body, Box::new(stored));
+        (capture, body, Box::new(stored))
+    }
+}
+
+impl<S: CaptureStore> CaptureStore for FeedingStore<S> {
+    fn store(&self, capture: Capture, body: Body, done: StoreReply<SharedCapture>) {
+        let (capture, body, done) = self.feeding((capture, body, done));
+        self.store.store(capture, body, done);
+    }
+
+    fn store_all(&self, captures: Vec<NewCapture>) {
+        let captures = captures.into_iter().map(|new| self.feeding(new));
+        self.store.store_all(captures.collect());
     }
 
     fn set_response(&self, id: i64, response: CapturedResponse, done: StoreReply<()>) {
@@ -235,11 +250,7 @@ impl CaptureFeed for ListenerFeed<'_> {
             }
             self.ids = None;
         }
-        let waited = self
-            .queue
-            .changed
-            .wait_timeout_while(self.queue.lock(), timeout, |state| state.entries.is_empty());
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut state = self.queue.wait(timeout);
         let Some(entry) = state.entries.pop_front() else {
             return Ok(None);
         };
@@ -264,9 +275,8 @@ impl CaptureFeed for ListenerFeed<'_> {
     }
 
     fn settle(&mut self) {
-        let state = self.queue.lock();
-        let is_storing = |state: &mut QueueState| state.entries.is_empty() && state.in_progress > 0;
-        drop(self.queue.changed.wait_while(state, is_storing));
+        let is_storing = || Arc::strong_count(&self.queue.in_progress) > 1;
+        while is_storing() && self.queue.wait(SETTLE_INTERVAL).entries.is_empty() {}
     }
 }
 

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use super::JournalError;
 use super::{Journal, Write, WriteResult};
 
-/// The largest number of writes in one commit.
+/// A commit takes further writes until it has this many.
 const MAX_GROUP: usize = 512;
 
 /// Called on the writer's thread with the result of the write.
@@ -28,7 +28,7 @@ pub trait CommitRetry: Send {
 
 /// Commits on its own thread. Dropping it commits all submitted writes, then ends the thread.
 pub struct GroupWriter {
-    requests: Option<Sender<(Write, Reply)>>,
+    requests: Option<Sender<Vec<(Write, Reply)>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,9 +61,14 @@ impl GroupWriter {
     }
 
     pub fn submit(&self, write: Write, reply: Reply) {
+        self.submit_all(vec![(write, reply)]);
+    }
+
+    /// Submits writes that share a commit. To submit them one by one would wake the thread for the first alone.
+    pub fn submit_all(&self, writes: Vec<(Write, Reply)>) {
         if let Some(requests) = &self.requests {
             // Cannot fail: the thread receives until this is dropped.
-            let _ = requests.send((write, reply));
+            let _ = requests.send(writes);
         }
     }
 }
@@ -85,10 +90,14 @@ struct Committer {
 }
 
 impl Committer {
-    fn run(mut self, submitted: &Receiver<(Write, Reply)>) {
-        while let Ok(first) = submitted.recv() {
-            let group = std::iter::once(first).chain(submitted.try_iter().take(MAX_GROUP - 1));
-            self.commit_group(group.collect());
+    fn run(mut self, submitted: &Receiver<Vec<(Write, Reply)>>) {
+        while let Ok(mut group) = submitted.recv() {
+            while group.len() < MAX_GROUP
+                && let Ok(more) = submitted.try_recv()
+            {
+                group.extend(more);
+            }
+            self.commit_group(group);
         }
     }
 

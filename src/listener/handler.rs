@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::auth;
-use super::capture_writer::CaptureWriter;
+use super::capture_writer::{CaptureQueues, CaptureWriter};
 use super::client::{ClientConnection, ConnectionEnd, NoResponse};
 use super::connections::EVICTABLE_AFTER;
 use super::forward::{self, ForwardHandler, MAX_FORWARDS, MAX_HOPS};
@@ -49,7 +49,10 @@ pub(super) struct Handler {
 
 impl Handler {
     /// For a listener that is bound to `addr`.
-    pub(super) fn new(setup: Setup, addr: SocketAddr) -> Result<Handler, HeaderError> {
+    pub(super) fn new(
+        setup: Setup,
+        addr: SocketAddr,
+    ) -> Result<(Handler, CaptureQueues), HeaderError> {
         let limits = setup.limits;
         let response_memory = MemoryLimit::new(limits.buffered_bytes, UNREAD_RESPONSE_EVICTION);
         let forwarder = setup.upstream.map(|upstream| {
@@ -70,11 +73,12 @@ impl Handler {
             calls: Semaphore::new(MAX_WEB_CALLS),
             memory: Arc::clone(&response_memory),
         });
-        Ok(Handler {
+        let (writer, queues) = CaptureWriter::new(setup.captures, setup.notifier);
+        let handler = Handler {
             limits,
             required_secrets: setup.require_secret,
             web_token: setup.web_token,
-            writer: CaptureWriter::new(setup.captures, setup.notifier),
+            writer,
             script: ResponseScript::new(
                 setup.script,
                 setup.status_in_path,
@@ -86,7 +90,8 @@ impl Handler {
             request_memory: MemoryLimit::new(limits.buffered_bytes, EVICTABLE_AFTER),
             response_memory,
             tls: setup.tls,
-        })
+        };
+        Ok((handler, queues))
     }
 
     pub(super) async fn handle(

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
+use super::capture_writer::CaptureQueues;
 use super::connection;
 use super::connections::Connections;
 use super::handler::Handler;
@@ -27,7 +28,13 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Serves connections until `stop`, then lets them end. Must run in a `LocalSet`.
-pub(super) async fn run(listener: TcpListener, handler: Handler, stop: Stop) {
+pub(super) async fn run(
+    listener: TcpListener,
+    handler: Handler,
+    queues: CaptureQueues,
+    stop: Stop,
+) {
+    spawn_local(queues.run());
     let handler = Rc::new(handler);
     let max_connections = handler.limits.connections.max(1);
     let permits = Arc::new(Semaphore::new(max_connections as usize));
