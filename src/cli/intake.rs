@@ -57,7 +57,7 @@ impl<'a> FailureImport<'a> {
                 event: failed.event.bytes().into(),
                 endpoint: endpoint.map(str::to_owned),
                 target: failed.target,
-                wire: settings.body_format(),
+                body_format: settings.body_format(),
                 retry_policy: settings.retry_policy(),
             },
         });

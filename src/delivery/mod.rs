@@ -118,7 +118,7 @@ pub struct Delivery {
     /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
     pub target: Target,
-    pub wire: BodyFormat,
+    pub body_format: BodyFormat,
     pub retry_policy: RetryPolicy,
     pub status: Status,
     /// The switch that kept it from being sent.

@@ -73,7 +73,7 @@ pub struct NewDelivery {
     /// The configured endpoint's name; none for a plain URL.
     pub endpoint: Option<String>,
     pub target: Target,
-    pub wire: BodyFormat,
+    pub body_format: BodyFormat,
     pub retry_policy: RetryPolicy,
 }
 

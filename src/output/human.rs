@@ -6,7 +6,7 @@ use super::rows::optional;
 use super::{Column, Tone, Ui};
 use crate::delivery::{Attempt, Delivery, ErrorKind, Status};
 use crate::engine::FinishedAttempt;
-use crate::event;
+use crate::event::{self, BodyFormat};
 use crate::http::status_text;
 use crate::text::count;
 use crate::time::{UnixMs, ago, compact, local, measured, rfc3339, until};
@@ -161,76 +161,72 @@ pub fn page(
     document: &[u8],
     now: UnixMs,
 ) -> String {
-    let mut page = String::new();
-    let title = format!(
-        "#{} {}.{}",
-        delivery.id, delivery.event_type, delivery.action
-    );
-    let _ = writeln!(page, "{}", ui.toned(Tone::Strong, &ui.untrusted(&title)));
-    let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
-    let attempts_made = count(delivery.attempt_count as usize, "attempt", "attempts");
-    let mut field = |name: &str, value: String| {
-        let _ = writeln!(
-            page,
-            "{} {value}",
-            ui.toned(Tone::Faint, &format!("{name:<9}"))
-        );
-    };
-    let status = ui.toned(tone(delivery.status), delivery.status.as_str());
-    field(
-        "status",
-        match delivery.ignored_by {
-            Some(switch) => format!("{status}, as the switch `{}` said", switch.as_str()),
-            None => format!("{status}, {attempts_made}"),
-        },
-    );
-    if let Some(endpoint) = &delivery.endpoint {
-        field("endpoint", endpoint.clone());
-    }
-    field(
-        "url",
-        ui.untrusted(&delivery.target.to_string()).into_owned(),
-    );
-    field("uuid", delivery.uuid.clone());
-    if delivery.wire != event::BodyFormat::Xml {
-        field("wire", delivery.wire.as_str().to_owned());
-    }
-    field("policy", delivery.retry_policy.describe());
-    field("accepted", when(delivery.created_at));
-    if let Some(finished) = delivery.finished_at {
-        field(
-            if delivery.status == Status::Delivered {
-                "delivered"
-            } else {
-                "failed"
-            },
-            when(finished),
-        );
-    }
-    if let Some(next) = delivery.next_attempt_at {
-        field("next", format!("{} ({})", local(next), until(next, now)));
+    let heading = |text: &str| ui.toned(Tone::Strong, &ui.untrusted(text));
+    let (event_type, action) = (&delivery.event_type, &delivery.action);
+    let title = heading(&format!("#{} {event_type}.{action}", delivery.id));
+    let mut page = format!("{title}\n");
+    for (name, value) in fields(ui, delivery, now) {
+        let name = ui.toned(Tone::Faint, &format!("{name:<9}"));
+        let _ = writeln!(page, "{name} {value}");
     }
     if !attempts.is_empty() {
-        let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "attempts"));
+        let _ = writeln!(page, "\n{}", heading("attempts"));
     }
     for attempt in attempts {
         page.push_str(&timeline_line(ui, attempt));
     }
     if let Some((number, body)) = last_response(attempts) {
-        let heading = format!("response body of attempt {number}");
-        let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, &heading));
-        let _ = writeln!(
-            page,
-            "{}",
-            ui.untrusted(String::from_utf8_lossy(body).trim_end())
-        );
+        let title = heading(&format!("response body of attempt {number}"));
+        let text = String::from_utf8_lossy(body);
+        let _ = writeln!(page, "\n{title}\n{}", ui.untrusted(text.trim_end()));
     }
-    let _ = writeln!(page, "\n{}", ui.toned(Tone::Strong, "event"));
     // A damaged document is shown unchanged, so that users can find the damage.
     let shown =
         event::pretty(document).unwrap_or_else(|_| String::from_utf8_lossy(document).into_owned());
-    let _ = write!(page, "{}", ui.untrusted(shown.trim_end()));
+    let _ = write!(
+        page,
+        "\n{}\n{}",
+        heading("event"),
+        ui.untrusted(shown.trim_end())
+    );
     page
+}
+
+fn fields(ui: &Ui, delivery: &Delivery, now: UnixMs) -> Vec<(&'static str, String)> {
+    let when = |point: UnixMs| format!("{} ({})", local(point), ago(point, now));
+    let status = ui.toned(tone(delivery.status), delivery.status.as_str());
+    let status = match delivery.ignored_by {
+        Some(switch) => format!("{status}, as the switch `{}` said", switch.as_str()),
+        None => {
+            let attempts = count(delivery.attempt_count as usize, "attempt", "attempts");
+            format!("{status}, {attempts}")
+        }
+    };
+    let url = ui.untrusted(&delivery.target.to_string()).into_owned();
+    let format = delivery.body_format;
+    let ended = match delivery.status {
+        Status::Delivered => "delivered",
+        _ => "failed",
+    };
+    let next = |next| format!("{} ({})", local(next), until(next, now));
+    let fields = [
+        ("status", Some(status)),
+        ("endpoint", delivery.endpoint.clone()),
+        ("url", Some(url)),
+        ("uuid", Some(delivery.uuid.clone())),
+        (
+            "wire",
+            (format != BodyFormat::Xml).then(|| format.as_str().to_owned()),
+        ),
+        ("policy", Some(delivery.retry_policy.describe())),
+        ("accepted", Some(when(delivery.created_at))),
+        (ended, delivery.finished_at.map(when)),
+        ("next", delivery.next_attempt_at.map(next)),
+    ];
+    let known = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    known.collect()
 }
 
 fn timeline_line(ui: &Ui, attempt: &Attempt) -> String {

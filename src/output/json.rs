@@ -21,7 +21,7 @@ pub fn delivery_view(delivery: &Delivery) -> Value {
         "action": delivery.action,
         "endpoint": delivery.endpoint,
         "url": delivery.target.to_string(),
-        "wire": delivery.wire.as_str(),
+        "wire": delivery.body_format.as_str(),
         "status": delivery.status.as_str(),
         "ignored_by": delivery.ignored_by.map(Switch::as_str),
         "created_at": rfc3339(delivery.created_at),

@@ -120,7 +120,7 @@ impl TestWeb {
             event: EVENT.into(),
             endpoint: None,
             target,
-            wire: BodyFormat::Xml,
+            body_format: BodyFormat::Xml,
             retry_policy: RetryPolicy::default(),
         };
         let attempt = NewAttempt {

@@ -200,7 +200,7 @@ impl Side {
         for header in &target.headers {
             side.add_header(&header.name, field_value(header));
         }
-        for (name, value) in event_headers(&delivery.uuid, delivery.wire) {
+        for (name, value) in event_headers(&delivery.uuid, delivery.body_format) {
             let mut own = target.headers.iter();
             if !own.any(|header| header.name.eq_ignore_ascii_case(name)) {
                 side.add_header(name, (value.clone(), Some(value)));

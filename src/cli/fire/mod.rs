@@ -208,7 +208,7 @@ impl<'a> FireTarget<'a> {
             event: event.bytes().into(),
             endpoint: self.endpoint().map(str::to_owned),
             target: self.settings.target.clone(),
-            wire: self.settings.body_format,
+            body_format: self.settings.body_format,
             retry_policy: self.settings.policy.clone(),
         }
     }
@@ -448,9 +448,9 @@ fn ignore_reason(
 
 fn dry_run(ctx: &Context<'_>, delivery: &NewDelivery, format: Format) -> Result<Exit, Failure> {
     let policy = &delivery.retry_policy;
-    let headers = event_headers("(made when it is sent)", delivery.wire);
+    let headers = event_headers("(made when it is sent)", delivery.body_format);
     let head = request_head("POST", &delivery.target, &headers);
-    let body = delivery.wire.body(&delivery.event);
+    let body = delivery.body_format.body(&delivery.event);
     if format == Format::Text {
         ctx.ui
             .status(&format!("nothing is sent; {}", policy.describe()));

@@ -191,7 +191,7 @@ impl Simulation {
             event: b"<event/>".as_slice().into(),
             endpoint: None,
             target: Target::from_url(url).unwrap(),
-            wire: BodyFormat::Xml,
+            body_format: BodyFormat::Xml,
             retry_policy: policy.clone(),
         }
     }

@@ -107,7 +107,7 @@ pub fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
             params: parsed(row, 6, |json| serde_json::from_str(json))?,
             headers: parsed(row, 7, |json| serde_json::from_str(json))?,
         },
-        wire: if is_form {
+        body_format: if is_form {
             BodyFormat::Form
         } else {
             BodyFormat::Xml

@@ -23,7 +23,7 @@ fn new_delivery() -> NewDelivery {
         event: Arc::from(&b"<event/>"[..]),
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
-        wire: BodyFormat::Xml,
+        body_format: BodyFormat::Xml,
         retry_policy: RetryPolicy::default(),
     }
 }

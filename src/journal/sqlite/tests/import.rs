@@ -17,7 +17,7 @@ fn import(journal: &SqliteJournal, uuids: &[&str]) -> Vec<bool> {
         listed_failure_time: "then".to_owned(),
         error: error.clone(),
         delivery: NewDelivery {
-            wire: BodyFormat::Form,
+            body_format: BodyFormat::Form,
             ..new_delivery(b"<event/>")
         },
     });
@@ -37,7 +37,11 @@ fn each_is_taken_once_until_it_is_deleted() {
     );
     let delivery = journal.delivery_by_uuid("b").unwrap().unwrap();
     assert_eq!(
-        (delivery.status, delivery.wire, delivery.attempt_count),
+        (
+            delivery.status,
+            delivery.body_format,
+            delivery.attempt_count
+        ),
         (Status::Failed, BodyFormat::Form, 1)
     );
     assert_eq!(

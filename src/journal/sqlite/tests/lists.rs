@@ -98,7 +98,7 @@ fn write(journal: &SqliteJournal, row: &Row) {
         action: row.action.to_owned(),
         endpoint: row.endpoint.map(str::to_owned),
         target: target.clone(),
-        wire: BodyFormat::Xml,
+        body_format: BodyFormat::Xml,
         ..new_delivery(b"<event/>")
     };
     let id = journal.accept(&new, &attempt(started)).unwrap().id;

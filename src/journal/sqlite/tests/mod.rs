@@ -155,7 +155,7 @@ fn new_delivery(event: &[u8]) -> NewDelivery {
         event: event.into(),
         endpoint: None,
         target: Target::from_url("https://example.com/hook").unwrap(),
-        wire: BodyFormat::Xml,
+        body_format: BodyFormat::Xml,
         retry_policy: RetryPolicy::default(),
     }
 }

@@ -43,7 +43,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         action: "it's".to_owned(),
         endpoint: Some("prod".to_owned()),
         target: target.clone(),
-        wire: BodyFormat::Form,
+        body_format: BodyFormat::Form,
         retry_policy: retry_policy.clone(),
         ..new_delivery(event)
     };
@@ -71,7 +71,7 @@ fn accepted_delivery_is_read_back_without_literal_secrets() {
         action: "it's".to_owned(),
         endpoint: Some("prod".to_owned()),
         target: kept,
-        wire: BodyFormat::Form,
+        body_format: BodyFormat::Form,
         retry_policy,
         status: Status::Pending,
         ignored_by: None,
@@ -110,7 +110,7 @@ fn no_file_of_the_journal_holds_a_byte_of_a_literal_secret() {
         event_type: "account".to_owned(),
         action: "created".to_owned(),
         target: target.clone(),
-        wire: BodyFormat::Xml,
+        body_format: BodyFormat::Xml,
         ..new_delivery(b"<event>MARKER-IN-THE-EVENT</event>")
     };
     let id = journal.accept(&new, &attempt(T0)).unwrap().id;
@@ -352,7 +352,7 @@ fn ignored_delivery_is_recorded_with_its_switch() {
         action: "created".to_owned(),
         endpoint: Some("prod".to_owned()),
         target: target.clone(),
-        wire: BodyFormat::Form,
+        body_format: BodyFormat::Form,
         ..new_delivery(b"<event/>")
     };
     // In a new journal, in one with an empty log, and in one with a long one.
@@ -365,7 +365,7 @@ fn ignored_delivery_is_recorded_with_its_switch() {
         let journal = bench.open(2);
         let kept = journal.delivery(nth).unwrap().unwrap();
         assert_eq!(
-            (kept.status, kept.ignored_by, kept.wire),
+            (kept.status, kept.ignored_by, kept.body_format),
             (Status::Ignored, Some(switch), BodyFormat::Form)
         );
         assert_eq!(
