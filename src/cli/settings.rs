@@ -177,13 +177,10 @@ pub fn add_public(
 ) -> Result<(), Failure> {
     for text in extras.param.iter().filter(|text| !text.is_empty()) {
         let (name, value) = named_value(text, "--param", '=', "NAME=VALUE")?;
-        if is_reference(value) {
-            return Err(Failure::usage(format!(
-                "the value of `--param {name}` is a reference, which only `--secret` accepts"
-            ))
-            .hint(format!("use `--secret {name}=@env:VARIABLE`")));
-        }
-        target.set_param(Param::public(name, value));
+        let param = config::public_param(name, value).map_err(|e| {
+            Failure::usage(e).hint(format!("use `--secret {name}=@env:VARIABLE` for a secret"))
+        })?;
+        target.set_param(param);
     }
     for header in headers(extras, env)? {
         target.set_header(header);
@@ -211,7 +208,7 @@ pub fn secrets(
                 )));
             }
             let source = SecretSource::parse(value)
-                .map_err(|e| Failure::from_error(Kind::Usage, e).context(format!("secret `{name}`")))?;
+                .map_err(|e| Failure::usage(format!("secret `{name}`: {e}")))?;
             Ok((name.to_owned(), source.anchored(&env.folder())))
         })
         .collect()
@@ -224,27 +221,11 @@ pub fn headers(extras: &ExtraArgs, env: &Environment) -> Result<Vec<Param>, Fail
         .map(|text| {
             let (name, value) = named_value(text, "--header", ':', "'NAME: VALUE'")?;
             let source = SecretSource::parse(value.trim())
-                .map_err(|e| {
-                    Failure::from_error(Kind::Usage, e).context(format!("header `{}`", name.trim()))
-                })?
+                .map_err(|e| Failure::usage(format!("header `{}`: {e}", name.trim())))?
                 .anchored(&env.folder());
-            if source.reference().is_none() && is_reference(value) {
-                let name = name.trim();
-                return Err(Failure::usage(format!(
-                    "the value of header `{name}` contains a reference"
-                ))
-                .hint(format!(
-                    "put the whole value into the variable: `-H '{name}: @env:VARIABLE'`"
-                )));
-            }
             config::header(name.trim(), source).map_err(Failure::usage)
         })
         .collect()
-}
-
-/// Whether a reference is anywhere in the value. To send it as it is would be a mistake.
-fn is_reference(value: &str) -> bool {
-    value.contains("@env:") || value.contains("@file:")
 }
 
 fn named_value<'a>(

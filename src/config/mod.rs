@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 use crate::delivery::target::{Param, Target, Value};
 use crate::event::{BodyFormat, ElementOrder};
 use crate::secret::safe_url::BaseUrl;
-use crate::secret::{Secret, SecretSource, header_is_secret};
+use crate::secret::{Secret, SecretSource, contains_reference, header_is_secret};
 use crate::text;
 use crate::time::{parse_duration, parse_timeout};
 pub use settings::{SETTINGS, SettingSource, Settings};
@@ -323,7 +323,8 @@ impl<'a> ConfigEntry<'a> {
                 }
                 "params" => {
                     for entry in entry.entries("a table")? {
-                        params.push(Param::public(entry.name(), entry.text()?));
+                        let param = public_param(entry.name(), entry.text()?);
+                        params.push(param.map_err(|e| entry.error(e))?);
                     }
                 }
                 "headers" => {
@@ -430,23 +431,26 @@ impl<'a> ConfigEntry<'a> {
     }
 
     fn secret(self, owner: &str) -> Result<SecretSource, ConfigError> {
-        let source = self.secret_source()?;
-        let problem = match &source {
-            SecretSource::Literal(value) if value.expose().is_empty() => "is empty",
-            SecretSource::Env(variable) if variable.is_empty() => "names no variable",
-            _ => return Ok(source),
-        };
-        Err(self.error(format!("the {owner}`{}` {problem}", self.name())))
+        match self.secret_source()? {
+            SecretSource::Literal(value) if value.expose().is_empty() => {
+                Err(self.error(format!("the {owner}`{}` is empty", self.name())))
+            }
+            source => Ok(source),
+        }
     }
 
     /// `"literal"`, `{ env = "VAR" }` or `{ file = "PATH" }`.
     fn secret_source(self) -> Result<SecretSource, ConfigError> {
         let source = match self.value.get_ref() {
-            DeValue::String(_) => self.parsed(SecretSource::parse)?,
+            DeValue::String(text) => SecretSource::parse(text)
+                .map_err(|e| self.error(format!("`{}`: {e}", self.name())))?,
             DeValue::Table(table) if table.len() == 1 => {
                 let entry = self.file.entries(table).next();
                 let entry = entry.ok_or_else(|| self.must_be(SECRET_FORM))?;
                 match entry.name() {
+                    "env" | "file" if entry.text()?.is_empty() => {
+                        return Err(entry.error(format!("`{}` is empty", entry.name())));
+                    }
                     "env" => SecretSource::Env(entry.text()?.to_owned()),
                     "file" => SecretSource::File(entry.text()?.into()),
                     _ => return Err(entry.unknown(&[&["env", "file"]])),
@@ -455,6 +459,19 @@ impl<'a> ConfigEntry<'a> {
             _ => return Err(self.must_be(SECRET_FORM)),
         };
         Ok(source.anchored(&self.file.folder()))
+    }
+}
+
+/// A query parameter that is not secret. Refuses references, which would be sent as they are written.
+pub fn public_param(name: &str, value: &str) -> Result<Param, String> {
+    match SecretSource::parse(value) {
+        Ok(SecretSource::Literal(value)) if !contains_reference(value.expose()) => {
+            Ok(Param::public(name, value.expose()))
+        }
+        Ok(_) => Err(format!(
+            "the value of parameter `{name}` is a reference, which only secret parameters accept"
+        )),
+        Err(e) => Err(format!("parameter `{name}`: {e}")),
     }
 }
 
@@ -477,6 +494,9 @@ pub fn header(name: &str, source: SecretSource) -> Result<Param, String> {
         return Err(format!("hookfire sets the header `{name}` itself"));
     }
     match source {
+        SecretSource::Literal(value) if contains_reference(value.expose()) => Err(format!(
+            "the value of header `{name}` contains a reference; put the whole value into the variable, as in `@env:VARIABLE`"
+        )),
         SecretSource::Literal(value) if !header_is_secret(name, value.expose()) => {
             if value.expose().chars().any(|c| c.is_control() && c != '\t') {
                 return Err(format!(

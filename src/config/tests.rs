@@ -171,9 +171,28 @@ fn empty_secrets_and_zero_timeouts_are_refused() {
             "secrets = { '' = 'x' }",
             "a secret of this endpoint has no name",
         ),
+        ("secrets = { t = { env = '' } }", "`env` is empty"),
+        ("secrets = { t = { file = '' } }", "`file` is empty"),
         (
-            "secrets = { t = { env = '' } }",
-            "the secret `t` names no variable",
+            "secrets = { t = '@env:' }",
+            "`t`: `@env:` names no variable",
+        ),
+        (
+            "secrets = { t = '@evn:X' }",
+            "`t`: the value starts like a reference",
+        ),
+        ("headers = { X-A = '@flie:X' }", "(did you mean `@file:`?)"),
+        (
+            "headers = { X-A = 'a @env:X' }",
+            "the value of header `X-A` contains a reference",
+        ),
+        (
+            "params = { p = '@evn:X' }",
+            "parameter `p`: the value starts like a reference",
+        ),
+        (
+            "params = { p = '@env:X' }",
+            "which only secret parameters accept",
         ),
         ("timeout = '0s'", "`0s` is not a timeout"),
     ] {

@@ -90,20 +90,19 @@ pub enum SecretError {
     Forgotten,
 }
 
-/// A value that starts like a reference, `@evn:TOKEN`. It is not shown, because it may be a secret.
+/// A value that starts like a reference, such as `@evn:TOKEN` or `@env:`. It is not shown, because it may be a secret.
 #[derive(Debug, thiserror::Error)]
-#[error("the value starts like a reference, but is neither `@env:VARIABLE` nor `@file:PATH`{}; write `@@` for a value that starts with `@`", self.suggestion())]
-pub struct UnknownReference {
-    near: Option<&'static str>,
+pub enum InvalidReference {
+    #[error("the value starts like a reference, but is neither `@env:VARIABLE` nor `@file:PATH`{}; write `@@` for a value that starts with `@`", suggestion(*.near))]
+    Unknown { near: Option<&'static str> },
+    #[error("`@env:` names no variable; write `@env:VARIABLE`")]
+    NoVariable,
+    #[error("`@file:` names no file; write `@file:PATH`")]
+    NoFile,
 }
 
-impl UnknownReference {
-    fn suggestion(&self) -> String {
-        match self.near {
-            Some(near) => format!(" (did you mean `@{near}:`?)"),
-            None => String::new(),
-        }
-    }
+fn suggestion(near: Option<&str>) -> String {
+    near.map_or(String::new(), |near| format!(" (did you mean `@{near}:`?)"))
 }
 
 /// How secrets are looked up: the process's environment, or a test's.
@@ -113,17 +112,19 @@ pub trait Variables {
 
 impl SecretSource {
     /// Parses `@env:VAR`, `@file:PATH` or a literal value, in which `@@` at the start stands for `@`.
-    pub fn parse(text: &str) -> Result<SecretSource, UnknownReference> {
+    pub fn parse(text: &str) -> Result<SecretSource, InvalidReference> {
         let Some(rest) = text.strip_prefix('@') else {
             return Ok(SecretSource::Literal(Secret::new(text)));
         };
         match rest.split_once(':') {
+            Some(("env", "")) => Err(InvalidReference::NoVariable),
+            Some(("file", "")) => Err(InvalidReference::NoFile),
             Some(("env", name)) => Ok(SecretSource::Env(name.to_owned())),
             Some(("file", path)) => Ok(SecretSource::File(PathBuf::from(path))),
             Some((word, _))
                 if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic()) =>
             {
-                Err(UnknownReference {
+                Err(InvalidReference::Unknown {
                     near: nearest(&word.to_ascii_lowercase(), ["env", "file"]),
                 })
             }
@@ -177,6 +178,15 @@ fn read_secret_file(path: &Path) -> Result<Secret, SecretError> {
         return Err(SecretError::Content(path.to_owned(), "is empty"));
     }
     Ok(Secret::new(value))
+}
+
+/// Whether a literal value contains a reference after its start. To send it as it is would be a mistake.
+pub fn contains_reference(value: &str) -> bool {
+    let mut found = ["@env:", "@file:"]
+        .map(|word| value.rfind(word))
+        .into_iter()
+        .flatten();
+    found.any(|at| at > 0)
 }
 
 /// Whether the header's name or value looks like a credential, so that its value is treated as a secret.

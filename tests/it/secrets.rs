@@ -193,6 +193,12 @@ fn misplaced_references_are_refused_and_urls_not_shown() {
     for extra in [
         &["-H", "Authorization: Bearer @env:TOKEN"][..],
         &["--param", "x=@env:TOKEN"],
+        &["--param", "x=@evn:TOKEN"],
+        &["--param", "x=a @env:TOKEN"],
+        &["--header", "X-A: @evn:TOKEN"],
+        &["--secret", "x=@env:"],
+        &["--secret", "x=@file:"],
+        &["--secret", "x=@File:y"],
         &["--secret", "a=one", "--secret", "a=two"],
     ] {
         env.hookfire(fire).args(extra).run().assert_code(2);

@@ -9,7 +9,7 @@ use crate::capture::expect::{Expectation, ExpectedHeader, FieldPath};
 use crate::cli::context::Context;
 use crate::cli::settings;
 use crate::delivery::target::{MissingSecret, Part};
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::secret::{SecretSource, header_is_secret};
 
 /// Conditions on a request.
@@ -95,7 +95,7 @@ fn header(text: &str, ctx: &Context<'_>) -> Result<ExpectedHeader, Failure> {
     };
     let (name, value) = (name.trim().to_owned(), value.trim());
     let source = SecretSource::parse(value)
-        .map_err(|e| Failure::from_error(Kind::Usage, e).context(format!("header `{name}`")))?
+        .map_err(|e| Failure::usage(format!("header `{name}`: {e}")))?
         .anchored(&ctx.env.folder());
     let public = source.reference().is_none() && !header_is_secret(&name, value);
     match source.resolve(&ctx.env) {

@@ -140,7 +140,8 @@ fn portal_token(
         }
         return Ok(None);
     };
-    let source = SecretSource::parse(text).map_err(|e| Failure::from_error(Kind::Usage, e))?;
+    let source = SecretSource::parse(text)
+        .map_err(|e| Failure::usage(format!("`--require-portal-token`: {e}")))?;
     let token = source.anchored(&ctx.env.folder()).resolve(&ctx.env);
     token.map(Some).map_err(|e| {
         Failure::from_error(Kind::Error, e)
