@@ -237,6 +237,9 @@ fn journal_hint(error: &JournalError) -> &'static str {
         JournalError::Linked { .. } => {
             "delete the other names of the file; `find DIR -samefile FILE` lists them"
         }
+        JournalError::Mounted { .. } => {
+            "for a container: `-v DIRECTORY:/data` and `--journal /data/journal.db`"
+        }
         JournalError::Full { .. } => {
             "free some disk space, or use a file on another disk with `--journal FILE`"
         }
@@ -302,6 +305,10 @@ impl From<MissingSecret> for Failure {
                     error.flag()
                 )
             }
+            SecretError::Untrusted(_) => format!(
+                "name it in the endpoint's configuration, or give it with `{}`",
+                error.flag()
+            ),
             _ => format!("give it with `{}`", error.flag()),
         };
         Failure::from_error(Kind::Secret, error).hint(hint)

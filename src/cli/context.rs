@@ -34,6 +34,7 @@ pub struct Context<'a> {
     /// The clap definition of the whole command line, for generated files.
     pub definition: fn() -> clap::Command,
     config: OnceCell<Config>,
+    warned_of_owner: OnceCell<()>,
     pub clients: Clients,
 }
 
@@ -54,6 +55,7 @@ impl<'a> Context<'a> {
             matches,
             definition,
             config: OnceCell::new(),
+            warned_of_owner: OnceCell::new(),
         };
         ui.set_program(context.program());
         context
@@ -162,7 +164,17 @@ impl<'a> Context<'a> {
         self.ui.detail(1, || {
             format!("journal: {} ({})", path.display(), source.as_str())
         });
-        Ok(journal::open(&path)?)
+        let journal = journal::open(&path)?;
+        if let Some(owner) = journal.foreign_owner()
+            && self.warned_of_owner.set(()).is_ok()
+        {
+            self.ui.warning(&format!(
+                "the journal `{}` belongs to another user (id {owner}), who decides what is sent where; its references to \
+                 secrets are used only if the configuration names them",
+                path.display()
+            ));
+        }
+        Ok(journal)
     }
 
     /// The journal, if it exists. Deliveries of dead processes are moved to its failed list first.

@@ -170,6 +170,17 @@ impl Target {
         refresh(&mut self.headers, &configured.headers, is_same_header);
     }
 
+    /// Marks references to secrets as untrusted: they are not resolved unless [`Target::refresh_secrets`] replaces them.
+    pub fn distrust_secrets(&mut self) {
+        for param in self.params.iter_mut().chain(&mut self.headers) {
+            if let Value::Secret(source) = &mut param.value
+                && let Some(reference) = source.reference()
+            {
+                *source = SecretSource::Untrusted(reference);
+            }
+        }
+    }
+
     pub fn has_secrets(&self) -> bool {
         self.params
             .iter()

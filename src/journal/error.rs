@@ -37,6 +37,11 @@ pub enum JournalError {
     /// SQLite would use a separate write-ahead log for each name of the file.
     #[error("the journal `{path}` has {links} hard links; a journal must have one name")]
     Linked { path: PathBuf, links: u64 },
+    /// SQLite would put the write-ahead log beside the mount point, where users of the original do not read it.
+    #[error(
+        "the journal `{path}` is mounted as a single file, without its write-ahead log; mount its directory instead"
+    )]
+    Mounted { path: PathBuf },
     #[error("the journal `{path}` cannot be written: the disk is full")]
     Full { path: PathBuf },
     /// Any other problem; `problem` completes the sentence that begins with the path.

@@ -68,6 +68,9 @@ pub trait Journal: Deliveries + Schedule + Captures + Send {
     fn tune_for_captures(&mut self, rules: CaptureRules) -> Result<(), JournalError>;
 
     fn path(&self) -> &Path;
+    /// The user id of the journal's owner, unless that is this process's user or root. Secret references in such a
+    /// journal are read as [untrusted](crate::secret::SecretSource::Untrusted).
+    fn foreign_owner(&self) -> Option<u32>;
     /// Two counters: changes by other connections, and by this one. Equal values mean that nothing has changed.
     fn change_counters(&self) -> Result<(i64, i64), JournalError>;
     /// Verifies the whole file and counts its rows.

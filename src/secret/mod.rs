@@ -58,6 +58,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A literal value of an earlier run, which was not stored.
     Forgotten,
+    /// A reference in a journal that belongs to another user, who must not choose which files and variables are read.
+    Untrusted(String),
 }
 
 impl From<SecretSource> for Option<String> {
@@ -88,6 +90,10 @@ pub enum SecretError {
     Control,
     #[error("its value was given literally, and values are never stored")]
     Forgotten,
+    #[error(
+        "the journal belongs to another user, and the configuration does not name `{0}` for this endpoint"
+    )]
+    Untrusted(String),
 }
 
 /// A value that starts like a reference, such as `@evn:TOKEN` or `@env:`. It is not shown, because it may be a secret.
@@ -138,6 +144,7 @@ impl SecretSource {
         match self {
             SecretSource::Env(name) => Some(format!("@env:{name}")),
             SecretSource::File(path) => Some(format!("@file:{}", path.display())),
+            SecretSource::Untrusted(reference) => Some(reference.clone()),
             SecretSource::Literal(_) | SecretSource::Forgotten => None,
         }
     }
@@ -155,6 +162,7 @@ impl SecretSource {
         match self {
             SecretSource::Literal(secret) => Ok(secret.clone()),
             SecretSource::Forgotten => Err(SecretError::Forgotten),
+            SecretSource::Untrusted(reference) => Err(SecretError::Untrusted(reference.clone())),
             SecretSource::Env(name) => match variables.var(name) {
                 None => Err(SecretError::Env(name.clone())),
                 Some(value) if value.is_empty() => Err(SecretError::Env(name.clone())),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Server, TestEnv, needs, repeat, respond};
+use crate::support::{Outcome, Server, TestEnv, closed_port, needs, repeat, respond};
 
 fn fire(env: &TestEnv, journal: &Path, url: &str) -> Outcome {
     env.hookfire(["fire", "account", "created", "--no-retry", "--url", url])
@@ -171,12 +171,11 @@ fn fire_refuses_an_unwritable_journal() {
     }
     private(folder, 0o755);
     assert_eq!((contents(&empty), server.connections()), (vec![], 1));
-    fire(
-        &env,
-        &used,
-        &format!("http://127.0.0.1:{}", crate::support::closed_port()),
-    )
-    .assert_code(if root { 4 } else { 6 });
+    fire(&env, &used, &format!("http://127.0.0.1:{}", closed_port())).assert_code(if root {
+        4
+    } else {
+        6
+    });
 }
 
 /// Fires on a disk with this number of free KiB, into a new or an existing journal; then frees space, reports the
@@ -289,4 +288,72 @@ fn full_disk_loses_no_sent_delivery() {
         unrecorded > 0,
         "none was full between the intent and the outcome"
     );
+}
+
+#[test]
+fn a_journal_mounted_as_a_single_file_is_rejected() {
+    const MOUNT: &str = r#"mount --bind "$1" "$2" && exec "$HOOKFIRE" --journal "$2" journal list"#;
+    let mut env = TestEnv::new();
+    let Some(own_mounts) = own_mounts() else {
+        return;
+    };
+    let (journal, mounted) = (env.root().join("journal.db"), env.root().join("mounted.db"));
+    fire(
+        &env,
+        &journal,
+        &format!("http://127.0.0.1:{}", closed_port()),
+    )
+    .assert_code(4);
+    fs::write(&mounted, "").unwrap();
+    env.set("HOOKFIRE", env!("CARGO_BIN_EXE_hookfire"));
+    let outcome = env
+        .program("unshare")
+        .args(own_mounts)
+        .args(["sh", "-c", MOUNT, "sh"])
+        .args([&journal, &mounted])
+        .run()
+        .assert_code(6);
+    let said = outcome.stderr();
+    assert!(
+        said.contains("is mounted as a single file") && said.contains("mount its directory"),
+        "{outcome}"
+    );
+}
+
+/// Only root can give a file to another user; root then is the user who must not trust it.
+#[test]
+fn references_in_another_users_journal_are_not_resolved() {
+    let mut env = TestEnv::new();
+    env.set("TOKEN", "canary-of-the-victim");
+    let server = Server::script(vec![respond(503), respond(503), respond(200), respond(200)]);
+    let (journal, url) = (env.root().join("theirs.db"), server.url());
+    fs::write(&journal, "").unwrap();
+    if !needs("chown", &["65534", &journal.to_string_lossy()]) {
+        return;
+    }
+    fs::remove_file(&journal).unwrap();
+    env.write_config(&format!(
+        "[endpoints.mine]\nurl = '{url}/mine'\nsecrets = {{ token = {{ env = 'TOKEN' }} }}\n"
+    ));
+    let run = |args: &[&str]| {
+        let run = env.hookfire(args).env("HOOKFIRE_JOURNAL", &journal);
+        run.run()
+    };
+    let fire = ["fire", "account", "created", "--no-retry"];
+    let to_url = ["--url", &url, "--secret", "token=@env:TOKEN"];
+    run(&[&fire[..], &to_url].concat()).assert_code(3);
+    run(&[&fire[..], &["-e", "mine"]].concat()).assert_code(3);
+    std::os::unix::fs::chown(&journal, Some(65_534), None).unwrap();
+
+    let refused = run(&["retry", "1"]).assert_code(1);
+    for words in [
+        "belongs to another user (id 65534)",
+        "the configuration does not name `@env:TOKEN` for this endpoint",
+    ] {
+        assert!(refused.stderr().contains(words), "{refused}");
+    }
+    assert_eq!(server.connections(), 2);
+    run(&["retry", "1", "--secret", "token=@env:TOKEN"]).assert_code(0);
+    run(&["retry", "2"]).assert_code(0);
+    assert_eq!(server.connections(), 4);
 }

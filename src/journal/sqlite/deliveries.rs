@@ -111,11 +111,22 @@ impl<'a> BoundSql<'a> {
     pub fn rows<T>(
         &self,
         conn: &Connection,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
         conn.prepare_cached(&self.sql)?
             .query_map(params_from_iter(&self.values), read)?
             .collect()
+    }
+}
+
+impl SqliteJournal {
+    /// Reads a row of [`DELIVERY_COLUMNS`].
+    fn row(&self, row: &Row<'_>) -> rusqlite::Result<Delivery> {
+        let mut delivery = rows::delivery(row)?;
+        if self.files.foreign_owner.is_some() {
+            delivery.target.distrust_secrets();
+        }
+        Ok(delivery)
     }
 }
 
@@ -125,7 +136,7 @@ impl Deliveries for SqliteJournal {
             conn.prepare_cached(&format!(
                 "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE id = ?1"
             ))?
-            .query_row([id], rows::delivery)
+            .query_row([id], |row| self.row(row))
             .optional()
         })
     }
@@ -135,7 +146,7 @@ impl Deliveries for SqliteJournal {
             conn.prepare_cached(&format!(
                 "SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE uuid = ?1"
             ))?
-            .query_row([uuid], rows::delivery)
+            .query_row([uuid], |row| self.row(row))
             .optional()
         })
     }
@@ -169,7 +180,7 @@ impl Deliveries for SqliteJournal {
         limit: usize,
     ) -> Result<Vec<Delivery>, JournalError> {
         let page = BoundSql::page(DELIVERY_COLUMNS, query, after, Some(limit));
-        self.read(|conn| page.rows(conn, rows::delivery))
+        self.read(|conn| page.rows(conn, |row| self.row(row)))
     }
 
     fn count_up_to(&self, query: &Query, max: usize) -> Result<usize, JournalError> {

@@ -195,6 +195,10 @@ impl Journal for SqliteJournal {
         &self.path
     }
 
+    fn foreign_owner(&self) -> Option<u32> {
+        self.files.foreign_owner
+    }
+
     fn change_counters(&self) -> Result<(i64, i64), JournalError> {
         self.read(|conn| {
             let by_others = conn

@@ -3,7 +3,7 @@
 //! Many processes may open or create the same journal at once. An existing file is only written to if it is a journal
 //! or empty.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
@@ -38,6 +38,8 @@ pub struct JournalFiles {
     path: PathBuf,
     wal: PathBuf,
     identity: [(u64, u64); 2],
+    /// The user id of the file's owner, unless that is this process's user or root.
+    pub foreign_owner: Option<u32>,
 }
 
 impl JournalFiles {
@@ -67,7 +69,7 @@ pub fn open(
     migrations: &[&str],
 ) -> Result<(Connection, JournalFiles), JournalError> {
     let fail = |e| store_error(path, timeout, e);
-    let prepared_identity = prepare_file(path)?;
+    let prepared = prepare_file(path)?;
     let conn = connect(path, timeout).map_err(fail)?;
     let version = check_identity(&conn, path, timeout)?;
     let known = migrations.len() as i64;
@@ -103,26 +105,26 @@ pub fn open(
     };
     let wal = beside(&file.map_err(|e| io_error("find", path, e))?, "-wal");
     let identity = identities(path, &wal).map_err(|e| io_error("read", path, e))?;
-    if identity[0] != prepared_identity {
+    if identity[0] != (prepared.dev(), prepared.ino()) {
         return Err(lost(path));
     }
-    let path = path.to_owned();
-    Ok((
-        conn,
-        JournalFiles {
-            path,
-            wal,
-            identity,
-        },
-    ))
+    let owner = prepared.uid();
+    let is_foreign = owner != 0 && owner != rustix::process::geteuid().as_raw();
+    let files = JournalFiles {
+        path: path.to_owned(),
+        wal,
+        identity,
+        foreign_owner: is_foreign.then_some(owner),
+    };
+    Ok((conn, files))
 }
 
 /// Creates the file, mode 0600, if it does not exist: SQLite gives `-wal` and `-shm` the mode of the file. Returns its
-/// device and inode.
+/// metadata.
 ///
 /// The file is not kept open: closing any descriptor of a file releases all POSIX locks that the process has on it,
 /// including SQLite's.
-fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
+fn prepare_file(path: &Path) -> Result<Metadata, JournalError> {
     let foreign = |reason: &str| {
         Err(JournalError::Foreign {
             path: path.to_owned(),
@@ -150,6 +152,10 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
             path: path.to_owned(),
             links: metadata.nlink(),
         });
+    } else if is_mount_point(path) {
+        return Err(JournalError::Mounted {
+            path: path.to_owned(),
+        });
     }
     // Without write permission, SQLite would silently open the file read-only.
     rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(|e| fail(e.into()))?;
@@ -162,7 +168,20 @@ fn prepare_file(path: &Path) -> Result<(u64, u64), JournalError> {
         // permissions.
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(fail)?;
     }
-    Ok((metadata.dev(), metadata.ino()))
+    Ok(metadata)
+}
+
+/// Whether another file was mounted over this one. False if the system does not report it (Linux before 5.8).
+#[cfg(target_os = "linux")]
+fn is_mount_point(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_point(_: &Path) -> bool {
+    false
 }
 
 /// Creates an empty file, and its directory with mode 0700.
