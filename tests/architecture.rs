@@ -48,7 +48,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "serde",
         &[
-            "cli/", "config/", "journal/", "capture/", "output/", "portal/", "web/",
+            "cli/",
+            "config/",
+            "journal/",
+            "capture/",
+            "delivery/",
+            "output/",
+            "portal/",
+            "secret/",
+            "web/",
         ],
     ),
     (
