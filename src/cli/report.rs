@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::context::Context;
 use crate::delivery::{Delivery, ErrorKind};
 use crate::engine::{
-    Claims, Engine, FinishedAttempt, Halted, Idle, Inbox, Inline, RealTime, RunLimits, RunObserver,
-    Sender, Source, Summary, Update, Writer, exit_of,
+    Claims, Engine, FinishedAttempt, Halted, Idle, Inbox, InlineWriter, RealTime, RunLimits,
+    RunObserver, Source, Summary, Update, Writer, exit_of,
 };
 use crate::error::{Failure, Kind};
 use crate::exit::Exit;
@@ -21,7 +21,8 @@ use crate::output::json;
 use crate::output::{Format, Progress};
 use crate::time::{Clock as _, UnixMs, measured, measured_finely};
 
-/// Sends what `source` yields, with the command's clock, and reports it: one by one on this thread, or on other threads.
+/// Sends what `source` yields, with the command's clock, and reports it: committed on this thread if it is one by
+/// one, else in groups.
 /// With `retry`, the run waits for a journal that is locked or full.
 pub fn run_engine(
     ctx: &Context<'_>,
@@ -32,20 +33,15 @@ pub fn run_engine(
     source: &mut dyn Source,
     report: &RunReport<'_>,
 ) -> Result<Summary, Failure> {
-    let (inline, group, pool);
-    let (writer, sender): (&dyn Writer, &dyn Sender) =
-        if limits.claims == Claims::OneByOne && retry.is_none() {
-            inline = Inline(journal);
-            (&inline, &inline)
-        } else {
-            group = GroupWriter::start(ctx.journal()?, retry)?;
-            pool = Pool::start(limits.jobs)?;
-            (&group, &pool)
-        };
+    let writer: Box<dyn Writer> = if limits.claims == Claims::OneByOne && retry.is_none() {
+        Box::new(InlineWriter(journal))
+    } else {
+        Box::new(GroupWriter::start(ctx.journal()?, retry)?)
+    };
     let engine = Engine {
         journal,
-        writer,
-        sender,
+        writer: &*writer,
+        sender: &Pool::new(limits.jobs),
         clock: &ctx.clock,
         wait: &RealTime,
         limits,

@@ -32,16 +32,14 @@ use std::time::Duration;
 
 use crate::delivery::switches::Switch;
 use crate::delivery::{Delivery, Outcome};
-use crate::http::{Client, Done, Request};
-use crate::journal::{DeliveryVersion, JournalError};
-use crate::journal::{Journal, NewDelivery, Reply, Write};
+use crate::http::{Client, Done, Pool, Request};
+use crate::journal::{DeliveryVersion, Journal, JournalError, NewDelivery, Reply, Write};
 use crate::time::Clock;
 
 pub use plan::{RetryMode, SendPlan};
 pub use rate::Rate;
-use run::EventKind;
 pub use summary::{Summary, exit_of};
-pub use writer::{Inline, RETRY_PAUSE, WaitingRetry};
+pub use writer::{InlineWriter, RETRY_PAUSE, WaitingRetry};
 
 /// How long a lease lasts beyond the request or wait that it covers: time for the journal's lock and the disk.
 pub const LEASE_GRACE: Duration = Duration::from_secs(60);
@@ -147,12 +145,25 @@ pub trait RunObserver {
 
 /// Commits writes and replies to each; in the order of submission.
 pub trait Writer {
-    fn submit(&self, write: Write, reply: Reply);
+    fn submit(&self, writes: Vec<(Write, Reply)>);
 }
 
-/// Sends requests; calls `done` for each exactly once, soon after Ctrl-C at the latest.
+/// Sends requests at the same time; calls `done` for each exactly once.
 pub trait Sender {
-    fn begin(&self, client: &Client, request: Request, done: Done);
+    fn begin(&self, client: Client, request: Request, done: Done);
+
+    /// Ends the requests under way that an interrupt abandons.
+    fn abandon_interrupted(&self);
+}
+
+impl Sender for Pool {
+    fn begin(&self, client: Client, request: Request, done: Done) {
+        Pool::begin(self, client, request, done);
+    }
+
+    fn abandon_interrupted(&self) {
+        Pool::abandon_interrupted(self);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -208,8 +219,8 @@ pub struct Halted {
     pub unrecorded: Vec<(i64, String)>,
 }
 
-/// What the engine waits for.
-pub struct EngineEvent(EventKind);
+/// What the engine waits for: the end of a commit or a request, with what follows it on the engine's thread.
+pub struct EngineEvent(Box<dyn FnOnce(&mut run::EventLoop<'_>) + Send>);
 
 /// The queue of events from the writer, the senders and other threads.
 pub struct Inbox {
@@ -236,12 +247,12 @@ pub struct Waker(mpsc::Sender<EngineEvent>);
 
 impl Waker {
     pub fn wake(&self) {
-        self.send(EventKind::Wake);
+        self.send(|_| {});
     }
 
-    fn send(&self, event: EventKind) {
+    fn send(&self, then: impl FnOnce(&mut run::EventLoop<'_>) + Send + 'static) {
         // The run has ended if nothing receives it.
-        let _ = self.0.send(EngineEvent(event));
+        let _ = self.0.send(EngineEvent(Box::new(then)));
     }
 }
 

@@ -107,12 +107,12 @@ impl Clients {
         let mut clients = self.clients.borrow_mut();
         for (known, connections, client) in &*clients {
             if *known == key && *connections == idle_connections {
-                return Ok(client.clone());
+                return Ok(*client);
             }
         }
         let interrupted = Arc::clone(&self.interrupted);
         let client = Client::new(options, &target.base, idle_connections, interrupted)?;
-        clients.push((key, idle_connections, client.clone()));
+        clients.push((key, idle_connections, client));
         Ok(client)
     }
 

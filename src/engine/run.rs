@@ -5,8 +5,8 @@
 //! Events move it on.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::plan::{RetryMode, SendPlan};
@@ -17,13 +17,13 @@ use super::{
     LEASE_GRACE, RunObserver, Source, SourceItem, Summary, Update, Waker,
 };
 use crate::delivery::retry_policy::Decision;
+use crate::delivery::switches::Switch;
 use crate::delivery::{AttemptError, Delivery, ErrorKind, LastError, Outcome, Status};
 use crate::http::{Completed, outcome as outcome_of};
 use crate::journal::{
-    AttemptResult, Claim, ClaimCondition, NewAttempt, NewDelivery, Next, ScheduleSlot, Write,
-    WriteResult,
+    AttemptResult, Claim, ClaimCondition, DeliveryVersion, JournalError, NewAttempt, NewDelivery,
+    Next, Reply, ScheduleSlot, Write, WriteResult,
 };
-use crate::journal::{DeliveryVersion, JournalError};
 use crate::time::UnixMs;
 
 /// A request is sent only under a lease that was taken or renewed within this time.
@@ -57,16 +57,8 @@ struct Waiting {
     lease_until: UnixMs,
 }
 
-/// A new event whose claim is being committed.
-pub struct Accepting {
-    event: Arc<[u8]>,
-    plan: Arc<SendPlan>,
-    line: u64,
-    leased_at: UnixMs,
-}
-
 /// An attempt that is claimed, or whose claim is being committed.
-pub struct ClaimedAttempt {
+struct ClaimedAttempt {
     delivery: Box<Delivery>,
     condition: ClaimCondition,
     event: Arc<[u8]>,
@@ -82,7 +74,7 @@ pub struct ClaimedAttempt {
 }
 
 /// An attempt whose outcome is being committed.
-pub struct Recording {
+struct Recording {
     attempt: ClaimedAttempt,
     /// Whether the request was sent at all.
     sent: bool,
@@ -92,25 +84,38 @@ pub struct Recording {
     ended_at: Duration,
 }
 
-pub type Written = Result<WriteResult, Arc<JournalError>>;
+type Written = Result<WriteResult, Arc<JournalError>>;
 
-/// What the engine waits for. A delivery travels with the write or the request that it waits for.
-pub enum EventKind {
-    Accepted(Accepting, Written),
-    Ignored(u64, Written),
-    Claimed(ClaimedAttempt, Written),
-    Responded(ClaimedAttempt, Completed),
-    Recorded(Recording, Written),
-    GaveUp(Vec<i64>, Written),
-    PutBack(Written),
-    Renewed {
-        ids: Vec<i64>,
-        at: UnixMs,
-        lease: Duration,
-        result: Written,
-    },
-    JournalBlocked(Option<String>),
-    Wake,
+/// What follows a commit.
+type Then = Box<dyn FnOnce(&mut EventLoop<'_>, Written) + Send>;
+
+/// The results of writes that were submitted together. Sent when it is dropped, with the last reply.
+struct Replies {
+    waker: Waker,
+    results: Mutex<Vec<(Then, Written)>>,
+}
+
+impl Replies {
+    fn add(&self, then: Then, result: Written) {
+        let result = match result {
+            Ok(WriteResult::Rejected(error)) => Err(error),
+            result => result,
+        };
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        results.push((then, result));
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        let results = std::mem::take(&mut self.results);
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.waker.send(move |run| {
+            for (then, result) in results {
+                then(run, result);
+            }
+        });
+    }
 }
 
 pub struct EventLoop<'r> {
@@ -127,6 +132,8 @@ pub struct EventLoop<'r> {
     waiting: BTreeMap<(Duration, i64), Waiting>,
     /// Writes of deliveries that are ignored, given up or put back.
     other_writes: usize,
+    /// Writes of this round, which are submitted together.
+    writes: Vec<(Write, Then)>,
     /// Of all event documents in memory.
     bytes: usize,
     window: ClaimWindow,
@@ -163,6 +170,7 @@ impl<'r> EventLoop<'r> {
             recording: 0,
             waiting: BTreeMap::new(),
             other_writes: 0,
+            writes: Vec::new(),
             bytes: 0,
             window: ClaimWindow::new(limits.jobs, limits.claims),
             slowest: Duration::ZERO,
@@ -181,7 +189,7 @@ impl<'r> EventLoop<'r> {
         loop {
             rounds += 1;
             for event in events.try_iter().take(MAX_EVENTS_PER_ROUND) {
-                self.handle(event.0);
+                (event.0)(&mut self);
             }
             if self.stopping || self.engine.clock.interrupted() {
                 self.stop();
@@ -189,6 +197,7 @@ impl<'r> EventLoop<'r> {
             self.renew_leases();
             let more_to_take = self.take_jobs();
             self.send_ready();
+            self.submit();
             if self.is_idle() && (self.stopping || !self.has_more) {
                 return self.summary;
             }
@@ -199,7 +208,7 @@ impl<'r> EventLoop<'r> {
                 next = next.or_else(|| self.engine.wait.receive(events, timeout));
             }
             if let Some(event) = next {
-                self.handle(event.0);
+                (event.0)(&mut self);
             }
         }
     }
@@ -261,65 +270,48 @@ impl<'r> EventLoop<'r> {
         self.under_way() + self.waiting.len() + self.other_writes == 0
     }
 
-    fn write(&self, write: Write, event: impl FnOnce(Written) -> EventKind + Send + 'static) {
-        let waker = self.waker.clone();
-        self.engine.writer.submit(
-            write,
-            Box::new(move |result| {
-                let result = match result {
-                    Ok(WriteResult::Rejected(error)) => Err(error),
-                    result => result,
-                };
-                waker.send(event(result));
-            }),
-        );
+    /// Commits `write` with the others of this round, and calls `then` with its result.
+    fn write(
+        &mut self,
+        write: Write,
+        then: impl FnOnce(&mut EventLoop<'_>, Written) + Send + 'static,
+    ) {
+        self.writes.push((write, Box::new(then)));
     }
 
-    fn handle(&mut self, event: EventKind) {
-        match event {
-            EventKind::Accepted(accepting, result) => self.accepted(accepting, result),
-            EventKind::Claimed(attempt, result) => self.claimed(attempt, result),
-            EventKind::Responded(attempt, completed) => self.responded(attempt, completed),
-            EventKind::Recorded(recording, result) => self.recorded(recording, result),
-            EventKind::Ignored(line, result) => {
-                self.other_writes -= 1;
-                match result {
-                    Ok(WriteResult::Delivery(delivery)) => self.end(&delivery),
-                    Ok(_) => {}
-                    Err(e) => self.not_accepted(line, e),
-                }
-            }
-            EventKind::GaveUp(ids, result) => {
-                self.other_writes -= 1;
-                match result {
-                    Ok(_) => ids.into_iter().for_each(|id| self.report_given_up(id)),
-                    Err(e) => self.halt(e),
-                }
-            }
-            EventKind::PutBack(result) => {
-                self.other_writes -= 1;
-                if let Err(e) = result {
-                    self.halt(e);
-                }
-            }
-            EventKind::Renewed {
-                ids,
-                at,
-                lease,
-                result,
-            } => {
-                self.renewing = false;
-                match result {
-                    Ok(WriteResult::Renewed(owned)) => self.renewed(&ids, at, lease, &owned),
-                    Ok(_) => {}
-                    Err(e) => self.halt(e),
-                }
-            }
-            EventKind::JournalBlocked(why) => self
-                .observer
-                .observe(Update::JournalBlocked(why.as_deref())),
-            EventKind::Wake => {}
+    /// Submits the writes of this round; their results come back together.
+    fn submit(&mut self) {
+        if self.writes.is_empty() {
+            return;
         }
+        let replies = Arc::new(Replies {
+            waker: self.waker.clone(),
+            results: Mutex::default(),
+        });
+        let with_reply = |(write, then): (Write, Then)| {
+            let replies = Arc::clone(&replies);
+            let reply: Reply = Box::new(move |result| replies.add(then, result));
+            (write, reply)
+        };
+        let writes = self.writes.drain(..).map(with_reply).collect();
+        self.engine.writer.submit(writes);
+    }
+
+    /// As [`EventLoop::write`], for a write that no attempt waits for.
+    fn write_aside(
+        &mut self,
+        write: Write,
+        then: impl FnOnce(&mut EventLoop<'_>, Written) + Send + 'static,
+    ) {
+        self.other_writes += 1;
+        self.write(write, |run, result| {
+            run.other_writes -= 1;
+            then(run, result);
+        });
+    }
+
+    pub fn journal_blocked(&self, why: Option<&str>) {
+        self.observer.observe(Update::JournalBlocked(why));
     }
 
     /// Claims deliveries as long as there is room: first those whose next attempt is due, then new ones. Returns whether
@@ -340,10 +332,7 @@ impl<'r> EventLoop<'r> {
                         line,
                     } => self.accept(delivery, plan, line),
                     SourceItem::Ignore { delivery, by, line } => {
-                        self.other_writes += 1;
-                        self.write(Write::Ignore(delivery, by), move |result| {
-                            EventKind::Ignored(line, result)
-                        });
+                        self.ignore(delivery, by, line);
                         true
                     }
                     SourceItem::Failed(DeliveryVersion { id, attempts }) => {
@@ -419,46 +408,54 @@ impl<'r> EventLoop<'r> {
 
     fn accept(&mut self, delivery: NewDelivery, plan: Arc<SendPlan>, line: u64) -> bool {
         let attempt = self.new_attempt(&plan);
-        let accepting = Accepting {
-            event: Arc::clone(&delivery.event),
-            plan,
-            line,
-            leased_at: self.now(),
-        };
-        self.bytes += accepting.event.len();
+        let (event, leased_at) = (Arc::clone(&delivery.event), self.now());
+        self.bytes += event.len();
         self.claiming += 1;
-        self.write(Write::Accept(delivery, attempt), |result| {
-            EventKind::Accepted(accepting, result)
-        });
-        true
-    }
-
-    fn accepted(&mut self, accepting: Accepting, result: Written) {
-        self.claiming -= 1;
-        self.window.committed();
-        let claimed_at = self.elapsed();
-        let Accepting {
-            event,
-            plan,
-            line,
-            leased_at,
-        } = accepting;
-        match result {
-            Ok(WriteResult::Delivery(delivery)) => self.ready.push_back(ClaimedAttempt {
+        self.write(Write::Accept(delivery, attempt), move |run, result| {
+            let bytes = event.len();
+            let attempt = |delivery| ClaimedAttempt {
                 delivery,
                 condition: ClaimCondition::Owned,
                 event,
                 plan,
                 made: 0,
                 leased_at,
-                claimed_at,
-                handed_over_at: claimed_at,
-            }),
-            Ok(_) => self.bytes -= event.len(),
-            Err(e) => {
-                self.bytes -= event.len();
-                self.not_accepted(line, e);
+                claimed_at: Duration::ZERO,
+                handed_over_at: Duration::ZERO,
+            };
+            match result {
+                Ok(WriteResult::Delivery(delivery)) => run.claimed(Ok(attempt(delivery))),
+                Ok(_) => run.claimed(Err(bytes)),
+                Err(e) => {
+                    run.claimed(Err(bytes));
+                    run.not_accepted(line, e);
+                }
             }
+        });
+        true
+    }
+
+    fn ignore(&mut self, delivery: NewDelivery, by: Switch, line: u64) {
+        self.write_aside(
+            Write::Ignore(delivery, by),
+            move |run, result| match result {
+                Ok(WriteResult::Delivery(delivery)) => run.end(&delivery),
+                Ok(_) => {}
+                Err(e) => run.not_accepted(line, e),
+            },
+        );
+    }
+
+    /// The commit of a claim has ended; an error is the size of its event.
+    fn claimed(&mut self, claimed: Result<ClaimedAttempt, usize>) {
+        self.claiming -= 1;
+        self.window.committed();
+        match claimed {
+            Ok(mut attempt) => {
+                attempt.claimed_at = self.elapsed();
+                self.ready.push_back(attempt);
+            }
+            Err(bytes) => self.bytes -= bytes,
         }
     }
 
@@ -501,7 +498,7 @@ impl<'r> EventLoop<'r> {
             claimed_at: Duration::ZERO,
             handed_over_at: Duration::ZERO,
         };
-        self.write(write, |result| EventKind::Claimed(attempt, result));
+        self.write(write, |run, result| run.begun(attempt, result));
         true
     }
 
@@ -533,16 +530,12 @@ impl<'r> EventLoop<'r> {
         }
     }
 
-    fn claimed(&mut self, mut attempt: ClaimedAttempt, result: Written) {
-        self.claiming -= 1;
-        self.window.committed();
+    fn begun(&mut self, mut attempt: ClaimedAttempt, result: Written) {
         if let Ok(WriteResult::Claimed(number)) = result {
             attempt.delivery.attempt_count = number;
-            attempt.claimed_at = self.elapsed();
-            self.ready.push_back(attempt);
-            return;
+            return self.claimed(Ok(attempt));
         }
-        self.bytes -= attempt.event.len();
+        self.claimed(Err(attempt.event.len()));
         match result {
             Ok(_) => self.lost(attempt.delivery.id, attempt.condition),
             Err(e) => self.halt(e),
@@ -620,12 +613,12 @@ impl<'r> EventLoop<'r> {
         });
         let request = attempt.plan.request(&attempt.delivery.uuid, &attempt.event);
         let waker = self.waker.clone();
-        let client = attempt.plan.client.clone();
+        let client = attempt.plan.client;
         self.in_flight += 1;
         self.engine.sender.begin(
-            &client,
+            client,
             request,
-            Box::new(move |completed| waker.send(EventKind::Responded(attempt, completed))),
+            Box::new(move |completed| waker.send(|run| run.responded(attempt, completed))),
         );
     }
 
@@ -683,8 +676,8 @@ impl<'r> EventLoop<'r> {
             next: recording.next,
         };
         self.recording += 1;
-        self.write(Write::Finish(result), |result| {
-            EventKind::Recorded(recording, result)
+        self.write(Write::Finish(result), |run, result| {
+            run.recorded(recording, result);
         });
     }
 
@@ -776,9 +769,10 @@ impl<'r> EventLoop<'r> {
     }
 
     /// Takes back claims without a request: to the failed list, or to the schedule if they came from there. Requests in
-    /// flight end by themselves.
+    /// flight are abandoned, or end by themselves.
     fn stop(&mut self) {
         self.stopping = true;
+        self.engine.sender.abandon_interrupted();
         while let Some(attempt) = self.ready.pop_front() {
             self.withdraw(attempt);
         }
@@ -790,9 +784,9 @@ impl<'r> EventLoop<'r> {
     }
 
     fn give_up(&mut self, ids: Vec<i64>) {
-        self.other_writes += 1;
-        self.write(Write::Release(ids.clone()), |result| {
-            EventKind::GaveUp(ids, result)
+        self.write_aside(Write::Release(ids.clone()), |run, result| match result {
+            Ok(_) => ids.into_iter().for_each(|id| run.report_given_up(id)),
+            Err(e) => run.halt(e),
         });
     }
 
@@ -808,14 +802,17 @@ impl<'r> EventLoop<'r> {
         let delivery = &attempt.delivery;
         if let ClaimCondition::Scheduled { .. } = attempt.condition {
             self.bytes -= attempt.event.len();
-            self.other_writes += 1;
             // The delivery is as it was before the claim, except for its attempt count.
             let slot = ScheduleSlot {
                 due: delivery.next_attempt_at.unwrap_or_else(|| self.now()),
                 abandoned: delivery.status.in_failed_list(),
             };
             let (id, number) = (delivery.id, delivery.attempt_count);
-            self.write(Write::PutBack { id, number, slot }, EventKind::PutBack);
+            self.write_aside(Write::PutBack { id, number, slot }, |run, result| {
+                if let Err(e) = result {
+                    run.halt(e);
+                }
+            });
             return self.release(id, attempt.condition, Contact::NotSent);
         }
         let outcome = Outcome {
@@ -869,11 +866,13 @@ impl<'r> EventLoop<'r> {
             ids: ids.clone(),
             lease,
         };
-        self.write(write, move |result| EventKind::Renewed {
-            ids,
-            at: now,
-            lease,
-            result,
+        self.write(write, move |run, result| {
+            run.renewing = false;
+            match result {
+                Ok(WriteResult::Renewed(owned)) => run.renewed(&ids, now, lease, &owned),
+                Ok(_) => {}
+                Err(e) => run.halt(e),
+            }
         });
     }
 

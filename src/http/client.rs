@@ -1,36 +1,33 @@
 //! Sends one request with a deadline.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, Url, blocking};
 use rustls::ClientConfig;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, sleep, sleep_until};
 
-use super::errors::Failed;
+use super::errors::{Failed, is_timeout};
 use super::options::{ClientError, TransportOptions};
 use super::proxy::Proxies;
-use super::{Completed, Cut, Memory, Request, Response, SendError, direct, options, tls};
+use super::{Cut, Memory, Request, Response, SendError, direct, options, tls};
 use crate::delivery::ErrorKind;
 use crate::secret::safe_url::BaseUrl;
 use crate::time::compact;
 
 /// The deadline comes this much after the connect timeout, so that both being equal is reported as a connect timeout.
 const DEADLINE_GRACE: Duration = Duration::from_millis(60);
+const READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// How soon an interrupt is noticed.
-const INTERRUPT_POLL: Duration = Duration::from_millis(50);
-
-/// Sends requests with one set of options, over connections of its own.
-#[derive(Clone)]
-pub struct Client(Arc<Inner>);
+/// Sends requests with one set of options, over connections of its own. Never dropped: that would join reqwest's thread,
+/// which may wait for a name lookup that hangs.
+#[derive(Clone, Copy)]
+pub struct Client(&'static Inner);
 
 struct Inner {
-    http: reqwest::Client,
+    http: blocking::Client,
     tls: ClientConfig,
     proxies: Proxies,
     timeout: Duration,
@@ -38,15 +35,29 @@ struct Inner {
     interrupted: Arc<AtomicBool>,
 }
 
-/// Why a request was given up.
-enum Stop {
-    Deadline,
-    Interrupt,
+/// A response whose body has not been read.
+pub struct Arriving {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// The length of the body, if it is known.
+    pub length: Option<u64>,
+    pub body: Box<dyn Read>,
+}
+
+impl From<blocking::Response> for Arriving {
+    fn from(mut response: blocking::Response) -> Arriving {
+        Arriving {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            length: response.content_length(),
+            body: Box::new(response),
+        }
+    }
 }
 
 impl Client {
     /// A client for targets like `base` (same scheme, loopback or not) that keeps up to `idle_connections` open per host.
-    /// Once `interrupted` is set, its requests end within 50 ms.
+    /// Its requests are abandoned soon after `interrupted` is set.
     pub fn new(
         options: &TransportOptions,
         base: &BaseUrl,
@@ -66,109 +77,46 @@ impl Client {
             .tls_backend_preconfigured(tls.clone())
             .build()
             .map_err(|e| ClientError::Setup(super::errors::innermost(&e.without_url())))?;
-        Ok(Client(Arc::new(Inner {
+        Ok(Client(Box::leak(Box::new(Inner {
             http,
             tls,
             proxies,
             timeout: options.timeout,
             connect_timeout,
             interrupted,
-        })))
+        }))))
     }
 
-    /// Sends one request on this thread and waits for its result, until the deadline or an interrupt.
-    pub fn send(&self, request: Request) -> Completed {
-        let runtime = match runtime() {
-            Ok(runtime) => runtime,
-            Err(e) => {
-                let message = format!("no connection: {e}");
-                return Completed {
-                    duration: Duration::ZERO,
-                    result: Err(SendError::not_sent(ErrorKind::Connect, message)),
-                };
-            }
-        };
-        // The panic hook has reported where it panicked.
-        let sending = AssertUnwindSafe(|| runtime.block_on(self.complete(request)));
-        let completed = catch_unwind(sending).unwrap_or_else(|_| panicked());
-        // Without waiting for a name lookup that hangs.
-        runtime.shutdown_background();
-        completed
+    pub(super) fn is_interrupted(self) -> bool {
+        self.0.interrupted.load(Ordering::Relaxed)
     }
 
-    /// As [`Client::send`], for many requests at once.
-    pub async fn complete(&self, request: Request) -> Completed {
-        let begun = Instant::now();
-        let result = self.exchange(request, begun).await;
-        Completed {
-            duration: begun.elapsed(),
-            result,
-        }
-    }
-
-    async fn exchange(&self, request: Request, begun: Instant) -> Result<Response, SendError> {
-        let interrupted = |message: &str, maybe_received| SendError {
-            kind: ErrorKind::Interrupted,
-            message: message.to_owned(),
-            maybe_received,
-        };
-        if self.is_interrupted() {
-            return Err(interrupted("stopped before it was sent", false));
-        }
-        let deadline = begun + self.0.timeout + DEADLINE_GRACE;
+    /// Sends the request on this thread and reads its response, whose head is passed to `on_head` first.
+    pub(super) fn run(
+        self,
+        request: Request,
+        on_head: impl FnOnce(&Response),
+    ) -> Result<Response, SendError> {
         let (limit, memory) = (request.body_limit, request.memory.clone());
-        let response = match self.until(deadline, self.request(request)).await {
-            Ok(response) => response?,
-            Err(Stop::Deadline) => {
-                return Err(Failed::timeout().classify(self.0.timeout, self.0.connect_timeout));
-            }
-            Err(Stop::Interrupt) => return Err(interrupted("stopped before a response", true)),
-        };
-        let headers = response.headers().iter();
-        let mut received = Response {
-            status: response.status().as_u16(),
+        let mut arriving = self.request(request)?;
+        let headers = arriving.headers.iter();
+        let mut response = Response {
+            status: arriving.status,
             headers: headers
                 .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
                 .collect(),
             body: Vec::new(),
             cut: None,
         };
-        let reading = read_body(response, &mut received.body, limit, memory.as_deref());
-        received.cut = match self.until(deadline, reading).await {
-            Ok(read) => read.err(),
-            Err(Stop::Deadline) => {
-                let after = compact(self.0.timeout);
-                Some(Cut::Broken(format!("was still arriving after {after}")))
-            }
-            Err(Stop::Interrupt) => {
-                let reason = "was still arriving at the interrupt";
-                Some(Cut::Broken(reason.to_owned()))
-            }
-        };
-        Ok(received)
-    }
-
-    /// Waits for `work` until the deadline or an interrupt.
-    async fn until<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> Result<T, Stop> {
-        let interrupted = async {
-            while !self.is_interrupted() {
-                sleep(INTERRUPT_POLL).await;
-            }
-        };
-        tokio::select! {
-            done = work => Ok(done),
-            () = sleep_until(deadline) => Err(Stop::Deadline),
-            () = interrupted => Err(Stop::Interrupt),
-        }
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.0.interrupted.load(Ordering::Relaxed)
+        on_head(&response);
+        let read = self.read_body(&mut arriving, &mut response.body, limit, memory.as_deref());
+        response.cut = read.err();
+        Ok(response)
     }
 
     /// Sends the request and waits for the head of its response.
-    async fn request(&self, request: Request) -> Result<reqwest::Response, SendError> {
-        let inner = &*self.0;
+    fn request(self, request: Request) -> Result<Arriving, SendError> {
+        let inner = self.0;
         let unsendable = |message| Err(SendError::not_sent(ErrorKind::Protocol, message));
         let text = request.url.expose();
         let url = match Url::parse(text) {
@@ -182,19 +130,21 @@ impl Client {
             Ok(headers) => headers,
             Err(name) => return unsendable(format!("`{name}` cannot be sent as a header")),
         };
+        let deadline = inner.timeout + DEADLINE_GRACE;
         let has_proxy = inner.proxies.for_url(&url).is_some();
         let sent = if url.as_str() == text || url.path() == "/" && url.query().is_none() {
-            let mut outgoing = reqwest::Request::new(method, url);
+            let mut outgoing = blocking::Request::new(method, url);
             *outgoing.headers_mut() = headers;
             *outgoing.body_mut() = request.body.map(Into::into);
-            inner.http.execute(outgoing).await.map_err(Failed::from)
+            // Covers the body too, unlike a timeout of the client, which starts anew with each read.
+            *outgoing.timeout_mut() = Some(deadline);
+            let sent = inner.http.execute(outgoing).map_err(Failed::from);
+            sent.map(Arriving::from)
         } else if has_proxy {
             return unsendable("its path cannot go through a proxy unchanged".to_owned());
         } else {
-            match direct::build(&url, text, method, headers, request.body) {
-                Ok(outgoing) => direct::send(inner.tls.clone(), outgoing).await,
-                Err(failed) => Err(failed),
-            }
+            direct::build(&url, text, method, headers, request.body)
+                .and_then(|outgoing| direct::send(inner.tls.clone(), outgoing, deadline))
         };
         sent.map_err(|failed| {
             let mut error = failed.classify(inner.timeout, inner.connect_timeout);
@@ -205,54 +155,43 @@ impl Client {
             error
         })
     }
-}
 
-pub fn panicked() -> Completed {
-    Completed {
-        duration: Duration::ZERO,
-        result: Err(SendError {
-            kind: ErrorKind::Protocol,
-            message: "the HTTP client failed (a bug in hookfire)".to_owned(),
-            maybe_received: true,
-        }),
-    }
-}
-
-/// A runtime for requests on the current thread.
-pub fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
-}
-
-/// Appends the body to `body`, at most `limit` bytes. An error is why it is incomplete.
-async fn read_body(
-    mut response: reqwest::Response,
-    body: &mut Vec<u8>,
-    limit: usize,
-    memory: Option<&dyn Memory>,
-) -> Result<(), Cut> {
-    let grow = async |length| match memory {
-        Some(memory) => memory.grow(length).await.map_err(Cut::Broken),
-        None => Ok(()),
-    };
-    // A body that is too long is not read at all.
-    let length = response.content_length().unwrap_or(0);
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    grow(length).await?;
-    body.reserve_exact(length.min(limit));
-    loop {
-        let chunk = match response.chunk().await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(()),
-            Err(_) => {
-                let reason = "was cut short: the connection broke before its end";
-                return Err(Cut::Broken(reason.to_owned()));
-            }
+    /// Appends the body to `body`, at most `limit` bytes. An error is why it is incomplete.
+    fn read_body(
+        self,
+        arriving: &mut Arriving,
+        body: &mut Vec<u8>,
+        limit: usize,
+        memory: Option<&dyn Memory>,
+    ) -> Result<(), Cut> {
+        let grow = |length| match memory {
+            Some(memory) => memory.grow(length).map_err(Cut::Broken),
+            None => Ok(()),
         };
-        let kept = &chunk[..chunk.len().min(limit - body.len())];
-        grow(body.len() + kept.len()).await?;
-        body.extend_from_slice(kept);
-        if kept.len() < chunk.len() {
-            return Err(Cut::Limit(limit));
+        // A body that is too long for the memory is not read at all.
+        let length = usize::try_from(arriving.length.unwrap_or(0)).unwrap_or(usize::MAX);
+        grow(length)?;
+        body.reserve_exact(length.min(limit));
+        let mut buffer = [0; READ_BUFFER_BYTES];
+        loop {
+            let read = match arriving.body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(e) if is_timeout(&e) => {
+                    let after = compact(self.0.timeout);
+                    return Err(Cut::Broken(format!("was still arriving after {after}")));
+                }
+                Err(_) => {
+                    let reason = "was cut short: the connection broke before its end";
+                    return Err(Cut::Broken(reason.to_owned()));
+                }
+            };
+            let kept = &buffer[..read.min(limit - body.len())];
+            grow(body.len() + kept.len())?;
+            body.extend_from_slice(kept);
+            if kept.len() < read {
+                return Err(Cut::Limit(limit));
+            }
         }
     }
 }

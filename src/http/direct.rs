@@ -1,16 +1,22 @@
 //! Sends a request whose path reqwest would respell (`/a/../b`, `/a\b`), over a connection of its own without a proxy.
 
-use http_body_util::Full;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
 use hyper::Uri;
-use hyper::body::Bytes;
+use hyper::body::{Body as _, Bytes};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::ClientConfig;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout_at};
 use url::Position;
 
+use super::client::Arriving;
 use super::errors::{Failed, FailurePoint};
 use super::options::MAX_HEADERS;
 
@@ -38,17 +44,70 @@ pub fn build(
     Ok(request)
 }
 
-/// Sends the request and waits for the head of its response.
-pub async fn send(
+/// Sends the request and waits for the head of its response, whose body can be read until the deadline.
+pub fn send(
     tls: ClientConfig,
     request: hyper::Request<Full<Bytes>>,
-) -> Result<reqwest::Response, Failed> {
+    deadline: Duration,
+) -> Result<Arriving, Failed> {
+    let deadline = Instant::now() + deadline;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failed::new(FailurePoint::Build, e))?;
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
     let connector = connector.https_or_http().enable_http1().build();
     let client = Client::builder(TokioExecutor::new())
         .http1_max_headers(MAX_HEADERS)
         .retry_canceled_requests(false)
         .build(connector);
-    let response = client.request(request).await?;
-    Ok(response.map(reqwest::Body::wrap).into())
+    let sent = runtime.block_on(async { timeout_at(deadline, client.request(request)).await });
+    let response = match sent {
+        Ok(Ok(response)) => response,
+        failed => {
+            // Without waiting for a name lookup that hangs.
+            runtime.shutdown_background();
+            return Err(match failed {
+                Ok(Err(e)) => e.into(),
+                _ => Failed::timeout(),
+            });
+        }
+    };
+    let (head, frames) = response.into_parts();
+    Ok(Arriving {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        length: frames.size_hint().exact(),
+        body: Box::new(Incoming {
+            runtime,
+            deadline,
+            frames,
+            unread: Bytes::new(),
+        }),
+    })
+}
+
+/// A body, with the runtime that its connection runs on.
+struct Incoming {
+    runtime: Runtime,
+    deadline: Instant,
+    frames: hyper::body::Incoming,
+    unread: Bytes,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.unread.is_empty() {
+            let next = async { timeout_at(self.deadline, self.frames.frame()).await };
+            let Some(frame) = self.runtime.block_on(next)? else {
+                return Ok(0);
+            };
+            // Trailers are not stored.
+            self.unread = frame
+                .map_err(io::Error::other)?
+                .into_data()
+                .unwrap_or_default();
+        }
+        let read = self.unread.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&self.unread.split_to(read));
+        Ok(read)
+    }
 }

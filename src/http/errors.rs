@@ -234,6 +234,12 @@ fn has_io_error(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool 
         .any(|error| kinds.contains(&error.kind()))
 }
 
+/// Whether reading a body ended at the deadline.
+pub fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut
+        || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout)
+}
+
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     find(error)
 }

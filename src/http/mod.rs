@@ -8,7 +8,6 @@
 //! failures, `outcome` masks and judges a delivery's response, and `replay` turns captured requests into requests.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,15 +91,13 @@ impl Request {
     }
 }
 
-pub type Granting<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
-
 /// Memory for response bodies that is shared with others. What was granted is held until this is dropped.
 pub trait Memory: Send + Sync {
     /// Grows the grant to `length` bytes; may wait for it.
     ///
     /// # Errors
     /// The reason for a refusal, to follow "the response body": `is longer than 4 MiB`.
-    fn grow(&self, length: usize) -> Granting<'_>;
+    fn grow(&self, length: usize) -> Result<(), String>;
 }
 
 /// A response as it was received. Any part of it may be secret.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Proxy;
+use reqwest::blocking::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, Proxy};
 
 use super::proxy::Proxies;
 use crate::secret::Secret;
 use crate::secret::safe_url::BaseUrl;
+use crate::text::shell_word;
 
 /// The most headers of a response. More make hyper slow for responses that consist of interim (1xx) ones.
 pub const MAX_HEADERS: usize = 200;
@@ -57,6 +59,11 @@ pub enum ClientError {
     },
     #[error("`{path}` does not contain a {what} in PEM form")]
     Pem { what: &'static str, path: PathBuf },
+    #[error(
+        "the key in `{path}` is encrypted; `openssl pkey -in {} -out FILE` decrypts it",
+        shell_word(&path.to_string_lossy())
+    )]
+    EncryptedKey { path: PathBuf },
     #[error("`--key` requires `--cert`")]
     KeyAlone,
     #[error("the proxy is not a URL such as http://proxy.example.com:3128")]
@@ -73,6 +80,8 @@ pub fn builder(base: &BaseUrl, proxies: Proxies) -> ClientBuilder {
         .retry(reqwest::retry::never())
         .http1_only()
         .http1_max_headers(MAX_HEADERS)
+        // Each request has its own.
+        .timeout(None)
         .proxy(Proxy::custom(move |url| proxies.for_url(url).cloned()));
     if base.is_loopback() {
         builder.dns_resolver(Arc::new(Loopback))

@@ -87,6 +87,10 @@ fn identity(options: &TransportOptions) -> Result<Option<ClientIdentity>, Client
     let pem = read("key", path)?;
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) if !chain.is_empty() => Ok(Some((chain, key))),
+        // `BEGIN ENCRYPTED PRIVATE KEY`, or `Proc-Type: 4,ENCRYPTED` in the older form.
+        Err(_) if pem.windows(9).any(|word| word == b"ENCRYPTED") => {
+            Err(ClientError::EncryptedKey { path: path.clone() })
+        }
         _ => Err(ClientError::Pem {
             what: "certificate with its key",
             path: path.clone(),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -17,7 +18,7 @@ use super::memory::{MemoryLimit, MemoryPermit, UNCOUNTED_BYTES};
 use super::recorder::RequestStart;
 use super::response;
 use crate::capture::{Body, Capture, CapturedResponse};
-use crate::http::{Granting, Memory};
+use crate::http::Memory;
 use crate::journal::SharedCapture;
 use crate::text::size;
 use crate::time::compact;
@@ -85,6 +86,7 @@ impl ForwardHandler {
             memory: Arc::clone(&self.memory),
             held: Mutex::default(),
             limits: self.limits,
+            runtime: Handle::current(),
         });
         // The thread also records the response, so that it does so even if the listener stops meanwhile.
         let sending = tokio::task::spawn_blocking(move || {
@@ -122,45 +124,39 @@ struct ResponseMemory {
     memory: Arc<MemoryLimit>,
     held: Mutex<MemoryPermit>,
     limits: ListenerLimits,
+    runtime: Handle,
 }
 
 impl ResponseMemory {
     fn held(&self) -> MutexGuard<'_, MemoryPermit> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    async fn grow_to(&self, length: usize) -> Result<(), String> {
+impl Memory for ResponseMemory {
+    fn grow(&self, length: usize) -> Result<(), String> {
         let limit = self.limits.buffered_bytes;
         if length > limit {
             return Err(format!("is longer than {}", size(limit as u64)));
         }
-        let held_bytes = {
-            let held = self.held();
-            if held.covers(length, &self.memory) {
-                return Ok(());
-            }
-            held.bytes()
-        };
+        let mut held = self.held();
+        if held.covers(length, &self.memory) {
+            return Ok(());
+        }
         // A body that grows piece by piece needs a buffer of up to twice its length.
         let wanted = length.next_power_of_two().min(limit);
-        let more = wanted.saturating_sub(UNCOUNTED_BYTES) - held_bytes;
+        let more = wanted.saturating_sub(UNCOUNTED_BYTES) - held.bytes();
         let patience = self.limits.body_deadline;
-        let acquiring = timeout(patience, Arc::clone(&self.memory).acquire(more));
-        let permit = acquiring.await.map_err(|_| {
-            format!(
+        let acquiring = async { timeout(patience, Arc::clone(&self.memory).acquire(more)).await };
+        let Ok(permit) = self.runtime.block_on(acquiring) else {
+            return Err(format!(
                 "waited {} for memory: other responses used the limit of {}",
                 compact(patience),
                 size(limit as u64)
-            )
-        })?;
-        self.held().merge(permit);
+            ));
+        };
+        held.merge(permit);
         Ok(())
-    }
-}
-
-impl Memory for ResponseMemory {
-    fn grow(&self, length: usize) -> Granting<'_> {
-        Box::pin(self.grow_to(length))
     }
 }
 

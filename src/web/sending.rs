@@ -14,12 +14,12 @@ use crate::delivery::target::Target;
 use crate::engine::plan::{Clients, PlanError, proxy_credentials};
 use crate::engine::resend::{FailedRows, Overrides, Planned, Planner};
 use crate::engine::{
-    Claims, Engine, Idle, Inbox, Inline, RealTime, RunLimits, RunObserver, Update,
+    Claims, Engine, Idle, Inbox, InlineWriter, RealTime, RunLimits, RunObserver, Update,
 };
 use crate::env::{Environment, SystemClock};
 use crate::error::{Failure, Kind};
-use crate::http::TransportOptions;
 use crate::http::replay::{ReplayTarget, prepare};
+use crate::http::{Pool, TransportOptions};
 use crate::journal::{self, DeliveryVersion};
 use crate::output::json::delivery_view;
 use crate::output::replay_json;
@@ -71,11 +71,10 @@ impl Sending {
             planner: &planner,
             report: &report,
         };
-        let inline = Inline(&*journal);
         let engine = Engine {
             journal: &*journal,
-            writer: &inline,
-            sender: &inline,
+            writer: &InlineWriter(&*journal),
+            sender: &Pool::new(1),
             clock: &self.clock,
             wait: &RealTime,
             limits: RunLimits::new(1, Claims::OneByOne),

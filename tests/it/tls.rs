@@ -416,7 +416,16 @@ fn unusable_certificates_and_keys_are_refused() {
         "-----BEGIN CERTIFICATE-----\nnot base64\n-----END CERTIFICATE-----\n",
     );
     env.write_file("empty.pem", "");
-    let cases: [(&[&str], &str); 9] = [
+    env.write_file(
+        "pkcs8.pem",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIFHDBO\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    env.write_file(
+        "old.pem",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+         MIIFHDBO\n-----END RSA PRIVATE KEY-----\n",
+    );
+    let cases: [(&[&str], &str); 11] = [
         (&["--cacert", "missing.pem"], "missing.pem"),
         (&["--cacert", "garbage.pem"], "garbage.pem"),
         (&["--cacert", "empty.pem"], "empty.pem"),
@@ -429,6 +438,14 @@ fn unusable_certificates_and_keys_are_refused() {
         ),
         (&["--cert", "cert.pem", "--key", "other-key.pem"], "TLS"),
         (&["--key", "other-key.pem"], "--cert"),
+        (
+            &["--cert", "cert.pem", "--key", "pkcs8.pem"],
+            "the key in `pkcs8.pem` is encrypted",
+        ),
+        (
+            &["--cert", "cert.pem", "--key", "old.pem"],
+            "`openssl pkey -in old.pem -out FILE` decrypts it",
+        ),
     ];
     for (options, named) in cases {
         let outcome = fire(&env, &server.url(), options).assert_code(2);

@@ -255,7 +255,7 @@ impl Simulation {
             Client::new(&TransportOptions::default(), &base, 0, interrupted).unwrap()
         });
         Arc::new(SendPlan {
-            client: client.clone(),
+            client: *client,
             target: Arc::new(Resolved {
                 url: Secret::new(URL),
                 headers: Vec::new(),
@@ -410,14 +410,16 @@ impl Clock for Simulation {
 }
 
 impl Writer for Simulation {
-    fn submit(&self, write: Write, reply: Reply) {
-        self.submitted.borrow_mut().push((write, reply));
+    fn submit(&self, writes: Vec<(Write, Reply)>) {
+        self.submitted.borrow_mut().extend(writes);
         self.commit();
     }
 }
 
 impl Sender for Simulation {
-    fn begin(&self, _: &Client, request: Request, reply: Box<dyn FnOnce(Completed) + Send>) {
+    fn abandon_interrupted(&self) {}
+
+    fn begin(&self, _: Client, request: Request, reply: Box<dyn FnOnce(Completed) + Send>) {
         let uuid = request
             .headers
             .iter()
