@@ -220,7 +220,7 @@ impl Ui {
 
     /// Shows a progress bar, on a terminal.
     pub fn progress(&self, progress: &Progress) {
-        if self.can_overwrite() {
+        if self.shows_progress() {
             self.bar
                 .borrow_mut()
                 .get_or_insert_with(Bar::new)
@@ -241,7 +241,7 @@ impl Ui {
     }
 
     /// Whether stderr is a terminal that can overwrite a line, and status messages are wanted.
-    fn can_overwrite(&self) -> bool {
+    pub fn shows_progress(&self) -> bool {
         let terminal = self.terminals.stderr && anstyle_query::term_supports_color();
         terminal && !self.options.quiet && !self.options.structured
     }
@@ -377,7 +377,7 @@ impl Ui {
 
     /// Shows what is happening on a line that the next output replaces, on a terminal.
     pub fn transient(&self, text: &str) {
-        if self.can_overwrite() {
+        if self.shows_progress() {
             let mut err = io::stderr().lock();
             let _ = write!(err, "\r\x1b[K{}", sanitize::visible_line(text));
             let _ = err.flush();

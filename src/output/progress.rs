@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 const MAX_REDRAWS_PER_SECOND: u8 = 10;
 
@@ -62,15 +63,23 @@ impl Bar {
     }
 }
 
-const WITH_LENGTH: &str = "{bar:25} {pos} of {len}, {rate}, {eta} left; {msg}";
-const WITHOUT_LENGTH: &str = "{pos}, {rate}; {msg}";
+// `wide_msg` cuts the message at the width of the terminal.
+const WITH_LENGTH: &str = "{bar:15} {pos} of {len}, {rate}{left}; {wide_msg}";
+const WITHOUT_LENGTH: &str = "{pos}, {rate}; {wide_msg}";
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("a test parses both templates");
-    style.with_key("rate", |state: &ProgressState, words: &mut dyn Write| {
-        // Writing to a string does not fail.
-        let _ = write!(words, "{:.0}/s", state.per_sec());
-    })
+    // Writing to a string does not fail.
+    style
+        .with_key("rate", |state: &ProgressState, words: &mut dyn Write| {
+            let _ = write!(words, "{:.0}/s", state.per_sec());
+        })
+        .with_key("left", |state: &ProgressState, words: &mut dyn Write| {
+            // Without progress the time is not known, which indicatif reports as 0.
+            if state.eta() >= Duration::from_secs(1) {
+                let _ = write!(words, ", {:#} left", HumanDuration(state.eta()));
+            }
+        })
 }
 
 #[cfg(test)]

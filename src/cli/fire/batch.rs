@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::batch_line::BatchLine;
-use super::lines::{Line, Lines, MAX_LINE_BYTES};
+use super::lines::{self, Line, Lines, MAX_LINE_BYTES};
 use super::{FireArgs, FireTarget, background};
 use crate::cli::context::Context;
 use crate::cli::report::{RunReport, Style, run_engine};
@@ -52,6 +52,11 @@ pub fn run(args: &FireArgs, file: &Path, ctx: &Context<'_>) -> Result<Exit, Fail
     let report = RunReport::new(ctx, Some(&*journal), format, Style::Many);
     let mut batch = Batch::new(ctx, args, file, &report, lines)?;
     ctx.catch_interrupts()?;
+    if ctx.ui.shows_progress() {
+        report
+            .expected
+            .set(lines::count(file, args.skip.unwrap_or(0)));
+    }
     let limits = RunLimits {
         rate: args.pace.rate,
         ..RunLimits::new(jobs(args), Claims::Many)
@@ -348,13 +353,7 @@ impl<'a> Batch<'a> {
 
 impl Source for Batch<'_> {
     fn next(&mut self) -> SourceItem {
-        let item = self.next_item(Lines::next);
-        let expected = self.lines.expected();
-        let skipped = self.args.skip.unwrap_or(0);
-        self.report
-            .expected
-            .set(expected.map(|all| all.saturating_sub(skipped)));
-        item
+        self.next_item(Lines::next)
     }
 
     fn plan(&mut self, delivery: &Delivery) -> Option<Arc<SendPlan>> {

@@ -11,7 +11,10 @@ use crate::engine::Waker;
 
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-const LINES_AHEAD: usize = 32;
+/// Groups of lines that are read ahead.
+const GROUPS_AHEAD: usize = 2;
+
+const BUFFER_BYTES: usize = 64 * 1024;
 
 pub enum Line {
     /// Counted from 1, without the line end.
@@ -25,11 +28,8 @@ pub enum Line {
 }
 
 pub struct Lines {
-    /// Each with the number of bytes up to its end.
-    lines: Receiver<(Line, u64)>,
-    offset: u64,
-    /// None unless the input is a regular file.
-    size: Option<u64>,
+    groups: Receiver<Vec<Line>>,
+    group: std::vec::IntoIter<Line>,
     last: u64,
 }
 
@@ -37,96 +37,100 @@ impl Lines {
     /// The lines of a file, `-` for stdin, without the first `skip`.
     pub fn open(path: &Path, skip: u64, waker: Option<Waker>) -> io::Result<Lines> {
         if path == Path::new("-") {
-            return Lines::start(io::stdin(), None, skip, waker);
+            Lines::start(io::stdin(), skip, waker)
+        } else {
+            Lines::start(File::open(path)?, skip, waker)
         }
-        let file = File::open(path)?;
-        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file);
-        let size = metadata.map(|metadata| metadata.len());
-        Lines::start(file, size, skip, waker)
     }
 
     fn start(
         input: impl Read + Send + 'static,
-        size: Option<u64>,
         skip: u64,
         waker: Option<Waker>,
     ) -> io::Result<Lines> {
-        let (sender, lines) = sync_channel(LINES_AHEAD);
+        let (sender, groups) = sync_channel(GROUPS_AHEAD);
         // Not joined: it may be reading from a writer that never writes again.
         std::thread::Builder::new()
             .name("batch".to_owned())
             .spawn(move || send_lines(input, skip, &sender, waker.as_ref()))?;
         Ok(Lines {
-            lines,
-            offset: 0,
-            size,
+            groups,
+            group: Vec::new().into_iter(),
             last: skip,
         })
     }
 
     /// The next line, if it has been read.
     pub fn next(&mut self) -> Line {
-        match self.lines.try_recv() {
-            Ok((line, offset)) => self.taken(line, offset),
-            Err(TryRecvError::Empty) => Line::Pending,
-            Err(TryRecvError::Disconnected) => reader_panicked(),
-        }
+        self.take(|groups| groups.try_recv().map_err(|e| e == TryRecvError::Empty))
     }
 
     /// Waits for the next line.
     pub fn wait(&mut self) -> Line {
-        match self.lines.recv() {
-            Ok((line, offset)) => self.taken(line, offset),
-            Err(_) => reader_panicked(),
-        }
+        self.take(|groups| groups.recv().map_err(|_| false))
     }
 
-    fn taken(&mut self, line: Line, offset: u64) -> Line {
-        self.offset = offset;
-        if let Line::Text(number, _) | Line::TooLong(number) = line {
-            self.last = number;
+    /// The error of `receive` is whether more lines will come.
+    fn take(&mut self, receive: fn(&Receiver<Vec<Line>>) -> Result<Vec<Line>, bool>) -> Line {
+        loop {
+            if let Some(line) = self.group.next() {
+                if let Line::Text(number, _) | Line::TooLong(number) = line {
+                    self.last = number;
+                }
+                return line;
+            }
+            match receive(&self.groups) {
+                Ok(group) => self.group = group.into_iter(),
+                Err(true) => return Line::Pending,
+                // The reader ends with `End` or `Broken` unless it panics, which the panic hook reports.
+                Err(false) => {
+                    return Line::Broken(io::Error::other("internal error in the reader"));
+                }
+            }
         }
-        line
     }
 
     /// The number of the last line taken, skipped lines included.
     pub fn last(&self) -> u64 {
         self.last
     }
+}
 
-    /// The number of lines of a regular file, estimated from its size and the part that was read.
-    pub fn expected(&self) -> Option<u64> {
-        let size = u128::from(self.size?);
-        let expected = u128::from(self.last) * size / u128::from(self.offset.max(1));
-        u64::try_from(expected).ok()
+/// How many lines of a regular file are not empty, without the first `skip`.
+pub fn count(path: &Path, skip: u64) -> Option<u64> {
+    let file = File::open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
     }
-}
-
-/// The reader ends with [`Line::End`] or [`Line::Broken`] unless it panics, which the panic hook reports.
-fn reader_panicked() -> Line {
-    Line::Broken(io::Error::other("internal error in the reader"))
-}
-
-fn send_lines(
-    input: impl Read,
-    skip: u64,
-    sender: &SyncSender<(Line, u64)>,
-    waker: Option<&Waker>,
-) {
-    let mut input = BufReader::with_capacity(64 * 1024, input);
-    let mut offset = 0;
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
+    let mut count = 0;
     for number in 1.. {
-        let (line, bytes) = read_line(&mut input, number).unwrap_or_else(|e| (Line::Broken(e), 0));
-        offset += bytes;
+        match read_line(&mut input, number).ok()? {
+            Line::End => break,
+            Line::Text(_, line) if line.trim_ascii().is_empty() => {}
+            _ => count += u64::from(number > skip),
+        }
+    }
+    Some(count)
+}
+
+fn send_lines(input: impl Read, skip: u64, sender: &SyncSender<Vec<Line>>, waker: Option<&Waker>) {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let mut group = Vec::new();
+    for number in 1.. {
+        let line = read_line(&mut input, number).unwrap_or_else(Line::Broken);
         let is_last = matches!(line, Line::End | Line::Broken(_));
-        if !is_last && number <= skip {
-            continue;
+        if is_last || number > skip {
+            group.push(line);
         }
-        if sender.send((line, offset)).is_err() {
-            return;
-        }
-        if let Some(waker) = waker {
-            waker.wake();
+        // The next line may be long in coming.
+        if is_last || !input.buffer().contains(&b'\n') {
+            if sender.send(std::mem::take(&mut group)).is_err() {
+                return;
+            }
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
         if is_last {
             return;
@@ -134,21 +138,20 @@ fn send_lines(
     }
 }
 
-/// A line, and its length with the line end.
-fn read_line(input: &mut impl BufRead, number: u64) -> io::Result<(Line, u64)> {
+fn read_line(input: &mut impl BufRead, number: u64) -> io::Result<Line> {
     let mut line = Vec::new();
     let limit = MAX_LINE_BYTES as u64 + 1;
-    let mut length = input.by_ref().take(limit).read_until(b'\n', &mut line)? as u64;
+    let length = input.by_ref().take(limit).read_until(b'\n', &mut line)? as u64;
     if length == 0 {
-        return Ok((Line::End, 0));
+        return Ok(Line::End);
     }
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if length == limit {
-        length += input.skip_until(b'\n')? as u64;
-        return Ok((Line::TooLong(number), length));
+        input.skip_until(b'\n')?;
+        return Ok(Line::TooLong(number));
     }
-    Ok((Line::Text(number, line), length))
+    Ok(Line::Text(number, line))
 }
 
 #[cfg(test)]
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     fn words(source: impl Read + Send + 'static, skip: u64) -> Vec<String> {
-        let mut lines = Lines::start(source, None, skip, None).unwrap();
+        let mut lines = Lines::start(source, skip, None).unwrap();
         let mut words = Vec::new();
         loop {
             words.push(match lines.wait() {
@@ -228,12 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn expected_lines_are_estimated_from_the_size() {
-        let text = "0123456\n".repeat(20_000);
-        let size = text.len() as u64;
-        let mut lines = Lines::start(Cursor::new(text), Some(size), 0, None).unwrap();
-        let _ = lines.wait();
-        let expected = lines.expected().unwrap();
-        assert!((19_990..=20_010).contains(&expected), "{expected}");
+    fn lines_of_a_file_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lines");
+        std::fs::write(&file, "a\n\n \r\nb\nc").unwrap();
+        assert_eq!(
+            [0, 1, 3, 9].map(|skip| count(&file, skip)),
+            [3, 2, 2, 0].map(Some)
+        );
+        assert_eq!(count(folder.path(), 0), None);
+        assert_eq!(count(Path::new("/dev/null"), 0), None);
     }
 }
