@@ -833,6 +833,13 @@ fn batch_shows_a_progress_bar_on_a_terminal() {
         "{shown}"
     );
     assert_eq!(text.matches(", 1 attempt\r\n").count(), 30, "{shown}");
+    let mut bars = text
+        .split(['\r', '\n'])
+        .filter(|line| line.contains(" of "));
+    assert!(
+        bars.all(|bar| bar.contains(" of 30, ") && !bar.contains(" 0s left")),
+        "{shown}"
+    );
     assert!(
         text.trim_end()
             .lines()
