@@ -27,8 +27,10 @@ pub enum Line {
     Broken(io::Error),
 }
 
+type Groups = Receiver<Vec<Line>>;
+
 pub struct Lines {
-    groups: Receiver<Vec<Line>>,
+    groups: Groups,
     group: std::vec::IntoIter<Line>,
     last: u64,
 }
@@ -62,16 +64,15 @@ impl Lines {
 
     /// The next line, if it has been read.
     pub fn next(&mut self) -> Line {
-        self.take(|groups| groups.try_recv().map_err(|e| e == TryRecvError::Empty))
+        self.take(Receiver::try_recv)
     }
 
     /// Waits for the next line.
     pub fn wait(&mut self) -> Line {
-        self.take(|groups| groups.recv().map_err(|_| false))
+        self.take(|groups| groups.recv().map_err(TryRecvError::from))
     }
 
-    /// The error of `receive` is whether more lines will come.
-    fn take(&mut self, receive: fn(&Receiver<Vec<Line>>) -> Result<Vec<Line>, bool>) -> Line {
+    fn take(&mut self, receive: fn(&Groups) -> Result<Vec<Line>, TryRecvError>) -> Line {
         loop {
             if let Some(line) = self.group.next() {
                 if let Line::Text(number, _) | Line::TooLong(number) = line {
@@ -81,9 +82,9 @@ impl Lines {
             }
             match receive(&self.groups) {
                 Ok(group) => self.group = group.into_iter(),
-                Err(true) => return Line::Pending,
+                Err(TryRecvError::Empty) => return Line::Pending,
                 // The reader ends with `End` or `Broken` unless it panics, which the panic hook reports.
-                Err(false) => {
+                Err(TryRecvError::Disconnected) => {
                     return Line::Broken(io::Error::other("internal error in the reader"));
                 }
             }
