@@ -529,3 +529,66 @@ fn page_shows_the_start_of_a_large_body_with_a_link() {
     browser.click("#list [role=option]");
     browser.wait_for("document.querySelector('#whole-body') === null");
 }
+
+#[test]
+fn malformed_capture_opens_as_raw_bytes() {
+    let env = TestEnv::new();
+    let listener = Listener::start(&env, &[]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    listener.post("/good", "<a/>");
+    let twice =
+        b"POST /cut HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n<cut";
+    assert_eq!(listener.send(twice).status, 400);
+    listener.send(b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n");
+    open(&browser, &listener, "");
+    wait_for_rows(&browser, 3);
+    let open_row = |row: u32| {
+        browser.click(&format!("#list [role=option]:nth-of-type({row})"));
+        let id = 4 - row;
+        browser.wait_for_text("#detail .facts", &format!("#{id}"));
+        let shows_raw = browser.script(
+            "return document.querySelector('.part:last-child [aria-pressed=true]').innerText",
+        );
+        let buttons = browser.text("#detail .actions");
+        (shows_raw.as_str().unwrap().to_owned(), buttons)
+    };
+    for row in [1, 2] {
+        let (view, buttons) = open_row(row);
+        assert_eq!((&*view, &*buttons), ("Raw request", "Delete"), "{row}");
+    }
+    let raw = browser.text("#detail .part:last-child");
+    assert!(raw.contains("Content-Length: 2"), "{raw}");
+    let (view, buttons) = open_row(3);
+    assert_eq!(view, "Pretty", "a complete capture is shown as before");
+    assert!(buttons.contains("Copy as curl"), "{buttons}");
+}
+
+#[test]
+fn commands_on_the_page_name_the_journal() {
+    let env = TestEnv::new();
+    let journal = env.work_dir().join("it's here/<b>.db");
+    let journal = journal.to_str().unwrap();
+    let listener = Listener::start(&env, &["--journal", journal]);
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    open(&browser, &listener, "");
+    let program = format!("hookfire --journal '{}'", journal.replace('\'', r"'\''"));
+    browser.wait_for_text("#detail", &format!("{program} fire application created"));
+    listener.post("/a", "a");
+    listener.send(b"POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n\xff\xfe");
+    wait_for_rows(&browser, 2);
+    browser.click("#list [role=option]");
+    browser.wait_for_text("#detail", &format!("{program} captured show 2 --body"));
+    let missing = listener.get("/_hookfire/api/captures/9").json();
+    assert!(
+        missing["error"]["hints"][0]
+            .as_str()
+            .unwrap()
+            .contains("`hookfire ")
+    );
+    browser.script("say('x', ['`hookfire captured list` lists all captures'])");
+    browser.wait_for_text("#toast", &format!("{program} captured list"));
+}
