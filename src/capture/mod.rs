@@ -5,10 +5,11 @@
 //! bodies.
 
 pub mod diff;
+mod document;
 pub mod expect;
 pub mod export;
 mod head;
-mod json;
+
 mod mask;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! An event is an XML document: `<event>` with a type, an action and an object. [`Event::build`] makes one around an
 //! [`Object`], [`Event::from_document`] takes a finished one, [`Object::set`] changes single fields, [`catalogue`] lists the
-//! documented events and [`samples`] has objects for them. [`Selector`] and [`tree()`] look into documents from outside,
+//! documented events and [`samples`] has objects for them. [`tree()`] reads documents of any kind,
 //! [`extract_xml`] takes a document out of a form.
 //!
 //! Every [`Object`] and [`Event`] is well-formed XML 1.0 with namespaces, without a DOCTYPE (so without entities that
@@ -26,7 +26,6 @@ mod proptests;
 pub mod samples;
 #[cfg(test)]
 mod second_parser;
-mod selector;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -38,7 +37,6 @@ pub use document::{ElementOrder, Event};
 pub use error::EventError;
 pub use object::Object;
 pub use pretty::pretty;
-pub use selector::{Found, Selector};
 pub use tree::{Element, Node, tree};
 
 /// How many elements deep an object may be nested, its root element counted as the first. Receivers that parse by

@@ -394,13 +394,6 @@ pub(super) fn attributes<'a>(element: Node<'_, 'a>) -> Vec<Attribute<'a>> {
     attributes
 }
 
-/// The value of an attribute by its name as written; that of a namespace declaration is not unescaped.
-pub(super) fn attribute(element: Node<'_, '_>, wanted: &str) -> Option<String> {
-    let mut values = attribute_values(element).into_iter();
-    let (_, value) = values.find(|(name, _)| *name == wanted)?;
-    Some(value.to_owned())
-}
-
 /// The names as written, with their values; those of namespace declarations are not unescaped.
 pub(super) fn attribute_values<'d, 'a>(element: Node<'d, 'a>) -> Vec<(&'a str, &'d str)> {
     let text = element.document().input_text();

@@ -869,7 +869,7 @@ fn invalid_options_are_refused_first() {
             "a//b=c",
             "`--match` cannot look at `a//b`: a step is empty",
         ),
-        ("--match", "//*=c", "`*` is not an element name"),
+        ("--match", "//*=c", "`*` is not a name"),
         ("--header", "no-value", "`--header` takes NAME=VALUE"),
         ("--within", "-1s", "negative"),
         ("--listen", "here", "write an address such as 8080"),

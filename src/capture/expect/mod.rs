@@ -7,15 +7,14 @@ mod path;
 
 use std::fmt;
 
-use super::json::{Json, canonical_number, looks_like_json};
+use super::document::{Document, Node, is_same_literal, looks_like_json};
 use super::{Body, Capture, Caught};
-use crate::event::{self, Event, EventError, Selector};
+use crate::event::{self, Event, EventError};
 use crate::sanitize::visible_line;
 use crate::secret::Secret;
 use crate::secret::safe_url::form_decoded;
 
 pub use path::FieldPath;
-use path::FoundValue;
 
 /// Conditions on a captured request; without any, every request matches.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +60,7 @@ impl Expectation {
             ));
         }
         unmet.extend(self.wrong_event(body));
-        unmet.extend(self.wrong_fields(&event::extract_xml(&body.bytes)));
+        unmet.extend(self.wrong_fields(body));
         for header in &self.headers {
             unmet.extend(header.wrong_in(capture));
         }
@@ -71,53 +70,19 @@ impl Expectation {
         unmet
     }
 
-    fn wrong_fields(&self, document: &[u8]) -> Vec<String> {
+    fn wrong_fields(&self, body: &Body) -> Vec<String> {
         if self.matches.is_empty() {
             return Vec::new();
         }
-        if looks_like_json(document) {
-            return match Json::parse(document) {
-                Ok(root) => {
-                    let wrong = |(path, expected): &(FieldPath, String)| {
-                        wrong_field(path, expected, &path.find_in_json(&root), "value")
-                    };
-                    self.matches.iter().filter_map(wrong).collect()
-                }
-                Err(problem) => self.not_found(&problem),
-            };
-        }
-        let selectors: Vec<&Selector> = self
-            .matches
-            .iter()
-            .filter_map(|(path, _)| path.selector().ok())
-            .collect();
-        let mut found = match Selector::find(&selectors, document) {
-            Ok(found) => found.into_iter(),
-            Err(EventError::Empty) => return self.not_found("the body is empty"),
-            Err(EventError::NotXml { .. }) => {
-                return self.not_found("the body is neither XML nor JSON");
+        let document = Document::read(&body.bytes);
+        let wrong = |(path, expected): &(FieldPath, String)| match &document {
+            Ok(document) => wrong_field(path, expected, document),
+            Err(reason) => {
+                let (path, reason) = (quoted(path.as_str()), visible_line(reason));
+                Some(format!("{path} cannot be found: {reason}"))
             }
-            Err(error) => return self.not_found(&plainly(&error)),
-        };
-        let wrong = |(path, expected): &(FieldPath, String)| match path.selector() {
-            Ok(selector) => {
-                let what = if selector.is_attribute() {
-                    "attribute"
-                } else {
-                    "element"
-                };
-                let values = found.next().unwrap_or_default();
-                let values: Vec<FoundValue> = values.into_iter().map(FoundValue::from).collect();
-                wrong_field(path, expected, &values, what)
-            }
-            Err(problem) => Some(not_found(path, &format!("the body is XML, and {problem}"))),
         };
         self.matches.iter().filter_map(wrong).collect()
-    }
-
-    fn not_found(&self, reason: &str) -> Vec<String> {
-        let paths = self.matches.iter().map(|(path, _)| path);
-        paths.map(|path| not_found(path, reason)).collect()
     }
 
     /// Whether the query has the expected secrets; none if none are expected.
@@ -163,11 +128,6 @@ impl Expectation {
         }
         wrong
     }
-}
-
-fn not_found(path: &FieldPath, reason: &str) -> String {
-    let reason = visible_line(reason);
-    format!("{} cannot be found: {reason}", quoted(path.as_str()))
 }
 
 fn why_not_an_event(body: &[u8]) -> String {
@@ -255,47 +215,43 @@ fn wrong_secret(name: &str, expected: &Secret, capture: &Capture) -> Option<Stri
     (!right).then(|| format!("secret parameter {name} is wrong"))
 }
 
-fn wrong_field(
-    path: &FieldPath,
-    expected: &str,
-    found: &[FoundValue],
-    what: &str,
-) -> Option<String> {
-    let quoted_path = quoted(path.as_str());
-    if found.iter().any(|value| is_expected(value, expected)) {
+fn wrong_field(path: &FieldPath, expected: &str, document: &Document<'_>) -> Option<String> {
+    let found = path.find(document);
+    if found.iter().any(|node| is_expected(node, expected)) {
         return None;
     }
-    Some(match found {
+    let quoted_path = quoted(path.as_str());
+    let what = match document.root_name {
+        None => "value",
+        Some(_) if path.is_attribute() => "attribute",
+        Some(_) => "element",
+    };
+    Some(match found[..] {
         [] => format!("no {what} {quoted_path}"),
         _ => format!(
             "{quoted_path} is {}, not {}",
-            listed(found),
+            listed(&found),
             quoted(expected)
         ),
     })
 }
 
 /// White space around a text does not count; numbers are compared by value.
-fn is_expected(value: &FoundValue, expected: &str) -> bool {
-    match value {
-        FoundValue::Text(text) => text == expected || text.trim() == expected.trim(),
-        FoundValue::Number(written) => {
-            let number = canonical_number(written);
-            written == expected.trim()
-                || number.is_some() && number == canonical_number(expected.trim())
-        }
-        FoundValue::Group => false,
+fn is_expected(node: &Node<'_>, expected: &str) -> bool {
+    match node {
+        Node::Literal(written) => is_same_literal(written, expected.trim()),
+        _ => !node.is_group() && node.text().trim() == expected.trim(),
     }
 }
 
 /// The values as a sentence lists them, each once, and of many the first few.
-fn listed(found: &[FoundValue]) -> String {
+fn listed(found: &[&Node<'_>]) -> String {
     const MAX_VALUES: usize = 3;
     let mut words: Vec<String> = Vec::new();
-    for value in found {
-        let word = match value {
-            FoundValue::Text(text) | FoundValue::Number(text) => quoted(text.trim()),
-            FoundValue::Group => "a group of elements".to_owned(),
+    for node in found {
+        let word = match node.is_group() {
+            true => "a group of elements".to_owned(),
+            false => quoted(node.text().trim()),
         };
         if words.contains(&word) {
             continue;

@@ -1,41 +1,25 @@
 //! Where a value is expected in a body: `object/account/org_name`, `//email`, `items[2]/"first name"`.
 //!
-//! In XML a path is a [`Selector`]. In JSON its steps are keys, and `[n]` is the n-th item of an array, counted from 1;
-//! a step without an index goes through all items, and `[n]` alone is an item of the array itself. A key that contains `/`,
-//! `=` or `[` is written in double quotes.
+//! A path starts at the root, or with `//` at any depth. In XML its steps are elements and, as `@name`, attributes; the name
+//! of the root element may come first. In JSON they are keys. `[n]` is the n-th element of the name or item of the array,
+//! counted from 1; a step without an index goes through all of them, and `[n]` alone is an item of the array itself. A name
+//! that contains `/`, `=` or `[` is written in double quotes.
 
-use crate::capture::json::{self, Json};
-use crate::event::{Found, Selector};
+use crate::capture::document::{Document, Node};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
     typed: String,
-    /// Or why it cannot be a place in XML.
-    selector: Result<Selector, String>,
-    keys: Option<KeyPath>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct KeyPath {
-    /// Whether the path begins with `//`, which means at any depth.
+    /// Whether the path begins with `//`.
     anywhere: bool,
-    steps: Vec<KeyStep>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct KeyStep {
-    /// None for an index alone.
-    key: Option<String>,
-    index: Option<usize>,
+    steps: Vec<Step>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum FoundValue {
-    Text(String),
-    /// As written.
-    Number(String),
-    /// An element with child elements, or an object.
-    Group,
+struct Step {
+    /// None for an index alone.
+    name: Option<String>,
+    index: Option<usize>,
 }
 
 impl FieldPath {
@@ -51,144 +35,127 @@ impl FieldPath {
 
     /// The error is a message.
     pub fn parse(typed: &str) -> Result<FieldPath, String> {
-        let selector = Selector::parse(typed);
-        let keys = KeyPath::parse(typed);
-        match (&selector, &keys) {
-            (Err(problem), None) => Err(problem.clone()),
-            _ => Ok(FieldPath {
-                typed: typed.to_owned(),
-                selector,
-                keys,
-            }),
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.typed
-    }
-
-    pub(super) fn selector(&self) -> Result<&Selector, &str> {
-        self.selector.as_ref().map_err(String::as_str)
-    }
-
-    pub(super) fn find_in_json(&self, root: &Json<'_>) -> Vec<FoundValue> {
-        let mut found = Vec::new();
-        match &self.keys {
-            Some(path) if path.anywhere => anywhere(root, &path.steps, &mut found),
-            Some(path) => follow(root, &path.steps, &mut found),
-            None => {}
-        }
-        found
-    }
-}
-
-impl From<Found> for FoundValue {
-    fn from(found: Found) -> FoundValue {
-        match found {
-            Found::Text(text) => FoundValue::Text(text),
-            Found::Elements => FoundValue::Group,
-        }
-    }
-}
-
-impl KeyPath {
-    fn parse(typed: &str) -> Option<KeyPath> {
         let (anywhere, mut rest) = match typed.strip_prefix("//") {
             Some(rest) => (true, rest),
             None => (false, typed.strip_prefix('/').unwrap_or(typed)),
         };
         let mut steps = Vec::new();
         loop {
-            let (step, after) = KeyStep::parse(rest)?;
+            let (step, after) = Step::parse(rest)?;
             steps.push(step);
             match after.strip_prefix('/') {
                 Some(next) => rest = next,
-                None if after.is_empty() => return Some(KeyPath { anywhere, steps }),
-                None => return None,
+                None => break,
             }
+        }
+        Ok(FieldPath {
+            typed: typed.to_owned(),
+            anywhere,
+            steps,
+        })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.typed
+    }
+
+    pub(super) fn is_attribute(&self) -> bool {
+        let name = self.steps.last().and_then(|step| step.name.as_ref());
+        name.is_some_and(|name| name.starts_with('@'))
+    }
+
+    /// Everything in the document that the path selects.
+    pub(super) fn find<'n, 'a>(&self, document: &'n Document<'a>) -> Vec<&'n Node<'a>> {
+        let mut found = Vec::new();
+        if let (Some(root), [first, rest @ ..]) = (&document.root_name, &self.steps[..])
+            && first.name.as_ref() == Some(root)
+            && first.has_index(1)
+        {
+            follow(&document.root, rest, &mut found);
+        }
+        self.search(&document.root, &mut found);
+        found
+    }
+
+    fn search<'n, 'a>(&self, node: &'n Node<'a>, found: &mut Vec<&'n Node<'a>>) {
+        if !self.anywhere {
+            return follow(node, &self.steps, found);
+        }
+        if matches!(node, Node::Group(_)) {
+            follow(node, &self.steps, found);
+        }
+        for (_, child) in node.children() {
+            self.search(child, found);
         }
     }
 }
 
-impl KeyStep {
-    /// The step that `text` begins with, and what follows it.
-    fn parse(text: &str) -> Option<(KeyStep, &str)> {
-        let (key, after) = match text.strip_prefix('"') {
-            Some(quoted) => {
-                let (key, after) = quoted.split_once('"')?;
-                (Some(key), after)
-            }
+impl Step {
+    /// The step that `text` begins with, and what follows it: nothing, or text that begins with `/`.
+    fn parse(text: &str) -> Result<(Step, &str), String> {
+        let quoted = text.strip_prefix('"').and_then(|text| text.split_once('"'));
+        let (name, after) = match quoted {
+            Some((name, after)) => (Some(name), after),
             None => {
-                let (key, after) = text.split_at(text.find(['/', '[']).unwrap_or(text.len()));
-                (Some(key).filter(|key| !key.is_empty()), after)
+                let (name, after) = text.split_at(text.find(['/', '[']).unwrap_or(text.len()));
+                (Some(name).filter(|name| !name.is_empty()), after)
             }
         };
-        let (index, after) = match after.strip_prefix('[') {
-            Some(rest) => {
-                let (digits, after) = rest.split_once(']')?;
-                let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-                let index = digits.parse().ok().filter(|&index| plain && index > 0)?;
-                (Some(index), after)
+        let (index, after) = after.split_at(after.find('/').unwrap_or(after.len()));
+        let digits = index
+            .strip_prefix('[')
+            .and_then(|index| index.strip_suffix(']'));
+        // `parse` alone would let a `+` through.
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok());
+        let step = &text[..text.len() - after.len()];
+        match name {
+            None if index.is_empty() => Err("a step is empty".to_owned()),
+            Some("*") => Err("`*` is not a name".to_owned()),
+            Some(name) if quoted.is_none() && name.starts_with('"') => {
+                Err(format!("the quotation mark in `{step}` is not closed"))
             }
-            None => (None, after),
-        };
-        if key == Some("*") || key.is_none() && index.is_none() {
-            return None;
+            _ if !index.is_empty() && number.is_none_or(|number: usize| number == 0) => {
+                Err(format!("the index in `{step}` is not a number from 1 up"))
+            }
+            _ => Ok((
+                Step {
+                    name: name.map(str::to_owned),
+                    index: number,
+                },
+                after,
+            )),
         }
-        let step = KeyStep {
-            key: key.map(str::to_owned),
-            index,
-        };
-        Some((step, after))
+    }
+
+    fn has_index(&self, number: usize) -> bool {
+        self.index.is_none_or(|index| index == number)
     }
 }
 
-/// [`Json`] is nested a limited number of levels deep.
-fn follow(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<FoundValue>) {
-    match (value, steps) {
-        (Json::Array(items), [KeyStep { key: None, index }, rest @ ..]) => {
+fn follow<'n, 'a>(node: &'n Node<'a>, steps: &[Step], found: &mut Vec<&'n Node<'a>>) {
+    match (node, steps) {
+        (Node::Array(items), [Step { name: None, index }, rest @ ..]) => {
             let item = index.and_then(|index| items.get(index - 1));
             item.into_iter().for_each(|item| follow(item, rest, found));
         }
-        (Json::Array(items), _) => items.iter().for_each(|item| follow(item, steps, found)),
-        (Json::Object(members), [step, rest @ ..]) => {
+        (Node::Array(items), _) => items.iter().for_each(|item| follow(item, steps, found)),
+        (_, []) => found.push(node),
+        (Node::Group(members), [step, rest @ ..]) => {
             let named = members
                 .iter()
-                .filter(|(key, _)| Some(key) == step.key.as_ref());
-            for (_, value) in named {
-                match (value, step.index) {
-                    (Json::Array(items), Some(index)) => {
-                        if let Some(item) = items.get(index - 1) {
-                            follow(item, rest, found);
-                        }
-                    }
-                    (_, None | Some(1)) => follow(value, rest, found),
-                    _ => {}
+                .filter(|(name, _)| name.is_some() && name.as_deref() == step.name.as_deref());
+            let each = named.flat_map(|(_, node)| match node {
+                Node::Array(items) => items.as_slice(),
+                node => std::slice::from_ref(node),
+            });
+            for (n, node) in each.enumerate() {
+                if step.has_index(n + 1) {
+                    follow(node, rest, found);
                 }
             }
         }
-        (Json::Object(_), []) => found.push(FoundValue::Group),
-        (Json::Scalar(written), []) => found.push(match json::string(written) {
-            Some(text) => FoundValue::Text(text),
-            None if json::canonical_number(written).is_some() => {
-                FoundValue::Number((*written).to_owned())
-            }
-            None => FoundValue::Text((*written).to_owned()),
-        }),
-        (Json::Scalar(_), _) => {}
-    }
-}
-
-fn anywhere(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<FoundValue>) {
-    match value {
-        Json::Object(members) => {
-            follow(value, steps, found);
-            for (_, member) in members {
-                anywhere(member, steps, found);
-            }
-        }
-        Json::Array(items) => items.iter().for_each(|item| anywhere(item, steps, found)),
-        Json::Scalar(_) => {}
+        (Node::Text(_) | Node::Literal(_), _) => {}
     }
 }
 
@@ -196,12 +163,16 @@ fn anywhere(value: &Json<'_>, steps: &[KeyStep], found: &mut Vec<FoundValue>) {
 mod tests {
     use super::*;
 
+    const DOCUMENT: &str = "<?xml version='1.0'?>\n<event><type>account</type><object><account id='7&amp;8'>\
+        <org_name>A &amp; <![CDATA[<B>]]></org_name><users><user><email>a@x</email></user>\
+        <user role=\"admin\"><email>b@x</email></user></users><empty/></account></object></event>";
+
     fn found(path: &str, body: &str) -> Vec<String> {
-        let root = Json::parse(body.as_bytes()).unwrap();
-        let found = FieldPath::parse(path).unwrap().find_in_json(&root);
-        let text = |value| match value {
-            FoundValue::Text(text) | FoundValue::Number(text) => text,
-            FoundValue::Group => "(object)".to_owned(),
+        let document = Document::read(body.as_bytes()).unwrap();
+        let found = FieldPath::parse(path).unwrap().find(&document);
+        let text = |node: &Node<'_>| match node.is_group() {
+            true => "(group)".to_owned(),
+            false => node.text().into_owned(),
         };
         found.into_iter().map(text).collect()
     }
@@ -217,7 +188,7 @@ mod tests {
         assert_eq!(found("data/tags", body), ["x", "y"]);
         assert_eq!(found("data/tags[2]", body), ["y"]);
         assert_eq!(found("data/id[1]", body), ["5"]);
-        assert_eq!(found("data", body), ["(object)"]);
+        assert_eq!(found("data", body), ["(group)"]);
         assert_eq!(found("//email", body), ["a", "b"]);
         for nothing in [
             "id",
@@ -256,5 +227,106 @@ mod tests {
         for path in ["", "//", "a//b", "/", "//*", "a[0]", "\"a", "a[x]", "a[1]b"] {
             assert!(FieldPath::parse(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn paths_begin_at_the_root_or_below_it() {
+        for path in [
+            "type",
+            "event/type",
+            "/event/type",
+            "event[1]/type[1]",
+            "//type",
+        ] {
+            assert_eq!(found(path, DOCUMENT), ["account"], "{path}");
+        }
+        assert_eq!(found("object/account/org_name", DOCUMENT), ["A & <B>"]);
+        assert_eq!(found("object/account/empty", DOCUMENT), [""]);
+        assert_eq!(found("object/account", DOCUMENT), ["(group)"]);
+        for path in [
+            "account/org_name",
+            "object",
+            "event/event/type",
+            "type[2]",
+            "object/type",
+            "event[2]/type",
+        ] {
+            assert!(
+                !found(path, DOCUMENT).contains(&"account".to_owned()),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_index_selects_one_sibling() {
+        let users = "object/account/users/user";
+        assert_eq!(found(&format!("{users}/email"), DOCUMENT), ["a@x", "b@x"]);
+        assert_eq!(found(&format!("{users}[2]/email"), DOCUMENT), ["b@x"]);
+        assert!(found(&format!("{users}[3]/email"), DOCUMENT).is_empty());
+        assert_eq!(found("//email", DOCUMENT), ["a@x", "b@x"]);
+        assert_eq!(found("//user[2]/email", DOCUMENT), ["b@x"]);
+        assert_eq!(
+            found("//email[2]", DOCUMENT),
+            [] as [&str; 0],
+            "the second of its parent, and each is the first"
+        );
+    }
+
+    #[test]
+    fn attributes_are_found_too() {
+        assert_eq!(found("object/account/@id", DOCUMENT), ["7&8"]);
+        assert_eq!(found("//user/@role", DOCUMENT), ["admin"]);
+        assert_eq!(found("//@role", DOCUMENT), ["admin"]);
+        assert!(found("@role", DOCUMENT).is_empty());
+    }
+
+    #[test]
+    fn overlapping_matches_are_all_found() {
+        let find = |path: &str, document: &str| found(path, document).len();
+        assert_eq!(find("//a/a/b", "<a><a><a><b/></a></a><b/></a>"), 1);
+        assert_eq!(find("//a/b", "<a><a><b/><b/></a><b/></a>"), 3);
+        assert_eq!(
+            find("a/b", "<a><a><b/></a><b/></a>"),
+            2,
+            "from the root and below it"
+        );
+    }
+
+    #[test]
+    fn a_wide_document_takes_linear_time() {
+        let document = format!("<a>{}</a>", "<b><c/></b>".repeat(50_000));
+        let begun = std::time::Instant::now();
+        assert_eq!(found("//b/c", &document).len(), 50_000);
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+
+    #[test]
+    fn fuzzed_paths_do_not_panic() {
+        let words = &[
+            "/",
+            "//",
+            "[",
+            "]",
+            "@",
+            "\"",
+            "99999999999999999999",
+            "é",
+            "=",
+            "[1]",
+        ];
+        let seeds: &[&[u8]] = &[b"a/b[2]/c", b"//c/@y", b"[1]/[2]", b"\"a b\"[1]"];
+        let documents = [DOCUMENT, "[[1,[2]],{\"a\":[{\"b\":1}]}]"];
+        crate::fuzz::fuzz(seeds, words, |input| {
+            if let Ok(path) = FieldPath::parse(&String::from_utf8_lossy(input)) {
+                for document in documents {
+                    path.find(&Document::read(document.as_bytes()).unwrap());
+                }
+            }
+        });
     }
 }
